@@ -1,0 +1,1 @@
+"""Text to tokens: sources, the built-in stories, tokenizers, prepared corpora, batches."""

@@ -1,0 +1,1 @@
+"""The model families, one readable file each, and the parts they share."""

@@ -1,0 +1,113 @@
+"""Where things live on disk. `SLM_TUI_HOME` puts all of it under one directory."""
+
+import os
+import re
+import tempfile
+from pathlib import Path
+
+import platformdirs
+
+from slm_tui.errors import SlmTuiError
+
+_APP = "slm-tui"
+_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+# Names that Windows reserves; a home directory may be on a shared drive.
+_RESERVED = {"con", "prn", "aux", "nul", "last", "best"}
+
+
+def _home() -> Path | None:
+    home = os.environ.get("SLM_TUI_HOME")
+    return Path(home).expanduser().resolve() if home else None
+
+
+def config_dir() -> Path:
+    """User presets, keymap and settings."""
+    home = _home()
+    return home / "config" if home else Path(platformdirs.user_config_dir(_APP, appauthor=False))
+
+
+def data_dir() -> Path:
+    """Runs and their trash."""
+    home = _home()
+    return home / "data" if home else Path(platformdirs.user_data_dir(_APP, appauthor=False))
+
+
+def cache_dir() -> Path:
+    """What can be made again: prepared corpora, tokenizers, calibration."""
+    home = _home()
+    return home / "cache" if home else Path(platformdirs.user_cache_dir(_APP, appauthor=False))
+
+
+def user_presets_dir() -> Path:
+    return config_dir() / "presets"
+
+
+def runs_dir() -> Path:
+    return data_dir() / "runs"
+
+
+def trash_dir() -> Path:
+    return data_dir() / "trash"
+
+
+def corpora_dir() -> Path:
+    return cache_dir() / "corpora"
+
+
+def builtin_presets_dir() -> Path:
+    """The presets that ship: inside the wheel, or at the top of a checkout."""
+    package = Path(__file__).resolve().parent
+    shipped = package / "presets"
+    return shipped if shipped.is_dir() else package.parent / "presets"
+
+
+def check_name(name: str, what: str = "name") -> str:
+    """Return `name` if it is safe as a single path component.
+
+    Raises:
+        SlmTuiError: it is empty, too long, reserved, or has other characters than
+            letters, digits, dot, dash and underscore.
+    """
+    if not _NAME.match(name) or name.lower() in _RESERVED:
+        raise SlmTuiError(
+            f"{what} {name!r} cannot be used",
+            "it must be 1 to 64 letters, digits, '.', '-' or '_', start with a letter or digit, "
+            "and not be a reserved word",
+            "choose another",
+        )
+    return name
+
+
+def write_atomically(path: Path, data: bytes | str) -> None:
+    """Write `data` to `path` so that a reader sees the old file or the new one, never half.
+
+    Raises:
+        OSError: the directory cannot be written or the disk is full; the old file stays.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    raw = data.encode() if isinstance(data, str) else data
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(raw)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def fsync_directory(path: Path) -> None:
+    """Make renames inside `path` durable, where the system allows it."""
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(handle)
+    except OSError:
+        pass
+    finally:
+        os.close(handle)

@@ -1,0 +1,1 @@
+"""Run directories, their logs, and everything that can be done to a run."""
