@@ -1,0 +1,158 @@
+"""Where text comes from, how much of it is used, and how it is split and cut into tokens."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from slm_tui.config.fields import Settings, reject, setting
+
+
+class Limit(Settings):
+    """At most one of these bounds; none means all of the text."""
+
+    alternatives = (frozenset({"documents", "characters", "tokens", "fraction"}),)
+
+    documents: int | None = setting(
+        None, ge=1, help="Use the first so many documents", unit="documents", nudge="125"
+    )
+    characters: int | None = setting(
+        None, ge=1, help="Use the first so many characters", unit="characters", nudge="125"
+    )
+    tokens: int | None = setting(
+        None, ge=1, help="Use the first so many tokens", unit="tokens", nudge="125"
+    )
+    fraction: float | None = setting(
+        None, gt=0, le=1, help="Use the first so large a part of the documents", nudge="+0.05"
+    )
+
+    @model_validator(mode="after")
+    def _at_most_one(self) -> Self:
+        chosen = [name for name in type(self).model_fields if getattr(self, name) is not None]
+        if len(chosen) > 1:
+            raise reject(chosen[1], f"only one limit may be set, not {' and '.join(chosen)}")
+        return self
+
+
+class Split(Settings):
+    """Which part of the documents is kept from training."""
+
+    validation: float = setting(
+        0.1, ge=0, le=0.5, help="Part of the text kept for validation", nudge="+0.05"
+    )
+    test: float = setting(
+        0.0, ge=0, le=0.5, help="Part of the text kept for the final test", nudge="+0.05"
+    )
+
+
+class _Data(Settings):
+    limit: Limit = setting(Limit(), help="How much of the text the model is trained on")
+    split: Split = setting(Split(), help="How the text is divided")
+
+
+class StoriesData(_Data):
+    """The built-in stories: endless, deterministic, with a known entropy."""
+
+    kind: Literal["stories"] = setting("stories", help="Where the text comes from")
+    richness: Literal["tiny", "small", "rich"] = setting(
+        "small", help="How many words and plots the stories draw on"
+    )
+    documents: int = setting(
+        20_000, ge=1, le=10_000_000, help="Stories to write", unit="stories", nudge="125"
+    )
+    seed: int = setting(0, ge=0, help="Another seed writes other stories", nudge="+1")
+
+
+class FileData(_Data):
+    """One text file."""
+
+    kind: Literal["file"] = setting("file", help="Where the text comes from")
+    path: str = setting("", help="The text file; relative to the working directory, ~ is home")
+    separator: str = setting(
+        "",
+        help="What stands between documents; empty: <|endoftext|> where the file has it",
+        advanced=True,
+    )
+    on_encoding_error: Literal["refuse", "replace"] = setting(
+        "refuse", help="What to do with bytes that are not UTF-8", advanced=True
+    )
+
+
+class DirectoryData(_Data):
+    """All text files below a directory."""
+
+    kind: Literal["directory"] = setting("directory", help="Where the text comes from")
+    path: str = setting("", help="The directory; .txt and .md files are read")
+    pattern: str = setting("**/*", help="Which files, as a glob", advanced=True)
+    on_encoding_error: Literal["refuse", "skip"] = setting(
+        "refuse", help="What to do with files that are not UTF-8", advanced=True
+    )
+
+
+class HuggingFaceData(_Data):
+    """A dataset of the Hugging Face hub or a local one, through `datasets`."""
+
+    kind: Literal["huggingface"] = setting("huggingface", help="Where the text comes from")
+    dataset: str = setting("roneneldan/TinyStories", help="Name on the hub, or a local path")
+    config: str = setting("", help="Configuration of the dataset, where it has several")
+    train_split: str = setting("train", help="Name of the training split")
+    validation_split: str = setting("", help="Name of the validation split; empty: cut by ratio")
+    test_split: str = setting("", help="Name of the test split; empty: cut by ratio", advanced=True)
+    text_column: str = setting("", help="Column with the text; empty: found by its usual names")
+    second_column: str = setting("", help="A column to append to the first", advanced=True)
+    separator: str = setting("\n\n", help="What joins two columns", advanced=True)
+    streaming: bool = setting(False, help="Read over the network without storing", advanced=True)
+
+
+DataConfig = Annotated[
+    StoriesData | FileData | DirectoryData | HuggingFaceData, Field(discriminator="kind")
+]
+
+
+class BytesTokenizer(Settings):
+    """Every byte is a token."""
+
+    kind: Literal["bytes"] = setting("bytes", help="How text is cut into tokens")
+
+
+class CharsTokenizer(Settings):
+    """Every character of the training text is a token."""
+
+    kind: Literal["chars"] = setting("chars", help="How text is cut into tokens")
+    limit: Limit = setting(Limit(), help="How much text the vocabulary is taken from")
+
+
+class BpeTokenizer(Settings):
+    """Byte-pair encoding trained on the training part."""
+
+    kind: Literal["bpe"] = setting("bpe", help="How text is cut into tokens")
+    vocab_size: int = setting(
+        1024, ge=257, le=65_536, help="Distinct tokens, end-of-text included", nudge="x2"
+    )
+    limit: Limit = setting(Limit(), help="How much text the merges are learned from")
+
+
+class Gpt2Tokenizer(Settings):
+    """GPT-2's byte-pair encoding, whole or cut at a rank."""
+
+    kind: Literal["gpt2"] = setting("gpt2", help="How text is cut into tokens")
+    vocab_size: int = setting(
+        50_257,
+        ge=257,
+        le=50_257,
+        help="Distinct tokens; below 50,257 the merges are cut at that rank",
+        nudge="x2",
+    )
+
+
+TokenizerConfig = Annotated[
+    BytesTokenizer | CharsTokenizer | BpeTokenizer | Gpt2Tokenizer, Field(discriminator="kind")
+]
+
+
+def vocabulary_size(tokenizer: TokenizerConfig) -> int:
+    """The number of distinct tokens asked for; a trained tokenizer may end up with fewer."""
+    if isinstance(tokenizer, BytesTokenizer):
+        return 256
+    if isinstance(tokenizer, CharsTokenizer):
+        return 128  # printable ASCII and a few more: known only once the text is read
+    return tokenizer.vocab_size

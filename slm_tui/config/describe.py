@@ -1,0 +1,199 @@
+"""The settings of a preset as a flat list: what the form, the help and the docs are made from."""
+
+import math
+import types
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from slm_tui.config.built import NOT_BUILT
+from slm_tui.config.preset import Preset
+
+Type = Literal["integer", "number", "switch", "choice", "text", "list"]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting: where it stands, what it may be, and what it is for."""
+
+    path: str
+    type: Type
+    default: Any
+    optional: bool
+    choices: tuple[str, ...]
+    minimum: float | None
+    maximum: float | None
+    unit: str
+    nudge: str
+    advanced: bool
+    help: str
+
+    @property
+    def section(self) -> str:
+        return self.path.split(".", 1)[0] if "." in self.path else "preset"
+
+    @property
+    def label(self) -> str:
+        return self.path.split(".", 1)[-1]
+
+
+def settings(values: dict[str, Any]) -> list[Setting]:
+    """All settings that a preset with these values has, in the order of the schema.
+
+    `values` may be invalid; its `kind` entries choose the variants. An unknown kind falls
+    back to the first one, so that a form can still be drawn.
+    """
+    return list(_walk(Preset, values, ""))
+
+
+def _walk(model: type[BaseModel], values: Any, prefix: str) -> Iterator[Setting]:
+    for name, info in _in_order(model):
+        path = f"{prefix}{name}"
+        given = values.get(name) if isinstance(values, dict) else None
+        nested = _nested(info.annotation, given)
+        if nested is not None:
+            yield from _walk(nested, given, f"{path}.")
+        else:
+            yield _setting(path, info, model)
+
+
+def _in_order(model: type[BaseModel]) -> list[tuple[str, FieldInfo]]:
+    """`kind` first: it decides what else there is; groups of settings last."""
+    fields = list(model.model_fields.items())
+    if model is Preset:
+        return fields
+    return sorted(
+        fields, key=lambda item: (item[0] != "kind", _nested(item[1].annotation, None) is not None)
+    )
+
+
+def _nested(annotation: Any, given: Any) -> type[BaseModel] | None:
+    options = [one for one in _options(annotation) if isinstance(one, type)]
+    models = [one for one in options if issubclass(one, BaseModel)]
+    if not models:
+        return None
+    kind = given.get("kind") if isinstance(given, dict) else None
+    for model in models:
+        if "kind" in model.model_fields and kind in get_args(model.model_fields["kind"].annotation):
+            return model
+    return _usual(models)
+
+
+def _usual(models: list[type[BaseModel]]) -> type[BaseModel]:
+    usual = {"StoriesData", "BpeTokenizer", "GptModel"}
+    return next((model for model in models if model.__name__ in usual), models[0])
+
+
+def _options(annotation: Any) -> tuple[Any, ...]:
+    if get_origin(annotation) in (Union, types.UnionType):
+        return get_args(annotation)
+    return (annotation,)
+
+
+def _setting(path: str, info: FieldInfo, model: type[BaseModel]) -> Setting:
+    options = _options(info.annotation)
+    optional = type(None) in options
+    annotation = next(one for one in options if one is not type(None))
+    bounds = _bounds(info)
+    extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
+    return Setting(
+        path=path,
+        type=_type(annotation, path),
+        default=None if info.is_required() else info.default,
+        optional=optional,
+        choices=_choices(annotation, path),
+        minimum=bounds[0],
+        maximum=bounds[1],
+        unit=str(extra.get("unit", "")),
+        nudge=str(extra.get("nudge", "")),
+        advanced=bool(extra.get("advanced")),
+        help=info.description or "",
+    )
+
+
+_KINDS = {
+    "data.kind": ("stories", "file", "directory", "huggingface"),
+    "tokenizer.kind": ("bytes", "chars", "bpe", "gpt2"),
+    "model.kind": ("gpt", "hgrn", "hnet"),
+}
+
+
+def _choices(annotation: Any, path: str) -> tuple[str, ...]:
+    """What can be chosen and trained now."""
+    known = _KINDS.get(path) or (
+        tuple(get_args(annotation)) if get_origin(annotation) is Literal else ()
+    )
+    return tuple(one for one in known if (path, one) not in NOT_BUILT)
+
+
+def _type(annotation: Any, path: str) -> Type:
+    if get_origin(annotation) is Literal:
+        return "choice"
+    if get_origin(annotation) is tuple:
+        return "list"
+    return {bool: "switch", int: "integer", float: "number"}.get(annotation, "text")  # type: ignore[return-value]
+
+
+def _bounds(info: FieldInfo) -> tuple[float | None, float | None]:
+    low = high = None
+    for rule in info.metadata:
+        low = getattr(rule, "ge", getattr(rule, "gt", low))
+        high = getattr(rule, "le", getattr(rule, "lt", high))
+    return low, high
+
+
+def nudged(setting: Setting, value: Any, direction: int, values: dict[str, Any]) -> Any:
+    """The next sensible value up (`direction` 1) or down (-1); stays inside the range."""
+    if setting.type == "switch":
+        return not value
+    if setting.type == "choice":
+        at = setting.choices.index(value) if value in setting.choices else 0
+        return setting.choices[(at + direction) % len(setting.choices)]
+    if setting.type not in ("integer", "number"):
+        return value
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return _first_value(setting)
+    moved = _stepped(setting, value, direction, values)
+    if setting.minimum is not None:
+        moved = max(moved, setting.minimum)
+    if setting.maximum is not None:
+        moved = min(moved, setting.maximum)
+    return round(moved) if setting.type == "integer" else float(f"{moved:.10g}")
+
+
+def _first_value(setting: Setting) -> Any:
+    """Where an absent number starts when nudged."""
+    if isinstance(setting.default, (int, float)):
+        return setting.default
+    start = 100.0 if setting.type == "integer" else 0.1
+    return int(start) if setting.type == "integer" else start
+
+
+def _stepped(setting: Setting, value: float, direction: int, values: dict[str, Any]) -> float:
+    rule = setting.nudge or "+1"
+    if rule == "x2":
+        return value * 2 if direction > 0 else value / 2
+    if rule == "125":
+        return _one_two_five(value, direction)
+    if rule == "divisor":
+        width = (values.get("model") or {}).get("n_embd") or 128
+        fits = [n for n in range(1, 129) if width % n == 0] if isinstance(width, int) else [1]
+        beyond = [n for n in fits if (n > value if direction > 0 else n < value)]
+        return (beyond[0] if direction > 0 else beyond[-1]) if beyond else value
+    step = float(rule)
+    grid = math.floor(value / step + 1e-9) if direction > 0 else math.ceil(value / step - 1e-9)
+    return (grid + direction) * step
+
+
+def _one_two_five(value: float, direction: int) -> float:
+    """The neighbour of `value` in 1, 2, 5, 10, 20, 50, …"""
+    if value <= 0:
+        return 1e-4 if direction > 0 else 0
+    power = math.floor(math.log10(value) + 1e-9)
+    ladder = [m * 10.0**p for p in (power - 1, power, power + 1) for m in (1, 2, 5)]
+    if direction > 0:
+        return next(rung for rung in ladder if rung > value * (1 + 1e-9))
+    return next(rung for rung in reversed(ladder) if rung < value * (1 - 1e-9))

@@ -1,0 +1,59 @@
+"""Declaring a setting once: its range, unit, help and how to nudge it.
+
+The form, the CLI help and the checks are all generated from these declarations.
+"""
+
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
+from pydantic_core import PydanticCustomError
+
+
+class Settings(BaseModel):
+    """Base of every section of a preset: immutable, and a misspelt name is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    # Groups of fields of which at most one may be set: setting one by an override clears the rest.
+    alternatives: ClassVar[tuple[frozenset[str], ...]] = ()
+
+
+def setting(
+    default: Any = ...,
+    *,
+    help: str,
+    unit: str = "",
+    nudge: str = "",
+    advanced: bool = False,
+    **constraints: Any,
+) -> Any:
+    """Declare a field of a preset.
+
+    Args:
+        default: the value when absent; `...` makes the field required.
+        help: one line that the form and the CLI show.
+        unit: what a number counts, e.g. `tokens`.
+        nudge: how the arrow keys change it: `+1`, `+32`, `x2`, `125` (1, 2, 5 times a power
+            of ten), `+0.05`. Choices and switches cycle without it.
+        advanced: shown only when the section is opened fully.
+        constraints: passed to pydantic: `ge`, `gt`, `le`, `lt`, `min_length`, `max_length`.
+    """
+    extra: JsonDict = {"unit": unit, "nudge": nudge, "advanced": advanced}
+    return Field(default, description=help, json_schema_extra=extra, **constraints)
+
+
+def reject(field: str, message: str, works: object = None) -> PydanticCustomError:
+    """An error on `field` of the model being validated, with a value that works."""
+    hint = "" if works is None else f"; try {_spelled(works)}"
+    return PydanticCustomError(
+        "setting",
+        "{message}{hint}",
+        {"field": field, "message": message, "works": works, "hint": hint},
+    )
+
+
+def _spelled(works: object) -> str:
+    if isinstance(works, (tuple, list)):
+        return " or ".join(str(one) for one in works)
+    return str(works)

@@ -1,0 +1,177 @@
+"""The presets that are there: those that ship, and the user's own."""
+
+import shutil
+import time
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from slm_tui import paths
+from slm_tui.config.preset import Preset, from_file, parse
+from slm_tui.errors import PresetError, SlmTuiError
+
+DEFAULT = "stories-tiny"
+# The order in which the groups of shipped presets stand in lists.
+_GROUPS = ["stories", "educational", "shakespeare", "experiments", "from-scratch", "simplified-slm"]
+# Within a group, smaller comes first.
+_SIZES = ["tiny", "small", "medium", "large", "xlarge", "gpt2"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A preset of the library; `preset` is absent where the file has an `error`."""
+
+    name: str
+    path: Path
+    builtin: bool
+    preset: Preset | None
+    error: str = ""
+
+
+def entries() -> list[Entry]:
+    """The user's presets, then those that ship, group by group."""
+    mine = [_read(path, builtin=False) for path in _files(paths.user_presets_dir())]
+    return sorted(mine, key=lambda entry: entry.name) + list(_builtin())
+
+
+def get(name: str) -> Preset:
+    """The preset called `name`, or in the file `name` if it ends in `.toml`.
+
+    Raises:
+        PresetError: there is none, or it is not valid.
+    """
+    if name.endswith(".toml"):
+        return from_file(Path(name).expanduser())
+    found = find(name)
+    if found is None:
+        raise PresetError(f"there is no preset {name!r}", "", _did_you_mean(name))
+    if found.preset is None:
+        raise PresetError(f"preset {name!r} is not valid", found.error)
+    return found.preset
+
+
+def find(name: str) -> Entry | None:
+    """The entry called `name`, if there is one."""
+    return next((entry for entry in entries() if entry.name == name), None)
+
+
+def builtin(name: str) -> Preset | None:
+    """The shipped preset called `name`, if there is one."""
+    return next((entry.preset for entry in _builtin() if entry.name == name), None)
+
+
+def save(preset: Preset, *, replace: bool = True) -> Path:
+    """Write a user preset; return its file.
+
+    Raises:
+        PresetError: a shipped preset has that name, or it exists and `replace` is off, or the
+            directory cannot be written.
+    """
+    if builtin(preset.name) is not None:
+        raise PresetError(
+            f"{preset.name!r} is a preset that ships and cannot be changed",
+            "",
+            f"save it as another name, such as {free_name(preset.name)!r}",
+        )
+    path = paths.user_presets_dir() / f"{preset.name}.toml"
+    if path.exists() and not replace:
+        raise PresetError(f"a preset {preset.name!r} exists already", "", "choose another name")
+    try:
+        paths.write_atomically(path, preset.to_toml())
+    except OSError as error:
+        raise PresetError(f"{path} cannot be written", str(error)) from None
+    return path
+
+
+def copy(name: str, new: str) -> Preset:
+    """Save preset `name` as the user preset `new`.
+
+    Raises:
+        PresetError: `name` is not there, `new` is taken or cannot be a name.
+    """
+    source = get(name)
+    made = parse({**source.to_dict(), "name": new, "group": "mine", "base": name}, repr(new))
+    save(made, replace=False)
+    return made
+
+
+def delete(name: str) -> Path:
+    """Move a user preset to the trash; return where it went.
+
+    Raises:
+        PresetError: it ships with the program, or is not there.
+    """
+    found = find(name)
+    if found is None:
+        raise PresetError(f"there is no preset {name!r}")
+    if found.builtin:
+        raise PresetError(f"{name!r} ships with the program and cannot be deleted")
+    target = paths.trash_dir() / "presets" / f"{name}-{time.time_ns()}.toml"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.move(found.path, target)
+    return target
+
+
+def restore(trashed: Path) -> str:
+    """Bring a deleted user preset back; return its name.
+
+    Raises:
+        PresetError: another of that name has been made since.
+    """
+    name = trashed.stem.rsplit("-", 1)[0]
+    target = paths.user_presets_dir() / f"{name}.toml"
+    if target.exists():
+        raise PresetError(f"a preset {name!r} exists again", "", "rename it first")
+    shutil.move(trashed, target)
+    return name
+
+
+def free_name(base: str) -> str:
+    """A name like `my-base` that no preset has."""
+    taken = {entry.name for entry in entries()}
+    stem = base if base.startswith("my-") else f"my-{base}"
+    name, count = stem, 2
+    while name in taken:
+        name, count = f"{stem}-{count}", count + 1
+    return name
+
+
+def _files(directory: Path) -> list[Path]:
+    try:
+        return sorted(directory.glob("*.toml"))
+    except OSError:
+        return []
+
+
+@lru_cache(maxsize=1)
+def _builtin() -> tuple[Entry, ...]:
+    found = [_read(path, builtin=True) for path in _files(paths.builtin_presets_dir())]
+    return tuple(sorted(found, key=_place))
+
+
+def _place(entry: Entry) -> tuple[int, int, str]:
+    group = entry.preset.group if entry.preset else ""
+    size = entry.name.rsplit("-", 1)[-1]
+    return (
+        _GROUPS.index(group) if group in _GROUPS else len(_GROUPS),
+        _SIZES.index(size) if size in _SIZES else len(_SIZES),
+        entry.name,
+    )
+
+
+def _read(path: Path, *, builtin: bool) -> Entry:
+    try:
+        preset = from_file(path)
+        if preset.name != path.stem:
+            raise PresetError(f"{path.name} names itself {preset.name!r}", "", "rename one of them")
+    except SlmTuiError as error:
+        return Entry(path.stem, path, builtin, None, str(error))
+    return Entry(path.stem, path, builtin, preset)
+
+
+def _did_you_mean(name: str) -> str:
+    import difflib
+
+    names = [entry.name for entry in entries()]
+    close = difflib.get_close_matches(name, names, n=2, cutoff=0.5)
+    return f"did you mean {' or '.join(close)}?" if close else "`slm-tui presets list` shows all"

@@ -1,0 +1,122 @@
+"""One way to change a preset by path: `--set model.n_layer=6`, the form, and suites."""
+
+import tomllib
+from copy import deepcopy
+from typing import Any
+
+from slm_tui.config import describe
+from slm_tui.config.data import Limit
+from slm_tui.config.preset import Preset, parse
+from slm_tui.config.training import Schedule
+from slm_tui.errors import PresetError
+
+_ALTERNATIVES = {"limit": Limit.alternatives, "schedule": Schedule.alternatives}
+_ABSENT = {"none", "null", "off", ""}
+_UNIONS = ("data", "tokenizer", "model")
+
+
+def read_value(text: str) -> Any:
+    """A value as typed: TOML where it is TOML (`3e-4`, `true`, `[64, 96]`), else the text."""
+    if text.strip().lower() in _ABSENT:
+        return None
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def put(values: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
+    """Return a copy of `values` with `path` set; `None` clears it.
+
+    Setting one of several alternatives (`limit.tokens` beside `limit.characters`) clears the
+    others. Setting a `kind` keeps the settings that the new kind also has.
+
+    Raises:
+        PresetError: no preset has such a path.
+    """
+    changed = deepcopy(values)
+    *parents, last = path.split(".")
+    section = changed
+    for parent in parents:
+        inner = section.setdefault(parent, {})
+        if not isinstance(inner, dict):
+            raise PresetError(f"{path} cannot be set", f"{parent} has no parts")
+        section = inner
+    for group in _ALTERNATIVES.get(parents[-1] if parents else "", ()):
+        if last in group and value is not None:
+            for other in group - {last}:
+                section.pop(other, None)
+    if value is None:
+        section.pop(last, None)
+    else:
+        section[last] = value
+    if last == "kind" and parents and parents[-1] in _UNIONS:
+        _keep_what_fits(changed, parents[-1])
+    if path not in {one.path for one in describe.settings(changed)}:
+        raise PresetError(f"there is no setting {path!r}", *_nearest(path, changed))
+    return changed
+
+
+def get(values: dict[str, Any], path: str) -> Any:
+    """The value at `path`, or `None`."""
+    here: Any = values
+    for part in path.split("."):
+        here = here.get(part) if isinstance(here, dict) else None
+    return here
+
+
+def apply(preset: Preset, assignments: list[str]) -> Preset:
+    """Return `preset` changed by `PATH=VALUE` assignments, in order.
+
+    Raises:
+        PresetError: an assignment has no `=`, names no setting, or the result is not valid.
+    """
+    values = preset.to_dict()
+    for assignment in assignments:
+        path, equals, text = assignment.partition("=")
+        if not equals:
+            raise PresetError(f"{assignment!r} is not PATH=VALUE", "", "try model.n_layer=6")
+        values = put(values, path.strip(), _fitting(path.strip(), text, values))
+    return parse(values, f"{preset.name} with these changes") if assignments else preset
+
+
+def _fitting(path: str, text: str, values: dict[str, Any]) -> Any:
+    """Text settings take their text as it stands, even where it looks like a number."""
+    for one in describe.settings(values):
+        if one.path == path and one.type == "text":
+            return text
+    return read_value(text)
+
+
+def difference(mine: dict[str, Any], base: dict[str, Any]) -> list[tuple[str, Any, Any]]:
+    """`(path, value in base, value in mine)` for every setting that differs."""
+    paths = [one.path for one in describe.settings(base)]
+    paths += [one.path for one in describe.settings(mine) if one.path not in set(paths)]
+    found = []
+    for path in paths:
+        old, new = get(base, path), get(mine, path)
+        if old != new and path not in ("name", "base", "group"):
+            found.append((path, old, new))
+    return found
+
+
+def _keep_what_fits(values: dict[str, Any], section: str) -> None:
+    allowed = {
+        one.path.split(".")[1]
+        for one in describe.settings(values)
+        if one.path.startswith(f"{section}.")
+    }
+    values[section] = {key: value for key, value in values[section].items() if key in allowed}
+
+
+def _nearest(path: str, values: dict[str, Any]) -> tuple[str, str]:
+    import difflib
+
+    names = [one.path for one in describe.settings(values)]
+    close = difflib.get_close_matches(path, names, n=2, cutoff=0.5)
+    last = path.split(".")[-1]
+    close = close or [name for name in names if name.endswith(f".{last}")][:2]
+    return (
+        "",
+        f"did you mean {' or '.join(close)}?" if close else "`slm-tui presets show` lists all",
+    )

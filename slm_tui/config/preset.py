@@ -1,0 +1,198 @@
+"""The preset: everything needed to start a run, and what is wrong with one."""
+
+import re
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import tomli_w
+from pydantic import ValidationError, field_validator, model_validator
+
+from slm_tui.config.data import DataConfig, StoriesData, TokenizerConfig
+from slm_tui.config.fields import Settings, reject, setting
+from slm_tui.config.model import GptModel, ModelConfig
+from slm_tui.config.training import Optimizer, Sampling, Schedule, Training
+from slm_tui.errors import PresetError, SlmTuiError
+from slm_tui.paths import check_name
+
+_UNION_TAGS = {
+    "data": {"stories", "file", "directory", "huggingface"},
+    "tokenizer": {"bytes", "chars", "bpe", "gpt2"},
+    "model": {"gpt", "hgrn", "hnet"},
+}
+_USUAL_KINDS = {"data": "stories", "tokenizer": "bpe", "model": "gpt"}
+
+
+class Preset(Settings):
+    """Everything needed to start a run."""
+
+    name: str = setting(help="Short name: letters, digits, dash, dot, underscore")
+    title: str = setting("", max_length=80, help="What a list shows")
+    group: str = setting("mine", max_length=40, help="The heading it stands under")
+    description: str = setting("", max_length=2000, help="What it is for")
+    base: str = setting("", help="The preset it was made from", advanced=True)
+    data: DataConfig = setting(StoriesData(), help="The text")
+    tokenizer: TokenizerConfig = setting({"kind": "bpe"}, help="The cut into tokens")
+    model: ModelConfig = setting(GptModel(), help="The network")
+    optimizer: Optimizer = setting(Optimizer(), help="The updates")
+    schedule: Schedule = setting(Schedule(), help="The learning rate over time")
+    training: Training = setting(Training(), help="The run")
+    sampling: Sampling = setting(Sampling(), help="The writing")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_section_without_a_kind_has_the_usual_one(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        filled = dict(values)
+        for section, kind in _USUAL_KINDS.items():
+            given = filled.get(section)
+            if isinstance(given, dict) and "kind" not in given:
+                filled[section] = {"kind": kind, **given}
+        return filled
+
+    @field_validator("name")
+    @classmethod
+    def _name_is_a_path_component(cls, name: str) -> str:
+        try:
+            return check_name(name, "preset name")
+        except SlmTuiError as error:
+            raise ValueError(str(error)) from None
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        rate, schedule = self.optimizer.learning_rate, self.schedule
+        if schedule.minimum is not None and schedule.minimum > rate:
+            raise reject(
+                "schedule.minimum",
+                f"the rate would rise from {rate:g} to {schedule.minimum:g}",
+                f"{rate / 10:g}",
+            )
+        steps = self.training.max_steps
+        if schedule.warmup_steps is not None and schedule.warmup_steps > steps:
+            raise reject(
+                "schedule.warmup_steps",
+                f"warm-up of {schedule.warmup_steps} is longer than all {steps} steps",
+                max(1, steps // 10),
+            )
+        tokens = self.data.limit.tokens
+        if tokens is not None and tokens <= self.model.block_size:
+            raise reject(
+                "data.limit.tokens",
+                f"{tokens} tokens do not fill one window of {self.model.block_size} and its target",
+                self.model.block_size * 10,
+            )
+        return self
+
+    @property
+    def tokens_per_step(self) -> int:
+        """`micro_batch` x `accumulation` x `block_size`."""
+        return self.training.micro_batch * self.training.accumulation * self.model.block_size
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values as TOML has them; what is absent is left out."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+    def to_toml(self) -> str:
+        """The whole preset as a TOML file, sections in the order of the schema."""
+        return tomli_w.dumps(self.to_dict(), multiline_strings=False)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong with one setting, and a value that works where one is known."""
+
+    path: str
+    message: str
+    works: object = None
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}" if self.path else self.message
+
+
+def problems(error: ValidationError) -> list[Problem]:
+    """Translate a validation error into one problem per setting."""
+    return [_problem(dict(detail)) for detail in error.errors(include_url=False)]
+
+
+def _problem(detail: dict[str, Any]) -> Problem:
+    location = [str(part) for part in detail["loc"]]
+    if len(location) > 1 and location[1] in _UNION_TAGS.get(location[0], ()):
+        del location[1]
+    context = detail.get("ctx") or {}
+    kind = detail["type"]
+    if kind == "setting":
+        path = ".".join([*location, context["field"]])
+        works = context.get("works")
+        return Problem(path, detail["msg"], works[0] if isinstance(works, list) else works)
+    path = ".".join(location)
+    if kind == "extra_forbidden":
+        return Problem(path, "no such setting")
+    if kind == "missing":
+        return Problem(path, "is missing")
+    works = _bound(kind, context)
+    message = detail["msg"].removeprefix("Value error, ").replace("Input should", "should")
+    if "input" in detail and not isinstance(detail["input"], (dict, list)):
+        message = f"{detail['input']!r} {message}"
+    return Problem(path, message + (f"; try {works}" if works is not None else ""), works)
+
+
+def _bound(kind: str, context: dict[str, Any]) -> object:
+    """A value inside the range that was left."""
+    for name in ("ge", "le"):
+        if name in context:
+            return context[name]
+    if "gt" in context:
+        return context["gt"] + (1 if isinstance(context["gt"], int) else 0.001) or 0.001
+    if "lt" in context:
+        return context["lt"] / 2
+    if kind == "literal_error":
+        return re.split(", | or ", str(context.get("expected", "")))[0].strip("'") or None
+    return None
+
+
+def check(values: dict[str, Any]) -> tuple[Preset | None, list[Problem]]:
+    """Validate plain values: the preset, or what is wrong with them."""
+    try:
+        return Preset.model_validate(values), []
+    except ValidationError as error:
+        return None, problems(error)
+
+
+def parse(values: dict[str, Any], where: str) -> Preset:
+    """Validate plain values.
+
+    Raises:
+        PresetError: naming `where` and every problem.
+    """
+    preset, wrong = check(values)
+    if preset is None:
+        raise PresetError(f"{where} is not a valid preset", "; ".join(map(str, wrong)))
+    return preset
+
+
+def from_toml(text: str, where: str = "the text") -> Preset:
+    """Read a preset from TOML.
+
+    Raises:
+        PresetError: it is not TOML, or not a valid preset.
+    """
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise PresetError(f"{where} is not valid TOML", str(error)) from None
+    return parse(values, where)
+
+
+def from_file(path: Path) -> Preset:
+    """Read a preset from a TOML file.
+
+    Raises:
+        PresetError: the file cannot be read or is not a valid preset.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise PresetError(f"{path} cannot be read", str(error)) from None
+    return from_toml(text, str(path))

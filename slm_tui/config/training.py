@@ -1,0 +1,154 @@
+"""How the model is trained and how it writes: optimizer, schedule, training, sampling."""
+
+from typing import Literal, Self
+
+from pydantic import model_validator
+
+from slm_tui.config.fields import Settings, reject, setting
+
+
+class Optimizer(Settings):
+    """How gradients become updates."""
+
+    kind: Literal["adamw", "muon"] = setting("adamw", help="Update rule")
+    learning_rate: float = setting(
+        1e-3, gt=0, le=1, help="Peak learning rate", unit="per step", nudge="125"
+    )
+    beta1: float = setting(
+        0.9, ge=0, lt=1, help="Memory of the gradient's mean", nudge="+0.01", advanced=True
+    )
+    beta2: float = setting(
+        0.95, ge=0, lt=1, help="Memory of the gradient's square", nudge="+0.01", advanced=True
+    )
+    eps: float = setting(
+        1e-8, gt=0, le=1, help="Keeps the division finite", nudge="125", advanced=True
+    )
+    weight_decay: float = setting(
+        0.1,
+        ge=0,
+        le=10,
+        help="Pull of matrices towards zero; norms and biases are left out",
+        nudge="125",
+    )
+    gradient_clip: float = setting(
+        1.0, ge=0, help="Longest gradient allowed (its norm); 0 is no limit", nudge="125"
+    )
+
+
+class Schedule(Settings):
+    """How the learning rate moves over the steps."""
+
+    alternatives = (
+        frozenset({"warmup_steps", "warmup_fraction"}),
+        frozenset({"minimum", "minimum_ratio"}),
+    )
+
+    kind: Literal["constant", "linear", "cosine", "wsd"] = setting(
+        "cosine", help="Shape after warm-up"
+    )
+    warmup_steps: int | None = setting(
+        None, ge=0, help="Steps from zero to the peak", unit="steps", nudge="125"
+    )
+    warmup_fraction: float | None = setting(
+        None, ge=0, le=1, help="The same as a part of all steps", nudge="+0.05"
+    )
+    minimum: float | None = setting(
+        None, ge=0, help="Learning rate at the end", unit="per step", nudge="125", advanced=True
+    )
+    minimum_ratio: float | None = setting(
+        None, ge=0, le=1, help="The same as a part of the peak", nudge="+0.05"
+    )
+
+    @model_validator(mode="after")
+    def _one_way_to_say_it(self) -> Self:
+        for group in self.alternatives:
+            chosen = sorted(name for name in group if getattr(self, name) is not None)
+            if len(chosen) > 1:
+                raise reject(chosen[0], f"set only one of {' and '.join(chosen)}")
+        return self
+
+
+class Training(Settings):
+    """How long, on what, and how often to look."""
+
+    max_steps: int = setting(
+        1000, ge=1, help="Optimizer updates to make", unit="steps", nudge="125"
+    )
+    micro_batch: int = setting(
+        16, ge=1, le=65_536, help="Sequences in one forward pass", unit="sequences", nudge="x2"
+    )
+    accumulation: int = setting(
+        1, ge=1, le=65_536, help="Forward passes per step", unit="passes", nudge="+1"
+    )
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = setting(
+        "auto", help="Number format of the forward pass; auto suits the device"
+    )
+    device: str = setting("auto", help="auto, cpu, cuda, cuda:1, mps")
+    threads: int = setting(
+        0, ge=0, le=1024, help="CPU threads; 0 chooses", unit="threads", nudge="+1", advanced=True
+    )
+    seed: int = setting(42, ge=0, lt=2**31, help="Another seed is another run", nudge="+1")
+    log_every: int = setting(
+        1, ge=1, help="Steps between rows of the log", unit="steps", nudge="125", advanced=True
+    )
+    evaluate_every: int = setting(
+        50, ge=1, help="Steps between evaluations", unit="steps", nudge="125"
+    )
+    evaluate_batches: int = setting(
+        20, ge=1, help="Most batches in one evaluation", unit="batches", nudge="125", advanced=True
+    )
+    sample_every: int = setting(200, ge=1, help="Steps between samples", unit="steps", nudge="125")
+    checkpoint_every: int = setting(
+        250, ge=1, help="Steps between checkpoints", unit="steps", nudge="125"
+    )
+    keep_checkpoints: int = setting(
+        5,
+        ge=1,
+        help="Periodic checkpoints kept; best, last and manual ones stay",
+        unit="",
+        nudge="+1",
+        advanced=True,
+    )
+    early_stop_patience: int | None = setting(
+        None,
+        ge=1,
+        help="Stop after so long without a better validation loss; absent is off",
+        unit="steps",
+        nudge="125",
+    )
+    early_stop_min_delta: float = setting(
+        0.0, ge=0, help="How much better counts as better", unit="nats", nudge="125", advanced=True
+    )
+
+
+class Sampling(Settings):
+    """How text is drawn from the model."""
+
+    prompts: tuple[str, ...] = setting(
+        ("Once upon a time",), min_length=1, max_length=64, help="What samples begin with"
+    )
+    max_tokens: int = setting(
+        60, ge=1, le=100_000, help="Longest sample", unit="tokens", nudge="+20"
+    )
+    temperature: float = setting(
+        0.8, ge=0, le=10, help="0 always takes the likeliest token", nudge="+0.1"
+    )
+    top_k: int | None = setting(
+        None,
+        ge=1,
+        help="Draw from the k likeliest tokens; absent is off",
+        unit="tokens",
+        nudge="+10",
+    )
+    top_p: float | None = setting(
+        None, gt=0, le=1, help="Draw from the likeliest part; absent is off", nudge="+0.05"
+    )
+    repetition_penalty: float = setting(
+        1.0,
+        ge=1,
+        le=10,
+        help="Above 1 makes repeated tokens less likely",
+        nudge="+0.1",
+        advanced=True,
+    )
+    seed: int = setting(7, ge=0, lt=2**63, help="The same seed draws the same text", nudge="+1")
