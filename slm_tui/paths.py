@@ -78,8 +78,10 @@ def check_name(name: str, what: str = "name") -> str:
     return name
 
 
-def write_atomically(path: Path, data: bytes | str) -> None:
+def write_atomically(path: Path, data: bytes | str, *, durable: bool = True) -> None:
     """Write `data` to `path` so that a reader sees the old file or the new one, never half.
+
+    `durable` waits for the disk, so that this also holds when the power fails.
 
     Raises:
         OSError: the directory cannot be written or the disk is full; the old file stays.
@@ -92,7 +94,8 @@ def write_atomically(path: Path, data: bytes | str) -> None:
         with os.fdopen(handle, "wb") as file:
             file.write(raw)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)

@@ -1,5 +1,6 @@
 """What a preset will cost, from the preset alone: parameters, memory, epochs, time."""
 
+import itertools
 import math
 import os
 from dataclasses import dataclass
@@ -211,7 +212,7 @@ def bytes_per_token(preset: Preset) -> float:
     if preset.tokenizer.kind in ("bytes", "chars"):
         return 1.0
     size = vocabulary_size(preset.tokenizer)
-    for (low, below), (high, above) in zip(_BYTES_PER_TOKEN, _BYTES_PER_TOKEN[1:], strict=False):
+    for (low, below), (high, above) in itertools.pairwise(_BYTES_PER_TOKEN):
         if size <= high:
             part = math.log2(max(size, low) / low) / math.log2(high / low)
             return below + part * (above - below)

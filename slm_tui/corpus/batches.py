@@ -1,0 +1,102 @@
+"""Batches as a pure function of (seed, step): nothing to save, nothing to restore.
+
+The training part is cut into windows of `block_size`, shifted by another random phase in
+every epoch; each epoch visits every window once, in an order of its own. The label shift
+happens here and nowhere else: `targets` are `ids` one token later.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slm_tui.errors import CorpusError
+
+Ids = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """`ids` and `targets`, int64 `(sequences, block_size)`."""
+
+    ids: Ids
+    targets: Ids
+
+
+class Batches:
+    """Training batches over a stream of tokens.
+
+    Args:
+        tokens: the stream, any unsigned integer type, `(length,)`.
+        block_size: tokens per window.
+        sequences: windows per step, all micro-batches together.
+        seed: another seed is another order.
+
+    Raises:
+        CorpusError: the stream is too short for one window and its target.
+    """
+
+    def __init__(
+        self, tokens: NDArray[np.unsignedinteger], block_size: int, sequences: int, seed: int
+    ) -> None:
+        if len(tokens) < block_size + 1:
+            raise CorpusError(
+                f"the training part has {len(tokens)} tokens",
+                f"a window of {block_size} and its target need {block_size + 1}",
+                f"use more text, or set model.block_size to {max(4, len(tokens) // 2)} or less",
+            )
+        self._tokens = tokens
+        self._block = block_size
+        self._sequences = sequences
+        self._seed = seed
+        # The phase can cost one window, so that every epoch has the same number of them.
+        self.windows = max(1, (len(tokens) - 1) // block_size - 1)
+        self._offsets = np.arange(block_size + 1, dtype=np.int64)
+        self._order = lru_cache(maxsize=2)(self._shuffled)
+
+    def batch(self, step: int) -> Batch:
+        """The sequences of step `step`, counted from 0."""
+        first = step * self._sequences
+        index = np.arange(first, first + self._sequences, dtype=np.int64)
+        epochs, places = np.divmod(index, self.windows)
+        starts = np.empty_like(index)
+        for epoch in range(int(epochs[0]), int(epochs[-1]) + 1):
+            mine = epochs == epoch
+            order, phase = self._order(epoch)
+            starts[mine] = order[places[mine]].astype(np.int64) * self._block + phase
+        windows = self._tokens[starts[:, None] + self._offsets].astype(np.int64)
+        return Batch(windows[:, :-1], windows[:, 1:])
+
+    def epoch(self, step: int) -> float:
+        """How many times the training part has been seen before step `step`."""
+        return step * self._sequences / self.windows
+
+    def _shuffled(self, epoch: int) -> tuple[NDArray[np.uint32], int]:
+        generator = np.random.Generator(np.random.Philox(key=[self._seed, epoch]))
+        spare = len(self._tokens) - 1 - self.windows * self._block
+        phase = int(generator.integers(0, min(spare, self._block - 1) + 1))
+        return generator.permutation(self.windows).astype(np.uint32), phase
+
+
+def fixed_windows(tokens: NDArray[np.unsignedinteger], block_size: int, most: int) -> Batch:
+    """At most `most` windows, spread evenly over a split, the same ones every time.
+
+    Windows do not overlap, so every target is scored once. A split shorter than a window gives
+    one shorter window.
+
+    Raises:
+        CorpusError: the split has no token to predict.
+    """
+    if len(tokens) < 2:
+        raise CorpusError(
+            f"the held-out part has {len(tokens)} tokens",
+            "there is nothing to predict",
+            "use more text or a larger data.split.validation",
+        )
+    length = min(block_size, len(tokens) - 1)
+    available = (len(tokens) - 1) // length
+    chosen = np.linspace(0, available - 1, min(most, available)).round().astype(np.int64)
+    offsets = np.arange(length + 1, dtype=np.int64)
+    windows = tokens[(chosen * length)[:, None] + offsets].astype(np.int64)
+    return Batch(windows[:, :-1], windows[:, 1:])

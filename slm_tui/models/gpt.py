@@ -1,0 +1,237 @@
+"""GPT: a pre-norm transformer decoder.
+
+The classic choices of GPT-2 are the defaults; RoPE, RMSNorm, QK-norm, ReLU², SwiGLU and
+zero-initialised output projections are switches of the same block. Differences from GPT-2:
+weights are drawn from one generator, so that a seed decides them whatever else the process
+does; and the KV cache is a plain tensor per layer, filled in place.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from slm_tui.config.estimate import feed_forward_width
+from slm_tui.config.model import GptModel
+from slm_tui.models.base import LanguageModel, Loss
+
+
+@dataclass
+class KvCache:
+    """Keys and values of every layer: `(layer, 2, batch, head, block_size, head_width)`."""
+
+    tensor: Tensor
+    length: int = 0
+
+
+class Norm(nn.Module):
+    """LayerNorm with an optional bias, or RMSNorm, over the last axis."""
+
+    def __init__(self, width: int, kind: str, bias: bool) -> None:
+        super().__init__()
+        self.kind = kind
+        self.weight = nn.Parameter(torch.ones(width))
+        self.bias = nn.Parameter(torch.zeros(width)) if bias and kind == "layernorm" else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.kind == "rmsnorm":
+            return F.rms_norm(x, self.weight.shape, self.weight, 1e-5)
+        return F.layer_norm(x, self.weight.shape, self.weight, self.bias, 1e-5)
+
+
+class Attention(nn.Module):
+    """Causal multi-head self-attention."""
+
+    def __init__(self, config: GptModel) -> None:
+        super().__init__()
+        self.n_head = config.n_head
+        self.head_width = config.n_embd // config.n_head
+        self.qk_norm = config.qk_norm
+        self.dropout = config.dropout
+        self.qkv = nn.Linear(config.n_embd, 3 * config.n_embd, bias=config.bias)
+        self.projection = nn.Linear(config.n_embd, config.n_embd, bias=config.bias)
+
+    def forward(
+        self, x: Tensor, rotary: tuple[Tensor, Tensor] | None, cache: Tensor | None, start: int
+    ) -> Tensor:
+        """`x` is `(batch, time, n_embd)`; `cache` is `(2, batch, head, block_size, width)`."""
+        batch, time, width = x.shape
+        # (batch, time, 3, head, head_width) -> three of (batch, head, time, head_width)
+        q, k, v = self.qkv(x).view(batch, time, 3, self.n_head, self.head_width).unbind(2)
+        q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
+        if self.qk_norm:
+            q = F.rms_norm(q, (self.head_width,))
+            k = F.rms_norm(k, (self.head_width,))
+        if rotary is not None:
+            q, k = rotate(q, *rotary), rotate(k, *rotary)
+        if cache is not None:
+            cache[0, :, :, start : start + time] = k
+            cache[1, :, :, start : start + time] = v
+            k, v = cache[0, :, :, : start + time], cache[1, :, :, : start + time]
+        y = self._attend(q, k, v, start)
+        y = self.projection(y.transpose(1, 2).reshape(batch, time, width))
+        return F.dropout(y, self.dropout, self.training) if self.dropout else y
+
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, start: int) -> Tensor:
+        time = q.shape[2]
+        dropout = self.dropout if self.training else 0.0
+        if start == 0:
+            return F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=True)
+        if time == 1:
+            return F.scaled_dot_product_attention(q, k, v)
+        # A prompt appended to a cache: position i of it sees start + i + 1 keys.
+        mask = torch.ones(time, start + time, dtype=torch.bool, device=q.device).tril(start)
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+
+
+class FeedForward(nn.Module):
+    """The position-wise network: GELU, squared ReLU (So et al. 2021) or SwiGLU (Shazeer 2020)."""
+
+    def __init__(self, config: GptModel) -> None:
+        super().__init__()
+        inner = feed_forward_width(config)
+        self.activation = config.activation
+        self.dropout = config.dropout
+        self.expand = nn.Linear(config.n_embd, inner, bias=config.bias)
+        if config.activation == "swiglu":
+            self.gate = nn.Linear(config.n_embd, inner, bias=config.bias)
+        self.projection = nn.Linear(inner, config.n_embd, bias=config.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.activation == "gelu":
+            y = F.gelu(self.expand(x))
+        elif self.activation == "relu2":
+            y = F.relu(self.expand(x)).square()
+        else:
+            y = F.silu(self.gate(x)) * self.expand(x)
+        y = self.projection(y)
+        return F.dropout(y, self.dropout, self.training) if self.dropout else y
+
+
+class Block(nn.Module):
+    """One layer: attention and feed-forward, each behind a norm and added to its input."""
+
+    def __init__(self, config: GptModel) -> None:
+        super().__init__()
+        self.attention_norm = Norm(config.n_embd, config.norm, config.bias)
+        self.attention = Attention(config)
+        self.feed_forward_norm = Norm(config.n_embd, config.norm, config.bias)
+        self.feed_forward = FeedForward(config)
+
+    def forward(
+        self,
+        x: Tensor,
+        rotary: tuple[Tensor, Tensor] | None = None,
+        cache: Tensor | None = None,
+        start: int = 0,
+    ) -> Tensor:
+        x = x + self.attention(self.attention_norm(x), rotary, cache, start)
+        y: Tensor = x + self.feed_forward(self.feed_forward_norm(x))
+        return y
+
+
+class Gpt(LanguageModel):
+    """The whole network."""
+
+    def __init__(self, config: GptModel, n_vocab: int) -> None:
+        super().__init__()
+        self.config = config
+        self.n_vocab = n_vocab
+        self.block_size = config.block_size
+        self.token_embedding = nn.Embedding(n_vocab, config.n_embd)
+        if config.position == "learned":
+            self.position_embedding = nn.Embedding(config.block_size, config.n_embd)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layer))
+        self.final_norm = Norm(config.n_embd, config.norm, config.bias)
+        if not config.tie_weights:
+            self.head = nn.Linear(config.n_embd, n_vocab, bias=False)
+        self._rotary: tuple[Tensor, Tensor] | None = None
+
+    def initialize(self, generator: torch.Generator) -> None:
+        """GPT-2's initialisation: normal, 0.02; output projections scaled by 1/sqrt(2 layers)."""
+        scale = 0.0 if self.config.zero_init else 1 / math.sqrt(2 * self.config.n_layer)
+        with torch.no_grad():
+            for name, parameter in self.named_parameters():
+                if parameter.dim() < 2:
+                    parameter.fill_(1.0 if name.endswith("norm.weight") else 0.0)
+                    continue
+                drawn = torch.empty(parameter.shape).normal_(0.0, 0.02, generator=generator)
+                parameter.copy_(drawn * scale if name.endswith("projection.weight") else drawn)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return self._logits(self._hidden(ids, None, 0))
+
+    def loss(self, ids: Tensor, targets: Tensor) -> Loss:
+        logits = self.forward(ids)
+        entropy = F.cross_entropy(logits.view(-1, self.n_vocab), targets.reshape(-1))
+        return Loss(entropy, entropy)
+
+    def start(self, batch: int) -> KvCache:
+        config = self.config
+        shape = (config.n_layer, 2, batch, config.n_head, config.block_size)
+        weight = self.token_embedding.weight
+        cache = torch.zeros(
+            *shape, config.n_embd // config.n_head, dtype=weight.dtype, device=weight.device
+        )
+        return KvCache(cache)
+
+    def step(self, ids: Tensor, state: KvCache) -> Tensor:
+        """See `LanguageModel.step`.
+
+        Raises:
+            ValueError: the texts would become longer than the context.
+        """
+        if state.length + ids.shape[1] > self.block_size:
+            raise ValueError(f"{state.length + ids.shape[1]} tokens exceed {self.block_size}")
+        x = self._hidden(ids, state.tensor, state.length)
+        state.length += ids.shape[1]
+        return self._logits(x[:, -1:])[:, 0]
+
+    def _hidden(self, ids: Tensor, cache: Tensor | None, start: int) -> Tensor:
+        """Activations after the final norm: `(batch, time, n_embd)`."""
+        time = ids.shape[1]
+        x = F.embedding(ids, self.token_embedding.weight)
+        rotary = None
+        if self.config.position == "learned":
+            x = x + self.position_embedding.weight[start : start + time]
+        else:
+            cos, sin = self._angles(x)
+            rotary = cos[start : start + time], sin[start : start + time]
+        if self.config.dropout and self.training:
+            x = F.dropout(x, self.config.dropout)
+        for index, block in enumerate(self.blocks):
+            x = block(x, rotary, None if cache is None else cache[index], start)
+        normed: Tensor = self.final_norm(x)
+        return normed
+
+    def _logits(self, x: Tensor) -> Tensor:
+        tied = self.config.tie_weights
+        return F.linear(x, self.token_embedding.weight if tied else self.head.weight)
+
+    def _angles(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        kept = self._rotary
+        if kept is None or kept[0].device != x.device or kept[0].dtype != x.dtype:
+            width = self.config.n_embd // self.config.n_head
+            kept = rotary_angles(self.block_size, width, x.device, x.dtype)
+            self._rotary = kept
+        return kept
+
+
+def rotary_angles(
+    time: int, width: int, device: torch.device, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    """Cosines and sines of rotary positions, each `(time, width / 2)`.
+
+    Source: Su et al. 2021 (arXiv:2104.09864), base 10,000.
+    """
+    rates = 10_000.0 ** (-torch.arange(0, width, 2, device=device, dtype=torch.float32) / width)
+    angles = torch.arange(time, device=device, dtype=torch.float32)[:, None] * rates
+    return angles.cos().to(dtype), angles.sin().to(dtype)
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Turn the halves of the last axis of `x` `(batch, head, time, width)` by their angles."""
+    first, second = x.chunk(2, dim=-1)
+    return torch.cat((first * cos - second * sin, first * sin + second * cos), dim=-1)

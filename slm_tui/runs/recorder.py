@@ -1,0 +1,280 @@
+"""The sink that writes a run's files: logs are appended, `run.json` is replaced."""
+
+import csv
+import io
+import json
+import math
+import os
+import socket
+import threading
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from slm_tui import __version__
+from slm_tui.runs.store import Run
+from slm_tui.text import one_line
+from slm_tui.training.events import (
+    Changed,
+    Continued,
+    Evaluated,
+    Event,
+    Failed,
+    Finished,
+    Paused,
+    Sampled,
+    Saved,
+    Started,
+    Stepped,
+    Warned,
+)
+
+TRAINING_COLUMNS = (
+    "step",
+    "timestamp",
+    "elapsed_seconds",
+    "tokens_seen",
+    "learning_rate",
+    "train_loss",
+    "val_loss",
+    "train_perplexity",
+    "val_perplexity",
+    "train_bpb",
+    "val_bpb",
+    "grad_norm",
+    "auxiliary_loss",
+    "tokens_per_second",
+    "sample",
+)
+EVALUATION_COLUMNS = (
+    "step",
+    "timestamp",
+    "elapsed_seconds",
+    "val_loss",
+    "val_perplexity",
+    "val_bpb",
+    "seconds",
+    "is_best",
+)
+_FLUSH_SECONDS = 0.1
+_BEAT_SECONDS = 1.0
+_SAMPLE_WIDTH = 50
+_STATES = {"done": "done", "stopped": "stopped", "early stop": "stopped early"}
+
+
+class Recorder:
+    """Writes the files of DESIGN.md section 7. Called from the trainer and the writer thread."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self.info = run.info()
+        self._lock = threading.Lock()
+        self._training = _Table(run.path / "training_log.csv", TRAINING_COLUMNS)
+        self._evaluation = _Table(run.path / "eval_log.csv", EVALUATION_COLUMNS)
+        self._events = _Lines(run.path / "events.jsonl")
+        self._samples = _Lines(run.path / "samples.jsonl")
+        self._row: dict[str, Any] = {}
+        self._flushed = self._beaten = 0.0
+        self._bytes_per_token = 1.0
+        self.full = False
+        info = self.info
+        info.pid, info.host, info.version = os.getpid(), socket.gethostname(), __version__
+        info.state, info.error = "preparing", ""
+        self._beat(force=True)
+
+    def __call__(self, event: Event) -> None:
+        """Record `event`. A full disk never stops training: what could not be written is lost."""
+        with self._lock:
+            try:
+                self._record(event)
+                self.full = False
+            except OSError:
+                self.full = True
+
+    def beat(self) -> None:
+        """Renew the heartbeat; to be called about once a second."""
+        with self._lock:
+            try:
+                self._flush()
+                self._beat()
+            except OSError:
+                self.full = True
+
+    def close(self) -> None:
+        """Write what is held back and close the files."""
+        with self._lock:
+            try:
+                self._end_row()
+                self._beat(force=True)
+            except OSError:
+                self.full = True
+            for file in (self._training, self._evaluation, self._events, self._samples):
+                file.close()
+
+    def _record(self, event: Event) -> None:
+        if isinstance(event, Stepped):
+            self._stepped(event)
+        elif isinstance(event, Evaluated):
+            self._evaluated(event)
+        elif isinstance(event, Sampled):
+            self._sampled(event)
+        else:
+            self._end_row()
+            kind = type(event).__name__.lower()
+            values = {key: value for key, value in asdict(event).items() if key != "facts"}
+            self._events.append({"timestamp": time.time(), "event": kind, **values})
+            self._change_state(event)
+            self._beat(force=not isinstance(event, Saved))
+        if time.monotonic() - self._flushed > _FLUSH_SECONDS:
+            self._flush()
+
+    def _stepped(self, event: Stepped) -> None:
+        self._end_row()
+        self._row = {
+            "step": event.step,
+            "timestamp": round(time.time(), 3),
+            "elapsed_seconds": round(event.elapsed_seconds, 3),
+            "tokens_seen": event.tokens_seen,
+            "learning_rate": event.learning_rate,
+            "train_loss": event.loss,
+            "train_perplexity": perplexity(event.loss),
+            "train_bpb": event.loss / math.log(2) / self._bytes_per_token,
+            "grad_norm": event.gradient_norm,
+            "auxiliary_loss": event.auxiliary_loss or "",
+            "tokens_per_second": round(event.tokens_per_second, 1),
+        }
+        info = self.info
+        info.step, info.tokens_seen = event.step, event.tokens_seen
+        info.elapsed_seconds, info.train_loss = event.elapsed_seconds, event.loss
+        info.tokens_per_second = event.tokens_per_second
+        self._beat()
+
+    def _evaluated(self, event: Evaluated) -> None:
+        values = {
+            "val_loss": event.loss,
+            "val_perplexity": perplexity(event.loss),
+            "val_bpb": event.bits_per_byte,
+        }
+        self._row_of(event.step, event.elapsed_seconds).update(values)
+        self._evaluation.append(
+            {
+                "step": event.step,
+                "timestamp": round(time.time(), 3),
+                "elapsed_seconds": round(event.elapsed_seconds, 3),
+                **values,
+                "seconds": round(event.seconds, 4),
+                "is_best": int(event.is_best),
+            }
+        )
+        info = self.info
+        info.val_loss, info.val_bpb = event.loss, event.bits_per_byte
+        if event.is_best:
+            info.best_loss, info.best_step = event.loss, event.step
+            info.best_bpb = event.bits_per_byte
+
+    def _sampled(self, event: Sampled) -> None:
+        row = self._row_of(event.step, self.info.elapsed_seconds)
+        row.setdefault("sample", one_line(event.text, _SAMPLE_WIDTH))
+        self._samples.append({"timestamp": time.time(), **asdict(event)})
+
+    def _row_of(self, step: int, elapsed_seconds: float) -> dict[str, Any]:
+        """The row being filled: evaluation and sample of a step stand beside its loss."""
+        if self._row.get("step") != step:
+            self._end_row()
+            self._row = {
+                "step": step,
+                "timestamp": round(time.time(), 3),
+                "elapsed_seconds": round(elapsed_seconds, 3),
+                "tokens_seen": self.info.tokens_seen,
+            }
+        return self._row
+
+    def _end_row(self) -> None:
+        if self._row:
+            row, self._row = self._row, {}
+            self._training.append(row)
+
+    def _change_state(self, event: Event) -> None:
+        info = self.info
+        if isinstance(event, Started):
+            info.state, info.max_steps, info.facts = "running", event.max_steps, event.facts
+            info.step = event.step
+            self._bytes_per_token = float(event.facts.get("train_bytes_per_token", 1.0))
+        elif isinstance(event, Paused):
+            info.state = "paused"
+        elif isinstance(event, Continued):
+            info.state = "running"
+        elif isinstance(event, Changed) and event.what == "max_steps":
+            info.max_steps = int(event.value)
+        elif isinstance(event, Finished):
+            info.state = _STATES[event.reason]
+        elif isinstance(event, Failed):
+            info.state, info.error = "failed", event.error
+        elif isinstance(event, Warned):
+            pass
+
+    def _flush(self) -> None:
+        self._flushed = time.monotonic()
+        for file in (self._training, self._evaluation, self._events, self._samples):
+            file.flush()
+
+    def _beat(self, *, force: bool = False) -> None:
+        now = time.monotonic()
+        if not force and now - self._beaten < _BEAT_SECONDS:
+            return
+        self._beaten = now
+        if force:
+            self._flush()
+        self.info.heartbeat = time.time()
+        self._run.write_info(self.info, durable=force)
+
+
+def perplexity(loss: float) -> float:
+    """exp(loss), infinite where it would overflow."""
+    return math.exp(loss) if loss < 700 else math.inf
+
+
+class _Appended:
+    """A file that is only ever appended to. A torn last line of a killed run is ended first."""
+
+    def __init__(self, path: Path) -> None:
+        torn = path.exists() and path.stat().st_size > 0 and path.read_bytes()[-1:] != b"\n"
+        self._fresh = not path.exists() or path.stat().st_size == 0
+        self._file = path.open("a", encoding="utf-8", newline="")
+        if torn:
+            self._file.write("\n")
+
+    def flush(self) -> None:
+        self._file.flush()
+
+    def close(self) -> None:
+        try:
+            self._file.close()
+        except OSError:
+            return
+
+
+class _Table(_Appended):
+    def __init__(self, path: Path, columns: tuple[str, ...]) -> None:
+        super().__init__(path)
+        self._columns = columns
+        if self._fresh:
+            self._file.write(",".join(columns) + "\n")
+
+    def append(self, row: dict[str, Any]) -> None:
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerow(
+            [_cell(row.get(name, "")) for name in self._columns]
+        )
+        self._file.write(text.getvalue())
+
+
+class _Lines(_Appended):
+    def append(self, values: dict[str, Any]) -> None:
+        self._file.write(json.dumps(values, ensure_ascii=False) + "\n")
+
+
+def _cell(value: Any) -> Any:
+    # repr keeps every digit: curves of resumed runs can be compared exactly.
+    return repr(value) if isinstance(value, float) else value

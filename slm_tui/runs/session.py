@@ -1,0 +1,253 @@
+"""A training in this process: its thread, its run directory, and its state for others to read."""
+
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from slm_tui.config.built import check_built
+from slm_tui.config.preset import Preset
+from slm_tui.errors import RunError, SlmTuiError
+from slm_tui.runs import store
+from slm_tui.runs.recorder import Recorder
+from slm_tui.runs.store import Run
+from slm_tui.training.control import Control
+from slm_tui.training.events import (
+    Changed,
+    Continued,
+    Evaluated,
+    Event,
+    Failed,
+    Finished,
+    Paused,
+    Sink,
+    Started,
+    Stepped,
+)
+
+_ETA_WINDOW_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Status:
+    """Where a training stands. `stage` and `progress` tell what is prepared before it starts."""
+
+    run: str = ""
+    state: str = "preparing"
+    stage: str = "starting"
+    progress: float = 0.0
+    step: int = 0
+    max_steps: int = 0
+    loss: float | None = None
+    val_loss: float | None = None
+    val_bpb: float | None = None
+    tokens_per_second: float = 0.0
+    eta_seconds: float | None = None
+    error: str = ""
+
+    @property
+    def is_live(self) -> bool:
+        return self.state in ("preparing", "running", "paused")
+
+
+class Session:
+    """Trains one run in a thread of its own, which owns every torch call of the run.
+
+    Make one with `start`, `resume` or `fork`. All methods may be called from any thread.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        preset: Preset,
+        *,
+        resume: bool = False,
+        more_steps: int = 0,
+        initial: Path | None = None,
+        sinks: tuple[Sink, ...] = (),
+    ) -> None:
+        self.run = run
+        self.preset = preset
+        self.control = Control()
+        self._resume = resume
+        self._more_steps = more_steps
+        self._initial = initial
+        self._sinks = sinks
+        self._status = Status(run=run.id, max_steps=preset.training.max_steps)
+        self._pace: deque[tuple[float, int]] = deque()
+        self._cancel = threading.Event()
+        self._held = store.lock(run)
+        self._held.__enter__()
+        self._recorder = Recorder(run)
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._main, name="training", daemon=True)
+
+    @classmethod
+    def start(
+        cls,
+        preset: Preset,
+        name: str = "",
+        *,
+        initial: Path | None = None,
+        sinks: tuple[Sink, ...] = (),
+    ) -> "Session":
+        """Begin a new run; from the weights of checkpoint `initial` where it is given.
+
+        Raises:
+            NotBuiltYet: this version cannot train the preset.
+            RunError: the run directory cannot be made.
+            SlmTuiError: `name` cannot be a name.
+        """
+        check_built(preset)
+        parent = f"{initial.parent.parent.name}@{initial.name}" if initial else ""
+        run = store.create(preset, name, parent)
+        session = cls(run, preset, initial=initial, sinks=sinks)
+        session._thread.start()
+        return session
+
+    @classmethod
+    def resume(cls, run: Run, *, more_steps: int = 0, sinks: tuple[Sink, ...] = ()) -> "Session":
+        """Go on with a run exactly where its newest whole checkpoint stands.
+
+        Raises:
+            RunError: it is being trained already, or is finished and `more_steps` is 0.
+            PresetError: its preset cannot be read.
+        """
+        info = run.info()
+        if info.state == "done" and not more_steps:
+            raise RunError(
+                f"run {run.id} is finished",
+                f"it made all {info.max_steps} steps",
+                "give it more steps, or fork a new run from it",
+            )
+        session = cls(run, run.preset(), resume=True, more_steps=more_steps, sinks=sinks)
+        session._thread.start()
+        return session
+
+    @property
+    def status(self) -> Status:
+        """The state now; a new object at every change."""
+        status = self._status
+        return replace(status, eta_seconds=self._eta(status)) if status.is_live else status
+
+    @property
+    def is_live(self) -> bool:
+        return not self._ended.is_set()
+
+    def stop(self) -> None:
+        """Save and end: at the next step boundary, or while still preparing, at once."""
+        self._cancel.set()
+        self.control.stop()
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Wait until training has ended and everything is on disk; returns whether it has."""
+        return self._ended.wait(seconds)
+
+    def _main(self) -> None:
+        heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+        heart.start()
+        try:
+            self._train()
+        except Exception as error:  # noqa: BLE001 - the thread's last line: it must be told
+            self._emit(Failed(self._status.step, _worded(error)))
+        finally:
+            self._recorder.close()
+            self._held.__exit__(None, None, None)
+            self._ended.set()
+
+    def _train(self) -> None:
+        from slm_tui.corpus.prepare import Cancelled, prepare
+
+        try:
+            corpus = prepare(self.preset, progress=self._prepared, cancel=self._cancel)
+        except Cancelled:
+            self._emit(Finished(self._status.step, "stopped"))
+            return
+        self._set(stage="building the model")
+        from slm_tui.training import checkpoint
+        from slm_tui.training.events import Warned
+        from slm_tui.training.trainer import Trainer
+
+        resume = None
+        if self._resume:
+            checkpoint.sweep(self.run.checkpoints)
+            resume, wrong = checkpoint.newest(self.run.checkpoints)
+            for text in wrong:
+                self._emit(Warned(0, f"{text}: going back to an older one"))
+        if resume is not None:
+            resume.state.max_steps += self._more_steps
+        initial = checkpoint.read(self._initial) if self._initial is not None else None
+        trainer = Trainer(
+            self.preset,
+            corpus,
+            self.run.checkpoints,
+            self._emit,
+            self.control,
+            resume=resume,
+            initial=initial,
+        )
+        if resume is None:
+            trainer.state.max_steps += self._more_steps
+        trainer.run()
+
+    def _prepared(self, stage: str, part: float) -> None:
+        self._set(stage=stage, progress=part)
+
+    def _beat(self) -> None:
+        while not self._ended.wait(1.0):
+            self._recorder.beat()
+
+    def _emit(self, event: Event) -> None:
+        self._recorder(event)
+        self._follow(event)
+        for sink in self._sinks:
+            sink(event)
+
+    def _follow(self, event: Event) -> None:
+        if isinstance(event, Stepped):
+            self._status = replace(
+                self._status,
+                step=event.step,
+                loss=event.loss,
+                tokens_per_second=event.tokens_per_second,
+            )
+            self._keep_pace(event.step)
+        elif isinstance(event, Started):
+            self._set(state="running", stage="", step=event.step, max_steps=event.max_steps)
+        elif isinstance(event, Evaluated):
+            self._set(val_loss=event.loss, val_bpb=event.bits_per_byte)
+        elif isinstance(event, Changed) and event.what == "max_steps":
+            self._set(max_steps=int(event.value))
+        elif isinstance(event, Paused):
+            self._pace.clear()
+            self._set(state="paused")
+        elif isinstance(event, Continued):
+            self._set(state="running")
+        elif isinstance(event, Finished):
+            self._set(state=self._recorder.info.state)
+        elif isinstance(event, Failed):
+            self._set(state="failed", error=event.error)
+
+    def _set(self, **changes: object) -> None:
+        self._status = replace(self._status, **changes)  # type: ignore[arg-type]
+
+    def _keep_pace(self, step: int) -> None:
+        """Wall-clock marks, half a second apart: evaluations and samples count as well."""
+        now = time.monotonic()
+        if self._pace and now - self._pace[-1][0] < 0.5:
+            return
+        self._pace.append((now, step))
+        while now - self._pace[0][0] > _ETA_WINDOW_SECONDS:
+            self._pace.popleft()
+
+    def _eta(self, status: Status) -> float | None:
+        pace = list(self._pace)
+        if len(pace) < 2 or pace[-1][1] <= pace[0][1]:
+            return None
+        seconds_per_step = (pace[-1][0] - pace[0][0]) / (pace[-1][1] - pace[0][1])
+        return max(0.0, (status.max_steps - status.step) * seconds_per_step)
+
+
+def _worded(error: Exception) -> str:
+    return str(error) if isinstance(error, SlmTuiError) else f"{type(error).__name__}: {error}"

@@ -1,0 +1,73 @@
+"""What may be asked of a running training, from any thread."""
+
+import threading
+from collections import deque
+from dataclasses import dataclass
+from typing import Literal
+
+Verb = Literal["pause", "continue", "stop", "save", "evaluate", "sample", "rate", "extend"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """One wish; `value` is a factor for `rate` and a number of steps for `extend`."""
+
+    verb: Verb
+    value: float = 0.0
+
+
+class Control:
+    """A thread-safe mailbox. The trainer empties it at every step boundary."""
+
+    def __init__(self) -> None:
+        self._requests: deque[Request] = deque()
+        self._arrived = threading.Condition()
+        self.stop_now = threading.Event()
+
+    def pause(self) -> None:
+        """Wait at the next step boundary."""
+        self._put(Request("pause"))
+
+    def go_on(self) -> None:
+        """End a pause."""
+        self._put(Request("continue"))
+
+    def stop(self) -> None:
+        """Save and end at the next step boundary; cuts evaluation and sampling short."""
+        self.stop_now.set()
+        self._put(Request("stop"))
+
+    def save(self) -> None:
+        """Write a checkpoint that is kept."""
+        self._put(Request("save"))
+
+    def evaluate(self) -> None:
+        """Evaluate now."""
+        self._put(Request("evaluate"))
+
+    def sample(self) -> None:
+        """Write samples now."""
+        self._put(Request("sample"))
+
+    def scale_learning_rate(self, factor: float) -> None:
+        """Multiply the learning rate from here on."""
+        self._put(Request("rate", factor))
+
+    def extend(self, steps: int) -> None:
+        """Add steps to the end."""
+        self._put(Request("extend", float(steps)))
+
+    def take(self) -> Request | None:
+        """The oldest request, if there is one; never waits."""
+        return self._requests.popleft() if self._requests else None
+
+    def wait(self, seconds: float) -> None:
+        """Wait until a request arrives, at most `seconds`."""
+        with self._arrived:
+            if not self._requests:
+                self._arrived.wait(seconds)
+
+    def _put(self, request: Request) -> None:
+        with self._arrived:
+            self._requests.append(request)
+            self._arrived.notify_all()

@@ -1,0 +1,90 @@
+"""Where training runs: the device, its number format, CPU threads, the allocator."""
+
+import ctypes
+import os
+import platform
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+
+from slm_tui.errors import TrainingError
+
+
+def choose_device(wanted: str) -> torch.device:
+    """The device for `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
+
+    Raises:
+        TrainingError: no such device, or it is not there.
+    """
+    if wanted == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(wanted)
+    except RuntimeError:
+        raise TrainingError(
+            f"{wanted!r} is no device", "", "set training.device to auto, cpu, cuda or mps"
+        ) from None
+    missing = (device.type == "cuda" and not torch.cuda.is_available()) or (
+        device.type == "mps" and not torch.backends.mps.is_available()
+    )
+    if missing:
+        raise TrainingError(
+            f"there is no {device.type} device",
+            f"torch {torch.__version__} finds none",
+            "set training.device to auto, or see `slm-tui doctor`",
+        )
+    return device
+
+
+def describe_device(device: torch.device) -> str:
+    """The device's name as a person knows it."""
+    if device.type == "cuda":
+        return str(torch.cuda.get_device_name(device))
+    return f"{platform.machine()} CPU" if device.type == "cpu" else device.type
+
+
+def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any]:
+    """The number format of the forward pass.
+
+    `auto` is bf16 on GPUs that compute in it, else fp32: on CPUs without native bf16 it is
+    emulated and many times slower.
+    """
+    native = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    if precision == "bf16" or (precision == "auto" and native):
+        return torch.autocast(device.type, dtype=torch.bfloat16)
+    return nullcontext()
+
+
+def usable_cores() -> int:
+    """CPU cores this process may run on."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:
+        return os.cpu_count() or 1
+
+
+def choose_threads(wanted: int) -> int:
+    """CPU threads for training: as asked, or one per core up to 16."""
+    return wanted or min(usable_cores(), 16)
+
+
+def keep_big_blocks() -> bool:
+    """Let the C allocator keep large blocks instead of giving them back at every step.
+
+    With glibc's defaults the big tensors of a large vocabulary are unmapped and faulted in
+    again each step. Must run before the first thread allocates: one arena serves all.
+    Returns whether it took effect; elsewhere than on glibc it does nothing.
+    """
+    if platform.system() != "Linux" or platform.libc_ver()[0] != "glibc":
+        return False
+    trim_threshold, mmap_threshold, arena_max = -1, -3, -8
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return False
+    largest = 2**31 - 1
+    kept = mallopt(mmap_threshold, largest) or mallopt(mmap_threshold, 32 * 2**20)
+    return bool(kept and mallopt(trim_threshold, largest) and mallopt(arena_max, 1))

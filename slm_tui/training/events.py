@@ -1,0 +1,127 @@
+"""What happened in training, as plain data. The trainer emits these to a sink."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+SaveKind = Literal["periodic", "best", "last", "manual"]
+Reason = Literal["done", "stopped", "early stop"]
+
+
+@dataclass(frozen=True)
+class Started:
+    """Training begins or goes on at `step`; `facts` say with what."""
+
+    step: int
+    max_steps: int
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Stepped:
+    """One optimizer update. Losses in nats per token; `tokens_per_second` over recent steps."""
+
+    step: int
+    elapsed_seconds: float
+    tokens_seen: int
+    learning_rate: float
+    loss: float
+    gradient_norm: float
+    auxiliary_loss: float
+    tokens_per_second: float
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """The validation loss in nats per token, and in bits per byte."""
+
+    step: int
+    elapsed_seconds: float
+    loss: float
+    bits_per_byte: float
+    is_best: bool
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """A text that the model wrote. `text` is the continuation alone."""
+
+    step: int
+    prompt: str
+    text: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A checkpoint is complete on disk."""
+
+    step: int
+    kind: SaveKind
+    name: str
+    bytes: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Warned:
+    """Something the user should know; training goes on."""
+
+    step: int
+    message: str
+
+
+@dataclass(frozen=True)
+class Changed:
+    """A live change of the run: `learning_rate` (the new multiplier) or `max_steps`."""
+
+    step: int
+    what: str
+    value: float
+
+
+@dataclass(frozen=True)
+class Paused:
+    """Training waits."""
+
+    step: int
+
+
+@dataclass(frozen=True)
+class Continued:
+    """Training goes on after a pause."""
+
+    step: int
+
+
+@dataclass(frozen=True)
+class Finished:
+    """Training ended in order; everything is on disk."""
+
+    step: int
+    reason: Reason
+
+
+@dataclass(frozen=True)
+class Failed:
+    """Training ended with an error; what was trained up to the last checkpoint is on disk."""
+
+    step: int
+    error: str
+
+
+Event = (
+    Started
+    | Stepped
+    | Evaluated
+    | Sampled
+    | Saved
+    | Warned
+    | Changed
+    | Paused
+    | Continued
+    | Finished
+    | Failed
+)
+Sink = Callable[[Event], None]

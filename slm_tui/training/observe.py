@@ -1,0 +1,110 @@
+"""Looking at the model while it trains: evaluations and samples, always the same ones."""
+
+import time
+
+import torch
+
+from slm_tui.config.preset import Preset
+from slm_tui.corpus.batches import fixed_windows
+from slm_tui.corpus.prepare import Corpus
+from slm_tui.evaluation.loss import split_loss
+from slm_tui.generation.engine import complete
+from slm_tui.generation.sampling import SamplingSettings
+from slm_tui.models.base import LanguageModel
+from slm_tui.training.checkpoint import TrainingState
+from slm_tui.training.control import Control
+from slm_tui.training.events import Evaluated, Sampled, Sink
+
+
+class Observer:
+    """Evaluates on fixed windows and samples with fixed seeds; keeps the best in `state`."""
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        corpus: Corpus,
+        preset: Preset,
+        state: TrainingState,
+        control: Control,
+        sink: Sink,
+    ) -> None:
+        self._model = model
+        self._tokenizer = corpus.tokenizer
+        self._preset = preset
+        self._state = state
+        self._control = control
+        self._sink = sink
+        training = preset.training
+        most = training.evaluate_batches * training.micro_batch
+        self._windows = None
+        if len(corpus.val) >= 2:
+            self._windows = fixed_windows(corpus.val, preset.model.block_size, most)
+        self._byte_lengths = torch.from_numpy(corpus.tokenizer.byte_lengths().astype("int64"))
+        self._begin = corpus.begins_documents
+
+    def evaluate(self, *, again: bool = False) -> bool:
+        """Measure the validation loss; returns whether it is the best so far.
+
+        Does nothing if this step was evaluated already, unless `again`, and nothing where there
+        is no validation text.
+        """
+        state = self._state
+        if self._windows is None or (state.evaluated_step == state.step and not again):
+            return False
+        began = time.monotonic()
+        found = split_loss(
+            self._model,
+            self._windows,
+            self._byte_lengths,
+            max(1, state.micro_batch),
+            stop=self._control.stop_now,
+        )
+        if found is None:
+            return False
+        loss = found.nats_per_token
+        first = state.evaluated_step != state.step
+        state.evaluated_step, state.val_loss = state.step, loss
+        state.val_bits_per_byte = found.bits_per_byte
+        needed = (state.best_loss or 0.0) - self._preset.training.early_stop_min_delta
+        is_best = first and loss == loss and (state.best_loss is None or loss < needed)
+        if is_best:
+            state.best_step, state.best_loss = state.step, loss
+        seconds = time.monotonic() - began
+        self._sink(
+            Evaluated(
+                state.step, state.elapsed_seconds, loss, found.bits_per_byte, is_best, seconds
+            )
+        )
+        # The untrained model is not worth a checkpoint.
+        return is_best and state.step > 0
+
+    def patience_is_over(self) -> bool:
+        """Whether the validation loss has not improved for the steps that the preset allows."""
+        patience = self._preset.training.early_stop_patience
+        best = self._state.best_step
+        return patience is not None and best is not None and self._state.step - best >= patience
+
+    def sample(self, *, again: bool = False) -> None:
+        """Continue each prompt of the preset with its fixed seed."""
+        state = self._state
+        if state.sampled_step == state.step and not again:
+            return
+        settings = SamplingSettings.of(self._preset.sampling)
+        self._model.eval()
+        try:
+            for prompt in self._preset.sampling.prompts:
+                if self._control.stop_now.is_set():
+                    return
+                began = time.monotonic()
+                text = complete(
+                    self._model,
+                    self._tokenizer,
+                    prompt,
+                    settings,
+                    begin=self._begin,
+                    stop=self._control.stop_now,
+                )
+                self._sink(Sampled(state.step, prompt, text, time.monotonic() - began))
+            state.sampled_step = state.step
+        finally:
+            self._model.train()
