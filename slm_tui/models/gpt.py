@@ -214,7 +214,9 @@ class Gpt(LanguageModel):
         kept = self._rotary
         if kept is None or kept[0].device != x.device or kept[0].dtype != x.dtype:
             width = self.config.n_embd // self.config.n_head
-            kept = rotary_angles(self.block_size, width, x.device, x.dtype)
+            # A tensor made in inference mode could not be used in training afterwards.
+            with torch.inference_mode(False):
+                kept = rotary_angles(self.block_size, width, x.device, x.dtype)
             self._rotary = kept
         return kept
 

@@ -140,6 +140,10 @@ class Session:
         self._cancel.set()
         self.control.stop()
 
+    def add_sink(self, sink: Sink) -> None:
+        """Let `sink` receive the events from now on."""
+        self._sinks = (*self._sinks, sink)
+
     def wait(self, seconds: float | None = None) -> bool:
         """Wait until training has ended and everything is on disk; returns whether it has."""
         return self._ended.wait(seconds)

@@ -1,6 +1,5 @@
 """Where training runs: the device, its number format, CPU threads, the allocator."""
 
-import ctypes
 import os
 import platform
 from contextlib import AbstractContextManager, nullcontext
@@ -69,22 +68,3 @@ def usable_cores() -> int:
 def choose_threads(wanted: int) -> int:
     """CPU threads for training: as asked, or one per core up to 16."""
     return wanted or min(usable_cores(), 16)
-
-
-def keep_big_blocks() -> bool:
-    """Let the C allocator keep large blocks instead of giving them back at every step.
-
-    With glibc's defaults the big tensors of a large vocabulary are unmapped and faulted in
-    again each step. Must run before the first thread allocates: one arena serves all.
-    Returns whether it took effect; elsewhere than on glibc it does nothing.
-    """
-    if platform.system() != "Linux" or platform.libc_ver()[0] != "glibc":
-        return False
-    trim_threshold, mmap_threshold, arena_max = -1, -3, -8
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError):
-        return False
-    largest = 2**31 - 1
-    kept = mallopt(mmap_threshold, largest) or mallopt(mmap_threshold, 32 * 2**20)
-    return bool(kept and mallopt(trim_threshold, largest) and mallopt(arena_max, 1))

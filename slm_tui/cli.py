@@ -1,0 +1,190 @@
+"""The command `slm-tui`: its verbs and their options, nothing else."""
+
+import argparse
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from slm_tui import __version__
+from slm_tui.errors import SlmTuiError
+
+_SET_HELP = "change one setting, e.g. model.n_layer=6; may be repeated"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit status.
+
+    0 is success, 1 an error that was explained, 2 wrong usage, 130 an interruption.
+    """
+    options = _parser().parse_args(arguments)
+    run: Callable[[argparse.Namespace], int] = options.verb
+    try:
+        return run(options)
+    except SlmTuiError as error:
+        return _explain(str(error), options)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+    except Exception as error:  # noqa: BLE001 - the last line: a user sees one line, not a trace
+        return _explain(f"{type(error).__name__}: {error}", options)
+
+
+def _explain(text: str, options: argparse.Namespace) -> int:
+    if options.debug:
+        traceback.print_exc()
+    print(f"slm-tui: {text}", file=sys.stderr)
+    return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="slm-tui",
+        description="Train, watch and talk to small language models. Without a verb: the app.",
+    )
+    parser.add_argument("--version", action="version", version=f"slm-tui {__version__}")
+    parser.add_argument("--debug", action="store_true", help="show a traceback with an error")
+    parser.add_argument("--run", default="", metavar="RUN", help="open the app on this run")
+    parser.set_defaults(verb=_app)
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB")
+    _train(verbs)
+    _presets(verbs)
+    _runs(verbs)
+    _generate(verbs)
+    doctor = verbs.add_parser("doctor", help="what works here: device, versions, paths, terminal")
+    doctor.add_argument("--json", action="store_true", help="as one JSON object")
+    doctor.set_defaults(verb=_doctor)
+    return parser
+
+
+if TYPE_CHECKING:
+    _Verbs = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+def _train(verbs: "_Verbs") -> None:
+    train = verbs.add_parser("train", help="train a preset, or go on with a run")
+    train.add_argument("preset", nargs="?", default="", help="name of a preset, or a .toml file")
+    train.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="PATH=VALUE",
+        dest="assignments",
+        help=_SET_HELP,
+    )
+    train.add_argument("--seed", type=int, help="the same as --set training.seed=N")
+    train.add_argument("--name", default="", help="name of the run; else the preset's")
+    train.add_argument("--device", default="", help="auto, cpu, cuda, cuda:1 or mps")
+    train.add_argument("--resume", default="", metavar="RUN", help="go on exactly with this run")
+    train.add_argument("--steps", type=int, default=0, help="with --resume: so many more steps")
+    train.add_argument(
+        "--from",
+        default="",
+        metavar="CHECKPOINT",
+        dest="initial",
+        help="begin a new run with these weights; without a preset, with its settings too",
+    )
+    train.add_argument("--json", action="store_true", help="one JSON object per event and line")
+    train.set_defaults(verb=_run_train)
+
+
+def _presets(verbs: "_Verbs") -> None:
+    presets = verbs.add_parser("presets", help="list, show, check and copy presets")
+    inner = presets.add_subparsers(metavar="WHAT", required=True)
+    listing = inner.add_parser("list", help="all presets with their size")
+    listing.add_argument("--json", action="store_true", help="one JSON object per line")
+    show = inner.add_parser("show", help="all settings of a preset, its budget and what they mean")
+    show.add_argument("name")
+    show.add_argument("--toml", action="store_true", help="as a TOML file")
+    show.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="PATH=VALUE",
+        dest="assignments",
+        help=_SET_HELP,
+    )
+    check = inner.add_parser("check", help="validate a TOML file")
+    check.add_argument("file")
+    copy = inner.add_parser("copy", help="make a user preset of another")
+    copy.add_argument("name")
+    copy.add_argument("new")
+    for verb in ("list", "show", "check", "copy"):
+        inner.choices[verb].set_defaults(verb=_run_presets, what=verb)
+
+
+def _runs(verbs: "_Verbs") -> None:
+    runs = verbs.add_parser("runs", help="list, show, delete and restore runs")
+    inner = runs.add_subparsers(metavar="WHAT", required=True)
+    listing = inner.add_parser("list", help="all runs, newest first")
+    listing.add_argument("--json", action="store_true", help="one JSON object per line")
+    show = inner.add_parser("show", help="one run and its checkpoints")
+    show.add_argument("--json", action="store_true", help="as one JSON object")
+    rename = inner.add_parser("rename", help="give a run another name")
+    inner.add_parser("delete", help="move a run to the trash")
+    inner.add_parser("restore", help="bring a deleted run back")
+    for verb in ("show", "rename", "delete", "restore"):
+        inner.choices[verb].add_argument("run", help="its name, a prefix of it, last, or a path")
+    rename.add_argument("name")
+    for verb in ("list", "show", "rename", "delete", "restore"):
+        inner.choices[verb].set_defaults(verb=_run_runs, what=verb)
+
+
+def _generate(verbs: "_Verbs") -> None:
+    generate = verbs.add_parser("generate", help="write text with a checkpoint")
+    generate.add_argument("checkpoint", help="RUN, RUN@best, RUN@last, RUN@500 or a path")
+    source = generate.add_mutually_exclusive_group()
+    source.add_argument("--prompt", help="what the text begins with")
+    source.add_argument("--prompts", metavar="FILE", help="one prompt per line")
+    generate.add_argument("--samples", type=int, default=1, help="texts per prompt")
+    generate.add_argument("--output", metavar="FILE", default="", help="write there")
+    generate.add_argument("--temperature", type=float, help="0 is greedy")
+    generate.add_argument("--top-k", type=int)
+    generate.add_argument("--top-p", type=float)
+    generate.add_argument("--repetition-penalty", type=float)
+    generate.add_argument("--max-tokens", type=int)
+    generate.add_argument("--seed", type=int)
+    generate.add_argument("--greedy", action="store_true", help="always the likeliest token")
+    generate.add_argument("--json", action="store_true", help="one JSON object per text")
+    generate.set_defaults(verb=_run_generate)
+
+
+# Each verb imports what it needs when it runs: `slm-tui --version` loads none of it.
+
+
+def _app(options: argparse.Namespace) -> int:
+    from slm_tui.verbs.app import open_app
+
+    return open_app(options.run)
+
+
+def _run_train(options: argparse.Namespace) -> int:
+    from slm_tui.verbs.train import train
+
+    return train(options)
+
+
+def _run_presets(options: argparse.Namespace) -> int:
+    from slm_tui.verbs.presets import presets
+
+    return presets(options)
+
+
+def _run_runs(options: argparse.Namespace) -> int:
+    from slm_tui.verbs.runs import runs
+
+    return runs(options)
+
+
+def _run_generate(options: argparse.Namespace) -> int:
+    from slm_tui.verbs.generate import generate
+
+    return generate(options)
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from slm_tui.verbs.doctor import doctor
+
+    return doctor(as_json=options.json)

@@ -1,0 +1,389 @@
+"""The train screen: the loss as it falls, samples as they come, and the run's controls."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from textual.app import ComposeResult
+from textual.containers import Container, Horizontal, Vertical, VerticalScroll
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import Static
+
+from slm_tui.config import overrides
+from slm_tui.errors import RunError, SlmTuiError
+from slm_tui.runs import store
+from slm_tui.runs.session import Session
+from slm_tui.runs.store import Run
+from slm_tui.text import visible
+from slm_tui.tui import actions
+from slm_tui.tui.actions import Action, Room
+from slm_tui.tui.base import RoomScreen
+from slm_tui.tui.charts.chart import Chart
+from slm_tui.tui.charts.data import ChartData
+from slm_tui.tui.charts.sparkline import SmallChart
+from slm_tui.tui.dialogs import Ask, Choice, Question, Reading, complain, copy
+from slm_tui.tui.screens.train_view import X_MODES, RunView
+from slm_tui.tui.workshop import TrainingWorkshop
+
+if TYPE_CHECKING:
+    from slm_tui.training.control import Control
+
+_SMOOTHINGS = (0.95, 0.99, 0.0)
+_NO_RUN = "No runs yet. Press 1, choose a preset, press t."
+
+
+class Lines(VerticalScroll):
+    """A pane of lines that can be scrolled; keeps its place unless it stands at the top."""
+
+    def __init__(self, title: str, id: str) -> None:
+        super().__init__(classes="pane", id=id)
+        self.border_title = title
+        self._shown: list[Content] | None = None
+
+    def compose(self) -> ComposeResult:
+        yield Static("", markup=False)
+
+    def show(self, lines: list[Content]) -> None:
+        """Replace the lines; repaints only if they differ."""
+        if lines != self._shown:
+            self._shown = lines
+            self.query_one(Static).update(Content("\n").join(lines))
+
+
+class TrainScreen(RoomScreen):
+    """The room `train`: follows the live run, or one that was opened from the Runs screen."""
+
+    ROOM: ClassVar[Room] = "train"
+    CSS_PATH = Path(__file__).with_suffix(".tcss")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._view: RunView | None = None
+        self._bits = False
+        self._looked = False
+
+    def compose_body(self) -> Iterable[Widget]:
+        with Horizontal(id="train"):
+            with Vertical(id="left"):
+                chart = Chart("loss", empty=_NO_RUN, id="loss")
+                chart.add_class("pane")
+                yield chart
+                with Container(id="small-charts"):
+                    yield SmallChart("learning rate", id="rate", from_zero=True)
+                    yield SmallChart("gradient norm", id="norm", from_zero=True)
+                    yield SmallChart("tokens/s", id="speed", from_zero=True)
+                yield Static("", id="verdict-line", markup=False)
+                yield Lines("events", id="events")
+            with Vertical(id="middle"):
+                yield Lines("diagnosis", id="diagnosis")
+            yield Lines("samples", id="samples")
+
+    # What is shown
+
+    @property
+    def workshop(self) -> TrainingWorkshop | None:
+        workshop = self.slm.workshop
+        return workshop if isinstance(workshop, TrainingWorkshop) else None
+
+    @property
+    def session(self) -> Session | None:
+        """The session of the run that is shown, if it was trained by this app."""
+        session = self.workshop.session if self.workshop else None
+        if session is None or self._view is None or session.run != self._view.run:
+            return None
+        return session
+
+    def on_screen_resume(self) -> None:
+        self._looked = False
+        super().on_screen_resume()
+        if self.focused is None:
+            self.query_one(Chart).focus()
+
+    def _choose_run(self) -> Run | None:
+        """What was opened; else what trains; else the newest run on disk."""
+        if self.slm.state.run is not None:
+            return Run(self.slm.state.run)
+        session = self.workshop.session if self.workshop else None
+        if session is not None:
+            return session.run
+        if self._view is not None or self._looked:
+            return self._view.run if self._view else None
+        self._looked = True
+        runs = store.all_runs()
+        return runs[0] if runs else None
+
+    def refresh_room(self) -> None:
+        run = self._choose_run()
+        if run is None:
+            self.set_class(True, "-empty")
+            return
+        if self._view is None or self._view.run != run:
+            self._view = RunView(run)
+            self.set_class(False, "-empty")
+            self._show(self._view, fresh=True)
+        elif self._view.refresh():
+            self._show(self._view)
+        self._show_preparing()
+
+    def _show(self, view: RunView, *, fresh: bool = False) -> None:
+        if fresh:
+            view.refresh()
+        self._show_charts(view)
+        self.query_one("#events", Lines).show(view.event_lines()[:200])
+        samples = self.query_one("#samples", Lines)
+        samples.border_title = f"samples · {view.prompt_settings}"
+        samples.show(
+            view.sample_lines() or [Content.styled("No samples yet. g writes one.", "dim")]
+        )
+        verdict = view.verdict_lines()
+        self.query_one("#diagnosis", Lines).show([*verdict, Content(""), *view.data_lines()])
+        self.query_one("#verdict-line", Static).update(Content("\n").join(_two(verdict)))
+        if self.workshop is not None and self.session is not None:
+            self.workshop.verdict = view.verdict.short
+        self.refresh_footer()
+
+    def _show_charts(self, view: RunView) -> None:
+        chart = self.query_one(Chart)
+        chart.unit = "bits per byte" if self._bits else "nats"
+        chart.border_title = f"loss · {chart.unit}"
+        chart.show(view.loss_chart(chart.x_mode, bits=self._bits))
+        steps = view.curves.steps
+        for name, values in (
+            ("rate", steps.learning_rate),
+            ("norm", steps.gradient_norm),
+            ("speed", steps.tokens_per_second),
+        ):
+            self.query_one(f"#{name}", SmallChart).show(steps.step, values)
+
+    def _show_preparing(self) -> None:
+        """Until the first point is there, the chart says what is being done."""
+        chart, session = self.query_one(Chart), self.session
+        if self._view is None or self._view.curves.evaluations.step or self._view.curves.steps.step:
+            return
+        text = f"{self._view.run.id}: {self._view.info.state}"
+        if session is not None:
+            status = session.status
+            text = status.error or f"{status.stage or 'the first step'} …"
+            if status.progress and status.stage:
+                text = f"{status.stage} {status.progress:.0%}"
+        if chart.empty != text:
+            chart.empty = visible(text)
+            chart.show(ChartData(()))
+
+    def footer_actions(self) -> list[Action]:
+        live = self.session is not None and self.session.is_live
+        if live or self._view is None:
+            return super().footer_actions()
+        names = ("resume", "fork", "best_to_chat", "log", "axis")
+        return [*(actions.BY_ID[f"train.{name}"] for name in names), actions.BY_ID["app.help"]]
+
+    # Keys: the live run
+
+    def _control(self) -> "Control | None":
+        """The control of the run shown, or a toast that says why there is none."""
+        session = self.session
+        if session is not None and session.is_live:
+            return session.control
+        what = "It is not training." if self._view else _NO_RUN
+        self.notify(f"{what} r resumes it." if self._view else what, markup=False)
+        return None
+
+    def action_pause(self) -> None:
+        control = self._control()
+        if control is not None and self.session is not None:
+            if self.session.status.state == "paused":
+                control.go_on()
+            else:
+                control.pause()
+
+    def action_save(self) -> None:
+        control = self._control()
+        if control is not None:
+            control.save()
+
+    def action_sample(self) -> None:
+        control = self._control()
+        if control is not None:
+            control.sample()
+
+    def action_evaluate(self) -> None:
+        control = self._control()
+        if control is not None:
+            control.evaluate()
+
+    def action_stop(self) -> None:
+        session = self.session
+        if session is None or self._control() is None:
+            return
+
+        def stop(choice: str | None) -> None:
+            if choice == "stop":
+                session.stop()
+
+        self.app.push_screen(
+            Question(
+                "Stop this run?",
+                "It is saved and can be resumed exactly.",
+                [Choice("stop", "Save and stop", ""), Choice("cancel", "Cancel", "go on training")],
+                default="cancel",
+            ),
+            stop,
+        )
+
+    def action_halve_rate(self) -> None:
+        control = self._control()
+        if control is not None:
+            control.scale_learning_rate(0.5)
+
+    def action_more_steps(self) -> None:
+        control, view = self._control(), self._view
+        if control is None or view is None:
+            return
+
+        def extend(text: str | None) -> None:
+            if text:
+                control.extend(int(text))
+
+        tenth = str(max(1, view.info.max_steps // 10))
+        self.app.push_screen(Ask("More steps", "How many are added?", tenth, _whole_number), extend)
+
+    # Keys: the chart
+
+    def action_log(self) -> None:
+        chart = self.query_one(Chart)
+        chart.log_y = not chart.log_y
+
+    def action_axis(self) -> None:
+        chart = self.query_one(Chart)
+        chart.x_mode = X_MODES[(X_MODES.index(chart.x_mode) + 1) % len(X_MODES)]
+        self._redraw()
+
+    def action_smoothing(self) -> None:
+        chart = self.query_one(Chart)
+        at = _SMOOTHINGS.index(chart.smoothing) if chart.smoothing in _SMOOTHINGS else 0
+        chart.smoothing = _SMOOTHINGS[(at + 1) % len(_SMOOTHINGS)]
+
+    def action_units(self) -> None:
+        self._bits = not self._bits
+        self._redraw()
+
+    def _redraw(self) -> None:
+        if self._view is not None:
+            self._show_charts(self._view)
+
+    def action_copy(self) -> None:
+        view = self._view
+        if view is None:
+            return
+        focused = self.focused
+        if focused is not None and focused.id == "samples" and view.curves.samples:
+            newest = view.curves.samples[-1]
+            copy(self.app, f"{newest.get('prompt', '')}{newest.get('text', '')}")
+        else:
+            text = "\n".join(line.plain for line in [*view.verdict_lines(), *view.data_lines()])
+            copy(self.app, f"{view.run.path}\n{text}")
+
+    # Keys: what comes after
+
+    def action_details(self) -> None:
+        if self._view is not None:
+            lines = [*self._view.verdict_lines(), Content(""), *self._view.data_lines()]
+            self.app.push_screen(Reading("diagnosis", lines))
+
+    def action_best_to_chat(self) -> None:
+        if self._view is None:
+            return
+        try:
+            self.slm.state.checkpoint = store.checkpoint_of(self._view.run)
+        except SlmTuiError as error:
+            complain(self.app, error)
+        else:
+            self.slm.go("chat")
+
+    def action_checkpoints(self) -> None:
+        if self._view is not None:
+            self.slm.state.run = self._view.run.path
+            self.slm.go("runs")
+
+    def action_resume(self) -> None:
+        view = self._view
+        if view is None or self.workshop is None:
+            return
+        if self.session is not None and self.session.is_live:
+            self.notify("It is training already.")
+        elif view.info.state == "done":
+            tenth = str(max(1, view.info.max_steps // 10))
+            ask = Ask("The run is finished", "Train how many steps more?", tenth, _whole_number)
+            self.app.push_screen(ask, self._resume)
+        else:
+            self._resume("0")
+
+    def _resume(self, steps: str | None) -> None:
+        if steps is None or self._view is None or self.workshop is None:
+            return
+        try:
+            self.workshop.resume(self._view.run, int(steps))
+        except SlmTuiError as error:
+            complain(self.app, error)
+
+    def action_fork(self) -> None:
+        self._ask_fork("")
+
+    def action_apply(self) -> None:
+        if self._view is None:
+            return
+        remedy = self._view.verdict.remedy
+        if remedy:
+            self._ask_fork(" ".join(remedy), fresh=True)
+        else:
+            self.notify("There is nothing to apply: the verdict names no remedy.")
+
+    def _ask_fork(self, value: str, *, fresh: bool = False) -> None:
+        """Ask for changes, then start a run with them: anew, or from the best checkpoint."""
+        if self._view is None or self.workshop is None:
+            return
+        title = "New run with these settings" if fresh else "New run from the best checkpoint"
+        text = "PATH=VALUE with spaces between; empty for none"
+        run = self._view.run
+
+        def begin(changes: str | None) -> None:
+            if changes is not None:
+                self._fork(run, changes, fresh=fresh)
+
+        self.app.push_screen(
+            Ask(title, text, value, lambda typed: _wrong_changes(run, typed)), begin
+        )
+
+    def _fork(self, run: Run, changes: str, *, fresh: bool) -> None:
+        workshop = cast(TrainingWorkshop, self.workshop)
+        try:
+            preset = overrides.apply(run.preset(), changes.split())
+            if fresh:
+                workshop.train(preset)
+            else:
+                workshop.fork(store.checkpoint_of(run), preset)
+        except SlmTuiError as error:
+            complain(self.app, error)
+            return
+        if workshop.session is not None:
+            self.slm.state.run = workshop.session.run.path
+
+
+def _two(lines: list[Content]) -> list[Content]:
+    """At most two lines: the verdict with its evidence, and the advice."""
+    if len(lines) < 3:
+        return lines
+    return [Content(": ").join(lines[:2]), lines[2]]
+
+
+def _whole_number(text: str) -> str:
+    return "" if text.isdigit() and int(text) > 0 else "a whole number above 0, such as 500"
+
+
+def _wrong_changes(run: Run, text: str) -> str:
+    try:
+        overrides.apply(run.preset(), text.split())
+    except (SlmTuiError, RunError) as error:
+        return str(error)
+    return ""

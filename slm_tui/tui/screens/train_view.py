@@ -1,0 +1,273 @@
+"""What the train screen shows of a run, worked out from its log: no widgets here."""
+
+import math
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from textual.content import Content
+
+from slm_tui.config.estimate import COMPUTE_OPTIMAL_TOKENS_PER_PARAMETER
+from slm_tui.errors import SlmTuiError
+from slm_tui.evaluation.diagnosis import Evidence, Verdict, diagnose
+from slm_tui.figures import clock, count, size
+from slm_tui.runs.curves import Curves
+from slm_tui.runs.store import Run, RunInfo
+from slm_tui.text import one_line, visible
+from slm_tui.tui.charts.data import ChartData, HorizontalLine, Series, VerticalLine
+from slm_tui.tui.charts.series import Smoother
+
+X_MODES = ("steps", "tokens", "time")
+_SMOOTHING = 0.95
+
+
+@dataclass
+class RunView:
+    """A run as it is looked at: its curves, what is known of it, and the verdict."""
+
+    run: Run
+    curves: Curves = field(init=False)
+    info: RunInfo = field(default_factory=RunInfo)
+    verdict: Verdict = field(default_factory=lambda: Verdict("", ""))
+    dropout: float = 0.0
+    learning_rate: float = 0.0
+    prompt_settings: str = ""
+
+    def __post_init__(self) -> None:
+        self.curves = Curves(self.run)
+        self._smoother = Smoother(_SMOOTHING)
+        self._generation = 0
+        self._info_at = 0.0
+        self._bits: tuple[list[float], list[float]] = ([], [])
+        self._read_preset()
+
+    def _read_preset(self) -> None:
+        try:
+            preset = self.run.preset()
+        except SlmTuiError:
+            return
+        self.dropout = getattr(preset.model, "dropout", 0.0)
+        self.learning_rate = preset.optimizer.learning_rate
+        sampling = preset.sampling
+        self.prompt_settings = f"T {sampling.temperature:g} · seed {sampling.seed}"
+
+    def refresh(self) -> bool:
+        """Read what is new; returns whether anything was."""
+        changed = self.curves.read()
+        now = time.monotonic()
+        if changed or now - self._info_at > 1.0:
+            self._info_at = now
+            changed |= self._read_info()
+        if changed:
+            self._judge()
+        return changed
+
+    def _read_info(self) -> bool:
+        try:
+            info = self.run.info()
+        except SlmTuiError:
+            return False
+        known = (self.info.state, self.info.max_steps, len(self.info.facts), self.info.error)
+        self.info = info
+        return known != (info.state, info.max_steps, len(info.facts), info.error)
+
+    def _judge(self) -> None:
+        steps, evaluations = self.curves.steps, self.curves.evaluations
+        if self._generation != self.curves.generation:
+            self._generation = self.curves.generation
+            self._smoother = Smoother(_SMOOTHING)
+        self._smoother.extend(steps.loss[len(self._smoother.values) :])
+        self.verdict = diagnose(
+            Evidence(
+                steps.step,
+                self._smoother.values,
+                evaluations.step,
+                evaluations.loss,
+                evaluations.bits_per_byte,
+                self.floor,
+                self.dropout,
+                self.learning_rate,
+            )
+        )
+
+    @property
+    def floor(self) -> float | None:
+        value = self.info.facts.get("floor_bits_per_byte")
+        return float(value) if value is not None else None
+
+    def _nats_to_bits(self) -> float:
+        """Factor from nats per token to bits per byte of the training text."""
+        per_token = float(self.info.facts.get("train_bytes_per_token") or 1.0)
+        return 1 / (math.log(2) * per_token)
+
+    def loss_chart(self, x_mode: str, *, bits: bool) -> ChartData:
+        """Raw, smoothed and validation loss, the best checkpoint, the floor, live changes."""
+        steps, evaluations = self.curves.steps, self.curves.evaluations
+        xs, val_xs = self._xs(x_mode)
+        losses, val = steps.loss, evaluations.loss
+        if bits:
+            losses, val = self._in_bits(), evaluations.bits_per_byte
+        series = [
+            Series("raw", "raw", xs, losses, "dots"),
+            Series("train", "train", xs, losses, "line", smooth=True),
+            Series("val", "val", val_xs, val, "points"),
+        ]
+        best = evaluations.best()
+        lines = [VerticalLine(val_xs[best])] if best is not None and len(val_xs) > 1 else []
+        lines += [VerticalLine(x, "mark") for x in self._changes(x_mode)]
+        note = ""
+        if best is not None:
+            note = f"best val {val[best]:.3f} @ {evaluations.step[best]:,} ┊"
+        return ChartData(series, lines, self._floor_line(bits), self._end(x_mode), note)
+
+    def _xs(self, x_mode: str) -> tuple[list[Any], list[Any]]:
+        steps, evaluations = self.curves.steps, self.curves.evaluations
+        if x_mode == "tokens":
+            return steps.tokens, evaluations.tokens
+        if x_mode == "time":
+            return steps.seconds, evaluations.seconds
+        return steps.step, evaluations.step
+
+    def _in_bits(self) -> list[float]:
+        """Training losses in bits per byte, as a list that grows with the log."""
+        losses, (seen, bits) = self.curves.steps.loss, self._bits
+        if seen is not losses or len(bits) > len(losses):
+            bits = []
+            self._bits = (losses, bits)
+        factor = self._nats_to_bits()
+        bits += [loss * factor for loss in losses[len(bits) :]]
+        return bits
+
+    def _floor_line(self, bits: bool) -> list[HorizontalLine]:
+        if self.floor is None:
+            return []
+        per_token = float(self.info.facts.get("val_bytes_per_token") or 1.0)
+        return [HorizontalLine(self.floor if bits else self.floor * math.log(2) * per_token)]
+
+    def _end(self, x_mode: str) -> float | None:
+        if x_mode == "steps":
+            return float(self.info.max_steps) or None
+        if x_mode == "tokens":
+            per_step = float(self.info.facts.get("tokens_per_step") or 0)
+            return self.info.max_steps * per_step or None
+        return None
+
+    def _changes(self, x_mode: str) -> list[float]:
+        """Where the run was changed by hand."""
+        xs, _ = self._xs(x_mode)
+        steps = self.curves.steps.step
+        found = []
+        for event in self.curves.events:
+            if event.get("event") == "changed" and steps:
+                at = min(range(len(steps)), key=lambda i: abs(steps[i] - event["step"]))
+                found.append(float(xs[at]))
+        return found
+
+    def data_lines(self) -> list[Content]:
+        """Data against model: parameters, tokens, epochs, gap, floor."""
+        facts = self.info.facts
+        if not facts:
+            return [Content.styled("…", "$text-muted")]
+        parameters, tokens = float(facts["parameters"]), float(facts["train_tokens"])
+        per_parameter = tokens / parameters
+        epochs = self.info.step * float(facts["tokens_per_step"]) / max(1.0, tokens)
+        low = per_parameter < COMPUTE_OPTIMAL_TOKENS_PER_PARAMETER / 4
+        lines = [
+            _pair("parameters", count(parameters), f"vocabulary {facts['n_vocab']:,}"),
+            _pair(
+                "train tokens", count(tokens), f"{facts['train_bytes_per_token']:.2f} bytes each"
+            ),
+            _pair(
+                "tokens/param",
+                f"{per_parameter:.2g}" + (" ▲" if low else ""),
+                f"≈{COMPUTE_OPTIMAL_TOKENS_PER_PARAMETER} is ideal",
+            ),
+            _pair("epochs", f"{epochs:.1f}" + (" ▲" if epochs > 4 else ""), "seen so far"),
+        ]
+        if self.info.val_bpb is not None:
+            above = f"floor {self.floor:.3f}" if self.floor else "validation"
+            lines.append(_pair("bits per byte", f"{self.info.val_bpb:.3f}", above))
+        lines.append(_pair("time", clock(self.info.elapsed_seconds), f"{facts['threads']} threads"))
+        return lines
+
+    def verdict_lines(self) -> list[Content]:
+        """The verdict, its evidence, and what to try."""
+        if self.info.error:
+            return [
+                Content.styled("✗ FAILED", "bold $text-error"),
+                Content(visible(self.info.error)),
+            ]
+        verdict = self.verdict
+        style = {"▲": "bold $text-warning", "✗": "bold $text-error"}.get(
+            verdict.sign, "bold $text-success"
+        )
+        since = f" since step {verdict.since:,}" if verdict.since is not None else ""
+        lines = []
+        if verdict.word:
+            lines.append(Content.assemble((f"{verdict.sign} {verdict.word.upper()}", style), since))
+        lines.append(Content(verdict.evidence))
+        if verdict.advice:
+            how = "  a apply to a new run" if verdict.remedy else ""
+            lines.append(Content.assemble(("try ", "bold"), verdict.advice, (how, "$text-muted")))
+        return lines
+
+    def sample_lines(self) -> list[Content]:
+        """Samples, newest first: step, prompt and continuation."""
+        lines: list[Content] = []
+        for sample in reversed(self.curves.samples):
+            lines.append(
+                Content.styled(f"step {int(sample.get('step', 0)):,}", "bold $text-accent")
+            )
+            prompt, text = str(sample.get("prompt", "")), str(sample.get("text", ""))
+            body = Content.assemble((visible(prompt), "bold"), visible(text))
+            lines += body.split("\n", allow_blank=True)
+            lines.append(Content(""))
+        return lines
+
+    def event_lines(self) -> list[Content]:
+        """What happened, newest first."""
+        lines = [event_line(event) for event in reversed(self.curves.events)]
+        return [line for line in lines if line is not None]
+
+
+def _pair(label: str, value: str, remark: str = "") -> Content:
+    return Content.assemble(
+        (f"{label:13}", "$text-muted"), (f"{value:>9} ", "bold"), (remark, "$text-muted")
+    )
+
+
+_SIGNS = {
+    "saved": ("✓", "$text-success"),
+    "warned": ("▲", "$text-warning"),
+    "failed": ("✗", "$text-error"),
+    "finished": ("■", "$text-success"),
+}
+
+
+def event_line(event: dict[str, Any]) -> Content | None:
+    """One event as a line; `None` for what is not worth one."""
+    text = _event_text(event)
+    if text is None:
+        return None
+    sign, style = _SIGNS.get(str(event.get("event")), ("·", "$text-muted"))
+    at = time.strftime("%H:%M:%S", time.localtime(float(event.get("timestamp", 0))))
+    return Content.assemble((f"{at} ", "$text-muted"), (f"{sign} ", style), one_line(text))
+
+
+def _event_text(event: dict[str, Any]) -> str | None:
+    kind, step = event.get("event"), f"{int(event.get('step', 0)):,}"
+    if kind == "saved":
+        what = {"best": "best so far", "manual": "kept", "last": "last"}.get(str(event["kind"]), "")
+        return f"checkpoint {step} {what} ({size(event['bytes'])}, {event['seconds']:.2f} s)"
+    if kind == "warned":
+        return str(event.get("message", ""))
+    if kind == "failed":
+        return f"failed at step {step}: {event.get('error', '')}"
+    if kind == "finished":
+        return f"ended at step {step}: {event.get('reason', '')}"
+    if kind == "changed":
+        if event.get("what") == "learning_rate":
+            return f"step {step}: learning rate × {event.get('value', 1):g}"
+        return f"step {step}: now {int(event.get('value', 0)):,} steps in all"
+    words = {"started": "training from step", "paused": "paused at", "continued": "goes on at"}
+    return f"{words[kind]} {step}" if kind in words else None

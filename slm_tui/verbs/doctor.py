@@ -1,0 +1,101 @@
+"""`slm-tui doctor`: what works here."""
+
+import json
+import os
+import platform
+import shutil
+import sys
+from importlib import metadata
+from pathlib import Path
+
+from slm_tui import __version__, paths
+
+_PACKAGES = ("torch", "textual", "plotext", "tiktoken", "tokenizers", "datasets", "pydantic")
+
+
+def doctor(*, as_json: bool) -> int:
+    """Print what was found; 1 if something that training needs is missing."""
+    found = _facts()
+    if as_json:
+        print(json.dumps({name: {"ok": ok, "value": value} for name, ok, value in found}))
+    else:
+        for name, ok, value in found:
+            print(f"{'✓' if ok else '✗'} {name:16} {value}")
+    needed = {"python", "torch", "data directory", "cache directory", "config directory"}
+    return int(any(not ok for name, ok, _ in found if name in needed))
+
+
+def _facts() -> list[tuple[str, bool, str]]:
+    found = [
+        ("slm-tui", True, __version__),
+        ("python", sys.version_info >= (3, 11), platform.python_version()),
+        ("system", True, f"{platform.system()} {platform.release()} {platform.machine()}"),
+    ]
+    found += [_package(name) for name in _PACKAGES]
+    found += _devices()
+    found.append(_gpt2())
+    for label, directory in (
+        ("data directory", paths.data_dir()),
+        ("cache directory", paths.cache_dir()),
+        ("config directory", paths.config_dir()),
+    ):
+        found.append(_directory(label, directory))
+    return [*found, _terminal()]
+
+
+def _package(name: str) -> tuple[str, bool, str]:
+    try:
+        return name, True, metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return name, False, f"not installed: pip install {name}"
+
+
+def _devices() -> list[tuple[str, bool, str]]:
+    try:
+        import torch
+
+        from slm_tui.training.device import choose_device, describe_device, usable_cores
+    except ImportError as error:
+        return [("device", False, f"torch cannot be imported: {error}")]
+    device = choose_device("auto")
+    found = [("device", True, f"{device.type}: {describe_device(device)}")]
+    if device.type == "cuda":
+        memory = torch.cuda.get_device_properties(device).total_memory / 2**30
+        bf16 = "yes" if torch.cuda.is_bf16_supported(including_emulation=False) else "no"
+        found.append(("GPU memory", True, f"{memory:.1f} GiB, native bf16: {bf16}"))
+    found.append(("CPU", True, f"{usable_cores()} cores for this process"))
+    return found
+
+
+def _gpt2() -> tuple[str, bool, str]:
+    from slm_tui.corpus.tokenizers import load_gpt2
+    from slm_tui.errors import SlmTuiError
+
+    try:
+        return "gpt2 vocabulary", True, f"{load_gpt2().n_vocab:,} tokens, found offline or cached"
+    except SlmTuiError as error:
+        return "gpt2 vocabulary", False, str(error)
+
+
+def _directory(label: str, directory: Path) -> tuple[str, bool, str]:
+    existing = directory
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    writable = os.access(existing, os.W_OK)
+    try:
+        free = f"{shutil.disk_usage(existing).free / 2**30:.1f} GiB free"
+    except OSError as error:
+        free = str(error)
+    remedy = "" if writable else " - cannot be written: set SLM_TUI_HOME to another place"
+    return label, writable, f"{directory} ({free}){remedy}"
+
+
+def _terminal() -> tuple[str, bool, str]:
+    columns, rows = shutil.get_terminal_size()
+    where = [os.environ.get("TERM", "no TERM"), f"{columns}x{rows}"]
+    where += ["tmux"] if os.environ.get("TMUX") else []
+    where += ["over SSH"] if os.environ.get("SSH_CONNECTION") else []
+    where += ["NO_COLOR"] if os.environ.get("NO_COLOR") else []
+    encoding = (sys.stdout.encoding or "").lower().replace("-", "")
+    ok = sys.stdout.isatty() and encoding == "utf8" and columns >= 60 and rows >= 20
+    return "terminal", ok, ", ".join(where) + ("" if ok else " (the app wants 80x24 and UTF-8)")
