@@ -1,9 +1,7 @@
 """Tokenizers: bytes, byte-pair encoding of one's own, GPT-2's. One contract for all."""
 
-import json
-
-from slm_tui.corpus.tokenizers.alphabet import to_bytes
-from slm_tui.corpus.tokenizers.bpe import from_merges, train_bpe
+from slm_tui.corpus.tokenizers import tokenizer_file
+from slm_tui.corpus.tokenizers.bpe import BpeTokenizer, train_bpe
 from slm_tui.corpus.tokenizers.byte_level import ByteTokenizer
 from slm_tui.corpus.tokenizers.contract import StreamDecoder, Tokenizer
 from slm_tui.corpus.tokenizers.gpt2 import load_gpt2
@@ -25,19 +23,16 @@ def byte_tokenizer() -> Tokenizer:
 
 
 def from_json(text: str) -> Tokenizer:
-    """Open what `to_json` gave.
+    """Open what `to_json` gave; nothing else is needed, not even for GPT-2's.
 
     Raises:
         CorpusError: it is not such a file.
     """
-    try:
-        values = json.loads(text)
-        if values["added_tokens"][0]["content"] == "<|begin_of_text|>":
-            return ByteTokenizer()
-        merges = [(to_bytes(a), to_bytes(b)) for a, b in values["model"]["merges"]]
-        tokenizer = from_merges("bpe", merges)
-        if len(values["model"]["vocab"]) != tokenizer.n_vocab:
-            raise CorpusError("the tokenizer cannot be opened", "its vocabulary has other tokens")
-        return tokenizer
-    except (ValueError, KeyError, TypeError, IndexError) as error:
-        raise CorpusError("the tokenizer cannot be opened", f"{error!r}") from None
+    kind, tokens = tokenizer_file.read(text)
+    if kind == "bytes" and tokens == [ByteTokenizer().token_bytes(id) for id in range(256)]:
+        return ByteTokenizer()
+    if kind in {"bpe", "gpt2"}:
+        return BpeTokenizer(kind, tokens[:-1])
+    raise CorpusError(
+        "the tokenizer file cannot be opened", f"it is no tokenizer of the kind {kind!r}"
+    )

@@ -4,61 +4,75 @@ Merges never cross the words of GPT-2's split pattern, every byte is in the voca
 end-of-text is the last id.
 """
 
-import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Sized
 from functools import cached_property
-from typing import Any
 
 import numpy as np
-import tiktoken
 
-from slm_tui.corpus.tokenizers.alphabet import byte_symbols, to_bytes, to_symbols
-from slm_tui.corpus.tokenizers.contract import Ids, Tokenizer, sound
+from slm_tui.corpus.tokenizers import long_runs, tokenizer_file
+from slm_tui.corpus.tokenizers.alphabet import byte_symbols, to_bytes
+from slm_tui.corpus.tokenizers.contract import Ids, Tokenizer, fingerprint_of, sound
+from slm_tui.errors import CorpusError
 
-END_OF_TEXT = "<|endoftext|>"
+SMALLEST = 257
 # How GPT-2 splits text before merging: contractions, words, numbers, punctuation, space.
-# Source: Radford et al. 2019.
-SPLIT = r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"""
-# tiktoken needs time that grows with the square of an unbroken piece, and its pattern engine
-# a deep stack: longer runs of one kind are cut here, which changes ids only for such runs.
-_LONGEST_RUN = 400
-_LONG_RUN = re.compile(rf"\S{{{_LONGEST_RUN},}}|\s{{{_LONGEST_RUN},}}")
+# Source: Radford et al. 2019, in the form that never goes back over what it has matched.
+SPLIT = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s"
+_NOT_UTF8 = re.compile("([\udc80-\udcff])")
+# Longer tokens are rows of one character, which say nothing about the text.
+_LONGEST_TOKEN = 32
+# Counting the words takes most of the time of training, merging them the rest.
+_COUNTING = 0.8
 
 
 class BpeTokenizer(Tokenizer):
-    """Runs a list of token bytes in rank order; `end_of_text` is the id after the last."""
+    """Runs a list of tokens, whose places are their ranks; `end_of_text` follows the last."""
 
-    def __init__(self, kind: str, ranks: dict[bytes, int], merges: list[tuple[bytes, bytes]]):
+    def __init__(self, kind: str, tokens: Sequence[bytes]) -> None:
+        """Take the tokens in the order of their ids, one-byte tokens first.
+
+        Raises:
+            CorpusError: a byte is missing, out of GPT-2's order, or a token is there twice.
+        """
+        import tiktoken
+
+        ranks = {token: id for id, token in enumerate(tokens)}
+        odd = len(ranks) != len(tokens) or b"" in ranks
+        if odd or list(tokens[:256]) != tokenizer_file.byte_tokens():
+            raise CorpusError(
+                "the tokenizer cannot be made", "its vocabulary lacks bytes, or has a token twice"
+            )
         self.kind = kind
-        self._merges = merges
-        self._tokens = sorted(ranks, key=ranks.__getitem__)
-        self.end_of_text = len(self._tokens)
+        self._tokens = tuple(tokens)
+        self.end_of_text = len(tokens)
         self.n_vocab = self.end_of_text + 1
-        self.fingerprint = hashlib.sha256(b"\0".join([b"bpe 1", *self._tokens])).hexdigest()
+        self.fingerprint = fingerprint_of("bpe", tokens)
         self._encoding = tiktoken.Encoding(
             name=f"slm-tui-{self.fingerprint[:12]}",
             pat_str=SPLIT,
             mergeable_ranks=ranks,
-            special_tokens={END_OF_TEXT: self.end_of_text},
+            special_tokens={tokenizer_file.END_OF_TEXT: self.end_of_text},
         )
 
-    def encode(self, text: str) -> list[int]:
-        text = sound(text)
-        if _LONG_RUN.search(text) is None:
-            return self._encoding.encode_ordinary(text)
-        return [id for piece in _pieces(text) for id in self._encoding.encode_ordinary(piece)]
+    def encode_array(self, text: str) -> Ids:
+        parts = [
+            self._encoding.encode_to_numpy(part, disallowed_special=())
+            for part in long_runs.cut(sound(text))
+        ]
+        return (parts[0] if len(parts) == 1 else np.concatenate(parts)).astype(self.dtype)
 
-    def encode_batch(self, texts: Sequence[str], threads: int = 1) -> list[Ids]:
-        dtype = np.uint16 if self.n_vocab <= 65_536 else np.uint32
-        if threads > 1 and not any(_LONG_RUN.search(text) for text in texts):
-            batch = self._encoding.encode_ordinary_batch(
-                [sound(text) for text in texts], num_threads=threads
-            )
-        else:
-            batch = [self.encode(text) for text in texts]
-        return [np.array(ids, dtype=dtype) for ids in batch]
+    def encode_bytes(self, data: bytes) -> list[int]:
+        """Ids of any bytes: one that is not part of UTF-8 is a token of its own."""
+        ids: list[int] = []
+        for part in _NOT_UTF8.split(data.decode("utf-8", "surrogateescape")):
+            if _NOT_UTF8.match(part):
+                byte = part.encode("utf-8", "surrogateescape")
+                ids.append(self._encoding.encode_single_token(byte))
+            else:
+                ids += self.encode(part)
+        return ids
 
     def token_bytes(self, id: int) -> bytes:
         return self._tokens[id] if 0 <= id < self.end_of_text else b""
@@ -68,51 +82,8 @@ class BpeTokenizer(Tokenizer):
 
     @cached_property
     def _json(self) -> str:
-        vocabulary = {to_symbols(token): id for id, token in enumerate(self._tokens)}
-        vocabulary[END_OF_TEXT] = self.end_of_text
-        level: dict[str, Any] = {
-            "type": "ByteLevel",
-            "add_prefix_space": False,
-            "trim_offsets": False,
-        }
-        return json.dumps(
-            {
-                "version": "1.0",
-                "added_tokens": [
-                    {
-                        "id": self.end_of_text,
-                        "content": END_OF_TEXT,
-                        "single_word": False,
-                        "lstrip": False,
-                        "rstrip": False,
-                        "normalized": False,
-                        "special": True,
-                    }
-                ],
-                "pre_tokenizer": {**level, "use_regex": True},
-                "decoder": {**level, "use_regex": True},
-                "model": {
-                    "type": "BPE",
-                    "dropout": None,
-                    "unk_token": None,
-                    "fuse_unk": False,
-                    "vocab": vocabulary,
-                    "merges": [[to_symbols(a), to_symbols(b)] for a, b in self._merges],
-                },
-            },
-            ensure_ascii=False,
-        )
-
-
-def _pieces(text: str) -> Iterable[str]:
-    """Cut runs without a break between words into parts of bounded length."""
-    at = 0
-    for run in _LONG_RUN.finditer(text):
-        yield text[at : run.start()]
-        for start in range(run.start(), run.end(), _LONGEST_RUN):
-            yield text[start : min(start + _LONGEST_RUN, run.end())]
-        at = run.end()
-    yield text[at:]
+        special = {tokenizer_file.END_OF_TEXT: self.end_of_text}
+        return tokenizer_file.write(self.kind, dict(enumerate(self._tokens)), special, split=True)
 
 
 def train_bpe(
@@ -123,8 +94,15 @@ def train_bpe(
 ) -> BpeTokenizer:
     """Learn merges from `texts`; the same texts give the same merges.
 
-    Short texts may not give as many merges as asked for: look at `n_vocab`.
+    A pair that occurs once is not merged, so that short texts may give fewer tokens than asked
+    for: look at `n_vocab`. `progress` is told the part done, 0 to 1; only of texts whose number
+    is known before the end.
+
+    Raises:
+        CorpusError: `vocab_size` has no room for all bytes and end-of-text.
     """
+    if vocab_size < SMALLEST:
+        raise too_small(vocab_size)
     from tokenizers import Tokenizer as Trained
     from tokenizers import models, pre_tokenizers, trainers
 
@@ -135,35 +113,27 @@ def train_bpe(
         min_frequency=2,
         initial_alphabet=list(byte_symbols()),
         show_progress=False,
-        max_token_length=32,
+        max_token_length=_LONGEST_TOKEN,
     )
-
-    def told() -> Iterable[str]:
-        for number, text in enumerate(texts):
-            if progress is not None and number % 512 == 0:
-                progress(0.0)
-            yield sound(text)
-
-    trained.train_from_iterator(told(), trainer)
-    model = json.loads(trained.to_str())["model"]
-    merges = [(to_bytes(a), to_bytes(b)) for a, b in map(_pair, model["merges"])]
+    trained.train_from_iterator(_told(texts, progress), trainer)
+    vocabulary = json.loads(trained.to_str())["model"]["vocab"]
     if progress is not None:
         progress(1.0)
-    return from_merges("bpe", merges)
+    return BpeTokenizer("bpe", [to_bytes(name) for name in sorted(vocabulary, key=vocabulary.get)])
 
 
-def _pair(merge: Any) -> tuple[str, str]:
-    first, second = merge.split(" ") if isinstance(merge, str) else merge
-    return first, second
+def _told(texts: Iterable[str], progress: Callable[[float], None] | None) -> Iterable[str]:
+    count = len(texts) if isinstance(texts, Sized) else 0
+    for number, text in enumerate(texts):
+        if progress is not None and count and number % 256 == 0:
+            progress(_COUNTING * number / count)
+        yield from long_runs.cut(sound(text))
 
 
-def from_merges(kind: str, merges: list[tuple[bytes, bytes]]) -> BpeTokenizer:
-    """The tokenizer whose first 256 ids are the bytes in GPT-2's order, then the merges."""
-    symbols = sorted(range(256), key=lambda byte: byte_symbols()[byte])
-    ranks = {bytes((byte,)): id for id, byte in enumerate(symbols)}
-    kept = []
-    for first, second in merges:
-        if first + second not in ranks:
-            ranks[first + second] = len(ranks)
-            kept.append((first, second))
-    return BpeTokenizer(kind, ranks, kept)
+def too_small(vocab_size: int) -> CorpusError:
+    """The error for a vocabulary without room for the bytes."""
+    return CorpusError(
+        f"a vocabulary of {vocab_size} tokens cannot be made",
+        "256 bytes and end-of-text need a token each",
+        f"set tokenizer.vocab_size to {SMALLEST} or more",
+    )

@@ -1,8 +1,10 @@
 """What every tokenizer can do, and the decoder that never splits a character."""
 
 import codecs
+import hashlib
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -10,9 +12,16 @@ from numpy.typing import NDArray
 
 Ids = NDArray[np.unsignedinteger]
 
+_SURROGATES = re.compile("[\ud800-\udfff]")
+_ESCAPED = re.compile("[\udc80-\udcff]")
+
 
 class Tokenizer(ABC):
-    """Text to ids and back. Special tokens in a text are ordinary text."""
+    """Text to ids and back. Special tokens spelled out in a text are ordinary text.
+
+    `n_vocab` ids from 0 on; `end_of_text` is one of them. `fingerprint` is the SHA-256, in
+    hexadecimal, of all that decides which ids a text gets.
+    """
 
     kind: str
     n_vocab: int
@@ -20,58 +29,103 @@ class Tokenizer(ABC):
     fingerprint: str
 
     @abstractmethod
-    def encode(self, text: str) -> list[int]:
-        """Ids of `text`; a lone surrogate counts as U+FFFD."""
+    def encode_array(self, text: str) -> Ids:
+        """Ids of `text`, `(length,)`, of type `dtype`; a lone surrogate counts as U+FFFD."""
 
     @abstractmethod
-    def encode_batch(self, texts: Sequence[str], threads: int = 1) -> list[Ids]:
-        """Ids of each text, `(length,)`."""
+    def encode_bytes(self, data: bytes) -> list[int]:
+        """Ids of `data`, which need not be UTF-8; those of `encode` where it is."""
 
     @abstractmethod
     def token_bytes(self, id: int) -> bytes:
-        """The bytes of one token; empty for special tokens."""
+        """The bytes of one token; empty for special tokens and ids outside the vocabulary."""
 
     @abstractmethod
     def to_json(self) -> str:
         """The whole tokenizer as a `tokenizer.json` that the library `tokenizers` opens."""
 
+    @property
+    def dtype(self) -> type[np.unsignedinteger]:
+        """The narrowest type that a corpus of these ids is stored in: 16 or 32 bits."""
+        return np.uint16 if self.n_vocab <= 65_536 else np.uint32
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of `text`; a lone surrogate counts as U+FFFD."""
+        ids: list[int] = self.encode_array(text).tolist()
+        return ids
+
+    def encode_batch(self, texts: Sequence[str], threads: int = 1) -> list[Ids]:
+        """Ids of each text, `(length,)` each, in the order of `texts`."""
+        if threads <= 1 or len(texts) <= 1:
+            return [self.encode_array(text) for text in texts]
+        from concurrent.futures import ThreadPoolExecutor
+
+        size = -(-len(texts) // (threads * 4))
+        groups = [texts[at : at + size] for at in range(0, len(texts), size)]
+        with ThreadPoolExecutor(threads) as pool:
+            return [ids for group in pool.map(self.encode_batch, groups) for ids in group]
+
     def decode_bytes(self, ids: Sequence[int]) -> bytes:
-        """The bytes that `ids` stand for."""
+        """The bytes that `ids` stand for; special tokens add none."""
         return b"".join(self.token_bytes(int(id)) for id in ids)
 
     @cached_property
     def _byte_lengths(self) -> NDArray[np.int32]:
         lengths = [len(self.token_bytes(id)) for id in range(self.n_vocab)]
-        return np.array(lengths, dtype=np.int32)
+        table = np.array(lengths, dtype=np.int32)
+        table.flags.writeable = False
+        return table
 
     def byte_lengths(self) -> NDArray[np.int32]:
-        """Bytes of every token, `(n_vocab,)`; 0 for special tokens."""
+        """Bytes of every token, `(n_vocab,)`, read-only; 0 for special tokens."""
         return self._byte_lengths
 
 
 def sound(text: str) -> str:
-    """`text` with lone surrogates, which have no UTF-8, replaced by U+FFFD."""
+    """`text` with every surrogate, none of which has UTF-8, replaced by U+FFFD."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return _SURROGATES.sub("\ufffd", text)
     return text
+
+
+def fingerprint_of(kind: str, tokens: Iterable[bytes]) -> str:
+    """SHA-256 of a kind and of its tokens in the order of their ids, each with its length."""
+    digest = hashlib.sha256(f"slm-tui {kind} 1\n".encode())
+    for token in tokens:
+        digest.update(len(token).to_bytes(4, "big") + token)
+    return digest.hexdigest()
 
 
 class StreamDecoder:
     """Turns ids into text one by one: a character comes when its last byte has come.
 
-    Bytes that are not UTF-8 become U+FFFD, as `bytes.decode("utf-8", "replace")` does.
+    What comes in all is `bytes.decode("utf-8", "replace")` of all bytes: those that are not
+    UTF-8 become U+FFFD. `valid_bytes` and `invalid_bytes` count the two sorts; up to three
+    bytes of an unfinished character are in neither until it is finished.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
-        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._shown = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        # A U+FFFD may have been in the text: only escapes tell which bytes were not UTF-8.
+        self._counted = codecs.getincrementaldecoder("utf-8")(errors="surrogateescape")
+        self.valid_bytes = 0
+        self.invalid_bytes = 0
 
     def feed(self, id: int) -> str:
         """The text that became complete with this token."""
-        return self._decoder.decode(self._tokenizer.token_bytes(id))
+        return self._decode(self._tokenizer.token_bytes(id), final=False)
 
     def finish(self) -> str:
-        """What an unfinished character at the end becomes."""
-        return self._decoder.decode(b"", final=True)
+        """What an unfinished character at the end becomes; the decoder may then start anew."""
+        return self._decode(b"", final=True)
+
+    def _decode(self, data: bytes, *, final: bool) -> str:
+        escaped = self._counted.decode(data, final)
+        if escaped:
+            invalid = len(_ESCAPED.findall(escaped))
+            self.invalid_bytes += invalid
+            self.valid_bytes += len(escaped.encode("utf-8", "surrogateescape")) - invalid
+        return self._shown.decode(data, final)

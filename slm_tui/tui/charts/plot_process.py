@@ -1,0 +1,250 @@
+"""The process that draws charts with plotext: one JSON request a line in, one answer out."""
+
+import json
+import math
+import os
+import re
+import sys
+import time
+from typing import Any
+
+import plotext
+
+from slm_tui.tui.charts.series import finite, unpack
+
+Run = tuple[str, str]  # text, role
+Row = list[Run]
+
+# The size is the widget's, whatever terminal the process was started from.
+plotext.terminal.limit(False, False)
+
+_COLOUR = re.compile("\x1b\\[([0-9;]*)m")
+# Palette numbers stand for roles: the app's theme gives the colours, not plotext.
+_FIRST_COLOUR = 16
+_BLANK = " \u2800"
+_COLUMNS_PER_POINT = 6
+_DASH = 4  # columns of a dash and of the gap after it
+
+
+def draw(request: dict[str, Any]) -> list[Row]:
+    """`height` rows of exactly `width` cells, as runs of (text, role)."""
+    width, height = int(request["width"]), int(request["height"])
+    canvas = _Canvas(request)
+    under = _layer(canvas, _draw_marks, canvas.columns, canvas.rows)
+    _add_grid(canvas, under)
+    over = _layer(canvas, _draw_curves, width, height)
+    rows = []
+    for number in range(height):
+        cells = _cells(over, number, width)
+        if number < canvas.rows:
+            below = _cells(under, number, canvas.columns)
+            for column, cell in enumerate(below, canvas.gutter):
+                if cells[column][0] in _BLANK:
+                    cells[column] = cell
+        rows.append(_runs(cells))
+    return rows
+
+
+class _Canvas:
+    """The request in parts of the plot: both coordinates from 0 to 1."""
+
+    def __init__(self, request: dict[str, Any]) -> None:
+        self.request = request
+        self.gutter = int(request.get("gutter", 0))
+        self.columns = max(1, int(request["width"]) - self.gutter)
+        self.rows = max(1, int(request["height"]) - (2 if self.gutter else 0))
+        self.log_y = bool(request.get("log_y"))
+        self._share = 1 - min(int(request.get("top", 0)), self.rows - 1) / self.rows
+        self.roles: list[str] = []
+
+    def pixel(self, role: str) -> Any:
+        if role not in self.roles:
+            self.roles.append(role)
+        return plotext.pixel(foreground=_FIRST_COLOUR + self.roles.index(role))
+
+    def x(self, value: float) -> float:
+        return _part(value, *self.request["x_range"])
+
+    def y(self, value: float) -> float:
+        return _part(value, *self.request["y_range"]) * self._share
+
+    def height_of(self, value: float) -> float | None:
+        """Where a value of the data is on the y axis; None if it is not on it."""
+        if self.log_y:
+            if value <= 0:
+                return None
+            value = math.log10(value)
+        low, high = self.request["y_range"]
+        return self.y(value) if low <= value <= high else None
+
+    def points(self, curve: dict[str, Any]) -> tuple[list[float], list[float]]:
+        xs, ys = finite(unpack(curve["xs"]), unpack(curve["ys"]))
+        if self.log_y:
+            pairs = [(x, math.log10(y)) for x, y in zip(xs, ys, strict=True) if y > 0]
+            xs, ys = [x for x, _ in pairs], [y for _, y in pairs]
+        return [self.x(x) for x in xs], [self.y(y) for y in ys]
+
+
+def _part(value: float, low: float, high: float) -> float:
+    span = high / 2 - low / 2
+    # Just under 1: plotext would put the upper end itself in a column of its own.
+    part = (value / 2 - low / 2) / span if span > 0 else 0.5
+    return min(max(part, -1.0), 2.0) if part != 1 else 0.999999
+
+
+def _layer(canvas: _Canvas, paint: Any, width: int, height: int) -> list[list[Run]]:
+    figure = plotext.figure
+    figure.clear.data()
+    figure.clear.settings()
+    figure.clear.pixels()
+    figure.plot_size(width, height)
+    figure.canvas("default")
+    figure.legend(False)
+    figure.axes(False)
+    for axis, side in (("x", "lower"), ("y", "left")):
+        figure.ruler(axis, side).ticks([]).lim(0, 1).alignment(lim="edge")
+    paint(canvas, figure)
+    return _parse(figure.build().string(), canvas.roles)
+
+
+def _draw_marks(canvas: _Canvas, figure: Any) -> None:
+    """What lies beneath the curves: raw points, floor, marks."""
+    request = canvas.request
+    for line in request.get("hlines", ()):
+        y = canvas.height_of(line["y"])
+        if y is not None:
+            figure.line(y, 0, pixel=canvas.pixel(line["role"]), style="dotted")
+    for line in request.get("vlines", ()):
+        x = canvas.x(line["x"])
+        if 0 <= x <= 1:
+            figure.line(x, 1, pixel=canvas.pixel(line["role"]), style="dotted")
+    for curve in request["series"]:
+        if curve["shape"] == "dots":
+            marker = plotext.marker("braille", pixel=canvas.pixel(curve["role"]))
+            _add(figure, *canvas.points(curve), marker)
+
+
+def _add_grid(canvas: _Canvas, lines: list[list[Run]]) -> None:
+    """A dot at every eighth column in the rows of the y ticks, where nothing else is."""
+    for value, _ in canvas.request.get("y_ticks", ()):
+        row = canvas.rows - 1 - min(int(canvas.y(value) * canvas.rows), canvas.rows - 1)
+        for column in range(7, min(canvas.columns, len(lines[row])), 8):
+            if lines[row][column][0] in _BLANK:
+                lines[row][column] = ("·", "grid")
+
+
+def _draw_curves(canvas: _Canvas, figure: Any) -> None:
+    """The curves and, if there is a gutter, the axes."""
+    request = canvas.request
+    if canvas.gutter:
+        axis = canvas.pixel("axis")
+        figure.axes(True, axis="x", side="lower", pixel=axis)
+        figure.axes(True, axis="y", side="left", pixel=axis)
+        x_ticks, y_ticks = request.get("x_ticks", ()), request.get("y_ticks", ())
+        figure.ruler("y", "left").ticks(
+            [canvas.y(value) for value, _ in y_ticks], [text for _, text in y_ticks]
+        ).pixel(axis)
+        # Without a tick plotext would leave out the row of labels: one out of sight keeps it.
+        figure.ruler("x", "lower").ticks(
+            [canvas.x(value) for value, _ in x_ticks] or [-5.0],
+            [text for _, text in x_ticks] or ["-"],
+        ).pixel(axis)
+    for curve in request["series"]:
+        if curve["shape"] != "dots":
+            _draw_curve(canvas, figure, curve)
+
+
+def _draw_curve(canvas: _Canvas, figure: Any, curve: dict[str, Any]) -> None:
+    xs, ys = canvas.points(curve)
+    pixel = canvas.pixel(curve["role"])
+    signal = figure.signal(xs, ys, marker=plotext.marker("braille", pixel=pixel))
+    if curve["shape"] == "dashed":
+        for index in range(1, len(xs)):
+            signal.line(index, int(xs[index] * canvas.columns) // _DASH % 2 == 0)
+    else:
+        signal.lines()
+    figure.draw(signal)
+    if curve["shape"] == "points":
+        shown: dict[int, tuple[float, float]] = {}
+        for x, y in zip(xs, ys, strict=True):
+            shown.setdefault(int(x * canvas.columns) // _COLUMNS_PER_POINT, (x, y))
+        marker = plotext.marker("•", pixel=pixel)
+        _add(figure, [x for x, _ in shown.values()], [y for _, y in shown.values()], marker)
+
+
+def _add(figure: Any, xs: list[float], ys: list[float], marker: Any) -> None:
+    figure.draw(figure.signal(xs, ys, marker=marker))
+
+
+def _parse(text: str, roles: list[str]) -> list[list[Run]]:
+    """plotext's lines as lists of single cells with their roles."""
+    lines = []
+    for line in text.split("\n"):
+        cells: list[Run] = []
+        role = ""
+        parts = _COLOUR.split(line)
+        for index, part in enumerate(parts):
+            if index % 2:
+                role = _role(part, role, roles)
+            else:
+                cells.extend((char, role) for char in part)
+        lines.append(cells)
+    return lines
+
+
+def _role(code: str, current: str, roles: list[str]) -> str:
+    if code.startswith("38;5;"):
+        number = int(code.split(";")[2]) - _FIRST_COLOUR
+        return roles[number] if 0 <= number < len(roles) else ""
+    return "" if code in ("", "0") else current
+
+
+def _cells(lines: list[list[Run]], number: int, width: int) -> list[Run]:
+    cells = lines[number][:width] if number < len(lines) else []
+    return cells + [(" ", "")] * (width - len(cells))
+
+
+def _runs(cells: list[Run]) -> Row:
+    row: Row = []
+    text, role = "", ""
+    for char, style in cells:
+        if char in _BLANK:
+            char, style = " ", role if text else ""
+        if style != role and text:
+            row.append((text, role))
+            text = ""
+        text, role = text + char, style
+    if text:
+        row.append((text, role))
+    return row
+
+
+def answer(line: bytes) -> bytes:
+    """The answer to one request: `id`, `cpu` (seconds) and `rows`, or `error`."""
+    started = time.process_time()
+    reply: dict[str, Any] = {"id": None}
+    try:
+        request = json.loads(line)
+        reply["id"] = request.get("id")
+        reply["rows"] = draw(request)
+    except Exception as error:  # noqa: BLE001 - a bad chart must not end the process
+        reply["error"] = f"{type(error).__name__}: {error}"
+    reply["cpu"] = time.process_time() - started
+    return json.dumps(reply, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+
+def main() -> None:
+    """Answer requests until standard input closes, also when the app was killed."""
+    os.nice(15)
+    # Nothing that a library prints may get between the answers.
+    answers = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)
+    for line in sys.stdin.buffer:
+        try:
+            answers.write(answer(line))
+        except BrokenPipeError:
+            return
+
+
+if __name__ == "__main__":
+    main()
