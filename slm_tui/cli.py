@@ -19,6 +19,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     run: Callable[[argparse.Namespace], int] = options.verb
+    if options.debug:
+        _trace_failures()
     try:
         return run(options)
     except SlmTuiError as error:
@@ -30,6 +32,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     except Exception as error:  # noqa: BLE001 - the last line: a user sees one line, not a trace
         return _explain(f"{type(error).__name__}: {error}", options)
+
+
+def _trace_failures() -> None:
+    """Show the tracebacks that threads log: training fails in a thread of its own."""
+    import logging
+
+    logging.basicConfig(stream=sys.stderr)
+    logging.getLogger("slm_tui").setLevel(logging.DEBUG)
 
 
 def _explain(text: str, options: argparse.Namespace) -> int:
@@ -51,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(title="verbs", metavar="VERB")
     _train(verbs)
     _presets(verbs)
+    _data(verbs)
     _runs(verbs)
     _generate(verbs)
     doctor = verbs.add_parser("doctor", help="what works here: device, versions, paths, terminal")
@@ -115,6 +126,31 @@ def _presets(verbs: "_Verbs") -> None:
         inner.choices[verb].set_defaults(verb=_run_presets, what=verb)
 
 
+def _data(verbs: "_Verbs") -> None:
+    data = verbs.add_parser("data", help="prepare, count and read the text of a preset")
+    inner = data.add_subparsers(metavar="WHAT", required=True)
+    inner.add_parser("prepare", help="turn the text into tokens now")
+    inner.add_parser("stats", help="documents, tokens, lengths and what training makes of them")
+    sample = inner.add_parser("sample", help="print documents")
+    for verb in ("prepare", "stats", "sample"):
+        one = inner.choices[verb]
+        one.add_argument("preset", help="name of a preset, or a .toml file")
+        one.add_argument(
+            "--set",
+            action="append",
+            default=[],
+            metavar="PATH=VALUE",
+            dest="assignments",
+            help=_SET_HELP,
+        )
+        what = "one JSON object per document" if verb == "sample" else "as one JSON object"
+        one.add_argument("--json", action="store_true", help=what)
+        one.set_defaults(verb=_run_data, what=verb)
+    sample.add_argument("--count", type=int, default=1, help="how many; 1 if not given")
+    sample.add_argument("--part", choices=("train", "val", "test"), default="train")
+    sample.add_argument("--seed", type=int, help="the same seed prints the same documents")
+
+
 def _runs(verbs: "_Verbs") -> None:
     runs = verbs.add_parser("runs", help="list, show, delete and restore runs")
     inner = runs.add_subparsers(metavar="WHAT", required=True)
@@ -170,6 +206,12 @@ def _run_presets(options: argparse.Namespace) -> int:
     from slm_tui.verbs.presets import presets
 
     return presets(options)
+
+
+def _run_data(options: argparse.Namespace) -> int:
+    from slm_tui.verbs.data import data
+
+    return data(options)
 
 
 def _run_runs(options: argparse.Namespace) -> int:

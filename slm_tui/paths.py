@@ -10,7 +10,7 @@ import platformdirs
 from slm_tui.errors import SlmTuiError
 
 _APP = "slm-tui"
-_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 # Names that Windows reserves; a home directory may be on a shared drive.
 _RESERVED = {"con", "prn", "aux", "nul", "last", "best"}
 
@@ -68,7 +68,7 @@ def check_name(name: str, what: str = "name") -> str:
         SlmTuiError: it is empty, too long, reserved, or has other characters than
             letters, digits, dot, dash and underscore.
     """
-    if not _NAME.match(name) or name.lower() in _RESERVED:
+    if not _NAME.fullmatch(name) or name.lower() in _RESERVED:
         raise SlmTuiError(
             f"{what} {name!r} cannot be used",
             "it must be 1 to 64 letters, digits, '.', '-' or '_', start with a letter or digit, "

@@ -30,6 +30,9 @@ class Setting:
     nudge: str
     advanced: bool
     help: str
+    # Whether the bounds themselves are refused.
+    above_minimum: bool = False
+    below_maximum: bool = False
 
     @property
     def section(self) -> str:
@@ -111,6 +114,8 @@ def _setting(path: str, info: FieldInfo, model: type[BaseModel]) -> Setting:
         nudge=str(extra.get("nudge", "")),
         advanced=bool(extra.get("advanced")),
         help=info.description or "",
+        above_minimum=any(hasattr(rule, "gt") for rule in info.metadata),
+        below_maximum=any(hasattr(rule, "lt") for rule in info.metadata),
     )
 
 
@@ -161,7 +166,15 @@ def nudged(setting: Setting, value: Any, direction: int, values: dict[str, Any])
         moved = max(moved, setting.minimum)
     if setting.maximum is not None:
         moved = min(moved, setting.maximum)
-    return round(moved) if setting.type == "integer" else float(f"{moved:.10g}")
+    moved = round(moved) if setting.type == "integer" else float(f"{moved:.10g}")
+    return moved if _inside(setting, moved) else value
+
+
+def _inside(setting: Setting, value: float) -> bool:
+    """Whether `value` is not itself a bound that is refused."""
+    low = setting.above_minimum and setting.minimum is not None and value <= setting.minimum
+    high = setting.below_maximum and setting.maximum is not None and value >= setting.maximum
+    return not (low or high)
 
 
 def _first_value(setting: Setting) -> Any:
@@ -177,7 +190,8 @@ def _stepped(setting: Setting, value: float, direction: int, values: dict[str, A
     if rule == "x2":
         return value * 2 if direction > 0 else value / 2
     if rule == "125":
-        return _one_two_five(value, direction)
+        moved = _one_two_five(value, direction)
+        return max(1, moved) if setting.type == "integer" and direction > 0 else moved
     if rule == "divisor":
         width = (values.get("model") or {}).get("n_embd") or 128
         fits = [n for n in range(1, 129) if width % n == 0] if isinstance(width, int) else [1]

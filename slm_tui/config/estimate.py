@@ -196,7 +196,7 @@ def _source_bytes(preset: Preset) -> float | None:
     elif isinstance(data, FileData):
         try:
             size = os.stat(Path(data.path).expanduser()).st_size
-        except OSError:
+        except (OSError, ValueError, RuntimeError):
             return None
     elif isinstance(data, HuggingFaceData) and data.dataset == "roneneldan/TinyStories":
         size = _TINYSTORIES_BYTES

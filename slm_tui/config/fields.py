@@ -13,7 +13,9 @@ from pydantic_core import PydanticCustomError
 class Settings(BaseModel):
     """Base of every section of a preset: immutable, and a misspelt name is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False
+    )
 
     # Groups of fields of which at most one may be set: setting one by an override clears the rest.
     alternatives: ClassVar[tuple[frozenset[str], ...]] = ()

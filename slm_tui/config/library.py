@@ -122,6 +122,9 @@ def restore(trashed: Path) -> str:
     target = paths.user_presets_dir() / f"{name}.toml"
     if target.exists():
         raise PresetError(f"a preset {name!r} exists again", "", "rename it first")
+    if not trashed.is_file():
+        raise PresetError(f"preset {name!r} is not in the trash")
+    target.parent.mkdir(parents=True, exist_ok=True)
     shutil.move(trashed, target)
     return name
 

@@ -12,6 +12,7 @@ from slm_tui.errors import PresetError
 
 _ALTERNATIVES = {"limit": Limit.alternatives, "schedule": Schedule.alternatives}
 _ABSENT = {"none", "null", "off", ""}
+_SWITCH = {"on": True, "yes": True, "true": True, "off": False, "no": False, "false": False}
 _UNIONS = ("data", "tokenizer", "model")
 
 
@@ -85,6 +86,8 @@ def _fitting(path: str, text: str, values: dict[str, Any]) -> Any:
     for one in describe.settings(values):
         if one.path == path and one.type == "text":
             return text
+        if one.path == path and one.type == "switch":
+            return _SWITCH.get(text.strip().lower(), text)
     return read_value(text)
 
 

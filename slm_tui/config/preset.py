@@ -193,6 +193,7 @@ def from_file(path: Path) -> Preset:
     """
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise PresetError(f"{path} cannot be read", str(error)) from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise PresetError(f"{path} cannot be read", reason) from None
     return from_toml(text, str(path))

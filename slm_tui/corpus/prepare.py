@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from slm_tui import manifest as manifests
 from slm_tui import paths
 from slm_tui.config.built import NotBuiltYet, check_built
 from slm_tui.config.data import BpeTokenizer, FileData, Gpt2Tokenizer, StoriesData
@@ -113,6 +114,14 @@ def cached(preset: Preset) -> dict[str, Any] | None:
     return manifest if isinstance(manifest, dict) else None
 
 
+def reopen(fingerprint: str) -> Corpus | None:
+    """The prepared corpus of that fingerprint, if it is there and whole; needs no source."""
+    try:
+        return load(paths.corpora_dir() / fingerprint)
+    except CorpusError:
+        return None
+
+
 def load(directory: Path) -> Corpus:
     """Open a prepared corpus and verify its checksums.
 
@@ -120,11 +129,11 @@ def load(directory: Path) -> Corpus:
         CorpusError: it is not there, or a file of it is missing or damaged.
     """
     try:
-        manifest = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
+        manifest = manifests.unsealed((directory / "manifest.json").read_text(encoding="utf-8"))
         if manifest["format"] != FORMAT:
             raise CorpusError(f"corpus {directory.name} has format {manifest['format']}")
         for name, digest in manifest["sha256"].items():
-            if _digest(directory / name) != digest:
+            if manifests.digest(directory / name) != digest:
                 raise CorpusError(f"{directory / name} is damaged", "its checksum differs")
         tokenizer = from_json((directory / "tokenizer.json").read_text(encoding="utf-8"))
         streams = {part: _mapped(directory / f"{part}.bin", manifest["dtype"]) for part in PARTS}
@@ -167,7 +176,7 @@ def _make(preset: Preset, identity: dict[str, Any], directory: Path, step: _Step
         tokenizer = _tokenizer(preset, parts.documents["train"], step)
         manifest = _write(preset, parts, tokenizer, temporary, step)
         manifest |= {"identity": identity, "fingerprint": directory.name}
-        paths.write_atomically(temporary / "manifest.json", json.dumps(manifest, indent=1))
+        paths.write_atomically(temporary / "manifest.json", manifests.sealed(manifest))
         paths.fsync_directory(temporary)
         try:
             os.replace(temporary, directory)
@@ -247,7 +256,7 @@ def _write(
         "n_vocab": tokenizer.n_vocab,
         "parts": counts,
         "duplicates_removed": parts.duplicates,
-        "sha256": {name: _digest(directory / name) for name in names},
+        "sha256": {name: manifests.digest(directory / name) for name in names},
     }
 
 
@@ -320,8 +329,3 @@ def _mapped(path: Path, dtype: str) -> Tokens:
         return np.empty(0, dtype=dtype)
     # A plain array over the map: indexing a memmap object costs several times more.
     return np.asarray(np.memmap(path, dtype=dtype, mode="r"))
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

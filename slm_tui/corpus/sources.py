@@ -91,13 +91,16 @@ def file_documents(data: FileData) -> list[Document]:
 def _read(data: FileData) -> bytes:
     if not data.path:
         raise CorpusError("no text file is named", "data.path is empty", "set data.path to a file")
-    path = Path(data.path).expanduser()
+    try:
+        path = Path(data.path).expanduser()
+    except RuntimeError as error:
+        raise CorpusError(f"the text file {data.path} cannot be read", str(error)) from None
     try:
         return path.read_bytes()
     except IsADirectoryError:
         raise CorpusError(f"{path} is a directory", "", "name a file in it") from None
-    except OSError as error:
-        reason = error.strerror or str(error)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
         raise CorpusError(
             f"the text file {path} cannot be read", reason, "set data.path to a file that is there"
         ) from None
@@ -105,12 +108,15 @@ def _read(data: FileData) -> bytes:
 
 def _decoded(raw: bytes, data: FileData) -> str:
     if data.on_encoding_error == "replace":
-        return raw.decode("utf-8", errors="replace").replace("\r\n", "\n")
+        return raw.decode("utf-8-sig", errors="replace").replace("\r\n", "\n")
     try:
-        return raw.decode("utf-8-sig").replace("\r\n", "\n")
+        text = raw.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         raise CorpusError(
             f"{data.path} is not UTF-8",
             f"byte {error.start:,} is 0x{raw[error.start]:02x}",
             "convert it, or set data.on_encoding_error to replace",
         ) from None
+    if "\0" in text:
+        raise CorpusError(f"{data.path} is not text", "it has zero bytes", "name a text file")
+    return text

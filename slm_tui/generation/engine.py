@@ -85,11 +85,9 @@ def stream(
     """Continue `prompt` as a stream of pieces whose texts join to valid Unicode.
 
     Args:
-        begin: put end-of-text before the prompt, as before every document in training.
+        begin: put end-of-text before the prompt, as before every document in training; an
+            empty prompt has it in any case.
         stop: set it to end the stream after the token being computed.
-
-    Raises:
-        GenerationError: the prompt is empty and `begin` is off.
     """
     ids = [int(one) for one in tokenizer.encode(prompt)]
     if begin or not ids:

@@ -8,6 +8,9 @@ from torch import Tensor
 
 from slm_tui.config.training import Sampling
 
+# Below this the likeliest token is as good as certain.
+_COLDEST = 1e-6
+
 
 @dataclass(frozen=True)
 class SamplingSettings:
@@ -58,7 +61,8 @@ def filtered(logits: Tensor, settings: SamplingSettings, history: Tensor | None 
         logits = logits.clone()
         logits[seen] = torch.where(values > 0, values / penalty, values * penalty)
     if settings.temperature > 0:
-        logits = logits / settings.temperature
+        # The highest becomes 0, so that a small temperature cannot push it beyond float32.
+        logits = (logits - logits.max()) / max(settings.temperature, _COLDEST)
     if settings.top_k is not None and settings.top_k < logits.numel():
         # Exactly k survive, also where several share the k-th value.
         kept = torch.topk(logits, settings.top_k)

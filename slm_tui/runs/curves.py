@@ -87,6 +87,8 @@ class Curves:
 
     def _take(self, line: str) -> None:
         cells = line.split(",", len(TRAINING_COLUMNS) - 1)
+        if len(cells) < len(TRAINING_COLUMNS):
+            return  # torn: a number at its end may be cut short
         try:
             step = int(cells[_AT["step"]])
             seconds = float(cells[_AT["elapsed_seconds"]])

@@ -25,6 +25,7 @@ from slm_tui.training.events import (
     Paused,
     Sampled,
     Saved,
+    Saving,
     Started,
     Stepped,
     Warned,
@@ -119,6 +120,10 @@ class Recorder:
             self._evaluated(event)
         elif isinstance(event, Sampled):
             self._sampled(event)
+        elif isinstance(event, Saving):
+            # A killed run resumes from this checkpoint: the rows before it must not be lost.
+            self._end_row()
+            self._flush()
         else:
             self._end_row()
             kind = type(event).__name__.lower()

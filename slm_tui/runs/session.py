@@ -1,14 +1,16 @@
 """A training in this process: its thread, its run directory, and its state for others to read."""
 
+import logging
 import threading
 import time
 from collections import deque
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from slm_tui.config.built import check_built
 from slm_tui.config.preset import Preset
-from slm_tui.errors import RunError, SlmTuiError
+from slm_tui.errors import CheckpointError, RunError, SlmTuiError
 from slm_tui.runs import store
 from slm_tui.runs.recorder import Recorder
 from slm_tui.runs.store import Run
@@ -24,8 +26,14 @@ from slm_tui.training.events import (
     Sink,
     Started,
     Stepped,
+    Warned,
 )
 
+if TYPE_CHECKING:
+    from slm_tui.corpus.prepare import Corpus
+    from slm_tui.training.checkpoint import Checkpoint
+
+_LOG = logging.getLogger(__name__)
 _ETA_WINDOW_SECONDS = 30.0
 
 
@@ -154,6 +162,7 @@ class Session:
         try:
             self._train()
         except Exception as error:  # noqa: BLE001 - the thread's last line: it must be told
+            _LOG.debug("training failed", exc_info=error)
             self._emit(Failed(self._status.step, _worded(error)))
         finally:
             self._recorder.close()
@@ -161,26 +170,18 @@ class Session:
             self._ended.set()
 
     def _train(self) -> None:
-        from slm_tui.corpus.prepare import Cancelled, prepare
+        from slm_tui.corpus.prepare import Cancelled
 
+        resume = self._newest_checkpoint() if self._resume else None
         try:
-            corpus = prepare(self.preset, progress=self._prepared, cancel=self._cancel)
+            corpus = self._corpus(resume)
         except Cancelled:
             self._emit(Finished(self._status.step, "stopped"))
             return
         self._set(stage="building the model")
         from slm_tui.training import checkpoint
-        from slm_tui.training.events import Warned
         from slm_tui.training.trainer import Trainer
 
-        resume = None
-        if self._resume:
-            checkpoint.sweep(self.run.checkpoints)
-            resume, wrong = checkpoint.newest(self.run.checkpoints)
-            for text in wrong:
-                self._emit(Warned(0, f"{text}: going back to an older one"))
-        if resume is not None:
-            resume.state.max_steps += self._more_steps
         initial = checkpoint.read(self._initial) if self._initial is not None else None
         trainer = Trainer(
             self.preset,
@@ -191,9 +192,40 @@ class Session:
             resume=resume,
             initial=initial,
         )
-        if resume is None:
-            trainer.state.max_steps += self._more_steps
+        if self._resume:
+            # An end that was moved after the checkpoint stays where it was moved to.
+            moved = max(trainer.state.max_steps, self._recorder.info.max_steps)
+            trainer.state.max_steps = moved + self._more_steps
         trainer.run()
+
+    def _newest_checkpoint(self) -> "Checkpoint | None":
+        """The newest whole checkpoint; damaged ones after it are put aside and reported.
+
+        Raises:
+            CheckpointError: there are checkpoints, and none is whole.
+        """
+        from slm_tui.training import checkpoint
+
+        self._set(stage="reading the checkpoint")
+        checkpoint.sweep(self.run.checkpoints)
+        found, wrong = checkpoint.newest(self.run.checkpoints)
+        if found is None and wrong:
+            raise CheckpointError(
+                f"no checkpoint of {self.run.id} is whole", wrong[0], "begin a new run"
+            )
+        for text in wrong:
+            self._emit(Warned(0, f"{text}: going back to an older one"))
+        if found is not None:
+            checkpoint.set_aside(self.run.checkpoints, found.state.step)
+            self._set(step=found.state.step)
+        return found
+
+    def _corpus(self, resume: "Checkpoint | None") -> "Corpus":
+        """The corpus of the checkpoint where it is still there, else that of the preset."""
+        from slm_tui.corpus.prepare import prepare, reopen
+
+        kept = reopen(resume.state.corpus) if resume is not None else None
+        return kept or prepare(self.preset, progress=self._prepared, cancel=self._cancel)
 
     def _prepared(self, stage: str, part: float) -> None:
         self._set(stage=stage, progress=part)

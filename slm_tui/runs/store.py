@@ -181,8 +181,8 @@ def find(spec: str) -> Run:
     Raises:
         RunError: there is none, or several.
     """
-    path = Path(spec).expanduser()
-    if (path / "run.json").is_file():
+    path = _existing(spec, "run.json")
+    if path is not None:
         return Run(path.resolve())
     runs = all_runs()
     if spec == "last":
@@ -197,6 +197,15 @@ def find(spec: str) -> Run:
         names = ", ".join(run.id for run in matching[:4])
         raise RunError(f"{spec!r} fits {len(matching)} runs", names, "write more of the name")
     raise RunError(f"there is no run {spec!r}", "", "`slm-tui runs list` shows all")
+
+
+def _existing(spec: str, file: str) -> Path | None:
+    """The directory `spec` if it is one that holds `file`; most names are no paths."""
+    try:
+        path = Path(spec).expanduser()
+        return path if (path / file).is_file() else None
+    except (OSError, ValueError, RuntimeError):
+        return None
 
 
 def _label(run: Run) -> str:
@@ -215,8 +224,8 @@ def find_checkpoint(spec: str) -> Path:
         RunError: there is no such run.
         CheckpointError: the run has no such checkpoint.
     """
-    path = Path(spec).expanduser()
-    if (path / "manifest.json").is_file():
+    path = _existing(spec, "manifest.json")
+    if path is not None:
         return path
     name, _, which = spec.partition("@")
     return checkpoint_of(find(name), which)
@@ -230,20 +239,19 @@ def checkpoint_of(run: Run, which: str = "") -> Path:
     """
     from slm_tui.training import checkpoint
 
+    saved = checkpoint.all_in(run.checkpoints)
     wanted = [which] if which else ["best", "last"]
     for one in wanted:
         if one in ("best", "last"):
             found = checkpoint.linked(run.checkpoints, one)
         else:
-            named = run.checkpoints / (checkpoint.name_of(int(one)) if one.isdigit() else one)
-            found = named if (named / "manifest.json").is_file() else None
+            name = checkpoint.name_of(int(one)) if one.isdecimal() else one
+            found = next((path for path in saved if path.name == name), None)
         if found is not None:
             return found
-    if not which:
-        complete = checkpoint.all_in(run.checkpoints)
-        if complete:
-            return complete[-1]
-    have = ", ".join(str(checkpoint.step_of(path)) for path in checkpoint.all_in(run.checkpoints))
+    if saved and not which:
+        return saved[-1]
+    have = ", ".join(str(checkpoint.step_of(path)) for path in saved)
     raise CheckpointError(
         f"run {run.id} has no checkpoint {which or 'yet'}",
         f"it has {have}" if have else "none was saved",
@@ -294,14 +302,20 @@ def restore(spec: str | Path) -> Run:
     Raises:
         RunError: it is not in the trash, or a run of that name exists.
     """
-    named = [path for path in trashed() if path == spec or path.name.startswith(str(spec))]
+    there = trashed()
+    exact = [path for path in there if path == spec or path.name == str(spec)]
+    named = exact or [path for path in there if path.name.startswith(str(spec))]
     if len(named) != 1:
+        names = ", ".join(path.name for path in named[:4])
         raise RunError(
-            f"{spec} is not in the trash" if not named else f"{spec} fits {len(named)} runs"
+            f"{str(spec)!r} fits {len(named)} deleted runs" if named else f"{spec} is not deleted",
+            names,
+            "write more of the name" if named else "the trash has no such run",
         )
     target = paths.runs_dir() / named[0].name
     if target.exists():
         raise RunError(f"a run {target.name} exists")
+    target.parent.mkdir(parents=True, exist_ok=True)
     shutil.move(named[0], target)
     return Run(target)
 
@@ -331,7 +345,8 @@ def lock(run: Run) -> Iterator[None]:
 def is_locked(path: Path) -> bool:
     """Whether some process holds the run."""
     try:
-        handle = _locked(path)
+        # A shared lock: two that look at the same time do not take each other for the owner.
+        handle = _locked(path, shared=True)
     except RunError:
         return False
     if handle is None:
@@ -340,7 +355,7 @@ def is_locked(path: Path) -> bool:
     return False
 
 
-def _locked(path: Path) -> IO[bytes] | None:
+def _locked(path: Path, *, shared: bool = False) -> IO[bytes] | None:
     """An open handle that holds the lock, or `None` if somebody else has it."""
     try:
         import fcntl
@@ -351,7 +366,7 @@ def _locked(path: Path) -> IO[bytes] | None:
     except OSError as error:
         raise RunError(f"run {path.name} cannot be written", error.strerror or "") from None
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except OSError:
         handle.close()
         return None

@@ -5,7 +5,6 @@ state needed to go on exactly and the tokenizer in JSON, and a manifest of check
 and `last` beside it are links.
 """
 
-import hashlib
 import json
 import os
 import re
@@ -20,6 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from slm_tui import manifest as manifests
 from slm_tui import paths
 from slm_tui.config.preset import Preset, parse
 from slm_tui.corpus.tokenizers import Tokenizer, from_json
@@ -30,6 +30,8 @@ from slm_tui.models.build import build
 FORMAT = 1
 _NAME = re.compile(r"^step-(\d{6,})$")
 _KEEP = "keep"
+# What a request changes between two steps, without a step being made.
+_CHANGED_BY_HAND = ("learning_rate_multiplier", "max_steps")
 _PAYLOAD = ("model.safetensors", "optimizer.safetensors", "state.json", "tokenizer.json")
 
 
@@ -83,19 +85,20 @@ def step_of(path: Path) -> int:
 def write(directory: Path, snapshot: Snapshot, *, keep: bool = False) -> Path:
     """Write `snapshot` below `directory` by way of a temporary directory; return its path.
 
-    A complete checkpoint of that step is left as it is. `keep` protects it from clearing up.
+    A complete checkpoint of that step is left as it is, unless the run was changed since, by
+    another learning rate or end. `keep` protects it from clearing up.
 
     Raises:
         OSError: the disk is full or cannot be written; nothing half-written remains.
     """
     target = directory / name_of(snapshot.state.step)
-    if not (target / "manifest.json").is_file():
+    if not _goes_on_alike(target, snapshot.state):
+        keep = keep or is_kept(target)
         directory.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=directory))
         try:
             _fill(temporary, snapshot)
-            shutil.rmtree(target, ignore_errors=True)
-            os.replace(temporary, target)
+            _swap(temporary, target)
             paths.fsync_directory(directory)
         except SafetensorError as error:
             raise OSError(str(error)) from error
@@ -106,27 +109,43 @@ def write(directory: Path, snapshot: Snapshot, *, keep: bool = False) -> Path:
     return target
 
 
+def _goes_on_alike(path: Path, state: TrainingState) -> bool:
+    """Whether training would go on from the checkpoint at `path` as it does from `state`."""
+    try:
+        if not (path / "manifest.json").is_file():
+            return False
+        have = json.loads((path / "state.json").read_text(encoding="utf-8"))
+        return all(have[name] == getattr(state, name) for name in _CHANGED_BY_HAND)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _swap(temporary: Path, target: Path) -> None:
+    """Put `temporary` in the place of `target`, which is whole at any moment or not there."""
+    old = target.with_name(f".writing-old-{target.name}")
+    shutil.rmtree(old, ignore_errors=True)
+    if target.exists():
+        os.replace(target, old)
+    os.replace(temporary, target)
+    shutil.rmtree(old, ignore_errors=True)
+
+
 def _fill(temporary: Path, snapshot: Snapshot) -> None:
     save_file(snapshot.weights, temporary / "model.safetensors")
     save_file(snapshot.moments, temporary / "optimizer.safetensors")
     (temporary / "state.json").write_text(json.dumps(asdict(snapshot.state), indent=1))
     (temporary / "tokenizer.json").write_text(snapshot.tokenizer_json, encoding="utf-8")
-    sums = {name: _digest(temporary / name) for name in _PAYLOAD}
+    sums = {name: manifests.digest(temporary / name) for name in _PAYLOAD}
     for name in _PAYLOAD:
         _fsync(temporary / name)
     manifest = {"format": FORMAT, "step": snapshot.state.step, "sha256": sums}
-    paths.write_atomically(temporary / "manifest.json", json.dumps(manifest, indent=1))
+    paths.write_atomically(temporary / "manifest.json", manifests.sealed(manifest))
     paths.fsync_directory(temporary)
 
 
 def _fsync(path: Path) -> None:
     with path.open("rb+") as file:
         os.fsync(file.fileno())
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def link(directory: Path, name: str, target: str) -> None:
@@ -179,6 +198,15 @@ def discard(path: Path) -> None:
     """Delete a checkpoint so that a half-deleted one is never taken for a whole one."""
     (path / "manifest.json").unlink(missing_ok=True)
     shutil.rmtree(path, ignore_errors=True)
+
+
+def set_aside(directory: Path, after: int) -> None:
+    """Rename checkpoints later than step `after`, which are damaged, out of the way of new ones."""
+    for path in all_in(directory):
+        if step_of(path) > after:
+            aside = path.with_name(f"damaged-{path.name}")
+            shutil.rmtree(aside, ignore_errors=True)
+            os.replace(path, aside)
 
 
 def sweep(directory: Path) -> None:
@@ -246,7 +274,7 @@ def read(path: Path) -> Checkpoint:
         CheckpointError: it is missing, damaged, or of another format.
     """
     try:
-        manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
+        manifest = manifests.unsealed((path / "manifest.json").read_text(encoding="utf-8"))
         if manifest["format"] != FORMAT:
             raise CheckpointError(
                 f"checkpoint {path.name} has format {manifest['format']}",
@@ -254,7 +282,7 @@ def read(path: Path) -> Checkpoint:
                 "use the version that wrote it",
             )
         for name, digest in manifest["sha256"].items():
-            if _digest(path / name) != digest:
+            if manifests.digest(path / name) != digest:
                 raise CheckpointError(
                     f"checkpoint {path.name} is damaged",
                     f"the checksum of {name} differs",

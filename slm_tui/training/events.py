@@ -54,6 +54,13 @@ class Sampled:
 
 
 @dataclass(frozen=True)
+class Saving:
+    """A checkpoint is about to be written: what was logged so far must be on disk before it is."""
+
+    step: int
+
+
+@dataclass(frozen=True)
 class Saved:
     """A checkpoint is complete on disk."""
 
@@ -70,6 +77,14 @@ class Warned:
 
     step: int
     message: str
+
+
+@dataclass(frozen=True)
+class Requested:
+    """Somebody asked for a look or a checkpoint at this step: `save`, `evaluate` or `sample`."""
+
+    step: int
+    verb: str
 
 
 @dataclass(frozen=True)
@@ -116,8 +131,10 @@ Event = (
     | Stepped
     | Evaluated
     | Sampled
+    | Saving
     | Saved
     | Warned
+    | Requested
     | Changed
     | Paused
     | Continued

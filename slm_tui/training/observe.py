@@ -104,6 +104,8 @@ class Observer:
                     begin=self._begin,
                     stop=self._control.stop_now,
                 )
+                if self._control.stop_now.is_set():
+                    return
                 self._sink(Sampled(state.step, prompt, text, time.monotonic() - began))
             state.sampled_step = state.step
         finally:

@@ -1,5 +1,6 @@
 """The training loop. Knows no screen: it emits events to a sink and obeys a control."""
 
+import logging
 import time
 from pathlib import Path
 
@@ -21,7 +22,9 @@ from slm_tui.training.events import (
     Finished,
     Paused,
     Reason,
+    Requested,
     SaveKind,
+    Saving,
     Sink,
     Started,
     Stepped,
@@ -33,6 +36,7 @@ from slm_tui.training.schedule import learning_rate
 from slm_tui.training.stepper import Stepper
 from slm_tui.training.writer import CheckpointWriter
 
+_LOG = logging.getLogger(__name__)
 _NON_FINITE_IN_A_ROW = 5
 _RATE_WINDOW_SECONDS = 2.0
 
@@ -49,7 +53,7 @@ class Trainer:
         initial: start with these weights instead of fresh ones (a fork).
 
     Raises:
-        TrainingError: the device is not there.
+        TrainingError: the device is not there, or the corpus is another than that of `resume`.
         CorpusError: the corpus is too short for a window.
         CheckpointError: the checkpoint does not fit.
     """
@@ -72,6 +76,12 @@ class Trainer:
         self._sink = sink
         training = preset.training
         self.device = devices.choose_device(training.device)
+        if resume is not None and resume.state.corpus != corpus.fingerprint:
+            raise TrainingError(
+                "the text is not the one this run was trained on",
+                f"the corpus was {resume.state.corpus} and is {corpus.fingerprint}",
+                "bring the text back, or begin a new run with --from",
+            )
         self.state = resume.state if resume is not None else self._fresh_state()
         torch.set_num_threads(self.state.threads)
         sequences = training.micro_batch * training.accumulation
@@ -250,6 +260,9 @@ class Trainer:
         self.optimizer.clear()
         state = self.state
         state.step, state.tokens_seen = good.state.step, good.state.tokens_seen
+        # What was seen later is seen again, at the other rate.
+        state.evaluated_step = good.state.evaluated_step
+        state.sampled_step = good.state.sampled_step
         state.learning_rate_multiplier = good.state.learning_rate_multiplier / 2
         self._non_finite, self._recovered = 0, True
         self._sink(Warned(state.step, f"back to step {state.step} with half the learning rate"))
@@ -271,6 +284,7 @@ class Trainer:
 
     def _save(self, kind: SaveKind) -> None:
         assert self._writer is not None
+        self._sink(Saving(self.state.step))
         state = TrainingState(**vars(self.state))
         snapshot = Snapshot(
             self.optimizer.weights_by_name(),
@@ -302,6 +316,8 @@ class Trainer:
 
     def _fulfil(self, request: Request) -> None:
         state = self.state
+        if request.verb in ("save", "evaluate", "sample"):
+            self._sink(Requested(state.step, request.verb))
         if request.verb == "save":
             self._save("manual")
         elif request.verb == "evaluate":
@@ -318,6 +334,7 @@ class Trainer:
 
     def _fail(self, error: Exception) -> None:
         """Save what is sound, then say what failed."""
+        _LOG.debug("training failed", exc_info=error)
         assert self._writer is not None
         try:
             if bool(torch.isfinite(self.optimizer.weights).all()) and self.state.step:

@@ -81,8 +81,8 @@ class CheckpointWriter:
                 checkpoint.link(self._directory, "best", path.name)
             checkpoint.clear_up(self._directory, self._keep_last)
             size = sum(file.stat().st_size for file in path.iterdir())
-        except OSError as error:
-            reason = error.strerror or str(error)
+        except Exception as error:  # noqa: BLE001 - without this thread the loop would wait for ever
+            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
             self._sink(Warned(step, f"the checkpoint of step {step} was not saved: {reason}"))
             return
         self._sink(Saved(step, job.kind, path.name, size, time.monotonic() - began))

@@ -87,25 +87,25 @@ class _Terminal:
         self._out = out
         self._error = error
         self._screen = screen
-        self._before = sys.__stderr__
+        self._before = sys.__stdout__, sys.__stderr__
 
     def restore(self) -> None:
         sys.stdout.flush()
         os.dup2(self._out, 1)
         os.dup2(self._error, 2)
-        sys.__stderr__ = self._before  # type: ignore[misc]
+        sys.__stdout__, sys.__stderr__ = self._before  # type: ignore[misc]
 
 
 def _keep_terminal_clean() -> _Terminal:
     """Send file descriptors 1 and 2 to a log: torch's C++ writes there and would spoil the screen.
 
-    Textual draws through `sys.__stderr__`, which is pointed at the real terminal.
+    Textual draws through `sys.__stderr__` and asks `sys.__stdout__` for the size: both are
+    pointed at the real terminal.
     """
     out, error = os.dup(1), os.dup(2)
-    # Textual asks the descriptor it writes to for the size of the terminal.
     screen = os.fdopen(os.dup(out), "w", encoding="utf-8", errors="replace")
     kept = _Terminal(out, error, screen)
-    sys.__stderr__ = screen  # type: ignore[misc]
+    sys.__stdout__ = sys.__stderr__ = screen  # type: ignore[misc]
     path = paths.data_dir() / "console.log"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -65,11 +65,12 @@ def _settings(options: argparse.Namespace, settings: SamplingSettings) -> Sampli
     names = ("temperature", "top_k", "top_p", "repetition_penalty", "max_tokens", "seed")
     given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     for name, least in (("temperature", 0), ("top_k", 1), ("max_tokens", 1), ("seed", 0)):
-        if name in given and given[name] < least:
+        # NaN is not at least anything.
+        if name in given and not least <= given[name] < 2**62:
             raise GenerationError(f"--{name.replace('_', '-')} must be at least {least}")
     if not 0 < given.get("top_p", 1) <= 1:
         raise GenerationError("--top-p must be above 0 and at most 1")
-    if given.get("repetition_penalty", 1) < 1:
+    if not 1 <= given.get("repetition_penalty", 1) < 2**62:
         raise GenerationError("--repetition-penalty must be at least 1")
     if options.samples < 1:
         raise GenerationError("--samples must be at least 1")

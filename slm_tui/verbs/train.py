@@ -50,13 +50,19 @@ def train(options: argparse.Namespace) -> int:
 def _session(options: argparse.Namespace, events: "queue.SimpleQueue[Event]") -> Session:
     sinks = (events.put,)
     if options.resume:
-        if options.preset or options.assignments or options.initial:
+        if _settings_given(options):
             raise PresetError(
                 "a resumed run keeps its preset",
                 "--resume goes with --steps alone",
                 "to change settings, begin a new run with --from",
             )
+        if options.steps < 0:
+            raise PresetError("--steps must be at least 1")
         return Session.resume(store.find(options.resume), more_steps=options.steps, sinks=sinks)
+    if options.steps:
+        raise PresetError(
+            "--steps goes with --resume", "", "for a new run: --set training.max_steps=N"
+        )
     initial = store.find_checkpoint(options.initial) if options.initial else None
     if options.preset:
         preset = library.get(options.preset)
@@ -67,6 +73,11 @@ def _session(options: argparse.Namespace, events: "queue.SimpleQueue[Event]") ->
     else:
         raise PresetError("nothing to train", "", f"name a preset, such as {library.DEFAULT}")
     return Session.start(_changed(preset, options), options.name, initial=initial, sinks=sinks)
+
+
+def _settings_given(options: argparse.Namespace) -> bool:
+    named = (options.preset, options.assignments, options.initial, options.name, options.device)
+    return any(named) or options.seed is not None
 
 
 def _changed(preset: Preset, options: argparse.Namespace) -> Preset:
@@ -83,14 +94,23 @@ def follow(session: Session, events: "queue.SimpleQueue[Event]", show: "Json | L
     interrupted = threading.Event()
     failed = False
     with _saving_on_signals(session, interrupted):
-        while True:
-            live = session.is_live
-            failed |= _drain(events, show)
-            show.tick(session.status)
-            if not live:
-                break
-            session.wait(_REFRESH_SECONDS)
-    show.end(session, interrupted.is_set())
+        try:
+            while True:
+                live = session.is_live
+                failed |= _drain(events, show)
+                show.tick(session.status)
+                if not live:
+                    break
+                session.wait(_REFRESH_SECONDS)
+            show.end(session, interrupted.is_set())
+        except OSError:
+            # Nobody reads any more: the terminal or the pipe is closed. What was trained is saved.
+            session.stop()
+            session.wait()
+            if not interrupted.is_set():
+                raise
+    if failed:
+        print(f"slm-tui: {session.status.error}", file=sys.stderr)
     return _INTERRUPTED if interrupted.is_set() else int(failed)
 
 
@@ -214,8 +234,6 @@ class Lines:
             return f"step {event.step:,}: {event.what} is now {event.value:g}"
         if isinstance(event, Finished):
             return f"step {event.step:,}: {event.reason}"
-        if isinstance(event, Failed):
-            return f"step {event.step:,}: failed: {event.error}"
         return ""
 
     def _print(self, text: str) -> None:

@@ -61,6 +61,7 @@ class TrainScreen(RoomScreen):
         super().__init__()
         self._view: RunView | None = None
         self._bits = False
+        self._log: bool | None = None  # chosen by hand; else by how far the loss has fallen
         self._looked = False
 
     def compose_body(self) -> Iterable[Widget]:
@@ -132,7 +133,7 @@ class TrainScreen(RoomScreen):
         self._show_charts(view)
         self.query_one("#events", Lines).show(view.event_lines()[:200])
         samples = self.query_one("#samples", Lines)
-        samples.border_title = f"samples · {view.prompt_settings}"
+        _set_title(samples, f"samples · {view.prompt_settings}")
         samples.show(
             view.sample_lines() or [Content.styled("No samples yet. g writes one.", "dim")]
         )
@@ -145,8 +146,9 @@ class TrainScreen(RoomScreen):
 
     def _show_charts(self, view: RunView) -> None:
         chart = self.query_one(Chart)
+        chart.log_y = view.spans_decades if self._log is None else self._log
         chart.unit = "bits per byte" if self._bits else "nats"
-        chart.border_title = f"loss · {chart.unit}"
+        _set_title(chart, f"loss · {chart.unit}")
         chart.show(view.loss_chart(chart.x_mode, bits=self._bits))
         steps = view.curves.steps
         for name, values in (
@@ -251,8 +253,8 @@ class TrainScreen(RoomScreen):
     # Keys: the chart
 
     def action_log(self) -> None:
-        chart = self.query_one(Chart)
-        chart.log_y = not chart.log_y
+        self._log = not self.query_one(Chart).log_y
+        self._redraw()
 
     def action_axis(self) -> None:
         chart = self.query_one(Chart)
@@ -368,6 +370,12 @@ class TrainScreen(RoomScreen):
             return
         if workshop.session is not None:
             self.slm.state.run = workshop.session.run.path
+
+
+def _set_title(widget: Widget, title: str) -> None:
+    # Setting a border's text repaints the whole widget, also if it is the old text.
+    if widget.border_title != title:
+        widget.border_title = title
 
 
 def _two(lines: list[Content]) -> list[Content]:

@@ -120,6 +120,12 @@ class RunView:
             note = f"best val {val[best]:.3f} @ {evaluations.step[best]:,} ┊"
         return ChartData(series, lines, self._floor_line(bits), self._end(x_mode), note)
 
+    @property
+    def spans_decades(self) -> bool:
+        """Whether the loss has fallen so far that a linear axis shows only its beginning."""
+        losses = [loss for loss in self.curves.evaluations.loss if loss > 0]
+        return len(losses) > 2 and losses[0] > 4 * min(losses)
+
     def _xs(self, x_mode: str) -> tuple[list[Any], list[Any]]:
         steps, evaluations = self.curves.steps, self.curves.evaluations
         if x_mode == "tokens":
@@ -173,7 +179,7 @@ class RunView:
         epochs = self.info.step * float(facts["tokens_per_step"]) / max(1.0, tokens)
         low = per_parameter < COMPUTE_OPTIMAL_TOKENS_PER_PARAMETER / 4
         lines = [
-            _pair("parameters", count(parameters), f"vocabulary {facts['n_vocab']:,}"),
+            _pair("parameters", count(parameters), f"vocab {facts['n_vocab']:,}"),
             _pair(
                 "train tokens", count(tokens), f"{facts['train_bytes_per_token']:.2f} bytes each"
             ),

@@ -75,10 +75,9 @@ RULES: dict[str, str] = {
         {opening} // {trip_day}, {he} [set out|went out|+packed a basket and set out|++put on <his>
         {garment} and set out] to {see} <his> {elder=elder}[3*|, who was not well|+, who lived on
         the other side of the hill|++, who had written that the house was too quiet]. [<He>|<Hero>]
-        [took
-        |had] [{gift=gift}|some {gift=gift}|+a gift of {gift=gift}|++plenty of {gift=gift}] for
-        <elder.him>.{passing} // But [on the way|soon], {weather=weather}.[-3*||
-        {@weather.worse}.]{worried} {He} [went|ran|+hurried] <weather.shelter>, and there [sat|was]
+        [took|had] [{gift=gift}|some {gift=gift}|+a gift of {gift=gift}|++plenty of {gift=gift}] for
+        <elder.him>.{passing}
+        // But [on the way|soon], {weather=weather}.[-3*|| {@weather.worse}.]{worried} {He} [went|ran|+hurried] <weather.shelter>, and there [sat|was]
         {a helper=guide!kind}{named}.[-3*|| {met}] // {waiting} [Soon|Then|In the end,|+At last,]
         <weather.over>. {guided} // {arrived}[-5*|2*|2* {journey_lesson}]{evening} //
         {journey_end}""",
@@ -93,8 +92,8 @@ RULES: dict[str, str] = {
         said]{tired}.""",
     "to_elder": "To my <elder>|I want to see my <elder>|I am on the way to my <elder>",
     "tired": "3*|+, and <his> voice shook|+ in a small voice|++, trying to sound cheerful",
-    "waiting": """-3*They sat and waited.|+They sat and waited.|"[Sit|Wait] with me," said <who>[|,
-        and they waited].
+    "waiting": """-3*They sat and waited.|+They sat and waited.|"[Sit|Wait] with me," said <who>
+        [|, and they waited].
         |They sat and waited [side by side|+while <who> told a story].|They [had some of the <gift>
         |played {game}] and waited.
         |+"No <weather.noun> lasts for ever," said <who>. "Let us play {game}."
@@ -107,8 +106,8 @@ RULES: dict[str, str] = {
         with <gift>!"]|<His> <elder> [was|sat|+stood] at the door. "[You came|Oh, you came|+There
         you are][|, and in the <weather.noun>]!"|+"Is that my <hero>?" {said} <his> <elder>, and
         <elder.he> opened the door wide.""",
-    "journey_lesson": """[They had|They sat down and had] the <gift>[|, and it was warm in the
-        house].
+    "journey_lesson": """
+        [They had|They sat down and had] the <gift>[|, and it was warm in the house].
         |<Hero> told <elder.him> all about <who>.|{happy}
         |+"I was lost," said <hero>, "but then I had a friend, and the way was short."
         |++And nobody ever took a slice, a sip or a spoonful with greater pleasure.

@@ -33,8 +33,7 @@ RULES: dict[str, str] = {
         |took the <thing> up the hill|++showed the <thing> to the clouds on the hill].{passing}
         A {strong} wind {blew}, and the <thing> {flew} into a {tall} tree. {cried_oh} is in the
         tree[4*!"|!" {He} [jumped and jumped|+jumped as high as <he> could], but the tree was too
-        tall.
-        |2* and I cannot fly!"]{sad}
+        tall.|2* and I cannot fly!"]{sad}
         // {A helper=tree_helper!kind}{named} {came}.{lost_talk} <Who> <helper.deed>
         and {brought}.""",
     "strong": "big|strong|cold|+sudden|++wild",
@@ -64,8 +63,7 @@ RULES: dict[str, str] = {
     "lost_lesson": """
         3*<He> had lost {a_thing}, but <he> had found a friend.
         |3*From that day on, <hero> [and <who> were [good friends|friends]|was good to every
-        <helper>
-        |was a friend to every <helper>|+always looked after the <thing>
+        <helper>|was a friend to every <helper>|+always looked after the <thing>
         |++never let the <thing> out of sight].
         |2*{happy}
         |+2*"Next time I will take care," said <hero>, and <he> did.

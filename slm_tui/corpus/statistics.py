@@ -1,0 +1,349 @@
+"""What a prepared corpus holds: counts, lengths and tokens, read in chunks from its maps."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slm_tui.config.estimate import estimate
+from slm_tui.config.preset import Preset
+from slm_tui.corpus.batches import Batches
+from slm_tui.corpus.prepare import Corpus, Tokens
+from slm_tui.corpus.split import PARTS
+from slm_tui.corpus.tokenizers import Tokenizer
+from slm_tui.errors import CorpusError
+from slm_tui.text import visible
+
+RARE = 5
+"""A token seen fewer times than this in training is rare: too few to learn much of it."""
+
+_CHUNK = 1 << 20
+_MOST_FREQUENT = 200
+Counts = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Bin:
+    """`documents` whose length in tokens is at least `low` and below `high`."""
+
+    low: int
+    high: int
+    documents: int
+
+
+@dataclass(frozen=True)
+class TokenCount:
+    """How often the token `id`, which stands for `data`, occurs in the training part."""
+
+    id: int
+    data: bytes
+    count: int
+
+
+@dataclass(frozen=True)
+class PartStatistics:
+    """One part. `tokens` counts all of the stream, `bytes` the text without end-of-text.
+
+    `lengths` holds each document length in tokens that occurs, ascending, and `documents_of`
+    how many documents have it. `floor` is in bits per byte, where the source knows it.
+    """
+
+    tokens: int
+    bytes: int
+    lengths: tuple[int, ...]
+    documents_of: tuple[int, ...]
+    floor: float | None = None
+
+    @property
+    def documents(self) -> int:
+        return sum(self.documents_of)
+
+    @property
+    def shortest(self) -> int:
+        return self.lengths[0] if self.lengths else 0
+
+    @property
+    def longest(self) -> int:
+        return self.lengths[-1] if self.lengths else 0
+
+    @property
+    def mean_length(self) -> float:
+        """Mean document length in tokens; 0 without documents."""
+        total = sum(a * b for a, b in zip(self.lengths, self.documents_of, strict=True))
+        return total / self.documents if self.documents else 0.0
+
+    @property
+    def bytes_per_token(self) -> float:
+        """Mean bytes per token of the stream; 0 where it is empty."""
+        return self.bytes / self.tokens if self.tokens else 0.0
+
+    def histogram(self, most: int) -> list[Bin]:
+        """Document lengths in at most `most` bins of one round width.
+
+        The last bin is wider where a few documents are far longer than the rest.
+        """
+        if not self.lengths or most < 1:
+            return []
+        end = min(self.longest, 2 * self.quantile(0.99)) + 1
+        width = _round_width((end - self.shortest) / most)
+        first = self.shortest // width * width
+        while math.ceil((end - first) / width) > most:
+            width = _round_width(width + 1)
+            first = self.shortest // width * width
+        bins = max(1, math.ceil((end - first) / width))
+        counts = [0] * bins
+        for length, documents in zip(self.lengths, self.documents_of, strict=True):
+            counts[min(bins - 1, (length - first) // width)] += documents
+        found = [Bin(first + i * width, first + (i + 1) * width, n) for i, n in enumerate(counts)]
+        last = found[-1]
+        found[-1] = Bin(last.low, max(last.high, self.longest + 1), last.documents)
+        return found
+
+    def quantile(self, part: float) -> int:
+        """The length in tokens that `part` of the documents (0 to 1) do not exceed."""
+        wanted, seen = part * self.documents, 0
+        for length, documents in zip(self.lengths, self.documents_of, strict=True):
+            seen += documents
+            if seen >= wanted:
+                return length
+        return self.longest
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """A corpus in numbers. Tokens are counted over the training part, special ones left out.
+
+    `ordinary` tokens are in the vocabulary; `distinct` of them occur, `rare` of these fewer than
+    `RARE` times. `byte_counts` has 256 entries where tokens are bytes. Other parts lost
+    `duplicates_removed` documents that training holds word for word.
+    """
+
+    fingerprint: str
+    tokenizer: str
+    n_vocab: int
+    parts: dict[str, PartStatistics]
+    ordinary: int
+    distinct: int
+    rare: int
+    frequent: tuple[TokenCount, ...]
+    byte_counts: tuple[int, ...] | None
+    duplicates_removed: int
+    floor: float | None
+
+    @property
+    def never(self) -> int:
+        """Tokens of the vocabulary that training never shows."""
+        return self.ordinary - self.distinct
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; bytes of tokens are hexadecimal."""
+        parts = {}
+        for name, part in self.parts.items():
+            parts[name] = {
+                "documents": part.documents,
+                "tokens": part.tokens,
+                "bytes": part.bytes,
+                "bytes_per_token": part.bytes_per_token,
+                "shortest": part.shortest,
+                "mean_length": part.mean_length,
+                "longest": part.longest,
+                "histogram": [asdict(one) for one in part.histogram(20)],
+                "floor_bits_per_byte": part.floor,
+            }
+        frequent = [
+            {"id": one.id, "text": shown(one.data), "bytes": one.data.hex(), "count": one.count}
+            for one in self.frequent
+        ]
+        return {
+            "fingerprint": self.fingerprint,
+            "tokenizer": self.tokenizer,
+            "n_vocab": self.n_vocab,
+            "parts": parts,
+            "distinct_tokens": self.distinct,
+            "rare_tokens": self.rare,
+            "never_seen_tokens": self.never,
+            "frequent_tokens": frequent,
+            "byte_counts": self.byte_counts,
+            "duplicates_removed": self.duplicates_removed,
+            "floor_bits_per_byte": self.floor,
+        }
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a preset makes of its corpus. `epochs` is absent where the text fills no window."""
+
+    block_size: int
+    sequences_per_epoch: int
+    epochs: float | None
+    parameters: int
+    tokens_per_parameter: float
+
+
+def measure(corpus: Corpus, *, step: Callable[[], None] | None = None) -> Statistics:
+    """Count `corpus`, a chunk at a time; `step` is called between chunks and may raise."""
+    tokenizer, manifest = corpus.tokenizer, corpus.manifest
+    sizes = tokenizer.byte_lengths()
+    parts, counts = {}, np.zeros(tokenizer.n_vocab, np.int64)
+    for name in PARTS:
+        stream: Tokens = getattr(corpus, name)
+        seen, lengths = _counted(stream, tokenizer, step)
+        if name == "train":
+            counts = seen
+        parts[name] = PartStatistics(
+            tokens=len(stream),
+            bytes=int(seen @ sizes),
+            lengths=tuple(lengths),
+            documents_of=tuple(lengths.values()),
+            floor=manifest["parts"][name].get("bits_per_byte"),
+        )
+    ordinary = sizes > 0
+    counts = np.where(ordinary, counts, 0)
+    is_bytes = tokenizer.kind == "bytes"
+    return Statistics(
+        fingerprint=corpus.fingerprint,
+        tokenizer=tokenizer.kind,
+        n_vocab=tokenizer.n_vocab,
+        parts=parts,
+        ordinary=int(ordinary.sum()),
+        distinct=int((counts > 0).sum()),
+        rare=int(((counts > 0) & (counts < RARE)).sum()),
+        frequent=tuple(_frequent(counts, tokenizer)),
+        byte_counts=tuple(int(count) for count in counts) if is_bytes else None,
+        duplicates_removed=int(manifest["duplicates_removed"]),
+        floor=corpus.floor,
+    )
+
+
+def plan(preset: Preset, corpus: Corpus) -> Plan:
+    """What training `preset` on `corpus` comes to, with the true vocabulary and length."""
+    tokens, block = len(corpus.train), preset.model.block_size
+    found = estimate(preset, n_vocab=corpus.tokenizer.n_vocab, train_tokens=tokens)
+    sequences = preset.tokens_per_step // block
+    try:
+        batches = Batches(corpus.train, block, sequences, preset.training.seed)
+    except CorpusError:
+        windows, epochs = 0, None
+    else:
+        windows, epochs = batches.windows, batches.epoch(preset.training.max_steps)
+    return Plan(block, windows, epochs, found.parameters, tokens / found.parameters)
+
+
+class Documents:
+    """The documents of one token stream by number, found without holding their positions.
+
+    Args:
+        tokens: `(length,)`, documents parted by `end_of_text`.
+    """
+
+    def __init__(self, tokens: Tokens, end_of_text: int) -> None:
+        self._tokens = tokens
+        self._end = end_of_text
+
+    @cached_property
+    def _before(self) -> list[int]:
+        """How many end-of-text tokens stand before each chunk, and in all."""
+        found = [0]
+        for at in range(0, len(self._tokens), _CHUNK):
+            chunk = self._tokens[at : at + _CHUNK]
+            found.append(found[-1] + int(np.count_nonzero(chunk == self._end)))
+        return found
+
+    def __len__(self) -> int:
+        if not len(self._tokens):
+            return 0
+        # Each document follows an end-of-text; one stands last unless a limit cut it off.
+        return self._before[-1] - int(self._tokens[-1] == self._end)
+
+    def span(self, number: int) -> tuple[int, int]:
+        """Where document `number` (from 0) begins and ends in the stream.
+
+        Raises:
+            IndexError: there is no such document.
+        """
+        if not 0 <= number < len(self):
+            raise IndexError(f"no document {number} of {len(self)}")
+        begin = self._position(number) + 1
+        last = number + 1 == self._before[-1]
+        return begin, len(self._tokens) if last else self._position(number + 1)
+
+    def ids(self, number: int, start: int = 0, count: int | None = None) -> list[int]:
+        """At most `count` ids of document `number`, from its token `start` on."""
+        begin, end = self.span(number)
+        first = begin + max(0, start)
+        last = end if count is None else min(end, first + count)
+        return [int(id) for id in self._tokens[first:last]]
+
+    def _position(self, number: int) -> int:
+        """Where end-of-text `number` (from 0) stands."""
+        low, high = 0, len(self._before) - 1
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if self._before[middle] <= number else (low, middle)
+        chunk = self._tokens[low * _CHUNK : (low + 1) * _CHUNK]
+        return low * _CHUNK + int(np.flatnonzero(chunk == self._end)[number - self._before[low]])
+
+
+def shown(data: bytes) -> str:
+    """The text of `data`, made safe; bytes that are no whole character as `‹e2›`."""
+    try:
+        return visible(data.decode("utf-8"))
+    except UnicodeDecodeError:
+        text = data.decode("utf-8", "surrogateescape")
+    return "".join(
+        f"‹{ord(char) - 0xDC00:02x}›" if "\udc80" <= char <= "\udcff" else visible(char)
+        for char in text
+    )
+
+
+def _counted(
+    stream: Tokens, tokenizer: Tokenizer, step: Callable[[], None] | None
+) -> tuple[Counts, dict[int, int]]:
+    """How often each id occurs, and how many documents there are of each length."""
+    counts = np.zeros(tokenizer.n_vocab, np.int64)
+    lengths: dict[int, int] = {}
+    before = -1
+    for at, chunk in _chunks(stream):
+        if step is not None:
+            step()
+        counts += np.bincount(chunk, minlength=tokenizer.n_vocab)
+        ends = np.flatnonzero(chunk == tokenizer.end_of_text) + at
+        if len(ends):
+            _add(lengths, np.diff(ends, prepend=before) - 1, skip=before < 0)
+            before = int(ends[-1])
+    if before + 1 < len(stream):
+        _add(lengths, np.array([len(stream) - before - 1]), skip=False)
+    return counts, dict(sorted(lengths.items()))
+
+
+def _chunks(stream: Tokens) -> Iterator[tuple[int, Tokens]]:
+    for at in range(0, len(stream), _CHUNK):
+        yield at, stream[at : at + _CHUNK]
+
+
+def _add(lengths: dict[int, int], found: NDArray[np.int64], *, skip: bool) -> None:
+    """Count document lengths; nothing stands before the first end-of-text of a stream."""
+    values, counts = np.unique(found[1:] if skip else found, return_counts=True)
+    for value, count in zip(values.tolist(), counts.tolist(), strict=True):
+        lengths[value] = lengths.get(value, 0) + count
+
+
+def _frequent(counts: Counts, tokenizer: Tokenizer) -> Iterator[TokenCount]:
+    """The most frequent first; of equally frequent ones the smaller id."""
+    for id in np.argsort(-counts, kind="stable")[:_MOST_FREQUENT].tolist():
+        if counts[id]:
+            yield TokenCount(id, tokenizer.token_bytes(id), int(counts[id]))
+
+
+def _round_width(least: float) -> int:
+    """The smallest of 1, 2, 5, 10, 20, 50 … that is at least `least`."""
+    scale = 1
+    while True:
+        for factor in (1, 2, 5):
+            if factor * scale >= least:
+                return factor * scale
+        scale *= 10

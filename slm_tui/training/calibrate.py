@@ -1,0 +1,98 @@
+"""How fast this machine trains, from two short measurements, so that times can be foretold."""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+
+import numpy as np
+import torch
+
+from slm_tui import paths
+from slm_tui.config.estimate import Calibration, step_flops
+from slm_tui.config.preset import Preset, parse
+from slm_tui.corpus.batches import Batch
+from slm_tui.models.build import build
+from slm_tui.training.device import choose_device, choose_threads, describe_device
+from slm_tui.training.optimizer import FlatAdamW
+from slm_tui.training.stepper import Stepper
+
+_N_VOCAB = 512
+_SECONDS = 0.4
+# One model whose time is spent between operations, one whose time is spent in them.
+_SHAPES = (
+    {"n_layer": 2, "n_embd": 32, "n_head": 1, "block_size": 16},
+    {"n_layer": 2, "n_embd": 256, "n_head": 4, "block_size": 128},
+)
+
+
+def calibration(*, busy: Callable[[], bool] = lambda: False) -> Calibration | None:
+    """The speed of the device that `auto` chooses: from the cache, or measured in a second.
+
+    Returns `None` if something else began to train meanwhile (`busy`): the measurement would
+    be wrong, and in the way.
+    """
+    device = choose_device("auto")
+    key = f"{describe_device(device)}, {choose_threads(0)} threads, torch {torch.__version__}"
+    kept = _read(key)
+    if kept is not None:
+        return kept
+    torch.set_num_threads(choose_threads(0))
+    times = []
+    for shape in _SHAPES:
+        if busy():
+            return None
+        times.append(_step_seconds(_preset(shape), device))
+    if busy() or times[1] < 2 * times[0]:
+        # The large model has 60 times the work: the machine was busy with something else.
+        return None
+    found = _solve(key, times)
+    _write(found)
+    return found
+
+
+def _preset(shape: dict[str, int]) -> Preset:
+    values = {"name": "calibration", "model": shape, "training": {"micro_batch": 8}}
+    return parse(values, "the calibration")
+
+
+def _step_seconds(preset: Preset, device: torch.device) -> float:
+    """Shortest time of one step: what else runs on the machine only ever adds to it."""
+    model = build(preset.model, _N_VOCAB, device, 0).train()
+    stepper = Stepper(model, FlatAdamW(model, preset.optimizer), preset, device)
+    ids = np.random.default_rng(0).integers(0, _N_VOCAB, (8, preset.model.block_size + 1))
+    batch = Batch(ids[:, :-1], ids[:, 1:])
+    stepper.step(batch, 1e-4, 0)
+    times: list[float] = []
+    began = time.perf_counter()
+    while len(times) < 3 or time.perf_counter() - began < _SECONDS:
+        start = time.perf_counter()
+        stepper.step(batch, 1e-4, len(times))
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def _solve(key: str, times: list[float]) -> Calibration:
+    """Time = layers x fixed cost + operations / speed, for two shapes and two unknowns."""
+    small, large = (step_flops(_preset(shape), _N_VOCAB) for shape in _SHAPES)
+    speed = (large - small) / max(times[1] - times[0], 1e-6)
+    fixed = max(0.0, times[0] - small / speed) / (_SHAPES[0]["n_layer"] + 1)
+    return Calibration(key, speed, fixed)
+
+
+def _read(key: str) -> Calibration | None:
+    try:
+        values = json.loads((paths.cache_dir() / "calibration.json").read_text())
+        found = Calibration(str(values["device"]), values["flops"], values["seconds_per_layer"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return found if found.device == key and found.flops > 0 else None
+
+
+def _write(found: Calibration) -> None:
+    try:
+        paths.write_atomically(
+            paths.cache_dir() / "calibration.json", json.dumps(asdict(found)), durable=False
+        )
+    except OSError:
+        return

@@ -1,0 +1,292 @@
+"""The app: five screens as modes, the keys that work everywhere, and the seams between rooms."""
+
+import contextlib
+import functools
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, ClassVar
+
+from textual.app import App, SystemCommand
+from textual.await_complete import AwaitComplete
+from textual.binding import BindingType
+from textual.screen import Screen
+from textual.widget import Widget
+
+from slm_tui.config import library
+from slm_tui.config.estimate import Calibration
+from slm_tui.config.preset import Preset
+from slm_tui.errors import SlmTuiError
+from slm_tui.tui import actions, keymap, theme
+from slm_tui.tui.actions import ROOMS, Room
+from slm_tui.tui.base import NoWorkshop, PaletteEntry, RoomScreen, Shared, Workshop
+from slm_tui.tui.dialogs import Choice, Notice, Question
+from slm_tui.tui.screens.presets import PresetsScreen
+from slm_tui.tui.widgets.status_line import LiveStatus
+
+_ENDED = ("done", "failed", "diverged")
+
+
+def _train() -> Screen[Any]:
+    from slm_tui.tui.screens.train import TrainScreen
+
+    return TrainScreen()
+
+
+def _runs() -> Screen[Any]:
+    from slm_tui.tui.screens.runs import RunsScreen
+
+    return RunsScreen()
+
+
+def _chat() -> Screen[Any]:
+    from slm_tui.tui.screens.chat import ChatScreen
+
+    return ChatScreen()
+
+
+def _data() -> Screen[Any]:
+    from slm_tui.tui.screens.data import DataScreen
+
+    return DataScreen()
+
+
+def _palette_provider() -> Any:
+    from slm_tui.tui.palette import PaletteProvider
+
+    return PaletteProvider
+
+
+class SlmTuiApp(App[None]):
+    """The full-screen app.
+
+    Args:
+        workshop: where runs are made; without one nothing trains.
+        load_torch: import torch in a thread once the first frame is there.
+    """
+
+    TITLE = "slm-tui"
+    CSS_PATH = Path(__file__).with_name("base.tcss")
+    # Screens whose imports are heavy load when they are first shown.
+    MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {
+        "presets": PresetsScreen,
+        "train": _train,
+        "runs": _runs,
+        "chat": _chat,
+        "data": _data,
+    }
+    DEFAULT_MODE = "presets"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        action.binding() for action in actions.ACTIONS if action.screen == "all"
+    ]
+    COMMANDS: ClassVar[set[Any]] = {_palette_provider}
+    ESCAPE_TO_MINIMIZE = False
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-medium"), (160, "-wide")]  # noqa: RUF012
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (32, "-tall")]  # noqa: RUF012
+
+    def __init__(self, workshop: Workshop | None = None, *, load_torch: bool = True) -> None:
+        super().__init__()
+        self.workshop: Workshop = workshop if workshop is not None else NoWorkshop()
+        self.state = Shared()
+        self.calibration: Calibration | None = None
+        self.keys, self._keymap_problems = keymap.load()
+        self.palette_sources: list[Callable[[], Iterable[PaletteEntry]]] = [self._palette_presets]
+        self.torch_ready = threading.Event()
+        self.torch_error: str | None = None
+        self._load_torch = load_torch
+        self._last_state = ""
+
+    # Start and end
+
+    def on_load(self) -> None:
+        self.register_theme(theme.DARK)
+        self.register_theme(theme.LIGHT)
+        wanted = theme.remembered()
+        self.theme = wanted if wanted in self.available_themes else theme.DARK.name
+        self.set_keymap(self.keys)
+
+    def on_mount(self) -> None:
+        self.theme_changed_signal.subscribe(self, lambda chosen: theme.remember(chosen.name))
+        self._end_on_signals()
+        if self._keymap_problems:
+            self.push_screen(Notice(_keymap_error(self._keymap_problems), "Your keymap"))
+        self.call_after_refresh(self._first_frame_is_there)
+
+    def _first_frame_is_there(self) -> None:
+        if self._load_torch:
+            threading.Thread(target=self._import_torch, name="load-torch", daemon=True).start()
+
+    def _import_torch(self) -> None:
+        """Runs in a thread; the status line's timer reads what it leaves behind."""
+        try:
+            import torch  # noqa: F401
+        except Exception as error:  # noqa: BLE001 - a broken install fails in many ways
+            self.torch_error = f"{type(error).__name__}: {error}"
+            return
+        self.torch_ready.set()
+        if self.calibration is None:
+            from slm_tui.training.calibrate import calibration
+
+            self.calibration = calibration(busy=lambda: self.workshop.is_training)
+
+    def _end_on_signals(self) -> None:
+        """A dropped connection ends the app in order and saves; Textual alone would be killed."""
+        if self.is_headless or sys.platform == "win32":
+            return
+        import asyncio
+
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGHUP, signal.SIGTERM):
+            with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
+                loop.add_signal_handler(number, self._leave, "save")
+
+    @property
+    def hint(self) -> str:
+        """What the status line adds: that torch is still loading, or could not be loaded."""
+        if self.torch_error:
+            return "no torch"
+        return "loading torch…" if self._load_torch and not self.torch_ready.is_set() else ""
+
+    def note_state(self, live: LiveStatus | None) -> None:
+        """Ring once when the run ends, and report once that torch cannot be loaded."""
+        state = live.state if live else ""
+        if live and state != self._last_state and self._last_state and state in _ENDED:
+            self.bell()
+            self.set_terminal_title(f"{live.run}: {state}")
+        self._last_state = state
+        if self.torch_error and self._load_torch:
+            self._load_torch = False
+            self.push_screen(Notice(_torch_error(self.torch_error)))
+
+    def set_terminal_title(self, title: str) -> None:
+        """Name the terminal's window or tab."""
+        from slm_tui.text import one_line
+
+        if self._driver is not None and not self.is_headless:
+            self._driver.write(f"\x1b]2;{one_line(title, 80)}\x07")
+
+    # Going places
+
+    def go(self, room: Room) -> AwaitComplete:
+        """Show one of the five screens; await it to know that it is there."""
+        if room not in ROOMS or self.current_mode == room or self.screen.is_modal:
+            return AwaitComplete()
+        return AwaitComplete(self.switch_mode(room))
+
+    # Awaited, so that keys pressed right after arrive at the new screen.
+
+    async def action_go_presets(self) -> None:
+        await self.go("presets")
+
+    async def action_go_train(self) -> None:
+        await self.go("train")
+
+    async def action_go_runs(self) -> None:
+        await self.go("runs")
+
+    async def action_go_chat(self) -> None:
+        await self.go("chat")
+
+    async def action_go_data(self) -> None:
+        await self.go("data")
+
+    def action_palette(self) -> None:
+        self.action_command_palette()
+
+    async def action_back(self) -> None:
+        if len(self.screen_stack) > 1:
+            self.pop_screen()
+
+    def action_jump(self) -> None:
+        from slm_tui.tui.jump import JumpScreen
+
+        room = self.screen
+        if isinstance(room, RoomScreen):
+            targets = [widget for widget in room.focus_chain if isinstance(widget, Widget)]
+            self.push_screen(JumpScreen(targets), _focus)
+
+    def action_help(self) -> None:
+        from slm_tui.tui.screens.help import HelpScreen
+
+        room = self.screen
+        if isinstance(room, RoomScreen):
+            here = actions.offered(type(room), room.ROOM)
+            self.push_screen(HelpScreen(room.ROOM, here, self.keys))
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        yield SystemCommand("Theme", "Choose the colours", self.action_change_theme)
+        yield SystemCommand("Screenshot", "Save the screen as SVG", self.action_screenshot)
+
+    def _palette_presets(self) -> Iterable[PaletteEntry]:
+        for entry in library.entries():
+            title = entry.preset.title if entry.preset else "not valid"
+            show = functools.partial(self.show_preset, entry.name)
+            yield PaletteEntry(f"Preset {entry.name}", title, show)
+
+    def show_preset(self, name: str) -> None:
+        """Go to the presets with `name` chosen."""
+
+        async def chosen() -> None:
+            await self.switch_mode("presets")
+            if isinstance(self.screen, PresetsScreen):
+                self.screen.choose(name)
+
+        self.run_worker(chosen(), exit_on_error=True)
+
+    # Training
+
+    def start_training(self, preset: Preset) -> None:
+        """Start a run of `preset` and show it, or say why it cannot start."""
+        try:
+            self.workshop.train(preset)
+        except SlmTuiError as error:
+            self.push_screen(Notice(error, "This run cannot start"))
+        else:
+            self.go("train")
+
+    async def action_quit(self) -> None:
+        if not self.workshop.is_training:
+            self.exit()
+        elif not isinstance(self.screen, Question):
+            self.push_screen(_quit_question(), self._leave)
+
+    def _leave(self, choice: str | None) -> None:
+        if choice in ("keep", "save"):
+            self.workshop.request_quit("keep" if choice == "keep" else "save")
+            self.exit()
+
+
+def _focus(target: Widget | None) -> None:
+    if target is not None:
+        target.focus()
+
+
+def _quit_question() -> Question:
+    return Question(
+        "A run is training",
+        "Leave the app?",
+        [
+            Choice("keep", "Keep training", "it goes on without a screen and can be opened later"),
+            Choice("save", "Save and stop", "a checkpoint is written; resume it later"),
+            Choice("cancel", "Cancel", "stay here"),
+        ],
+        default="cancel",
+    )
+
+
+def _keymap_error(problems: list[str]) -> SlmTuiError:
+    return SlmTuiError(
+        f"{keymap.keymap_path()} has lines that cannot be used",
+        "\n".join(problems),
+        "those actions keep their own keys",
+    )
+
+
+def _torch_error(reason: str) -> SlmTuiError:
+    return SlmTuiError(
+        "PyTorch cannot be loaded",
+        reason,
+        "presets can be edited; to train, install torch again and look at `slm-tui doctor`",
+    )

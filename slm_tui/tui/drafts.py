@@ -1,0 +1,281 @@
+"""Presets as they are being edited: values that may be wrong, what is wrong, and undo."""
+
+import difflib
+import shlex
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from slm_tui.config import built, describe, library, overrides
+from slm_tui.config.describe import Setting
+from slm_tui.config.library import Entry
+from slm_tui.config.preset import Preset, Problem, check, parse
+from slm_tui.errors import SlmTuiError
+
+# The name is asked for when saving; the base is written by the program.
+_NOT_IN_THE_FORM = {"name", "base"}
+_SWITCHED = {"on": True, "yes": True, "true": True, "off": False, "no": False, "false": False}
+
+
+class Draft:
+    """One preset of the library with the edits made to it. Wrong values are kept and named.
+
+    `saved` is what the file says; `reference` is the preset it was made from, whose values the
+    form shows as defaults (the saved ones where it was made from none).
+    """
+
+    def __init__(self, preset: Preset, *, builtin: bool) -> None:
+        self.name = preset.name
+        self.builtin = builtin
+        self.saved = preset.to_dict()
+        self.reference = _reference(preset)
+        self.values = deepcopy(self.saved)
+        self.preset: Preset | None = None
+        self.problems: dict[str, Problem] = {}
+        self._history: list[tuple[str, dict[str, Any]]] = []
+        self.recheck()
+
+    # Reading
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether there are edits that are not saved."""
+        return self.values != self.saved
+
+    @property
+    def can_train(self) -> bool:
+        return self.preset is not None and not self.problems
+
+    def settings(self) -> list[Setting]:
+        """What the form shows, in its order: the preset's own texts come last."""
+        found = [one for one in describe.settings(self.values) if one.path not in _NOT_IN_THE_FORM]
+        return sorted(found, key=lambda one: one.section == "preset")
+
+    def value(self, setting: Setting) -> Any:
+        """The value in force: as edited, or the schema's default."""
+        value = overrides.get(self.values, setting.path)
+        return _plain(setting.default if value is None else value)
+
+    def default(self, setting: Setting) -> Any:
+        """The value of the preset that this one is based on."""
+        value = overrides.get(self.reference, setting.path)
+        return _plain(setting.default if value is None else value)
+
+    def differs(self, setting: Setting) -> bool:
+        return bool(self.value(setting) != self.default(setting))
+
+    def difference(self) -> list[tuple[str, Any, Any]]:
+        """`(path, value in the reference, value here)` of all that differs."""
+        return overrides.difference(self.values, self.reference)
+
+    # Editing
+
+    def put(self, path: str, value: Any) -> None:
+        """Set `path`; a value equal to the one there is no edit."""
+        changed = overrides.put(self.values, path, value)
+        if changed != self.values:
+            self._change(path, changed)
+
+    def put_text(self, setting: Setting, text: str) -> None:
+        """Set `setting` as typed; nothing typed gives the default."""
+        value = typed(setting, text)
+        if value is None and not setting.optional:
+            self.reset(setting)
+        else:
+            self.put(setting.path, value)
+
+    def reset(self, setting: Setting) -> None:
+        """Give `setting` the reference's value."""
+        self.put(setting.path, self.default(setting))
+
+    def replace(self, values: dict[str, Any]) -> None:
+        """Take all of `values`, which may be wrong, as one edit."""
+        if values != self.values:
+            self._change("", deepcopy(values))
+
+    def undo(self) -> str | None:
+        """Take back the last edit; the path it changed (empty: all), or `None` for no edits."""
+        if not self._history:
+            return None
+        path, self.values = self._history.pop()
+        self.recheck()
+        return path
+
+    def _change(self, path: str, values: dict[str, Any]) -> None:
+        self._history.append((path, self.values))
+        self.values = values
+        self.recheck()
+
+    def recheck(self) -> None:
+        """Validate again, and look whether the file is there: not done on each frame."""
+        self.preset, wrong = check(self.values)
+        if self.preset is not None:
+            # As the schema reads it: `1e3` steps are 1000.
+            self.values = self.preset.to_dict()
+            wrong = [Problem(path, reason) for path, reason in built.not_built(self.preset)]
+            wrong += _missing_text(self.preset)
+        shown = {one.path for one in self.settings()}
+        self.problems = {}
+        for problem in wrong:
+            path = problem.path if problem.path in shown else _nearest(problem.path, shown)
+            self.problems.setdefault(path, problem)
+
+    # Leaving the form
+
+    def named(self, name: str) -> Preset:
+        """The edited preset as the user's own preset `name`.
+
+        Raises:
+            PresetError: it is not valid, or the name is not.
+        """
+        own = {"name": name, "group": self.values.get("group", "mine")}
+        if name != self.name:
+            own["base"] = self.name
+        if self.builtin:
+            own["group"] = "mine"
+        return parse({**self.values, **own}, repr(name))
+
+    def to_train(self) -> Preset:
+        """The preset to start a run of; an edited built-in one takes a name of its own.
+
+        Raises:
+            PresetError: it is not valid.
+        """
+        renamed = self.builtin and self.is_changed
+        return self.named(library.free_name(self.name)) if renamed else self.named(self.name)
+
+    def to_toml(self) -> str:
+        """The values as a TOML file, also while they are wrong."""
+        if self.preset is not None:
+            return self.preset.to_toml()
+        return tomli_w.dumps(self.values, multiline_strings=False)
+
+    def command(self) -> str:
+        """The command line that trains the same."""
+        words = ["slm-tui", "train", self.name]
+        for setting in describe.settings(self.values):
+            value = overrides.get(self.values, setting.path)
+            if setting.path not in _NOT_IN_THE_FORM | {"group"} and value != overrides.get(
+                self.saved, setting.path
+            ):
+                words += [
+                    "--set",
+                    f"{setting.path}={spelled(value) if value is not None else 'none'}",
+                ]
+        return shlex.join(words)
+
+
+class Drafts:
+    """The drafts of all presets that were looked at; they outlive the look."""
+
+    def __init__(self) -> None:
+        self._drafts: dict[str, Draft] = {}
+
+    def of(self, entry: Entry) -> Draft | None:
+        """The draft of `entry`; `None` where its file has an error."""
+        if entry.preset is None:
+            return None
+        draft = self._drafts.get(entry.name)
+        if draft is None or (draft.saved != entry.preset.to_dict() and not draft.is_changed):
+            draft = self._drafts[entry.name] = Draft(entry.preset, builtin=entry.builtin)
+        return draft
+
+    def is_changed(self, name: str) -> bool:
+        return name in self._drafts and self._drafts[name].is_changed
+
+    def forget(self, name: str) -> None:
+        """Drop the edits of `name`: they were saved, or the preset is gone."""
+        self._drafts.pop(name, None)
+
+
+def typed(setting: Setting, text: str) -> Any:
+    """What was meant by `text`; it may still be wrong for the setting."""
+    stripped = text.strip()
+    if setting.type == "text":
+        return text if setting.path == "data.separator" else stripped
+    if setting.type == "choice":
+        return stripped or None
+    if setting.type == "switch":
+        return _SWITCHED.get(stripped.lower(), stripped or None)
+    if setting.type in ("integer", "number") and stripped.replace(",", "").isdigit():
+        return int(stripped.replace(",", ""))
+    value = overrides.read_value(stripped)
+    if isinstance(value, bool):
+        return stripped
+    if setting.type == "list" and isinstance(value, str):
+        return [value]
+    return value
+
+
+def spelled(value: Any) -> str:
+    """A value as it can be typed again, in the form or after `--set`."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return f"{value:.10g}" if value != int(value) else f"{value:.1f}"
+    if isinstance(value, (list, tuple)):
+        text = tomli_w.dumps({"v": _plain(value)}, multiline_strings=False)
+        return " ".join(text.removeprefix("v = ").split()).replace("[ ", "[").replace(", ]", "]")
+    return str(value)
+
+
+def _plain(value: Any) -> Any:
+    return [_plain(one) for one in value] if isinstance(value, (list, tuple)) else value
+
+
+def _reference(preset: Preset) -> dict[str, Any]:
+    if preset.base:
+        found = library.find(preset.base)
+        if found is not None and found.preset is not None:
+            return found.preset.to_dict()
+    return preset.to_dict()
+
+
+def _missing_text(preset: Preset) -> list[Problem]:
+    data = preset.data
+    if data.kind not in ("file", "directory"):
+        return []
+    if not data.path:
+        return [Problem("data.path", "choose a text file", _text_near(Path(".")))]
+    path = Path(data.path).expanduser()
+    try:
+        there = path.is_dir() if data.kind == "directory" else path.is_file()
+    except OSError:
+        there = False
+    if there:
+        return []
+    works = _text_near(path.parent, path.name)
+    return [
+        Problem("data.path", f"no such {data.kind}" + (f"; try {works}" if works else ""), works)
+    ]
+
+
+def _text_near(directory: Path, name: str = "") -> str | None:
+    """A text file of `directory` with a name like `name`."""
+    try:
+        names = sorted(one.name for one in directory.iterdir() if one.suffix in (".txt", ".md"))
+    except OSError:
+        return None
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.3) if name else names[:1]
+    return str(directory / close[0]) if close else None
+
+
+def _nearest(path: str, shown: set[str]) -> str:
+    """The row for a problem of something that has no row: one of the same section."""
+    section = path.split(".", 1)[0]
+    return next((one for one in sorted(shown) if one.startswith(f"{section}.")), path)
+
+
+def name_problem(name: str) -> str:
+    """What is wrong with `name` for a new preset of the user; empty if nothing is."""
+    from slm_tui.paths import check_name
+
+    try:
+        check_name(name, "preset name")
+    except SlmTuiError as error:
+        return error.why or str(error)
+    return f"there is a preset {name!r} already" if library.find(name) else ""

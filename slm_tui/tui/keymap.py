@@ -1,0 +1,121 @@
+"""Which keys may be used, how they are shown, and the user's own keymap file."""
+
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+
+from slm_tui import paths
+from slm_tui.text import one_line
+from slm_tui.tui.actions import ACTIONS, BY_ID, Action
+
+# What tmux and SSH pass on unchanged. ctrl+h, ctrl+i and ctrl+m arrive as other keys.
+_CTRL = frozenset(f"ctrl+{letter}" for letter in "opqrs")
+_ARROWS = frozenset({"left", "right", "up", "down", "home", "end", "pageup", "pagedown"})
+_NAMED = _ARROWS | {"space", "enter", "escape", "tab", "backspace", "delete"}
+_FUNCTION = frozenset(f"f{number}" for number in range(1, 13))
+_SIGNS = frozenset("?/[]=+-*.;:!<>")
+
+_SHOWN = {"left": "◀", "right": "▶", "up": "▲", "down": "▼", "escape": "esc", "backspace": "bksp"}
+
+
+def allowed(key: str) -> bool:
+    """Whether a key works in tmux and over SSH."""
+    if len(key) == 1:
+        return (key.isascii() and key.isalnum()) or key in _SIGNS
+    return key in _CTRL or key in _NAMED or key in _FUNCTION
+
+
+def shown(key: str) -> str:
+    """A key as the footer and the help write it."""
+    return _SHOWN.get(key, key.upper() if key in _FUNCTION else key)
+
+
+def keymap_path() -> Path:
+    return paths.config_dir() / "keymap.toml"
+
+
+def load() -> tuple[dict[str, str], list[str]]:
+    """The keys of all actions, and what is wrong with the user's keymap file.
+
+    What is wrong is left out and the action keeps its own key.
+    """
+    keys = {action.id: action.key for action in ACTIONS}
+    try:
+        text = keymap_path().read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return keys, []
+    except (OSError, UnicodeDecodeError) as error:
+        return keys, [f"cannot be read: {error}"]
+    try:
+        wanted = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        return keys, [f"is not TOML: {error}; write lines like \"train.pause\" = 'space'"]
+    return _merged(keys, _flat(wanted, ""))
+
+
+def _flat(table: dict[str, object], prefix: str) -> dict[str, object]:
+    """`train.pause = "p"` is a table in TOML unless it is quoted: both ways are fine."""
+    found: dict[str, object] = {}
+    for name, value in table.items():
+        if isinstance(value, dict):
+            found |= _flat(value, f"{prefix}{name}.")
+        else:
+            found[f"{prefix}{name}"] = value
+    return found
+
+
+def _merged(keys: dict[str, str], wanted: dict[str, object]) -> tuple[dict[str, str], list[str]]:
+    problems: list[str] = []
+    accepted: dict[str, str] = {}
+    for action_id, value in wanted.items():
+        wrong = _wrong(action_id, value)
+        if wrong:
+            problems.append(f"{one_line(action_id, 40)}: {wrong}")
+        else:
+            accepted[action_id] = str(value)
+    while accepted:
+        merged = keys | accepted
+        clash = next((pair for pair in clashes(merged) if set(pair[:2]) & set(accepted)), None)
+        if clash is None:
+            return merged, problems
+        loser = next(one for one in reversed(list(accepted)) if one in clash[:2])
+        other = clash[1] if clash[0] == loser else clash[0]
+        problems.append(f"{loser}: {shown(clash[2])} is already {other}")
+        del accepted[loser]
+    return keys, problems
+
+
+def _wrong(action_id: str, value: object) -> str:
+    if action_id not in BY_ID:
+        return "there is no such action; the help screen lists them"
+    if not isinstance(value, str) or not value:
+        return "the key must be text, such as 'p' or 'f7'"
+    bad = [key for key in value.split(",") if not allowed(key)]
+    return f"{one_line(bad[0], 20)!r} does not survive tmux and SSH" if bad else ""
+
+
+def clashes(keys: dict[str, str]) -> list[tuple[str, str, str]]:
+    """`(action, action, key)` for keys that two actions of one screen share.
+
+    Chat's escape stands in for the one everywhere, on purpose.
+    """
+    found = []
+    for at, one in enumerate(ACTIONS):
+        for other in ACTIONS[at + 1 :]:
+            if not _together(one, other):
+                continue
+            both = set(keys[one.id].split(",")) & set(keys[other.id].split(","))
+            found += [(one.id, other.id, key) for key in sorted(both) if key != "escape"]
+    return found
+
+
+def _together(one: Action, other: Action) -> bool:
+    return one.screen == other.screen or "all" in (one.screen, other.screen)
+
+
+def first_shown(keys: Iterable[str], *, typing: bool = False) -> str | None:
+    """The key to show: while text is typed, the first that is not a character of it."""
+    for key in keys:
+        if not typing or (len(key) > 1 and key not in _ARROWS | {"space", "backspace", "delete"}):
+            return shown(key)
+    return None

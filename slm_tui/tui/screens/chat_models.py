@@ -1,0 +1,77 @@
+"""Which checkpoint the chat loads, whether its run has a newer one, and saving what was said."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from slm_tui import paths
+from slm_tui.errors import GenerationError
+from slm_tui.runs import store
+from slm_tui.runs.store import Run
+
+
+@dataclass(frozen=True)
+class Newer:
+    """What a run has beside the loaded checkpoint. `loaded` is what the loaded one is: `★ best`,
+    `last` or nothing; `word` what the other one is."""
+
+    path: Path
+    step: int
+    word: str
+    is_newer: bool
+    loaded: str = ""
+
+
+def has_checkpoint(run: Run) -> bool:
+    """Whether a run directory holds a complete checkpoint. Needs no torch."""
+    return any(run.checkpoints.glob("step-*/manifest.json"))
+
+
+def first_model(live: Run | None) -> Path | None:
+    """The run to load from at first: the live one, or else the newest that has a checkpoint."""
+    candidates = ([live] if live is not None else []) + store.all_runs()
+    return next((run.path for run in candidates if has_checkpoint(run)), None)
+
+
+def newer_than(loaded: Path) -> Newer | None:
+    """The run's best checkpoint, or its newest if the best is older than that which is loaded.
+
+    Imports torch: only for when a model is loaded.
+    """
+    from slm_tui.training import checkpoint
+
+    directory, step = loaded.parent, checkpoint.step_of(loaded)
+    best, last = checkpoint.linked(directory, "best"), checkpoint.linked(directory, "last")
+    complete = checkpoint.all_in(directory)
+    if not complete:
+        return None
+    newest = complete[-1]
+    same = {one.name for one in (best,) if one is not None}
+    kind = "★ best" if loaded.name in same else ""
+    if not kind and last is not None and last.name == loaded.name:
+        kind = "last"
+    if best is not None and checkpoint.step_of(best) > step:
+        return Newer(best, checkpoint.step_of(best), "is best now", True, kind)
+    if checkpoint.step_of(newest) > step:
+        return Newer(newest, checkpoint.step_of(newest), "is newer", True, kind)
+    other = best if best is not None else newest
+    return Newer(other, checkpoint.step_of(other), "", False, kind)
+
+
+def save_text(name: str, text: str) -> Path:
+    """Write the conversation to a file that must not exist yet; return its path.
+
+    Raises:
+        GenerationError: it exists or cannot be written.
+    """
+    path = Path(name).expanduser().absolute()
+    if path.is_dir():
+        raise GenerationError(f"{path} is a folder", "", f"try /save {name}/chat.txt")
+    if path.exists():
+        raise GenerationError(f"{path} is there already", "", "choose another name")
+    if not path.parent.is_dir():
+        raise GenerationError(f"{path.parent} is not there", "", "choose a folder that exists")
+    try:
+        paths.write_atomically(path, text.encode("utf-8", "replace"))
+    except (OSError, ValueError) as error:
+        raise GenerationError(f"{path} cannot be written", str(error), "choose another") from None
+    return path

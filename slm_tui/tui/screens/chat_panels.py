@@ -1,0 +1,126 @@
+"""What stands around the transcript of the chat: title, status, settings, facts. Pure drawing."""
+
+import math
+
+from textual.content import Content
+
+from slm_tui.runs.speaker import Facts, Spoken
+from slm_tui.text import one_line
+from slm_tui.tui.screens.chat_commands import ChatSettings
+from slm_tui.tui.widgets.figures import count
+
+_MUTED = "$foreground 60%"
+CONTINUES = "continues text"
+
+
+def fitting(parts: list[str], width: int, between: str = " · ") -> str:
+    """As many of the parts, from the first on, as fit whole."""
+    shown = parts[:1]
+    for part in parts[1:]:
+        if len(between.join([*shown, part])) > width:
+            break
+        shown.append(part)
+    return one_line(between.join(shown), max(1, width))
+
+
+def title(spoken: Spoken, name: str, kind: str, width: int) -> Content:
+    """Run and step, size, tokenizer, context."""
+    facts = spoken.facts
+    if facts is None:
+        return Content(" no model ")
+    parts = [
+        f"{name} @ {facts.step:,}{kind}",
+        CONTINUES,
+        f"{count(facts.parameters)} params",
+        "bytes" if facts.tokenizer == "bytes" else f"{facts.tokenizer} {facts.n_vocab:,}",
+        f"ctx {context(spoken)}",
+    ]
+    return Content(f" {fitting(parts, width - 2)} ")
+
+
+def context(spoken: Spoken) -> str:
+    """`18/256`: tokens that the model sees, of those it can see."""
+    size = spoken.facts.block_size if spoken.facts else 0
+    return f"{min(spoken.context, size):,}/{size:,}"
+
+
+def figures(tokens: int, rate: float, invalid_bytes: int) -> str:
+    """`60 tokens · 212 tok/s · UTF-8 ✓`."""
+    wrong = f"✗ {invalid_bytes} byte{'s' * (invalid_bytes != 1)}"
+    return (
+        f"{tokens:,} tokens · {count(round(rate))} tok/s · UTF-8 {wrong if invalid_bytes else '✓'}"
+    )
+
+
+def status(spoken: Spoken, name: str, waiting: bool) -> Content:
+    """The line under the transcript."""
+    if spoken.state == "loading":
+        wait = "; your prompt follows" if waiting else ""
+        return Content.styled(f"loading {name}…{wait}", "$text-warning")
+    if spoken.state == "failed" and spoken.error is not None:
+        return Content.styled(f"✗ {one_line(str(spoken.error))}", "$text-error")
+    said = figures(spoken.tokens, spoken.tokens_per_second, spoken.invalid_bytes)
+    if spoken.state == "speaking":
+        return Content.assemble(("writing ", "bold $text-success"), said)
+    if spoken.ended:
+        return Content.styled("enter alone goes on from here", _MUTED)
+    if spoken.state == "ready":
+        return Content.styled("type a beginning: the model continues it", _MUTED)
+    return Content("")
+
+
+def sampling_lines(settings: ChatSettings, width: int) -> list[Content]:
+    """The settings with a slider each and the keys that move them."""
+    sampling = settings.sampling
+    temperature = min(1.0, sampling.temperature / 2)
+    top_k = 1.0 if sampling.top_k is None else min(1.0, math.log(sampling.top_k) / math.log(1000))
+    top_p = 1.0 if sampling.top_p is None else sampling.top_p
+    rep = (sampling.repetition_penalty - 1) / 1
+    off = "off"
+    shown_p = off if sampling.top_p is None else f"{sampling.top_p:.2f}"
+    rows: list[tuple[str, str, float | None, str]] = [
+        ("temperature", f"{sampling.temperature:.2f}", temperature, "t T"),
+        ("top-k", str(sampling.top_k or off), top_k, "k K"),
+        ("top-p", shown_p, top_p, "p P"),
+        ("repetition", f"{sampling.repetition_penalty:.2f}", rep, "/rep"),
+        ("seed", str(sampling.seed), None, "s"),
+        ("max tokens", f"{sampling.max_tokens:,}", None, "/max"),
+        ("samples", str(settings.samples), None, "/samples"),
+    ]
+    lines = [_row(*row, width) for row in rows]
+    if settings.is_greedy:
+        told = "greedy: always the likeliest token (g)"
+        lines.append(Content.styled(one_line(told, width), "$text-warning"))
+    return lines
+
+
+def _row(label: str, value: str, share: float | None, keys: str, width: int) -> Content:
+    room = width - 12 - 8 - 9
+    slide = Content(" " * max(0, room))
+    if share is not None and room >= 6:
+        at = round(max(0.0, min(1.0, share)) * (room - 1))
+        slide = Content.assemble(
+            ("─" * at, "$accent"), ("●", "$text-accent"), ("─" * (room - 1 - at), _MUTED)
+        )
+    return Content.assemble(
+        (f"{label:<12}", _MUTED), (f"{value:<7} ", "bold"), slide, (f" {keys:<8}", _MUTED)
+    )
+
+
+def fact_lines(facts: Facts | None, spoken: Spoken, name: str, width: int) -> list[Content]:
+    """What is loaded."""
+    if facts is None:
+        return [Content.styled("nothing is loaded", _MUTED)]
+    rows = [
+        ("run", name),
+        ("step", f"{facts.step:,}"),
+        ("parameters", count(facts.parameters)),
+        ("tokenizer", f"{facts.tokenizer}, {facts.n_vocab:,} tokens"),
+        ("context", f"{context(spoken)} tokens"),
+    ]
+    lines = [
+        Content.assemble((f"{label:<12}", _MUTED), one_line(text, max(4, width - 12)))
+        for label, text in rows
+    ]
+    note = Content.styled("It continues text; it was not taught to answer questions.", _MUTED)
+    return [*lines, Content(""), *note.wrap(max(10, width))]

@@ -1,0 +1,49 @@
+"""The help screen: all keys of the screen it was opened on, then those that work everywhere."""
+
+from textual.app import ComposeResult
+from textual.content import Content
+
+from slm_tui.tui import actions
+from slm_tui.tui.actions import ROOM_TITLES, Action, Room
+from slm_tui.tui.dialogs import Reading
+from slm_tui.tui.keymap import shown
+from slm_tui.tui.theme import MUTED
+
+
+class HelpScreen(Reading):
+    """Keys, what they do, and the names by which the keymap file calls them."""
+
+    def __init__(self, room: Room, here: list[Action], keys: dict[str, str]) -> None:
+        self._room, self._here, self._keys = room, here, keys
+        super().__init__("Keys", [])
+
+    def compose_box(self) -> ComposeResult:
+        self.lines = self._all_lines(named=self.app.size.width >= 100)
+        yield from super().compose_box()
+
+    def _all_lines(self, *, named: bool) -> list[Content]:
+        room, keys = self._room, self._keys
+        own = [one for one in self._here if one.screen == room]
+        everywhere = [one for one in actions.ACTIONS if one.screen == "all"]
+        lines = [_heading(ROOM_TITLES[room]), *_lines(own, keys, named)] if own else []
+        lines += [_heading(ROOM_TITLES["all"]), *_lines(everywhere, keys, named), Content("")]
+        lines.append(Content.styled("Arrows, page keys, home, end and tab move.", MUTED))
+        lines.append(
+            Content.styled("keymap.toml in the config folder changes keys by name.", MUTED)
+        )
+        return lines
+
+
+def _heading(title: str) -> Content:
+    return Content.styled(title, "bold $text-accent")
+
+
+def _lines(which: list[Action], keys: dict[str, str], named: bool) -> list[Content]:
+    return [
+        Content.assemble(
+            ("  " + " ".join(shown(key) for key in keys[one.id].split(",")).ljust(12), "bold"),
+            one.help.ljust(56),
+            ("  " + one.id if named else "", MUTED),
+        )
+        for one in which
+    ]

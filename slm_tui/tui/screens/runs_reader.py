@@ -1,0 +1,285 @@
+"""Reads runs for the Runs and Chat screens in a thread: only what changed, once a second."""
+
+import csv
+import os
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from slm_tui import paths
+from slm_tui.config.preset import Preset
+from slm_tui.errors import SlmTuiError
+from slm_tui.runs.curves import Curves
+from slm_tui.runs.store import Run, RunInfo
+
+_INTERVAL_SECONDS = 1.0
+_LIVE = ("preparing", "running", "paused")
+_MOST_CURVES = 24
+_TEXTS = ("name", "preset", "state", "parent", "error", "host")
+_NUMBERS = ("created", "step", "max_steps", "tokens_seen", "elapsed_seconds", "tokens_per_second")
+_MAYBE_NUMBERS = ("val_loss", "val_bpb", "best_loss", "best_bpb", "best_step")
+
+
+@dataclass(frozen=True)
+class RunLine:
+    """A run as the table shows it. `mark` numbers its colour and shape; `error` is why its
+    files cannot be read."""
+
+    path: Path
+    info: RunInfo
+    mark: int = 0
+    error: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.info.name or self.path.name
+
+    @property
+    def is_live(self) -> bool:
+        return self.info.state in _LIVE
+
+
+@dataclass(frozen=True)
+class CheckpointLine:
+    """A checkpoint. `loss` is the validation loss of its step, where there was an evaluation."""
+
+    path: Path
+    step: int
+    loss: float | None = None
+    is_best: bool = False
+    is_last: bool = False
+    is_kept: bool = False
+
+
+@dataclass(frozen=True)
+class Detail:
+    """What is read of the runs that are looked at. Losses in nats per token."""
+
+    checkpoints: tuple[CheckpointLine, ...] | None = None
+    preset: Preset | None = None
+    problem: str = ""
+    step: tuple[int, ...] = ()
+    tokens: tuple[int, ...] = ()
+    seconds: tuple[float, ...] = ()
+    loss: tuple[float, ...] = ()
+    bits_per_byte: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """All that was read. `version` grows with every change; 0 is before the first look."""
+
+    version: int = 0
+    lines: tuple[RunLine, ...] = ()
+    details: dict[Path, Detail] = field(default_factory=dict)
+
+
+@dataclass
+class _Known:
+    stamp: tuple[int, ...]
+    line: RunLine
+
+
+class RunsReader:
+    """A daemon thread that keeps `snapshot` up to date while it is awake."""
+
+    def __init__(self) -> None:
+        self.snapshot = Snapshot()
+        self._known: dict[Path, _Known] = {}
+        self._marks: dict[Path, int] = {}
+        self._curves: dict[Path, Curves] = {}
+        self._presets: dict[Path, tuple[Preset | None, str]] = {}
+        self._wanted: tuple[Path, ...] = ()
+        self._poke = threading.Event()
+        self._awake = threading.Event()
+        self._closed = False
+        self._thread: threading.Thread | None = None
+
+    def look(self, wanted: Iterable[Path]) -> None:
+        """Read also the details of these runs."""
+        wanted = tuple(dict.fromkeys(wanted))
+        if wanted != self._wanted:
+            self._wanted = wanted
+            self._poke.set()
+
+    def wake(self) -> None:
+        """Look now, and go on looking."""
+        if self._thread is None and not self._closed:
+            self._thread = threading.Thread(target=self._main, name="runs-reader", daemon=True)
+            self._thread.start()
+        self._awake.set()
+        self._poke.set()
+
+    def sleep(self) -> None:
+        """Stop looking until `wake`."""
+        self._awake.clear()
+
+    def close(self) -> None:
+        """End the thread."""
+        self._closed = True
+        self._awake.set()
+        self._poke.set()
+
+    def _main(self) -> None:
+        while True:
+            self._awake.wait()
+            if self._closed:
+                return
+            self._poke.clear()
+            self.read()
+            self._poke.wait(_INTERVAL_SECONDS)
+
+    def read(self) -> None:
+        """Look once. Only the thread calls it, or a caller that has started none."""
+        lines = self.lines()
+        wanted = self._wanted
+        # The table first: checkpoints may have to wait until torch is loaded.
+        before = self.snapshot.details
+        kept = {path: before[path] for path in wanted if path in before}
+        self._publish(lines, kept)
+        here = {line.path for line in lines}
+        self._publish(lines, {path: self._detail(path) for path in wanted if path in here})
+
+    def _publish(self, lines: tuple[RunLine, ...], details: dict[Path, Detail]) -> None:
+        old = self.snapshot
+        if not old.version or lines != old.lines or details != old.details:
+            self.snapshot = Snapshot(old.version + 1, lines, details)
+
+    def lines(self) -> tuple[RunLine, ...]:
+        """All runs, newest first; files that have not changed are not read again."""
+        known: dict[Path, _Known] = {}
+        for path, stamp in _stamps():
+            before = self._known.get(path)
+            if before is not None and before.stamp == stamp and not before.line.is_live:
+                known[path] = before
+            else:
+                known[path] = _Known(stamp, _read_line(path))
+        self._known = known
+        fresh = [one.line for path, one in known.items() if path not in self._marks]
+        for line in sorted(fresh, key=lambda line: (line.info.created, line.path.name)):
+            self._marks[line.path] = len(self._marks)
+        lines = [
+            RunLine(one.line.path, one.line.info, self._marks[path], one.line.error)
+            for path, one in known.items()
+        ]
+        return tuple(sorted(lines, key=lambda line: (-line.info.created, line.path.name)))
+
+    def _detail(self, path: Path) -> Detail:
+        curves = self._curves.pop(path, None) or Curves(Run(path))
+        # Last in, last out: the dict keeps the order in which runs were looked at.
+        self._curves[path] = curves
+        while len(self._curves) > _MOST_CURVES:
+            self._curves.pop(next(iter(self._curves)))
+        curves.read()
+        evaluations = curves.evaluations
+        preset, wrong = self._preset(path)
+        losses = dict(zip(evaluations.step, evaluations.loss, strict=True))
+        try:
+            checkpoints = read_checkpoints(path, losses)
+        except Exception as error:  # noqa: BLE001 - a broken torch, a disk that is gone
+            checkpoints, wrong = (), f"{type(error).__name__}: {error}"
+        return Detail(
+            checkpoints,
+            preset,
+            wrong,
+            tuple(evaluations.step),
+            tuple(evaluations.tokens),
+            tuple(evaluations.seconds),
+            tuple(evaluations.loss),
+            tuple(evaluations.bits_per_byte),
+        )
+
+    def _preset(self, path: Path) -> tuple[Preset | None, str]:
+        if path not in self._presets:
+            try:
+                self._presets[path] = (Run(path).preset(), "")
+            except SlmTuiError as error:
+                return None, str(error)
+        return self._presets[path]
+
+
+def _stamps() -> list[tuple[Path, tuple[int, ...]]]:
+    found: list[tuple[Path, tuple[int, ...]]] = []
+    try:
+        with os.scandir(paths.runs_dir()) as entries:
+            names = [entry.name for entry in entries if not entry.name.startswith(".")]
+    except OSError:
+        return []
+    for name in names:
+        path = paths.runs_dir() / name
+        try:
+            stat = os.stat(path / "run.json")
+        except OSError:
+            continue
+        found.append((path, (stat.st_mtime_ns, stat.st_size, stat.st_ino)))
+    return found
+
+
+def _read_line(path: Path) -> RunLine:
+    try:
+        info = Run(path).info()
+    except SlmTuiError as error:
+        return RunLine(path, RunInfo(name=path.name, state="damaged"), error=str(error))
+    wrong = _wrong_value(info)
+    if wrong:
+        problem = f"run.json of {path.name} is damaged: {wrong}"
+        return RunLine(path, RunInfo(name=path.name, state="damaged"), error=problem)
+    return RunLine(path, info)
+
+
+def _wrong_value(info: RunInfo) -> str:
+    """A file may be JSON and still hold anything."""
+
+    def number(value: object) -> bool:
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+    checks: list[tuple[tuple[str, ...], Callable[[object], bool]]] = [
+        (_TEXTS, lambda value: isinstance(value, str)),
+        (_NUMBERS, number),
+        (_MAYBE_NUMBERS, lambda value: value is None or number(value)),
+        (("facts",), lambda value: isinstance(value, dict)),
+    ]
+    for names, fits in checks:
+        for name in names:
+            if not fits(getattr(info, name)):
+                return f"{name} is {getattr(info, name)!r}"
+    return ""
+
+
+def read_checkpoints(
+    path: Path, losses: Mapping[int, float] | None = None
+) -> tuple[CheckpointLine, ...]:
+    """The checkpoints of the run in `path`, newest first. Imports torch: not for the UI thread,
+    unless torch is there already."""
+    from slm_tui.training import checkpoint
+
+    directory = Run(path).checkpoints
+    best, last = checkpoint.linked(directory, "best"), checkpoint.linked(directory, "last")
+    losses = losses or {}
+    return tuple(
+        CheckpointLine(
+            one,
+            checkpoint.step_of(one),
+            losses.get(checkpoint.step_of(one)),
+            one == best,
+            one == last,
+            checkpoint.is_kept(one),
+        )
+        for one in reversed(checkpoint.all_in(directory))
+    )
+
+
+def evaluation_losses(path: Path) -> dict[int, float]:
+    """Validation loss by step, from the short log of evaluations; bad lines are left out."""
+    losses: dict[int, float] = {}
+    try:
+        with (path / "eval_log.csv").open(encoding="utf-8", errors="replace", newline="") as file:
+            for row in csv.DictReader(file):
+                try:
+                    losses[int(row["step"])] = float(row["val_loss"])
+                except (KeyError, TypeError, ValueError):
+                    continue
+    except (OSError, csv.Error):
+        return losses
+    return losses

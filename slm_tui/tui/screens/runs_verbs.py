@@ -1,0 +1,249 @@
+"""What can be done with a run on the Runs screen: open, load, resume, fork, rename, delete."""
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
+
+from slm_tui import paths
+from slm_tui.config.built import check_built
+from slm_tui.config.overrides import apply
+from slm_tui.config.preset import Preset
+from slm_tui.errors import CheckpointError, PresetError, RunError, SlmTuiError
+from slm_tui.runs import store
+from slm_tui.runs.store import Run
+from slm_tui.text import one_line
+from slm_tui.tui.dialogs import Ask, Choice, Question, complain
+from slm_tui.tui.screens.runs_reader import RunLine
+
+if TYPE_CHECKING:
+    from slm_tui.tui.screens.runs import RunsScreen
+
+
+@runtime_checkable
+class Trains(Protocol):
+    """A workshop that can go on with runs and start new ones from checkpoints."""
+
+    def resume(self, run: Run, more_steps: int = 0) -> None:
+        """Go on with `run`."""
+
+    def fork(self, checkpoint: Path, preset: Preset) -> None:
+        """Start a run of `preset` with the weights of `checkpoint`."""
+
+
+def forked(preset: Preset, text: str) -> Preset:
+    """`preset` with the overrides of one line, as `training.max_steps=500`.
+
+    Raises:
+        PresetError: they cannot be read, or the result is not valid.
+        NotBuiltYet: this version cannot train it.
+    """
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise PresetError("the line cannot be read", str(error), "close the quotes") from None
+    changed = apply(preset, words)
+    check_built(changed)
+    return changed
+
+
+def steps_problem(text: str) -> str:
+    """What is wrong with a number of further steps."""
+    digits = text.strip().replace(",", "").replace("_", "")
+    if not digits.isdecimal() or not 1 <= int(digits) <= 10**9:
+        return "a whole number of steps, 1 or more"
+    return ""
+
+
+def _error_of(call: object, *arguments: object) -> str:
+    try:
+        call(*arguments)  # type: ignore[operator]
+    except SlmTuiError as error:
+        return str(error)
+    return ""
+
+
+def _busy(line: RunLine) -> RunError:
+    return RunError(f"{one_line(line.name)} is being trained", "", "stop it first (2, then x)")
+
+
+class RunVerbs:
+    """The part of the Runs screen that changes things."""
+
+    # Trash folders of what was deleted here, newest last, with the names of the runs.
+    _deleted: list[tuple[Path, str]]
+
+    @property
+    def _me(self) -> "RunsScreen":
+        return cast("RunsScreen", self)
+
+    def action_open(self) -> None:
+        me, line = self._me, self._me.current
+        if me.on_checkpoints:
+            self.action_load()
+        elif line is not None and not me.damaged(line):
+            me.slm.state.run = line.path
+            me.slm.go("train")
+
+    def action_load(self) -> None:
+        checkpoint = self._checkpoint()
+        if checkpoint is not None:
+            self._me.slm.state.checkpoint = checkpoint
+            self._me.slm.go("chat")
+
+    def _checkpoint(self) -> Path | None:
+        """The checkpoint under the cursor, or a notice that there is none."""
+        me, line = self._me, self._me.current
+        if line is None or me.damaged(line):
+            return None
+        if me.current_checkpoint is None:
+            name = one_line(line.name)
+            remedy = "r goes on with the run" if not line.is_live else "wait until it saves one"
+            complain(me.app, CheckpointError(f"{name} has no checkpoint yet", "", remedy))
+        return me.current_checkpoint
+
+    # Going on
+
+    def action_resume(self) -> None:
+        me, line = self._me, self._me.current
+        if line is None or me.damaged(line):
+            return
+        if line.is_live:
+            complain(me.app, _busy(line))
+        elif line.info.state == "done":
+            question = Ask(
+                f"Go on with {one_line(line.name, 40)}",
+                f"It made all {line.info.max_steps:,} steps. How many more?",
+                str(max(1, line.info.max_steps // 2)),
+                steps_problem,
+            )
+            me.app.push_screen(question, lambda text: self._resume_by(line, text))
+        else:
+            self._resume(line, 0)
+
+    def _resume_by(self, line: RunLine, text: str | None) -> None:
+        if text is not None:
+            self._resume(line, int(text.strip().replace(",", "").replace("_", "")))
+
+    def _resume(self, line: RunLine, more_steps: int) -> None:
+        me = self._me
+        try:
+            self._workshop().resume(Run(line.path), more_steps)
+        except SlmTuiError as error:
+            complain(me.app, error, "This run cannot go on")
+        else:
+            me.slm.state.run = line.path
+            me.slm.go("train")
+
+    def _workshop(self) -> Trains:
+        workshop: object = self._me.slm.workshop
+        if not isinstance(workshop, Trains):
+            raise RunError("nothing can be trained here", "the app was started without a workshop")
+        return workshop
+
+    def action_fork(self) -> None:
+        me, line = self._me, self._me.current
+        checkpoint = self._checkpoint()
+        if line is None or checkpoint is None:
+            return
+        try:
+            preset = Run(line.path).preset()
+        except SlmTuiError as error:
+            complain(me.app, error)
+            return
+        question = Ask(
+            f"New run from {one_line(line.name, 30)} @ {checkpoint.name}",
+            "What should be different? One line, for example\n"
+            "training.max_steps=500 optimizer.learning_rate=1e-4",
+            f"training.max_steps={preset.training.max_steps} ",
+            lambda text: _error_of(forked, preset, text),
+        )
+        me.app.push_screen(question, lambda text: self._fork(checkpoint, preset, text))
+
+    def _fork(self, checkpoint: Path, preset: Preset, text: str | None) -> None:
+        if text is None:
+            return
+        me = self._me
+        try:
+            self._workshop().fork(checkpoint, forked(preset, text))
+        except SlmTuiError as error:
+            complain(me.app, error, "This run cannot start")
+        else:
+            me.slm.state.run = None
+            me.slm.go("train")
+
+    # Names and the trash
+
+    def action_rename(self) -> None:
+        me, line = self._me, self._me.current
+        if line is None or me.damaged(line):
+            return
+        if line.is_live:
+            complain(me.app, _busy(line))
+            return
+        question = Ask(
+            "Rename",
+            "Its folder keeps its name.",
+            line.name,
+            lambda text: _error_of(paths.check_name, text, "run name"),
+        )
+        me.app.push_screen(question, lambda name: self._rename(line, name))
+
+    def _rename(self, line: RunLine, name: str | None) -> None:
+        if name is not None and self._done(store.rename, Run(line.path), name):
+            self._read_again("")
+
+    def action_delete(self) -> None:
+        me, line = self._me, self._me.current
+        if line is None:
+            return
+        if line.is_live:
+            complain(me.app, _busy(line))
+            return
+        question = Question(
+            f"Delete {one_line(line.name, 40)}?",
+            "It goes to the trash with all its checkpoints; u brings it back.",
+            [Choice("keep", "Keep"), Choice("delete", "Delete", "move it to the trash")],
+            default="keep",
+        )
+        me.app.push_screen(question, lambda answer: self._delete(line, answer))
+
+    def _delete(self, line: RunLine, answer: str | None) -> None:
+        if answer != "delete":
+            return
+        went = self._done(store.delete, Run(line.path))
+        if isinstance(went, Path):
+            self._trash().append((went, line.name))
+            self._read_again(f"{one_line(line.name, 24)} is in the trash, u brings it back")
+
+    def action_undo(self) -> None:
+        deleted = self._trash()
+        if not deleted:
+            found = store.trashed()
+            if not found:
+                complain(self._me.app, RunError("there is no deleted run", "the trash is empty"))
+                return
+            deleted.append((found[-1], found[-1].name))
+        where, name = deleted.pop()
+        if self._done(store.restore, where):
+            self._read_again(f"{one_line(name, 24)} is back")
+
+    def _trash(self) -> list[tuple[Path, str]]:
+        if not hasattr(self, "_deleted"):
+            self._deleted = []
+        return self._deleted
+
+    def _done(self, call: object, *arguments: object) -> object:
+        """What `call` returns, `True` for nothing; after an error a notice and `None`."""
+        try:
+            return call(*arguments) or True  # type: ignore[operator]
+        except SlmTuiError as error:
+            complain(self._me.app, error)
+        except OSError as error:
+            complain(
+                self._me.app, RunError("the run cannot be changed", error.strerror or str(error))
+            )
+        return None
+
+    def _read_again(self, note: str) -> None:
+        self._me.note = note
+        self._me.reader.wake()

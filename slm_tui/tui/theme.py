@@ -1,0 +1,68 @@
+"""The program's own two themes, and the settings file that remembers which one is used."""
+
+import tomllib
+from pathlib import Path
+
+import tomli_w
+from textual.theme import Theme
+
+from slm_tui import paths
+
+# Text beside the point, in content. ($text-muted is for CSS: content draws it unmuted.)
+MUTED = "$foreground-muted"
+
+DARK = Theme(
+    name="slm-dark",
+    primary="#4c9be8",
+    secondary="#7fb3a6",
+    accent="#ffb454",
+    warning="#ffb454",
+    error="#f2707f",
+    success="#86cfa0",
+    foreground="#dcdfe4",
+    background="#111316",
+    surface="#1a1d22",
+    panel="#20272e",
+    dark=True,
+)
+LIGHT = Theme(
+    name="slm-light",
+    primary="#1f6fbf",
+    secondary="#3f7f72",
+    accent="#b86a00",
+    warning="#a35f00",
+    error="#b3263c",
+    success="#1d7a45",
+    foreground="#22262b",
+    background="#faf9f6",
+    surface="#f0eeea",
+    panel="#e4e1db",
+    dark=False,
+)
+
+
+def remembered() -> str:
+    """The theme chosen last; empty if none was, or the file cannot be read."""
+    try:
+        value = tomllib.loads(_path().read_text(encoding="utf-8")).get("theme", "")
+    except (OSError, ValueError):
+        return ""
+    return value if isinstance(value, str) else ""
+
+
+def remember(name: str) -> None:
+    """Keep `name` for next time; other settings of the file stay. An unwritable file is no harm."""
+    try:
+        settings = tomllib.loads(_path().read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        settings = {}
+    if settings.get("theme") == name:
+        return
+    try:
+        paths.write_atomically(_path(), tomli_w.dumps({**settings, "theme": name}))
+    except OSError:
+        return
+
+
+def _path() -> Path:
+    return paths.config_dir() / "settings.toml"

@@ -1,0 +1,135 @@
+"""The budget of a preset: what it will cost, and what looks unwise, from the preset alone."""
+
+from typing import Any
+
+from textual.content import Content
+from textual.widget import Widget
+
+from slm_tui.config import estimate
+from slm_tui.config.estimate import Calibration, Estimate
+from slm_tui.config.preset import Preset
+from slm_tui.text import one_line
+from slm_tui.tui.drafts import Draft
+from slm_tui.tui.theme import MUTED
+from slm_tui.tui.widgets.figures import count, duration, size
+
+_FAR_BELOW = estimate.COMPUTE_OPTIMAL_TOKENS_PER_PARAMETER / 4
+# Muennighoff et al. 2023 (arXiv:2305.16264): up to four epochs repeat almost without loss.
+_MANY_EPOCHS = 4
+_NOT_MEASURED = "not measured yet"
+
+
+class Budget(Widget):
+    """Shows the budget in full, or in two lines on a narrow screen."""
+
+    DEFAULT_CSS = "Budget { height: auto; padding: 0 1; }"
+
+    def __init__(self, *, id: str | None = None, classes: str = "") -> None:
+        super().__init__(id=id, classes=classes)
+        self._draft: Draft | None = None
+        self._given: tuple[Preset | None, Calibration | None, int] = (None, None, 0)
+        self._estimate: Estimate | None = None
+
+    def show(self, draft: Draft | None, calibration: Calibration | None) -> None:
+        """Show what `draft` costs; repaints only on a change."""
+        preset = draft.preset if draft else None
+        given = (preset, calibration, len(draft.problems) if draft else 0)
+        if given == self._given and draft is self._draft:
+            return
+        self._draft, self._given = draft, given
+        self._estimate = estimate.estimate(preset, calibration=calibration) if preset else None
+        self.refresh(layout=True)
+
+    def render(self) -> Content:
+        if self._draft is None:
+            return Content("")
+        short = self.screen.has_class("-narrow")
+        lines = self._two_lines() if short else self._all_lines()
+        return Content("\n").join(line for line in lines)
+
+    def _two_lines(self) -> list[Content]:
+        width = self.content_size.width
+        facts = _facts(self._estimate)
+        first = ("params", "memory", "epochs", "tokens/param", "time")
+        lines = [_in_a_row([one for one in facts if one[0] in first and one[1] != _NOT_MEASURED])]
+        warned = self._warnings()
+        if len(warned) > 1:
+            more = Content.styled(f"  +{len(warned) - 1}", MUTED)
+            lines.append(warned[0].truncate(max(1, width - 5), ellipsis=True) + more)
+        elif warned:
+            lines.append(warned[0])
+        else:
+            others = ("tokens/step", "tokens", "checkpoint")
+            lines.append(_in_a_row([one for one in facts if one[0] in others]))
+        return [line.truncate(width, ellipsis=True) for line in lines]
+
+    def _all_lines(self) -> list[Content]:
+        lines = [
+            Content.assemble(
+                (name.ljust(14), MUTED),
+                (value, MUTED if value == _NOT_MEASURED else "bold"),
+                (sign, "$text-warning"),
+            )
+            for name, value, sign in _facts(self._estimate)
+        ]
+        warned = self._warnings()
+        return lines + ([Content(""), *warned] if warned else [])
+
+    def _warnings(self) -> list[Content]:
+        assert self._draft is not None
+        wrong = [
+            Content.styled(f"✗ {one_line(f'{path}: {problem.message}')}", "$text-error")
+            for path, problem in self._draft.problems.items()
+        ]
+        preset = self._draft.preset
+        unwise = warnings(preset, self._estimate) if preset and self._estimate else []
+        return wrong + [Content.styled(f"▲ {text}", "$text-warning") for text in unwise]
+
+
+def _in_a_row(facts: list[tuple[str, str, str]]) -> Content:
+    return Content("  ").join(
+        Content.assemble((f"{name} ", MUTED), (value, "bold"), (sign, "$text-warning"))
+        for name, value, sign in facts
+    )
+
+
+def _facts(found: Estimate | None) -> list[tuple[str, str, str]]:
+    """`(name, value, sign)`; an invalid preset has a dash for each value."""
+    if found is None:
+        names = ("params", "non-embedding", "memory", "checkpoint", "tokens/step", "tokens")
+        return [(name, "–", "") for name in (*names, "epochs", "tokens/param", "time")]
+    ratio, epochs = found.tokens_per_parameter, found.epochs
+    timed: Any = f"~{duration(found.seconds)}" if found.seconds is not None else None
+    return [
+        ("params", count(found.parameters), ""),
+        ("non-embedding", count(found.non_embedding), ""),
+        ("memory", f"~{size(found.memory_bytes)}", ""),
+        ("checkpoint", size(found.checkpoint_bytes), ""),
+        ("tokens/step", f"{found.tokens_per_step:,}", ""),
+        ("tokens", count(found.tokens), ""),
+        ("epochs", "unknown" if epochs is None else f"{epochs:.2g}", ""),
+        (
+            "tokens/param",
+            "unknown" if ratio is None else f"{ratio:.2g}",
+            " ▲" if ratio is not None and ratio < _FAR_BELOW else "",
+        ),
+        ("time", timed or _NOT_MEASURED, ""),
+    ]
+
+
+def warnings(preset: Preset, found: Estimate) -> list[str]:
+    """What is allowed and looks unwise."""
+    training, said = preset.training, []
+    steps = training.max_steps
+    if training.early_stop_patience is not None and training.early_stop_patience >= steps:
+        said.append(f"early_stop_patience can never fire in {steps:,} steps")
+    if training.evaluate_every > steps:
+        said.append("evaluated only at the start and the end")
+    if training.sample_every > steps:
+        said.append("no sample before the end")
+    ratio, epochs = found.tokens_per_parameter, found.epochs
+    if ratio is not None and ratio < _FAR_BELOW:
+        said.append(f"{ratio:.2g} tokens per parameter: about 20 suit the model, so it may overfit")
+    if epochs is not None and epochs > _MANY_EPOCHS:
+        said.append(f"the text is seen {epochs:.2g} times: above {_MANY_EPOCHS} it teaches little")
+    return said

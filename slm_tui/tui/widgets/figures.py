@@ -1,0 +1,60 @@
+"""Numbers as people read them: counts, bytes, times."""
+
+import math
+
+
+def count(number: float) -> str:
+    """`832` `41.3k` `0.83 M` `1.2 B`: three digits that matter."""
+    if not math.isfinite(number):
+        return "–"
+    size = abs(number)
+    if size < 1000:
+        return (
+            f"{number:.3g}"
+            if isinstance(number, float) and number != int(number)
+            else f"{number:.0f}"
+        )
+    if size < 100_000:
+        return f"{_short(number / 1e3)}k"
+    if size < 1e9:
+        return f"{_short(number / 1e6)} M"
+    return f"{_short(number / 1e9)} B" if size < 1e12 else f"{number / 1e12:,.3g} T"
+
+
+def _short(number: float) -> str:
+    size = abs(number)
+    return f"{number:.2f}" if size < 10 else f"{number:.1f}" if size < 100 else f"{number:.0f}"
+
+
+def size(number: float) -> str:
+    """Bytes as `812 B`, `3.40 MB`, `1.20 GB` (powers of 1000)."""
+    for limit, unit in ((1e3, "B"), (1e6, "kB"), (1e9, "MB"), (1e12, "GB")):
+        if number < limit:
+            scaled = number / (limit / 1e3)
+            return f"{scaled:.0f} B" if unit == "B" else f"{_short(scaled)} {unit}"
+    return f"{_short(number / 1e12)} TB"
+
+
+def clock(seconds: float) -> str:
+    """Time left as a clock shows it: `02:12`, `1:02:12`, `3d 04h`."""
+    if not math.isfinite(seconds):
+        return "–"
+    whole = max(0, round(seconds))
+    minutes, second = divmod(whole, 60)
+    hours, minute = divmod(minutes, 60)
+    if hours >= 48:
+        return f"{hours // 24}d {hours % 24:02d}h"
+    return f"{hours}:{minute:02d}:{second:02d}" if hours else f"{minute:02d}:{second:02d}"
+
+
+def duration(seconds: float) -> str:
+    """An estimated time in one unit: `40 s`, `3 min`, `2.5 h`, `4 days`."""
+    if not math.isfinite(seconds):
+        return "–"
+    if seconds < 100:
+        return f"{max(1, round(seconds))} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    if seconds < 172_800:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 86_400:.0f} days"

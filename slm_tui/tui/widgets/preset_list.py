@@ -1,0 +1,90 @@
+"""The presets of the library, grouped: the user's own first, then group by group."""
+
+from collections.abc import Callable, Sequence
+
+from textual.content import Content
+
+from slm_tui.config import library
+from slm_tui.config.library import Entry
+from slm_tui.text import one_line
+from slm_tui.tui.theme import MUTED
+from slm_tui.tui.widgets.line_list import LineList, Row
+
+
+class PresetList(LineList):
+    """Rows are keyed by the preset's name."""
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._entries: dict[str, Entry] = {}
+        self._is_changed: Callable[[str], bool] = lambda name: False
+        self._query = ""
+
+    @property
+    def entry(self) -> Entry | None:
+        """The entry under the cursor."""
+        return self._entries.get(self.key or "")
+
+    def show(
+        self,
+        entries: Sequence[Entry],
+        is_changed: Callable[[str], bool],
+        *,
+        select: str | None = None,
+    ) -> None:
+        """Show `entries`; `is_changed` says which have edits that are not saved."""
+        # A user's file may carry the name of a shipped preset: the first is the one in force.
+        self._entries = {entry.name: entry for entry in reversed(entries)}
+        self._is_changed = is_changed
+        self._fill(select)
+
+    def filter(self, query: str) -> None:
+        """Show only presets with `query` in their name, title, group or description."""
+        self._query = query.strip().lower()
+        self._fill(None)
+
+    def _fill(self, select: str | None) -> None:
+        rows: list[Row] = []
+        heading = ""
+        for entry in reversed(self._entries.values()):
+            if not self._matches(entry):
+                continue
+            group = _group(entry)
+            if group != heading:
+                heading = group
+                title = Content.styled(one_line(group), "bold $text-accent")
+                rows.append(Row(f"#{group}", title, selectable=False))
+            rows.append(Row(entry.name))
+        self.set_rows(rows, select=select)
+
+    def _matches(self, entry: Entry) -> bool:
+        about = entry.preset
+        words = f"{about.title} {about.group} {about.description}" if about else ""
+        return self._query in f"{entry.name} {words}".lower()
+
+    def draw_row(self, row: Row, index: int, width: int) -> Content:
+        entry = self._entries.get(row.key)
+        if entry is None:
+            return row.content
+        parts: list[tuple[str, str]] = []
+        if entry.preset is None:
+            parts.append((" ✗", "$text-error"))
+        if self._is_changed(entry.name):
+            parts.append((" ●", "$text-accent"))
+        if entry.name == library.DEFAULT and entry.builtin:
+            parts.append((" ★", "$text-accent"))
+        marks = Content.assemble(*parts)
+        name = one_line(f" {entry.name}", max(2, width - marks.cell_length))
+        line = Content(name) + marks
+        title = entry.preset.title if entry.preset else ""
+        room = width - 26
+        if title and room >= 16:
+            line = line.pad_right(max(1, 25 - line.cell_length))
+            return line + Content.styled(one_line(title, room), MUTED)
+        return line
+
+
+def _group(entry: Entry) -> str:
+    if not entry.builtin:
+        return "yours"
+    return (entry.preset.group if entry.preset else "") or "others"

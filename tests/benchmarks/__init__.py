@@ -1,0 +1,1 @@
+"""Measurements: `python -m tests.benchmarks`. None of it is collected by pytest."""

@@ -1,0 +1,53 @@
+"""`python -m tests.benchmarks`: speed of the program as ratios measured in one run."""
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.benchmarks.figures import machine_line
+from tests.benchmarks.measures import Bench, Effort
+from tests.benchmarks.sizes import SIZES
+
+
+def main() -> int:
+    """Measure and print; 1 if a target was missed."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    names = ["tui", "plain", "keys", "traffic", "paint"]
+    parser.add_argument("--only", action="append", choices=names, help="may be repeated")
+    parser.add_argument("--size", action="append", choices=list(SIZES), help="may be repeated")
+    parser.add_argument("--quick", action="store_true", help="one short round of each")
+    parser.add_argument("--rounds", type=int, default=5, help="how often each pair is measured")
+    parser.add_argument(
+        "--patience", type=float, default=30, help="seconds to wait for a quiet machine per round"
+    )
+    parser.add_argument(
+        "--quiet", type=float, default=0.15, help="cores that others may use in a round that counts"
+    )
+    options = parser.parse_args()
+    sizes = tuple(options.size or SIZES)
+    if options.quick:
+        effort = Effort(1, 1.0, 3.0, 20, 5.0, sizes, 0.0, options.quiet)
+    else:
+        effort = Effort(options.rounds, 2.0, 8.0, 100, 20.0, sizes, options.patience, options.quiet)
+    missed = False
+    print(machine_line(), flush=True)
+    with tempfile.TemporaryDirectory(prefix="slm-tui-bench-") as directory:
+        bench = Bench(Path(directory) / "home", effort)
+        bench.prepare()
+        measures = {
+            "tui": bench.tui_over_headless,
+            "plain": bench.ours_over_plain,
+            "keys": bench.keys,
+            "traffic": bench.traffic,
+            "paint": bench.first_paint,
+        }
+        for name in options.only or names:
+            for figure in measures[name]():
+                missed |= figure.verdict == "MISSED"
+                print(figure.line(), flush=True)
+    return int(missed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,252 @@
+"""The measurements themselves: each runs the real program and gives its figures."""
+
+import os
+import random
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from slm_tui.runs.recorder import TRAINING_COLUMNS
+from tests.benchmarks.figures import Figure, Sample, ratio
+from tests.benchmarks.load import Load, wait_until_quiet
+from tests.benchmarks.sizes import SIZES, environment, make_home
+from tests.benchmarks.terminal import Terminal
+
+_APP = [sys.executable, "-m", "slm_tui"]
+_START_SECONDS = 120.0
+_TIME, _TOKENS = TRAINING_COLUMNS.index("timestamp"), TRAINING_COLUMNS.index("tokens_seen")
+_TUI_TARGETS = {"tiny": 0.88}
+_TUI_TARGET = 0.95
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How thorough to be: rounds, seconds per stretch, keys; and what counts as quiet."""
+
+    rounds: int
+    warmup: float
+    seconds: float
+    keys: int
+    traffic_seconds: float
+    sizes: tuple[str, ...]
+    patience: float
+    quiet: float
+
+
+class Bench:
+    """One run of the measurements, in a temporary home."""
+
+    def __init__(self, home: Path, effort: Effort) -> None:
+        self._home = make_home(home, *SIZES)
+        self._effort = effort
+
+    def prepare(self) -> None:
+        """Prepare all corpora, so that no measurement pays for it."""
+        for size in self._effort.sizes:
+            with self._headless(size):
+                pass
+
+    # Training in the app, and without
+
+    def tui_over_headless(self) -> Iterator[Figure]:
+        """Tokens per second with the train screen visible, over `slm-tui train --json`."""
+        for size in self._effort.sizes:
+            tui, headless = [], []
+            for _ in range(self._effort.rounds):
+                wait_until_quiet(self._effort.patience, self._effort.quiet)
+                with self._headless(size):
+                    headless.append(self._rate())
+                with self._training(size):
+                    tui.append(self._rate())
+            target = _TUI_TARGETS.get(size, _TUI_TARGET)
+            yield ratio(f"TUI over headless, {size}", tui, headless, target, self._effort.quiet)
+
+    def _rate(self) -> Sample:
+        """Tokens per second of the newest run, from its log, after the warm-up.
+
+        The 80th percentile over whole seconds: each holds all that the app does in a second,
+        and those that other processes disturbed are left out.
+        """
+        log = self._log()
+        time.sleep(self._effort.warmup)
+        load = Load()
+        start = time.time()
+        time.sleep(self._effort.seconds)
+        end = time.time()
+        foreign = load.foreign()
+        time.sleep(0.3)  # the log is flushed ten times a second
+        rows = [line.split(",") for line in log.read_text().splitlines()[1:-1]]
+        marks = [(float(row[_TIME]), int(row[_TOKENS])) for row in rows if len(row) > _TOKENS]
+        rates = sorted(_rates(marks, start, end))
+        return Sample(rates[len(rates) * 4 // 5], foreign)
+
+    def _log(self) -> Path:
+        """The log of the newest run, once it has rows."""
+        end = time.monotonic() + _START_SECONDS
+        while time.monotonic() < end:
+            logs = list((self._home / "data" / "runs").glob("*/training_log.csv"))
+            newest = max(logs, key=lambda path: path.stat().st_ctime, default=None)
+            if newest is not None and newest.read_bytes().count(b"\n") > 3:
+                return newest
+            time.sleep(0.1)
+        raise TimeoutError("no run has begun")
+
+    @contextmanager
+    def _headless(self, size: str) -> Iterator[None]:
+        self._forget_runs()
+        command = [*_APP, "train", f"bench-{size}", "--json"]
+        with Terminal(command, environment(self._home)):
+            self._log()
+            yield
+
+    @contextmanager
+    def _training(
+        self, size: str, command: list[str] | None = None, **variables: str
+    ) -> Iterator[Terminal]:
+        """The app, training `size`, with the train screen in sight."""
+        self._forget_runs()
+        home = make_home(self._home.with_name(f"{self._home.name}-{size}"), size)
+        if not (home / "cache").exists():
+            (home / "cache").symlink_to(self._home / "cache")
+            (home / "data").symlink_to(self._home / "data")
+        with Terminal(command or _APP, environment(home, **variables)) as terminal:
+            terminal.wait_for("stories-tiny", 60)
+            terminal.wait_for(f"bench-{size}", 5)
+            time.sleep(0.5)
+            terminal.write("\x1b[H")
+            time.sleep(0.3)
+            terminal.write("t")
+            self._log()
+            terminal.wait_for("gradient norm", 20)
+            yield terminal
+
+    def _forget_runs(self) -> None:
+        shutil.rmtree(self._home / "data" / "runs", ignore_errors=True)
+        (self._home / "data").mkdir(exist_ok=True)
+        (self._home / "cache").mkdir(exist_ok=True)
+
+    # Our loop and the plain one
+
+    def ours_over_plain(self) -> Iterator[Figure]:
+        """Tokens per second of `Trainer` over the plain loop, each in fresh processes."""
+        for size in (one for one in self._effort.sizes if one != "larger"):
+            corpus = self._corpus(size)
+            ours, plain = [], []
+            for _ in range(self._effort.rounds):
+                wait_until_quiet(self._effort.patience, self._effort.quiet)
+                plain.append(self._loop("plain_loop", size, corpus / "train.bin"))
+                ours.append(self._loop("our_loop", size, corpus))
+            yield ratio(f"Trainer over plain loop, {size}", ours, plain, 1.15, self._effort.quiet)
+
+    def _corpus(self, size: str) -> Path:
+        from slm_tui.corpus import prepare
+        from tests.benchmarks.sizes import preset
+
+        os.environ["SLM_TUI_HOME"] = str(self._home)
+        return prepare.prepare(preset(size)).directory
+
+    def _loop(self, module: str, size: str, data: Path) -> Sample:
+        warmup, seconds = self._effort.warmup, self._effort.seconds
+        load = Load()
+        done = subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                f"tests.benchmarks.{module}",
+                size,
+                str(data),
+                f"{warmup}",
+                f"{seconds}",
+            ],
+            env=environment(self._home),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            check=True,
+        )
+        return Sample(float(done.stdout), load.foreign())
+
+    # Keys
+
+    def keys(self) -> Iterator[Figure]:
+        """Milliseconds from writing a key to the terminal until the app handles it."""
+        for size in self._effort.sizes:
+            wait_until_quiet(self._effort.patience, self._effort.quiet)
+            delays, foreign = self._delays(size)
+            cuts = statistics.quantiles(delays, n=20, method="inclusive")
+            busy = f"; BUSY MACHINE: others used {foreign:.1f} cores"
+            yield Figure(
+                f"key to handler while training {size}, p95",
+                cuts[18],
+                "ms",
+                50,
+                at_most=True,
+                remark=f"p50 {cuts[9]:.1f}, max {max(delays):.0f}, {len(delays)} keys"
+                + (busy if foreign > self._effort.quiet else ""),
+            )
+
+    def _delays(self, size: str) -> tuple[list[float], float]:
+        chance = random.Random(1)
+        with tempfile.TemporaryDirectory() as directory:
+            handled = Path(directory) / "handled"
+            command = [sys.executable, "-m", "tests.benchmarks.app_with_timed_keys", str(handled)]
+            with self._training(size, command) as terminal:
+                time.sleep(self._effort.warmup)
+                load = Load()
+                sent = []
+                for _ in range(self._effort.keys):
+                    time.sleep(chance.uniform(0.05, 0.25))
+                    sent.append(time.monotonic())
+                    terminal.write("w")
+                time.sleep(1.0)
+                foreign = load.foreign()
+            arrived = [float(line) for line in handled.read_text().split()]
+        pairs = zip(sent, arrived, strict=True)
+        return [1000 * (end - start) for start, end in pairs], foreign
+
+    # Traffic and the first frame
+
+    def traffic(self) -> Iterator[Figure]:
+        """KiB per second to the terminal while the tiny size trains."""
+        for name, variables, target in (
+            ("four redraws a second", {}, 30.0),
+            ("one, over SSH", {"SSH_CONNECTION": "10.0.0.1 1 10.0.0.2 22"}, 10.0),
+        ):
+            with self._training("tiny", **variables) as terminal:
+                time.sleep(self._effort.warmup + 1)
+                before, began = terminal.received, time.monotonic()
+                time.sleep(self._effort.traffic_seconds)
+                rate = (terminal.received - before) / (time.monotonic() - began) / 1024
+            yield Figure(f"terminal traffic, {name}", rate, "KiB/s", target, at_most=True)
+
+    def first_paint(self) -> Iterator[Figure]:
+        """Seconds from the start of the process to the first frame with the list of presets."""
+        warm, cold = [], []
+        for _ in range(self._effort.rounds):
+            wait_until_quiet(self._effort.patience, self._effort.quiet)
+            warm.append(self._first_frame())
+            with tempfile.TemporaryDirectory() as empty:
+                cold.append(self._first_frame(PYTHONPYCACHEPREFIX=empty))
+        remark = f"{min(warm):.2f} to {max(warm):.2f}"
+        yield Figure("first paint", statistics.median(warm), "s", 1.0, at_most=True, remark=remark)
+        remark = f"{min(cold):.2f} to {max(cold):.2f}, no compiled modules at all"
+        yield Figure("first paint after installing", statistics.median(cold), "s", remark=remark)
+
+    def _first_frame(self, **variables: str) -> float:
+        with Terminal(_APP, environment(self._home, **variables)) as terminal:
+            return terminal.wait_for("stories-tiny", 60)
+
+
+def _rates(marks: list[tuple[float, int]], start: float, end: float) -> Iterator[float]:
+    """Tokens per second in each second from `start` to `end`."""
+    for second in range(int(end - start)):
+        inside = [one for one in marks if second <= one[0] - start <= second + 1]
+        if len(inside) > 2:
+            yield (inside[-1][1] - inside[0][1]) / (inside[-1][0] - inside[0][0])

@@ -1,0 +1,72 @@
+"""The models that are measured, as presets, and homes to train them in."""
+
+import os
+from pathlib import Path
+
+from slm_tui.config.preset import Preset, parse
+
+_NEVER = 10**9
+# Vocabulary, n_embd, n_layer, n_head, block_size, micro_batch.
+SIZES: dict[str, tuple[int, int, int, int, int, int]] = {
+    "tiny": (512, 64, 2, 1, 64, 8),
+    # performance.md has 65 characters; 257 is the smallest vocabulary that BPE can have.
+    "nano": (257, 128, 4, 4, 64, 12),
+    "larger": (512, 256, 4, 4, 128, 8),
+}
+THREADS = 2
+
+
+def preset(size: str, max_steps: int = 1_000_000) -> Preset:
+    """A preset that trains and does nothing else: no evaluation, sample or checkpoint on the way.
+
+    Raises:
+        KeyError: there is no such size.
+    """
+    n_vocab, n_embd, n_layer, n_head, block_size, micro_batch = SIZES[size]
+    return parse(
+        {
+            "name": f"bench-{size}",
+            "data": {"kind": "stories", "documents": 2000, "richness": "tiny"},
+            "tokenizer": {"kind": "bpe", "vocab_size": n_vocab, "limit": {"documents": 500}},
+            "model": {
+                "kind": "gpt",
+                "n_layer": n_layer,
+                "n_head": n_head,
+                "n_embd": n_embd,
+                "block_size": block_size,
+            },
+            "training": {
+                "max_steps": max_steps,
+                "micro_batch": micro_batch,
+                "threads": THREADS,
+                "evaluate_every": _NEVER,
+                "evaluate_batches": 1,
+                "sample_every": _NEVER,
+                "checkpoint_every": _NEVER,
+            },
+        },
+        f"bench-{size}",
+    )
+
+
+def make_home(directory: Path, *sizes: str) -> Path:
+    """A home for the program with these presets as the user's own."""
+    presets = directory / "config" / "presets"
+    presets.mkdir(parents=True, exist_ok=True)
+    for size in sizes:
+        (presets / f"bench-{size}.toml").write_text(preset(size).to_toml())
+    return directory
+
+
+def environment(home: Path, **more: str) -> dict[str, str]:
+    """What the measured program sees: a plain terminal with colours, and its own home."""
+    dropped = ("SSH_CONNECTION", "NO_COLOR", "TMUX", "COLUMNS", "LINES")
+    kept = {key: value for key, value in os.environ.items() if key not in dropped}
+    root = str(Path(__file__).resolve().parents[2])
+    return kept | {
+        "SLM_TUI_HOME": str(home),
+        "TERM": "xterm-256color",
+        "COLORTERM": "truecolor",
+        "PYTHONPATH": root,
+        **more,
+    }

@@ -1,0 +1,80 @@
+"""What all tests share: a home of their own, and presets that train in a fraction of a second."""
+
+import os
+
+# Before torch is loaded: these models are too small for two threads to help.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slm_tui.config import library
+from slm_tui.config.preset import Preset, parse
+
+SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A fresh SLM_TUI_HOME; the shipped presets are read again, wherever a test pointed them."""
+    monkeypatch.setenv("SLM_TUI_HOME", str(tmp_path))
+    library._builtin.cache_clear()
+    yield tmp_path
+    library._builtin.cache_clear()
+
+
+def tiny_values(**changes: Any) -> dict[str, Any]:
+    """A preset as plain values: 40 stories, bytes, 16 channels; `section__name=value` changes."""
+    values: dict[str, Any] = {
+        "name": "tiny",
+        "data": {
+            "kind": "stories",
+            "richness": "tiny",
+            "documents": 40,
+            "limit": {},
+            "split": {"validation": 0.1},
+        },
+        "tokenizer": {"kind": "bytes"},
+        "model": {
+            "kind": "gpt",
+            "n_layer": 1,
+            "n_head": 2,
+            "n_embd": 16,
+            "block_size": 16,
+            "dropout": 0.0,
+        },
+        "optimizer": {"learning_rate": 0.01},
+        "schedule": {"kind": "linear", "warmup_steps": 2, "minimum_ratio": 0.1},
+        "training": {
+            "max_steps": 12,
+            "micro_batch": 4,
+            "threads": 1,
+            "device": "cpu",
+            "evaluate_every": 5,
+            "evaluate_batches": 2,
+            "sample_every": 6,
+            "checkpoint_every": 4,
+        },
+        "sampling": {"prompts": ["Once"], "max_tokens": 5},
+    }
+    for path, value in changes.items():
+        section, _, name = path.partition("__")
+        if name:
+            values[section][name] = value
+        else:
+            values[section] = value
+    return values
+
+
+def make_tiny(**changes: Any) -> Preset:
+    """The preset of `tiny_values`."""
+    return parse(tiny_values(**changes), "the tiny preset")
+
+
+@pytest.fixture
+def tiny() -> Callable[..., Preset]:
+    """Makes small presets: `tiny(training__max_steps=5)`."""
+    return make_tiny

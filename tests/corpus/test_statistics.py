@@ -1,0 +1,250 @@
+"""Statistics: what is counted is what is there, whatever the chunks."""
+
+import itertools
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slm_tui.config.preset import Preset, parse
+from slm_tui.corpus import statistics
+from slm_tui.corpus.prepare import Corpus, prepare
+from slm_tui.corpus.statistics import Bin, Documents, PartStatistics, measure, plan, shown
+from slm_tui.corpus.tokenizers import byte_tokenizer
+from slm_tui.corpus.tokenizers.byte_level import END_OF_TEXT
+
+EMPTY = np.empty(0, np.uint16)
+
+
+def stream(*documents: bytes, cut_off: bool = False) -> np.ndarray:
+    """As a corpus holds them: an end-of-text before each document and after the last."""
+    ids = [END_OF_TEXT]
+    for document in documents:
+        ids += [*document, END_OF_TEXT]
+    return np.array(ids[:-1] if cut_off else ids, dtype=np.uint16)
+
+
+def corpus_of(train: np.ndarray, val: np.ndarray = EMPTY, **manifest: Any) -> Corpus:
+    parts: dict[str, dict[str, Any]] = {"train": {}, "val": {}, "test": {}}
+    facts = {"fingerprint": "by-hand", "duplicates_removed": 0, "parts": parts} | manifest
+    return Corpus(Path("nowhere"), byte_tokenizer(), facts, train, val, EMPTY)
+
+
+def small(**model: Any) -> Preset:
+    return parse(
+        {
+            "name": "small",
+            "tokenizer": {"kind": "bytes"},
+            "model": {"kind": "gpt", "n_layer": 1, "n_head": 1, "n_embd": 8, "block_size": 4}
+            | model,
+            "training": {"max_steps": 10, "micro_batch": 2, "accumulation": 1},
+        },
+        "a preset",
+    )
+
+
+# Counting
+
+
+def test_a_corpus_made_by_hand_is_counted_as_by_hand() -> None:
+    found = measure(corpus_of(stream(b"aab", b"abaaaa", b"ccb"), stream(b"zz")))
+    train, val = found.parts["train"], found.parts["val"]
+    assert (train.documents, train.tokens, train.bytes) == (3, 16, 12)
+    assert train.bytes_per_token == 12 / 16
+    assert (train.shortest, train.mean_length, train.longest) == (3, 4.0, 6)
+    assert train.lengths == (3, 6)
+    assert train.documents_of == (2, 1)
+    assert (val.documents, val.tokens, val.bytes) == (1, 4, 2)
+    assert found.parts["test"].documents == found.parts["test"].tokens == 0
+    assert [(one.data, one.count) for one in found.frequent] == [(b"a", 7), (b"b", 3), (b"c", 2)]
+    assert (found.distinct, found.rare, found.ordinary, found.never) == (3, 2, 254, 251)
+    assert found.byte_counts is not None
+    assert found.byte_counts[ord("a")] == 7
+    assert sum(found.byte_counts) == train.bytes
+
+
+def test_end_of_text_is_neither_a_frequent_nor_a_distinct_token() -> None:
+    found = measure(corpus_of(stream(*[b"a"] * 50)))
+    assert [one.data for one in found.frequent] == [b"a"]
+    assert found.distinct == 1
+
+
+def test_what_the_corpus_knows_of_itself_is_passed_on() -> None:
+    parts = {"train": {"bits_per_byte": 0.6}, "val": {"bits_per_byte": 0.5}, "test": {}}
+    found = measure(corpus_of(stream(b"a"), stream(b"b"), parts=parts, duplicates_removed=7))
+    assert found.duplicates_removed == 7
+    assert found.floor == found.parts["val"].floor == 0.5
+    assert found.parts["train"].floor == 0.6
+    assert found.parts["test"].floor is None
+
+
+def test_a_last_document_that_a_limit_cut_off_counts() -> None:
+    found = measure(corpus_of(stream(b"abc", b"de", cut_off=True)))
+    assert found.parts["train"].documents == 2
+    assert found.parts["train"].lengths == (2, 3)
+
+
+def test_an_empty_corpus_is_all_zeros() -> None:
+    found = measure(corpus_of(EMPTY))
+    train = found.parts["train"]
+    assert (train.documents, train.tokens, train.bytes, train.mean_length) == (0, 0, 0, 0.0)
+    assert train.bytes_per_token == 0.0
+    assert train.histogram(10) == []
+    assert found.frequent == ()
+
+
+texts = st.lists(st.binary(min_size=1, max_size=9).map(lambda b: bytes(x % 200 for x in b)))
+
+
+@given(texts, st.integers(1, 7), st.booleans())
+def test_chunks_change_nothing(documents: list[bytes], chunk: int, cut_off: bool) -> None:
+    tokens = stream(*documents, cut_off=cut_off and bool(documents))
+    whole = measure(corpus_of(tokens))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(statistics, "_CHUNK", chunk)
+        assert measure(corpus_of(tokens)) == whole
+        found = Documents(tokens, END_OF_TEXT)
+        assert [bytes(found.ids(number)) for number in range(len(found))] == documents
+    lengths = [len(document) for document in documents]
+    assert whole.parts["train"].documents == len(documents)
+    assert whole.parts["train"].mean_length == (sum(lengths) / len(lengths) if lengths else 0)
+
+
+def test_measuring_can_be_stopped_between_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(statistics, "_CHUNK", 2)
+
+    def stop() -> None:
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        measure(corpus_of(stream(b"abcdef")), step=stop)
+
+
+# Lengths
+
+
+def part_of(*lengths: int) -> PartStatistics:
+    values = sorted(set(lengths))
+    return PartStatistics(1, 1, tuple(values), tuple(lengths.count(value) for value in values))
+
+
+def test_bins_have_one_round_width_and_hold_every_document() -> None:
+    assert part_of(3, 12, 13, 29).histogram(3) == [Bin(0, 10, 1), Bin(10, 20, 2), Bin(20, 30, 1)]
+
+
+def test_a_few_far_longer_documents_share_the_last_bin() -> None:
+    bins = part_of(*[10] * 500, *[20] * 499, 9000).histogram(8)
+    assert bins[-1].high == 9001
+    assert bins[-1].documents == 1
+    assert bins[0].high - bins[0].low <= 10
+
+
+@given(st.lists(st.integers(1, 100_000), min_size=1, max_size=50), st.integers(1, 60))
+def test_a_histogram_has_at_most_so_many_bins_and_loses_no_document(
+    lengths: list[int], most: int
+) -> None:
+    bins = part_of(*lengths).histogram(most)
+    assert 1 <= len(bins) <= most
+    assert sum(one.documents for one in bins) == len(lengths)
+    for one, following in itertools.pairwise(bins):
+        assert one.high == following.low
+    for one in bins:
+        inside = [length for length in lengths if one.low <= length < one.high]
+        assert len(inside) == one.documents
+
+
+def test_half_of_the_documents_are_no_longer_than_the_median() -> None:
+    assert part_of(1, 2, 3, 100).quantile(0.5) == 2
+    assert part_of(5).quantile(0.9) == 5
+    assert part_of(*range(1, 11)).quantile(0.9) == 9
+
+
+# What a preset makes of it
+
+
+def test_epochs_are_those_that_training_will_make() -> None:
+    made = plan(small(), corpus_of(stream(b"x" * 39)))  # 41 tokens: 40 targets, 10 windows of 4
+    assert made.sequences_per_epoch == 9  # one window is given up to the shifting phase
+    assert made.epochs == pytest.approx(10 * 2 / 9)
+    assert made.tokens_per_parameter == 41 / made.parameters
+
+
+def test_a_text_shorter_than_a_window_has_no_epochs() -> None:
+    made = plan(small(block_size=64), corpus_of(stream(b"short")))
+    assert made.sequences_per_epoch == 0
+    assert made.epochs is None
+
+
+# Documents
+
+
+def test_documents_are_read_by_number_and_by_passage() -> None:
+    documents = Documents(stream(b"first", b"second"), END_OF_TEXT)
+    assert len(documents) == 2
+    assert bytes(documents.ids(1)) == b"second"
+    assert bytes(documents.ids(1, 2, 3)) == b"con"
+    assert documents.ids(1, 6, 3) == []
+    assert documents.span(0) == (1, 6)
+
+
+@pytest.mark.parametrize("number", [-1, 2])
+def test_a_document_that_is_not_there_is_an_error(number: int) -> None:
+    with pytest.raises(IndexError, match="no document"):
+        Documents(stream(b"first", b"second"), END_OF_TEXT).ids(number)
+
+
+def test_an_empty_stream_has_no_documents() -> None:
+    assert len(Documents(EMPTY, END_OF_TEXT)) == 0
+
+
+# Showing bytes
+
+
+def test_whole_characters_are_shown_and_halves_are_symbols() -> None:
+    assert shown("é中".encode()) == "é中"
+    assert shown("中".encode()[:2]) == "‹e4›‹b8›"
+    assert shown(b"a\xa9b") == "a‹a9›b"
+
+
+@given(st.binary(max_size=40))
+def test_shown_bytes_hold_nothing_a_terminal_obeys(data: bytes) -> None:
+    text = shown(data)
+    assert not any(ord(char) < 32 and char != "\n" for char in text)
+    assert not any(0x7F <= ord(char) < 0xA0 for char in text)
+    assert "\u202e" not in text
+    text.encode()  # no lone surrogate
+
+
+# A real one
+
+
+def test_the_statistics_of_prepared_stories_agree_with_their_manifest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLM_TUI_HOME", str(tmp_path))
+    preset = parse(
+        {
+            "name": "few",
+            "data": {"kind": "stories", "richness": "tiny", "documents": 60},
+            "tokenizer": {"kind": "bpe", "vocab_size": 300},
+        },
+        "a preset",
+    )
+    corpus = prepare(preset)
+    found = measure(corpus)
+    for name, part in found.parts.items():
+        told = corpus.manifest["parts"][name]
+        assert (part.documents, part.tokens, part.bytes) == (
+            told["documents"],
+            told["tokens"],
+            told["bytes"],
+        )
+        assert (part.shortest, part.longest) == (told["shortest"], told["longest"])
+    assert found.floor == corpus.floor
+    assert found.floor is not None
+    assert found.byte_counts is None
+    assert json.loads(json.dumps(found.to_dict()))["parts"]["train"]["documents"] == 60

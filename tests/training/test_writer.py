@@ -1,0 +1,110 @@
+"""The background writer: training never waits for ever, and a full disk never ends it."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from safetensors import SafetensorError
+
+from slm_tui.config.preset import Preset
+from slm_tui.corpus.prepare import prepare
+from slm_tui.training import checkpoint
+from slm_tui.training.events import Event, Saved, Warned
+from slm_tui.training.writer import CheckpointWriter
+from tests.training.harness import train
+from tests.training.test_checkpoint import snapshot
+
+Make = Callable[..., Preset]
+
+
+def test_everything_submitted_is_on_disk_after_close(tmp_path: Path) -> None:
+    events: list[Event] = []
+    writer = CheckpointWriter(tmp_path, 10, events.append)
+    for step in range(1, 6):
+        writer.submit(snapshot(step), "periodic")
+    writer.close()
+    assert [checkpoint.step_of(path) for path in checkpoint.all_in(tmp_path)] == [1, 2, 3, 4, 5]
+    saved = [event for event in events if isinstance(event, Saved)]
+    assert [(event.step, event.kind) for event in saved] == [(n, "periodic") for n in range(1, 6)]
+    size = sum(file.stat().st_size for file in (tmp_path / "step-000005").iterdir())
+    assert saved[-1].bytes == size
+
+
+def test_a_manual_save_of_a_step_already_there_protects_it(tmp_path: Path) -> None:
+    writer = CheckpointWriter(tmp_path, 1, lambda event: None)
+    writer.submit(snapshot(1), "periodic")
+    writer.submit(snapshot(1), "manual")
+    for step in (2, 3, 4):
+        writer.submit(snapshot(step), "periodic")
+    writer.close()
+    assert [checkpoint.step_of(path) for path in checkpoint.all_in(tmp_path)] == [1, 3, 4]
+
+
+def test_a_newer_best_replaces_one_that_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go = threading.Event()
+    whole = checkpoint.write
+
+    def slow(*arguments: object, **options: object) -> Path:
+        go.wait(10)
+        return whole(*arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(checkpoint, "write", slow)
+    writer = CheckpointWriter(tmp_path, 10, lambda event: None)
+    writer.submit(snapshot(1), "periodic")
+    while writer._waiting is not None:
+        threading.Event().wait(0.001)
+    for step in (2, 3, 4):
+        writer.submit(snapshot(step), "best")
+    go.set()
+    writer.close()
+    assert [checkpoint.step_of(path) for path in checkpoint.all_in(tmp_path)] == [1, 4]
+    assert checkpoint.linked(tmp_path, "best") == tmp_path / "step-000004"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(28, "No space left on device"),
+        SafetensorError("I/O error"),
+        RuntimeError("odd"),
+        MemoryError(),
+    ],
+)
+def test_what_cannot_be_saved_is_told_and_training_goes_on(
+    tiny: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    whole = checkpoint.save_file
+    calls = 0
+
+    def full(*arguments: object) -> None:
+        nonlocal calls
+        calls += 1
+        if calls <= 2:
+            raise error
+        whole(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    done = train(tiny(training__evaluate_every=1000), tmp_path)
+    assert done.reason == "done"
+    warned = [event for event in done.of(Warned) if "was not saved" in event.message]
+    assert [event.step for event in warned] == [4, 8]
+    found, _ = checkpoint.newest(tmp_path)
+    assert found is not None
+    assert found.state.step == 12
+
+
+def test_a_disk_full_to_the_end_still_ends_the_run_in_order(
+    tiny: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    prepare(tiny())
+    monkeypatch.setattr(checkpoint.os, "replace", full)
+    done = train(tiny(), tmp_path / "run")
+    assert done.reason == "done"
+    assert any("No space left on device" in text for text in done.warnings)
+    assert list((tmp_path / "run").iterdir()) == []

@@ -1,0 +1,506 @@
+"""The Chat screen: whatever a model writes is shown safely, and every command says what works."""
+
+import contextlib
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from textual.pilot import Pilot
+
+from slm_tui.config.training import Sampling
+from slm_tui.errors import GenerationError
+from slm_tui.runs.speaker import Facts, Spoken
+from slm_tui.text import visible
+from slm_tui.tui.app import SlmTuiApp
+from slm_tui.tui.base import NoWorkshop
+from slm_tui.tui.dialogs import Notice, Reading
+from slm_tui.tui.screens import chat_commands
+from slm_tui.tui.screens.chat import ChatScreen
+from slm_tui.tui.screens.chat_commands import COMMANDS, ChatSettings
+from slm_tui.tui.screens.chat_input import PromptInput
+from slm_tui.tui.screens.chat_picker import ModelPicker
+from slm_tui.tui.screens.chat_transcript import Transcript, line_starts
+from slm_tui.tui.widgets.key_footer import KeyFooter
+from tests.conftest import make_tiny
+from tests.tui.made_runs import add_checkpoints, add_run, until
+
+SIZES = [(60, 20), (80, 24), (99, 40), (100, 30), (120, 40), (160, 45), (200, 60)]
+HOSTILE = (
+    "[bold]x[/bold] [@click=app.quit]y[/] \x1b[2J\x1b]0;owned\x07 NUL\x00 \x9b31m \u202eback "
+    "half\ud83d \ufffd tab\t cr\r bell\x07 wide 漢字 e\u0301 $text ]]]] [/] \\[ "
+)
+PLAIN = ChatSettings(Sampling())
+
+
+class FakeSpeaker:
+    """Says what a test gives it: for what no real model can be made to write."""
+
+    def __init__(self) -> None:
+        self.spoken = Spoken()
+        self.asked: list[tuple[str, str, Any]] = []
+        self.facts = Facts(Path("/r/run-1/checkpoints/step-000007"), "run-1", 7, 900, 16, "bpe", 99)
+
+    def load(self, checkpoint: Path) -> None:
+        self.spoken = Spoken("ready", self.spoken.answer, facts=self.facts)
+
+    def say(self, prompt: str, settings: Any) -> None:
+        self._ask("say", prompt, settings)
+
+    def go_on(self, text: str, settings: Any) -> None:
+        self._ask("go on", text, settings)
+
+    def _ask(self, how: str, text: str, settings: Any) -> None:
+        self.asked.append((how, text, settings))
+        self.spoken = Spoken("speaking", self.spoken.answer + 1, facts=self.facts)
+
+    def write(self, text: str, **changes: Any) -> None:
+        self.spoken = replace(self.spoken, text=self.spoken.text + text, tokens=3, **changes)
+
+    def end(self, ended: Any = "max tokens") -> None:
+        self.spoken = replace(self.spoken, state="ready", ended=ended)
+
+    def stop(self) -> None:
+        if self.spoken.state == "speaking":
+            self.end("stopped")
+
+    def poll(self) -> Spoken:
+        return self.spoken
+
+    def close(self) -> None:
+        pass
+
+
+def shown(pilot: Pilot[Any]) -> str:
+    """What the transcript draws, all of it."""
+    return "\n".join(line.plain for line in pilot.app.screen.query_one(Transcript)._lines)
+
+
+def on_screen(pilot: Pilot[Any]) -> str:
+    """Every character of the screen as it is."""
+    screen = pilot.app.screen
+    lines = screen._compositor.render_strips()
+    return "\n".join("".join(segment.text for segment in strip) for strip in lines)
+
+
+async def open_chat(pilot: Pilot[Any], speaker: FakeSpeaker | None = None) -> ChatScreen:
+    app = pilot.app
+    assert isinstance(app, SlmTuiApp)
+    if speaker is not None:
+        app.state.checkpoint = speaker.facts.checkpoint
+    await app.switch_mode("chat")
+    screen = app.screen
+    assert isinstance(screen, ChatScreen)
+    await pilot.pause()
+    return screen
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> FakeSpeaker:
+    made = FakeSpeaker()
+    monkeypatch.setattr("slm_tui.tui.screens.chat.Speaker", lambda: made)
+    return made
+
+
+async def type_line(pilot: Pilot[Any], line: str) -> None:
+    """Type into the prompt, as a paste would, and press enter."""
+    box = pilot.app.screen.query_one(PromptInput)
+    box.focus()
+    box.value = line
+    await pilot.press("enter")
+    await pilot.pause()
+
+
+# A real model
+
+
+async def test_a_real_model_continues_the_prompt_and_says_how_it_went() -> None:
+    add_run("talker", checkpoints=[10, 20], best=10)
+    async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
+        screen = await open_chat(pilot)
+        await until(pilot, lambda: screen._spoken.state == "ready")
+        title = str(screen.query_one(Transcript).border_title)
+        assert "talker @ 10 ★ best" in title
+        assert "continues text" in title
+        await type_line(pilot, "/max 20")
+        await type_line(pilot, "Once upon")
+        await until(pilot, lambda: "UTF-8" in shown(pilot))
+        assert "Once upon" in shown(pilot)
+        assert "tokens ·" in shown(pilot)
+        assert not any(ord(char) < 32 for char in on_screen(pilot).replace("\n", ""))
+
+
+async def test_what_another_screen_hands_over_is_loaded() -> None:
+    add_run("newest", checkpoints=[10])
+    other = add_run("other", checkpoints=[10, 20], best=20, created=5.0)
+    async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
+        app = pilot.app
+        assert isinstance(app, SlmTuiApp)
+        app.state.checkpoint = other.checkpoints / "step-000010"
+        screen = await open_chat(pilot)
+        await until(pilot, lambda: screen._spoken.facts)
+        assert screen._spoken.facts is not None
+        assert screen._spoken.facts.run == other.id
+        assert screen._spoken.facts.step == 10
+        await app.switch_mode("runs")
+        app.state.run = other.path
+        await app.switch_mode("chat")
+        await until(pilot, lambda: screen._spoken.facts and screen._spoken.facts.step == 20)
+
+
+async def test_a_newer_checkpoint_is_offered_and_a_key_moves_on_to_it() -> None:
+    preset = make_tiny()
+    run = add_run("growing", preset=preset, checkpoints=[10])
+    async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
+        screen = await open_chat(pilot)
+        await until(pilot, lambda: screen._spoken.state == "ready")
+        assert not screen.query_one("#newer").display
+        add_checkpoints(run, preset, [20])
+        await until(pilot, lambda: screen.query_one("#newer").display)
+        assert "F8" in on_screen(pilot)
+        await pilot.press("f8")
+        await until(pilot, lambda: screen._spoken.facts and screen._spoken.facts.step == 20)
+        await until(pilot, lambda: not screen.query_one("#newer").display)
+
+
+async def test_a_run_that_had_no_checkpoint_is_loaded_once_it_has_one() -> None:
+    preset = make_tiny()
+    run = add_run("young", preset=preset)
+    async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
+        app = pilot.app
+        assert isinstance(app, SlmTuiApp)
+        app.state.run = run.path
+        screen = await open_chat(pilot)
+        await until(pilot, lambda: screen._spoken.state == "failed")
+        assert shown(pilot).count("no checkpoint") == 1
+        add_checkpoints(run, preset, [10])
+        await until(pilot, lambda: screen._spoken.state == "ready")
+
+
+async def test_the_picker_lists_all_checkpoints_and_loads_the_chosen_one() -> None:
+    add_run("first", checkpoints=[10, 20], best=10)
+    add_run("second", checkpoints=[30], created=5.0)
+    async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
+        screen = await open_chat(pilot)
+        await until(pilot, lambda: screen._spoken.state == "ready")
+        await pilot.press("f7")
+        picker = pilot.app.screen
+        assert isinstance(picker, ModelPicker)
+        await until(pilot, lambda: len(picker.query_one("#choices").rows) == 5)  # type: ignore[attr-defined]
+        await pilot.press(*"second")
+        await pilot.press("enter")
+        await until(pilot, lambda: screen._spoken.facts and screen._spoken.facts.step == 30)
+
+
+async def test_without_any_run_the_screen_names_the_keys_that_help() -> None:
+    async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
+        await open_chat(pilot)
+        assert "Press 1, choose a preset, press t." in on_screen(pilot)
+        await type_line(pilot, "Once")
+        assert isinstance(pilot.app.screen, Notice)
+
+
+async def test_while_a_run_trains_its_checkpoint_comes_first() -> None:
+    live = add_run("live", checkpoints=[10], created=5.0)
+    add_run("newer", checkpoints=[20])
+
+    class Training(NoWorkshop):
+        session = SimpleNamespace(run=live)
+
+    async with SlmTuiApp(Training(), load_torch=False).run_test(size=(80, 24)) as pilot:
+        screen = await open_chat(pilot)
+        await until(pilot, lambda: screen._spoken.facts)
+        assert screen._spoken.facts is not None
+        assert screen._spoken.facts.run == live.id
+
+
+# What a model may write
+
+
+async def test_hostile_text_is_shown_as_plain_symbols(fake: FakeSpeaker) -> None:
+    async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
+        await open_chat(pilot, fake)
+        await type_line(pilot, "[red]prompt[/red] \x1b[31m")
+        for char in HOSTILE * 3:
+            fake.write(char)
+        await until(pilot, lambda: "漢字" in shown(pilot))
+        text = on_screen(pilot)
+        assert "[bold]x[/bold]" in text
+        assert "[red]prompt[/red]" in text
+        assert "␛[2J" in text
+        assert "NUL␀" in text
+        assert not {"\x1b", "\x00", "\x07", "\x9b", "\t", "\r", "\u202e", "\ud83d"} & set(text)
+        fake.end()
+        await until(pilot, lambda: "max tokens" in shown(pilot))
+
+
+async def test_scrolling_up_holds_still_while_text_comes(fake: FakeSpeaker) -> None:
+    async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
+        screen = await open_chat(pilot, fake)
+        await type_line(pilot, "Once")
+        fake.write("\n".join(map(str, range(100))))
+        transcript = screen.query_one(Transcript)
+        await until(pilot, lambda: transcript.is_vertical_scroll_end and transcript.max_scroll_y)
+        transcript.focus()
+        await pilot.press("home")
+        await until(pilot, lambda: transcript.scroll_y == 0)
+        fake.write("\nmore\n" * 50)
+        await until(pilot, lambda: shown(pilot).count("more") == 50)
+        assert transcript.scroll_y == 0
+        transcript.scroll_end(animate=False)
+        await until(pilot, lambda: transcript.is_vertical_scroll_end)
+        fake.write("\nlast line")
+        await until(pilot, lambda: "last line" in on_screen(pilot))
+
+
+@given(st.text(st.characters(codec="utf-8"), max_size=200), st.integers(2, 40))
+def test_wrapping_loses_no_character_and_fits(text: str, width: int) -> None:
+    text = visible(text)
+    spans = line_starts(text, width)
+    joined = "".join(text[start:end] for start, end in spans)
+    assert joined == text.replace("\n", "")
+    for start, end in spans:
+        assert "\n" not in text[start:end]
+    if text.isascii():
+        assert all(len(text[start:end].rstrip(" ")) <= width for start, end in spans)
+
+
+@given(st.lists(st.text("ab \n", max_size=9), max_size=20), st.integers(2, 12))
+def test_text_that_comes_in_pieces_wraps_like_the_whole(pieces: list[str], width: int) -> None:
+    from slm_tui.tui.screens.chat_transcript import Entry, _Drawn
+
+    entry = Entry(prompt="p q")
+    drawn = _Drawn(entry, width)
+    for piece in pieces:
+        entry.text += piece
+        drawn.update()
+    whole = _Drawn(Entry(prompt="p q", text="".join(pieces)), width)
+    assert [line.plain for line in drawn.lines] == [line.plain for line in whole.lines]
+
+
+# Keys
+
+
+async def test_escape_stops_at_once_and_the_text_stays(fake: FakeSpeaker) -> None:
+    async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
+        await open_chat(pilot, fake)
+        await type_line(pilot, "Once")
+        fake.write(" there was")
+        await until(pilot, lambda: "there was" in shown(pilot))
+        await pilot.press("escape")
+        assert fake.spoken.state == "ready"
+        await until(pilot, lambda: "stopped" in shown(pilot))
+        assert "Once there was" in shown(pilot)
+        assert pilot.app.screen.query_one(PromptInput).has_focus
+
+
+async def test_an_empty_prompt_goes_on_from_where_the_text_stopped(fake: FakeSpeaker) -> None:
+    async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
+        await open_chat(pilot, fake)
+        await type_line(pilot, "Once")
+        fake.write(" upon")
+        await until(pilot, lambda: "Once upon" in shown(pilot))
+        fake.end()
+        await until(pilot, lambda: "max tokens" in shown(pilot))
+        await type_line(pilot, "")
+        assert fake.asked[-1][:2] == ("go on", "Once upon")
+        fake.write(" a time")
+        await until(pilot, lambda: "Once upon a time" in shown(pilot))
+        fake.end("end of text")
+        await until(pilot, lambda: "6 tokens" in shown(pilot))
+        await type_line(pilot, "")
+        assert fake.asked[-1][:2] == ("say", "")
+
+
+async def test_the_arrows_bring_back_what_was_typed(fake: FakeSpeaker) -> None:
+    async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
+        screen = await open_chat(pilot, fake)
+        box = screen.query_one(PromptInput)
+        await type_line(pilot, "first")
+        await type_line(pilot, "second")
+        box.value = "draft"
+        await pilot.press("up", "up", "up")
+        assert box.value == "first"
+        await pilot.press("down", "down")
+        assert box.value == "draft"
+
+
+async def test_a_backslash_n_is_a_line_break(fake: FakeSpeaker) -> None:
+    async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
+        await open_chat(pilot, fake)
+        await type_line(pilot, "ROMEO:\\n")
+        assert fake.asked[-1][1] == "ROMEO:\n"
+
+
+async def test_letters_change_the_settings_where_nothing_is_typed(fake: FakeSpeaker) -> None:
+    async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
+        screen = await open_chat(pilot, fake)
+        await pilot.press("t")
+        assert screen.query_one(PromptInput).value == "t"
+        await pilot.press("escape", "T", "k", "p", "s")
+        sampling = screen.settings.sampling
+        assert (sampling.temperature, sampling.seed) == (0.9, 8)
+        assert sampling.top_k == 500
+        assert sampling.top_p == 0.98
+        await pilot.press("g")
+        assert screen.settings.is_greedy
+        await pilot.press("g")
+        assert screen.settings.sampling.temperature == 0.9
+        await pilot.press("i")
+        assert screen.query_one(PromptInput).has_focus
+
+
+async def test_samples_are_written_one_after_another_each_with_its_seed(
+    fake: FakeSpeaker,
+) -> None:
+    async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
+        await open_chat(pilot, fake)
+        await type_line(pilot, "/samples 3")
+        await type_line(pilot, "Once")
+        for number in range(3):
+            await until(pilot, lambda number=number: len(fake.asked) == number + 1)  # type: ignore[misc]
+            fake.write(f" text {number}")
+            fake.end()
+        await until(pilot, lambda: "text 2" in shown(pilot))
+        assert [settings.seed for _, _, settings in fake.asked] == [7, 8, 9]
+        assert all(f"text {number}" in shown(pilot) for number in range(3))
+
+
+async def test_copy_takes_the_last_answer_as_it_was_written(fake: FakeSpeaker, home: Path) -> None:
+    async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
+        await open_chat(pilot, fake)
+        await type_line(pilot, "Once")
+        fake.write("a\tb [bold]")
+        await until(pilot, lambda: "[bold]" in shown(pilot))
+        fake.end()
+        await pilot.press("escape", "escape", "c")
+        await pilot.pause()
+        assert (home / "data" / "clipboard.txt").read_text() == "a\tb [bold]"
+
+
+# Commands
+
+
+async def test_save_writes_the_conversation_and_never_over_a_file(
+    fake: FakeSpeaker, tmp_path: Path
+) -> None:
+    target = tmp_path / "talk.txt"
+    async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
+        await open_chat(pilot, fake)
+        await type_line(pilot, "Once")
+        fake.write(" upon \ud83d\x00")
+        await until(pilot, lambda: " upon" in shown(pilot))
+        fake.end()
+        await type_line(pilot, f"/save {target}")
+        assert "Once upon" in target.read_text()
+        target.write_text("mine")
+        await type_line(pilot, f"/save {target}")
+        assert "there already" in shown(pilot)
+        assert target.read_text() == "mine"
+
+
+async def test_help_lists_every_command(fake: FakeSpeaker) -> None:
+    async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
+        await open_chat(pilot, fake)
+        await type_line(pilot, "/help")
+        reading = pilot.app.screen
+        assert isinstance(reading, Reading)
+        text = "\n".join(line.plain for line in reading.lines)
+        assert all(f"/{name}" in text for name in COMMANDS)
+
+
+async def test_a_wrong_command_says_what_works_and_the_chat_goes_on(fake: FakeSpeaker) -> None:
+    async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
+        await open_chat(pilot, fake)
+        await type_line(pilot, "/tmep 0.5")
+        assert "did you mean /temp?" in shown(pilot)
+        await type_line(pilot, "/model nothing@7")
+        assert "✗ there is no run" in shown(pilot) or "still being loaded" in shown(pilot)
+        await type_line(pilot, "Once")
+        assert fake.asked[-1][1] == "Once"
+
+
+async def test_quit_leaves_the_app(fake: FakeSpeaker) -> None:
+    app = SlmTuiApp(load_torch=False)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await open_chat(pilot, fake)
+        await type_line(pilot, "/quit")
+        await until(pilot, lambda: app._exit)
+
+
+@pytest.mark.parametrize(
+    ("line", "field", "value"),
+    [
+        ("/temp 0.5", "temperature", 0.5),
+        ("/topk 40", "top_k", 40),
+        ("/topk off", "top_k", None),
+        ("/topp 0.9", "top_p", 0.9),
+        ("/rep 1.2", "repetition_penalty", 1.2),
+        ("/max 50", "max_tokens", 50),
+        ("/seed 11", "seed", 11),
+        ("/greedy", "temperature", 0.0),
+    ],
+)
+def test_a_command_sets_its_setting(line: str, field: str, value: object) -> None:
+    done = chat_commands.run(line, PLAIN)
+    assert getattr(done.settings.sampling, field) == value
+    assert done.note
+
+
+def test_sample_goes_back_to_the_temperature_before_greedy() -> None:
+    warm = chat_commands.run("/temp 1.3", PLAIN).settings
+    greedy = chat_commands.run("/greedy", warm).settings
+    assert chat_commands.run("/sample", greedy).settings.sampling.temperature == 1.3
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("/temp hot", "/temp 99", "/temp nan", "/topk 0", "/topk 1.5", "/topp 2", "/topp 0"),
+        *("/rep 0.5", "/max 0", "/seed -1", "/samples 0", "/samples many", "/save", "/", "/foo"),
+        "/max 99999999999999999999",
+    ],
+)
+def test_a_value_out_of_range_is_refused_with_a_reason(line: str) -> None:
+    with pytest.raises(GenerationError) as refused:
+        chat_commands.run(line, PLAIN)
+    assert refused.value.why or refused.value.remedy
+
+
+@given(st.text(max_size=40))
+def test_no_line_breaks_the_commands(line: str) -> None:
+    with contextlib.suppress(GenerationError):
+        chat_commands.run("/" + line, PLAIN)
+
+
+@given(st.lists(st.sampled_from(["temperature", "top_k", "top_p"]), max_size=40), st.data())
+def test_nudging_stays_in_range(names: list[str], data: st.DataObject) -> None:
+    settings = PLAIN
+    for name in names:
+        settings = settings.nudged(name, data.draw(st.sampled_from([-1, 1])))
+    assert Sampling.model_validate(settings.sampling.model_dump()) == settings.sampling
+
+
+# Sizes
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_every_size_shows_footer_settings_and_input(
+    fake: FakeSpeaker, size: tuple[int, int]
+) -> None:
+    async with SlmTuiApp(load_torch=False).run_test(size=size) as pilot:
+        await open_chat(pilot, fake)
+        await pilot.pause()
+        lines = on_screen(pilot).split("\n")
+        footer = pilot.app.screen.query_one(KeyFooter)
+        assert [one.label for one in footer.places][-1] == "Help"
+        assert all(one.label in lines[-1] for one in footer.places)
+        text = "\n".join(lines)
+        assert "T 0.80" in text or "temperature 0.80" in text
+        assert "continues text" in text
+        box = pilot.app.screen.query_one(PromptInput)
+        assert box.region.bottom < size[1]
+        assert box.region.width > 20

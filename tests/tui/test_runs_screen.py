@@ -1,0 +1,555 @@
+"""The Runs screen: every run is listed, also a damaged one, and nothing is lost by a key."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Input, Static
+
+from slm_tui.config.preset import Preset
+from slm_tui.errors import RunError
+from slm_tui.runs import store
+from slm_tui.runs.store import Run
+from slm_tui.tui.app import SlmTuiApp
+from slm_tui.tui.base import NoWorkshop
+from slm_tui.tui.charts.chart import Chart
+from slm_tui.tui.dialogs import Ask, Notice, Question
+from slm_tui.tui.screens import runs_compare
+from slm_tui.tui.screens.runs import RunsScreen
+from slm_tui.tui.screens.runs_columns import (
+    SORTS,
+    arranged,
+    columns_for,
+    heading,
+    role_of,
+    shape_of,
+    when_text,
+)
+from slm_tui.tui.screens.runs_reader import RunsReader
+from slm_tui.tui.screens.runs_table import CheckpointList
+from slm_tui.tui.widgets.key_footer import KeyFooter
+from tests.conftest import make_tiny
+from tests.tui.made_runs import add_run, until
+
+SIZES = [(60, 20), (80, 24), (99, 40), (100, 30), (120, 40), (160, 45), (200, 60)]
+NARROW = (80, 24)
+
+
+class Bench(NoWorkshop):
+    """Takes orders, or refuses them."""
+
+    def __init__(self, refusal: str = "") -> None:
+        self.refusal = refusal
+        self.resumed: list[tuple[Run, int]] = []
+        self.forked: list[tuple[Path, Preset]] = []
+
+    def _check(self) -> None:
+        if self.refusal:
+            raise RunError(self.refusal, "one run trains at a time", "stop it first")
+
+    def resume(self, run: Run, more_steps: int = 0) -> None:
+        self._check()
+        self.resumed.append((run, more_steps))
+
+    def fork(self, checkpoint: Path, preset: Preset) -> None:
+        self._check()
+        self.forked.append((checkpoint, preset))
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+@pytest.fixture
+def locked() -> Iterator[Run]:
+    """A run that is being trained: its lock is held and its state is live."""
+    run = add_run("live", reached=50, reason=None, checkpoints=[10])
+    with store.lock(run):
+        yield run
+
+
+def an_app(bench: Bench | None = None) -> SlmTuiApp:
+    return SlmTuiApp(bench, load_torch=False)
+
+
+async def open_runs(pilot: Pilot[Any], many: int | None = None) -> RunsScreen:
+    """The screen, once its first look is drawn; with `many` runs if that is given."""
+    await pilot.app.switch_mode("runs")
+    screen = pilot.app.screen
+    assert isinstance(screen, RunsScreen)
+    await until(pilot, lambda: screen._drawn)
+    if many is not None:
+        await until(pilot, lambda: len(screen.table.lines) == many)
+    return screen
+
+
+async def with_checkpoints(pilot: Pilot[Any], screen: RunsScreen) -> None:
+    await until(pilot, lambda: screen.current_checkpoint)
+
+
+def on_screen(pilot: Pilot[Any]) -> str:
+    lines = pilot.app.screen._compositor.render_strips()
+    return "\n".join("".join(segment.text for segment in strip) for strip in lines)
+
+
+def names(screen: RunsScreen) -> list[str]:
+    return [line.name for line in screen.table.lines.values()]
+
+
+# What is listed
+
+
+async def test_every_run_is_listed_with_its_state_and_best_loss() -> None:
+    add_run("finished", floor=1.25)
+    add_run("halted", reached=50, reason="stopped")
+    add_run("broken", reached=20, error="out of memory")
+    add_run("cut", reached=40, reason=None)
+    async with an_app().run_test(size=NARROW) as pilot:
+        await open_runs(pilot, 4)
+        text = on_screen(pilot)
+        for words in ("✓ done", "■ stopped", "✗ failed", "! interrupted", "1.277", "4 runs"):
+            assert words in text
+
+
+async def test_a_live_run_shows_how_far_it_is(locked: Run) -> None:
+    async with an_app().run_test(size=NARROW) as pilot:
+        await open_runs(pilot, 1)
+        assert "▶ 50%" in on_screen(pilot)
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "{", "[]", "null", '{"step": "many"}', '{"created": {}}', '{"facts": []}', '{"state": 5}'],
+)
+async def test_a_damaged_run_is_listed_with_its_error(content: str) -> None:
+    add_run("sound")
+    bad = add_run("damaged")
+    (bad.path / "run.json").write_text(content)
+    async with an_app(Bench()).run_test(size=NARROW) as pilot:
+        screen = await open_runs(pilot, 2)
+        screen.table.select(str(bad.path))
+        await pilot.pause()
+        if screen.current and screen.current.error:
+            assert "✗ damaged" in on_screen(pilot)
+            await pilot.press("enter")
+            assert isinstance(pilot.app.screen, Notice)
+            await pilot.press("escape", "r")
+            assert isinstance(pilot.app.screen, Notice)
+        else:  # an empty object is a run of which nothing is known
+            assert content == "null"
+
+
+async def test_numbers_out_of_this_world_are_drawn(home: Path) -> None:
+    run = add_run("odd")
+    values = json.loads((run.path / "run.json").read_text())
+    values |= {"created": 1e300, "best_loss": float("nan"), "best_bpb": float("inf")}
+    values |= {"name": "[bold]\x1b[2J漢字" * 9, "tokens_seen": float("inf"), "error": "\x00"}
+    (run.path / "run.json").write_text(json.dumps(values))
+    async with an_app().run_test(size=(120, 40)) as pilot:
+        await open_runs(pilot, 1)
+        await pilot.pause(0.3)
+        text = on_screen(pilot)
+        assert "[bold]␛[2J" in text
+        assert "\x1b" not in text
+
+
+async def test_without_runs_the_screen_names_the_keys_that_help() -> None:
+    async with an_app().run_test(size=NARROW) as pilot:
+        screen = await open_runs(pilot)
+        said = str(screen.query_one("#nothing", Static).render())
+        assert "Press 1, choose a preset, press t." in said
+        await pilot.press("enter", "l", "r", "f", "R", "D", "space", "c", "s", "X")
+        assert pilot.app.screen is screen
+        add_run("first")
+        await until(pilot, lambda: names(screen) == ["first"])
+        await until(pilot, lambda: screen.table.has_focus)
+
+
+async def test_only_files_that_changed_are_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = [add_run(f"run-{number}") for number in range(5)]
+    read: list[str] = []
+    real = Run.info
+
+    def info(self: Run) -> Any:
+        read.append(self.id)
+        return real(self)
+
+    monkeypatch.setattr(Run, "info", info)
+    reader = RunsReader()
+    reader.read()
+    assert len(read) == 5
+    version = reader.snapshot.version
+    reader.read()
+    assert len(read) == 5
+    assert reader.snapshot.version == version
+    changed = real(runs[2])
+    changed.name = "renamed"
+    runs[2].write_info(changed)
+    reader.read()
+    assert read[5:] == [runs[2].id]
+    assert "renamed" in {line.name for line in reader.snapshot.lines}
+
+
+def test_a_run_keeps_its_mark_when_others_come_and_go() -> None:
+    first, second = add_run("a", created=10.0), add_run("b", created=20.0)
+    reader = RunsReader()
+    reader.read()
+    before = {line.path: line.mark for line in reader.snapshot.lines}
+    store.delete(first)
+    add_run("c", created=5.0)
+    reader.read()
+    after = {line.path: line.mark for line in reader.snapshot.lines}
+    assert after[second.path] == before[second.path]
+    assert len(set(after.values())) == 2
+
+
+def test_the_marks_of_twelve_runs_all_differ() -> None:
+    assert len({(role_of(mark), shape_of(mark)) for mark in range(12)}) == 12
+
+
+# Order and filter
+
+
+def test_each_order_puts_the_best_first() -> None:
+    add_run("good", floor=1.0, created=10.0, reached=50, reason="stopped")
+    add_run("bad", floor=2.0, created=20.0)
+    reader = RunsReader()
+    reader.read()
+    lines = reader.snapshot.lines
+    first = {sort: arranged(lines, sort, "")[0].name for sort in SORTS}
+    assert first == {
+        "when": "bad", "val": "good", "bpb": "good", "step": "bad", "name": "bad", "state": "bad",
+    }  # fmt: skip
+
+
+async def test_s_sorts_by_the_next_column() -> None:
+    add_run("good", floor=1.0, created=10.0)
+    add_run("bad", floor=2.0, created=20.0)
+    async with an_app().run_test(size=NARROW) as pilot:
+        screen = await open_runs(pilot, 2)
+        assert names(screen) == ["bad", "good"]
+        await pilot.press("s")
+        assert names(screen) == ["good", "bad"]
+        assert "best loss first" in on_screen(pilot)
+
+
+async def test_the_filter_shows_what_matches_and_escape_shows_all() -> None:
+    for name in ("alpha", "beta", "alphabet"):
+        add_run(name)
+    async with an_app().run_test(size=NARROW) as pilot:
+        screen = await open_runs(pilot, 3)
+        await pilot.press("slash", *"alpha")
+        assert sorted(names(screen)) == ["alpha", "alphabet"]
+        assert "2 of 3 runs" in on_screen(pilot)
+        await pilot.press("enter")
+        assert screen.table.has_focus
+        await pilot.press("escape")
+        assert len(names(screen)) == 3
+        await pilot.press("slash", *"nothing like it")
+        assert names(screen) == []
+
+
+# One run
+
+
+async def test_enter_opens_the_run_on_the_train_screen() -> None:
+    run = add_run("wanted")
+    async with an_app().run_test(size=NARROW) as pilot:
+        await open_runs(pilot, 1)
+        await pilot.press("enter")
+        app = pilot.app
+        assert isinstance(app, SlmTuiApp)
+        await until(pilot, lambda: app.current_mode == "train")
+        assert app.state.run == run.path
+
+
+async def test_checkpoints_are_listed_and_l_takes_the_focused_one_to_the_chat() -> None:
+    run = add_run("saved", checkpoints=[10, 20, 30], best=20)
+    (run.checkpoints / "step-000010" / "keep").touch()
+    async with an_app().run_test(size=NARROW) as pilot:
+        screen = await open_runs(pilot, 1)
+        await with_checkpoints(pilot, screen)
+        assert screen.current_checkpoint == run.checkpoints / "step-000020"
+        text = on_screen(pilot)
+        for words in ("★ best", "last", "kept", "1.541"):
+            assert words in text
+        screen.query_one(CheckpointList).focus()
+        await pilot.press("down", "l")
+        app = pilot.app
+        assert isinstance(app, SlmTuiApp)
+        await until(pilot, lambda: app.current_mode == "chat")
+        await until(pilot, lambda: app.screen._spoken.facts)  # type: ignore[attr-defined]
+        assert app.screen._spoken.facts.step == 10  # type: ignore[attr-defined]
+
+
+async def test_a_run_without_checkpoints_says_so() -> None:
+    add_run("bare")
+    async with an_app().run_test(size=NARROW) as pilot:
+        screen = await open_runs(pilot, 1)
+        await until(pilot, lambda: "no checkpoints" in on_screen(pilot))
+        await pilot.press("l")
+        assert isinstance(pilot.app.screen, Notice)
+        await pilot.press("escape", "f")
+        assert isinstance(pilot.app.screen, Notice)
+        assert screen.current is not None
+
+
+async def test_copy_takes_the_path_of_what_is_focused(home: Path) -> None:
+    run = add_run("saved", checkpoints=[10])
+    async with an_app().run_test(size=NARROW) as pilot:
+        screen = await open_runs(pilot, 1)
+        await with_checkpoints(pilot, screen)
+        await pilot.press("c")
+        clipboard = home / "data" / "clipboard.txt"
+        assert clipboard.read_text() == str(run.path)
+        screen.query_one(CheckpointList).focus()
+        await pilot.press("c")
+        assert clipboard.read_text() == str(run.checkpoints / "step-000010")
+
+
+# Going on
+
+
+async def test_resuming_a_finished_run_asks_for_more_steps(bench: Bench) -> None:
+    run = add_run("finished")
+    async with an_app(bench).run_test(size=NARROW) as pilot:
+        await open_runs(pilot, 1)
+        await pilot.press("r")
+        ask = pilot.app.screen
+        assert isinstance(ask, Ask)
+        box = ask.query_one(Input)
+        for wrong in ("", "0", "-5", "many", "1.5"):
+            box.value = wrong
+            await pilot.press("enter")
+            assert pilot.app.screen is ask
+        box.value = "1,500"
+        await pilot.press("enter")
+        await until(pilot, lambda: bench.resumed)
+        assert bench.resumed == [(run, 1500)]
+
+
+async def test_resuming_an_unfinished_run_goes_on_at_once(bench: Bench) -> None:
+    run = add_run("cut", reached=40, reason=None)
+    async with an_app(bench).run_test(size=NARROW) as pilot:
+        await open_runs(pilot, 1)
+        await pilot.press("r")
+        app = pilot.app
+        assert isinstance(app, SlmTuiApp)
+        await until(pilot, lambda: app.current_mode == "train")
+        assert bench.resumed == [(run, 0)]
+        assert app.state.run == run.path
+
+
+async def test_a_refusal_is_shown_and_nothing_changes() -> None:
+    add_run("cut", reached=40, reason=None)
+    async with an_app(Bench("other is training")).run_test(size=NARROW) as pilot:
+        await open_runs(pilot, 1)
+        await pilot.press("r")
+        notice = pilot.app.screen
+        assert isinstance(notice, Notice)
+        assert "other is training" in str(notice.error)
+
+
+async def test_a_fork_takes_the_focused_checkpoint_and_checked_overrides(bench: Bench) -> None:
+    run = add_run("parent", checkpoints=[10, 20], best=10)
+    async with an_app(bench).run_test(size=NARROW) as pilot:
+        screen = await open_runs(pilot, 1)
+        await with_checkpoints(pilot, screen)
+        await pilot.press("f")
+        ask = pilot.app.screen
+        assert isinstance(ask, Ask)
+        box = ask.query_one(Input)
+        for wrong in ("training.max_steps=many", "nonsense", "model.n_laier=2", "'open"):
+            box.value = wrong
+            await pilot.press("enter")
+            assert pilot.app.screen is ask
+            assert "✗" in str(ask.query_one("#wrong", Static).render())
+        box.value = "training.max_steps=500 optimizer.learning_rate=1e-4"
+        await pilot.press("enter")
+        await until(pilot, lambda: bench.forked)
+        checkpoint, preset = bench.forked[0]
+        assert checkpoint == run.checkpoints / "step-000010"
+        assert preset.training.max_steps == 500
+        assert preset.optimizer.learning_rate == 1e-4
+
+
+# Names and the trash
+
+
+async def test_rename_refuses_bad_names_and_keeps_the_folder(bench: Bench) -> None:
+    run = add_run("before")
+    async with an_app(bench).run_test(size=NARROW) as pilot:
+        screen = await open_runs(pilot, 1)
+        await pilot.press("R")
+        ask = pilot.app.screen
+        assert isinstance(ask, Ask)
+        box = ask.query_one(Input)
+        for wrong in ("", "../up", "a/b", ".hidden", "last", "x" * 65, "with blank"):
+            box.value = wrong
+            await pilot.press("enter")
+            assert pilot.app.screen is ask
+        box.value = "after"
+        await pilot.press("enter")
+        await until(pilot, lambda: names(screen) == ["after"])
+        assert run.path.is_dir()
+        assert run.info().name == "after"
+
+
+@pytest.mark.parametrize("key", ["R", "D", "r"])
+async def test_a_run_that_is_trained_is_left_alone(locked: Run, key: str) -> None:
+    async with an_app(Bench()).run_test(size=NARROW) as pilot:
+        await open_runs(pilot, 1)
+        await pilot.press(key)
+        notice = pilot.app.screen
+        assert isinstance(notice, Notice)
+        assert "being trained" in str(notice.error)
+        assert locked.info().name == "live"
+
+
+async def test_a_run_locked_after_the_question_is_not_renamed() -> None:
+    run = add_run("idle")
+    async with an_app().run_test(size=NARROW) as pilot:
+        await open_runs(pilot, 1)
+        await pilot.press("R")
+        ask = pilot.app.screen
+        assert isinstance(ask, Ask)
+        ask.query_one(Input).value = "other"
+        with store.lock(run):
+            await pilot.press("enter")
+            await until(pilot, lambda: isinstance(pilot.app.screen, Notice))
+        assert run.info().name == "idle"
+
+
+async def test_delete_asks_with_a_safe_default_and_undo_brings_the_run_back() -> None:
+    run = add_run("precious", checkpoints=[10])
+    add_run("other", created=5.0)
+    async with an_app().run_test(size=NARROW) as pilot:
+        screen = await open_runs(pilot, 2)
+        await pilot.press("D")
+        assert isinstance(pilot.app.screen, Question)
+        await pilot.press("enter")
+        assert run.path.is_dir()
+        await pilot.press("D", "down", "enter")
+        await until(pilot, lambda: names(screen) == ["other"])
+        assert not run.path.exists()
+        assert "u brings it back" in on_screen(pilot)
+        await pilot.press("u")
+        await until(pilot, lambda: len(names(screen)) == 2)
+        assert (run.checkpoints / "step-000010" / "manifest.json").is_file()
+
+
+async def test_undo_finds_what_was_deleted_before_and_says_when_there_is_nothing() -> None:
+    run = add_run("gone")
+    store.delete(run)
+    async with an_app().run_test(size=NARROW) as pilot:
+        screen = await open_runs(pilot)
+        await pilot.press("u")
+        await until(pilot, lambda: names(screen) == ["gone"])
+        await pilot.press("u")
+        assert isinstance(pilot.app.screen, Notice)
+
+
+async def test_a_damaged_run_can_be_deleted() -> None:
+    bad = add_run("damaged")
+    (bad.path / "run.json").write_text("{")
+    async with an_app().run_test(size=NARROW) as pilot:
+        screen = await open_runs(pilot, 1)
+        await pilot.press("D", "down", "enter")
+        await until(pilot, lambda: names(screen) == [])
+        assert not bad.path.exists()
+
+
+# Several runs
+
+
+async def test_selected_runs_lie_over_one_another_and_only_differences_are_shown() -> None:
+    add_run("deep", preset=make_tiny(model__n_layer=3), created=20.0)
+    add_run("flat", preset=make_tiny(model__n_layer=1, training__seed=9), created=10.0)
+    async with an_app().run_test(size=(120, 40)) as pilot:
+        screen = await open_runs(pilot, 2)
+        await pilot.press("space", "down", "space")
+        chart = screen.query_one("#chart", Chart)
+        await until(pilot, lambda: [one.name for one in chart._data.series] == ["deep", "flat"])
+        text = on_screen(pilot)
+        for words in ("2 selected", "model.n_layer", "training.seed", "what differs"):
+            assert words in text
+        assert "model.n_head" not in text
+        xs = list(chart._data.series[0].xs)
+        await pilot.press("X")
+        assert list(chart._data.series[0].xs) == [step * 64 for step in xs]
+        await pilot.press("space", "up", "space")
+        assert screen.table.selected == []
+
+
+def test_runs_of_other_vocabularies_are_compared_in_bits_per_byte() -> None:
+    bytes_run = add_run("bytes")
+    bpe = make_tiny(tokenizer={"kind": "bpe", "vocab_size": 300})
+    bpe_run = add_run("bpe", preset=bpe)
+    reader = RunsReader()
+    reader.look([bytes_run.path, bpe_run.path])
+    reader.read()
+    pairs = [(line, reader.snapshot.details[line.path]) for line in reader.snapshot.lines]
+    data = runs_compare.chart_data(pairs, "steps")
+    assert list(data.series[0].ys) == list(pairs[0][1].bits_per_byte)
+    alone = runs_compare.chart_data(pairs[:1], "steps")
+    assert list(alone.series[0].ys) == list(pairs[0][1].loss)
+
+
+async def test_the_comparison_has_a_place_on_a_small_screen_too() -> None:
+    for number in range(3):
+        add_run(f"run-{number}", created=float(number + 1))
+    async with an_app().run_test(size=NARROW) as pilot:
+        screen = await open_runs(pilot, 3)
+        chart = screen.query_one("#chart", Chart)
+        await until(pilot, lambda: not chart.region.area)
+        await pilot.press("space", "down", "space")
+        await until(pilot, lambda: chart.region.area)
+        assert screen.table.region.height >= 4
+        await pilot.press("escape")
+        await until(pilot, lambda: not chart.region.area)
+        await pilot.press("right_square_bracket")
+        await until(pilot, lambda: chart.region.area)
+
+
+# Sizes
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_every_size_shows_table_checkpoints_and_footer(size: tuple[int, int]) -> None:
+    add_run("stories-tiny", checkpoints=[10])
+    async with an_app().run_test(size=size) as pilot:
+        screen = await open_runs(pilot, 1)
+        await with_checkpoints(pilot, screen)
+        await pilot.pause(0.1)
+        lines = on_screen(pilot).split("\n")
+        footer = screen.query_one(KeyFooter)
+        assert all(one.label in lines[-1] for one in footer.places)
+        assert footer.places[-1].label == "Help"
+        text = "\n".join(lines)
+        for words in ("stories-tiny", "✓ done", "★ best", "val"):
+            assert words in text
+        columns = {100: 2, 120: 2, 160: 3, 200: 3}.get(size[0], 1)
+        lefts = {screen.query_one(f"#{name}").region.x for name in ("table-pane", "chart", "facts")
+                 if screen.query_one(f"#{name}").region.area}  # fmt: skip
+        assert len(lefts) == columns
+
+
+@pytest.mark.parametrize("width", range(20, 130, 7))
+def test_columns_and_their_titles_fit_any_width(width: int) -> None:
+    shown = columns_for(width)
+    used = 4 + sum(wide for _, wide in shown) + len(shown) - 1
+    assert used <= max(width, 40)
+    assert heading(width, "val").cell_length == used
+    assert {"name", "state", "val"} <= {column.name for column, _ in shown}
+
+
+def test_the_day_is_written_as_short_as_it_can_be() -> None:
+    now = 1_700_000_000.0
+    assert ":" in when_text(now - 60, now)
+    assert when_text(now - 40 * 86_400, now)[:2].isdigit()
+    assert when_text(now - 400 * 86_400, now).startswith("2022-")
+    assert when_text(0) == when_text(float("inf")) == "–"

@@ -1,0 +1,95 @@
+"""Every screen, at the two sizes that matter most, dark and light, as it was last approved.
+
+A changed picture fails; look at the report, and approve it with `--snapshot-update`.
+"""
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+
+from slm_tui.tui.app import SlmTuiApp
+from slm_tui.tui.charts.chart import Chart
+from tests.tui.shown import ShownWorkshop, make_run
+
+SIZES = {"80x24": (80, 24), "120x40": (120, 40)}
+THEMES = {"dark": "slm-dark", "light": "slm-light"}
+LOOKS = [pytest.param(size, theme, id=f"{size}-{theme}") for size in SIZES for theme in THEMES]
+Snap = Callable[..., bool]
+
+
+@pytest.fixture(autouse=True)
+def _one_time_and_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import time
+
+    monkeypatch.setenv("SLM_TUI_HOME", str(tmp_path))
+    monkeypatch.setenv("TZ", "UTC")
+    monkeypatch.delenv("SSH_CONNECTION", raising=False)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    time.tzset()
+
+
+async def _drawn(pilot: Pilot[Any]) -> None:
+    """Wait for the plot process: a chart shows what it drew, not that it will."""
+    for _ in range(200):
+        charts = [chart for chart in pilot.app.screen.query(Chart) if chart.display]
+        if all(chart.drawings and not chart.client.busy for chart in charts):
+            break
+        await pilot.pause(0.05)
+    await pilot.pause(0.1)
+
+
+def _shown(
+    screen: str,
+) -> tuple[SlmTuiApp, Callable[[str], Callable[[Pilot[Any]], Awaitable[None]]]]:
+    older = make_run("educational-tiny", 1, steps=500, rate=0.4, state="stopped")
+    run = make_run("stories-tiny", 2, steps=1840, rate=1.0, state="done")
+    assert older.path != run.path
+    app = SlmTuiApp(workshop=ShownWorkshop(run.id), load_torch=False)
+
+    def before(theme: str) -> Callable[[Pilot[Any]], Awaitable[None]]:
+        async def prepare(pilot: Pilot[Any]) -> None:
+            pilot.app.theme = THEMES[theme]
+            if screen != "presets":
+                app.state.run = run.path
+                await pilot.press({"train": "2", "runs": "3", "chat": "4", "data": "5"}[screen])
+            await pilot.pause()
+            for field in pilot.app.screen.query("Input"):
+                field.cursor_blink = False  # type: ignore[attr-defined]
+            await _drawn(pilot)
+
+        return prepare
+
+    return app, before
+
+
+def _compare(screen: str, size: str, theme: str, snap_compare: Snap) -> bool:
+    app, before = _shown(screen)
+    return snap_compare(app, run_before=before(theme), terminal_size=SIZES[size])
+
+
+@pytest.mark.parametrize(("size", "theme"), LOOKS)
+def test_presets_screen(size: str, theme: str, snap_compare: Snap) -> None:
+    assert _compare("presets", size, theme, snap_compare)
+
+
+@pytest.mark.parametrize(("size", "theme"), LOOKS)
+def test_train_screen(size: str, theme: str, snap_compare: Snap) -> None:
+    assert _compare("train", size, theme, snap_compare)
+
+
+@pytest.mark.parametrize(("size", "theme"), LOOKS)
+def test_runs_screen(size: str, theme: str, snap_compare: Snap) -> None:
+    assert _compare("runs", size, theme, snap_compare)
+
+
+@pytest.mark.parametrize(("size", "theme"), LOOKS)
+def test_chat_screen(size: str, theme: str, snap_compare: Snap) -> None:
+    assert _compare("chat", size, theme, snap_compare)
+
+
+@pytest.mark.parametrize(("size", "theme"), LOOKS)
+def test_data_screen(size: str, theme: str, snap_compare: Snap) -> None:
+    assert _compare("data", size, theme, snap_compare)
