@@ -11,7 +11,7 @@ from slm_tui.config.model import GptModel, HgrnModel, HnetModel
 from slm_tui.config.preset import Preset
 
 # Mean bytes of a story, measured over 2,000 stories of each richness.
-STORY_BYTES = {"tiny": 330, "small": 560, "rich": 700}
+STORY_BYTES = {"tiny": 405, "small": 593, "rich": 669}
 # Bytes per token of BPE vocabularies on English text, measured on the built-in stories
 # and on plays; between the points the value is interpolated over log2 of the size.
 _BYTES_PER_TOKEN = ((257, 1.0), (512, 2.3), (1024, 2.9), (4096, 3.6), (16_384, 4.0), (65_536, 4.2))

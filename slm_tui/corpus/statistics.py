@@ -118,8 +118,9 @@ class Statistics:
     """A corpus in numbers. Tokens are counted over the training part, special ones left out.
 
     `ordinary` tokens are in the vocabulary; `distinct` of them occur, `rare` of these fewer than
-    `RARE` times. `byte_counts` has 256 entries where tokens are bytes. Other parts lost
-    `duplicates_removed` documents that training holds word for word.
+    `RARE` times. `byte_counts` has 256 entries where tokens are bytes; `token_lengths[n]` is how
+    many tokens of the text stand for `n` bytes. Other parts lost `duplicates_removed` documents
+    that training holds word for word.
     """
 
     fingerprint: str
@@ -131,6 +132,7 @@ class Statistics:
     rare: int
     frequent: tuple[TokenCount, ...]
     byte_counts: tuple[int, ...] | None
+    token_lengths: tuple[int, ...]
     duplicates_removed: int
     floor: float | None
 
@@ -168,6 +170,7 @@ class Statistics:
             "never_seen_tokens": self.never,
             "frequent_tokens": frequent,
             "byte_counts": self.byte_counts,
+            "token_lengths": self.token_lengths,
             "duplicates_removed": self.duplicates_removed,
             "floor_bits_per_byte": self.floor,
         }
@@ -214,6 +217,7 @@ def measure(corpus: Corpus, *, step: Callable[[], None] | None = None) -> Statis
         rare=int(((counts > 0) & (counts < RARE)).sum()),
         frequent=tuple(_frequent(counts, tokenizer)),
         byte_counts=tuple(int(count) for count in counts) if is_bytes else None,
+        token_lengths=tuple(_by_length(counts, sizes)),
         duplicates_removed=int(manifest["duplicates_removed"]),
         floor=corpus.floor,
     )
@@ -337,6 +341,14 @@ def _frequent(counts: Counts, tokenizer: Tokenizer) -> Iterator[TokenCount]:
     for id in np.argsort(-counts, kind="stable")[:_MOST_FREQUENT].tolist():
         if counts[id]:
             yield TokenCount(id, tokenizer.token_bytes(id), int(counts[id]))
+
+
+def _by_length(counts: Counts, sizes: NDArray[np.int32]) -> list[int]:
+    """How many tokens of the text have each number of bytes, up to the longest that occurs."""
+    found = np.zeros(int(sizes.max(initial=0)) + 1, np.int64)
+    np.add.at(found, sizes, counts)
+    used = np.flatnonzero(found)
+    return [int(count) for count in found[: used[-1] + 1]] if len(used) else []
 
 
 def _round_width(least: float) -> int:

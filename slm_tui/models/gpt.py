@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from slm_tui.config.estimate import feed_forward_width
 from slm_tui.config.model import GptModel
 from slm_tui.models.base import LanguageModel, Loss
+from slm_tui.models.head_loss import head_loss
 
 
 @dataclass
@@ -164,8 +165,8 @@ class Gpt(LanguageModel):
         return self._logits(self._hidden(ids, None, 0))
 
     def loss(self, ids: Tensor, targets: Tensor) -> Loss:
-        logits = self.forward(ids)
-        entropy = F.cross_entropy(logits.view(-1, self.n_vocab), targets.reshape(-1))
+        hidden = self._hidden(ids, None, 0).flatten(0, 1)
+        entropy = head_loss(hidden, self._head, targets.reshape(-1))
         return Loss(entropy, entropy)
 
     def start(self, batch: int) -> KvCache:
@@ -206,9 +207,13 @@ class Gpt(LanguageModel):
         normed: Tensor = self.final_norm(x)
         return normed
 
+    @property
+    def _head(self) -> Tensor:
+        """`(n_vocab, n_embd)`."""
+        return self.token_embedding.weight if self.config.tie_weights else self.head.weight
+
     def _logits(self, x: Tensor) -> Tensor:
-        tied = self.config.tie_weights
-        return F.linear(x, self.token_embedding.weight if tied else self.head.weight)
+        return F.linear(x, self._head)
 
     def _angles(self, x: Tensor) -> tuple[Tensor, Tensor]:
         kept = self._rotary

@@ -166,8 +166,18 @@ class Session:
             self._emit(Failed(self._status.step, _worded(error)))
         finally:
             self._recorder.close()
+            self._conclude()
             self._held.__exit__(None, None, None)
             self._ended.set()
+
+    def _conclude(self) -> None:
+        """Write what the run came to; the run itself is safe whatever happens here."""
+        from slm_tui.runs.results import write_results
+
+        try:
+            write_results(self.run, self.preset)
+        except (OSError, SlmTuiError, ValueError):
+            return
 
     def _train(self) -> None:
         from slm_tui.corpus.prepare import Cancelled

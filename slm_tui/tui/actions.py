@@ -17,6 +17,12 @@ ROOM_TITLES: dict[Room, str] = {
 }
 
 
+# Bindings that come before the focused widget. ctrl+q is Textual's own such binding: ours must
+# be as strong to replace it. The others open an input: keys that follow in the same burst, from
+# a slow line or a script, must find it open and not be taken for commands.
+_AT_ONCE = {"app.quit", "app.filter", "presets.edit"}
+
+
 @dataclass(frozen=True)
 class Action:
     """Something a key does. A screen offers it by having a method `action_<name>`.
@@ -41,14 +47,13 @@ class Action:
         return tuple(self.key.split(","))
 
     def binding(self) -> Binding:
-        # ctrl+q is Textual's own priority binding: ours must be as strong to replace it.
         return Binding(
             self.key,
             self.name,
             self.label,
             show=False,
             id=self.id,
-            priority=self.id == "app.quit",
+            priority=self.id in _AT_ONCE,
         )
 
 

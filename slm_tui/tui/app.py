@@ -22,7 +22,8 @@ from slm_tui.errors import SlmTuiError
 from slm_tui.tui import actions, keymap, theme
 from slm_tui.tui.actions import ROOMS, Room
 from slm_tui.tui.base import NoWorkshop, PaletteEntry, RoomScreen, Shared, Workshop
-from slm_tui.tui.dialogs import Choice, Notice, Question
+from slm_tui.tui.dialogs import Notice, Question
+from slm_tui.tui.notices import keymap_error, quit_question, torch_error
 from slm_tui.tui.screens.presets import PresetsScreen
 from slm_tui.tui.widgets.status_line import LiveStatus
 
@@ -65,6 +66,7 @@ class SlmTuiApp(App[None]):
     Args:
         workshop: where runs are made; without one nothing trains.
         load_torch: import torch in a thread once the first frame is there.
+        run: open the train screen on this run first.
     """
 
     TITLE = "slm-tui"
@@ -86,10 +88,16 @@ class SlmTuiApp(App[None]):
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-medium"), (160, "-wide")]  # noqa: RUF012
     VERTICAL_BREAKPOINTS = [(0, "-short"), (32, "-tall")]  # noqa: RUF012
 
-    def __init__(self, workshop: Workshop | None = None, *, load_torch: bool = True) -> None:
+    def __init__(
+        self,
+        workshop: Workshop | None = None,
+        *,
+        load_torch: bool = True,
+        run: Path | None = None,
+    ) -> None:
         super().__init__()
         self.workshop: Workshop = workshop if workshop is not None else NoWorkshop()
-        self.state = Shared()
+        self.state = Shared(run)
         self.calibration: Calibration | None = None
         self.keys, self._keymap_problems = keymap.load()
         self.palette_sources: list[Callable[[], Iterable[PaletteEntry]]] = [self._palette_presets]
@@ -111,10 +119,12 @@ class SlmTuiApp(App[None]):
         self.theme_changed_signal.subscribe(self, lambda chosen: theme.remember(chosen.name))
         self._end_on_signals()
         if self._keymap_problems:
-            self.push_screen(Notice(_keymap_error(self._keymap_problems), "Your keymap"))
+            self.push_screen(Notice(keymap_error(self._keymap_problems), "Your keymap"))
         self.call_after_refresh(self._first_frame_is_there)
 
     def _first_frame_is_there(self) -> None:
+        if self.state.run is not None:
+            self.go("train")
         if self._load_torch:
             threading.Thread(target=self._import_torch, name="load-torch", daemon=True).start()
 
@@ -158,7 +168,7 @@ class SlmTuiApp(App[None]):
         self._last_state = state
         if self.torch_error and self._load_torch:
             self._load_torch = False
-            self.push_screen(Notice(_torch_error(self.torch_error)))
+            self.push_screen(Notice(torch_error(self.torch_error)))
 
     def set_terminal_title(self, title: str) -> None:
         """Name the terminal's window or tab."""
@@ -250,7 +260,7 @@ class SlmTuiApp(App[None]):
         if not self.workshop.is_training:
             self.exit()
         elif not isinstance(self.screen, Question):
-            self.push_screen(_quit_question(), self._leave)
+            self.push_screen(quit_question(), self._leave)
 
     def _leave(self, choice: str | None) -> None:
         if choice in ("keep", "save"):
@@ -261,32 +271,3 @@ class SlmTuiApp(App[None]):
 def _focus(target: Widget | None) -> None:
     if target is not None:
         target.focus()
-
-
-def _quit_question() -> Question:
-    return Question(
-        "A run is training",
-        "Leave the app?",
-        [
-            Choice("keep", "Keep training", "it goes on without a screen and can be opened later"),
-            Choice("save", "Save and stop", "a checkpoint is written; resume it later"),
-            Choice("cancel", "Cancel", "stay here"),
-        ],
-        default="cancel",
-    )
-
-
-def _keymap_error(problems: list[str]) -> SlmTuiError:
-    return SlmTuiError(
-        f"{keymap.keymap_path()} has lines that cannot be used",
-        "\n".join(problems),
-        "those actions keep their own keys",
-    )
-
-
-def _torch_error(reason: str) -> SlmTuiError:
-    return SlmTuiError(
-        "PyTorch cannot be loaded",
-        reason,
-        "presets can be edited; to train, install torch again and look at `slm-tui doctor`",
-    )

@@ -139,6 +139,12 @@ class RoomScreen(Screen[None]):
         self.query_one(TabLine).show_live(self.slm.workshop.is_training)
         self.slm.note_state(live)
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """In an input, the keys of these actions are text and not commands."""
+        if action in ("filter", "edit") and isinstance(self.focused, Input):
+            return False
+        return super().check_action(action, parameters)
+
     # The footer
 
     def footer_actions(self) -> list[Action]:

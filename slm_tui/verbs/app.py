@@ -28,15 +28,17 @@ def open_app(run: str) -> int:
     from slm_tui.tui.workshop import TrainingWorkshop
 
     workshop = TrainingWorkshop()
-    app = SlmTuiApp(workshop=workshop)
-    if first is not None:
-        app.state.run = first
+    app = SlmTuiApp(workshop=workshop, run=first)
     try:
         app.run()
     finally:
         terminal.restore()
         code = _after(workshop)
-    return app.return_code or code
+    code = app.return_code or code
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Threads of torch may still be at work; ending the interpreter under them can crash.
+    os._exit(code)
 
 
 def _run_path(run: str) -> Any:

@@ -1,7 +1,6 @@
 """`slm-tui data` prepares, counts and prints; scripts can rely on its output."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -29,12 +28,6 @@ n_head = 1
 n_embd = 8
 block_size = 8
 """
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("SLM_TUI_HOME", str(tmp_path / "home"))
-    return tmp_path
 
 
 @pytest.fixture
@@ -134,14 +127,13 @@ def test_what_cannot_be_done_is_one_line_on_stderr(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for a child")
-def test_an_interruption_leaves_nothing_half_written_and_exits_130(home: Path) -> None:
+def test_an_interruption_leaves_nothing_half_written_and_exits_130() -> None:
     command = [sys.executable, "-m", "slm_tui", "data", "prepare", "stories-tiny"]
     child = subprocess.Popen(
         [*command, "--set", "data.documents=2000000"],
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "SLM_TUI_HOME": str(home / "home")},
     )
     assert child.stderr is not None
     try:

@@ -65,6 +65,7 @@ def test_a_corpus_made_by_hand_is_counted_as_by_hand() -> None:
     assert found.byte_counts is not None
     assert found.byte_counts[ord("a")] == 7
     assert sum(found.byte_counts) == train.bytes
+    assert found.token_lengths == (0, 12)
 
 
 def test_end_of_text_is_neither_a_frequent_nor_a_distinct_token() -> None:
@@ -246,5 +247,7 @@ def test_the_statistics_of_prepared_stories_agree_with_their_manifest(
         assert (part.shortest, part.longest) == (told["shortest"], told["longest"])
     assert found.floor == corpus.floor
     assert found.floor is not None
+    sizes = enumerate(found.token_lengths)
+    assert sum(size * count for size, count in sizes) == found.parts["train"].bytes
     assert found.byte_counts is None
     assert json.loads(json.dumps(found.to_dict()))["parts"]["train"]["documents"] == 60

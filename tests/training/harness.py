@@ -10,7 +10,7 @@ from slm_tui.config.preset import Preset
 from slm_tui.corpus.prepare import prepare
 from slm_tui.training import checkpoint
 from slm_tui.training.control import Control
-from slm_tui.training.events import Event, Evaluated, Stepped, Warned
+from slm_tui.training.events import Evaluated, Event, Stepped, Warned
 from slm_tui.training.trainer import Trainer
 
 

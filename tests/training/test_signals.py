@@ -5,6 +5,8 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from slm_tui.config.preset import Preset
 from slm_tui.runs import store
 from slm_tui.runs.session import Session
@@ -14,28 +16,24 @@ from tests.training.test_kill import end, events_of, losses, start
 Make = Callable[..., Preset]
 
 
-def test_signals_save_and_exit_with_130(tiny: Make, home: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_saves_and_exits_with_130(tiny: Make, home: Path, number: signal.Signals) -> None:
     preset = tiny(
         model__dropout=0.1, training__max_steps=100_000, training__checkpoint_every=100_000
     )
     file = home / "tiny.toml"
     file.write_text(preset.to_toml())
-    # Side by side: most of their time is that of loading torch.
-    processes = {
-        number: start("train", str(file), "--json", "--name", number.name)
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    }
-    for number, process in processes.items():
-        events_of(process, lambda event: event["event"] == "stepped" and event["step"] >= 7)
-        assert end(process, number) == (130, "")
-        run = store.find(number.name)
-        info = run.info()
-        assert info.state == "stopped"
-        found, _ = checkpoint.newest(run.checkpoints)
-        assert found is not None
-        assert found.state.step == info.step >= 7
-        events = [json.loads(line) for line in (run.path / "events.jsonl").open()]
-        assert events[-1]["reason"] == "stopped"
+    process = start("train", str(file), "--json")
+    events_of(process, lambda event: event["event"] == "stepped" and event["step"] >= 7)
+    assert end(process, number) == (130, "")
+    run = store.find("last")
+    info = run.info()
+    assert info.state == "stopped"
+    found, _ = checkpoint.newest(run.checkpoints)
+    assert found is not None
+    assert found.state.step == info.step >= 7
+    events = [json.loads(line) for line in (run.path / "events.jsonl").open()]
+    assert events[-1]["reason"] == "stopped"
     more = Session.resume(run)
     while more.status.step < info.step + 3 and more.is_live:
         more.wait(0.02)

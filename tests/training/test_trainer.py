@@ -339,9 +339,7 @@ def test_out_of_memory_halves_the_micro_batch_and_replays_the_step(
     assert found.state.micro_batch == 2
 
 
-def test_an_odd_micro_batch_is_halved_without_losing_a_sequence(
-    tiny: Make, tmp_path: Path
-) -> None:
+def test_an_odd_micro_batch_is_halved_without_losing_a_sequence(tiny: Make, tmp_path: Path) -> None:
     preset = tiny(training__micro_batch=7)
     plain = train(preset, tmp_path / "plain")
     full = train(preset, tmp_path / "full", patch=Crowded(5, MemoryError()))

@@ -493,14 +493,13 @@ async def test_every_size_shows_footer_settings_and_input(
 ) -> None:
     async with SlmTuiApp(load_torch=False).run_test(size=size) as pilot:
         await open_chat(pilot, fake)
-        await pilot.pause()
+        await until(pilot, lambda: "continues text" in on_screen(pilot))
         lines = on_screen(pilot).split("\n")
         footer = pilot.app.screen.query_one(KeyFooter)
         assert [one.label for one in footer.places][-1] == "Help"
         assert all(one.label in lines[-1] for one in footer.places)
         text = "\n".join(lines)
         assert "T 0.80" in text or "temperature 0.80" in text
-        assert "continues text" in text
         box = pilot.app.screen.query_one(PromptInput)
         assert box.region.bottom < size[1]
         assert box.region.width > 20

@@ -14,11 +14,11 @@ from textual.widgets import Input
 from slm_tui import paths
 from slm_tui.config.preset import Preset
 from slm_tui.errors import SlmTuiError
+from slm_tui.figures import clock, count, duration, size
 from slm_tui.tui import actions, dialogs, keymap
 from slm_tui.tui.app import SlmTuiApp
 from slm_tui.tui.base import RoomScreen
 from slm_tui.tui.screens.help import HelpScreen
-from slm_tui.tui.widgets.figures import clock, count, duration, size
 from slm_tui.tui.widgets.key_footer import MOST_KEYS, KeyFooter, footer_keys
 from slm_tui.tui.widgets.line_list import LineList, Row
 from slm_tui.tui.widgets.status_line import LiveStatus, StatusLine, status_content

@@ -4,10 +4,10 @@ import math
 
 from textual.content import Content
 
+from slm_tui.figures import count
 from slm_tui.runs.speaker import Facts, Spoken
 from slm_tui.text import one_line
 from slm_tui.tui.screens.chat_commands import ChatSettings
-from slm_tui.tui.widgets.figures import count
 
 _MUTED = "$foreground 60%"
 CONTINUES = "continues text"

@@ -152,6 +152,8 @@ class DataScreen(RoomScreen):
         shown = passage(snapshot.corpus.tokenizer, ids, cuts=self._cuts)
         self.text.show(shown, at_end=at_end, stay=stay)
         self._title()
+        # The first passage is read before the pane has its size.
+        self.call_after_refresh(self._title)
 
     def _title(self) -> None:
         """Say what is being read, in as many words as fit."""
@@ -166,7 +168,8 @@ class DataScreen(RoomScreen):
         length = f"{end - begin:,} tokens"
         if last - self._start < end - begin:
             length = f"tokens {self._start + 1:,}–{last:,} of {end - begin:,}"
-        choices = [f"{part} · document {where} · {length}", f"{part} · {where} · {length}", part]
+        choices = [f"{part} · document {where} · {length}", f"{part} · {where} · {length}"]
+        choices.append(f"{part} · {length}")
         room = self.text.outer_size.width - 6
         fitting = (one for one in choices if len(one) <= room)
         self.text.border_title = Content(next(fitting, part))

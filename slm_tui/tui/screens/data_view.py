@@ -1,7 +1,9 @@
 """What the Data screen shows of a corpus: the summary, document lengths, frequent tokens."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -145,53 +147,96 @@ def _fact(name: str, value: str, remark: str, *, warn: bool = False) -> Content:
 
 
 class Lengths(Widget, can_focus=True):
-    """How long the documents are, as histograms of blocks: training, and others where they fit."""
+    """How long documents and tokens are, or which bytes there are: as many charts as fit."""
 
     DEFAULT_CSS = "Lengths { height: 1fr; width: 1fr; padding: 0 1; }"
 
     def __init__(self, *, id: str | None = None, classes: str = "") -> None:
         super().__init__(id=id, classes=classes)
-        self._parts: dict[str, PartStatistics] = {}
+        self._charts: list[_Chart] = []
 
     def show(self, statistics: "Statistics") -> None:
-        self._parts = {name: part for name, part in statistics.parts.items() if part.documents}
-        mean = statistics.parts["train"].mean_length
-        self.border_title = Content(f"document lengths, mean {count(round(mean))}")
+        self._charts = _charts(statistics)
+        self.border_title = Content(self._charts[0].title)
         self.refresh()
 
     def render(self) -> Content:
         width, height = self.content_size
-        if not self._parts or width < 8 or height < 2:
+        if not self._charts or width < 8 or height < 2:
             return Content("")
-        if height < 2 * _LEAST_ROWS:
-            return Content("\n").join(_histogram(self._parts["train"], width, height))
-        many = min(len(self._parts), height // _LEAST_ROWS)
+        many = max(1, min(len(self._charts), height // _LEAST_ROWS))
+        if many == 1:
+            return Content("\n").join(self._charts[0].draw(width, min(height, _MOST_ROWS)))
         each = min(_MOST_ROWS, height // many)
         lines: list[Content] = []
-        for name, part in list(self._parts.items())[:many]:
-            lines += [_caption(name, part), *_histogram(part, width, each - 2), Content("")]
+        for chart in self._charts[:many]:
+            caption = Content.assemble(chart.caption, (f"  {chart.remark}", MUTED))
+            lines += [caption, *chart.draw(width, each - 2), Content("")]
         return Content("\n").join(line.truncate(width, ellipsis=True) for line in lines)
 
 
-def _caption(name: str, part: "PartStatistics") -> Content:
-    figures = ""
-    if part.shortest < part.longest:
-        figures = f"  median {part.quantile(0.5):,}, 9 in 10 up to {part.quantile(0.9):,} tokens"
-    return Content.assemble(PART_NAMES[name], (figures, MUTED))
+@dataclass(frozen=True)
+class _Chart:
+    """`draw(width, height)` gives its lines; `title` is for when it stands alone."""
+
+    title: str
+    caption: str
+    remark: str
+    draw: Callable[[int, int], list[Content]]
 
 
-def _histogram(part: "PartStatistics", width: int, height: int) -> list[Content]:
-    """`height` lines: blocks, and the lengths under them."""
-    if part.shortest == part.longest:
-        many = "1 document" if part.documents == 1 else f"{part.documents:,} documents"
-        return [Content.styled(f"{many} of {part.longest:,} tokens", MUTED)]
+def _charts(statistics: "Statistics") -> list[_Chart]:
+    """What is worth drawing: a single document has no distribution of lengths."""
+    charts = []
+    for name, part in statistics.parts.items():
+        if part.shortest < part.longest:
+            middle = f"median {part.quantile(0.5):,}, 9 in 10 up to {part.quantile(0.9):,} tokens"
+            title = f"document lengths, mean {count(round(part.mean_length))}"
+            draw = partial(_length_lines, part)
+            charts.append(_Chart(title, f"{PART_NAMES[name]} documents", middle, draw))
+    if statistics.byte_counts:
+        remark = f"{statistics.distinct} of 256 occur"
+        charts.append(_Chart("bytes 00 to ff", "bytes", remark, partial(_byte_lines, statistics)))
+    else:
+        charts.append(
+            _Chart("bytes per token", "tokens", "by bytes", partial(_token_lines, statistics))
+        )
+    return charts
+
+
+def _length_lines(part: "PartStatistics", width: int, height: int) -> list[Content]:
+    """`height` lines: blocks, and the lengths in tokens under them."""
     choices = [part.histogram(max(1, width // columns)) for columns in (1, 2, 3, 4)]
     wide_enough = (bins for bins in choices if width // len(bins) * len(bins) >= 0.75 * width)
     bins = next(wide_enough, choices[0])
     columns = width // len(bins)
-    rows = blocks([one.documents for one in bins], height - 1, columns)
-    lines = [Content.styled(row, "$primary") for row in rows]
-    return [*lines, Content.styled(axis(bins, columns), MUTED)]
+    values = [one.documents for one in bins]
+    return _drawn(values, height, columns, axis(bins, columns))
+
+
+def _byte_lines(statistics: "Statistics", width: int, height: int) -> list[Content]:
+    """All 256 bytes in a power of two of columns, with hexadecimal values under them."""
+    columns = next((one for one in (256, 128, 64, 32) if one <= width), 16)
+    each = 256 // columns
+    counts = statistics.byte_counts or ()
+    values = [sum(counts[at : at + each]) for at in range(0, 256, each)]
+    scale = "".join(f"{at * 32:02x}".ljust(columns // 8) for at in range(8))
+    return _drawn(values, height, 1, scale)
+
+
+def _token_lines(statistics: "Statistics", width: int, height: int) -> list[Content]:
+    """How many tokens of the text have one byte, two, and so on."""
+    values = statistics.token_lengths[1:][:width] or (0,)
+    columns = max(1, min(6, width // len(values)))
+    labels = (str(at).center(columns) for at in range(1, len(values) + 1))
+    last = str(len(values))
+    scale = "1" + last.rjust(len(values) * columns - 1)
+    return _drawn(values, height, columns, "".join(labels) if columns > len(last) else scale)
+
+
+def _drawn(values: Sequence[int], height: int, columns: int, scale: str) -> list[Content]:
+    lines = [Content.styled(row, "$primary") for row in blocks(values, height - 1, columns)]
+    return [*lines, Content.styled(scale, MUTED)]
 
 
 def blocks(values: Sequence[int], height: int, columns: int = 1) -> list[str]:
@@ -220,7 +265,7 @@ def axis(bins: "Sequence[Bin]", columns: int) -> str:
 
 
 class TokenTable(LineList):
-    """The most frequent tokens of the training part; for byte models all bytes as a strip too."""
+    """The most frequent tokens of the training part."""
 
     def __init__(self, *, id: str | None = None, classes: str = "") -> None:
         super().__init__(id=id, classes=classes)
@@ -233,22 +278,14 @@ class TokenTable(LineList):
         self._statistics = statistics
         self._tokens = {str(at): one for at, one in enumerate(statistics.frequent, 1)}
         self.border_title = "most frequent " + ("bytes" if statistics.byte_counts else "tokens")
-        strip = ("#scale", "#bytes") if statistics.byte_counts else ()
-        rows = [Row(key, selectable=False) for key in strip]
-        self.set_rows(rows + [Row(key) for key in self._tokens])
-        self.scroll_to(y=0, animate=False, immediate=True)
+        self.set_rows([Row(key) for key in self._tokens])
 
     def draw_row(self, row: Row, index: int, width: int) -> Content:
-        statistics = self._statistics
-        if statistics is None:
+        statistics, token = self._statistics, self._tokens.get(row.key)
+        if statistics is None or token is None:
             return row.content
-        if row.key == "#bytes":
-            return Content.styled(" " + _byte_strip(statistics, width - 2), "$primary")
-        if row.key == "#scale":
-            return Content.styled(" " + _byte_scale(_strip_width(width - 2)), MUTED)
-        token = self._tokens[row.key]
-        part = statistics.parts["train"]
-        return token_line(row.key, token, part.tokens, statistics.frequent[0].count, width)
+        total = statistics.parts["train"].tokens
+        return token_line(row.key, token, total, statistics.frequent[0].count, width)
 
     def as_text(self) -> str:
         """The table as tab-separated lines."""
@@ -278,24 +315,6 @@ def token_name(data: bytes) -> str:
     from slm_tui.corpus.statistics import shown
 
     return f"'{one_line(shown(data))}'"
-
-
-def _strip_width(width: int) -> int:
-    """Columns of the strip: a power of two, so that each stands for as many bytes."""
-    return next((one for one in (256, 128, 64, 32) if one <= width), 16)
-
-
-def _byte_strip(statistics: "Statistics", width: int) -> str:
-    columns = _strip_width(width)
-    per_column = 256 // columns
-    counts = statistics.byte_counts or (0,) * 256
-    sums = [sum(counts[at : at + per_column]) for at in range(0, 256, per_column)]
-    return blocks(sums, 1)[0]
-
-
-def _byte_scale(columns: int) -> str:
-    """Hexadecimal values under the strip, eight of them."""
-    return "".join(f"{at * 32:02x}".ljust(columns // 8) for at in range(8))
 
 
 def missing(preset: Preset, note: str) -> Content:

@@ -20,6 +20,7 @@ from slm_tui.tui.dialogs import Ask, complain, copy
 from slm_tui.tui.drafts import Draft, Drafts, name_problem
 from slm_tui.tui.screens.preset_dialogs import EditAsToml, difference_dialog
 from slm_tui.tui.widgets.budget import Budget
+from slm_tui.tui.widgets.focus import focus_now
 from slm_tui.tui.widgets.form_pane import FormPane
 from slm_tui.tui.widgets.line_list import LineList
 from slm_tui.tui.widgets.preset_list import PresetList
@@ -338,7 +339,7 @@ class PresetsScreen(RoomScreen):
         else:
             box = self.query_one("#preset-filter", Input)
             box.display = True
-            box.focus()
+            focus_now(box)
 
     def on_input_changed(self, event: Input.Changed) -> None:
         if event.input.id == "preset-filter":

@@ -13,7 +13,6 @@ from slm_tui.errors import RunError
 from slm_tui.text import one_line
 from slm_tui.tui.actions import Room
 from slm_tui.tui.base import RoomScreen
-from slm_tui.tui.charts.chart import Chart
 from slm_tui.tui.dialogs import complain, copy
 from slm_tui.tui.screens import runs_compare
 from slm_tui.tui.screens.runs_columns import SORTS, arranged, mark_content
@@ -22,6 +21,7 @@ from slm_tui.tui.screens.runs_table import (
     CheckpointList,
     Heading,
     Lines,
+    Overlay,
     RunsTable,
 )
 from slm_tui.tui.screens.runs_verbs import RunVerbs
@@ -58,7 +58,7 @@ class RunsScreen(RunVerbs, RoomScreen):
             yield Input(id="filter", classes="-plain", placeholder="name, preset or state")
             yield Heading(id="heading")
             yield RunsTable(id="table")
-        yield Chart("", empty="No evaluations yet", id="chart", classes="pane")
+        yield Overlay("", empty="No evaluations yet", id="chart", classes="pane")
         yield CheckpointList(id="checkpoints", classes="pane")
         yield Lines(id="facts", classes="pane")
         yield Static("Reading runs…", id="nothing", classes="empty-state", markup=False)
@@ -66,7 +66,7 @@ class RunsScreen(RunVerbs, RoomScreen):
     def on_mount(self) -> None:
         super().on_mount()
         self.query_one("#filter").display = False
-        self.query_one("#chart", Chart).border_title = ""
+        self.query_one(Overlay).border_title = ""
         self.query_one("#body").add_class("-empty")
 
     def on_screen_resume(self) -> None:
@@ -152,7 +152,7 @@ class RunsScreen(RunVerbs, RoomScreen):
         self._draw_checkpoints(current, detail)
         pairs = self._pairs()
         self._draw_facts(current, detail, pairs)
-        chart = self.query_one("#chart", Chart)
+        chart = self.query_one(Overlay)
         bits = runs_compare.in_bits(pairs)
         chart.border_title = f"validation loss, {'bits per byte' if bits else 'nats per token'}"
         chart.x_mode, chart.unit = self._axis, "bpb" if bits else "nats"

@@ -6,11 +6,11 @@ from typing import Any
 from textual.content import Content
 
 from slm_tui.config.overrides import difference, get
+from slm_tui.figures import clock, count
 from slm_tui.text import one_line
 from slm_tui.tui.charts.data import ChartData, Series, VerticalLine
 from slm_tui.tui.screens.runs_columns import mark_content, role_of, shape_of
 from slm_tui.tui.screens.runs_reader import Detail, RunLine
-from slm_tui.tui.widgets.figures import clock, count
 
 AXES = ("steps", "tokens", "time")
 Pair = tuple[RunLine, Detail]

@@ -8,6 +8,8 @@ from textual.content import Content
 from textual.message import Message
 from textual.widget import Widget
 
+from slm_tui.tui.charts.chart import Chart
+from slm_tui.tui.charts.data import ChartData
 from slm_tui.tui.screens.runs_columns import (
     checkpoint_content,
     column_at,
@@ -101,3 +103,12 @@ class Lines(LineList):
     """Lines to read: the cursor is only shown while it is needed to scroll."""
 
     DEFAULT_CSS = "Lines > .line-list--cursor-blurred { background: $background; }"
+
+
+class Overlay(Chart):
+    """The chart of the compared runs, whose series change with every move of the cursor."""
+
+    def show(self, data: ChartData) -> None:
+        super().show(data)
+        # A drawing of the series before may arrive now: its legend names those of today.
+        self._update_curves()

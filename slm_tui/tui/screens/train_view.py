@@ -16,6 +16,7 @@ from slm_tui.runs.store import Run, RunInfo
 from slm_tui.text import one_line, visible
 from slm_tui.tui.charts.data import ChartData, HorizontalLine, Series, VerticalLine
 from slm_tui.tui.charts.series import Smoother
+from slm_tui.tui.theme import MUTED
 
 X_MODES = ("steps", "tokens", "time")
 _SMOOTHING = 0.95
@@ -173,7 +174,7 @@ class RunView:
         """Data against model: parameters, tokens, epochs, gap, floor."""
         facts = self.info.facts
         if not facts:
-            return [Content.styled("…", "$text-muted")]
+            return [Content.styled("…", MUTED)]
         parameters, tokens = float(facts["parameters"]), float(facts["train_tokens"])
         per_parameter = tokens / parameters
         epochs = self.info.step * float(facts["tokens_per_step"]) / max(1.0, tokens)
@@ -214,7 +215,7 @@ class RunView:
         lines.append(Content(verdict.evidence))
         if verdict.advice:
             how = "  a apply to a new run" if verdict.remedy else ""
-            lines.append(Content.assemble(("try ", "bold"), verdict.advice, (how, "$text-muted")))
+            lines.append(Content.assemble(("try ", "bold"), verdict.advice, (how, MUTED)))
         return lines
 
     def sample_lines(self) -> list[Content]:
@@ -237,9 +238,7 @@ class RunView:
 
 
 def _pair(label: str, value: str, remark: str = "") -> Content:
-    return Content.assemble(
-        (f"{label:13}", "$text-muted"), (f"{value:>9} ", "bold"), (remark, "$text-muted")
-    )
+    return Content.assemble((f"{label:13}", MUTED), (f"{value:>9} ", "bold"), (remark, MUTED))
 
 
 _SIGNS = {
@@ -255,9 +254,9 @@ def event_line(event: dict[str, Any]) -> Content | None:
     text = _event_text(event)
     if text is None:
         return None
-    sign, style = _SIGNS.get(str(event.get("event")), ("·", "$text-muted"))
+    sign, style = _SIGNS.get(str(event.get("event")), ("·", MUTED))
     at = time.strftime("%H:%M:%S", time.localtime(float(event.get("timestamp", 0))))
-    return Content.assemble((f"{at} ", "$text-muted"), (f"{sign} ", style), one_line(text))
+    return Content.assemble((f"{at} ", MUTED), (f"{sign} ", style), one_line(text))
 
 
 def _event_text(event: dict[str, Any]) -> str | None:

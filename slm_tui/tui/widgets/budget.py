@@ -8,10 +8,10 @@ from textual.widget import Widget
 from slm_tui.config import estimate
 from slm_tui.config.estimate import Calibration, Estimate
 from slm_tui.config.preset import Preset
+from slm_tui.figures import count, duration, size
 from slm_tui.text import one_line
 from slm_tui.tui.drafts import Draft
 from slm_tui.tui.theme import MUTED
-from slm_tui.tui.widgets.figures import count, duration, size
 
 _FAR_BELOW = estimate.COMPUTE_OPTIMAL_TOKENS_PER_PARAMETER / 4
 # Muennighoff et al. 2023 (arXiv:2305.16264): up to four epochs repeat almost without loss.

@@ -14,6 +14,7 @@ from slm_tui.config.describe import Setting
 from slm_tui.text import visible
 from slm_tui.tui.drafts import Draft, spelled
 from slm_tui.tui.theme import MUTED
+from slm_tui.tui.widgets.focus import focus_now
 from slm_tui.tui.widgets.line_list import LineList, Row
 from slm_tui.tui.widgets.property_list import PropertyList, described
 
@@ -139,7 +140,7 @@ class FormPane(Vertical):
         self._edit.value = spelled(self._draft.value(setting))
         self._place()
         self._edit.display = True
-        self._edit.focus()
+        focus_now(self._edit)
 
     def _place(self) -> None:
         column, width = self.properties.value_place
@@ -195,7 +196,7 @@ class FormPane(Vertical):
     def open_filter(self) -> None:
         box = self.query_one("#setting-filter", Input)
         box.display = True
-        box.focus()
+        focus_now(box)
 
     def close_filter(self) -> bool:
         """Show all settings again; whether some were hidden."""

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from textual.content import Content
 from textual.widget import Widget
 
+from slm_tui.figures import clock, count
 from slm_tui.text import one_line
 from slm_tui.tui.theme import MUTED
-from slm_tui.tui.widgets.figures import clock, count
 
 _STATE_STYLES = {
     "training": "$text-success",

@@ -77,20 +77,22 @@ RULES: dict[str, str] = {
         the other side of the hill|++, who had written that the house was too quiet]. [<He>|<Hero>]
         [took|had] [{gift=gift}|some {gift=gift}|+a gift of {gift=gift}|++plenty of {gift=gift}] for
         <elder.him>.{passing}
-        // But [on the way|soon], {weather=weather}.[-3*|| {@weather.worse}.]{worried} {He} [went|ran|+hurried] <weather.shelter>, and there [sat|was]
-        {a helper=guide!kind}{named}.[-3*|| {met}] // {waiting} [Soon|Then|In the end,|+At last,]
-        <weather.over>. {guided} // {arrived}[-5*|2*|2* {journey_lesson}]{evening} //
-        {journey_end}""",
+        // But [on the way|soon], {weather=weather}.[-3*|| {@weather.worse}.]{worried}
+        {He} [went|ran|+hurried] <weather.shelter>, and there [sat|was]
+        {a helper=guide!kind}{named}.[-3*|| {met}]
+        // {waiting} [Soon|Then|In the end,|+At last,] <weather.over>. {guided}
+        // {arrived}[-5*|2*|2* {journey_lesson}]{evening} // {journey_end}""",
     "trip_day": """2*One day|One morning|One {weekday}|+Early one morning|++Before breakfast one
         {weekday}""",
     "see": "see|+visit|+cheer up|++surprise",
     "worried": """-2*|| "{journey_words}," {sighs}.""",
     "journey_words": """I cannot go on|I want to go home|I cannot see the way|+I am lost
         |+I am cold, and I am tired|++This was not in the plan""",
-    "met": """"[Where are you going|Why are you out in the <weather.noun>|Who are you|+Come in,
-        come in. Where to]?" [asked <who>|<who> asked]. "{to_elder}," [said <hero>|<hero>
-        said]{tired}.""",
-    "to_elder": "To my <elder>|I want to see my <elder>|I am on the way to my <elder>",
+    "met": """"[Where are you going|+Come in, come in. Where to]?" [asked <who>|<who> asked].
+        "[To|{to_see}] my <elder>," [said <hero>|<hero> said]{tired}.
+        |"Why are you out in the <weather.noun>?" [asked <who>|<who> asked].
+        "{to_see} my <elder>," [said <hero>|<hero> said]{tired}.""",
+    "to_see": "I want to see|I am on the way to|+I am going to see",
     "tired": "3*|+, and <his> voice shook|+ in a small voice|++, trying to sound cheerful",
     "waiting": """-3*They sat and waited.|+They sat and waited.|"[Sit|Wait] with me," said <who>
         [|, and they waited].

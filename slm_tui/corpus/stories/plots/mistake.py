@@ -80,12 +80,12 @@ RULES: dict[str, str] = {
         |said <his> <elder>].|2*"{forgiving}," said <his> <elder>[|, and [kissed|hugged] <him>
         |++, trying not to smile].|+It was quiet for a moment. "{forgiving}," <elder.he> said.""",
     "forgiving": """It was good of you to tell me|I am not sad, for you told me|I love you so much
-        |+A <broken> can be mended[|, but a lie cannot]|I love you more than any <broken>
+        |+<A broken> can be mended[|, but a lie cannot]|I love you more than any <broken>
         |++When I was little, I broke two""",
     "together": "Then the two of them|The next day, they|+Together, they",
     "mistake_lesson": """-3*{He} was happy.|2*{happy}|2*[It|The <broken>] was not as good as new,
         but <hero> was.
-        |2*"[It is good to tell you|I am so happy that I told you]," {tells}.
+        |2*"[It was good to tell you|I am so happy that I told you]," {tells}.
         |+2*<Hero> felt as light as a feather.
         |+"The truth is heavy," said <hero>, "but only until you say it."
         |++You could still see where it had been mended, and they both liked it better that way.""",

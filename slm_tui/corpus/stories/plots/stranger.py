@@ -60,20 +60,20 @@ RULES: dict[str, str] = {
     "stranger": """
         {opening} // {day}, {a guest=guest!kind} came [to the hill|to the pond|to the park|by
         |+to the village|++down the road with a suitcase]. [The <guest>|It] <guest.odd>.
-        "[Go away|Go home|Do not go near it|+What does it want here]!" [said|cried] the
+        "[Go away!|Go home!|Do not go near it!|+What does it want here?]" [said|cried] the
         others.[-3*| "<guest.fear>!"]{guest_sad} // [But <hero>|<Hero>] [went to|went over to|sat
         down with
         |+walked right up to] the <guest>. "[Hello|Oh, hello]," [<he>|<hero>] said. "[I am <hero>
-        |My name is <hero>]. {guest_asked}?"{guest_answer} "{my_name} {friend=pet!hero}[2*," said
+        |My name is <hero>]. {guest_asked}?" "{guest_answer} {friend=pet!hero}[2*," said
         the <guest>.|," the <guest> said.|!" cried the <guest>.] // {guest_played}, and <friend>
         <guest.gift>.{others_came} // {guest_lesson}{evening} // {guest_end}""",
     "guest_sad": """-6*|2*| The <guest> was {very} sad.| The <guest> sat all alone.
         |+ The <guest> pretended not to hear.|++ The <guest> looked at the ground and swallowed.""",
     "guest_asked": """Will you play with me|Do you want to play|Do you want a friend|Who are you
         |+Where do you come from|+Are you hungry|++May I keep you company""",
-    "guest_answer": """-4*|2*| "[I want a friend|I have no friends|+Nobody ever asked me that
-        |+I thought you would run away too|++You are the first who did not shout],"
-        [said|+answered] the <guest>.""",
+    "guest_answer": """3*{my_name}|2*[I want a friend|I have no friends
+        |+Nobody ever asked me that|+I thought you would run away too
+        |++You are the first who did not shout]. {my_name}""",
     "my_name": "I am|My name is|+They call me",
     "guest_played": """The two of them played [all day|{game}]|They played [all day|{game}
         |+until the sun went down]|<Hero> and <friend> [played {game}|played all day]

@@ -1,0 +1,12 @@
+"""Moving the focus before the next key arrives."""
+
+from textual.widget import Widget
+
+
+def focus_now(widget: Widget) -> None:
+    """Focus `widget` at once.
+
+    `Widget.focus` only asks for it: keys typed in quick succession, over SSH or by a script,
+    would still go to the screen and be taken for commands.
+    """
+    widget.screen.set_focus(widget)

@@ -1,0 +1,260 @@
+"""Prepared corpora: made once, verified each time, and never leaking between their parts."""
+
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from threading import Event
+
+import numpy as np
+import pytest
+
+from slm_tui import paths
+from slm_tui.config import library
+from slm_tui.config.preset import Preset, parse
+from slm_tui.corpus.prepare import (
+    Cancelled,
+    Corpus,
+    _parts,
+    _Steps,
+    cached,
+    load,
+    prepare,
+    reopen,
+)
+from slm_tui.errors import CorpusError
+from tests.conftest import SHARED_DATA
+
+Make = Callable[..., Preset]
+PLAYS = SHARED_DATA / "tinyshakespeare.txt"
+FILES = ["train.bin", "val.bin", "test.bin", "tokenizer.json", "manifest.json"]
+
+
+def text_of(corpus: Corpus, part: str) -> list[str]:
+    ids = getattr(corpus, part).tolist()
+    end = corpus.tokenizer.end_of_text
+    documents: list[list[int]] = [[]]
+    for one in ids:
+        if one == end:
+            documents.append([])
+        else:
+            documents[-1].append(one)
+    return [corpus.tokenizer.decode_bytes(one).decode() for one in documents if one]
+
+
+def of_text(tiny: Make, tmp_path: Path, text: str, **changes: object) -> Preset:
+    path = tmp_path / "text.txt"
+    path.write_text(text)
+    data = {"kind": "file", "path": str(path), **changes}
+    return tiny(data=data)
+
+
+def test_the_tokens_are_the_documents_between_marks(tiny: Make) -> None:
+    corpus = prepare(tiny())
+    end = corpus.tokenizer.end_of_text
+    assert corpus.train[0] == corpus.train[-1] == end
+    documents = text_of(corpus, "train")
+    assert len(documents) == 40 == corpus.manifest["parts"]["train"]["documents"]
+    counts = corpus.manifest["parts"]["train"]
+    assert counts["tokens"] == len(corpus.train)
+    assert counts["bytes"] == sum(len(one.encode()) for one in documents)
+
+
+@pytest.mark.parametrize("tokenizer", [{"kind": "bytes"}, {"kind": "bpe", "vocab_size": 300}])
+def test_text_comes_back_whatever_the_tokenizer(
+    tiny: Make, tmp_path: Path, tokenizer: dict[str, object]
+) -> None:
+    text = "Ein Bär 🐻 saß da.\n\n\tUnd lachte <|endof text|> laut.\n" * 30
+    preset = of_text(tiny, tmp_path, text, split={"validation": 0.2})
+    corpus = prepare(parse({**preset.to_dict(), "tokenizer": tokenizer}, "it"))
+    joined = "".join(text_of(corpus, "train") + text_of(corpus, "val"))
+    assert "".join(joined.split()) == "".join(text.split())
+
+
+def test_a_second_preparation_opens_what_is_there(tiny: Make) -> None:
+    corpus = prepare(tiny())
+    stages: list[str] = []
+    again = prepare(tiny(), progress=lambda stage, part: stages.append(stage))
+    assert again.directory == corpus.directory
+    assert stages == []
+
+
+def test_what_does_not_decide_the_tokens_does_not_make_another(tiny: Make) -> None:
+    same = prepare(tiny(training__seed=9, model__n_embd=32, name="other"))
+    assert same.fingerprint == prepare(tiny()).fingerprint
+    assert prepare(tiny(data__seed=9)).fingerprint != same.fingerprint
+    assert prepare(tiny(data__split={"validation": 0.3})).fingerprint != same.fingerprint
+    bpe = {"kind": "bpe", "vocab_size": 300}
+    assert prepare(tiny(tokenizer=bpe)).fingerprint != same.fingerprint
+
+
+def test_preparing_twice_gives_the_same_bytes(tiny: Make, tmp_path: Path) -> None:
+    preset = tiny(tokenizer={"kind": "bpe", "vocab_size": 300})
+    first = prepare(preset)
+    before = {name: (first.directory / name).read_bytes() for name in FILES[:4]}
+    (first.directory / "manifest.json").unlink()
+    again = prepare(preset)
+    assert {name: (again.directory / name).read_bytes() for name in FILES[:4]} == before
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_flipped_bit_in_any_file_is_noticed_and_the_corpus_made_again(
+    tiny: Make, name: str
+) -> None:
+    preset = tiny(data__split={"validation": 0.1, "test": 0.1}, data__documents=3)
+    corpus = prepare(preset)
+    path = corpus.directory / name
+    whole = path.read_bytes()
+    chance = random.Random(name)
+    for place in chance.sample(range(len(whole)), min(len(whole), 60)):
+        spoiled = bytearray(whole)
+        spoiled[place] ^= 1 << chance.randrange(8)
+        path.write_bytes(spoiled)
+        with pytest.raises(CorpusError):
+            load(corpus.directory)
+    assert prepare(preset).fingerprint == corpus.fingerprint
+    assert path.read_bytes() == whole or name == "manifest.json"
+    load(corpus.directory)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_missing_or_cut_file_is_noticed(tiny: Make, name: str) -> None:
+    preset = tiny(data__split={"validation": 0.1, "test": 0.1})
+    path = prepare(preset).directory / name
+    path.write_bytes(path.read_bytes()[:-1])
+    assert reopen(path.parent.name) is None
+    path.unlink()
+    assert reopen(path.parent.name) is None
+    prepare(preset)
+    assert path.is_file()
+
+
+def test_a_half_written_corpus_is_not_taken_for_one(tiny: Make) -> None:
+    corpus = prepare(tiny())
+    (corpus.directory / "manifest.json").unlink()
+    assert cached(tiny()) is None
+    assert len(prepare(tiny()).train) == len(corpus.train)
+
+
+def test_a_cancelled_preparation_leaves_nothing(tiny: Make) -> None:
+    cancel = Event()
+    stages: list[str] = []
+
+    def stop_at_tokens(stage: str, part: float) -> None:
+        stages.append(stage)
+        if stage == "cutting into tokens":
+            cancel.set()
+
+    with pytest.raises(Cancelled):
+        prepare(tiny(), progress=stop_at_tokens, cancel=cancel)
+    assert "writing stories" in stages
+    assert list(paths.corpora_dir().iterdir()) == []
+
+
+def test_a_disk_that_cannot_be_written_is_one_clear_line(tiny: Make, home: Path) -> None:
+    (home / "cache").write_text("a file in the way")
+    with pytest.raises(CorpusError, match="cannot be written.*SLM_TUI_HOME"):
+        prepare(tiny())
+
+
+def test_a_limit_in_tokens_is_kept(tiny: Make, tmp_path: Path) -> None:
+    corpus = prepare(tiny(data__limit={"tokens": 500}))
+    assert len(corpus.train) == 500
+    text = "".join(f"line number {number}\n" for number in range(2000))
+    preset = of_text(tiny, tmp_path, text, limit={"tokens": 1000}, split={"validation": 0.2})
+    corpus = prepare(preset)
+    assert (len(corpus.train), len(corpus.val)) == (800, 200)
+
+
+def test_a_limit_in_characters_is_kept(tiny: Make, tmp_path: Path) -> None:
+    preset = of_text(tiny, tmp_path, "x" * 5000, limit={"characters": 1000}, split={})
+    corpus = prepare(preset)
+    assert sum(corpus.manifest["parts"][part]["bytes"] for part in ("train", "val")) == 1000
+
+
+def test_the_tokenizer_sees_the_training_part_alone(tiny: Make, tmp_path: Path) -> None:
+    text = "the cat sat on the mat. " * 300 + "\n\n" + "zyzzyva quixotry " * 100
+    preset = of_text(tiny, tmp_path, text, split={"validation": 0.19})
+    corpus = prepare(
+        parse({**preset.to_dict(), "tokenizer": {"kind": "bpe", "vocab_size": 320}}, "it")
+    )
+    assert "zyzzyva" in "".join(text_of(corpus, "val"))
+    tokens = [corpus.tokenizer.token_bytes(id) for id in range(corpus.tokenizer.n_vocab)]
+    assert not [token for token in tokens if b"zy" in token or b"qu" in token]
+
+
+def test_the_floor_is_the_information_of_the_validation_text(tiny: Make) -> None:
+    preset = tiny()
+    corpus = prepare(preset)
+    stories = _parts(preset, _Steps(None, None)).documents["val"]
+    bits = sum(story.bits or 0.0 for story in stories)
+    assert corpus.floor == pytest.approx(bits / sum(len(story.text) for story in stories))
+    assert [story.text for story in stories] == text_of(corpus, "val")
+
+
+def test_text_of_unknown_entropy_has_no_floor(tiny: Make, tmp_path: Path) -> None:
+    assert prepare(of_text(tiny, tmp_path, "some words\n" * 99)).floor is None
+
+
+def test_streams_are_small_integers_mapped_from_disk(tiny: Make) -> None:
+    corpus = prepare(tiny())
+    assert corpus.train.dtype == np.uint16
+    assert not corpus.train.flags.writeable
+
+
+def test_the_cached_manifest_tells_sizes_without_opening_tokens(tiny: Make) -> None:
+    assert cached(tiny()) is None
+    corpus = prepare(tiny())
+    manifest = cached(tiny())
+    assert manifest is not None
+    assert manifest["parts"] == json.loads(json.dumps(corpus.manifest["parts"]))
+
+
+def test_a_file_that_changed_is_prepared_anew(tiny: Make, tmp_path: Path) -> None:
+    one = prepare(of_text(tiny, tmp_path, "first text " * 99))
+    two = prepare(of_text(tiny, tmp_path, "other text " * 99))
+    assert one.fingerprint != two.fingerprint
+    assert "other" in "".join(text_of(two, "train"))
+
+
+# No shipped preset is trained on what it is validated with.
+
+
+def shipped(kind: str) -> list[str]:
+    presets = [entry.preset for entry in library._builtin()]
+    return [preset.name for preset in presets if preset is not None and preset.data.kind == kind]
+
+
+def texts_of_preset(preset: Preset) -> tuple[list[str], list[str]]:
+    parts = _parts(preset, _Steps(None, None)).documents
+    return [one.text for one in parts["train"]], [one.text for one in parts["val"]]
+
+
+@pytest.mark.parametrize("name", shipped("stories"))
+def test_no_validation_story_of_a_shipped_preset_is_trained_on(name: str) -> None:
+    preset = library.get(name)
+    train, val = texts_of_preset(preset)
+    assert len(val) >= 60
+    known = set(train)
+    assert not [text for text in val if text in known]
+    everything = "\n\n".join(train)
+    assert not [text for text in val[:100] if text in everything]
+
+
+@pytest.mark.parametrize("name", shipped("file"))
+@pytest.mark.skipif(not PLAYS.is_file(), reason="needs tinyshakespeare.txt in ../shared/data")
+def test_no_validation_text_of_a_shipped_preset_is_trained_on(name: str) -> None:
+    preset = library.get(name)
+    preset = parse(
+        {**preset.to_dict(), "data": {**preset.to_dict()["data"], "path": str(PLAYS)}}, name
+    )
+    train, val = texts_of_preset(preset)
+    everything = "\n".join(train)
+    assert val
+    for text in val:
+        assert text not in everything
+        windows = range(0, max(1, len(text) - 200), 50)
+        assert not [at for at in windows if text[at : at + 200] in everything]
+    limit = preset.data.limit.characters or PLAYS.stat().st_size
+    held_out = sum(map(len, val)) / min(limit, PLAYS.stat().st_size)
+    assert held_out == pytest.approx(0.1, abs=0.03)

@@ -1,0 +1,177 @@
+"""Sampling draws from exactly the distribution that its settings describe."""
+
+import math
+from collections import Counter
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from slm_tui.generation.sampling import SamplingSettings, draw, filtered
+
+LOGITS = torch.tensor([2.0, 1.0, 0.5, 0.0, -0.5, -1.0, -3.0])
+DRAWS = 4000
+# The 99.9th percentiles of chi-squared with 1 to 6 degrees of freedom.
+CRITICAL = {0: 0.0, 1: 10.83, 2: 13.82, 3: 16.27, 4: 18.47, 5: 20.52, 6: 22.46}
+
+
+def softmax(logits: list[float]) -> list[float]:
+    """By hand, in double precision: the reference must not share code with what it judges."""
+    highest = max(logits)
+    powers = [math.exp(one - highest) for one in logits]
+    return [power / sum(powers) for power in powers]
+
+
+def expected(
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    penalty: float = 1.0,
+    history: tuple[int, ...] = (),
+) -> list[float]:
+    """The distribution of `LOGITS`, by definition."""
+    logits = [float(one) for one in LOGITS]
+    for seen in set(history):
+        logits[seen] = logits[seen] / penalty if logits[seen] > 0 else logits[seen] * penalty
+    logits = [one / temperature for one in logits]
+    ranked = sorted(range(len(logits)), key=lambda index: -logits[index])
+    kept = ranked[:top_k] if top_k else ranked
+    if top_p is not None:
+        chances = softmax([logits[index] for index in kept])
+        mass, nucleus = 0.0, []
+        for index, chance in zip(kept, chances, strict=True):
+            if mass >= top_p:
+                break
+            nucleus.append(index)
+            mass += chance
+        kept = nucleus
+    chances = softmax([logits[index] for index in kept])
+    found = [0.0] * len(logits)
+    for index, chance in zip(kept, chances, strict=True):
+        found[index] = chance
+    return found
+
+
+CASES = [
+    {},
+    {"temperature": 0.5},
+    {"temperature": 2.0},
+    {"top_k": 1},
+    {"top_k": 3},
+    {"top_k": 100},
+    {"top_p": 0.5},
+    {"top_p": 0.9},
+    {"top_p": 1.0},
+    {"top_p": 1e-9},
+    {"temperature": 0.7, "top_k": 5, "top_p": 0.8},
+    {"penalty": 1.5, "history": (0, 5, 5)},
+    {"temperature": 0.7, "penalty": 3.0, "history": (0, 1), "top_k": 4},
+]
+
+
+def settings_of(case: dict[str, object]) -> tuple[SamplingSettings, Tensor | None]:
+    names = {"penalty": "repetition_penalty"}
+    values = {names.get(name, name): value for name, value in case.items() if name != "history"}
+    history = torch.tensor(case["history"]) if "history" in case else None
+    return SamplingSettings(**{"temperature": 1.0, **values}), history  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_the_chances_are_those_of_the_definition(case: dict[str, object]) -> None:
+    chosen, history = settings_of(case)
+    chances = torch.softmax(filtered(LOGITS, chosen, history), 0)
+    assert chances.tolist() == pytest.approx(expected(**case), abs=1e-6)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_what_is_drawn_has_those_chances(case: dict[str, object]) -> None:
+    chosen, history = settings_of(case)
+    generator = torch.Generator().manual_seed(11)
+    counts = Counter(draw(LOGITS, chosen, generator, history) for _ in range(DRAWS))
+    chances = expected(**case)  # type: ignore[arg-type]
+    assert set(counts) <= {index for index, chance in enumerate(chances) if chance > 0}
+    possible = [(index, chance * DRAWS) for index, chance in enumerate(chances) if chance > 0]
+    statistic = sum((counts[index] - mean) ** 2 / mean for index, mean in possible)
+    assert statistic <= CRITICAL[len(possible) - 1] + 1e-9
+
+
+def test_greedy_takes_the_likeliest_and_no_chance() -> None:
+    greedy = SamplingSettings(temperature=0.0)
+    generator = torch.Generator().manual_seed(1)
+    before = generator.get_state()
+    assert {draw(LOGITS, greedy, generator) for _ in range(10)} == {0}
+    assert torch.equal(before, generator.get_state())
+    penalised = SamplingSettings(temperature=0.0, repetition_penalty=4.0)
+    assert draw(LOGITS, penalised, generator, torch.tensor([0])) == 1
+
+
+@pytest.mark.parametrize("temperature", [1e-3, 1e-9, 1e-45, 1e-300])
+def test_a_tiny_temperature_is_nearly_greedy(temperature: float) -> None:
+    cold = SamplingSettings(temperature=temperature)
+    logits = torch.tensor([-5.0, 40.0, 39.0])
+    generator = torch.Generator().manual_seed(1)
+    assert {draw(logits, cold, generator) for _ in range(50)} == {1}
+
+
+def test_exactly_k_survive_where_several_share_the_last_place() -> None:
+    flat = filtered(torch.zeros(10), SamplingSettings(top_k=3))
+    assert int(torch.isfinite(flat).sum()) == 3
+
+
+def test_top_p_keeps_the_token_that_crosses_the_line() -> None:
+    # 0.5, 0.3, 0.2: the first reaches 0.5 and is enough for it; 0.51 needs the second.
+    logits = torch.tensor([0.5, 0.3, 0.2]).log()
+    for top_p, kept in ((0.49, 1), (0.51, 2), (0.79, 2), (0.81, 3)):
+        chosen = SamplingSettings(temperature=1.0, top_p=top_p)
+        assert int(torch.isfinite(filtered(logits, chosen)).sum()) == kept
+
+
+def test_the_penalty_lowers_positive_and_negative_logits() -> None:
+    chosen = SamplingSettings(temperature=0.0, repetition_penalty=2.0)
+    logits = torch.tensor([2.0, -2.0, 1.0])
+    assert filtered(logits, chosen, torch.tensor([0, 1])).tolist() == [1.0, -4.0, 1.0]
+    assert logits.tolist() == [2.0, -2.0, 1.0]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    logits=st.lists(
+        st.one_of(
+            st.floats(-1e30, 1e30, width=32),
+            st.sampled_from([math.nan, math.inf, -math.inf, 3e38, -3e38]),
+        ),
+        min_size=1,
+        max_size=12,
+    ),
+    temperature=st.sampled_from([0.0, 1e-300, 1e-6, 0.7, 1.0, 10.0]),
+    top_k=st.one_of(st.none(), st.integers(1, 20)),
+    top_p=st.one_of(st.none(), st.floats(0.001, 1.0)),
+    penalty=st.sampled_from([1.0, 1.5, 10.0]),
+    dtype=st.sampled_from([torch.float32, torch.bfloat16, torch.float16]),
+)
+def test_no_logits_whatever_raise(
+    logits: list[float],
+    temperature: float,
+    top_k: int | None,
+    top_p: float | None,
+    penalty: float,
+    dtype: torch.dtype,
+) -> None:
+    chosen = SamplingSettings(temperature, top_k, top_p, penalty)
+    values = torch.tensor(logits).to(dtype)
+    generator = torch.Generator().manual_seed(1)
+    drawn = draw(values, chosen, generator, torch.tensor([0]))
+    assert 0 <= drawn < len(logits)
+    numbers = values[torch.isfinite(values)]
+    if numbers.numel() and penalty == 1.0 and not torch.isnan(values[drawn]):
+        assert values[drawn] != -math.inf
+
+
+def test_what_is_not_a_number_is_never_drawn_where_there_is_a_choice() -> None:
+    logits = torch.tensor([math.nan, -math.inf, 0.0, math.nan])
+    generator = torch.Generator().manual_seed(1)
+    drawn = {draw(logits, SamplingSettings(), generator) for _ in range(50)}
+    assert drawn == {2}
+    assert draw(torch.full((3,), math.nan), SamplingSettings(), generator) == 0
