@@ -8,9 +8,10 @@ from slm_tui.config.fields import Settings, reject, setting
 
 
 def _divisors_near(total: int, wanted: int) -> list[int]:
-    """The two divisors of `total` nearest to `wanted`, ascending."""
+    """The divisors of `total` next to `wanted`, below and above."""
     divisors = [number for number in range(1, min(total, 128) + 1) if total % number == 0]
-    return sorted(sorted(divisors, key=lambda number: (abs(number - wanted), number))[:2])
+    below = [number for number in divisors if number < wanted][-1:]
+    return below + [number for number in divisors if number > wanted][:1]
 
 
 class GptModel(Settings):

@@ -98,9 +98,13 @@ class SlmTuiApp(App[None]):
         super().__init__()
         self.workshop: Workshop = workshop if workshop is not None else NoWorkshop()
         self.state = Shared(run)
+        self._opened_on_a_run = run is not None
         self.calibration: Calibration | None = None
         self.keys, self._keymap_problems = keymap.load()
-        self.palette_sources: list[Callable[[], Iterable[PaletteEntry]]] = [self._palette_presets]
+        self.palette_sources: list[Callable[[], Iterable[PaletteEntry]]] = [
+            self._palette_presets,
+            self._palette_runs,
+        ]
         self.torch_ready = threading.Event()
         self.torch_error: str | None = None
         self._load_torch = load_torch
@@ -123,7 +127,7 @@ class SlmTuiApp(App[None]):
         self.call_after_refresh(self._first_frame_is_there)
 
     def _first_frame_is_there(self) -> None:
-        if self.state.run is not None:
+        if self._opened_on_a_run:
             self.go("train")
         if self._load_torch:
             threading.Thread(target=self._import_torch, name="load-torch", daemon=True).start()
@@ -234,6 +238,11 @@ class SlmTuiApp(App[None]):
             title = entry.preset.title if entry.preset else "not valid"
             show = functools.partial(self.show_preset, entry.name)
             yield PaletteEntry(f"Preset {entry.name}", title, show)
+
+    def _palette_runs(self) -> Iterable[PaletteEntry]:
+        from slm_tui.tui.screens import runs_palette
+
+        return runs_palette.entries(self)
 
     def show_preset(self, name: str) -> None:
         """Go to the presets with `name` chosen."""

@@ -60,16 +60,27 @@ SAMPLED = SamplingSettings(temperature=1.0, top_k=20, top_p=0.95, max_tokens=40,
 PENALISED = SamplingSettings(temperature=0.8, repetition_penalty=1.3, max_tokens=40)
 
 
-@pytest.mark.parametrize("chosen", [GREEDY, SAMPLED, PENALISED], ids=["greedy", "drawn", "penal"])
 @pytest.mark.parametrize("switches", SWITCHES, ids=named)
-def test_the_cache_changes_no_token(switches: dict[str, object], chosen: SamplingSettings) -> None:
+def test_the_cache_changes_no_token(switches: dict[str, object]) -> None:
     model = model_of(**switches)
-    for length in (1, BLOCK - 1, BLOCK, BLOCK + 1, 31):
-        prompt = [(7 * place) % 61 for place in range(length)]
-        fast = list(next_ids(model, prompt, chosen, None))
-        slow = list(next_ids(model, prompt, chosen, None, cached=False))
-        assert fast == slow
-        assert len(fast) == 40
+    for length, chosen in ((1, GREEDY), (BLOCK, PENALISED), (31, SAMPLED)):
+        assert_the_cache_changes_nothing(model, length, chosen.with_(max_tokens=20))
+
+
+@pytest.mark.parametrize("chosen", [GREEDY, SAMPLED, PENALISED], ids=["greedy", "drawn", "penal"])
+@pytest.mark.parametrize("length", [1, 2, BLOCK - 1, BLOCK, BLOCK + 1, BLOCK + 3, 31])
+def test_the_cache_changes_nothing_for_any_prompt(length: int, chosen: SamplingSettings) -> None:
+    for position in ("learned", "rope"):
+        assert_the_cache_changes_nothing(model_of(position=position), length, chosen)
+
+
+def assert_the_cache_changes_nothing(
+    model: LanguageModel, length: int, chosen: SamplingSettings
+) -> None:
+    prompt = [(7 * place) % 61 for place in range(length)]
+    fast = list(next_ids(model, prompt, chosen, None))
+    assert fast == list(next_ids(model, prompt, chosen, None, cached=False))
+    assert len(fast) == chosen.max_tokens
 
 
 def test_the_window_slides_in_strides_and_never_exceeds_the_context() -> None:

@@ -217,7 +217,7 @@ def test_the_initial_weights_have_the_documented_spread() -> None:
 
 def test_zero_init_makes_every_layer_start_as_nothing() -> None:
     model = model_of(zero_init=True)
-    weights = dict(model.named_parameters())
+    weights = {name: value.detach() for name, value in model.named_parameters()}
     for name, value in weights.items():
         assert (float(value.abs().sum()) == 0) == (
             name.endswith("bias") or name.endswith("projection.weight")

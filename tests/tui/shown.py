@@ -14,7 +14,7 @@ from slm_tui.tui.workshop import TrainingWorkshop
 MADE = 1_790_000_000.0  # a moment in 2026
 FLOOR = 0.1224
 BYTES_PER_TOKEN = 3.2
-_STORY = (
+STORY = (
     ", there was a sweet fox named Bibi, and she lived under an old tree.\n\nOne sunny day, the "
     'fox played with a ball in the house, and the cup fell and broke. "Oh!" she cried.\n\nThe end.'
 )
@@ -119,7 +119,7 @@ def _write_logs(run: Run, steps: int, rate: float) -> None:
             "timestamp": MADE,
             "step": step,
             "prompt": "Once upon a time",
-            "text": _STORY,
+            "text": STORY,
             "seconds": 1,
         }
         for step in range(400, steps + 1, 400)

@@ -58,7 +58,8 @@ class FakeSpeaker:
         self.spoken = Spoken("speaking", self.spoken.answer + 1, facts=self.facts)
 
     def write(self, text: str, **changes: Any) -> None:
-        self.spoken = replace(self.spoken, text=self.spoken.text + text, tokens=3, **changes)
+        changes = {"tokens": 3, **changes}
+        self.spoken = replace(self.spoken, text=self.spoken.text + text, **changes)
 
     def end(self, ended: Any = "max tokens") -> None:
         self.spoken = replace(self.spoken, state="ready", ended=ended)
@@ -122,9 +123,7 @@ async def test_a_real_model_continues_the_prompt_and_says_how_it_went() -> None:
     async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
         screen = await open_chat(pilot)
         await until(pilot, lambda: screen._spoken.state == "ready")
-        title = str(screen.query_one(Transcript).border_title)
-        assert "talker @ 10 ★ best" in title
-        assert "continues text" in title
+        await until(pilot, lambda: "talker @ 10 ★ best · continues text" in on_screen(pilot))
         await type_line(pilot, "/max 20")
         await type_line(pilot, "Once upon")
         await until(pilot, lambda: "UTF-8" in shown(pilot))
@@ -170,10 +169,11 @@ async def test_a_run_that_had_no_checkpoint_is_loaded_once_it_has_one() -> None:
     preset = make_tiny()
     run = add_run("young", preset=preset)
     async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
-        app = pilot.app
-        assert isinstance(app, SlmTuiApp)
-        app.state.run = run.path
         screen = await open_chat(pilot)
+        app = screen.slm
+        await app.switch_mode("runs")
+        app.state.run = run.path
+        await app.switch_mode("chat")
         await until(pilot, lambda: screen._spoken.state == "failed")
         assert shown(pilot).count("no checkpoint") == 1
         add_checkpoints(run, preset, [10])

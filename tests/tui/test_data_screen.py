@@ -18,11 +18,12 @@ from slm_tui import paths
 from slm_tui.config import library
 from slm_tui.config.preset import Preset, parse
 from slm_tui.corpus.prepare import cached, prepare
+from slm_tui.corpus.statistics import measure
 from slm_tui.corpus.tokenizers import byte_tokenizer
 from slm_tui.tui.app import SlmTuiApp
 from slm_tui.tui.screens.data import DataScreen
 from slm_tui.tui.screens.data_text import Passage, TextView, line, passage, wrapped
-from slm_tui.tui.screens.data_view import Lengths, Summary, TokenTable, blocks
+from slm_tui.tui.screens.data_view import Lengths, Summary, TokenTable, blocks, charts
 from slm_tui.tui.screens.presets import PresetsScreen
 from slm_tui.tui.widgets.key_footer import KeyFooter
 
@@ -339,6 +340,18 @@ async def test_t_shows_where_the_tokenizer_cuts(tiny: Tiny) -> None:
         assert screen.text.render_line(0).text == plain.text
 
 
+@pytest.mark.parametrize("theme", ["slm-dark", "slm-light", "ansi-dark", "ansi-light"])
+async def test_neighbouring_tokens_differ_in_every_theme(theme: str, tiny: Tiny) -> None:
+    app = SlmTuiApp(load_torch=False)
+    preset = chosen(tiny())
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.theme = theme
+        screen = await opened(pilot, preset)
+        await pilot.press("t")
+        first, second = list(screen.text.render_line(0))[:2]
+        assert first.style != second.style
+
+
 async def test_the_left_side_can_be_hidden_to_read(tiny: Tiny) -> None:
     preset = chosen(tiny())
     app = SlmTuiApp(load_torch=False)
@@ -385,11 +398,11 @@ def test_every_token_of_a_line_has_its_own_style() -> None:
     ]
 
 
-@given(st.text(max_size=200), st.integers(2, 30))
+@given(st.text(st.characters() | st.sampled_from(" 0\n中"), max_size=200), st.integers(2, 30))
 def test_wrapping_loses_nothing_and_never_overflows(text: str, width: int) -> None:
     lines = wrapped(text, width)
     assert "".join(text[begin:end] for begin, end in lines) == text.replace("\n", "")
-    assert all(cell_len(text[begin:end]) <= width for begin, end in lines)
+    assert all(cell_len(text[begin:end].removesuffix(" ")) <= width for begin, end in lines)
 
 
 def test_lines_break_after_a_space() -> None:
@@ -400,6 +413,19 @@ def test_lines_break_after_a_space() -> None:
 def test_bars_show_what_is_not_zero() -> None:
     assert blocks([0, 1, 1000], 1) == [" ▁█"]
     assert blocks([8, 16], 2, columns=2) == ["  ██", "████"]
+
+
+@pytest.mark.parametrize("tokenizer", [{"kind": "bytes"}, {"kind": "bpe", "vocab_size": 300}])
+def test_charts_keep_to_their_room(tokenizer: dict[str, Any], tiny: Tiny) -> None:
+    found = charts(measure(prepare(tiny(tokenizer=tokenizer))))
+    assert [chart.caption for chart in found][:2] == ["training documents", "validation documents"]
+    assert found[-1].caption == ("bytes" if tokenizer["kind"] == "bytes" else "tokens")
+    for chart in found:
+        for width in (17, 30, 58, 300):
+            for height in (2, 5, 16):
+                lines = chart.draw(width, height)
+                assert len(lines) == height
+                assert all(line.cell_length <= width for line in lines[:-1])
 
 
 def test_the_screen_loads_neither_numpy_nor_torch() -> None:

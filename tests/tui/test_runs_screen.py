@@ -271,9 +271,8 @@ async def test_checkpoints_are_listed_and_l_takes_the_focused_one_to_the_chat() 
         screen = await open_runs(pilot, 1)
         await with_checkpoints(pilot, screen)
         assert screen.current_checkpoint == run.checkpoints / "step-000020"
-        text = on_screen(pilot)
         for words in ("★ best", "last", "kept", "2.472"):
-            assert words in text
+            await until(pilot, lambda words=words: words in on_screen(pilot))  # type: ignore[misc]
         screen.query_one(CheckpointList).focus()
         await pilot.press("down", "l")
         app = pilot.app
@@ -287,7 +286,8 @@ async def test_a_run_without_checkpoints_says_so() -> None:
     add_run("bare")
     async with an_app().run_test(size=NARROW) as pilot:
         screen = await open_runs(pilot, 1)
-        await until(pilot, lambda: "no checkpoints" in on_screen(pilot))
+        await until(pilot, lambda: screen.query_one("#facts").region.area)
+        assert "a CPU" in on_screen(pilot)
         await pilot.press("l")
         assert isinstance(pilot.app.screen, Notice)
         await pilot.press("escape", "f")
@@ -512,6 +512,22 @@ async def test_the_comparison_has_a_place_on_a_small_screen_too() -> None:
         await until(pilot, lambda: chart.region.area)
 
 
+async def test_a_zoomed_pane_takes_the_whole_body_and_gives_it_back() -> None:
+    add_run("alone", checkpoints=[10])
+    async with an_app().run_test(size=(120, 40)) as pilot:
+        screen = await open_runs(pilot, 1)
+        await with_checkpoints(pilot, screen)
+        for name in ("table", "checkpoints", "chart"):
+            widget = screen.query_one(f"#{name}")
+            widget.focus()
+            before = widget.region
+            await pilot.press("z")
+            await until(pilot, lambda: widget.region.width > 110)  # noqa: B023
+            assert widget.region.height > 30
+            await pilot.press("escape")
+            await until(pilot, lambda: widget.region == before)  # noqa: B023
+
+
 # Sizes
 
 
@@ -521,7 +537,7 @@ async def test_every_size_shows_table_checkpoints_and_footer(size: tuple[int, in
     async with an_app().run_test(size=size) as pilot:
         screen = await open_runs(pilot, 1)
         await with_checkpoints(pilot, screen)
-        await pilot.pause(0.1)
+        await until(pilot, lambda: "★ best" in on_screen(pilot))
         lines = on_screen(pilot).split("\n")
         footer = screen.query_one(KeyFooter)
         assert all(one.label in lines[-1] for one in footer.places)

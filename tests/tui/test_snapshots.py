@@ -10,9 +10,16 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
+from slm_tui.config import library
+from slm_tui.corpus.prepare import prepare
+from slm_tui.runs import store
+from slm_tui.runs.speaker import Facts
 from slm_tui.tui.app import SlmTuiApp
 from slm_tui.tui.charts.chart import Chart
-from tests.tui.shown import ShownWorkshop, make_run
+from tests.conftest import make_tiny
+from tests.tui.made_runs import add_checkpoints
+from tests.tui.shown import STORY, ShownWorkshop, make_run
+from tests.tui.test_chat_screen import FakeSpeaker, type_line
 
 SIZES = {"80x24": (80, 24), "120x40": (120, 40)}
 THEMES = {"dark": "slm-dark", "light": "slm-light"}
@@ -20,10 +27,21 @@ LOOKS = [pytest.param(size, theme, id=f"{size}-{theme}") for size in SIZES for t
 Snap = Callable[..., bool]
 
 
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache in which the text of the default preset stands prepared."""
+    home = tmp_path_factory.mktemp("prepared")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SLM_TUI_HOME", str(home))
+        prepare(library.get(library.DEFAULT))
+    return home / "cache"
+
+
 @pytest.fixture(autouse=True)
-def _one_time_and_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def _one_time_and_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, prepared: Path) -> None:
     import time
 
+    (tmp_path / "cache").symlink_to(prepared)
     monkeypatch.setenv("SLM_TUI_HOME", str(tmp_path))
     monkeypatch.setenv("TZ", "UTC")
     monkeypatch.delenv("SSH_CONNECTION", raising=False)
@@ -32,7 +50,13 @@ def _one_time_and_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
 
 
 async def _drawn(pilot: Pilot[Any]) -> None:
-    """Wait for the plot process: a chart shows what it drew, not that it will."""
+    """Wait for threads and the plot process: what is shown is a result, not that one will come."""
+    worker = getattr(pilot.app.screen, "worker", None)
+    for _ in range(200):
+        if worker is None or worker.snapshot.state != "looking":
+            break
+        await pilot.pause(0.05)
+    pilot.app.screen.refresh_room()  # type: ignore[attr-defined]
     for _ in range(200):
         charts = [chart for chart in pilot.app.screen.query(Chart) if chart.display]
         if all(chart.drawings and not chart.client.busy for chart in charts):
@@ -46,6 +70,7 @@ def _shown(
 ) -> tuple[SlmTuiApp, Callable[[str], Callable[[Pilot[Any]], Awaitable[None]]]]:
     older = make_run("educational-tiny", 1, steps=500, rate=0.4, state="stopped")
     run = make_run("stories-tiny", 2, steps=1840, rate=1.0, state="done")
+    add_checkpoints(run, make_tiny(), [500, 1000, 1500, 1840], best=1840)
     assert older.path != run.path
     app = SlmTuiApp(workshop=ShownWorkshop(run.id), load_torch=False)
 
@@ -86,8 +111,23 @@ def test_runs_screen(size: str, theme: str, snap_compare: Snap) -> None:
 
 
 @pytest.mark.parametrize(("size", "theme"), LOOKS)
-def test_chat_screen(size: str, theme: str, snap_compare: Snap) -> None:
-    assert _compare("chat", size, theme, snap_compare)
+def test_chat_screen(
+    size: str, theme: str, snap_compare: Snap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    speaker = FakeSpeaker()
+    monkeypatch.setattr("slm_tui.tui.screens.chat.Speaker", lambda: speaker)
+    app, before = _shown("chat")
+    saved = store.checkpoint_of(store.find("stories-tiny"), "best")
+    speaker.facts = Facts(saved, "stories-tiny", 1840, 321_024, 128, "bpe", 1024)
+
+    async def talk(pilot: Pilot[Any]) -> None:
+        await before(theme)(pilot)
+        await type_line(pilot, "Once upon a time")
+        speaker.write(STORY, tokens=64, tokens_per_second=1240.0)
+        speaker.end("end of text")
+        await pilot.pause(0.6)
+
+    assert snap_compare(app, run_before=talk, terminal_size=SIZES[size])
 
 
 @pytest.mark.parametrize(("size", "theme"), LOOKS)

@@ -48,10 +48,9 @@ class Terminal:
         )
         return done.stdout
 
-    def run(self, *words: str) -> None:
+    def run(self, *words: str, program: str = "-m slm_tui") -> None:
         """Start slm-tui with these words; the shell says when it has ended."""
-        program = f"{sys.executable} -m slm_tui"
-        self.type(f"clear; {program} {' '.join(words)}; echo ENDED-$?")
+        self.type(f"clear; {sys.executable} {program} {' '.join(words)}; echo ENDED-$?")
         self.press("Enter")
 
     def type(self, text: str) -> None:
@@ -123,9 +122,9 @@ def terminal(tmp_path: Path, home: Path) -> Iterator[Terminal]:
     made.close()
 
 
-def _train(terminal: Terminal) -> Run:
+def _train(terminal: Terminal, program: str = "-m slm_tui") -> Run:
     """Start the app and train the preset `quick` from its list."""
-    terminal.run()
+    terminal.run(program=program)
     terminal.wait_for("stories-tiny ★")
     # Typed ahead, as a script or a slow line does it: no letter of it is a command.
     terminal.type("/quick")
@@ -220,6 +219,27 @@ def test_a_killed_terminal_saves_what_was_trained(terminal: Terminal, quick: Pre
     _until(lambda: not _alive(pid))
     state = json.loads((store.checkpoint_of(run, "last") / "state.json").read_text())
     assert state["step"] == run.info().step
+
+
+def test_an_error_on_the_screen_saves_what_was_trained(
+    terminal: Terminal, quick: Preset, tmp_path: Path
+) -> None:
+    script = tmp_path / "fails.py"
+    script.write_text(
+        "from slm_tui.tui.screens.train import TrainScreen\n"
+        "from slm_tui.verbs.app import open_app\n"
+        "shown = TrainScreen.refresh_room\n"
+        "def fails(self):\n"
+        "    shown(self)\n"
+        "    if self.session and self.session.status.step > 300:\n"
+        "        raise RuntimeError('the screen broke')\n"
+        "TrainScreen.refresh_room = fails\n"
+        "open_app('')\n"
+    )
+    run = _train(terminal, str(script))
+    terminal.wait_for("ENDED-1")
+    assert run.info().state == "stopped"
+    assert store.checkpoint_of(run, "last").name == f"step-{_steps(run):06}"
 
 
 def test_ctrl_c_does_not_end_a_run(terminal: Terminal, quick: Preset) -> None:

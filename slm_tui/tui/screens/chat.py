@@ -58,6 +58,7 @@ class ChatScreen(ChatVerbs, RoomScreen):
         self._looked = 0.0
         self._stream: Timer | None = None
         self._drawn: object = None
+        self._put_there: dict[str, Content] = {}
         self._named: tuple[object, str] = (None, "")
 
     def compose_body(self) -> Iterable[Widget]:
@@ -312,28 +313,36 @@ class ChatScreen(ChatVerbs, RoomScreen):
             self.query_one("#nothing", Static).update(Content(words))
         transcript = self.transcript
         kind = f" {self._newer.loaded}" if self._newer and self._newer.loaded else ""
-        transcript.border_title = chat_panels.title(spoken, name, kind, transcript.size.width - 2)
-        self.query_one("#status", Static).update(
-            chat_panels.status(spoken, name, bool(self._waiting))
+        transcript.border_title = chat_panels.title(
+            spoken, name, kind, (transcript.size.width or self.size.width) - 2
         )
+        self._put("status", chat_panels.status(spoken, name, bool(self._waiting)))
         self._paint_newer()
         self._paint_settings(spoken, name)
         self.refresh_footer()
 
+    def _put(self, name: str, content: Content) -> None:
+        """Show `content` in a widget whose size does not follow it."""
+        if self._put_there.get(name) != content:
+            self._put_there[name] = content
+            self.query_one(f"#{name}", Static).update(content, layout=False)
+
     def _paint_newer(self) -> None:
         newer = self._newer
-        there = newer is not None and newer.is_newer
         widget = self.query_one("#newer", Static)
-        widget.display = there
-        if newer is not None and there:
-            key = "F8" if isinstance(self.focused, Input) else "b"
-            widget.update(
-                Content.assemble(
-                    (f" step {newer.step:,} {newer.word} · ", "$text-accent"),
-                    (key, "bold $text-accent"),
-                    (" loads it", "$text-accent"),
-                )
-            )
+        if newer is None or not newer.is_newer:
+            widget.display = False
+            return
+        key = "F8" if isinstance(self.focused, Input) else "b"
+        content = Content.assemble(
+            (f" step {newer.step:,} {newer.word} · ", "$text-accent"),
+            (key, "bold $text-accent"),
+            (" loads it", "$text-accent"),
+        )
+        if not widget.display or self._put_there.get("newer") != content:
+            self._put_there["newer"] = content
+            widget.display = True
+            widget.update(content)
 
     def _paint_settings(self, spoken: Spoken, name: str) -> None:
         ask, side = self.query_one("#ask"), self.query_one("#side")
@@ -343,9 +352,9 @@ class ChatScreen(ChatVerbs, RoomScreen):
         if side.display:
             room = max(20, self.query_one("#sampling").content_size.width)
             lines = chat_panels.sampling_lines(self.settings, room)
-            self.query_one("#sampling", Static).update(Content("\n").join(lines))
+            self._put("sampling", Content("\n").join(lines))
             told = chat_panels.fact_lines(spoken.facts, spoken, name, room)
-            self.query_one("#facts", Static).update(Content("\n").join(told))
+            self._put("facts", Content("\n").join(told))
 
     def on_resize(self) -> None:
         self._drawn = None

@@ -99,15 +99,15 @@ class Command:
 
 # name: (what stands behind it, what it does)
 COMMANDS: dict[str, tuple[str, str]] = {
-    "temp": ("0.8", "temperature, 0 to 10; 0 takes the likeliest token"),
+    "temp": ("0.8", "temperature, 0 to 10; 0 is greedy"),
     "topk": ("40 | off", "draw from the k likeliest tokens"),
-    "topp": ("0.9 | off", "draw from the likeliest part, up to 1"),
+    "topp": ("0.9 | off", "draw from the likeliest part"),
     "rep": ("1.2", "repetition penalty, 1 to 10; 1 is none"),
     "max": ("200", "longest answer in tokens"),
     "seed": ("7 | random", "the same seed writes the same text"),
     "greedy": ("", "always the likeliest token"),
-    "sample": ("", "draw again, with the temperature of before"),
-    "samples": ("3", f"answers to each prompt, 1 to {MOST_SAMPLES}, each with its own seed"),
+    "sample": ("", "draw again, as before greedy"),
+    "samples": ("3", f"answers to each prompt, up to {MOST_SAMPLES}"),
     "model": ("[RUN@STEP]", "choose a checkpoint"),
     "save": ("FILE", "write the conversation to a file"),
     "help": ("", "this list"),

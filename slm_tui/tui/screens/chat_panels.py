@@ -58,7 +58,8 @@ def status(spoken: Spoken, name: str, waiting: bool) -> Content:
         wait = "; your prompt follows" if waiting else ""
         return Content.styled(f"loading {name}…{wait}", "$text-warning")
     if spoken.state == "failed" and spoken.error is not None:
-        return Content.styled(f"✗ {one_line(str(spoken.error))}", "$text-error")
+        told = "the text above ended early" if spoken.facts else "no model: F7 chooses another"
+        return Content.styled(f"✗ {told}", "$text-error")
     said = figures(spoken.tokens, spoken.tokens_per_second, spoken.invalid_bytes)
     if spoken.state == "speaking":
         return Content.assemble(("writing ", "bold $text-success"), said)

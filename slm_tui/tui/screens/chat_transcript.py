@@ -29,7 +29,7 @@ class Entry:
 def line_starts(text: str, width: int, begin: int = 0) -> list[tuple[int, int]]:
     """Where each line of `text` from `begin` on starts and ends when wrapped at `width` cells.
 
-    Breaks behind blanks where it can; a blank that does not fit hangs over the edge unseen.
+    Breaks behind blanks where it can; one blank may hang over the edge unseen.
     """
     lines: list[tuple[int, int]] = []
     start = at = begin
@@ -42,7 +42,7 @@ def line_starts(text: str, width: int, begin: int = 0) -> list[tuple[int, int]]:
             blank, cells = -1, 0
             continue
         wide = get_character_cell_size(char)
-        if cells + wide > width and char != " " and at > start:
+        if cells + wide > width + (char == " ") and at > start:
             cut = blank + 1 if blank >= start else at
             lines.append((start, cut))
             start = at = cut

@@ -86,7 +86,7 @@ class ChatVerbs:
         elif verb == "model":
             me.action_model()
         elif verb == "help":
-            me.app.push_screen(Reading("Commands", _help_lines()))
+            me.app.push_screen(Reading("Commands", _help_lines(min(100, me.size.width) - 8)))
         elif verb == "quit":
             me.run_worker(me.slm.action_quit())
         return ""
@@ -97,7 +97,7 @@ class ChatVerbs:
         return store.find_checkpoint(name)
 
 
-def _help_lines() -> list[Content]:
+def _help_lines(width: int) -> list[Content]:
     lines = [
         Content.assemble((f"/{name} {example}".ljust(18), "bold"), " ", (help, "$foreground 60%"))
         for name, (example, help) in COMMANDS.items()
@@ -107,4 +107,5 @@ def _help_lines() -> list[Content]:
         "Enter alone goes on from where the last text stopped; esc stops.",
         "\\n in what you type is a line break. Up and down bring back earlier lines.",
     )
-    return [*lines, Content(""), *(Content.styled(line, "$foreground 60%") for line in told)]
+    wrapped = [Content.styled(line, "$foreground 60%").wrap(width) for line in told]
+    return [*lines, Content(""), *(line for lines in wrapped for line in lines)]

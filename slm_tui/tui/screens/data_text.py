@@ -49,7 +49,10 @@ def passage(tokenizer: "Tokenizer", ids: Sequence[int], *, cuts: bool) -> Passag
 
 
 def wrapped(text: str, width: int) -> list[tuple[int, int]]:
-    """`(begin, end)` of each line of at most `width` cells, broken after a space if it can."""
+    """`(begin, end)` of each line of at most `width` cells, broken after a space if it can.
+
+    That space may stand one cell beyond the width, where nothing of it is seen.
+    """
     lines: list[tuple[int, int]] = []
     begin = 0
     for paragraph in text.split("\n"):
@@ -99,8 +102,8 @@ class TextView(ScrollView, can_focus=True):
     TextView > .text-view--even { background: $primary 22%; color: $foreground; }
     TextView > .text-view--odd { background: $accent 22%; color: $foreground; }
     TextView:ansi > .text-view--even { background: ansi_default; }
-    TextView:ansi > .text-view--odd { background: ansi_default; text-style: reverse; }
-    TextView:nocolor > .text-view--odd { text-style: reverse; }
+    TextView:ansi > .text-view--odd { background: ansi_default; text-style: underline; }
+    TextView:nocolor > .text-view--odd { text-style: underline; }
     """
 
     class Turned(Message):

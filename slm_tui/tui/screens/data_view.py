@@ -12,7 +12,11 @@ from textual.geometry import Size
 from textual.widget import Widget
 
 from slm_tui.config.data import DirectoryData, FileData, HuggingFaceData, StoriesData
-from slm_tui.config.estimate import COMPUTE_OPTIMAL_TOKENS_PER_PARAMETER, estimate
+from slm_tui.config.estimate import (
+    COMPUTE_OPTIMAL_TOKENS_PER_PARAMETER,
+    bytes_per_token,
+    estimate,
+)
 from slm_tui.config.preset import Preset
 from slm_tui.figures import clock, count, size
 from slm_tui.text import one_line, visible
@@ -153,10 +157,10 @@ class Lengths(Widget, can_focus=True):
 
     def __init__(self, *, id: str | None = None, classes: str = "") -> None:
         super().__init__(id=id, classes=classes)
-        self._charts: list[_Chart] = []
+        self._charts: list[Chart] = []
 
     def show(self, statistics: "Statistics") -> None:
-        self._charts = _charts(statistics)
+        self._charts = charts(statistics)
         self.border_title = Content(self._charts[0].title)
         self.refresh()
 
@@ -165,18 +169,19 @@ class Lengths(Widget, can_focus=True):
         if not self._charts or width < 8 or height < 2:
             return Content("")
         many = max(1, min(len(self._charts), height // _LEAST_ROWS))
-        if many == 1:
-            return Content("\n").join(self._charts[0].draw(width, min(height, _MOST_ROWS)))
         each = min(_MOST_ROWS, height // many)
         lines: list[Content] = []
         for chart in self._charts[:many]:
+            if many == 1:
+                lines = chart.draw(width, each)
+                break
             caption = Content.assemble(chart.caption, (f"  {chart.remark}", MUTED))
             lines += [caption, *chart.draw(width, each - 2), Content("")]
         return Content("\n").join(line.truncate(width, ellipsis=True) for line in lines)
 
 
 @dataclass(frozen=True)
-class _Chart:
+class Chart:
     """`draw(width, height)` gives its lines; `title` is for when it stands alone."""
 
     title: str
@@ -185,29 +190,36 @@ class _Chart:
     draw: Callable[[int, int], list[Content]]
 
 
-def _charts(statistics: "Statistics") -> list[_Chart]:
+def charts(statistics: "Statistics") -> list[Chart]:
     """What is worth drawing: a single document has no distribution of lengths."""
-    charts = []
+    found = []
     for name, part in statistics.parts.items():
         if part.shortest < part.longest:
             middle = f"median {part.quantile(0.5):,}, 9 in 10 up to {part.quantile(0.9):,} tokens"
             title = f"document lengths, mean {count(round(part.mean_length))}"
             draw = partial(_length_lines, part)
-            charts.append(_Chart(title, f"{PART_NAMES[name]} documents", middle, draw))
+            found.append(Chart(title, f"{PART_NAMES[name]} documents", middle, draw))
     if statistics.byte_counts:
         remark = f"{statistics.distinct} of 256 occur"
-        charts.append(_Chart("bytes 00 to ff", "bytes", remark, partial(_byte_lines, statistics)))
+        found.append(Chart("bytes 00 to ff", "bytes", remark, partial(_byte_lines, statistics)))
     else:
-        charts.append(
-            _Chart("bytes per token", "tokens", "by bytes", partial(_token_lines, statistics))
+        found.append(
+            Chart(
+                "bytes per token",
+                "tokens",
+                "by their length in bytes",
+                partial(_token_lines, statistics),
+            )
         )
-    return charts
+    return found
 
 
 def _length_lines(part: "PartStatistics", width: int, height: int) -> list[Content]:
     """`height` lines: blocks, and the lengths in tokens under them."""
-    choices = [part.histogram(max(1, width // columns)) for columns in (1, 2, 3, 4)]
-    wide_enough = (bins for bins in choices if width // len(bins) * len(bins) >= 0.75 * width)
+    # With few documents narrow bins show chance only.
+    most = max(10, round(2 * part.documents**0.5))
+    choices = [part.histogram(max(1, min(most, width // at))) for at in (1, 2, 3, 4)]
+    wide_enough = (bins for bins in choices if width // len(bins) * len(bins) >= 0.7 * width)
     bins = next(wide_enough, choices[0])
     columns = width // len(bins)
     values = [one.documents for one in bins]
@@ -319,14 +331,17 @@ def token_name(data: bytes) -> str:
 
 def missing(preset: Preset, note: str) -> Content:
     """The empty state: what preparing would make, and the key that does it."""
-    found = estimate(preset)
+    tokens = estimate(preset).train_tokens
     about = source_of(preset)
     if isinstance(preset.data, StoriesData):
-        about = f"{preset.data.documents:,} {about.split(',')[0]} ({preset.data.richness})"
-    tokens = f"about {count(found.train_tokens)} tokens" if found.train_tokens else "tokens"
+        about = f"{preset.data.documents:,} stories ({preset.data.richness})"
+    expected = "tokens"
+    if tokens:
+        weight = size(tokens * bytes_per_token(preset))
+        expected = f"about {weight} or {count(tokens)} tokens"
     lines = [
         Content.assemble((one_line(preset.name), "bold"), " is not prepared yet."),
-        Content(f"{about} → {tokens} for training, {preset.tokenizer.kind}"),
+        Content(f"{about} → {expected} for training, {preset.tokenizer.kind}"),
         Content.assemble("Press ", ("p", "bold $text-accent"), " to prepare it."),
     ]
     return Content("\n").join(lines + ([Content(visible(note))] if note else []))

@@ -85,8 +85,9 @@ class CorpusWorker:
         with self._lock:
             self._cancel = cancel
             before = self.snapshot
-            # The figures of a preset stay in view while it is looked at again.
-            if prepare or before.state != "ready" or before.preset != preset:
+            # What is known of a preset stays in view while it is looked at again.
+            known = before.preset == preset and before.state in ("ready", "missing", "failed")
+            if prepare or not known:
                 state: State = "preparing" if prepare else "looking"
                 self.snapshot = Snapshot(before.version + 1, state, preset, since=time.monotonic())
         self._thread = threading.Thread(

@@ -150,6 +150,8 @@ class RunsScreen(RunVerbs, RoomScreen):
         current, details = self.current, self.reader.snapshot.details
         detail = details.get(current.path) if current else None
         self._draw_checkpoints(current, detail)
+        bare = (detail is not None and detail.checkpoints == ()) or (current and current.error)
+        self.query_one("#body").set_class(bool(bare), "-bare")
         pairs = self._pairs()
         self._draw_facts(current, detail, pairs)
         chart = self.query_one(Overlay)
@@ -187,7 +189,7 @@ class RunsScreen(RunVerbs, RoomScreen):
         self, current: RunLine | None, detail: Detail | None, pairs: list[tuple[RunLine, Detail]]
     ) -> None:
         widget = self.query_one("#facts", Lines)
-        width = max(30, widget.scrollable_content_region.width)
+        width = widget.scrollable_content_region.width or max(30, self.size.width - 2)
         if len(pairs) > 1:
             widget.border_title = Content(" what differs ")
             lines = runs_compare.differences(pairs, width)
@@ -268,7 +270,14 @@ class RunsScreen(RunVerbs, RoomScreen):
         event.input.display = bool(event.value)
         self.table.focus()
 
+    def action_zoom(self) -> None:
+        super().action_zoom()
+        self.query_one("#body").set_class(self.is_zoomed, "-single")
+
     def step_out(self) -> bool:
+        if self.is_zoomed:
+            self.action_zoom()
+            return True
         box = self.query_one("#filter", Input)
         if box.display:
             box.value = ""

@@ -4,7 +4,7 @@ import csv
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from slm_tui import paths
@@ -159,10 +159,11 @@ class RunsReader:
         fresh = [one.line for path, one in known.items() if path not in self._marks]
         for line in sorted(fresh, key=lambda line: (line.info.created, line.path.name)):
             self._marks[line.path] = len(self._marks)
-        lines = [
-            RunLine(one.line.path, one.line.info, self._marks[path], one.line.error)
-            for path, one in known.items()
-        ]
+        for path, one in known.items():
+            # Kept lines stay the same objects, so that comparing two looks costs little.
+            if one.line.mark != self._marks[path]:
+                one.line = replace(one.line, mark=self._marks[path])
+        lines = [one.line for one in known.values()]
         return tuple(sorted(lines, key=lambda line: (-line.info.created, line.path.name)))
 
     def _detail(self, path: Path) -> Detail:
@@ -206,13 +207,13 @@ def _stamps() -> list[tuple[Path, tuple[int, ...]]]:
             names = [entry.name for entry in entries if not entry.name.startswith(".")]
     except OSError:
         return []
+    root = paths.runs_dir()
     for name in names:
-        path = paths.runs_dir() / name
         try:
-            stat = os.stat(path / "run.json")
+            stat = os.stat(f"{root}/{name}/run.json")
         except OSError:
             continue
-        found.append((path, (stat.st_mtime_ns, stat.st_size, stat.st_ino)))
+        found.append((root / name, (stat.st_mtime_ns, stat.st_size, stat.st_ino)))
     return found
 
 

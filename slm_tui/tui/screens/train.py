@@ -23,7 +23,7 @@ from slm_tui.tui.charts.chart import Chart
 from slm_tui.tui.charts.data import ChartData
 from slm_tui.tui.charts.sparkline import SmallChart
 from slm_tui.tui.dialogs import Ask, Choice, Question, Reading, complain, copy
-from slm_tui.tui.screens.train_view import X_MODES, RunView
+from slm_tui.tui.screens.train_view import X_MODES, RunView, as_high
 from slm_tui.tui.workshop import TrainingWorkshop
 
 if TYPE_CHECKING:
@@ -47,8 +47,10 @@ class Lines(VerticalScroll):
     def show(self, lines: list[Content]) -> None:
         """Replace the lines; repaints only if they differ."""
         if lines != self._shown:
+            text = self.query_one(Static)
+            moves = not as_high(self._shown or [], lines, text.content_size.width)
+            text.update(Content("\n").join(lines), layout=moves)
             self._shown = lines
-            self.query_one(Static).update(Content("\n").join(lines))
 
 
 class TrainScreen(RoomScreen):
@@ -139,7 +141,9 @@ class TrainScreen(RoomScreen):
         )
         verdict = view.verdict_lines()
         self.query_one("#diagnosis", Lines).show([*verdict, Content(""), *view.data_lines()])
-        self.query_one("#verdict-line", Static).update(Content("\n").join(_two(verdict)))
+        line, text = self.query_one("#verdict-line", Static), Content("\n").join(_two(verdict))
+        if line.content != text:
+            line.update(text, layout=False)
         if self.workshop is not None and self.session is not None:
             self.workshop.verdict = view.verdict.short
         self.refresh_footer()
@@ -373,8 +377,7 @@ class TrainScreen(RoomScreen):
 
 
 def _set_title(widget: Widget, title: str) -> None:
-    # Setting a border's text repaints the whole widget, also if it is the old text.
-    if widget.border_title != title:
+    if widget.border_title != title:  # setting the old text would repaint the whole widget
         widget.border_title = title
 
 

@@ -171,31 +171,36 @@ class RunView:
         return found
 
     def data_lines(self) -> list[Content]:
-        """Data against model: parameters, tokens, epochs, gap, floor."""
+        """Data against model: parameters, tokens, epochs, bits per byte. Old runs know less."""
         facts = self.info.facts
-        if not facts:
-            return [Content.styled("…", MUTED)]
-        parameters, tokens = float(facts["parameters"]), float(facts["train_tokens"])
-        per_parameter = tokens / parameters
-        epochs = self.info.step * float(facts["tokens_per_step"]) / max(1.0, tokens)
-        low = per_parameter < COMPUTE_OPTIMAL_TOKENS_PER_PARAMETER / 4
-        lines = [
-            _pair("parameters", count(parameters), f"vocab {facts['n_vocab']:,}"),
-            _pair(
-                "train tokens", count(tokens), f"{facts['train_bytes_per_token']:.2f} bytes each"
-            ),
-            _pair(
-                "tokens/param",
-                f"{per_parameter:.2g}" + (" ▲" if low else ""),
-                f"≈{COMPUTE_OPTIMAL_TOKENS_PER_PARAMETER} is ideal",
-            ),
-            _pair("epochs", f"{epochs:.1f}" + (" ▲" if epochs > 4 else ""), "seen so far"),
-        ]
+        parameters = float(facts.get("parameters") or 0)
+        tokens = float(facts.get("train_tokens") or 0)
+        lines = []
+        if parameters:
+            vocabulary = int(facts.get("n_vocab") or 0)
+            lines.append(_pair("parameters", count(parameters), f"vocab {vocabulary:,}"))
+        if parameters and tokens:
+            size_each = float(facts.get("train_bytes_per_token") or 1)
+            lines.append(_pair("train tokens", count(tokens), f"{size_each:.2f} bytes each"))
+            lines += self._ratios(parameters, tokens)
         if self.info.val_bpb is not None:
             above = f"floor {self.floor:.3f}" if self.floor else "validation"
             lines.append(_pair("bits per byte", f"{self.info.val_bpb:.3f}", above))
-        lines.append(_pair("time", clock(self.info.elapsed_seconds), f"{facts['threads']} threads"))
-        return lines
+        threads = f"{facts['threads']} threads" if "threads" in facts else ""
+        return [*lines, _pair("time", clock(self.info.elapsed_seconds), threads)]
+
+    def _ratios(self, parameters: float, tokens: float) -> list[Content]:
+        ideal = COMPUTE_OPTIMAL_TOKENS_PER_PARAMETER
+        ratio = tokens / parameters
+        epochs = self.info.tokens_seen / tokens
+        return [
+            _pair(
+                "tokens/param",
+                f"{ratio:.2g}" + (" ▲" if ratio < ideal / 4 else ""),
+                f"≈{ideal} is ideal",
+            ),
+            _pair("epochs", f"{epochs:.1f}" + (" ▲" if epochs > 4 else ""), "seen so far"),
+        ]
 
     def verdict_lines(self) -> list[Content]:
         """The verdict, its evidence, and what to try."""
@@ -239,6 +244,14 @@ class RunView:
 
 def _pair(label: str, value: str, remark: str = "") -> Content:
     return Content.assemble((f"{label:13}", MUTED), (f"{value:>9} ", "bold"), (remark, MUTED))
+
+
+def as_high(old: list[Content], new: list[Content], width: int) -> bool:
+    """Whether `new` surely takes as many rows as `old`: no line that differs wraps."""
+    return len(old) == len(new) and all(
+        one == other or max(one.cell_length, other.cell_length) <= width
+        for one, other in zip(old, new, strict=True)
+    )
 
 
 _SIGNS = {

@@ -1,0 +1,39 @@
+"""What the palette offers of runs: open each one, and load each checkpoint into the chat."""
+
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from slm_tui.errors import RunError
+from slm_tui.runs import store
+from slm_tui.tui.base import PaletteEntry
+
+if TYPE_CHECKING:
+    from slm_tui.tui.app import SlmTuiApp
+
+
+def entries(app: "SlmTuiApp") -> Iterator[PaletteEntry]:
+    """All runs, newest first, each followed by its checkpoints. Needs no torch."""
+    for run in store.all_runs():
+        try:
+            info = run.info()
+        except RunError:
+            continue
+        opened = functools.partial(_open, app, run.path)
+        yield PaletteEntry(f"Run {info.name}", f"{info.state}, {run.id}", opened)
+        for manifest in sorted(run.checkpoints.glob("step-*/manifest.json"), reverse=True):
+            checkpoint = manifest.parent
+            title = f"Checkpoint {info.name}@{checkpoint.name.removeprefix('step-').lstrip('0')}"
+            load = functools.partial(_chat, app, checkpoint)
+            yield PaletteEntry(title, f"load into the chat, {run.id}", load)
+
+
+def _open(app: "SlmTuiApp", run: Path) -> None:
+    app.state.run = run
+    app.go("train")
+
+
+def _chat(app: "SlmTuiApp", checkpoint: Path) -> None:
+    app.state.checkpoint = checkpoint
+    app.go("chat")

@@ -1,0 +1,430 @@
+"""The command line: every verb, and one line on stderr where something is wrong."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slm_tui import __version__
+from slm_tui.cli import main
+from slm_tui.config import library
+from slm_tui.config.preset import Preset
+from slm_tui.runs import store
+
+Make = Callable[..., Preset]
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def cli(capsys: Capture) -> Callable[..., tuple[int, str, str]]:
+    """Runs a command; gives its exit status, stdout and stderr."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        try:
+            code = main(list(arguments))
+        except SystemExit as end:
+            code = int(end.code or 0)
+        found = capsys.readouterr()
+        return code, found.out, found.err
+
+    return run
+
+
+Cli = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def file(tiny: Make, tmp_path: Path) -> str:
+    path = tmp_path / "tiny.toml"
+    path.write_text(tiny(training__max_steps=6).to_toml())
+    return str(path)
+
+
+@pytest.fixture
+def trained(cli: Cli, file: str) -> str:
+    """The id of a run that was trained to its end."""
+    code, out, _ = cli("train", file, "--json")
+    assert code == 0
+    return str(json.loads(out.splitlines()[0])["run"])
+
+
+def assert_one_line(result: tuple[int, str, str], *says: str) -> None:
+    code, out, err = result
+    assert code == 1
+    assert out == ""
+    assert err.startswith("slm-tui: ")
+    assert err.count("\n") == 1
+    assert "Traceback" not in err
+    for text in says:
+        assert text in err
+
+
+def objects(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+# The command as such.
+
+
+def test_it_is_a_program_and_a_module() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "slm_tui", "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == f"slm-tui {__version__}\n"
+
+
+def test_wrong_usage_exits_with_2(cli: Cli) -> None:
+    for arguments in (
+        ["fly"],
+        ["presets"],
+        ["runs", "fly"],
+        ["generate"],
+        ["train", "--seed", "x"],
+    ):
+        code, out, err = cli(*arguments)
+        assert (code, out) == (2, "")
+        assert "usage: slm-tui" in err
+
+
+def test_every_verb_has_help(cli: Cli) -> None:
+    for verb in ([], ["train"], ["presets"], ["runs"], ["generate"], ["doctor"]):
+        code, out, _ = cli(*verb, "--help")
+        assert code == 0
+        assert "usage: slm-tui" in out
+
+
+def test_the_app_wants_a_terminal(cli: Cli) -> None:
+    assert_one_line(cli(), "the app needs a terminal", "--help")
+
+
+def test_debug_shows_a_traceback(cli: Cli) -> None:
+    code, _, err = cli("--debug", "presets", "show", "nothing-like-it")
+    assert code == 1
+    assert "Traceback" in err
+    assert err.splitlines()[-1].startswith("slm-tui: there is no preset")
+
+
+def test_debug_shows_the_traceback_of_a_failed_training(cli: Cli, file: str) -> None:
+    import logging
+
+    try:
+        options = ["--set", "data.kind=file", "--set", "data.path=/nowhere"]
+        done = subprocess.run(
+            [sys.executable, "-m", "slm_tui", "--debug", "train", file, *options],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    finally:
+        logging.getLogger("slm_tui").setLevel(logging.NOTSET)
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert "CorpusError" in done.stderr
+
+
+def test_a_bug_is_one_line_too(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(library, "entries", broken)
+    assert_one_line(cli("presets", "list"), "ZeroDivisionError: a bug")
+
+
+# Presets.
+
+
+def test_presets_are_listed(cli: Cli) -> None:
+    code, out, _ = cli("presets", "list")
+    assert code == 0
+    for name in ("stories-tiny", "educational-xlarge", "shakespeare-gpt2"):
+        assert name in out
+    _, out, _ = cli("presets", "list", "--json")
+    names = [one["name"] for one in objects(out)]
+    assert names == [entry.name for entry in library.entries()]
+
+
+def test_a_preset_is_shown_with_its_budget(cli: Cli) -> None:
+    code, out, _ = cli("presets", "show", "stories-tiny", "--set", "model.n_layer=5")
+    assert code == 0
+    for text in ("parameters", "tokens per step", "epochs", "[model]", "model.n_layer", "compute-"):
+        assert text in out
+    line = next(line for line in out.splitlines() if line.startswith("model.n_layer"))
+    assert line.split()[1] == "5"
+
+
+def test_a_preset_shown_as_toml_can_be_checked(cli: Cli, tmp_path: Path) -> None:
+    _, out, _ = cli("presets", "show", "stories-tiny", "--toml")
+    path = tmp_path / "shown.toml"
+    path.write_text(out)
+    code, out, _ = cli("presets", "check", str(path))
+    assert (code, out) == (0, f"{path} is valid: stories-tiny\n")
+
+
+def test_a_file_that_is_not_valid_is_one_line(cli: Cli, tmp_path: Path) -> None:
+    path = tmp_path / "wrong.toml"
+    path.write_text('name = "x"\n[model]\nn_head = 5\n')
+    assert_one_line(cli("presets", "check", str(path)), "not divisible by 5; try 4 or 8")
+    path.write_text('name = "x"\n[model]\nkind = "hgrn"\n[tokenizer]\nkind = "bytes"\n')
+    assert_one_line(cli("presets", "check", str(path)), "is valid, but cannot be trained yet")
+
+
+def test_a_preset_is_copied(cli: Cli) -> None:
+    code, out, _ = cli("presets", "copy", "stories-tiny", "mine")
+    assert code == 0
+    assert Path(out.removeprefix("saved ").strip()).is_file()
+    assert "mine" in cli("presets", "list")[1]
+    assert_one_line(cli("presets", "copy", "stories-tiny", "mine"), "exists already")
+    assert_one_line(cli("presets", "copy", "stories-tiny", "../mine"), "cannot be used")
+
+
+def test_an_unknown_preset_is_answered_with_the_right_one(cli: Cli) -> None:
+    for arguments in (["train", "storys-tiny"], ["presets", "show", "storys-tiny"]):
+        assert_one_line(cli(*arguments), "did you mean stories-tiny")
+    assert store.all_runs() == []
+
+
+# Training.
+
+
+def test_json_is_one_object_per_line_and_nothing_else(cli: Cli, file: str) -> None:
+    code, out, err = cli("train", file, "--json", "--seed", "5", "--name", "mine")
+    assert (code, err) == (0, "")
+    found = objects(out)
+    assert found[0]["run"].startswith("mine-")
+    assert Path(found[0]["path"]).is_dir()
+    kinds = [one["event"] for one in found]
+    assert kinds[:2] == ["run", "started"]
+    assert kinds[-1] == "finished"
+    assert [one["step"] for one in found if one["event"] == "stepped"] == [1, 2, 3, 4, 5, 6]
+    assert {"evaluated", "sampled", "saved"} <= set(kinds)
+    assert store.find("mine").preset().training.seed == 5
+
+
+def test_without_json_it_tells_what_happens(cli: Cli, file: str) -> None:
+    code, out, err = cli("train", file, "--device", "cpu")
+    assert (code, err) == (0, "")
+    assert "parameters" in out
+    assert "bits per byte" in out
+    assert "saved step-000006" in out
+    assert "slm-tui generate" in out
+    assert "\r" not in out
+
+
+def test_settings_are_changed_on_the_command_line(cli: Cli, file: str) -> None:
+    code, out, _ = cli("train", file, "--json", "--set", "training.max_steps=3")
+    assert code == 0
+    assert objects(out)[-1]["step"] == 3
+    assert_one_line(cli("train", file, "--set", "model.n_head=5"), "try 4 or 8")
+    assert_one_line(cli("train", file, "--set", "model.n_heads=4"), "did you mean model.n_head")
+    assert_one_line(cli("train", file, "--set", "model.n_head"), "is not PATH=VALUE")
+
+
+def test_a_run_is_resumed_with_more_steps(cli: Cli, trained: str) -> None:
+    assert_one_line(cli("train", "--resume", trained), "is finished", "more steps")
+    code, out, _ = cli("train", "--resume", "last", "--steps", "2", "--json")
+    assert code == 0
+    assert [one["step"] for one in objects(out) if one["event"] == "stepped"] == [7, 8]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [["stories-tiny"], ["--set", "a=1"], ["--seed", "1"], ["--name", "x"], ["--device", "cpu"]],
+)
+def test_a_resumed_run_keeps_its_preset(cli: Cli, trained: str, more: list[str]) -> None:
+    assert_one_line(cli("train", "--resume", trained, *more), "keeps its preset")
+
+
+def test_steps_without_a_resume_are_refused(cli: Cli, trained: str, file: str) -> None:
+    assert_one_line(cli("train", file, "--steps", "5"), "--resume", "training.max_steps")
+    assert_one_line(cli("train", "--resume", trained, "--steps", "-5"), "at least 1")
+    assert_one_line(cli("train"), "nothing to train", "stories-tiny")
+    assert_one_line(cli("train", "--resume", "nothing-like-it"), "there is no run")
+
+
+def test_a_fork_begins_with_the_weights_of_a_checkpoint(cli: Cli, trained: str) -> None:
+    code, out, _ = cli("train", "--from", f"{trained}@last", "--name", "fork", "--json")
+    assert code == 0
+    assert store.find("fork").info().parent == f"{trained}@step-000006"
+    assert objects(out)[-1]["reason"] == "done"
+
+
+def test_a_device_that_is_not_there_is_one_line(cli: Cli, file: str) -> None:
+    for device in ("abacus", "cuda:99"):
+        code, _, err = cli("train", file, "--json", "--device", device)
+        assert code == 1
+        assert err.count("\n") == 1
+        assert "training.device" in err
+
+
+@pytest.mark.parametrize(
+    ("raw", "says"),
+    [
+        (None, "cannot be read"),
+        (b"", "has no text"),
+        (b"caf\xe9", "is not UTF-8"),
+        (b"\x7fELF\x00\x00\x01", "is not text"),
+        (b"short", "tokens"),
+    ],
+)
+@pytest.mark.parametrize("as_json", [True, False])
+def test_a_source_that_cannot_be_trained_on_is_one_clear_line(
+    cli: Cli, file: str, tmp_path: Path, raw: bytes | None, says: str, as_json: bool
+) -> None:
+    text = tmp_path / "text.bin"
+    if raw is not None:
+        text.write_bytes(raw)
+    options = ["--json"] if as_json else []
+    code, out, err = cli(
+        "train", file, "--set", "data.kind=file", "--set", f"data.path={text}", *options
+    )
+    assert code == 1
+    assert err.count("\n") == 1
+    assert err.startswith("slm-tui: ")
+    assert says in err
+    assert "Traceback" not in out + err
+    if as_json:
+        assert objects(out)[-1]["event"] == "failed"
+
+
+# Runs.
+
+
+def test_runs_are_listed_and_shown(cli: Cli, trained: str) -> None:
+    assert trained in cli("runs", "list")[1]
+    (listed,) = objects(cli("runs", "list", "--json")[1])
+    assert (listed["run"], listed["state"], listed["step"]) == (trained, "done", 6)
+    code, out, _ = cli("runs", "show", "last")
+    assert code == 0
+    assert "step-000006" in out
+    assert "validation loss" in out
+    (shown,) = objects(cli("runs", "show", trained, "--json")[1])
+    assert shown["last"] == "step-000006"
+    assert "step-000006" in shown["checkpoints"]
+
+
+def test_without_runs_there_is_a_hint(cli: Cli) -> None:
+    assert "slm-tui train" in cli("runs", "list")[1]
+    assert cli("runs", "list", "--json") == (0, "", "")
+    assert_one_line(cli("runs", "show", "last"), "no runs yet")
+
+
+def test_a_run_is_renamed_deleted_and_restored(cli: Cli, trained: str) -> None:
+    assert cli("runs", "rename", trained, "better")[0] == 0
+    assert store.find("better").id == trained
+    assert_one_line(cli("runs", "rename", trained, "../x"), "cannot be used")
+    code, out, _ = cli("runs", "delete", "better")
+    assert code == 0
+    assert f"runs restore {trained}" in out
+    assert store.all_runs() == []
+    assert cli("runs", "restore", trained)[1] == f"restored {trained}\n"
+    assert store.find(trained).info().name == "better"
+    assert_one_line(cli("runs", "restore", trained), "is not deleted")
+    assert_one_line(cli("runs", "delete", "x" * 300), "there is no run")
+
+
+# Writing.
+
+
+def test_a_prompt_is_continued(cli: Cli, trained: str) -> None:
+    code, out, err = cli("generate", trained, "--prompt", "Once upon", "--max-tokens", "20")
+    assert (code, err) == (0, "")
+    assert out.startswith("Once upon")
+    same = cli("generate", f"{trained}@last", "--prompt", "Once upon", "--max-tokens", "20")[1]
+    assert same == out
+    other = cli("generate", trained, "--prompt", "Once upon", "--max-tokens", "20", "--seed", "9")
+    assert other[1] != out
+
+
+def test_without_a_prompt_that_of_the_preset_is_used(cli: Cli, trained: str) -> None:
+    assert cli("generate", trained)[1].startswith("Once")
+
+
+def test_prompts_come_from_a_file_and_texts_go_to_one(
+    cli: Cli, trained: str, tmp_path: Path
+) -> None:
+    prompts, output = tmp_path / "prompts.txt", tmp_path / "out" / "texts.jsonl"
+    prompts.write_text("The cat\n\nThe dog\n")
+    arguments = ["generate", trained, "--prompts", str(prompts), "--samples", "2"]
+    code, out, err = cli(*arguments, "--output", str(output), "--json")
+    assert (code, out) == (0, "")
+    assert "wrote 4 texts" in err
+    found = objects(output.read_text())
+    assert [one["prompt"] for one in found] == ["The cat", "The cat", "The dog", "The dog"]
+    assert [one["seed"] for one in found] == [7, 8, 7, 8]
+    _, out, _ = cli(*arguments, "--json")
+    assert [one["text"] for one in objects(out)] == [one["text"] for one in found]
+    plain = tmp_path / "texts.txt"
+    cli(*arguments, "--output", str(plain))
+    assert plain.read_text().startswith("The cat")
+
+
+def test_greedy_is_the_same_whatever_the_seed(cli: Cli, trained: str) -> None:
+    arguments = ["generate", trained, "--prompt", "The", "--greedy", "--max-tokens", "10"]
+    assert cli(*arguments)[1] == cli(*arguments, "--seed", "5")[1]
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        ["--temperature", "-1"],
+        ["--temperature", "nan"],
+        ["--temperature", "inf"],
+        ["--top-k", "0"],
+        ["--top-p", "0"],
+        ["--top-p", "1.5"],
+        ["--top-p", "nan"],
+        ["--repetition-penalty", "0.5"],
+        ["--repetition-penalty", "nan"],
+        ["--max-tokens", "0"],
+        ["--samples", "0"],
+        ["--seed", "-1"],
+        ["--seed", str(2**70)],
+    ],
+)
+def test_a_setting_out_of_its_range_is_one_line(cli: Cli, trained: str, option: list[str]) -> None:
+    assert_one_line(cli("generate", trained, "--prompt", "x", *option), option[0])
+
+
+def test_what_generate_cannot_read_or_write_is_one_line(
+    cli: Cli, trained: str, tmp_path: Path
+) -> None:
+    empty = tmp_path / "empty.txt"
+    empty.write_text("\n")
+    assert_one_line(cli("generate", trained, "--prompts", "/nowhere"), "cannot be read")
+    assert_one_line(cli("generate", trained, "--prompts", str(empty)), "has no prompts")
+    way = ["--prompt", "x", "--max-tokens", "1", "--output", f"{empty}/x"]
+    assert_one_line(cli("generate", trained, *way), "cannot be written")
+    assert_one_line(cli("generate", "nothing-like-it"), "there is no run")
+    assert_one_line(cli("generate", f"{trained}@99"), "has no checkpoint 99", "it has 4")
+    weights = store.find_checkpoint(trained) / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    assert_one_line(cli("generate", trained), "is damaged", "model.safetensors")
+
+
+# Doctor.
+
+
+def test_the_doctor_tells_what_works_here(cli: Cli) -> None:
+    code, out, _ = cli("doctor")
+    assert code == 0
+    for text in ("python", "torch", "device", "CPU", "data directory", "terminal"):
+        assert text in out
+    (found,) = objects(cli("doctor", "--json")[1])
+    assert found["slm-tui"] == {"ok": True, "value": __version__}
+    assert found["torch"]["ok"]
+
+
+def test_the_doctor_finds_a_directory_that_cannot_be_written(
+    cli: Cli, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import os
+
+    monkeypatch.setattr(os, "access", lambda *arguments: False)
+    code, out, _ = cli("doctor")
+    assert code == 1
+    assert "cannot be written: set SLM_TUI_HOME" in out

@@ -1,0 +1,128 @@
+"""One way to change a preset by path."""
+
+import pytest
+
+from slm_tui.config import library
+from slm_tui.config.overrides import apply, difference, get, put, read_value
+from slm_tui.config.preset import Preset
+from slm_tui.errors import PresetError
+
+
+def changed(*assignments: str, name: str = "stories-tiny") -> Preset:
+    return apply(library.get(name), list(assignments))
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("6", 6),
+        ("3e-4", 3e-4),
+        ("1_000", 1000),
+        ("true", True),
+        ("[64, 96]", [64, 96]),
+        ('"6"', "6"),
+        ("fp32", "fp32"),
+        ("none", None),
+        ("off", None),
+        ("", None),
+        ("a b = c", "a b = c"),
+    ],
+)
+def test_values_are_read_as_typed(text: str, value: object) -> None:
+    assert read_value(text) == value
+
+
+def test_settings_are_changed_by_path() -> None:
+    preset = changed("model.n_layer=6", "data.limit.tokens=5000", "optimizer.learning_rate=3e-4")
+    assert (preset.model.n_layer, preset.data.limit.tokens) == (6, 5000)  # type: ignore[union-attr]
+    assert preset.optimizer.learning_rate == 3e-4
+
+
+def test_without_changes_it_is_the_same_preset() -> None:
+    preset = library.get("stories-tiny")
+    assert apply(preset, []) is preset
+
+
+def test_the_last_assignment_counts() -> None:
+    assert changed("training.seed=1", "training.seed=2").training.seed == 2
+
+
+def test_setting_one_of_several_alternatives_clears_the_others() -> None:
+    preset = changed("data.limit.documents=50", "data.limit.characters=900")
+    assert (preset.data.limit.documents, preset.data.limit.characters) == (None, 900)
+    schedule = changed("schedule.warmup_steps=7").schedule
+    assert (schedule.warmup_steps, schedule.warmup_fraction) == (7, None)
+    schedule = changed("schedule.minimum=1e-5").schedule
+    assert (schedule.minimum, schedule.minimum_ratio) == (1e-5, None)
+
+
+def test_clearing_one_leaves_the_others_alone() -> None:
+    schedule = changed("schedule.minimum=none").schedule
+    assert schedule.minimum_ratio == 0.02
+    assert changed("sampling.top_k=5", "sampling.top_k=off").sampling.top_k is None
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("on", True), ("off", False), ("yes", True), ("False", False)]
+)
+def test_a_switch_is_set_by_any_word_for_it(text: str, value: bool) -> None:
+    preset = changed(f"model.bias={text}", "model.tie_weights=true")
+    assert preset.model.bias is value  # type: ignore[union-attr]
+
+
+def test_another_kind_keeps_the_settings_that_it_has_too() -> None:
+    preset = changed("tokenizer.kind=gpt2")
+    assert preset.tokenizer.vocab_size == 512  # type: ignore[union-attr]
+    assert changed("tokenizer.kind=bytes").tokenizer.model_dump() == {"kind": "bytes"}
+    preset = changed("data.kind=file", "data.path=007.txt")
+    assert preset.data.path == "007.txt"  # type: ignore[union-attr]
+    assert preset.data.split.validation == 0.02
+    assert changed("model.kind=hgrn").model.n_layer == 3  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("assignment", "says"),
+    [
+        ("model.n_layer", "is not PATH=VALUE; try model.n_layer=6"),
+        ("model.n_layers=3", "no setting 'model.n_layers'; did you mean model.n_layer"),
+        ("n_embd=3", "did you mean model.n_embd"),
+        ("=3", "there is no setting"),
+        ("model.n_layer.x=3", "n_layer has no parts"),
+        ("model=3", "there is no setting 'model'"),
+        ("model.n_head=5", "model.n_head: 64 is not divisible by 5; try 4 or 8"),
+        ("schedule.minimum=0.5", "the rate would rise"),
+        ("tokenizer.kind=morse", "tokenizer"),
+        ("training.max_steps=many", "valid integer"),
+        ("optimizer.learning_rate=nan", "learning_rate"),
+        ("name=../x", "cannot be used"),
+    ],
+)
+def test_a_change_that_cannot_be_made_is_one_clear_line(assignment: str, says: str) -> None:
+    with pytest.raises(PresetError) as caught:
+        changed(assignment)
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_put_leaves_its_input_alone() -> None:
+    values = library.get("stories-tiny").to_dict()
+    before = repr(values)
+    put(values, "model.n_layer", 9)
+    assert repr(values) == before
+
+
+def test_get_is_none_where_nothing_is() -> None:
+    values = library.get("stories-tiny").to_dict()
+    assert get(values, "model.n_layer") == 3
+    assert get(values, "model.n_layer.x") is None
+    assert get(values, "no.such") is None
+
+
+def test_the_difference_names_what_changed() -> None:
+    base = library.get("stories-tiny").to_dict()
+    mine = changed("model.n_layer=5", "tokenizer.kind=bytes", "name=mine").to_dict()
+    found = {path: (old, new) for path, old, new in difference(mine, base)}
+    assert found["model.n_layer"] == (3, 5)
+    assert found["tokenizer.kind"] == ("bpe", "bytes")
+    assert "name" not in found
+    assert difference(base, base) == []

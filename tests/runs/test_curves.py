@@ -1,0 +1,127 @@
+"""A log as curves: as it grows, and with what was trained again in place of what was."""
+
+import math
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from slm_tui.config.preset import Preset
+from slm_tui.runs import store
+from slm_tui.runs.curves import Curves
+from slm_tui.runs.recorder import TRAINING_COLUMNS
+from slm_tui.runs.store import Run
+
+Make = Callable[..., Preset]
+HEADER = ",".join(TRAINING_COLUMNS) + "\n"
+
+
+def row(step: int, loss: float | str = 2.0, val: float | str = "") -> str:
+    bits = "" if val == "" else "1.25"
+    return f"{step},1.0,{step / 10},{step * 64},0.01,{loss},{val},,,,{bits},1.5,,640.0,text\n"
+
+
+@pytest.fixture
+def run(tiny: Make) -> Run:
+    return store.create(tiny())
+
+
+def write(run: Run, text: str) -> None:
+    with (run.path / "training_log.csv").open("a") as file:
+        file.write(text)
+
+
+def test_a_run_without_a_log_has_empty_curves(run: Run) -> None:
+    curves = Curves(run)
+    assert not curves.read()
+    assert curves.steps.step == []
+
+
+def test_rows_become_points(run: Run) -> None:
+    write(run, HEADER + row(0, "", 5.5) + row(1, 4.0) + row(2, 3.0, 3.5))
+    curves = Curves(run)
+    assert curves.read()
+    assert (curves.steps.step, curves.steps.loss) == ([1, 2], [4.0, 3.0])
+    assert curves.steps.tokens == [64, 128]
+    assert (curves.evaluations.step, curves.evaluations.loss) == ([0, 2], [5.5, 3.5])
+    assert curves.evaluations.bits_per_byte == [1.25, 1.25]
+    assert curves.evaluations.best() == 1
+    assert not curves.read()
+
+
+def test_a_log_is_followed_as_it_grows_even_in_the_middle_of_a_line(run: Run) -> None:
+    whole = HEADER + "".join(row(step, 1 / step) for step in range(1, 20))
+    curves = Curves(run)
+    for at in range(0, len(whole), 37):
+        write(run, whole[at : at + 37])
+        curves.read()
+    assert curves.steps.step == list(range(1, 20))
+    assert curves.steps.loss == [1 / step for step in range(1, 20)]
+
+
+def test_steps_trained_again_replace_those_of_before(run: Run) -> None:
+    write(run, HEADER + "".join(row(step, 1.0, 1.0 if step == 5 else "") for step in range(1, 8)))
+    curves = Curves(run)
+    curves.read()
+    generation = curves.generation
+    write(run, "".join(row(step, 2.0) for step in (4, 5)))
+    curves.read()
+    assert curves.steps.step == [1, 2, 3, 4, 5]
+    assert curves.steps.loss == [1.0, 1.0, 1.0, 2.0, 2.0]
+    assert curves.evaluations.step == []
+    assert curves.generation > generation
+
+
+def test_an_evaluation_made_again_replaces_the_one_of_before(run: Run) -> None:
+    write(run, HEADER + row(5, 1.0, 1.5) + row(5, "", 1.25))
+    curves = Curves(run)
+    curves.read()
+    assert (curves.evaluations.step, curves.evaluations.loss) == ([5], [1.25])
+    assert curves.steps.step == [5]
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["\n", "rubbish\n", "1,2,3\n", "x" * 999 + "\n", row(9)[:-12] + "\n", "9" + "," * 14 + "\n"],
+)
+def test_a_line_that_is_no_row_is_ignored(run: Run, line: str) -> None:
+    write(run, HEADER + row(1) + line + row(2))
+    curves = Curves(run)
+    curves.read()
+    assert curves.steps.step == [1, 2]
+
+
+def test_a_loss_that_is_not_finite_is_no_best(run: Run) -> None:
+    write(run, HEADER + row(1, "nan", "nan") + row(2, "inf", 3.0) + row(3, 1.0, "nan"))
+    curves = Curves(run)
+    curves.read()
+    assert math.isnan(curves.steps.loss[0])
+    assert curves.evaluations.best() == 1
+
+
+def test_lines_that_are_no_objects_are_ignored(run: Run) -> None:
+    (run.path / "events.jsonl").write_text('{"event": "saved"}\n[1]\nnull\n{"half\n')
+    curves = Curves(run)
+    curves.read()
+    assert curves.events == [{"event": "saved"}]
+
+
+@settings(max_examples=60, deadline=None)
+@given(attempts=st.lists(st.tuples(st.integers(0, 30), st.integers(1, 30)), min_size=1, max_size=6))
+def test_whatever_was_interrupted_steps_ascend_and_the_last_attempt_counts(
+    tmp_path_factory: pytest.TempPathFactory, attempts: list[tuple[int, int]]
+) -> None:
+    run = Run(tmp_path_factory.mktemp("run"))
+    write(run, HEADER)
+    curves, expected, reached = Curves(run), dict[int, float](), 0
+    for number, (back, count) in enumerate(attempts):
+        first = max(0, reached - back) + 1
+        expected = {step: loss for step, loss in expected.items() if step < first}
+        for step in range(first, first + count):
+            write(run, row(step, float(number)))
+            expected[step] = float(number)
+        reached = first + count - 1
+        curves.read()
+    assert dict(zip(curves.steps.step, curves.steps.loss, strict=True)) == expected
+    assert curves.steps.step == sorted(expected)

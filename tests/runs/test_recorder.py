@@ -1,0 +1,264 @@
+"""The files of a run: appended, never rewritten, whole after any death."""
+
+import csv
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from slm_tui.config.preset import Preset
+from slm_tui.runs import store
+from slm_tui.runs.curves import Curves
+from slm_tui.runs.recorder import TRAINING_COLUMNS, Recorder, perplexity
+from slm_tui.runs.store import Run
+from slm_tui.training.events import (
+    Changed,
+    Continued,
+    Evaluated,
+    Failed,
+    Finished,
+    Paused,
+    Requested,
+    Sampled,
+    Saved,
+    Saving,
+    Started,
+    Stepped,
+    Warned,
+)
+
+Make = Callable[..., Preset]
+
+
+def step(number: int, loss: float = 2.0) -> Stepped:
+    return Stepped(number, number * 0.1, number * 64, 0.01, loss, 1.5, 0.0, 640.0)
+
+
+def evaluation(number: int, loss: float = 2.5, best: bool = False) -> Evaluated:
+    return Evaluated(number, number * 0.1, loss, loss / math.log(2), best, 0.01)
+
+
+def rows(run: Run) -> list[dict[str, str]]:
+    with (run.path / "training_log.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def lines(run: Run, name: str) -> list[dict[str, object]]:
+    return [json.loads(line) for line in (run.path / name).read_text().split("\n") if line]
+
+
+@pytest.fixture
+def run(tiny: Make) -> Run:
+    return store.create(tiny())
+
+
+def test_the_log_has_the_documented_columns(run: Run) -> None:
+    recorder = Recorder(run)
+    recorder(step(1))
+    recorder.close()
+    header = (run.path / "training_log.csv").read_text().splitlines()[0]
+    assert header == (
+        "step,timestamp,elapsed_seconds,tokens_seen,learning_rate,train_loss,val_loss,"
+        "train_perplexity,val_perplexity,train_bpb,val_bpb,grad_norm,auxiliary_loss,"
+        "tokens_per_second,sample"
+    )
+    (row,) = rows(run)
+    assert (row["step"], row["train_loss"], row["grad_norm"]) == ("1", "2.0", "1.5")
+    assert float(row["train_perplexity"]) == pytest.approx(math.exp(2))
+
+
+def test_evaluation_and_sample_of_a_step_stand_beside_its_loss(run: Run) -> None:
+    recorder = Recorder(run)
+    for event in (step(1), step(2), evaluation(2), Sampled(2, "Once", " upon\na time", 0.1)):
+        recorder(event)
+    recorder(step(3))
+    recorder.close()
+    found = rows(run)
+    assert [row["step"] for row in found] == ["1", "2", "3"]
+    assert (found[1]["train_loss"], found[1]["val_loss"]) == ("2.0", "2.5")
+    assert found[1]["sample"] == " upon↵a time"
+
+
+def test_every_digit_of_a_loss_is_kept(run: Run) -> None:
+    recorder = Recorder(run)
+    loss = 2.0 / 3.0 + 1e-15
+    recorder(step(1, loss))
+    recorder.close()
+    curves = Curves(run)
+    curves.read()
+    assert curves.steps.loss == [loss]
+
+
+def test_a_text_of_a_model_cannot_break_the_log(run: Run) -> None:
+    recorder = Recorder(run)
+    nasty = 'a,"b"\r\n\x1b[31mred\x00\u2028 …' + "x" * 500
+    for event in (step(1), Sampled(1, 'Once "', nasty, 0.1), step(2)):
+        recorder(event)
+    recorder.close()
+    assert len((run.path / "training_log.csv").read_text().split("\n")) == 4
+    sample = rows(run)[0]["sample"]
+    assert len(sample) <= 50
+    assert "\x1b" not in sample
+    (kept,) = lines(run, "samples.jsonl")
+    assert kept["text"] == nasty
+
+
+def test_what_happened_is_in_the_events(run: Run) -> None:
+    recorder = Recorder(run)
+    happened = [
+        Started(0, 12, {"train_bytes_per_token": 1.0}),
+        Paused(2),
+        Requested(2, "evaluate"),
+        Continued(2),
+        Changed(3, "learning_rate", 0.5),
+        Saved(4, "manual", "step-000004", 100, 0.1),
+        Warned(5, "careful"),
+        Finished(6, "stopped"),
+    ]
+    for event in happened:
+        recorder(event)
+    recorder.close()
+    found = lines(run, "events.jsonl")
+    assert [line["event"] for line in found] == [
+        "started",
+        "paused",
+        "requested",
+        "continued",
+        "changed",
+        "saved",
+        "warned",
+        "finished",
+    ]
+    assert (found[2]["verb"], found[5]["kind"], found[7]["reason"]) == (
+        "evaluate",
+        "manual",
+        "stopped",
+    )
+
+
+@pytest.mark.parametrize(
+    ("event", "state"),
+    [
+        (Started(0, 12), "running"),
+        (Paused(1), "paused"),
+        (Continued(1), "running"),
+        (Finished(1, "done"), "done"),
+        (Finished(1, "stopped"), "stopped"),
+        (Finished(1, "early stop"), "stopped early"),
+        (Failed(1, "broken"), "failed"),
+    ],
+)
+def test_the_state_follows_the_events(run: Run, event: object, state: str) -> None:
+    with store.lock(run):
+        recorder = Recorder(run)
+        recorder(event)  # type: ignore[arg-type]
+        assert run.info().state == state
+        recorder.close()
+    assert run.info().error == ("broken" if state == "failed" else "")
+
+
+def test_the_best_evaluation_is_remembered(run: Run) -> None:
+    recorder = Recorder(run)
+    recorder(evaluation(5, 2.0, best=True))
+    recorder(evaluation(10, 3.0))
+    recorder.close()
+    info = run.info()
+    assert (info.best_step, info.best_loss, info.val_loss) == (5, 2.0, 3.0)
+
+
+def test_before_a_checkpoint_everything_logged_is_on_disk(run: Run) -> None:
+    recorder = Recorder(run)
+    for number in range(1, 6):
+        recorder(step(number))
+    recorder(Saving(5))
+    # Nothing is closed: this is what a killed process leaves.
+    assert [row["step"] for row in rows(run)] == ["1", "2", "3", "4", "5"]
+    assert lines(run, "events.jsonl") == []
+    recorder.close()
+
+
+@pytest.mark.parametrize("cut", [1, 5, 20, 60])
+def test_a_torn_last_line_is_ignored_and_healed(run: Run, cut: int) -> None:
+    recorder = Recorder(run)
+    for number in (1, 2, 3):
+        recorder(step(number, 2.0 + number))
+    recorder.close()
+    log = run.path / "training_log.csv"
+    log.write_bytes(log.read_bytes()[:-cut])
+    curves = Curves(run)
+    curves.read()
+    assert curves.steps.step == [1, 2]
+    again = Recorder(run)
+    for number in (3, 4):
+        again(step(number, 2.0 + number))
+    again.close()
+    curves.read()
+    assert (curves.steps.step, curves.steps.loss) == ([1, 2, 3, 4], [3.0, 4.0, 5.0, 6.0])
+    fresh = Curves(run)
+    fresh.read()
+    assert fresh.steps.step == [1, 2, 3, 4]
+
+
+def test_a_torn_event_is_ignored_and_healed(run: Run) -> None:
+    (run.path / "events.jsonl").write_text('{"event": "paused", "step": 1}\n{"event": "warn')
+    recorder = Recorder(run)
+    recorder(Warned(2, "whole"))
+    recorder.close()
+    curves = Curves(run)
+    curves.read()
+    assert [event["event"] for event in curves.events] == ["paused", "warned"]
+
+
+def test_rows_are_appended_to_those_of_before(run: Run) -> None:
+    for number in (1, 2):
+        recorder = Recorder(run)
+        recorder(step(number))
+        recorder.close()
+    assert [row["step"] for row in rows(run)] == ["1", "2"]
+
+
+def test_a_full_disk_loses_lines_and_nothing_else(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder = Recorder(run)
+
+    def full(*arguments: object, **options: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Run, "write_info", full)
+        recorder(Warned(1, "lost?"))
+        recorder.beat()
+        assert recorder.full
+    recorder(Finished(2, "done"))
+    assert not recorder.full
+    recorder.close()
+    assert run.info().state == "done"
+
+
+def test_perplexity_never_overflows() -> None:
+    assert perplexity(0.0) == 1.0
+    assert perplexity(1e6) == math.inf
+    assert len(TRAINING_COLUMNS) == len(set(TRAINING_COLUMNS)) == 15
+
+
+def test_a_heartbeat_renews_the_time_and_flushes(run: Run) -> None:
+    recorder = Recorder(run)
+    recorder(step(1))
+    recorder(step(2))
+    recorder._beaten = 0.0
+    before = run.info().heartbeat
+    recorder.beat()
+    assert run.info().heartbeat >= before
+    assert [row["step"] for row in rows(run)] == ["1"]
+    recorder.close()
+
+
+def test_a_run_directory_that_is_gone_does_not_raise(run: Run, tmp_path: Path) -> None:
+    recorder = Recorder(run)
+    run.path.rename(tmp_path / "elsewhere")
+    recorder(Warned(1, "still here"))
+    recorder.beat()
+    recorder.close()

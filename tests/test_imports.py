@@ -1,0 +1,102 @@
+"""What may import what: the walls of the house, looked at from outside."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "slm_tui"
+HEAVY = ("torch", "numpy", "tiktoken", "tokenizers", "datasets", "textual", "plotext", "rich")
+
+
+def loaded_by(code: str) -> set[str]:
+    """Top-level modules in memory after running `code` in a fresh interpreter."""
+    script = f"import sys\n{code}\nprint(*sorted({{m.split('.')[0] for m in sys.modules}}))"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def test_config_imports_nothing_heavy() -> None:
+    names = sorted(path.stem for path in (PACKAGE / "config").glob("*.py"))
+    code = "\n".join(f"import slm_tui.config.{name}" for name in names if name != "__init__")
+    assert not loaded_by(code + "\nslm_tui.config.library.entries()") & set(HEAVY)
+
+
+def test_the_version_imports_nothing_heavy() -> None:
+    code = (
+        "from slm_tui.cli import main\n"
+        "try:\n    main(['--version'])\nexcept SystemExit as end:\n    assert end.code == 0"
+    )
+    assert not loaded_by(code) & {*HEAVY, "pydantic"}
+
+
+def test_listing_presets_and_runs_imports_no_torch() -> None:
+    code = "from slm_tui.cli import main\nmain(['presets', 'list'])\nmain(['runs', 'list'])"
+    assert not loaded_by(code) & {"torch", "textual", "tokenizers", "datasets"}
+
+
+def test_training_imports_no_screen() -> None:
+    code = "import slm_tui.runs.session, slm_tui.training.trainer, slm_tui.verbs.train"
+    assert not loaded_by(code) & {"textual", "plotext", "rich"}
+
+
+def imports_of(path: Path) -> set[str]:
+    """Modules that the file names in any import, also inside functions."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {name.name for name in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+    return found
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: path.name)
+def test_only_the_tui_knows_textual(path: Path) -> None:
+    inside = path.relative_to(PACKAGE).parts[0] == "tui"
+    tops = {name.split(".")[0] for name in imports_of(path)}
+    assert inside or not tops & {"textual", "rich", "plotext"}
+
+
+LAYERS = [
+    {"cli", "__main__"},
+    {"verbs"},
+    {"tui"},
+    {"runs"},
+    {"training"},
+    {"evaluation", "generation"},
+    {"models", "corpus"},
+    {"config"},
+    {"manifest"},
+    {"paths"},
+    {"errors", "text", "figures"},
+]
+
+
+def layer_of(module: str) -> int | None:
+    parts = module.split(".")
+    if parts[0] != "slm_tui" or len(parts) < 2:
+        return None
+    return next((at for at, names in enumerate(LAYERS) if parts[1] in names), None)
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: path.name)
+def test_arrows_go_down_only(path: Path) -> None:
+    module = ".".join(("slm_tui", *path.relative_to(PACKAGE).with_suffix("").parts))
+    own = layer_of(module)
+    for name in imports_of(path):
+        other = layer_of(name)
+        assert own is None or other is None or own <= other, f"{module} imports {name}"
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: path.name)
+def test_there_is_no_pickle(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert "pickle" not in {name.split(".")[0] for name in imports_of(path)}
+    assert "torch.load(" not in text
+    assert "torch.save(" not in text

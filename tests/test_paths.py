@@ -1,0 +1,107 @@
+"""Paths, safe text and figures: what everything stands on."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from slm_tui import manifest, paths
+from slm_tui.errors import SlmTuiError
+from slm_tui.figures import clock, count, duration, size
+from slm_tui.text import one_line, visible
+
+
+def test_everything_lives_under_home(home: Path) -> None:
+    for place in (paths.config_dir(), paths.data_dir(), paths.cache_dir(), paths.trash_dir()):
+        assert home in place.parents
+
+
+@pytest.mark.parametrize("name", ["a", "A-1", "x.y_z", "0", "a" * 64, "lasts", "best-1"])
+def test_a_plain_name_is_taken(name: str) -> None:
+    assert paths.check_name(name) == name
+
+
+@settings(max_examples=200, deadline=None)
+@given(name=st.text(max_size=80) | st.sampled_from(["last", "BEST", "con", "a\n", "..", "a/.."]))
+def test_a_name_that_is_taken_is_one_safe_path_component(name: str) -> None:
+    try:
+        paths.check_name(name)
+    except SlmTuiError:
+        return
+    assert name.isascii()
+    assert name.isprintable()
+    assert len(name) <= 64
+    assert Path(name).name == name
+    assert not name.startswith(".")
+
+
+def test_writing_leaves_the_old_file_or_the_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "deep" / "file"
+    paths.write_atomically(path, "old")
+
+    def full(*arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    for target in ("replace", "fsync"):
+        with monkeypatch.context() as patched:
+            patched.setattr(os, target, full)
+            with pytest.raises(OSError, match="No space"):
+                paths.write_atomically(path, "new")
+        assert path.read_text() == "old"
+        assert [one.name for one in path.parent.iterdir()] == ["file"]
+    paths.write_atomically(path, b"new")
+    assert path.read_text() == "new"
+
+
+@settings(max_examples=200, deadline=None)
+@given(text=st.text())
+def test_nothing_visible_is_a_command_to_a_terminal(text: str) -> None:
+    shown = visible(text)
+    assert all(char == "\n" or ord(char) >= 32 for char in shown)
+    assert not any(0x7F <= ord(char) <= 0x9F for char in shown)
+    assert "\n" not in one_line(text)
+    assert len(one_line(text, 10)) <= 10
+
+
+def test_escape_sequences_become_pictures() -> None:
+    assert visible("\x1b[31mred\x7f\u202e\ud800") == "␛[31mred␡\ufffd\ufffd"
+    assert visible("plain ü 🐻") == "plain ü 🐻"
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    values=st.dictionaries(
+        st.text(max_size=5), st.integers() | st.floats(allow_nan=False) | st.text(max_size=5)
+    )
+)
+def test_a_sealed_manifest_is_opened_unchanged(values: dict[str, object]) -> None:
+    values.pop("seal", None)
+    assert manifest.unsealed(manifest.sealed(values)) == values
+
+
+@pytest.mark.parametrize("text", ["", "[]", "null", "{}", '{"seal": 1}', '{"a": 1, "seal": "x"}'])
+def test_what_was_not_sealed_is_refused(text: str) -> None:
+    with pytest.raises(ValueError):
+        manifest.unsealed(text)
+
+
+def test_numbers_are_shown_as_people_read_them() -> None:
+    assert [count(one) for one in (832, 41_300, 830_000, 1.2e9)] == [
+        "832",
+        "41.3k",
+        "0.83 M",
+        "1.20 B",
+    ]
+    assert [size(one) for one in (812, 3.4e6, 1.2e9)] == ["812 B", "3.40 MB", "1.20 GB"]
+    assert [clock(one) for one in (132, 3732, float("nan"))] == ["02:12", "1:02:12", "–"]
+    assert [duration(one) for one in (0.1, 40, 180, 9000, 4e5)] == [
+        "1 s",
+        "40 s",
+        "3 min",
+        "2.5 h",
+        "5 days",
+    ]

@@ -1,0 +1,71 @@
+"""The learning rate: a ramp, a shape, an end."""
+
+import math
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from slm_tui.config.training import Schedule
+from slm_tui.training.schedule import learning_rate, minimum_rate, warmup_steps
+
+SCHEDULES = st.builds(
+    Schedule,
+    kind=st.sampled_from(["constant", "linear", "cosine"]),
+    warmup_steps=st.none() | st.integers(0, 40),
+    minimum_ratio=st.none() | st.floats(0, 1),
+)
+
+
+def rates(schedule: Schedule, steps: int, peak: float = 1.0) -> list[float]:
+    return [learning_rate(schedule, peak, step, steps) for step in range(steps)]
+
+
+@settings(max_examples=100, deadline=None)
+@given(schedule=SCHEDULES, steps=st.integers(1, 100))
+def test_it_rises_to_the_peak_then_never_rises_again(schedule: Schedule, steps: int) -> None:
+    found = rates(schedule, steps)
+    warmup = min(warmup_steps(schedule, steps), steps)
+    assert all(rate > 0 for rate in found[:warmup])
+    assert all(a < b for a, b in pairwise(found[:warmup]))
+    after = found[max(0, warmup - 1) :]
+    assert all(a >= b - 1e-12 for a, b in pairwise(after))
+    assert all(minimum_rate(schedule, 1.0) - 1e-12 <= rate <= 1.0 for rate in found[warmup:])
+
+
+def test_the_minimum_is_reached_at_the_last_step() -> None:
+    for kind in ("linear", "cosine"):
+        schedule = Schedule(kind=kind, warmup_steps=10, minimum_ratio=0.1)
+        found = rates(schedule, 100, 0.02)
+        assert found[9:11] == pytest.approx([0.02, 0.02])
+        assert found[-1] == pytest.approx(0.002)
+        assert found[-2] > found[-1]
+
+
+def test_half_way_a_cosine_is_half_way_down() -> None:
+    schedule = Schedule(kind="cosine", minimum_ratio=0.0)
+    assert learning_rate(schedule, 1.0, 50, 101) == pytest.approx(0.5)
+    assert learning_rate(schedule, 1.0, 25, 101) == pytest.approx((1 + math.sqrt(0.5)) / 2)
+
+
+def test_a_minimum_may_be_a_rate_or_a_part() -> None:
+    assert minimum_rate(Schedule(minimum=1e-5), 1e-3) == 1e-5
+    assert minimum_rate(Schedule(minimum_ratio=0.1), 1e-3) == pytest.approx(1e-4)
+    assert minimum_rate(Schedule(), 1e-3) == 0
+
+
+def test_warm_up_may_be_steps_or_a_part() -> None:
+    assert warmup_steps(Schedule(warmup_steps=7), 1000) == 7
+    assert warmup_steps(Schedule(warmup_fraction=0.1), 1000) == 100
+    assert warmup_steps(Schedule(), 1000) == 0
+
+
+def test_steps_beyond_the_end_stay_at_the_minimum() -> None:
+    schedule = Schedule(kind="linear", minimum_ratio=0.1)
+    assert learning_rate(schedule, 1.0, 500, 100) == pytest.approx(0.1)
+
+
+def test_what_comes_later_says_so() -> None:
+    with pytest.raises(NotImplementedError, match="later version"):
+        learning_rate(Schedule(kind="wsd"), 1.0, 5, 10)
