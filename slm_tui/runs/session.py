@@ -90,6 +90,7 @@ class Session:
         self._recorder = Recorder(run)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._main, name="training", daemon=True)
+        self._heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
     @classmethod
     def start(
@@ -154,11 +155,16 @@ class Session:
 
     def wait(self, seconds: float | None = None) -> bool:
         """Wait until training has ended and everything is on disk; returns whether it has."""
-        return self._ended.wait(seconds)
+        ended = self._ended.wait(seconds)
+        if ended and threading.current_thread() not in (self._thread, self._heart):
+            # A thread still unwinding torch's frames at the exit of the process would abort it.
+            for thread in (self._thread, self._heart):
+                if thread.ident is not None:
+                    thread.join()
+        return ended
 
     def _main(self) -> None:
-        heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
-        heart.start()
+        self._heart.start()
         try:
             self._train()
         except Exception as error:  # noqa: BLE001 - the thread's last line: it must be told

@@ -100,6 +100,7 @@ def follow(session: Session, events: "queue.SimpleQueue[Event]", show: "Json | L
                 failed |= _drain(events, show)
                 show.tick(session.status)
                 if not live:
+                    session.wait()
                     break
                 session.wait(_REFRESH_SECONDS)
             show.end(session, interrupted.is_set())

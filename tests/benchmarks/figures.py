@@ -1,6 +1,7 @@
 """What a measurement says, and the table of all of them."""
 
 import itertools
+import math
 import platform
 import statistics
 from collections.abc import Sequence
@@ -74,7 +75,7 @@ def ratio(
     foreign = statistics.median(max(a.foreign, b.foreign) for a, b in rounds)
     remark = f"BUSY MACHINE, others used {foreign:.1f} cores: best of {len(rounds)} rounds each, "
     remark += f"{best:,.0f} tokens/s against {other_best:,.0f}"
-    return Figure(name, best / other_best, "x", target, remark=remark)
+    return Figure(name, best / other_best if other_best else math.nan, "x", target, remark=remark)
 
 
 def machine_line() -> str:

@@ -1,5 +1,6 @@
 """The library: what ships cannot be lost, what is the user's can be brought back."""
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -26,9 +27,7 @@ def test_groups_stand_together_and_smaller_comes_first() -> None:
     assert names.index("stories-tiny") < names.index("stories-small")
     assert names.index("educational-tiny") < names.index("educational-xlarge")
     groups = [entry.preset.group for entry in library.entries() if entry.preset]
-    assert (
-        len([1 for a, b in zip(groups, groups[1:], strict=False) if a != b]) == len(set(groups)) - 1
-    )
+    assert len([1 for a, b in itertools.pairwise(groups) if a != b]) == len(set(groups)) - 1
 
 
 def test_a_saved_preset_is_found_and_comes_first() -> None:

@@ -219,9 +219,9 @@ def test_zero_init_makes_every_layer_start_as_nothing() -> None:
     model = model_of(zero_init=True)
     weights = {name: value.detach() for name, value in model.named_parameters()}
     for name, value in weights.items():
-        assert (float(value.abs().sum()) == 0) == (
-            name.endswith("bias") or name.endswith("projection.weight")
-        ), name
+        assert (float(value.abs().sum()) == 0) == (name.endswith(("bias", "projection.weight"))), (
+            name
+        )
 
 
 def test_rotary_positions_depend_on_the_distance_alone() -> None:

@@ -83,10 +83,18 @@ def test_an_evaluation_made_again_replaces_the_one_of_before(run: Run) -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["\n", "rubbish\n", "1,2,3\n", "x" * 999 + "\n", row(9)[:-12] + "\n", "9" + "," * 14 + "\n"],
+    [
+        "\n",
+        "rubbish\n",
+        "1,2,3\n",
+        "x" * 999 + "\n",
+        row(9)[:-12] + "\n",
+        row(9)[:-8] + "\n",
+        "9" + "," * 14 + "\n",
+    ],
 )
 def test_a_line_that_is_no_row_is_ignored(run: Run, line: str) -> None:
-    write(run, HEADER + row(1) + line + row(2))
+    write(run, HEADER + row(1) + row(2) + line)
     curves = Curves(run)
     curves.read()
     assert curves.steps.step == [1, 2]

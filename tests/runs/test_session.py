@@ -104,7 +104,7 @@ def test_every_request_leaves_an_event(tiny: Make) -> None:
         "changed",
         "continued",
     ]
-    assert [event["kind"] for event in found if event["event"] == "saved"][0] == "manual"
+    assert next(event["kind"] for event in found if event["event"] == "saved") == "manual"
     assert session.run.info().max_steps == 15
     assert session.status.step == 15
     assert 7 in {json.loads(line)["step"] for line in (session.run.path / "samples.jsonl").open()}

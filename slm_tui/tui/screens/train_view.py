@@ -2,6 +2,7 @@
 
 import math
 import time
+from bisect import bisect_left
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -166,8 +167,8 @@ class RunView:
         found = []
         for event in self.curves.events:
             if event.get("event") == "changed" and steps:
-                at = min(range(len(steps)), key=lambda i: abs(steps[i] - event["step"]))
-                found.append(float(xs[at]))
+                at = bisect_left(steps, event["step"])
+                found.append(float(xs[min(at, len(xs) - 1)]))
         return found
 
     def data_lines(self) -> list[Content]:
