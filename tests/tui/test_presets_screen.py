@@ -300,14 +300,14 @@ async def test_a_bad_value_stays_with_its_error_and_what_works_and_blocks_traini
         await enter(pilot, "model.n_head", "5")
         shown = on_screen(app)
         assert "5" in shown
-        assert "✗ 128 is not divisible by 5; try 2 or 4" in shown
+        assert "✗ 128 is not divisible by 5; try 4 or 8" in shown
         assert "params        –" in budget_text(app)
         await pilot.press("escape", "t")
         await pilot.pause()
         assert workshop.trained == []
         assert app.current_mode == "presets"
         assert room(app).form.properties.key == "model.n_head"
-        assert "try 2 or 4" in help_text(app)
+        assert "try 4 or 8" in help_text(app)
         await pilot.press("left", "t")
         await pilot.pause()
         assert len(workshop.trained) == 1

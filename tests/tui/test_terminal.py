@@ -27,6 +27,13 @@ pytestmark = [
 _PATIENCE = 40.0
 
 
+def _plain_environment() -> dict[str, str]:
+    """The environment without what a test runner may say of its own terminal."""
+    dropped = ("COLUMNS", "LINES", "TMUX", "NO_COLOR", "SSH_CONNECTION", "PYTEST_CURRENT_TEST")
+    kept = {name: value for name, value in os.environ.items() if name not in dropped}
+    return {**kept, "TERM": "xterm-256color"}
+
+
 class Terminal:
     """A tmux session of its own server: types keys, reads the screen."""
 
@@ -43,7 +50,7 @@ class Terminal:
             ["tmux", "-S", str(self._socket), *words],
             capture_output=True,
             text=True,
-            env={**os.environ, "TERM": "xterm-256color", "TMUX": ""},
+            env=_plain_environment(),
             check=False,
         )
         return done.stdout

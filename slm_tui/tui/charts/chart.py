@@ -259,11 +259,7 @@ class Chart(Widget, can_focus=True):
     def _make_legend(self, axes: Axes) -> list[Part]:
         x = None if self.crosshair is None else axes.x_of(self.crosshair)
         # A drawing may arrive after the series were exchanged for others.
-        shown = [
-            (line, self._curves[line.name])
-            for line in self._data.series
-            if line.name in self._curves
-        ]
+        shown = [(s, c) for s in self._data.series if (c := self._curves.get(s.name))]
         groups = legend.groups(shown, self._data.hlines, x)
         room = axes.columns - 1
         if x is not None:

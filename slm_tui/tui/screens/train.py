@@ -4,8 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, cast
 
-from textual.app import ComposeResult
-from textual.containers import Container, Horizontal, Vertical, VerticalScroll
+from textual.containers import Container, Horizontal, Vertical
 from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
@@ -23,7 +22,8 @@ from slm_tui.tui.charts.chart import Chart
 from slm_tui.tui.charts.data import ChartData
 from slm_tui.tui.charts.sparkline import SmallChart
 from slm_tui.tui.dialogs import Ask, Choice, Question, Reading, complain, copy
-from slm_tui.tui.screens.train_view import X_MODES, RunView, as_high
+from slm_tui.tui.screens.train_view import X_MODES, RunView
+from slm_tui.tui.widgets.lines import Lines
 from slm_tui.tui.workshop import TrainingWorkshop
 
 if TYPE_CHECKING:
@@ -31,26 +31,6 @@ if TYPE_CHECKING:
 
 _SMOOTHINGS = (0.95, 0.99, 0.0)
 _NO_RUN = "No runs yet. Press 1, choose a preset, press t."
-
-
-class Lines(VerticalScroll):
-    """A pane of lines that can be scrolled; keeps its place unless it stands at the top."""
-
-    def __init__(self, title: str, id: str) -> None:
-        super().__init__(classes="pane", id=id)
-        self.border_title = title
-        self._shown: list[Content] | None = None
-
-    def compose(self) -> ComposeResult:
-        yield Static("", markup=False)
-
-    def show(self, lines: list[Content]) -> None:
-        """Replace the lines; repaints only if they differ."""
-        if lines != self._shown:
-            text = self.query_one(Static)
-            moves = not as_high(self._shown or [], lines, text.content_size.width)
-            text.update(Content("\n").join(lines), layout=moves)
-            self._shown = lines
 
 
 class TrainScreen(RoomScreen):

@@ -247,14 +247,6 @@ def _pair(label: str, value: str, remark: str = "") -> Content:
     return Content.assemble((f"{label:13}", MUTED), (f"{value:>9} ", "bold"), (remark, MUTED))
 
 
-def as_high(old: list[Content], new: list[Content], width: int) -> bool:
-    """Whether `new` surely takes as many rows as `old`: no line that differs wraps."""
-    return len(old) == len(new) and all(
-        one == other or max(one.cell_length, other.cell_length) <= width
-        for one, other in zip(old, new, strict=True)
-    )
-
-
 _SIGNS = {
     "saved": ("✓", "$text-success"),
     "warned": ("▲", "$text-warning"),

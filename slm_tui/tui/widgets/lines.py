@@ -1,0 +1,34 @@
+"""A pane of lines of text that can be scrolled."""
+
+from textual.app import ComposeResult
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.widgets import Static
+
+
+class Lines(VerticalScroll):
+    """A pane of lines that can be scrolled; keeps its place unless it stands at the top."""
+
+    def __init__(self, title: str, id: str) -> None:
+        super().__init__(classes="pane", id=id)
+        self.border_title = title
+        self._shown: list[Content] | None = None
+
+    def compose(self) -> ComposeResult:
+        yield Static("", markup=False)
+
+    def show(self, lines: list[Content]) -> None:
+        """Replace the lines; repaints only if they differ."""
+        if lines != self._shown:
+            text = self.query_one(Static)
+            moves = not as_high(self._shown or [], lines, text.content_size.width)
+            text.update(Content("\n").join(lines), layout=moves)
+            self._shown = lines
+
+
+def as_high(old: list[Content], new: list[Content], width: int) -> bool:
+    """Whether `new` surely takes as many rows as `old`: no line that differs wraps."""
+    return len(old) == len(new) and all(
+        one == other or max(one.cell_length, other.cell_length) <= width
+        for one, other in zip(old, new, strict=True)
+    )
