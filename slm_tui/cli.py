@@ -152,7 +152,7 @@ def _data(verbs: "_Verbs") -> None:
 
 
 def _runs(verbs: "_Verbs") -> None:
-    runs = verbs.add_parser("runs", help="list, show, delete and restore runs")
+    runs = verbs.add_parser("runs", help="list, show, rename, delete and restore runs")
     inner = runs.add_subparsers(metavar="WHAT", required=True)
     listing = inner.add_parser("list", help="all runs, newest first")
     listing.add_argument("--json", action="store_true", help="one JSON object per line")

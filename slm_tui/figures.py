@@ -58,3 +58,14 @@ def duration(seconds: float) -> str:
     if seconds < 172_800:
         return f"{seconds / 3600:.1f} h"
     return f"{seconds / 86_400:.0f} days"
+
+
+def ratio_text(number: float) -> str:
+    """A ratio such as epochs or tokens per parameter: `7,500` `160` `2.4` `0.012` `<0.001`."""
+    if not math.isfinite(number):
+        return "–"
+    if number >= 10:
+        return f"{number:,.0f}"
+    if 0 < number < 0.001:
+        return "<0.001"
+    return f"{number:.1f}" if number >= 1 else f"{number:.2g}"

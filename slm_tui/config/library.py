@@ -79,7 +79,7 @@ def save(preset: Preset, *, replace: bool = True) -> Path:
     try:
         paths.write_atomically(path, preset.to_toml())
     except OSError as error:
-        raise PresetError(f"{path} cannot be written", str(error)) from None
+        raise PresetError(f"{path} cannot be written", error.strerror or str(error)) from None
     return path
 
 

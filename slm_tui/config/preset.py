@@ -132,10 +132,35 @@ def _problem(detail: dict[str, Any]) -> Problem:
     if kind == "missing":
         return Problem(path, "is missing")
     works = _bound(kind, context)
+    if kind in _UNREADABLE:
+        usual = _usual(path)
+        hint = f"; try {usual}" if usual is not None else ""
+        return Problem(path, f"{detail['input']!r} is not {_UNREADABLE[kind]}{hint}", usual)
     message = detail["msg"].removeprefix("Value error, ").replace("Input should", "should")
     if "input" in detail and not isinstance(detail["input"], (dict, list)):
         message = f"{detail['input']!r} {message}"
     return Problem(path, message + (f"; try {works}" if works is not None else ""), works)
+
+
+# What pydantic says when a value is of another type, in the words of a user.
+_UNREADABLE = {
+    "int_parsing": "a whole number",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_parsing": "a number",
+    "float_type": "a number",
+    "bool_parsing": "true or false",
+    "bool_type": "true or false",
+    "string_type": "text",
+}
+
+
+def _usual(path: str) -> object:
+    """The default of a setting."""
+    from slm_tui.config.describe import settings
+
+    found = next((one for one in settings({}) if one.path == path), None)
+    return found.default if found is not None else None
 
 
 def _bound(kind: str, context: dict[str, Any]) -> object:

@@ -121,6 +121,10 @@ def _learning(curves: Evidence) -> Verdict:
         above = f"; {curves.val_bits_per_byte[-1] / floor:.2f} × the floor"
     if fall > 0:
         return Verdict("●", "learning", None, f"val fell {fall:.3f} to {losses[-1]:.3f}{above}")
+    if losses[-1] > best * (1 + _NOISE):
+        at = curves.val_steps[losses.index(best)]
+        said = f"val {losses[-1]:.3f}, {losses[-1] - best:.3f} above its best of step {at:,}"
+        return Verdict("▲", "rising", at, said)
     return Verdict("●", "level", None, f"val {losses[-1]:.3f}, best {best:.3f}{above}")
 
 

@@ -1,6 +1,7 @@
 """A training in this process: its thread, its run directory, and its state for others to read."""
 
 import logging
+import shutil
 import threading
 import time
 from collections import deque
@@ -85,6 +86,7 @@ class Session:
         self._status = Status(run=run.id, max_steps=preset.training.max_steps)
         self._pace: deque[tuple[float, int]] = deque()
         self._cancel = threading.Event()
+        self._began = False
         self._held = store.lock(run)
         self._held.__enter__()
         self._recorder = Recorder(run)
@@ -128,7 +130,7 @@ class Session:
             raise RunError(
                 f"run {run.id} is finished",
                 f"it made all {info.max_steps} steps",
-                "give it more steps, or fork a new run from it",
+                "give it more steps (--steps N), or fork a new run from it",
             )
         session = cls(run, run.preset(), resume=True, more_steps=more_steps, sinks=sinks)
         session._thread.start()
@@ -172,7 +174,11 @@ class Session:
             self._emit(Failed(self._status.step, _worded(error)))
         finally:
             self._recorder.close()
-            self._conclude()
+            if self._began or self._resume:
+                self._conclude()
+            elif self._status.state == "failed":
+                # Nothing was trained: the error is told, and an empty run would only be in the way.
+                shutil.rmtree(self.run.path, ignore_errors=True)
             self._held.__exit__(None, None, None)
             self._ended.set()
 
@@ -266,6 +272,7 @@ class Session:
             )
             self._keep_pace(event.step)
         elif isinstance(event, Started):
+            self._began = True
             self._set(state="running", stage="", step=event.step, max_steps=event.max_steps)
         elif isinstance(event, Evaluated):
             self._set(val_loss=event.loss, val_bpb=event.bits_per_byte)

@@ -142,7 +142,9 @@ def create(preset: Preset, name: str = "", parent: str = "") -> Run:
     except OSError as error:
         reason = error.strerror or str(error)
         raise RunError(
-            f"no run can be made in {root}", reason, "free some space, or set SLM_TUI_HOME"
+            f"no run can be made in {root}",
+            reason,
+            "make room there, or set SLM_TUI_HOME to a place that can be written",
         ) from None
 
 
@@ -189,8 +191,11 @@ def find(spec: str) -> Run:
         if not runs:
             raise RunError("there are no runs yet", "", "start one: slm-tui train stories-tiny")
         return runs[0]
-    exact = [run for run in runs if run.id == spec]
-    matching = exact or [run for run in runs if run.id.startswith(spec) or _label(run) == spec]
+    matching = (
+        [run for run in runs if run.id == spec]
+        or [run for run in runs if _label(run) == spec]
+        or [run for run in runs if run.id.startswith(spec)]
+    )
     if len(matching) == 1:
         return matching[0]
     if matching:
@@ -335,11 +340,22 @@ def lock(run: Run) -> Iterator[None]:
         time.sleep(0.03)
         handle = _locked(run.path)
     if handle is None:
-        raise RunError(f"run {run.id} is being trained", "", "stop it first")
+        raise RunError(
+            f"run {run.id} is being trained", _by_whom(run), "stop it there, or wait until it ends"
+        )
     try:
         yield
     finally:
         handle.close()
+
+
+def _by_whom(run: Run) -> str:
+    try:
+        info = run.info()
+    except RunError:
+        return ""
+    here = "this program" if info.pid == os.getpid() else f"process {info.pid} on {info.host}"
+    return f"by {here}"
 
 
 def is_locked(path: Path) -> bool:

@@ -20,13 +20,18 @@ def minimum_rate(schedule: Schedule, peak: float) -> float:
     return (schedule.minimum_ratio or 0.0) * peak
 
 
-def learning_rate(schedule: Schedule, peak: float, step: int, max_steps: int) -> float:
+def learning_rate(
+    schedule: Schedule, peak: float, step: int, max_steps: int, planned_steps: int = 0
+) -> float:
     """Rate of update number `step`, counted from 0.
+
+    A run that was given more steps keeps the warm-up of its `planned_steps`: a longer one
+    would send it back below its peak.
 
     Linear warm-up to `peak`, then constant, a line, or half a cosine (Loshchilov and Hutter
     2017, arXiv:1608.03983) down to the minimum, reached at update `max_steps - 1`.
     """
-    warmup = warmup_steps(schedule, max_steps)
+    warmup = warmup_steps(schedule, planned_steps or max_steps)
     if step < warmup:
         return peak * (step + 1) / warmup
     if schedule.kind == "constant":

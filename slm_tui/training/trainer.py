@@ -141,6 +141,12 @@ class Trainer:
             reason = self._loop()
             self._save("last")
             self._writer.flush()
+            if self._writer.failure:
+                raise TrainingError(
+                    f"what was trained up to step {state.step} is not saved",
+                    self._writer.failure,
+                    "make room, then resume the run from its last checkpoint",
+                )
             self._sink(Finished(state.step, reason))
             return reason
         except Exception as error:  # noqa: BLE001 - whatever failed, what was trained is saved
@@ -190,7 +196,11 @@ class Trainer:
         state = self.state
         began = time.monotonic()
         rate = state.learning_rate_multiplier * learning_rate(
-            self.preset.schedule, self.preset.optimizer.learning_rate, state.step, state.max_steps
+            self.preset.schedule,
+            self.preset.optimizer.learning_rate,
+            state.step,
+            state.max_steps,
+            self.preset.training.max_steps,
         )
         batch = self._batches.batch(state.step)
         done = self._stepper.step(batch, rate, state.step)

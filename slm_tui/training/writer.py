@@ -17,7 +17,10 @@ class _Job:
 
 
 class CheckpointWriter:
-    """Writes snapshots one after another; at most one waits while another is written."""
+    """Writes snapshots one after another; at most one waits while another is written.
+
+    `failure` says why the newest one could not be written; it is empty when it was.
+    """
 
     def __init__(self, directory: Path, keep_last: int, sink: Sink) -> None:
         self._directory = directory
@@ -25,6 +28,7 @@ class CheckpointWriter:
         self._sink = sink
         self._changed = threading.Condition()
         self._waiting: _Job | None = None
+        self.failure = ""
         self._writing = False
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="checkpoint-writer", daemon=True)
@@ -83,6 +87,8 @@ class CheckpointWriter:
             size = sum(file.stat().st_size for file in path.iterdir())
         except Exception as error:  # noqa: BLE001 - without this thread the loop would wait for ever
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            self.failure = reason
             self._sink(Warned(step, f"the checkpoint of step {step} was not saved: {reason}"))
             return
+        self.failure = ""
         self._sink(Saved(step, job.kind, path.name, size, time.monotonic() - began))

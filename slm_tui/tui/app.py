@@ -265,6 +265,10 @@ class SlmTuiApp(App[None]):
         else:
             self.go("train")
 
+    def action_help_quit(self) -> None:
+        """Ctrl+C ends nothing here: by habit it is pressed to copy or to clear a line."""
+        self.notify("ctrl+q leaves the app; it asks first while a run is training.", markup=False)
+
     async def action_quit(self) -> None:
         if not self.workshop.is_training:
             self.exit()

@@ -240,7 +240,7 @@ def _missing_text(preset: Preset) -> list[Problem]:
     if data.kind not in ("file", "directory"):
         return []
     if not data.path:
-        return [Problem("data.path", "choose a text file", _text_near(Path(".")))]
+        return [Problem("data.path", "name a text file, such as plays.txt")]
     path = Path(data.path).expanduser()
     try:
         there = path.is_dir() if data.kind == "directory" else path.is_file()

@@ -19,7 +19,7 @@ from slm_tui.corpus.prepare import Cancelled, Corpus, prepare
 from slm_tui.corpus.split import PARTS
 from slm_tui.corpus.statistics import Documents, Plan, Statistics, measure, plan, shown
 from slm_tui.errors import CorpusError
-from slm_tui.figures import clock, count, size
+from slm_tui.figures import clock, count, ratio_text, size
 from slm_tui.text import one_line, visible
 
 _INTERRUPTED = 130
@@ -166,11 +166,11 @@ def _lines(preset: Preset, statistics: Statistics, planned: Plan) -> list[str]:
             )
     epochs = "none: the text is shorter than a window"
     if planned.epochs is not None:
-        epochs = f"{planned.epochs:.2g} of {planned.sequences_per_epoch:,} sequences"
+        epochs = f"{ratio_text(planned.epochs)} of {planned.sequences_per_epoch:,} sequences"
     ideal = f"(about {COMPUTE_OPTIMAL_TOKENS_PER_PARAMETER} is compute-optimal)"
     lines += [
         "",
-        f"tokens per parameter  {planned.tokens_per_parameter:.2g} {ideal}",
+        f"tokens per parameter  {ratio_text(planned.tokens_per_parameter)} {ideal}",
         f"epochs                {epochs}",
         f"tokens seen           {statistics.distinct:,} of {statistics.ordinary:,}, "
         f"{statistics.rare:,} of them fewer than 5 times",

@@ -97,5 +97,13 @@ def _terminal() -> tuple[str, bool, str]:
     where += ["over SSH"] if os.environ.get("SSH_CONNECTION") else []
     where += ["NO_COLOR"] if os.environ.get("NO_COLOR") else []
     encoding = (sys.stdout.encoding or "").lower().replace("-", "")
-    ok = sys.stdout.isatty() and encoding == "utf8" and columns >= 60 and rows >= 20
-    return "terminal", ok, ", ".join(where) + ("" if ok else " (the app wants 80x24 and UTF-8)")
+    wrong = [
+        text
+        for bad, text in (
+            (not sys.stdout.isatty(), "output is no terminal"),
+            (encoding != "utf8", f"the encoding is {encoding or 'unknown'}, not UTF-8"),
+            (columns < 60 or rows < 20, "smaller than 60x20"),
+        )
+        if bad
+    ]
+    return "terminal", not wrong, ", ".join(where) + (f" ({'; '.join(wrong)})" if wrong else "")

@@ -34,6 +34,8 @@ def generate(options: argparse.Namespace) -> int:
             one = settings.with_(seed=settings.seed + number)
             began, texts, tokens = time.monotonic(), [], 0
             if live:
+                if len(prompts) * options.samples > 1:
+                    _print(f"{'' if not written else chr(10)}--- seed {one.seed}")
                 _print(prompt, end="")
             begin = checkpoint.state.begins_documents
             for piece in stream(model, tokenizer, prompt, one, begin=begin):
@@ -86,7 +88,9 @@ def _prompts(options: argparse.Namespace, usual: tuple[str, ...]) -> list[str]:
     try:
         text = Path(options.prompts).expanduser().read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise GenerationError(f"{options.prompts} cannot be read", str(error)) from None
+        raise GenerationError(
+            f"{options.prompts} cannot be read", getattr(error, "strerror", None) or str(error)
+        ) from None
     found = [line for line in text.splitlines() if line.strip()]
     if not found:
         raise GenerationError(f"{options.prompts} has no prompts", "", "write one per line")

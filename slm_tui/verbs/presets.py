@@ -8,7 +8,7 @@ from slm_tui.config import built, describe, library, overrides
 from slm_tui.config.estimate import COMPUTE_OPTIMAL_TOKENS_PER_PARAMETER, estimate
 from slm_tui.config.preset import Preset, from_file
 from slm_tui.errors import PresetError
-from slm_tui.figures import count, size
+from slm_tui.figures import count, ratio_text, size
 from slm_tui.text import visible
 
 
@@ -82,7 +82,7 @@ def budget(preset: Preset) -> list[tuple[str, str]]:
             ("epochs", f"about {numbers.epochs:.1f}"),
             (
                 "tokens per parameter",
-                f"about {numbers.tokens_per_parameter:.2g} "
+                f"about {ratio_text(numbers.tokens_per_parameter)} "
                 f"({COMPUTE_OPTIMAL_TOKENS_PER_PARAMETER} is compute-optimal)",
             ),
         ]

@@ -72,7 +72,7 @@ def test_a_switch_is_set_by_any_word_for_it(text: str, value: bool) -> None:
 
 def test_another_kind_keeps_the_settings_that_it_has_too() -> None:
     preset = changed("tokenizer.kind=gpt2")
-    assert preset.tokenizer.vocab_size == 512  # type: ignore[union-attr]
+    assert preset.tokenizer.vocab_size == 1024  # type: ignore[union-attr]
     assert changed("tokenizer.kind=bytes").tokenizer.model_dump() == {"kind": "bytes"}
     preset = changed("data.kind=file", "data.path=007.txt")
     assert preset.data.path == "007.txt"  # type: ignore[union-attr]
@@ -89,10 +89,10 @@ def test_another_kind_keeps_the_settings_that_it_has_too() -> None:
         ("=3", "there is no setting"),
         ("model.n_layer.x=3", "n_layer has no parts"),
         ("model=3", "there is no setting 'model'"),
-        ("model.n_head=5", "model.n_head: 64 is not divisible by 5; try 4 or 8"),
+        ("model.n_head=5", "model.n_head: 96 is not divisible by 5; try 4 or 6"),
         ("schedule.minimum=0.5", "the rate would rise"),
         ("tokenizer.kind=morse", "tokenizer"),
-        ("training.max_steps=many", "valid integer"),
+        ("training.max_steps=many", "'many' is not a whole number"),
         ("optimizer.learning_rate=nan", "learning_rate"),
         ("name=../x", "cannot be used"),
     ],

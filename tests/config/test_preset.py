@@ -106,7 +106,7 @@ def test_a_name_alone_is_a_preset() -> None:
         ({"model__dropout": 1.0}, "model.dropout: 1.0 should be less than 1; try 0.5"),
         ({"model__n_layers": 3}, "model.n_layers: no such setting"),
         ({"mood": "good"}, "mood: no such setting"),
-        ({"model__n_layer": "many"}, "model.n_layer: 'many' should be a valid integer"),
+        ({"model__n_layer": "many"}, "model.n_layer: 'many' is not a whole number; try 4"),
         ({"training__precision": "fp8"}, "try auto"),
     ],
 )

@@ -249,11 +249,11 @@ def test_stop_while_preparing_ends_at_once(tiny: Make, monkeypatch: pytest.Monke
     assert not paths.corpora_dir().exists() or list(paths.corpora_dir().iterdir()) == []
 
 
-def test_an_error_in_preparing_is_told_in_the_status_and_the_run(tiny: Make) -> None:
+def test_an_error_in_preparing_is_told_and_leaves_no_empty_run(tiny: Make) -> None:
     session = ended(Session.start(tiny(data={"kind": "file", "path": "/nowhere/text.txt"})))
-    assert session.status.state == session.run.info().state == "failed"
+    assert session.status.state == "failed"
     assert "/nowhere/text.txt cannot be read" in session.status.error
-    assert session.run.info().error == session.status.error
+    assert store.all_runs() == []
 
 
 def test_what_cannot_be_trained_makes_no_run(tiny: Make) -> None:

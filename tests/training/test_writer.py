@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from slm_tui.config.preset import Preset
 from slm_tui.corpus.prepare import prepare
 from slm_tui.training import checkpoint
-from slm_tui.training.events import Event, Saved, Warned
+from slm_tui.training.events import Event, Failed, Saved, Warned
 from slm_tui.training.writer import CheckpointWriter
 from tests.training.harness import train
 from tests.training.test_checkpoint import snapshot
@@ -96,7 +96,7 @@ def test_what_cannot_be_saved_is_told_and_training_goes_on(
     assert found.state.step == 12
 
 
-def test_a_disk_full_to_the_end_still_ends_the_run_in_order(
+def test_a_disk_full_to_the_end_is_a_failure_and_never_called_done(
     tiny: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*arguments: object) -> None:
@@ -105,6 +105,8 @@ def test_a_disk_full_to_the_end_still_ends_the_run_in_order(
     prepare(tiny())
     monkeypatch.setattr(checkpoint.os, "replace", full)
     done = train(tiny(), tmp_path / "run")
-    assert done.reason == "done"
+    assert done.reason is None
     assert any("No space left on device" in text for text in done.warnings)
+    (failed,) = [event for event in done.events if isinstance(event, Failed)]
+    assert "step 12 is not saved: No space left on device; make room" in failed.error
     assert list((tmp_path / "run").iterdir()) == []

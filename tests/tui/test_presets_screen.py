@@ -374,7 +374,7 @@ async def test_another_kind_brings_its_own_settings() -> None:
         assert "data.path" in keys
         assert "data.richness" not in keys
         assert screen.form.properties.key == "data.kind"
-        assert "choose a text file" in str(draft(app).problems["data.path"])
+        assert "name a text file" in str(draft(app).problems["data.path"])
         screen.form.properties.reveal("tokenizer.kind")
         await pilot.press("left")
         assert "tokenizer.vocab_size" not in [row.key for row in screen.form.properties.rows]

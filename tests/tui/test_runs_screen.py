@@ -430,7 +430,7 @@ async def test_delete_asks_with_a_safe_default_and_undo_brings_the_run_back() ->
         assert isinstance(pilot.app.screen, Question)
         await pilot.press("enter")
         assert run.path.is_dir()
-        await pilot.press("D", "down", "enter")
+        await pilot.press("D", "up", "enter")
         await until(pilot, lambda: names(screen) == ["other"])
         assert not run.path.exists()
         assert "u brings it back" in on_screen(pilot)
@@ -455,7 +455,7 @@ async def test_a_damaged_run_can_be_deleted() -> None:
     (bad.path / "run.json").write_text("{")
     async with an_app().run_test(size=NARROW) as pilot:
         screen = await open_runs(pilot, 1)
-        await pilot.press("D", "down", "enter")
+        await pilot.press("D", "up", "enter")
         await until(pilot, lambda: names(screen) == [])
         assert not bad.path.exists()
 

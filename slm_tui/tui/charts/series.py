@@ -239,6 +239,12 @@ def log_ticks(low: float, high: float, count: int) -> list[float]:
         values = _decades(low, high, bottom, top, digits, 1)
         if 2 <= len(values) <= count:
             return values
+    dense = _decades(low, high, bottom, top, (1, 2, 5), 1)
+    if len(dense) <= 2 * count and top - bottom <= 3:
+        # Every other one, counted so that the lowest keeps its label: curves end down there.
+        thinned = dense[::-1][(len(dense) - 1) % 2 :: 2][::-1]
+        if 2 <= len(thinned) <= count:
+            return thinned
     for stride in range(1, max(2, top - bottom + 1)):
         values = _decades(low, high, bottom, top, (1,), stride)
         if 2 <= len(values) <= count:

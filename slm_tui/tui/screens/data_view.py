@@ -18,7 +18,7 @@ from slm_tui.config.estimate import (
     estimate,
 )
 from slm_tui.config.preset import Preset
-from slm_tui.figures import clock, count, size
+from slm_tui.figures import clock, count, ratio_text, size
 from slm_tui.text import one_line, visible
 from slm_tui.tui.screens.data_worker import Snapshot
 from slm_tui.tui.theme import MUTED
@@ -124,12 +124,12 @@ def _facts(snapshot: Snapshot) -> list[Content]:
     assert statistics is not None
     few = plan.tokens_per_parameter < _FEW_TOKENS_PER_PARAMETER
     many = plan.epochs is None or plan.epochs > _MANY_EPOCHS
-    epochs = "no window" if plan.epochs is None else f"{plan.epochs:.2g}"
+    epochs = "no window" if plan.epochs is None else ratio_text(plan.epochs)
     gone = statistics.duplicates_removed
     facts = [
         _fact(
             "tokens/param",
-            f"{plan.tokens_per_parameter:.2g}",
+            ratio_text(plan.tokens_per_parameter),
             f"≈{COMPUTE_OPTIMAL_TOKENS_PER_PARAMETER} is ideal",
             warn=few,
         ),

@@ -202,7 +202,7 @@ class RunVerbs:
         question = Question(
             f"Delete {one_line(line.name, 40)}?",
             "It goes to the trash with all its checkpoints; u brings it back.",
-            [Choice("keep", "Keep"), Choice("delete", "Delete", "move it to the trash")],
+            [Choice("delete", "Delete", "move it to the trash"), Choice("keep", "Keep")],
             default="keep",
         )
         me.app.push_screen(question, lambda answer: self._delete(line, answer))

@@ -1,5 +1,6 @@
 """The train screen: the loss as it falls, samples as they come, and the run's controls."""
 
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, cast
@@ -29,6 +30,8 @@ from slm_tui.tui.workshop import TrainingWorkshop
 if TYPE_CHECKING:
     from slm_tui.training.control import Control
 
+_DRAW_SECONDS = 0.4
+_MOST_STEPS = 10_000_000
 _SMOOTHINGS = (0.95, 0.99, 0.0)
 _NO_RUN = "No runs yet. Press 1, choose a preset, press t."
 
@@ -45,6 +48,7 @@ class TrainScreen(RoomScreen):
         self._bits = False
         self._log: bool | None = None  # chosen by hand; else by how far the loss has fallen
         self._looked = False
+        self._drawn_at = 0.0
 
     def compose_body(self) -> Iterable[Widget]:
         with Horizontal(id="train"):
@@ -105,9 +109,17 @@ class TrainScreen(RoomScreen):
             self._view = RunView(run)
             self.set_class(False, "-empty")
             self._show(self._view, fresh=True)
-        elif self._view.refresh():
+        elif self._is_time() and self._view.refresh():
             self._show(self._view)
         self._show_preparing()
+
+    def _is_time(self) -> bool:
+        """Twice a second is often enough for curves; what is drawn is taken from the training."""
+        now = time.monotonic()
+        due = now - self._drawn_at > _DRAW_SECONDS
+        if due:
+            self._drawn_at = now
+        return due
 
     def _show(self, view: RunView, *, fresh: bool = False) -> None:
         if fresh:
@@ -158,8 +170,9 @@ class TrainScreen(RoomScreen):
             chart.show(ChartData(()))
 
     def footer_actions(self) -> list[Action]:
-        live = self.session is not None and self.session.is_live
-        if live or self._view is None:
+        if self._view is None:
+            return [actions.BY_ID["app.go_presets"], actions.BY_ID["app.help"]]
+        if self.session is not None and self.session.is_live:
             return super().footer_actions()
         names = ("resume", "fork", "best_to_chat", "log", "axis")
         return [*(actions.BY_ID[f"train.{name}"] for name in names), actions.BY_ID["app.help"]]
@@ -369,7 +382,8 @@ def _two(lines: list[Content]) -> list[Content]:
 
 
 def _whole_number(text: str) -> str:
-    return "" if text.isdigit() and int(text) > 0 else "a whole number above 0, such as 500"
+    fits = text.isascii() and text.isdigit() and 0 < int(text) <= _MOST_STEPS
+    return "" if fits else f"a whole number from 1 to {_MOST_STEPS:,}, such as 500"
 
 
 def _wrong_changes(run: Run, text: str) -> str:

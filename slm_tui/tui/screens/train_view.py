@@ -11,7 +11,7 @@ from textual.content import Content
 from slm_tui.config.estimate import COMPUTE_OPTIMAL_TOKENS_PER_PARAMETER
 from slm_tui.errors import SlmTuiError
 from slm_tui.evaluation.diagnosis import Evidence, Verdict, diagnose
-from slm_tui.figures import clock, count, size
+from slm_tui.figures import clock, count, ratio_text, size
 from slm_tui.runs.curves import Curves
 from slm_tui.runs.store import Run, RunInfo
 from slm_tui.text import one_line, visible
@@ -197,10 +197,10 @@ class RunView:
         return [
             _pair(
                 "tokens/param",
-                f"{ratio:.2g}" + (" ▲" if ratio < ideal / 4 else ""),
+                ratio_text(ratio) + (" ▲" if ratio < ideal / 4 else ""),
                 f"≈{ideal} is ideal",
             ),
-            _pair("epochs", f"{epochs:.1f}" + (" ▲" if epochs > 4 else ""), "seen so far"),
+            _pair("epochs", ratio_text(epochs) + (" ▲" if epochs > 4 else ""), "seen so far"),
         ]
 
     def verdict_lines(self) -> list[Content]:
@@ -239,8 +239,15 @@ class RunView:
 
     def event_lines(self) -> list[Content]:
         """What happened, newest first."""
-        lines = [event_line(event) for event in reversed(self.curves.events)]
-        return [line for line in lines if line is not None]
+        lines, saved = [], None
+        for event in reversed(self.curves.events):
+            # A checkpoint that was kept and turned out the best is one checkpoint.
+            again = event.get("event") == "saved" and event.get("step") == saved
+            saved = event.get("step") if event.get("event") == "saved" else saved
+            line = None if again else event_line(event)
+            if line is not None:
+                lines.append(line)
+        return lines
 
 
 def _pair(label: str, value: str, remark: str = "") -> Content:

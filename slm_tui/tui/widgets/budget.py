@@ -8,7 +8,7 @@ from textual.widget import Widget
 from slm_tui.config import estimate
 from slm_tui.config.estimate import Calibration, Estimate
 from slm_tui.config.preset import Preset
-from slm_tui.figures import count, duration, size
+from slm_tui.figures import count, duration, ratio_text, size
 from slm_tui.text import one_line
 from slm_tui.tui.drafts import Draft
 from slm_tui.tui.theme import MUTED
@@ -27,13 +27,17 @@ class Budget(Widget):
     def __init__(self, *, id: str | None = None, classes: str = "") -> None:
         super().__init__(id=id, classes=classes)
         self._draft: Draft | None = None
-        self._given: tuple[Preset | None, Calibration | None, int] = (None, None, 0)
+        self._given: tuple[Preset | None, Calibration | None, tuple[str, ...]] = (
+            None,
+            None,
+            (),
+        )
         self._estimate: Estimate | None = None
 
     def show(self, draft: Draft | None, calibration: Calibration | None) -> None:
         """Show what `draft` costs; repaints only on a change."""
         preset = draft.preset if draft else None
-        given = (preset, calibration, len(draft.problems) if draft else 0)
+        given = (preset, calibration, tuple(draft.problems) if draft else ())
         if given == self._given and draft is self._draft:
             return
         self._draft, self._given = draft, given
@@ -107,10 +111,10 @@ def _facts(found: Estimate | None) -> list[tuple[str, str, str]]:
         ("checkpoint", size(found.checkpoint_bytes), ""),
         ("tokens/step", f"{found.tokens_per_step:,}", ""),
         ("tokens", count(found.tokens), ""),
-        ("epochs", "unknown" if epochs is None else f"{epochs:.2g}", ""),
+        ("epochs", "unknown" if epochs is None else ratio_text(epochs), ""),
         (
             "tokens/param",
-            "unknown" if ratio is None else f"{ratio:.2g}",
+            "unknown" if ratio is None else ratio_text(ratio),
             " ▲" if ratio is not None and ratio < _FAR_BELOW else "",
         ),
         ("time", timed or _NOT_MEASURED, ""),
@@ -129,7 +133,11 @@ def warnings(preset: Preset, found: Estimate) -> list[str]:
         said.append("no sample before the end")
     ratio, epochs = found.tokens_per_parameter, found.epochs
     if ratio is not None and ratio < _FAR_BELOW:
-        said.append(f"{ratio:.2g} tokens per parameter: about 20 suit the model, so it may overfit")
+        said.append(
+            f"{ratio_text(ratio)} tokens per parameter: about 20 suit the model, so it may overfit"
+        )
     if epochs is not None and epochs > _MANY_EPOCHS:
-        said.append(f"the text is seen {epochs:.2g} times: above {_MANY_EPOCHS} it teaches little")
+        said.append(
+            f"the text is seen {ratio_text(epochs)} times: above {_MANY_EPOCHS} it teaches little"
+        )
     return said
