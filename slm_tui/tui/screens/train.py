@@ -144,7 +144,9 @@ class TrainScreen(RoomScreen):
         chart = self.query_one(Chart)
         chart.log_y = view.spans_decades if self._log is None else self._log
         chart.unit = "bits per byte" if self._bits else "nats"
-        _set_title(chart, f"loss · {chart.unit}")
+        # Of a run that the status line does not speak of, the chart says which it is.
+        which = "" if self.session is not None else f"{view.run.id} · {view.info.state} · "
+        _set_title(chart, f"{which}loss · {chart.unit}")
         chart.show(view.loss_chart(chart.x_mode, bits=self._bits))
         steps = view.curves.steps
         for name, values in (
