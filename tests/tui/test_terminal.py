@@ -136,7 +136,9 @@ def _train(terminal: Terminal, program: str = "-m slm_tui") -> Run:
     # Typed ahead, as a script or a slow line does it: no letter of it is a command.
     terminal.type("/quick")
     terminal.wait_for(r"─ quick ─")
-    terminal.press("Enter", "t")
+    terminal.press("Enter")
+    terminal.wait_for("t Train")
+    terminal.press("t")
     terminal.wait_for(r"▶ training")
     return _until(lambda: store.all_runs()[0] if store.all_runs() else None)
 
