@@ -16,10 +16,12 @@ from slm_tui.runs import store
 from slm_tui.runs.speaker import Facts
 from slm_tui.tui.app import SlmTuiApp
 from slm_tui.tui.charts.chart import Chart
+from slm_tui.tui.screens.runs import RunsScreen
 from tests.conftest import make_tiny
 from tests.tui.made_runs import add_checkpoints
 from tests.tui.shown import STORY, ShownWorkshop, make_run
 from tests.tui.test_chat_screen import FakeSpeaker, type_line
+from tests.tui.test_runs_screen import on_screen, open_runs, with_checkpoints
 
 SIZES = {"80x24": (80, 24), "120x40": (120, 40)}
 THEMES = {"dark": "slm-dark", "light": "slm-light"}
@@ -51,6 +53,9 @@ def _one_time_and_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, prepare
 
 async def _drawn(pilot: Pilot[Any]) -> None:
     """Wait for threads and the plot process: what is shown is a result, not that one will come."""
+    if isinstance(pilot.app.screen, RunsScreen):
+        await open_runs(pilot, 2)
+        await with_checkpoints(pilot, pilot.app.screen)
     worker = getattr(pilot.app.screen, "worker", None)
     for _ in range(200):
         if worker is None or worker.snapshot.state != "looking":
@@ -62,7 +67,19 @@ async def _drawn(pilot: Pilot[Any]) -> None:
         if all(chart.drawings and not chart.client.busy for chart in charts):
             break
         await pilot.pause(0.05)
-    await pilot.pause(0.1)
+    await _still(pilot)
+
+
+async def _still(pilot: Pilot[Any]) -> None:
+    """Wait until the screen has not changed for half a second."""
+    before, same = "", 0
+    for _ in range(200):
+        await pilot.pause(0.1)
+        now = on_screen(pilot)
+        same = same + 1 if now == before else 0
+        before = now
+        if same == 5:
+            return
 
 
 def _shown(
@@ -125,7 +142,7 @@ def test_chat_screen(
         await type_line(pilot, "Once upon a time")
         speaker.write(STORY, tokens=64, tokens_per_second=1240.0)
         speaker.end("end of text")
-        await pilot.pause(0.6)
+        await _still(pilot)
 
     assert snap_compare(app, run_before=talk, terminal_size=SIZES[size])
 

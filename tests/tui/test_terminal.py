@@ -24,7 +24,7 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("tmux") is None, reason="needs tmux"),
     pytest.mark.xdist_group("terminal"),
 ]
-_PATIENCE = 40.0
+_PATIENCE = 120.0
 
 
 def _plain_environment() -> dict[str, str]:
