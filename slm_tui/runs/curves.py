@@ -16,16 +16,10 @@ _MOST_EVENTS = 500
 
 
 @dataclass
-class Steps:
-    """One entry per logged step, as lists of equal length."""
+class _Columns:
+    """Lists of equal length, by ascending step."""
 
     step: list[int] = field(default_factory=list)
-    seconds: list[float] = field(default_factory=list)
-    tokens: list[int] = field(default_factory=list)
-    learning_rate: list[float] = field(default_factory=list)
-    loss: list[float] = field(default_factory=list)
-    gradient_norm: list[float] = field(default_factory=list)
-    tokens_per_second: list[float] = field(default_factory=list)
 
     def cut(self, step: int) -> None:
         """Drop everything at or after `step`."""
@@ -35,20 +29,25 @@ class Steps:
 
 
 @dataclass
-class Evaluations:
+class Steps(_Columns):
+    """One entry per logged step."""
+
+    seconds: list[float] = field(default_factory=list)
+    tokens: list[int] = field(default_factory=list)
+    learning_rate: list[float] = field(default_factory=list)
+    loss: list[float] = field(default_factory=list)
+    gradient_norm: list[float] = field(default_factory=list)
+    tokens_per_second: list[float] = field(default_factory=list)
+
+
+@dataclass
+class Evaluations(_Columns):
     """One entry per evaluation."""
 
-    step: list[int] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     tokens: list[int] = field(default_factory=list)
     loss: list[float] = field(default_factory=list)
     bits_per_byte: list[float] = field(default_factory=list)
-
-    def cut(self, step: int) -> None:
-        """Drop everything at or after `step`."""
-        at = bisect_left(self.step, step)
-        for values in vars(self).values():
-            del values[at:]
 
     def best(self) -> int | None:
         """Index of the lowest finite loss."""

@@ -22,7 +22,7 @@ def write_results(run: Run, preset: Preset) -> None:
     """
     curves = Curves(run)
     curves.read()
-    values = _finite(_results(run.info(), preset, curves))
+    values = finite(_results(run.info(), preset, curves))
     paths.write_atomically(run.path / "results.json", json.dumps(values, indent=1))
     if importlib.util.find_spec("matplotlib") is not None:
         draw(curves, run.path / "training_losses.png", preset.name)
@@ -65,12 +65,12 @@ def _results(info: RunInfo, preset: Preset, curves: Curves) -> dict[str, Any]:
     }
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
     """NaN and infinity are not JSON: they become null."""
     if isinstance(value, dict):
-        return {key: _finite(inner) for key, inner in value.items()}
+        return {key: finite(inner) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_finite(inner) for inner in value]
+        return [finite(inner) for inner in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

@@ -250,7 +250,11 @@ def _missing_text(preset: Preset) -> list[Problem]:
         return []
     works = _text_near(path.parent, path.name)
     return [
-        Problem("data.path", f"no such {data.kind}" + (f"; try {works}" if works else ""), works)
+        Problem(
+            "data.path",
+            f"no such {data.kind}" + (f"; try {works}" if works else ": name one that is there"),
+            works,
+        )
     ]
 
 

@@ -17,6 +17,7 @@ from slm_tui.config.preset import Preset
 from slm_tui.errors import PresetError
 from slm_tui.figures import clock, count, size
 from slm_tui.runs import store
+from slm_tui.runs.results import finite
 from slm_tui.runs.session import Session, Status
 from slm_tui.text import one_line
 from slm_tui.training.events import (
@@ -163,15 +164,7 @@ class Json:
 
     def _write(self, values: dict[str, Any]) -> None:
         # NaN and infinity are not JSON: a diverged loss is null.
-        print(json.dumps(_finite(values), ensure_ascii=False), flush=True)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(inner) for key, inner in value.items()}
-    if isinstance(value, float) and value - value != 0:
-        return None
-    return value
+        print(json.dumps(finite(values), ensure_ascii=False), flush=True)
 
 
 class Lines:
