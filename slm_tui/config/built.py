@@ -5,9 +5,6 @@ from slm_tui.errors import SlmTuiError
 
 # Presets may already name these, so that files stay valid when they arrive.
 NOT_BUILT: dict[tuple[str, str], str] = {
-    ("data.kind", "directory"): "reading a directory comes in a later version; use one file",
-    ("data.kind", "huggingface"): "datasets come in a later version; use stories or a file",
-    ("tokenizer.kind", "chars"): "character tokens come in a later version; use bytes or bpe",
     ("model.kind", "hgrn"): "HGRN-bit comes in a later version; use gpt",
     ("model.kind", "hnet"): "H-Net comes in a later version; use gpt",
     ("optimizer.kind", "muon"): "Muon comes in a later version; use adamw",

@@ -5,6 +5,9 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from slm_tui.config.fields import Settings, reject, setting
+from slm_tui.config.ready_made import READY_MADE
+
+_MOST_HELD_OUT = 0.9
 
 
 class Limit(Settings):
@@ -43,6 +46,17 @@ class Split(Settings):
         0.0, ge=0, le=0.5, help="Part of the text kept for the final test", nudge="+0.05"
     )
 
+    @model_validator(mode="after")
+    def _something_is_left_to_train_on(self) -> Self:
+        if self.validation + self.test > _MOST_HELD_OUT:
+            raise reject(
+                "test",
+                f"validation {self.validation:g} and test {self.test:g} leave too little to "
+                f"train on: at most {_MOST_HELD_OUT:g} may be held out",
+                f"{max(0.0, _MOST_HELD_OUT - self.validation):g}",
+            )
+        return self
+
 
 class _Data(Settings):
     limit: Limit = setting(Limit(), help="How much of the text the model is trained on")
@@ -63,15 +77,23 @@ class StoriesData(_Data):
 
 
 class FileData(_Data):
-    """One text file."""
+    """One file of text, or of rows with a text column."""
 
     kind: Literal["file"] = setting("file", help="Where the text comes from")
-    path: str = setting("", help="The text file; relative to the working directory, ~ is home")
+    path: str = setting("", help="The file; relative to the working directory, ~ is home")
+    format: Literal["auto", "text", "jsonl", "csv", "parquet"] = setting(
+        "auto", help="How the file is laid out; auto goes by its name", advanced=True
+    )
     separator: str = setting(
         "",
-        help="What stands between documents; empty: <|endoftext|> where the file has it",
+        help="What stands between documents of plain text; empty: <|endoftext|> where it is there",
         advanced=True,
     )
+    text_column: str = setting(
+        "", help="Column with the text of jsonl, csv, parquet; empty: found by its usual names"
+    )
+    second_column: str = setting("", help="A column to append to the first", advanced=True)
+    column_separator: str = setting("\n\n", help="What joins two columns", advanced=True)
     on_encoding_error: Literal["refuse", "replace"] = setting(
         "refuse", help="What to do with bytes that are not UTF-8", advanced=True
     )
@@ -81,26 +103,64 @@ class DirectoryData(_Data):
     """All text files below a directory."""
 
     kind: Literal["directory"] = setting("directory", help="Where the text comes from")
-    path: str = setting("", help="The directory; .txt and .md files are read")
-    pattern: str = setting("**/*", help="Which files, as a glob", advanced=True)
-    on_encoding_error: Literal["refuse", "skip"] = setting(
-        "refuse", help="What to do with files that are not UTF-8", advanced=True
+    path: str = setting("", help="The directory; relative to the working directory, ~ is home")
+    pattern: str = setting(
+        "", help="Which files, as a glob such as **/*.py; empty: every .txt and .md file"
+    )
+    separator: str = setting(
+        "",
+        help="What stands between documents of a file; empty: <|endoftext|> where it is there",
+        advanced=True,
+    )
+    on_encoding_error: Literal["refuse", "skip", "replace"] = setting(
+        "refuse", help="What to do with files that are not UTF-8 or cannot be read", advanced=True
     )
 
 
 class HuggingFaceData(_Data):
-    """A dataset of the Hugging Face hub or a local one, through `datasets`."""
+    """A dataset of the Hugging Face hub, of a web address, or a local one, through `datasets`."""
 
     kind: Literal["huggingface"] = setting("huggingface", help="Where the text comes from")
-    dataset: str = setting("roneneldan/TinyStories", help="Name on the hub, or a local path")
+    dataset: str = setting(
+        "roneneldan/TinyStories",
+        min_length=1,
+        help="Name on the hub, a ready-made one, a local path, or the address of a file",
+        suggestions=tuple(READY_MADE),
+    )
     config: str = setting("", help="Configuration of the dataset, where it has several")
-    train_split: str = setting("train", help="Name of the training split")
-    validation_split: str = setting("", help="Name of the validation split; empty: cut by ratio")
-    test_split: str = setting("", help="Name of the test split; empty: cut by ratio", advanced=True)
+    revision: str = setting("", help="Branch, tag or commit; empty: the newest", advanced=True)
+    train_split: str = setting("train", min_length=1, help="Name of the training split")
+    validation_split: str = setting(
+        "", help="Name of the validation split; empty: as ready-made, or cut; none: cut by ratio"
+    )
+    test_split: str = setting(
+        "",
+        help="Name of the test split; empty: as ready-made, or cut; none: cut by ratio",
+        advanced=True,
+    )
     text_column: str = setting("", help="Column with the text; empty: found by its usual names")
     second_column: str = setting("", help="A column to append to the first", advanced=True)
-    separator: str = setting("\n\n", help="What joins two columns", advanced=True)
+    column_separator: str = setting("\n\n", help="What joins two columns", advanced=True)
+    minimum_length: int = setting(
+        0, ge=0, help="Leave out shorter documents", unit="characters", nudge="125", advanced=True
+    )
+    maximum_length: int | None = setting(
+        None, ge=1, help="Leave out longer documents", unit="characters", nudge="125", advanced=True
+    )
     streaming: bool = setting(False, help="Read over the network without storing", advanced=True)
+    cache_dir: str = setting(
+        "", help="Where downloads are kept; empty: the usual place of datasets", advanced=True
+    )
+
+    @model_validator(mode="after")
+    def _lengths_leave_something(self) -> Self:
+        if self.maximum_length is not None and self.maximum_length < self.minimum_length:
+            raise reject(
+                "maximum_length",
+                f"nothing is at least {self.minimum_length} and at most {self.maximum_length} long",
+                self.minimum_length * 10,
+            )
+        return self
 
 
 DataConfig = Annotated[

@@ -33,6 +33,8 @@ class Setting:
     # Whether the bounds themselves are refused.
     above_minimum: bool = False
     below_maximum: bool = False
+    # Texts that can be cycled through, where others may be typed as well.
+    suggestions: tuple[str, ...] = ()
 
     @property
     def section(self) -> str:
@@ -116,7 +118,12 @@ def _setting(path: str, info: FieldInfo, model: type[BaseModel]) -> Setting:
         help=info.description or "",
         above_minimum=any(hasattr(rule, "gt") for rule in info.metadata),
         below_maximum=any(hasattr(rule, "lt") for rule in info.metadata),
+        suggestions=tuple(str(one) for one in _listed(extra.get("suggestions"))),
     )
+
+
+def _listed(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
 
 
 _KINDS = {
@@ -157,6 +164,10 @@ def nudged(setting: Setting, value: Any, direction: int, values: dict[str, Any])
     if setting.type == "choice":
         at = setting.choices.index(value) if value in setting.choices else 0
         return setting.choices[(at + direction) % len(setting.choices)]
+    if setting.suggestions:
+        known = setting.suggestions
+        at = known.index(value) if value in known else -1 if direction > 0 else 0
+        return known[(at + direction) % len(known)]
     if setting.type not in ("integer", "number"):
         return value
     if not isinstance(value, (int, float)) or isinstance(value, bool):

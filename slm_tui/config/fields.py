@@ -28,6 +28,7 @@ def setting(
     unit: str = "",
     nudge: str = "",
     advanced: bool = False,
+    suggestions: tuple[str, ...] = (),
     **constraints: Any,
 ) -> Any:
     """Declare a field of a preset.
@@ -39,9 +40,12 @@ def setting(
         nudge: how the arrow keys change it: `+1`, `+32`, `x2`, `125` (1, 2, 5 times a power
             of ten), `+0.05`. Choices and switches cycle without it.
         advanced: shown only when the section is opened fully.
+        suggestions: texts that the arrow keys cycle through; any other text may be typed.
         constraints: passed to pydantic: `ge`, `gt`, `le`, `lt`, `min_length`, `max_length`.
     """
     extra: JsonDict = {"unit": unit, "nudge": nudge, "advanced": advanced}
+    if suggestions:
+        extra["suggestions"] = list(suggestions)
     return Field(default, description=help, json_schema_extra=extra, **constraints)
 
 

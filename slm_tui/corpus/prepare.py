@@ -2,12 +2,10 @@
 
 import hashlib
 import json
-import math
 import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
@@ -18,22 +16,18 @@ from numpy.typing import NDArray
 
 from slm_tui import manifest as manifests
 from slm_tui import paths
-from slm_tui.config.built import NotBuiltYet, check_built
-from slm_tui.config.data import BpeTokenizer, FileData, Gpt2Tokenizer, StoriesData
+from slm_tui.config.built import check_built
 from slm_tui.config.preset import Preset
-from slm_tui.corpus import sources
-from slm_tui.corpus.sources import Document
-from slm_tui.corpus.split import PARTS, Parts, limited, split, without_duplicates
-from slm_tui.corpus.tokenizers import Tokenizer, byte_tokenizer, from_json, load_gpt2, train_bpe
+from slm_tui.corpus import build, sources
+from slm_tui.corpus.progress import Cancelled, Meter, Progress, Report
+from slm_tui.corpus.split import PARTS
+from slm_tui.corpus.tokenizers import Tokenizer, from_json
 from slm_tui.errors import CorpusError
 
-FORMAT = 1
-Progress = Callable[[str, float], None]
+__all__ = ["Cancelled", "Corpus", "Progress", "cached", "load", "prepare", "reopen"]
+
+FORMAT = 2
 Tokens = NDArray[np.unsignedinteger]
-
-
-class Cancelled(Exception):  # noqa: N818 - not an error: somebody asked for it
-    """Preparation was stopped on request; nothing was left behind."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +63,7 @@ class Corpus:
 
 
 def prepare(
-    preset: Preset, *, progress: Progress | None = None, cancel: Event | None = None
+    preset: Preset, *, progress: Report | None = None, cancel: Event | None = None
 ) -> Corpus:
     """Return the corpus of `preset`, from the cache or made now.
 
@@ -90,7 +84,7 @@ def prepare(
         except CorpusError:
             shutil.rmtree(directory, ignore_errors=True)
     try:
-        _make(preset, identity, directory, _Steps(progress, cancel))
+        _make(preset, identity, directory, Meter(progress, cancel))
     except OSError as error:
         raise CorpusError(
             f"the corpus cannot be written to {directory.parent}",
@@ -142,23 +136,6 @@ def load(directory: Path) -> Corpus:
     return Corpus(directory, tokenizer, manifest, **streams)
 
 
-class _Steps:
-    """Reports progress and notices cancellation, in the same place."""
-
-    def __init__(self, progress: Progress | None, cancel: Event | None) -> None:
-        self._progress = progress
-        self._cancel = cancel
-        self._last = 0.0
-
-    def __call__(self, stage: str, part: float) -> None:
-        if self._cancel is not None and self._cancel.is_set():
-            raise Cancelled
-        now = time.monotonic()
-        if self._progress is not None and (now - self._last > 0.1 or part in (0.0, 1.0)):
-            self._last = now
-            self._progress(stage, part)
-
-
 def _identity(preset: Preset) -> dict[str, Any]:
     return {
         "format": FORMAT,
@@ -167,19 +144,18 @@ def _identity(preset: Preset) -> dict[str, Any]:
     }
 
 
-def _make(preset: Preset, identity: dict[str, Any], directory: Path, step: _Steps) -> None:
+def _make(preset: Preset, identity: dict[str, Any], directory: Path, meter: Meter) -> None:
     directory.parent.mkdir(parents=True, exist_ok=True)
     _sweep(directory.parent)
     temporary = Path(tempfile.mkdtemp(prefix=".making-", dir=directory.parent))
     try:
-        parts = _parts(preset, step)
-        tokenizer = _tokenizer(preset, parts.documents["train"], step)
-        manifest = _write(preset, parts, tokenizer, temporary, step)
-        manifest |= {"identity": identity, "fingerprint": directory.name}
-        paths.write_atomically(temporary / "manifest.json", manifests.sealed(manifest))
-        paths.fsync_directory(temporary)
+        made, texts = temporary / "corpus", temporary / "texts"
+        made.mkdir()
+        texts.mkdir()
+        _fill(preset, identity, made, texts, directory.name, meter)
+        paths.fsync_directory(made)
         try:
-            os.replace(temporary, directory)
+            os.replace(made, directory)
         except OSError:
             # Another process made the same corpus in the meantime: its copy is as good.
             if not (directory / "manifest.json").is_file():
@@ -187,6 +163,32 @@ def _make(preset: Preset, identity: dict[str, Any], directory: Path, step: _Step
         paths.fsync_directory(directory.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _fill(
+    preset: Preset,
+    identity: dict[str, Any],
+    made: Path,
+    texts: Path,
+    fingerprint: str,
+    meter: Meter,
+) -> None:
+    """Write the files of a corpus to `made`; `texts` is for what it is made from."""
+    parts, left_out = build.staged(preset, texts, meter)
+    if sources.fingerprint(preset.data) != identity["source"]:
+        raise CorpusError(
+            "the text changed while it was read", "another program is writing it", "try again"
+        )
+    tokenizer = build.tokenizer(preset, parts.documents["train"], meter)
+    manifest = {
+        "format": FORMAT,
+        **build.write(preset, parts, tokenizer, made, meter),
+        "leakage": build.leakage(parts, meter),
+        "left_out": left_out.to_dict(),
+        "identity": identity,
+        "fingerprint": fingerprint,
+    }
+    paths.write_atomically(made / "manifest.json", manifests.sealed(manifest))
 
 
 def _sweep(directory: Path) -> None:
@@ -197,131 +199,6 @@ def _sweep(directory: Path) -> None:
                 shutil.rmtree(left, ignore_errors=True)
         except OSError:
             continue
-
-
-def _parts(preset: Preset, step: _Steps) -> Parts:
-    data = preset.data
-    if isinstance(data, FileData):
-        step("reading", 0.0)
-        return split(limited(sources.file_documents(data), data.limit), data.split)
-    if not isinstance(data, StoriesData):
-        raise NotBuiltYet(f"the source {data.kind}", "it comes in a later version")
-    first, documents_of = 0, {}
-    wanted = sources.stories_wanted(data)
-    total = sum(wanted.values())
-    for part, count in wanted.items():
-        found = []
-        for number, document in enumerate(sources.stories(data, first, count)):
-            if number % 256 == 0:
-                step("writing stories", (first + number) / total)
-            found.append(document)
-        documents_of[part] = found
-        first += count
-    if data.limit.characters is not None:
-        documents_of["train"] = limited(documents_of["train"], data.limit)
-    return without_duplicates(Parts(documents_of))
-
-
-def _tokenizer(preset: Preset, train: Sequence[Document], step: _Steps) -> Tokenizer:
-    config = preset.tokenizer
-    if isinstance(config, BpeTokenizer):
-        step("training the tokenizer", 0.0)
-        texts = [document.text for document in limited(train, config.limit)]
-        return train_bpe(
-            texts,
-            config.vocab_size,
-            progress=lambda part: step("training the tokenizer", part),
-        )
-    if isinstance(config, Gpt2Tokenizer):
-        step("loading the tokenizer", 0.0)
-        return load_gpt2(config.vocab_size)
-    return byte_tokenizer()
-
-
-def _write(
-    preset: Preset, parts: Parts, tokenizer: Tokenizer, directory: Path, step: _Steps
-) -> dict[str, Any]:
-    dtype = "uint16" if tokenizer.n_vocab <= 65_536 else "uint32"
-    counts: dict[str, Any] = {}
-    for part in PARTS:
-        most = _most_tokens(preset, part)
-        counts[part] = _write_part(
-            parts.documents.get(part, []), tokenizer, directory / f"{part}.bin", dtype, most, step
-        )
-    (directory / "tokenizer.json").write_text(tokenizer.to_json(), encoding="utf-8")
-    names = [f"{part}.bin" for part in PARTS] + ["tokenizer.json"]
-    return {
-        "format": FORMAT,
-        "dtype": dtype,
-        "n_vocab": tokenizer.n_vocab,
-        "parts": counts,
-        "duplicates_removed": parts.duplicates,
-        "sha256": {name: manifests.digest(directory / name) for name in names},
-    }
-
-
-def _most_tokens(preset: Preset, part: str) -> int | None:
-    """A limit in tokens is shared by the parts as the split says; stories limit training only."""
-    most, ratios = preset.data.limit.tokens, preset.data.split
-    if most is None:
-        return None
-    if isinstance(preset.data, StoriesData):
-        return most if part == "train" else None
-    shares = {"val": ratios.validation, "test": ratios.test}
-    shares["train"] = 1 - ratios.validation - ratios.test
-    return round(most * shares[part])
-
-
-def _write_part(
-    documents: Sequence[Document],
-    tokenizer: Tokenizer,
-    path: Path,
-    dtype: str,
-    most: int | None,
-    step: _Steps,
-) -> dict[str, Any]:
-    """Write `end-of-text, document, end-of-text, document, …, end-of-text`; return its counts."""
-    lengths: list[int] = []
-    size = tokens = 0
-    end = np.array([tokenizer.end_of_text], dtype=dtype)
-    chunk = 256
-    with path.open("wb") as file:
-        if documents:
-            file.write(end.tobytes())
-            tokens += 1
-        for at in range(0, len(documents), chunk):
-            step("cutting into tokens", at / len(documents))
-            for ids in tokenizer.encode_batch([one.text for one in documents[at : at + chunk]]):
-                room = None if most is None else most - tokens
-                if room is not None and room <= 0:
-                    break
-                cut = ids if room is None else ids[:room]
-                file.write(np.asarray(cut, dtype=dtype).tobytes())
-                tokens += len(cut)
-                size += int(tokenizer.byte_lengths()[cut].sum())
-                lengths.append(len(cut))
-                if room is None or len(cut) < room:
-                    file.write(end.tobytes())
-                    tokens += 1
-        file.flush()
-        os.fsync(file.fileno())
-    return {
-        "documents": len(lengths),
-        "tokens": tokens,
-        "bytes": size,
-        "longest": max(lengths, default=0),
-        "shortest": min(lengths, default=0),
-        **_information(documents[: len(lengths)]),
-    }
-
-
-def _information(documents: Sequence[Document]) -> dict[str, float]:
-    """Exact information of the documents, where every one of them knows its own."""
-    if not documents or any(one.bits is None for one in documents):
-        return {}
-    bits = math.fsum(one.bits for one in documents if one.bits is not None)
-    size = sum(len(one.text.encode()) for one in documents)
-    return {"bits": bits, "bits_per_byte": bits / size}
 
 
 def _mapped(path: Path, dtype: str) -> Tokens:

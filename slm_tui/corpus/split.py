@@ -1,120 +1,171 @@
 """Dividing documents into training, validation and test, so that nothing leaks."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from hashlib import blake2b
+from typing import IO
+
+import numpy as np
+from numpy.typing import NDArray
 
 from slm_tui.config.data import Limit, Split
-from slm_tui.corpus.sources import Document
+from slm_tui.corpus.staging import Spans, first_part, read_text, with_ends
 
 PARTS = ("train", "val", "test")
 # A cut is moved to the end of a document if that shifts it by less than this share of the
 # smaller side; otherwise the document is cut in two.
 _TOLERANCE = 0.25
+# How far, in bytes, a paragraph's end is looked for around the place of a cut.
+_SLACK = 1 << 16
 
 
 @dataclass
 class Parts:
     """The documents of each part, and how many duplicates of training text were taken out."""
 
-    documents: dict[str, list[Document]] = field(default_factory=dict)
+    documents: dict[str, Spans] = field(default_factory=dict)
     duplicates: int = 0
 
 
-def limited(documents: Sequence[Document], limit: Limit) -> list[Document]:
-    """The first documents, as many as `limit` allows; a limit in characters may cut the last."""
-    if limit.documents is not None:
-        return list(documents[: limit.documents])
-    if limit.fraction is not None and len(documents) > 1:
-        return list(documents[: max(1, round(len(documents) * limit.fraction))])
-    most = limit.characters
-    if limit.fraction is not None:
-        most = max(1, round(len(documents[0].text) * limit.fraction))
-    if most is None:
-        return list(documents)
-    kept: list[Document] = []
-    for document in documents:
-        if len(document.text) > most:
-            if most > 0:
-                kept.append(Document(document.text[:most]))
-            break
-        kept.append(document)
-        most -= len(document.text)
-    return kept
-
-
-def split(documents: Sequence[Document], ratios: Split) -> Parts:
-    """Cut `documents`, in their order, into training, validation and test by characters.
+def split(documents: Spans, ratios: Split) -> dict[str, Spans]:
+    """Cut `documents`, in their order, into training, validation and test by bytes.
 
     A cut falls between documents where one ends nearby; otherwise a document is cut at the end
-    of a paragraph or line, and its halves are two documents. Documents of validation or test
-    that stand in training word for word are taken out and counted.
+    of a paragraph or line, and its halves are two documents.
     """
-    total = sum(len(document.text) for document in documents)
-    held_out = ratios.validation + ratios.test
-    first = total - round(total * held_out)
+    total = documents.bytes
+    first = total - round(total * (ratios.validation + ratios.test))
     second = total - round(total * ratios.test)
     train, rest = _cut(documents, first, min(first, total - first))
-    length = sum(len(document.text) for document in train)
-    val, test = _cut(rest, second - length, min(second - first, total - second))
-    parts = Parts({"train": train, "val": val, "test": test})
-    return without_duplicates(parts)
+    val, test = _cut(rest, second - train.bytes, min(second - first, total - second))
+    return {"train": train, "val": val, "test": test}
 
 
-def without_duplicates(parts: Parts) -> Parts:
+def without_duplicates(parts: dict[str, Spans]) -> Parts:
     """Take documents out of validation and test that also stand in an earlier part."""
-    seen = {_digest(document.text) for document in parts.documents["train"]}
+    found = Parts({"train": parts["train"]})
+    seen = np.unique(parts["train"].digests)
     for part in PARTS[1:]:
-        kept = []
-        for document in parts.documents.get(part, []):
-            digest = _digest(document.text)
-            if digest in seen:
-                parts.duplicates += 1
-            else:
-                kept.append(document)
-        seen.update(_digest(document.text) for document in kept)
-        parts.documents[part] = kept
-    return parts
+        documents = parts[part]
+        known = among(documents.digests, seen)
+        found.duplicates += int(known.sum())
+        found.documents[part] = documents.chosen(~known)
+        seen = np.union1d(seen, documents.digests)
+    return found
 
 
-def _cut(
-    documents: Sequence[Document], at: int, smaller_side: int
-) -> tuple[list[Document], list[Document]]:
-    """Documents before and after character `at`."""
-    position = 0
-    for index, document in enumerate(documents):
-        end = position + len(document.text)
-        if end > at:
-            near = smaller_side * _TOLERANCE
-            if index and at - position <= near:
-                return list(documents[:index]), list(documents[index:])
-            if end - at <= near and index + 1 < len(documents):
-                return list(documents[: index + 1]), list(documents[index + 1 :])
-            left, right = _halves(document.text, at - position, round(near))
-            return (
-                [*documents[:index], *_documents(left)],
-                [*_documents(right), *documents[index + 1 :]],
-            )
-        position = end
-    return list(documents), []
+def among(values: NDArray[np.uint64], known: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """Which of `values` stand in `known`, which is sorted."""
+    if not len(known):
+        return np.zeros(len(values), np.bool_)
+    at = np.minimum(np.searchsorted(known, values), len(known) - 1)
+    return np.asarray(known[at] == values)
 
 
-def _documents(text: str) -> list[Document]:
-    return [Document(text)] if text.strip() else []
+def _cut(documents: Spans, at: int, smaller_side: int) -> tuple[Spans, Spans]:
+    """Documents before and after byte `at` of their text."""
+    lengths = documents.ends - documents.starts
+    ends = np.cumsum(lengths)
+    index = int(np.searchsorted(ends, at, side="right"))
+    if index >= len(documents):
+        return documents, documents.chosen(slice(0, 0))
+    end = int(ends[index])
+    begin = end - int(lengths[index])
+    near = smaller_side * _TOLERANCE
+    if index and at - begin <= near:
+        return documents.chosen(slice(0, index)), documents.chosen(slice(index, None))
+    if end - at <= near and index + 1 < len(documents):
+        return documents.chosen(slice(0, index + 1)), documents.chosen(slice(index + 1, None))
+    left, right = _halves(documents, index, at - begin, min(round(near), _SLACK))
+    before, after = documents.chosen(slice(0, index)), documents.chosen(slice(index + 1, None))
+    return before.joined(left), right.joined(after)
 
 
-def _halves(text: str, at: int, slack: int) -> tuple[str, str]:
+def _halves(documents: Spans, number: int, at: int, slack: int) -> tuple[Spans, Spans]:
     """Cut near `at`: at a blank line, else at a line's end, else at a space, else right there."""
-    low, high = max(0, at - slack), min(len(text), at + slack)
-    for boundary in ("\n\n", "\n", " "):
-        after = text.find(boundary, at, high)
-        before = text.rfind(boundary, low, at)
-        found = [place for place in (before, after) if place > 0]
+    start, end = int(documents.starts[number]), int(documents.ends[number])
+    low, high = max(start, start + at - slack), min(end, start + at + slack)
+    with documents.path.open("rb") as file:
+        stop, onward = _boundary(file, low, start + at, high)
+    stop, onward = (max(start, stop), min(end, onward))
+    none = documents.chosen(slice(0, 0))
+    left = with_ends(documents, number, start, stop) if stop > start else none
+    right = with_ends(documents, number, onward, end) if end > onward else none
+    return left if has_text(left) else none, right if has_text(right) else none
+
+
+def _boundary(file: IO[bytes], low: int, at: int, high: int) -> tuple[int, int]:
+    """Where the left half ends and the right one begins."""
+    file.seek(low)
+    window = file.read(max(4, high - low + 4))
+    place, room = at - low, high - low
+    for mark in (b"\n\n", b"\n", b" "):
+        after = window.find(mark, place, room)
+        before = window.rfind(mark, 0, place)
+        found = [one for one in (before, after) if one > 0]
         if found:
-            place = min(found, key=lambda place: abs(place - at))
-            return text[:place], text[place + len(boundary) :]
-    return text[:at], text[at:]
+            nearest = low + min(found, key=lambda one: abs(one - place))
+            return nearest, nearest + len(mark)
+    while place < len(window) and window[place] & 0xC0 == 0x80:
+        place += 1
+    return low + place, low + place
 
 
-def _digest(text: str) -> bytes:
-    return blake2b(text.encode("utf-8", "replace"), digest_size=16).digest()
+def has_text(documents: Spans) -> bool:
+    """Whether any of it is more than white space; looks at the first megabyte of each."""
+    with documents.path.open("rb") as file:
+        for start, end in zip(documents.starts.tolist(), documents.ends.tolist(), strict=True):
+            file.seek(start)
+            if file.read(min(end - start, 1 << 20)).strip():
+                return True
+    return False
+
+
+def limited(documents: Spans, limit: Limit) -> Iterator[str]:
+    """The texts that a tokenizer is learned from, as many as `limit` allows.
+
+    Long documents come in parts. A token of this limit is a word of GPT-2's pattern: what a
+    tokenizer will make of it is not known before.
+    """
+    if limit.documents is not None:
+        documents = documents.chosen(slice(0, limit.documents))
+    elif limit.fraction is not None:
+        documents = first_part(documents, limit.fraction)
+    texts = (text for chunk in documents.chunks() for text in chunk.texts)
+    if limit.characters is not None:
+        return _first_characters(texts, limit.characters)
+    if limit.tokens is not None:
+        return _first_words(texts, limit.tokens)
+    return texts
+
+
+def _first_characters(texts: Iterator[str], most: int) -> Iterator[str]:
+    for text in texts:
+        yield text[:most]
+        most -= len(text)
+        if most <= 0:
+            return
+
+
+def _first_words(texts: Iterator[str], most: int) -> Iterator[str]:
+    import regex
+
+    from slm_tui.corpus.tokenizers.bpe import SPLIT
+
+    word = regex.compile(SPLIT)
+    for text in texts:
+        end = 0
+        for match in word.finditer(text):
+            end = match.end()
+            most -= 1
+            if not most:
+                break
+        yield text[:end]
+        if not most:
+            return
+
+
+def text_of(documents: Spans) -> list[str]:
+    """All texts; for documents that fit in memory."""
+    with documents.path.open("rb") as file:
+        pairs = zip(documents.starts.tolist(), documents.ends.tolist(), strict=True)
+        return [read_text(file, start, end) for start, end in pairs]

@@ -31,7 +31,7 @@ from slm_tui.training.events import (
 )
 
 if TYPE_CHECKING:
-    from slm_tui.corpus.prepare import Corpus
+    from slm_tui.corpus.prepare import Corpus, Progress
     from slm_tui.training.checkpoint import Checkpoint
 
 _LOG = logging.getLogger(__name__)
@@ -40,12 +40,14 @@ _ETA_WINDOW_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class Status:
-    """Where a training stands. `stage` and `progress` tell what is prepared before it starts."""
+    """Where a training stands. `stage` and `progress` (0 to 1) tell what is prepared before it
+    starts, `pace` its amount, rate and time left."""
 
     run: str = ""
     state: str = "preparing"
     stage: str = "starting"
     progress: float = 0.0
+    pace: str = ""
     step: int = 0
     max_steps: int = 0
     loss: float | None = None
@@ -200,7 +202,7 @@ class Session:
         except Cancelled:
             self._emit(Finished(self._status.step, "stopped"))
             return
-        self._set(stage="building the model")
+        self._set(stage="building the model", progress=0.0, pace="")
         from slm_tui.training import checkpoint
         from slm_tui.training.trainer import Trainer
 
@@ -249,8 +251,8 @@ class Session:
         kept = reopen(resume.state.corpus) if resume is not None else None
         return kept or prepare(self.preset, progress=self._prepared, cancel=self._cancel)
 
-    def _prepared(self, stage: str, part: float) -> None:
-        self._set(stage=stage, progress=part)
+    def _prepared(self, progress: "Progress") -> None:
+        self._set(stage=progress.stage, progress=progress.share or 0.0, pace=progress.detail)
 
     def _beat(self) -> None:
         while not self._ended.wait(1.0):

@@ -3,9 +3,9 @@
 import argparse
 import json
 import random
+import shutil
 import signal
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -13,13 +13,14 @@ from threading import Event
 from typing import Any, TextIO
 
 from slm_tui.config import library, overrides
-from slm_tui.config.estimate import COMPUTE_OPTIMAL_TOKENS_PER_PARAMETER, estimate
+from slm_tui.config.estimate import COMPUTE_OPTIMAL_TOKENS_PER_PARAMETER
 from slm_tui.config.preset import Preset
-from slm_tui.corpus.prepare import Cancelled, Corpus, prepare
+from slm_tui.corpus.prepare import Corpus, prepare
+from slm_tui.corpus.progress import Cancelled, Progress
 from slm_tui.corpus.split import PARTS
 from slm_tui.corpus.statistics import Documents, Plan, Statistics, measure, plan, shown
 from slm_tui.errors import CorpusError
-from slm_tui.figures import clock, count, ratio_text, size
+from slm_tui.figures import count, ratio_text, size
 from slm_tui.text import one_line, visible
 
 _INTERRUPTED = 130
@@ -46,7 +47,7 @@ def data(options: argparse.Namespace) -> int:
 
 def _prepared(preset: Preset) -> Corpus:
     cancel = Event()
-    line = Progress(sys.stderr, estimate(preset).train_tokens)
+    line = ProgressLine(sys.stderr)
     with _cancelling(cancel):
         try:
             return prepare(preset, progress=line, cancel=cancel)
@@ -71,29 +72,21 @@ def _cancelling(cancel: Event) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-class Progress:
-    """One line that moves on a terminal, a line per stage elsewhere.
+class ProgressLine:
+    """One line that moves on a terminal, a line per stage elsewhere."""
 
-    `tokens` is about how many the training part will have: for the rate.
-    """
-
-    def __init__(self, out: TextIO, tokens: int | None) -> None:
+    def __init__(self, out: TextIO) -> None:
         self._out = out
         self._moving = out.isatty()
-        self._tokens = tokens
-        self._stage, self._share, self._began = "", 0.0, 0.0
+        self._stage = ""
         self._width = 0
 
-    def __call__(self, stage: str, share: float) -> None:
-        now = time.monotonic()
-        # Each part of the corpus is cut by itself: its share begins at nothing again.
-        if stage != self._stage or share < self._share:
-            if not self._moving and stage != self._stage:
-                print(f"{stage}…", file=self._out, flush=True)
-            self._stage, self._began = stage, now
-        self._share = share
+    def __call__(self, progress: Progress) -> None:
         if self._moving:
-            self._draw(progress_line(stage, share, now - self._began, self._tokens))
+            self._draw(progress_line(progress, shutil.get_terminal_size().columns - 1))
+        elif progress.stage != self._stage:
+            print(f"{progress.stage}…", file=self._out, flush=True)
+        self._stage = progress.stage
 
     def _draw(self, text: str) -> None:
         self._out.write("\r" + text.ljust(self._width))
@@ -108,17 +101,14 @@ class Progress:
             self._out.flush()
 
 
-def progress_line(stage: str, share: float, seconds: float, tokens: int | None) -> str:
-    """Stage, bar, share, rate and time left; `share` is 0 to 1, `seconds` since it began."""
-    line = f"{stage} {_bar(share, 20)} {share:4.0%}"
-    if share > 0 and seconds > 0:
-        if tokens is not None and stage == "cutting into tokens":
-            line += f"  {count(tokens * share / seconds)} tokens/s"
-        else:
-            line += f"  {share / seconds:.0%}/s"
-        if seconds > 1:
-            line += f"  {clock(seconds / share - seconds)} left"
-    return line
+def progress_line(progress: Progress, width: int) -> str:
+    """Stage, bar, share, amount, rate and time left in at most `width` characters."""
+    share = progress.share
+    if share is None:
+        return f"{progress.stage}…  {progress.detail}".rstrip()[:width]
+    line = f"{progress.stage} {_bar(share, 20)} {share:4.0%}"
+    longer = f"{line}  {progress.detail}".rstrip()
+    return longer if len(longer) <= width else f"{line}  {progress.pace}".rstrip()[:width]
 
 
 def _bar(share: float, width: int) -> str:

@@ -248,7 +248,8 @@ class Lines:
 def progress_line(status: Status, width: int) -> str:
     """State, steps, a bar, ETA, loss and speed in at most `width` characters."""
     if status.state == "preparing":
-        return f"{status.stage} {status.progress:.0%}"[:width]
+        share = f" {status.progress:.0%}" if status.progress else "…"
+        return f"{status.stage}{share}  {status.pace}".rstrip()[:width]
     part = status.step / status.max_steps if status.max_steps else 0.0
     left = f"{status.step:,}/{status.max_steps:,} "
     eta = clock(status.eta_seconds) if status.eta_seconds is not None else "--:--"

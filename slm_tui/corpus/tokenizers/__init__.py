@@ -1,8 +1,9 @@
-"""Tokenizers: bytes, byte-pair encoding of one's own, GPT-2's. One contract for all."""
+"""Tokenizers: bytes, characters, byte-pair encoding of one's own, GPT-2's; one contract."""
 
 from slm_tui.corpus.tokenizers import tokenizer_file
 from slm_tui.corpus.tokenizers.bpe import BpeTokenizer, train_bpe
 from slm_tui.corpus.tokenizers.byte_level import ByteTokenizer
+from slm_tui.corpus.tokenizers.chars import chars_tokenizer, from_tokens
 from slm_tui.corpus.tokenizers.contract import StreamDecoder, Tokenizer
 from slm_tui.corpus.tokenizers.gpt2 import load_gpt2
 from slm_tui.errors import CorpusError
@@ -11,6 +12,7 @@ __all__ = [
     "StreamDecoder",
     "Tokenizer",
     "byte_tokenizer",
+    "chars_tokenizer",
     "from_json",
     "load_gpt2",
     "train_bpe",
@@ -31,6 +33,8 @@ def from_json(text: str) -> Tokenizer:
     kind, tokens = tokenizer_file.read(text)
     if kind == "bytes" and tokens == [ByteTokenizer().token_bytes(id) for id in range(256)]:
         return ByteTokenizer()
+    if kind == "chars":
+        return from_tokens(tokens[:-1])
     if kind in {"bpe", "gpt2"}:
         return BpeTokenizer(kind, tokens[:-1])
     raise CorpusError(

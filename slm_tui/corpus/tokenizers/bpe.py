@@ -6,8 +6,10 @@ end-of-text is the last id.
 
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence, Sized
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -23,8 +25,7 @@ SPLIT = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+
 _NOT_UTF8 = re.compile("([\udc80-\udcff])")
 # Longer tokens are rows of one character, which say nothing about the text.
 _LONGEST_TOKEN = 32
-# Counting the words takes most of the time of training, merging them the rest.
-_COUNTING = 0.8
+_MERGING_SECONDS = 0.1
 
 
 class BpeTokenizer(Tokenizer):
@@ -63,6 +64,15 @@ class BpeTokenizer(Tokenizer):
         ]
         return (parts[0] if len(parts) == 1 else np.concatenate(parts)).astype(self.dtype)
 
+    def encode_documents(self, texts: Sequence[str]) -> Ids:
+        """In one call where that gives the same ids: marks between texts are special tokens."""
+        joined = tokenizer_file.END_OF_TEXT.join([*map(sound, texts), ""])
+        marks = joined.count(tokenizer_file.END_OF_TEXT)
+        if marks != len(texts) or len(long_runs.cut(joined)) > 1:
+            return super().encode_documents(texts)
+        special = {tokenizer_file.END_OF_TEXT}
+        return self._encoding.encode_to_numpy(joined, allowed_special=special).astype(self.dtype)
+
     def encode_bytes(self, data: bytes) -> list[int]:
         """Ids of any bytes: one that is not part of UTF-8 is a token of its own."""
         ids: list[int] = []
@@ -90,13 +100,13 @@ def train_bpe(
     texts: Iterable[str],
     vocab_size: int,
     *,
-    progress: Callable[[float], None] | None = None,
+    merging: Callable[[], None] | None = None,
 ) -> BpeTokenizer:
     """Learn merges from `texts`; the same texts give the same merges.
 
     A pair that occurs once is not merged, so that short texts may give fewer tokens than asked
-    for: look at `n_vocab`. `progress` is told the part done, 0 to 1; only of texts whose number
-    is known before the end.
+    for: look at `n_vocab`. `merging` is called a few times a second once the texts are read, which
+    takes most of the time, and may raise to end it.
 
     Raises:
         CorpusError: `vocab_size` has no room for all bytes and end-of-text.
@@ -115,19 +125,37 @@ def train_bpe(
         show_progress=False,
         max_token_length=_LONGEST_TOKEN,
     )
-    trained.train_from_iterator(_told(texts, progress), trainer)
+    _train(trained, trainer, texts, merging)
     vocabulary = json.loads(trained.to_str())["model"]["vocab"]
-    if progress is not None:
-        progress(1.0)
     return BpeTokenizer("bpe", [to_bytes(name) for name in sorted(vocabulary, key=vocabulary.get)])
 
 
-def _told(texts: Iterable[str], progress: Callable[[float], None] | None) -> Iterable[str]:
-    count = len(texts) if isinstance(texts, Sized) else 0
-    for number, text in enumerate(texts):
-        if progress is not None and count and number % 256 == 0:
-            progress(_COUNTING * number / count)
-        yield from long_runs.cut(sound(text))
+def _train(
+    trained: Any, trainer: Any, texts: Iterable[str], merging: Callable[[], None] | None
+) -> None:
+    """Train in a thread: `tokenizers` counts and merges without a word until it is done."""
+    read, failed = threading.Event(), list[BaseException]()
+
+    def batches() -> Iterator[list[str]]:
+        for text in texts:
+            yield long_runs.cut(sound(text))
+        read.set()
+
+    def work() -> None:
+        try:
+            trained.train_from_iterator(batches(), trainer)
+        except BaseException as error:  # noqa: BLE001 - told to the thread that waits
+            failed.append(error)
+
+    thread = threading.Thread(target=work, name="bpe-training", daemon=True)
+    thread.start()
+    while thread.is_alive():
+        thread.join(_MERGING_SECONDS)
+        if read.is_set() and merging is not None:
+            # Raising leaves the thread behind: it ends by itself, and its result is not used.
+            merging()
+    if failed:
+        raise failed[0]
 
 
 def too_small(vocab_size: int) -> CorpusError:

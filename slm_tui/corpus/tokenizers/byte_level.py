@@ -1,8 +1,10 @@
 """Every byte is a token: ids 0 to 253 are bytes, 254 begins and 255 ends a text.
 
-0xFE and 0xFF never occur in UTF-8, so their ids are free for that.
+0xFE and 0xFF never occur in UTF-8, so their ids are free for that. Bytes that are no text may
+hold them all the same: 254 before one of two other bytes that never occur in UTF-8 stands for them.
 """
 
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
@@ -13,7 +15,8 @@ from slm_tui.corpus.tokenizers.contract import Ids, Tokenizer, fingerprint_of, s
 # Padding shares its id with the byte 0x00, which a text may hold: it is masked, never decoded.
 BEGIN_OF_TEXT, END_OF_TEXT, PAD = 254, 255, 0
 _TOKENS = {id: bytes((id,)) for id in range(BEGIN_OF_TEXT)}
-_REPLACEMENT = "\ufffd".encode()
+_ESCAPED = {0xC0: b"\xfe", 0xC1: b"\xff"}
+_SPELLED = {0xFE: bytes((BEGIN_OF_TEXT, 0xC0)), 0xFF: bytes((BEGIN_OF_TEXT, 0xC1))}
 
 
 class ByteTokenizer(Tokenizer):
@@ -29,12 +32,23 @@ class ByteTokenizer(Tokenizer):
         return np.frombuffer(sound(text).encode("utf-8"), dtype=np.uint8).astype(self.dtype)
 
     def encode_bytes(self, data: bytes) -> list[int]:
-        """Ids of any bytes.
+        """Ids of any bytes; 0xFE and 0xFF, which have no id of their own, are two."""
+        marked = data.replace(b"\xfe", _SPELLED[0xFE])
+        # What was put in has no 0xFF, and its 0xFE begins a pair.
+        return list(marked.replace(b"\xff", _SPELLED[0xFF]))
 
-        0xFE and 0xFF cannot be told from the special tokens that have their ids: each becomes
-        the three bytes of U+FFFD, which is what a decoder shows for it. All others come back.
-        """
-        return list(data.replace(b"\xfe", _REPLACEMENT).replace(b"\xff", _REPLACEMENT))
+    def decode_bytes(self, ids: Sequence[int]) -> bytes:
+        before: int | None = None
+        parts = []
+        for id in ids:
+            parts.append(self.next_bytes(int(id), before))
+            before = int(id)
+        return b"".join(parts)
+
+    def next_bytes(self, id: int, before: int | None) -> bytes:
+        if before == BEGIN_OF_TEXT and id in _ESCAPED:
+            return _ESCAPED[id]
+        return self.token_bytes(id)
 
     def token_bytes(self, id: int) -> bytes:
         return _TOKENS.get(id, b"")

@@ -65,9 +65,18 @@ class Tokenizer(ABC):
         with ThreadPoolExecutor(threads) as pool:
             return [ids for group in pool.map(self.encode_batch, groups) for ids in group]
 
+    def encode_documents(self, texts: Sequence[str]) -> Ids:
+        """Ids of all texts, `(length,)`, with end-of-text after each."""
+        end = np.array([self.end_of_text], self.dtype)
+        return np.concatenate([part for text in texts for part in (self.encode_array(text), end)])
+
     def decode_bytes(self, ids: Sequence[int]) -> bytes:
         """The bytes that `ids` stand for; special tokens add none."""
         return b"".join(self.token_bytes(int(id)) for id in ids)
+
+    def next_bytes(self, id: int, before: int | None) -> bytes:
+        """The bytes that `id` adds after the id `before`: those of the token, nearly always."""
+        return self.token_bytes(id)
 
     @cached_property
     def _byte_lengths(self) -> NDArray[np.int32]:
@@ -111,15 +120,19 @@ class StreamDecoder:
         self._shown = codecs.getincrementaldecoder("utf-8")(errors="replace")
         # A U+FFFD may have been in the text: only escapes tell which bytes were not UTF-8.
         self._counted = codecs.getincrementaldecoder("utf-8")(errors="surrogateescape")
+        self._before: int | None = None
         self.valid_bytes = 0
         self.invalid_bytes = 0
 
     def feed(self, id: int) -> str:
         """The text that became complete with this token."""
-        return self._decode(self._tokenizer.token_bytes(id), final=False)
+        data = self._tokenizer.next_bytes(id, self._before)
+        self._before = id
+        return self._decode(data, final=False)
 
     def finish(self) -> str:
         """What an unfinished character at the end becomes; the decoder may then start anew."""
+        self._before = None
         return self._decode(b"", final=True)
 
     def _decode(self, data: bytes, *, final: bool) -> str:

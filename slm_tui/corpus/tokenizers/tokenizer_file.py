@@ -22,7 +22,7 @@ def write(
     """The file of a tokenizer.
 
     Args:
-        kind: `bytes`, `bpe` or `gpt2`.
+        kind: `bytes`, `chars`, `bpe` or `gpt2`.
         tokens: the bytes of every id that is not special.
         special: the ids of the special tokens, by their spelling.
         split: whether GPT-2's pattern cuts text into words before merging.
@@ -32,6 +32,11 @@ def write(
         "add_prefix_space": False,
         "trim_offsets": False,
         "use_regex": split,
+    }
+    by_itself = {"type": "Split", "pattern": {"Regex": r"[\s\S]"}, "behavior": "Isolated"}
+    characters = {
+        "type": "Sequence",
+        "pretokenizers": [{**by_itself, "invert": False}, level],
     }
     names = {to_symbols(tokens[id]): id for id in sorted(tokens)}
     return json.dumps(
@@ -43,7 +48,7 @@ def write(
                 _added(name, id) for name, id in sorted(special.items(), key=lambda item: item[1])
             ],
             "normalizer": None,
-            "pre_tokenizer": level,
+            "pre_tokenizer": characters if kind == "chars" else level,
             "post_processor": None,
             "decoder": level,
             "model": {
@@ -58,7 +63,8 @@ def write(
                 "byte_fallback": False,
                 "ignore_merges": True,
                 "vocab": names | dict(special),
-                "merges": _merges(list(names)),
+                # A character is looked up whole (`ignore_merges`) or falls apart into its bytes.
+                "merges": [] if kind == "chars" else _merges(list(names)),
             },
         },
         ensure_ascii=False,

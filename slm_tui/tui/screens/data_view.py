@@ -1,6 +1,5 @@
 """What the Data screen shows of a corpus: the summary, document lengths, frequent tokens."""
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +17,7 @@ from slm_tui.config.estimate import (
     estimate,
 )
 from slm_tui.config.preset import Preset
-from slm_tui.figures import clock, count, ratio_text, size
+from slm_tui.figures import count, ratio_text, size
 from slm_tui.text import one_line, visible
 from slm_tui.tui.screens.data_worker import Snapshot
 from slm_tui.tui.theme import MUTED
@@ -350,16 +349,15 @@ def missing(preset: Preset, note: str) -> Content:
 def preparing(snapshot: Snapshot) -> Content:
     """Stage, share and time of a preparation, and the key that ends it."""
     name = snapshot.preset.name if snapshot.preset else ""
-    seconds = time.monotonic() - snapshot.since
-    left = ""
-    if snapshot.share >= 0.05 and seconds > 1:
-        left = f"  {clock(seconds / snapshot.share - seconds)} left"
+    told = snapshot.progress
     lines = [
         Content.assemble("Preparing ", (one_line(name), "bold")),
-        Content(f"{snapshot.stage or 'starting'}…"),
-        Content.assemble(bar(snapshot.share, 30), f" {snapshot.share:4.0%}{left}"),
-        Content.assemble(("esc", "bold $text-accent"), " cancels"),
+        Content(f"{told.stage if told else 'starting'}…"),
     ]
+    if told is not None and told.share is not None:
+        lines.append(Content.assemble(bar(told.share, 30), f" {told.share:4.0%}"))
+    lines.append(Content(told.detail if told else ""))
+    lines.append(Content.assemble(("esc", "bold $text-accent"), " cancels"))
     return Content("\n").join(lines)
 
 

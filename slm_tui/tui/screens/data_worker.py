@@ -1,7 +1,6 @@
 """Opens, prepares and measures corpora for the Data screen, in a thread of its own."""
 
 import threading
-import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -10,6 +9,7 @@ from slm_tui.errors import SlmTuiError
 
 if TYPE_CHECKING:
     from slm_tui.corpus.prepare import Corpus
+    from slm_tui.corpus.progress import Progress
     from slm_tui.corpus.statistics import Documents, Plan, Statistics
 
 State = Literal["idle", "looking", "missing", "preparing", "ready", "failed"]
@@ -21,8 +21,7 @@ class Snapshot:
     """What is known of one preset's corpus. `version` grows with every change.
 
     `corpus`, `statistics`, `plan` and the `documents` of each part that has any are there when
-    the state is `ready`. While it is `preparing`, `stage` is done to `share` (0 to 1) and began at
-    `since` (monotonic seconds).
+    the state is `ready`; `progress` while it is `preparing`.
     """
 
     version: int = 0
@@ -32,9 +31,7 @@ class Snapshot:
     statistics: "Statistics | None" = None
     plan: "Plan | None" = None
     documents: "dict[str, Documents]" = field(default_factory=dict)
-    stage: str = ""
-    share: float = 0.0
-    since: float = 0.0
+    progress: "Progress | None" = None
     error: SlmTuiError | None = None
     note: str = ""
 
@@ -89,7 +86,7 @@ class CorpusWorker:
             known = before.preset == preset and before.state in ("ready", "missing", "failed")
             if prepare or not known:
                 state: State = "preparing" if prepare else "looking"
-                self.snapshot = Snapshot(before.version + 1, state, preset, since=time.monotonic())
+                self.snapshot = Snapshot(before.version + 1, state, preset)
         self._thread = threading.Thread(
             target=self._work, args=(preset, prepare, cancel), name="corpus-worker", daemon=True
         )
@@ -118,7 +115,7 @@ class CorpusWorker:
         try:
             corpus = corpora.prepare(
                 preset,
-                progress=lambda stage, share: self._progress(stage, share, cancel),
+                progress=lambda progress: self._progress(progress, cancel),
                 cancel=cancel,
             )
         except corpora.Cancelled:
@@ -148,14 +145,9 @@ class CorpusWorker:
             documents={part: found for part, found in documents.items() if len(found)},
         )
 
-    def _progress(self, stage: str, share: float, cancel: threading.Event) -> None:
-        before = self.snapshot
-        same = before.state == "preparing" and before.stage == stage and share >= before.share
-        since = before.since if same else time.monotonic()
-        made = Snapshot(
-            state="preparing", preset=before.preset, stage=stage, share=share, since=since
-        )
-        self._publish(made, cancel)
+    def _progress(self, progress: "Progress", cancel: threading.Event) -> None:
+        preset = self.snapshot.preset
+        self._publish(Snapshot(state="preparing", preset=preset, progress=progress), cancel)
 
     def _publish(
         self, snapshot: Snapshot, cancel: threading.Event, although_cancelled: bool = False

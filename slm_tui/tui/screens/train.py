@@ -167,6 +167,8 @@ class TrainScreen(RoomScreen):
             text = status.error or f"{status.stage or 'the first step'} …"
             if status.progress and status.stage:
                 text = f"{status.stage} {status.progress:.0%}"
+            if status.pace:
+                text += f"\n{status.pace}"
         if chart.empty != text:
             chart.empty = visible(text)
             chart.show(ChartData(()))

@@ -1,0 +1,186 @@
+"""Making a corpus: staged text, its division, its tokenizer, its tokens, its leaks."""
+
+import math
+import os
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from slm_tui import manifest as manifests
+from slm_tui.config.data import (
+    BytesTokenizer,
+    CharsTokenizer,
+    Gpt2Tokenizer,
+    Split,
+    StoriesData,
+)
+from slm_tui.config.preset import Preset
+from slm_tui.corpus import overlap, sources
+from slm_tui.corpus.parallel import cores, in_order
+from slm_tui.corpus.progress import Meter
+from slm_tui.corpus.sources import LeftOut
+from slm_tui.corpus.split import PARTS, Parts, limited, split, without_duplicates
+from slm_tui.corpus.staging import Chunk, Spans
+from slm_tui.corpus.tokenizers import (
+    Tokenizer,
+    byte_tokenizer,
+    chars_tokenizer,
+    load_gpt2,
+    train_bpe,
+)
+from slm_tui.corpus.tokenizers.contract import Ids
+
+_CUTTING = "cutting into tokens"
+
+
+def staged(preset: Preset, directory: Path, meter: Meter) -> tuple[Parts, LeftOut]:
+    """The documents of each part, on disk in `directory`, and what the source left out."""
+    data = preset.data
+    source = sources.stage(data, directory, meter)
+    parts = source.parts
+    if not source.complete:
+        parts = _divided(parts, data.split)
+    return without_duplicates(parts), source.left_out
+
+
+def _divided(parts: dict[str, Spans], ratios: Split) -> dict[str, Spans]:
+    """Cut from training what is to be held out and has no split of its own."""
+    named = {part: parts[part] for part in PARTS[1:] if part in parts}
+    missing = Split(
+        validation=0.0 if "val" in named else ratios.validation,
+        test=0.0 if "test" in named else ratios.test,
+    )
+    return {**split(parts["train"], missing), **named}
+
+
+def tokenizer(preset: Preset, train: Spans, meter: Meter) -> Tokenizer:
+    config = preset.tokenizer
+    if isinstance(config, Gpt2Tokenizer):
+        meter("loading the tokenizer", 0, None, "share")
+        return load_gpt2(config.vocab_size)
+    if isinstance(config, BytesTokenizer):
+        return byte_tokenizer()
+    texts = limited(train, config.limit)
+    if isinstance(config, CharsTokenizer):
+        return chars_tokenizer(_counted(texts, "collecting characters", train.bytes, meter))
+    return train_bpe(
+        _counted(texts, "counting words", train.bytes, meter),
+        config.vocab_size,
+        merging=lambda: meter("merging pairs", 0, None, "share"),
+    )
+
+
+def _counted(texts: Iterable[str], stage: str, total: int, meter: Meter) -> Iterator[str]:
+    done = 0
+    for text in texts:
+        meter(stage, done, total)
+        yield text
+        done += len(text)
+
+
+def write(
+    preset: Preset, parts: Parts, tokenizer: Tokenizer, directory: Path, meter: Meter
+) -> dict[str, Any]:
+    dtype = "uint16" if tokenizer.n_vocab <= 65_536 else "uint32"
+    total, done = sum(parts.documents[part].bytes for part in PARTS), 0
+    counts: dict[str, Any] = {}
+    for part in PARTS:
+        most, documents = _most_tokens(preset, part), parts.documents[part]
+        written = _Writing(directory / f"{part}.bin", dtype, tokenizer, most)
+        counts[part] = written.all_of(documents, lambda size: meter(_CUTTING, size, total), done)
+        done += documents.bytes
+    (directory / "tokenizer.json").write_text(tokenizer.to_json(), encoding="utf-8")
+    names = [f"{part}.bin" for part in PARTS] + ["tokenizer.json"]
+    return {
+        "dtype": dtype,
+        "n_vocab": tokenizer.n_vocab,
+        "parts": counts,
+        "duplicates_removed": parts.duplicates,
+        "sha256": {name: manifests.digest(directory / name) for name in names},
+    }
+
+
+def leakage(parts: Parts, meter: Meter) -> dict[str, Any]:
+    """The overlap of each held-out part with training, as plain values."""
+    held_out = {part: parts.documents[part] for part in PARTS[1:] if len(parts.documents[part])}
+    found = overlap.measure(
+        parts.documents["train"],
+        held_out,
+        cores(),
+        lambda done, total: meter("looking for leaks", done, total),
+    )
+    return {part: one.to_dict() for part, one in found.items()}
+
+
+def _most_tokens(preset: Preset, part: str) -> int | None:
+    """A limit in tokens is shared by the parts as the split says; stories and datasets with
+    splits of their own are limited split by split."""
+    most, ratios = preset.data.limit.tokens, preset.data.split
+    if most is None:
+        return None
+    if isinstance(preset.data, StoriesData):
+        return most if part == "train" else None
+    own = sources.own_splits(preset.data)
+    if part in own:
+        return most
+    shares = {"val": ratios.validation, "test": ratios.test}
+    shares["train"] = 1 - sum(share for name, share in shares.items() if name not in own)
+    return round(most * shares[part])
+
+
+class _Writing:
+    """Writes `end-of-text, document, end-of-text, document, …, end-of-text`, at most `most`."""
+
+    def __init__(self, path: Path, dtype: str, tokenizer: Tokenizer, most: int | None) -> None:
+        self._path, self._dtype, self._tokenizer = path, dtype, tokenizer
+        self._most = most
+        self._tokens = self._size = self._ends = 0
+        self._inside = False
+
+    def all_of(self, documents: Spans, step: Callable[[int], None], done: int) -> dict[str, Any]:
+        """Write `documents`; `step` is told how many bytes of text are done, from `done` on."""
+        end = np.array([self._tokenizer.end_of_text], self._dtype)
+        with self._path.open("wb") as file:
+            if len(documents):
+                self._put(file, end)
+            for chunk, ids in in_order(self._encoded, documents.chunks(), cores()):
+                step(done)
+                done += chunk
+                if not self._put(file, ids):
+                    break
+            step(done)
+            file.flush()
+            os.fsync(file.fileno())
+        count = max(0, self._ends - 1 + int(self._inside))
+        return {
+            "documents": count,
+            "tokens": self._tokens,
+            "bytes": self._size,
+            **_information(documents, count),
+        }
+
+    def _encoded(self, chunk: Chunk) -> tuple[int, Ids]:
+        ids = self._tokenizer.encode_documents(chunk.texts)
+        return chunk.bytes, (ids if chunk.ends else ids[:-1])
+
+    def _put(self, file: IO[bytes], ids: Ids) -> bool:
+        """Write as many of `ids` as there is room for; False once there is none."""
+        if self._most is not None:
+            ids = ids[: self._most - self._tokens]
+        if len(ids):
+            file.write(ids.astype(self._dtype).tobytes())
+            self._tokens += len(ids)
+            self._size += int(self._tokenizer.byte_lengths()[ids].sum())
+            self._ends += int(np.count_nonzero(ids == self._tokenizer.end_of_text))
+            self._inside = int(ids[-1]) != self._tokenizer.end_of_text
+        return self._most is None or self._tokens < self._most
+
+
+def _information(documents: Spans, count: int) -> dict[str, float]:
+    """Exact information of the first `count` documents, where the source knows it."""
+    if documents.bits is None or not count:
+        return {}
+    bits = math.fsum(documents.bits[:count].tolist())
+    return {"bits": bits, "bits_per_byte": bits / documents.chosen(slice(0, count)).bytes}

@@ -1,0 +1,179 @@
+"""How much of the held-out text stands in the training text: shared runs of 13 words.
+
+Word for word the measure of Brown et al. 2020 (arXiv:2005.14165, appendix C), whatever the
+tokenizer: letters and digits make words, case does not matter, a Chinese or Japanese character
+is a word of its own. Everything is computed on arrays of bytes; a hash of 64 bits stands for a
+run of words.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slm_tui.corpus.parallel import in_order
+from slm_tui.corpus.split import among
+from slm_tui.corpus.staging import CHUNK, Chunk, Spans
+
+WORDS = 13
+WARN_ABOVE = 0.01
+"""A larger share of shared runs makes the validation loss look better than it is."""
+
+# Of more runs than this, those with a certain hash stand for all: the share of a million is
+# known to a twentieth of a percent.
+_MOST_RUNS = 1_000_000
+_FILTER_BITS = 24
+# An odd factor has an inverse modulo 2^64, so that a word's hash does not depend on its place.
+_FACTOR = 0x9E3779B97F4A7C15
+_INVERSE = pow(_FACTOR, -1, 1 << 64)
+_RUN_FACTOR = 0xD6E8FEB86659FD93
+Hashes = NDArray[np.uint64]
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """Of `runs` of 13 words in a part, `shared` stand in training too; maybe of a sample."""
+
+    runs: int
+    shared: int
+    sampled: bool = False
+
+    @property
+    def share(self) -> float:
+        """The part that is shared, 0 to 1."""
+        return self.shared / self.runs if self.runs else 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return {**asdict(self), "share": self.share}
+
+
+def measure(
+    train: Spans, held_out: dict[str, Spans], threads: int, step: Callable[[int, int], None]
+) -> dict[str, Overlap]:
+    """How much of each held-out part stands in `train`; `step(done, total)` is told bytes."""
+    wanted = {part: _runs_of(documents) for part, documents in held_out.items()}
+    if not any(len(runs) for runs, _ in wanted.values()):
+        return {part: Overlap(0, 0) for part in held_out}
+    every = np.unique(np.concatenate([runs for runs, _ in wanted.values()]))
+    found = _found(train, every, threads, step)
+    return {
+        part: Overlap(len(runs), int(among(runs, found).sum()), sampled=one > 1)
+        for part, (runs, one) in wanted.items()
+    }
+
+
+def _runs_of(documents: Spans) -> tuple[Hashes, int]:
+    """The runs of a part; of many only those whose hash is a multiple of the second value."""
+    kept: list[Hashes] = []
+    count, one_in = 0, 1
+    for chunk in documents.chunks():
+        runs = runs_of_chunk(chunk)
+        kept.append(runs[runs % np.uint64(one_in) == 0] if one_in > 1 else runs)
+        count += len(kept[-1])
+        while count > _MOST_RUNS:
+            one_in *= 2
+            kept = [runs[runs % np.uint64(one_in) == 0] for runs in kept]
+            count = sum(map(len, kept))
+    return (np.concatenate(kept) if kept else np.empty(0, np.uint64)), one_in
+
+
+def _found(train: Spans, wanted: Hashes, threads: int, step: Callable[[int, int], None]) -> Hashes:
+    """Which of `wanted`, sorted, occur in training; sorted."""
+    sieve = np.zeros(1 << _FILTER_BITS, np.bool_)
+    sieve[wanted >> np.uint64(64 - _FILTER_BITS)] = True
+
+    def look(chunk: Chunk) -> tuple[int, Hashes]:
+        runs = runs_of_chunk(chunk)
+        runs = runs[sieve[runs >> np.uint64(64 - _FILTER_BITS)]]
+        return chunk.bytes, runs[among(runs, wanted)]
+
+    total, done = train.bytes, 0
+    seen = np.zeros(len(wanted), np.bool_)
+    for size, runs in in_order(look, train.chunks(), threads):
+        done += size
+        seen[np.searchsorted(wanted, runs)] = True
+        step(done, total)
+    return wanted[seen]
+
+
+def runs_of_chunk(chunk: Chunk) -> Hashes:
+    """Hashes of the runs of words in each text of a chunk, `(runs,)`; none spans two texts."""
+    joined = b"\xff".join(text.encode("utf-8") for text in chunk.texts)
+    data = np.frombuffer(joined, np.uint8)
+    # A text that could not be cut is cut here: the tables grow with the length.
+    return np.concatenate(
+        [runs_of_bytes(data[at : at + 2 * CHUNK]) for at in range(0, max(1, len(data)), 2 * CHUNK)]
+    )
+
+
+def runs_of_bytes(data: NDArray[np.uint8]) -> Hashes:
+    """Hashes of the runs of words of UTF-8 text, `(runs,)`; 0xFF parts texts."""
+    letters = _letters()[data]
+    inside = letters > 0
+    begins = inside.copy()
+    begins[1:] &= ~inside[:-1]
+    begins |= _is_ideograph()[data]
+    starts = np.flatnonzero(begins)
+    if len(starts) < WORDS:
+        return np.empty(0, np.uint64)
+    words = _word_hashes(letters, starts)
+    text_of_word = np.cumsum(data == 0xFF)[starts]
+    runs = np.zeros(len(words) - WORDS + 1, np.uint64)
+    for offset in range(WORDS):
+        runs = runs * np.uint64(_RUN_FACTOR) + words[offset : offset + len(runs)]
+    whole = text_of_word[: len(runs)] == text_of_word[WORDS - 1 :]
+    return _mixed(runs[whole])
+
+
+def _word_hashes(letters: NDArray[np.uint8], starts: NDArray[np.int64]) -> Hashes:
+    """Hash of each word: its letters as digits of a number, independent of where it stands."""
+    size = len(letters)
+    powers, inverses = _powers(_FACTOR, size), _powers(_INVERSE, size)
+    # What is no letter counts as zero: a word reaches to the next one's beginning.
+    sums = np.cumsum(letters.astype(np.uint64) * powers[:size])
+    before = np.where(starts > 0, sums[starts - 1], np.uint64(0))
+    ends = np.append(before[1:], sums[-1])
+    return _mixed((ends - before) * inverses[starts])
+
+
+@cache
+def _powers_up_to(factor: int, size: int) -> Hashes:
+    powers = np.full(size, factor, np.uint64)
+    powers[0] = 1
+    return np.multiply.accumulate(powers)
+
+
+def _powers(factor: int, size: int) -> Hashes:
+    """1, factor, factor², … modulo 2^64, at least `size` of them."""
+    return _powers_up_to(factor, max(2 * CHUNK, 1 << (size - 1).bit_length()))
+
+
+def _mixed(values: Hashes) -> Hashes:
+    """Spread what differs over all bits (the finalizer of SplitMix64, Steele et al. 2014)."""
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))
+
+
+@cache
+def _letters() -> NDArray[np.uint8]:
+    """For each byte its value in a word, the same for both cases; 0 where it is in none."""
+    table = np.zeros(256, np.uint8)
+    for byte in range(256):
+        if byte >= 0x80 and byte != 0xFF:
+            table[byte] = byte
+        elif chr(byte).isalnum():
+            table[byte] = ord(chr(byte).lower())
+    return table
+
+
+@cache
+def _is_ideograph() -> NDArray[np.bool_]:
+    """Whether a byte begins a character of U+3000 to U+9FFF, of which each is a word."""
+    table = np.zeros(256, np.bool_)
+    table[0xE3:0xEA] = True
+    return table

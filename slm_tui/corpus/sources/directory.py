@@ -1,0 +1,149 @@
+"""A directory of text files, recursively, in the order of their names."""
+
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from slm_tui.config.data import DirectoryData
+from slm_tui.corpus.progress import Meter
+from slm_tui.corpus.sources import text_file
+from slm_tui.corpus.sources.contract import LeftOut, Staged
+from slm_tui.corpus.staging import Staging
+from slm_tui.errors import CorpusError
+
+SUFFIXES = (".txt", ".md")
+_FILES_NAMED = 3
+
+
+@dataclass(frozen=True)
+class Found:
+    """A file by its path relative to the directory, and its size in bytes."""
+
+    name: str
+    path: Path
+    size: int
+
+
+def fingerprint(data: DirectoryData) -> dict[str, object]:
+    """Names and contents of the files, and how they are read.
+
+    Raises:
+        CorpusError: there is no such directory, or no such file in it, or one cannot be read
+            and `on_encoding_error` does not allow to skip it.
+    """
+    known = {}
+    for found in files(data):
+        try:
+            known[found.name] = text_file.digest(found.path)
+        except CorpusError:
+            if data.on_encoding_error != "skip":
+                raise
+            known[found.name] = "unreadable"
+    return {**data.model_dump(mode="json", exclude={"path"}), "files": known}
+
+
+def files(data: DirectoryData) -> list[Found]:
+    """The files that the preset asks for, sorted by name; each directory is entered once.
+
+    Raises:
+        CorpusError: there is no such directory, or no such file in it.
+    """
+    root = text_file.resolved(data.path, "the directory")
+    if not root.is_dir():
+        raise CorpusError(
+            f"the directory {root} cannot be read",
+            "it is a file" if root.exists() else "it is not there",
+            "set data.path to a directory",
+        )
+    wanted = _wanted(data.pattern)
+    found = [one for one in _walk(root) if wanted(one.name)]
+    if not found:
+        looked_for = data.pattern or "*.txt or *.md"
+        raise CorpusError(
+            f"{root} has no file to read", f"none is called {looked_for}", "set data.pattern"
+        )
+    return sorted(found, key=lambda one: one.name)
+
+
+def _walk(root: Path) -> list[Found]:
+    found, entered = [], set()
+    for place, directories, names in os.walk(root, followlinks=True):
+        status = os.stat(place)
+        # A link may lead back to where it came from.
+        if (status.st_dev, status.st_ino) in entered:
+            directories.clear()
+            continue
+        entered.add((status.st_dev, status.st_ino))
+        directories.sort()
+        for name in names:
+            path = Path(place, name)
+            if path.is_file():
+                found.append(Found(path.relative_to(root).as_posix(), path, path.stat().st_size))
+    return found
+
+
+def _wanted(pattern: str) -> Callable[[str], Any]:
+    if not pattern:
+        return lambda name: name.lower().endswith(SUFFIXES)
+    from fsspec.utils import glob_translate
+
+    try:
+        return re.compile(glob_translate(pattern)).match
+    except (re.error, ValueError) as error:
+        raise CorpusError(
+            f"the pattern {pattern!r} cannot be used", str(error), "try **/*.txt"
+        ) from None
+
+
+def stage(data: DirectoryData, directory: Path, meter: Meter) -> Staged:
+    """Write the documents of all files.
+
+    Raises:
+        CorpusError: a file is not UTF-8 text or cannot be read, and that is not to be skipped.
+    """
+    found = files(data)
+    total, done = sum(one.size for one in found), 0
+    wrong = LeftOut()
+    with Staging(directory / "train.text", data.limit) as staging:
+        for one in found:
+            before = staging.documents
+            try:
+                _add(staging, one, data, meter, done, total)
+            except CorpusError as error:
+                staging.drop_since(before)
+                wrong.skip(one.name, error.why or error.what)
+            done += one.size
+            if staging.is_full:
+                break
+        if wrong.skipped and data.on_encoding_error != "skip":
+            raise _refused(wrong, len(found))
+        spans = staging.finish()
+        wrong.blank = staging.blank
+    if not len(spans):
+        raise CorpusError(f"{data.path} has no text", "no file of it has any", "name another")
+    return Staged({"train": spans}, wrong)
+
+
+def _add(
+    staging: Staging, one: Found, data: DirectoryData, meter: Meter, done: int, total: int
+) -> None:
+    text_file.signature(one.path)
+    replace = data.on_encoding_error == "replace"
+    for piece in text_file.pieces(
+        one.path, separator=data.separator, replace=replace, meter=meter, done=done, total=total
+    ):
+        if not staging.add(piece):
+            return
+
+
+def _refused(wrong: LeftOut, files: int) -> CorpusError:
+    named = ", ".join(f"{name} ({why})" for name, why in wrong.files[:_FILES_NAMED])
+    more = f" and {wrong.skipped - _FILES_NAMED} more" if wrong.skipped > _FILES_NAMED else ""
+    return CorpusError(
+        f"{wrong.skipped:,} of {files:,} files cannot be used",
+        f"{named}{more}",
+        "convert them, or set data.on_encoding_error to skip or replace",
+    )

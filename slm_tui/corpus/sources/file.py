@@ -1,0 +1,71 @@
+"""One file: plain text, or rows with a text column (JSONL, CSV, Parquet)."""
+
+from pathlib import Path
+
+from slm_tui.config.data import FileData
+from slm_tui.corpus.progress import Meter
+from slm_tui.corpus.sources import hub, text_file
+from slm_tui.corpus.sources.contract import LeftOut, Staged
+from slm_tui.corpus.staging import Staging
+from slm_tui.errors import CorpusError
+
+_FORMATS = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "jsonl",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".parquet": "parquet",
+}
+# Settings that do not matter to plain text, and one that does not matter to rows.
+_OF_ROWS = {"text_column", "second_column", "column_separator"}
+_OF_TEXT = {"separator"}
+
+
+def format_of(data: FileData) -> str:
+    """How the file is laid out: `text`, `jsonl`, `csv` or `parquet`."""
+    if data.format != "auto":
+        return data.format
+    return _FORMATS.get(Path(data.path).suffix.lower(), "text")
+
+
+def fingerprint(data: FileData) -> dict[str, object]:
+    """The content of the file, wherever it is, and how it is read.
+
+    Raises:
+        CorpusError: it cannot be read.
+    """
+    layout = format_of(data)
+    idle = _OF_ROWS if layout == "text" else _OF_TEXT
+    values = data.model_dump(mode="json", exclude={"path", "format", *idle})
+    path = text_file.resolved(data.path)
+    return {**values, "format": layout, "sha256": text_file.digest(path)}
+
+
+def stage(data: FileData, directory: Path, meter: Meter) -> Staged:
+    """Write the documents of the file.
+
+    Raises:
+        CorpusError: it cannot be read, is not UTF-8 text, or has none.
+    """
+    path = text_file.resolved(data.path)
+    size = text_file.signature(path)[1]
+    layout = format_of(data)
+    if layout == "text":
+        staged = _plain(data, path, size, directory, meter)
+    else:
+        staged = hub.stage_table(data, path, layout, directory, meter)
+    if not len(staged.parts["train"]):
+        raise CorpusError(f"{data.path} has no text", "it is empty", "name another file")
+    return staged
+
+
+def _plain(data: FileData, path: Path, size: int, directory: Path, meter: Meter) -> Staged:
+    replace = data.on_encoding_error == "replace"
+    with Staging(directory / "train.text", data.limit) as staging:
+        for piece in text_file.pieces(
+            path, separator=data.separator, replace=replace, meter=meter, done=0, total=size
+        ):
+            if not staging.add(piece):
+                break
+        return Staged({"train": staging.finish()}, LeftOut(blank=staging.blank))

@@ -1,0 +1,281 @@
+"""Datasets and tables, read by the library `datasets` in a process of its own.
+
+That process can be ended at any moment, whatever it waits for; it takes its memory with it, and
+neither the screen nor a training run beside it notices that it works.
+"""
+
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from slm_tui.config.data import FileData, HuggingFaceData
+from slm_tui.config.ready_made import ReadyMade, ready_made
+from slm_tui.corpus.progress import Meter
+from slm_tui.corpus.sources import text_file
+from slm_tui.corpus.sources.contract import LeftOut, Staged
+from slm_tui.corpus.staging import load_spans
+from slm_tui.errors import CorpusError
+
+_PACKAGE_ROOT = Path(__file__).resolve().parents[3]
+_POLL_SECONDS = 0.1
+_PATIENCE_SECONDS = 3.0
+_LOG = "reader.log"
+_NONE = "none"
+
+
+def completed(data: HuggingFaceData) -> HuggingFaceData:
+    """The settings with what a ready-made dataset fills in; `none` becomes absent splits."""
+    entry = ready_made(data.dataset, data.config)
+    changes: dict[str, Any] = {}
+    if entry is not None:
+        changes = _from_entry(data, entry)
+    for name in ("validation_split", "test_split"):
+        if changes.get(name, getattr(data, name)) == _NONE:
+            changes[name] = ""
+    return data.model_copy(update=changes)
+
+
+def _from_entry(data: HuggingFaceData, entry: ReadyMade) -> dict[str, Any]:
+    filled = {
+        "config": entry.config,
+        "validation_split": entry.validation,
+        "test_split": entry.test,
+        "text_column": entry.text_column,
+        "minimum_length": entry.minimum_length,
+    }
+    chosen = {name: value for name, value in filled.items() if not getattr(data, name)}
+    return {"dataset": entry.dataset, **chosen}
+
+
+def local_path(dataset: str) -> Path | None:
+    """Where the dataset is on this machine; `None` if it is a name on the hub or an address."""
+    if is_address(dataset):
+        return None
+    try:
+        path = Path(dataset).expanduser()
+        return path if path.exists() else None
+    except (OSError, ValueError, RuntimeError):
+        return None
+
+
+def is_address(dataset: str) -> bool:
+    """Whether it is the address of a file on the web."""
+    return dataset.startswith(("http://", "https://"))
+
+
+def fingerprint(data: HuggingFaceData) -> dict[str, object]:
+    """The name and what is read of it; of a local dataset its files, by their content.
+
+    Raises:
+        CorpusError: it looks like a path, and there is nothing, or a file cannot be read.
+    """
+    data = completed(data)
+    values = data.model_dump(mode="json", exclude={"cache_dir", "streaming"})
+    path = local_path(data.dataset)
+    if path is None:
+        _check_name(data.dataset)
+        return values
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    known = {
+        one.relative_to(path).as_posix(): text_file.digest(one)
+        for one in files
+        if one.is_file() and not one.name.endswith(".lock")
+    }
+    return {**values, "dataset": "", "files": known}
+
+
+def _check_name(dataset: str) -> None:
+    """Names on the hub are `name` or `owner/name`; other things are meant as paths."""
+    if not is_address(dataset) and (
+        dataset.startswith(("/", ".", "~", "\\")) or dataset.count("/") > 1
+    ):
+        raise CorpusError(
+            f"the dataset {dataset} cannot be read",
+            "no file or directory is there",
+            "set data.dataset to a path that is there, or to a name on the hub",
+        )
+
+
+def stage(data: HuggingFaceData, directory: Path, meter: Meter) -> Staged:
+    """Write the documents of each split that is named.
+
+    Raises:
+        CorpusError: the dataset is not to be had or not as the preset says.
+        OSError: the disk is full.
+        Cancelled: `meter` was told so.
+    """
+    whole = completed(data)
+    entry = ready_made(data.dataset, data.config)
+    splits = {"train": whole.train_split}
+    splits |= {"val": whole.validation_split} if whole.validation_split else {}
+    splits |= {"test": whole.test_split} if whole.test_split else {}
+    path = local_path(whole.dataset)
+    request = {
+        "dataset": str(path.absolute()) if path is not None else whole.dataset,
+        "local": path is not None,
+        "config": whole.config,
+        "revision": whole.revision,
+        "splits": splits,
+        "streaming": whole.streaming,
+        "cache_dir": str(Path(whole.cache_dir).expanduser()) if whole.cache_dir else "",
+        "minimum_length": whole.minimum_length,
+        "maximum_length": whole.maximum_length,
+        "heading": entry.heading if entry is not None else "",
+    }
+    return _read(request | _columns(whole) | _limit(whole), directory, meter)
+
+
+def stage_table(data: FileData, path: Path, layout: str, directory: Path, meter: Meter) -> Staged:
+    """Write the documents of a file of rows.
+
+    Raises:
+        CorpusError: it is not laid out so, or has no text column.
+    """
+    request = {
+        "table": layout,
+        "dataset": str(path.absolute()),
+        "local": True,
+        "splits": {"train": "train"},
+        "streaming": True,
+        "encoding_errors": "replace" if data.on_encoding_error == "replace" else "strict",
+    }
+    return _read(request | _columns(data) | _limit(data), directory, meter)
+
+
+def _columns(data: HuggingFaceData | FileData) -> dict[str, Any]:
+    return {
+        "text_column": data.text_column,
+        "second_column": data.second_column,
+        "column_separator": data.column_separator,
+    }
+
+
+def _limit(data: HuggingFaceData | FileData) -> dict[str, Any]:
+    return {"limit": data.limit.model_dump(mode="json", exclude_none=True)}
+
+
+def _read(request: dict[str, Any], directory: Path, meter: Meter) -> Staged:
+    meter("opening the dataset", 0, None, "share")
+    began = time.time()
+    with (directory / _LOG).open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "slm_tui.corpus.sources.reader_process"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env=_environment(),
+        )
+    try:
+        done = _followed(process, {**request, "directory": str(directory)}, meter)
+    except BaseException:
+        _end(process)
+        _sweep(request.get("cache_dir", ""), began)
+        raise
+    finally:
+        _end(process)
+    if done is None:
+        raise CorpusError("the dataset cannot be read", _last_line(directory / _LOG))
+    return _result(done, directory)
+
+
+def _environment() -> dict[str, str]:
+    known = os.environ.get("PYTHONPATH")
+    path = str(_PACKAGE_ROOT) + (os.pathsep + known if known else "")
+    # tqdm then shows its bars, which the process reports instead, without a terminal too.
+    return {**os.environ, "PYTHONPATH": path, "TQDM_POSITION": "-1"}
+
+
+def _followed(
+    process: "subprocess.Popen[bytes]", request: dict[str, Any], meter: Meter
+) -> dict[str, Any] | None:
+    """Pass on what the process tells until it is done; `None` if it died."""
+    assert process.stdin is not None
+    try:
+        process.stdin.write(json.dumps(request).encode() + b"\n")
+        process.stdin.flush()
+    except OSError:
+        return None
+    lines: queue.Queue[bytes | None] = queue.Queue()
+    threading.Thread(target=_listen, args=(process, lines), daemon=True).start()
+    while True:
+        meter.check()
+        try:
+            line = lines.get(timeout=_POLL_SECONDS)
+        except queue.Empty:
+            continue
+        if line is None:
+            return None
+        told = json.loads(line)
+        if "error" in told:
+            raise CorpusError(*told["error"])
+        if "full" in told:
+            raise OSError(told["full"][0], told["full"][1])
+        if "done" in told:
+            return dict(told["done"])
+        meter(*told["progress"])
+
+
+def _listen(process: "subprocess.Popen[bytes]", lines: "queue.Queue[bytes | None]") -> None:
+    assert process.stdout is not None
+    for line in process.stdout:
+        lines.put(line)
+    lines.put(None)
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """Let the process clean up after itself for a moment, then end it."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(_PATIENCE_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            try:
+                pipe.close()
+            except OSError:
+                continue
+
+
+def _sweep(cache_dir: str, began: float) -> None:
+    """Remove half-written downloads of a process that had no time to."""
+    home = os.environ.get("HF_HOME") or str(Path.home() / ".cache" / "huggingface")
+    for root in {cache_dir, os.environ.get("HF_HUB_CACHE", ""), home} - {""}:
+        try:
+            left = [one for one in Path(root).rglob("*.incomplete") if one.stat().st_mtime >= began]
+        except OSError:
+            continue
+        for one in left:
+            remove(one)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a directory, if it can be."""
+    import shutil
+
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _last_line(log: Path) -> str:
+    try:
+        lines = log.read_text("utf-8", "replace").strip().splitlines()
+    except OSError:
+        lines = []
+    return f"its reader ended: {lines[-1]}" if lines else "its reader ended without a word"
+
+
+def _result(done: dict[str, Any], directory: Path) -> Staged:
+    parts = {part: load_spans(directory / f"{part}.npz") for part in done["parts"]}
+    left_out = LeftOut(**done["left_out"])
+    return Staged(parts, left_out)

@@ -1,0 +1,101 @@
+"""What the errors of `datasets` mean, in the words of a user."""
+
+import errno
+import re
+from typing import Any
+
+from slm_tui.errors import CorpusError, SlmTuiError
+
+_WORKS_NOW = "data.kind=stories works without a network, data.kind=file with text that is here"
+_MEMORY = "out of memory"
+
+
+def explained(error: Exception, request: dict[str, Any], *, online: bool) -> SlmTuiError | OSError:
+    """An error to show for `error`; an `OSError` where the disk is to blame."""
+    chain = _chain(error)
+    for one in chain:
+        if isinstance(one, SlmTuiError):
+            return one
+        if isinstance(one, OSError) and one.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            return OSError(one.errno, one.strerror)
+    if "table" in request:
+        return _of_a_table(chain, request)
+    if not online:
+        return _offline(request)
+    return _of_a_dataset(chain, request)
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    found: list[BaseException] = []
+    one: BaseException | None = error
+    while one is not None and one not in found:
+        found.append(one)
+        one = one.__cause__ or one.__context__
+    return found
+
+
+def _offline(request: dict[str, Any]) -> CorpusError:
+    import datasets
+
+    where = request["cache_dir"] or str(datasets.config.HF_DATASETS_CACHE)
+    place = "it" if "://" in request["dataset"] else "the hub"
+    return CorpusError(
+        f"the dataset {request['dataset']} is not on this machine and {place} cannot be reached",
+        f"it would be kept in {where}",
+        _WORKS_NOW,
+    )
+
+
+def _of_a_table(chain: list[BaseException], request: dict[str, Any]) -> CorpusError:
+    layout, name = request["table"], request["dataset"]
+    for one in chain:
+        if isinstance(one, UnicodeDecodeError):
+            return CorpusError(
+                f"{name} is not UTF-8",
+                f"it has the byte 0x{one.object[one.start]:02x}",
+                "convert it, or set data.on_encoding_error to replace",
+            )
+        if type(one).__name__ == "EmptyDataError":
+            return CorpusError(f"{name} has no text", "it is empty", "name another file")
+    why = _first_line(chain[-1])
+    if isinstance(chain[-1], StopIteration) or not why:
+        return CorpusError(f"{name} has no text", "it has no rows", "name another file")
+    return CorpusError(
+        f"{name} cannot be read as {layout}", why, "set data.format to how it is laid out"
+    )
+
+
+def _of_a_dataset(chain: list[BaseException], request: dict[str, Any]) -> CorpusError:
+    name = request["dataset"]
+    what = f"the dataset {name} cannot be read"
+    text = " ".join(str(one) for one in chain)
+    configs = re.search(r"(?:available configs|Available): ?\[(.*?)\]", text, re.DOTALL)
+    if configs:
+        offered = configs.group(1).replace("'", "").replace("\n", " ")
+        why = f"it has several configurations: {offered}"
+        return CorpusError(what, why, "set data.config to one of them")
+    kinds = {type(one).__name__ for one in chain}
+    if kinds & {"GatedRepoError"}:
+        return CorpusError(
+            what,
+            "its owner wants to be asked first",
+            "log in with `hf auth login`, or set HF_TOKEN",
+        )
+    if kinds & {"DatasetNotFoundError", "RepositoryNotFoundError"}:
+        return CorpusError(
+            what,
+            "the hub has no such dataset, or it is private",
+            "check data.dataset, or log in with `hf auth login`",
+        )
+    if kinds & {"RevisionNotFoundError"}:
+        return CorpusError(what, f"it has no revision {request['revision']}", "set data.revision")
+    if "scripts are no longer supported" in text:
+        return CorpusError(what, "it needs a program that is not run", "use a copy as Parquet")
+    if kinds & {"ConnectionError", "ConnectError", "ReadTimeout", "ConnectTimeout", "ReadError"}:
+        return CorpusError(what, "the connection was lost", "try again when the network is there")
+    return CorpusError(what, _first_line(chain[-1]) or _first_line(chain[0]))
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0][:200] if lines else type(error).__name__

@@ -1,0 +1,102 @@
+"""The process that reads with `datasets`: a request comes in, documents go to disk.
+
+On its standard output it says, one JSON object a line, how far it is, and at the end what it
+found or why it failed. It ends when its standard input closes.
+"""
+
+import json
+import os
+import signal
+import sys
+import threading
+import urllib.error
+import urllib.request
+from typing import Any, TextIO
+
+_SECONDS_TO_REACH = 4.0
+_HUB = "https://huggingface.co"
+
+
+def main() -> int:
+    """Do what the first line of standard input asks for."""
+    out = _own_output()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    request = json.loads(_line())
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+    def tell(**values: Any) -> None:
+        print(json.dumps(values), file=out, flush=True)
+
+    online = request["local"] or _reachable(request["dataset"])
+    if not online:
+        # Before `datasets` is imported: it asks once. What it has stored can still be read.
+        os.environ["HF_HUB_OFFLINE"] = os.environ["HF_DATASETS_OFFLINE"] = "1"
+    # Not before here: these take seconds to import, and look at the environment.
+    from slm_tui.corpus.sources import reader, reader_errors
+
+    reader.report_bars(lambda *told: tell(progress=told))
+    try:
+        done = reader.read(request, lambda *told: tell(progress=told))
+    except Exception as error:  # noqa: BLE001 - whatever it is, its reader must be told
+        known = reader_errors.explained(error, request, online=online)
+        if isinstance(known, OSError):
+            tell(full=[known.errno, known.strerror])
+        else:
+            tell(error=[known.what, known.why, known.remedy])
+        return 1
+    tell(done=done)
+    return 0
+
+
+def _own_output() -> TextIO:
+    """Keep standard output for the protocol: libraries that print go to the log."""
+    own = os.dup(1)
+    os.dup2(2, 1)
+    return os.fdopen(own, "w", encoding="utf-8")
+
+
+def _line() -> bytes:
+    """The first line of standard input, and nothing of what follows."""
+    line = bytearray()
+    while not line.endswith(b"\n") and (byte := os.read(0, 1)):
+        line += byte
+    return bytes(line)
+
+
+def _end_with_parent() -> None:
+    while os.read(0, 4096):
+        pass
+    os._exit(1)
+
+
+def _reachable(dataset: str) -> bool:
+    """Whether the network answers, whatever it answers, within a few seconds."""
+    if os.environ.get("HF_HUB_OFFLINE", "") not in ("", "0"):
+        return False
+    address = dataset if "://" in dataset else os.environ.get("HF_ENDPOINT", _HUB)
+    answered = threading.Event()
+    heard: list[bool] = []
+
+    def ask() -> None:
+        try:
+            question = urllib.request.Request(address, method="HEAD")
+            urllib.request.urlopen(question, timeout=_SECONDS_TO_REACH).close()
+            heard.append(True)
+        except urllib.error.HTTPError:
+            heard.append(True)
+        except (OSError, ValueError):
+            heard.append(False)
+        finally:
+            answered.set()
+
+    # Name servers may wait much longer than any time-out: the thread can be left behind.
+    threading.Thread(target=ask, daemon=True).start()
+    answered.wait(_SECONDS_TO_REACH)
+    return bool(heard and heard[0])
+
+
+if __name__ == "__main__":
+    # Leave without waiting for threads of libraries that still hold a connection.
+    code = main()
+    sys.stderr.flush()
+    os._exit(code)
