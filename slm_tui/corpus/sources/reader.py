@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from slm_tui.config.data import Limit
+from slm_tui.corpus.sources import json_lines
 from slm_tui.corpus.sources.contract import LeftOut
 from slm_tui.corpus.staging import Piece, Staging, save_spans
 from slm_tui.errors import CorpusError
@@ -113,7 +114,10 @@ def _table(datasets: Any, request: dict[str, Any]) -> Any:
         options["encoding_errors"] = request["encoding_errors"]
     if request["dataset"].lower().endswith(".tsv"):
         options["sep"] = "\t"
-    files = {"train": request["dataset"]}
+    path = Path(request["dataset"])
+    if request["table"] == "jsonl" and request["encoding_errors"] == "replace":
+        path = json_lines.repaired(path, Path(request["directory"]))
+    files = {"train": str(path)}
     return datasets.load_dataset(
         _BUILDERS[request["table"]], data_files=files, streaming=True, **options
     )

@@ -1,0 +1,70 @@
+"""What is wrong with a file of JSON lines, and a copy of it without what can be put right.
+
+`datasets` refuses half of a surrogate pair, which other programs write, and names no line.
+"""
+
+import json
+import re
+from pathlib import Path
+
+from slm_tui.errors import CorpusError
+
+# Escapes of U+D800 to U+DFFF; a pair of them is one character.
+_ESCAPE = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)"
+)
+_REPLACEMENT = rb"\ufffd"
+
+
+def lone_surrogates(line: bytes) -> int:
+    """How many escapes of half a pair a line has."""
+    if b"\\ud" not in line.lower():
+        return 0
+    return sum(1 for match in _ESCAPE.finditer(line) if match.group(1))
+
+
+def repaired(path: Path, directory: Path) -> Path:
+    """`path`, or a copy in `directory` in which U+FFFD stands for each lone surrogate."""
+    with path.open("rb") as file:
+        if not any(map(lone_surrogates, file)):
+            return path
+        file.seek(0)
+        copy = directory / f"repaired{path.suffix}"
+        with copy.open("wb") as out:
+            out.writelines(_ESCAPE.sub(_without_lone, line) for line in file)
+    return copy
+
+
+def _without_lone(match: "re.Match[bytes]") -> bytes:
+    return _REPLACEMENT if match.group(1) else match.group()
+
+
+def explained(path: Path) -> CorpusError | None:
+    """The first line that cannot be read, and why; `None` if each can."""
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            why = _wrong(line) if line.strip() else ""
+            if why:
+                return CorpusError(
+                    f"line {number:,} of {path} cannot be read",
+                    why,
+                    "correct it, or set data.format to how the file is laid out",
+                )
+    return None
+
+
+def _wrong(line: bytes) -> str:
+    try:
+        value = json.loads(line)
+    except UnicodeDecodeError as error:
+        return f"it is not UTF-8: byte {error.start:,} is 0x{line[error.start]:02x}"
+    except (ValueError, RecursionError) as error:
+        return f"it is not JSON: {error}"
+    if not isinstance(value, dict):
+        return f"it is a {type(value).__name__}, not an object with columns"
+    if lone_surrogates(line):
+        return (
+            "it has half of a surrogate pair, which is no character; "
+            "data.on_encoding_error=replace puts U+FFFD there"
+        )
+    return ""
