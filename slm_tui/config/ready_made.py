@@ -65,7 +65,10 @@ READY_MADE: dict[str, ReadyMade] = {
 def ready_made(dataset: str, config: str = "") -> ReadyMade | None:
     """The entry that is called so here or on the hub; a `config` must be the entry's own."""
     for name, entry in READY_MADE.items():
-        if dataset.lower() == name or dataset == entry.dataset:
-            if config in ("", entry.config) and (entry.config == config or dataset.lower() == name):
-                return entry
+        own_name = dataset.lower() == name
+        if (own_name and config in ("", entry.config)) or (dataset, config) == (
+            entry.dataset,
+            entry.config,
+        ):
+            return entry
     return None

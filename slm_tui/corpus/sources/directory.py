@@ -59,7 +59,14 @@ def files(data: DirectoryData) -> list[Found]:
             "set data.path to a directory",
         )
     wanted = _wanted(data.pattern)
-    found = [one for one in _walk(root) if wanted(one.name)]
+    closed: list[str] = []
+    found = [one for one in _walk(root, closed) if wanted(one.name)]
+    if closed and data.on_encoding_error != "skip":
+        raise CorpusError(
+            f"the directory {closed[0]} cannot be read",
+            "you have no permission",
+            "allow it, or set data.on_encoding_error to skip",
+        )
     if not found:
         looked_for = data.pattern or "*.txt or *.md"
         raise CorpusError(
@@ -68,9 +75,12 @@ def files(data: DirectoryData) -> list[Found]:
     return sorted(found, key=lambda one: one.name)
 
 
-def _walk(root: Path) -> list[Found]:
+def _walk(root: Path, closed: list[str]) -> list[Found]:
+    """All regular files; directories that cannot be entered are added to `closed`."""
     found, entered = [], set()
-    for place, directories, names in os.walk(root, followlinks=True):
+    for place, directories, names in os.walk(
+        root, followlinks=True, onerror=lambda error: closed.append(str(error.filename))
+    ):
         status = os.stat(place)
         # A link may lead back to where it came from.
         if (status.st_dev, status.st_ino) in entered:

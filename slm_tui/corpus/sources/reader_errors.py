@@ -2,12 +2,13 @@
 
 import errno
 import re
+from pathlib import Path
 from typing import Any
 
+from slm_tui.corpus.sources import json_lines
 from slm_tui.errors import CorpusError, SlmTuiError
 
 _WORKS_NOW = "data.kind=stories works without a network, data.kind=file with text that is here"
-_MEMORY = "out of memory"
 
 
 def explained(error: Exception, request: dict[str, Any], *, online: bool) -> SlmTuiError | OSError:
@@ -57,6 +58,9 @@ def _of_a_table(chain: list[BaseException], request: dict[str, Any]) -> CorpusEr
             )
         if type(one).__name__ == "EmptyDataError":
             return CorpusError(f"{name} has no text", "it is empty", "name another file")
+    found = json_lines.explained(Path(name)) if layout == "jsonl" else None
+    if found is not None:
+        return found
     why = _first_line(chain[-1])
     if isinstance(chain[-1], StopIteration) or not why:
         return CorpusError(f"{name} has no text", "it has no rows", "name another file")
