@@ -214,5 +214,5 @@ def vocabulary_size(tokenizer: TokenizerConfig) -> int:
     if isinstance(tokenizer, BytesTokenizer):
         return 256
     if isinstance(tokenizer, CharsTokenizer):
-        return 128  # printable ASCII and a few more: known only once the text is read
+        return 257  # bytes and end-of-text; characters beyond ASCII are known once the text is read
     return tokenizer.vocab_size

@@ -6,16 +6,22 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from slm_tui.config.data import FileData, HuggingFaceData, StoriesData, vocabulary_size
+from slm_tui.config.data import (
+    DataConfig,
+    FileData,
+    HuggingFaceData,
+    StoriesData,
+    vocabulary_size,
+)
 from slm_tui.config.model import GptModel, HgrnModel, HnetModel
 from slm_tui.config.preset import Preset
+from slm_tui.config.ready_made import ready_made
 
 # Mean bytes of a story, measured over 2,000 stories of each richness.
 STORY_BYTES = {"tiny": 405, "small": 593, "rich": 669}
 # Bytes per token of BPE vocabularies on English text, measured on the built-in stories
 # and on plays; between the points the value is interpolated over log2 of the size.
 _BYTES_PER_TOKEN = ((257, 1.0), (512, 2.3), (1024, 2.9), (4096, 3.6), (16_384, 4.0), (65_536, 4.2))
-_TINYSTORIES_BYTES = 1_900_000_000
 # Hoffmann et al. 2022 (arXiv:2203.15556): about 20 tokens per parameter is compute-optimal.
 COMPUTE_OPTIMAL_TOKENS_PER_PARAMETER = 20
 
@@ -177,14 +183,25 @@ def _memory(preset: Preset, total: int, n_vocab: int) -> int:
 def _train_tokens(preset: Preset) -> int | None:
     limit, data = preset.data.limit, preset.data
     if limit.tokens is not None:
-        kept = 1.0 if isinstance(data, StoriesData) else 1 - data.split.validation - data.split.test
-        return int(limit.tokens * kept)
+        return int(limit.tokens * (1 - _held_out(data)))
     size = _source_bytes(preset)
     if size is None:
         return None
-    if not isinstance(data, StoriesData):
-        size *= 1 - data.split.validation - data.split.test
+    size *= 1 - _held_out(data)
     return int(size / bytes_per_token(preset))
+
+
+def _held_out(data: DataConfig) -> float:
+    """The part of the text that is cut from training; none where validation has its own."""
+    if isinstance(data, StoriesData):
+        return 0.0
+    entry = ready_made(data.dataset, data.config) if isinstance(data, HuggingFaceData) else None
+    own = {
+        "validation": getattr(data, "validation_split", "") or (entry.validation if entry else ""),
+        "test": getattr(data, "test_split", "") or (entry.test if entry else ""),
+    }
+    ratios = {"validation": data.split.validation, "test": data.split.test}
+    return sum(ratio for part, ratio in ratios.items() if own[part] in ("", "none"))
 
 
 def _source_bytes(preset: Preset) -> float | None:
@@ -198,8 +215,11 @@ def _source_bytes(preset: Preset) -> float | None:
             size = os.stat(Path(data.path).expanduser()).st_size
         except (OSError, ValueError, RuntimeError):
             return None
-    elif isinstance(data, HuggingFaceData) and data.dataset == "roneneldan/TinyStories":
-        size = _TINYSTORIES_BYTES
+    elif isinstance(data, HuggingFaceData):
+        entry = ready_made(data.dataset, data.config)
+        if entry is None:
+            return None
+        size = entry.bytes
     else:
         return None
     if data.limit.fraction is not None:

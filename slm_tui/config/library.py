@@ -15,6 +15,24 @@ DEFAULT = "stories-tiny"
 _GROUPS = ["stories", "educational", "shakespeare", "experiments", "from-scratch", "simplified-slm"]
 # Within a group, smaller comes first.
 _SIZES = ["tiny", "small", "medium", "large", "xlarge", "gpt2"]
+# The experiments stand in the order in which they are told: first what the others change.
+_EXPERIMENTS = [
+    "baseline",
+    "vocab-small",
+    "vocab-medium",
+    "embd-small",
+    "embd-large",
+    "embd-xlarge",
+    "arch-deep",
+    "arch-wide",
+    "data-small",
+    "data-medium",
+    "lr-high",
+    "lr-low",
+    "optimal-small",
+    "optimal-fast",
+    "mine",
+]
 
 
 @dataclass(frozen=True)
@@ -154,12 +172,13 @@ def _builtin() -> tuple[Entry, ...]:
 
 def _place(entry: Entry) -> tuple[int, int, str]:
     group = entry.preset.group if entry.preset else ""
+    place = _GROUPS.index(group) if group in _GROUPS else len(_GROUPS)
+    if group == "experiments":
+        rest = entry.name.removeprefix("experiments-")
+        known = _EXPERIMENTS.index(rest) if rest in _EXPERIMENTS else len(_EXPERIMENTS)
+        return place, known, entry.name
     size = entry.name.rsplit("-", 1)[-1]
-    return (
-        _GROUPS.index(group) if group in _GROUPS else len(_GROUPS),
-        _SIZES.index(size) if size in _SIZES else len(_SIZES),
-        entry.name,
-    )
+    return place, _SIZES.index(size) if size in _SIZES else len(_SIZES), entry.name
 
 
 def _read(path: Path, *, builtin: bool) -> Entry:

@@ -87,7 +87,7 @@ def write(
     total, done = sum(parts.documents[part].bytes for part in PARTS), 0
     counts: dict[str, Any] = {}
     for part in PARTS:
-        most, documents = _most_tokens(preset, part), parts.documents[part]
+        most, documents = most_tokens(preset, part), parts.documents[part]
         written = _Writing(directory / f"{part}.bin", dtype, tokenizer, most)
         counts[part] = written.all_of(documents, lambda size: meter(_CUTTING, size, total), done)
         done += documents.bytes
@@ -114,7 +114,7 @@ def leakage(parts: Parts, meter: Meter) -> dict[str, Any]:
     return {part: one.to_dict() for part, one in found.items()}
 
 
-def _most_tokens(preset: Preset, part: str) -> int | None:
+def most_tokens(preset: Preset, part: str) -> int | None:
     """A limit in tokens is shared by the parts as the split says; stories and datasets with
     splits of their own are limited split by split."""
     most, ratios = preset.data.limit.tokens, preset.data.split

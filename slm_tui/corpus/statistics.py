@@ -2,8 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
-from functools import cached_property
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,10 +10,12 @@ from numpy.typing import NDArray
 
 from slm_tui.config.estimate import estimate
 from slm_tui.config.preset import Preset
+from slm_tui.corpus import fit
 from slm_tui.corpus.batches import Batches
 from slm_tui.corpus.prepare import Corpus, Tokens
 from slm_tui.corpus.split import PARTS
 from slm_tui.corpus.tokenizers import Tokenizer
+from slm_tui.corpus.tokenizers.analysis import Analysis, analyse
 from slm_tui.errors import CorpusError
 from slm_tui.text import visible
 
@@ -23,6 +24,7 @@ RARE = 5
 
 _CHUNK = 1 << 20
 _MOST_FREQUENT = 200
+_SAMPLE, _LEAST_SAMPLE = 100_000, 1_000
 Counts = NDArray[np.int64]
 
 
@@ -42,6 +44,11 @@ class TokenCount:
     id: int
     data: bytes
     count: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values; bytes are hexadecimal."""
+        text = shown(self.data)
+        return {"id": self.id, "text": text, "bytes": self.data.hex(), "count": self.count}
 
 
 @dataclass(frozen=True)
@@ -118,9 +125,11 @@ class Statistics:
     """A corpus in numbers. Tokens are counted over the training part, special ones left out.
 
     `ordinary` tokens are in the vocabulary; `distinct` of them occur, `rare` of these fewer than
-    `RARE` times. `byte_counts` has 256 entries where tokens are bytes; `token_lengths[n]` is how
-    many tokens of the text stand for `n` bytes. Other parts lost `duplicates_removed` documents
-    that training holds word for word.
+    `RARE` times; `rarest` are some of these. `byte_counts` has 256 entries where tokens are bytes;
+    `token_lengths[n]` is how many tokens of the text stand for `n` bytes. Other parts lost
+    `duplicates_removed` documents that training holds word for word; `leakage` is the overlap of
+    each with training, and `left_out` what the source did not give, as the manifest has them.
+    `analysis` is of a BPE.
     """
 
     fingerprint: str
@@ -131,10 +140,14 @@ class Statistics:
     distinct: int
     rare: int
     frequent: tuple[TokenCount, ...]
+    rarest: tuple[TokenCount, ...]
     byte_counts: tuple[int, ...] | None
     token_lengths: tuple[int, ...]
     duplicates_removed: int
     floor: float | None
+    leakage: dict[str, dict[str, Any]] = field(default_factory=dict)
+    left_out: dict[str, Any] = field(default_factory=dict)
+    analysis: Analysis | None = None
 
     @property
     def never(self) -> int:
@@ -156,10 +169,6 @@ class Statistics:
                 "histogram": [asdict(one) for one in part.histogram(20)],
                 "floor_bits_per_byte": part.floor,
             }
-        frequent = [
-            {"id": one.id, "text": shown(one.data), "bytes": one.data.hex(), "count": one.count}
-            for one in self.frequent
-        ]
         return {
             "fingerprint": self.fingerprint,
             "tokenizer": self.tokenizer,
@@ -168,23 +177,29 @@ class Statistics:
             "distinct_tokens": self.distinct,
             "rare_tokens": self.rare,
             "never_seen_tokens": self.never,
-            "frequent_tokens": frequent,
+            "frequent_tokens": [one.to_dict() for one in self.frequent],
+            "rarest_tokens": [one.to_dict() for one in self.rarest],
             "byte_counts": self.byte_counts,
             "token_lengths": self.token_lengths,
             "duplicates_removed": self.duplicates_removed,
+            "leakage": self.leakage,
+            "left_out": self.left_out,
             "floor_bits_per_byte": self.floor,
+            "tokenizer_analysis": self.analysis.to_dict() if self.analysis else None,
         }
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a preset makes of its corpus. `epochs` is absent where the text fills no window."""
+    """What a preset makes of its corpus. `epochs` is absent where the text fills no window;
+    `problem` says what keeps the preset from training on it."""
 
     block_size: int
     sequences_per_epoch: int
     epochs: float | None
     parameters: int
     tokens_per_parameter: float
+    problem: str = ""
 
 
 def measure(corpus: Corpus, *, step: Callable[[], None] | None = None) -> Statistics:
@@ -216,11 +231,22 @@ def measure(corpus: Corpus, *, step: Callable[[], None] | None = None) -> Statis
         distinct=int((counts > 0).sum()),
         rare=int(((counts > 0) & (counts < RARE)).sum()),
         frequent=tuple(_frequent(counts, tokenizer)),
+        rarest=tuple(_rarest(counts, tokenizer)),
         byte_counts=tuple(int(count) for count in counts) if is_bytes else None,
         token_lengths=tuple(_by_length(counts, sizes)),
         duplicates_removed=int(manifest["duplicates_removed"]),
         floor=corpus.floor,
+        leakage=dict(manifest["leakage"]),
+        left_out=dict(manifest["left_out"]),
+        analysis=analyse(tokenizer, _sample(corpus)),
     )
+
+
+def _sample(corpus: Corpus) -> str:
+    """Text for the analysis: of validation, which the tokenizer has not seen, if there is any."""
+    stream = corpus.val if len(corpus.val) > _LEAST_SAMPLE else corpus.train
+    ids = [int(id) for id in stream[:_SAMPLE]]
+    return corpus.tokenizer.decode_bytes(ids).decode("utf-8", "replace")
 
 
 def plan(preset: Preset, corpus: Corpus) -> Plan:
@@ -234,62 +260,9 @@ def plan(preset: Preset, corpus: Corpus) -> Plan:
         windows, epochs = 0, None
     else:
         windows, epochs = batches.windows, batches.epoch(preset.training.max_steps)
-    return Plan(block, windows, epochs, found.parameters, tokens / found.parameters)
-
-
-class Documents:
-    """The documents of one token stream by number, found without holding their positions.
-
-    Args:
-        tokens: `(length,)`, documents parted by `end_of_text`.
-    """
-
-    def __init__(self, tokens: Tokens, end_of_text: int) -> None:
-        self._tokens = tokens
-        self._end = end_of_text
-
-    @cached_property
-    def _before(self) -> list[int]:
-        """How many end-of-text tokens stand before each chunk, and in all."""
-        found = [0]
-        for at in range(0, len(self._tokens), _CHUNK):
-            chunk = self._tokens[at : at + _CHUNK]
-            found.append(found[-1] + int(np.count_nonzero(chunk == self._end)))
-        return found
-
-    def __len__(self) -> int:
-        if not len(self._tokens):
-            return 0
-        # Each document follows an end-of-text; one stands last unless a limit cut it off.
-        return self._before[-1] - int(self._tokens[-1] == self._end)
-
-    def span(self, number: int) -> tuple[int, int]:
-        """Where document `number` (from 0) begins and ends in the stream.
-
-        Raises:
-            IndexError: there is no such document.
-        """
-        if not 0 <= number < len(self):
-            raise IndexError(f"no document {number} of {len(self)}")
-        begin = self._position(number) + 1
-        last = number + 1 == self._before[-1]
-        return begin, len(self._tokens) if last else self._position(number + 1)
-
-    def ids(self, number: int, start: int = 0, count: int | None = None) -> list[int]:
-        """At most `count` ids of document `number`, from its token `start` on."""
-        begin, end = self.span(number)
-        first = begin + max(0, start)
-        last = end if count is None else min(end, first + count)
-        return [int(id) for id in self._tokens[first:last]]
-
-    def _position(self, number: int) -> int:
-        """Where end-of-text `number` (from 0) stands."""
-        low, high = 0, len(self._before) - 1
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (middle, high) if self._before[middle] <= number else (low, middle)
-        chunk = self._tokens[low * _CHUNK : (low + 1) * _CHUNK]
-        return low * _CHUNK + int(np.flatnonzero(chunk == self._end)[number - self._before[low]])
+    wrong = fit.problem(preset, corpus)
+    ratio = tokens / found.parameters
+    return Plan(block, windows, epochs, found.parameters, ratio, str(wrong) if wrong else "")
 
 
 def shown(data: bytes) -> str:
@@ -341,6 +314,13 @@ def _frequent(counts: Counts, tokenizer: Tokenizer) -> Iterator[TokenCount]:
     for id in np.argsort(-counts, kind="stable")[:_MOST_FREQUENT].tolist():
         if counts[id]:
             yield TokenCount(id, tokenizer.token_bytes(id), int(counts[id]))
+
+
+def _rarest(counts: Counts, tokenizer: Tokenizer) -> Iterator[TokenCount]:
+    """Tokens that occur, the rarest first; of equally rare ones the larger id, learned later."""
+    used = np.flatnonzero(counts)
+    for id in used[np.lexsort((-used, counts[used]))][:_MOST_FREQUENT].tolist():
+        yield TokenCount(id, tokenizer.token_bytes(id), int(counts[id]))
 
 
 def _by_length(counts: Counts, sizes: NDArray[np.int32]) -> list[int]:

@@ -246,10 +246,16 @@ class Session:
 
     def _corpus(self, resume: "Checkpoint | None") -> "Corpus":
         """The corpus of the checkpoint where it is still there, else that of the preset."""
+        from slm_tui.corpus import fit
         from slm_tui.corpus.prepare import prepare, reopen
 
         kept = reopen(resume.state.corpus) if resume is not None else None
-        return kept or prepare(self.preset, progress=self._prepared, cancel=self._cancel)
+        if kept is not None:
+            return kept
+        corpus = prepare(self.preset, progress=self._prepared, cancel=self._cancel)
+        if resume is None:
+            fit.check(self.preset, corpus)
+        return corpus
 
     def _prepared(self, progress: "Progress") -> None:
         self._set(stage=progress.stage, progress=progress.share or 0.0, pace=progress.detail)

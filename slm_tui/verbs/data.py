@@ -9,17 +9,31 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from itertools import zip_longest
+from pathlib import Path
 from threading import Event
 from typing import Any, TextIO
 
-from slm_tui.config import library, overrides
+from slm_tui.config import library, overrides, pointing
 from slm_tui.config.estimate import COMPUTE_OPTIMAL_TOKENS_PER_PARAMETER
 from slm_tui.config.preset import Preset
+from slm_tui.config.ready_made import READY_MADE
+from slm_tui.corpus.documents import Documents
+from slm_tui.corpus.overlap import WORDS
 from slm_tui.corpus.prepare import Corpus, prepare
 from slm_tui.corpus.progress import Cancelled, Progress
 from slm_tui.corpus.split import PARTS
-from slm_tui.corpus.statistics import Documents, Plan, Statistics, measure, plan, shown
-from slm_tui.errors import CorpusError
+from slm_tui.corpus.statistics import (
+    RARE,
+    Plan,
+    Statistics,
+    TokenCount,
+    measure,
+    plan,
+    shown,
+)
+from slm_tui.corpus.verdict import verdicts
+from slm_tui.errors import CorpusError, PresetError
 from slm_tui.figures import count, ratio_text, size
 from slm_tui.text import one_line, visible
 
@@ -30,7 +44,7 @@ _BARS = " ▏▎▍▌▋▊▉█"
 
 def data(options: argparse.Namespace) -> int:
     """Do what was asked; 130 when it was interrupted. Progress goes to stderr."""
-    preset = overrides.apply(library.get(options.preset), options.assignments)
+    preset = overrides.apply(_chosen_preset(options.preset), options.assignments)
     try:
         corpus = _prepared(preset)
     except Cancelled:
@@ -43,6 +57,20 @@ def data(options: argparse.Namespace) -> int:
     else:
         _print_documents(corpus, options)
     return 0
+
+
+def _chosen_preset(name: str) -> Preset:
+    """The preset of that name; or the default one, reading the text that was named instead.
+
+    Raises:
+        PresetError: it is neither.
+    """
+    try:
+        return library.get(name)
+    except PresetError:
+        if not Path(name).expanduser().exists() and "/" not in name and name not in READY_MADE:
+            raise
+    return pointing.pointed(library.get(library.DEFAULT), name)
 
 
 def _prepared(preset: Preset) -> Corpus:
@@ -134,7 +162,9 @@ def _print_statistics(
     preset: Preset, statistics: Statistics, planned: Plan, *, as_json: bool
 ) -> None:
     if as_json:
+        said = [one.to_dict() for one in verdicts(preset, statistics, planned)]
         values = {"preset": preset.name, **statistics.to_dict(), **asdict(planned)}
+        values["verdicts"] = said
         print(json.dumps(values, ensure_ascii=False))
         return
     print("\n".join(_lines(preset, statistics, planned)))
@@ -157,18 +187,33 @@ def _lines(preset: Preset, statistics: Statistics, planned: Plan) -> list[str]:
     epochs = "none: the text is shorter than a window"
     if planned.epochs is not None:
         epochs = f"{ratio_text(planned.epochs)} of {planned.sequences_per_epoch:,} sequences"
-    ideal = f"(about {COMPUTE_OPTIMAL_TOKENS_PER_PARAMETER} is compute-optimal)"
     lines += [
         "",
-        f"tokens per parameter  {ratio_text(planned.tokens_per_parameter)} {ideal}",
+        f"tokens per parameter  {ratio_text(planned.tokens_per_parameter)} "
+        f"(about {COMPUTE_OPTIMAL_TOKENS_PER_PARAMETER} is compute-optimal)",
         f"epochs                {epochs}",
         f"tokens seen           {statistics.distinct:,} of {statistics.ordinary:,}, "
-        f"{statistics.rare:,} of them fewer than 5 times",
+        f"{statistics.rare:,} of them fewer than {RARE} times",
         f"duplicates removed    {statistics.duplicates_removed:,}",
     ]
+    for name, overlap in statistics.leakage.items():
+        lines.append(
+            f"leakage of {name:<10} {overlap['share']:.2%} of {overlap['runs']:,} runs of "
+            f"{WORDS} words{', a sample' if overlap['sampled'] else ''}"
+        )
     if statistics.floor is not None:
         lines.append(f"floor                 {statistics.floor:.4f} bits per byte")
-    return lines + _length_lines(statistics) + _token_lines(statistics)
+    lines.append("")
+    for verdict in verdicts(preset, statistics, planned):
+        why = f": {verdict.why}" if verdict.why else ""
+        lines.append(f"{'✓' if verdict.is_fine else '▲'} {verdict.text}{why}")
+    return [
+        *lines,
+        *_length_lines(statistics),
+        *_token_lines(statistics),
+        *_byte_lines(statistics),
+        *_analysis_lines(statistics),
+    ]
 
 
 def _length_lines(statistics: Statistics) -> list[str]:
@@ -185,11 +230,45 @@ def _length_lines(statistics: Statistics) -> list[str]:
 
 def _token_lines(statistics: Statistics) -> list[str]:
     total = max(1, statistics.parts["train"].tokens)
-    lines = ["", "most frequent tokens"]
-    for one in statistics.frequent[:_SHOWN_TOKENS]:
-        name = f"'{one_line(shown(one.data))}'"
-        lines.append(f"{name:>16} {one.count:>11,} {one.count / total:7.2%}")
+    lines = ["", f"{'most frequent tokens':<39}  rarest tokens"]
+    rows = zip_longest(statistics.frequent[:_SHOWN_TOKENS], statistics.rarest[:_SHOWN_TOKENS])
+    for frequent, rare in rows:
+        left = f"{_name(frequent)} {frequent.count:>11,} {frequent.count / total:7.2%}"
+        lines.append(f"{left}  {_name(rare)} {rare.count:>9,}" if rare else left)
     return lines
+
+
+def _name(token: TokenCount) -> str:
+    return f"'{one_line(shown(token.data), 16)}'".rjust(18)
+
+
+def _byte_lines(statistics: Statistics) -> list[str]:
+    """How often each byte occurs, for models of bytes: 8 rows of 32."""
+    counts = statistics.byte_counts
+    if not counts:
+        return []
+    most, blocks = max(counts), " ▁▂▃▄▅▆▇█"
+    bars = [blocks[max(int(one > 0), round(8 * (one / most) ** 0.5))] for one in counts]
+    lines = ["", "bytes, by the square root of how often they occur"]
+    return lines + [f"{at:02x}  {''.join(bars[at : at + 32])}" for at in range(0, 256, 32)]
+
+
+def _analysis_lines(statistics: Statistics) -> list[str]:
+    found = statistics.analysis
+    if found is None:
+        return []
+    merges = [f"{_plain(one.left)}+{_plain(one.right)}" for one in found.merges]
+    lines = ["", "first merges"]
+    lines += [f"  {'  '.join(merges[at : at + 10])}" for at in range(0, len(merges), 10)]
+    lines += ["", "bytes per token at a vocabulary of"]
+    lines += [f"{size:>9,}  {value:.2f}" for size, value in found.sizes]
+    lines += ["", "words as they are cut, frequent to rare"]
+    lines += [f"  {word:<20} {'·'.join(map(_plain, cut))}" for word, cut in found.examples]
+    return lines
+
+
+def _plain(data: bytes) -> str:
+    return one_line(shown(data).replace(" ", "␣"))
 
 
 def _print_documents(corpus: Corpus, options: argparse.Namespace) -> None:

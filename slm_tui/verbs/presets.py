@@ -39,12 +39,12 @@ def _list(*, as_json: bool) -> None:
             group = heading
             print(f"\n{visible(group)}" if group else "")
         if entry.preset is None:
-            print(f"  {entry.name:22} {visible(entry.error)}")
+            print(f"  {entry.name:25} {visible(entry.error)}")
             continue
         numbers = estimate(entry.preset)
         steps = entry.preset.training.max_steps
         print(
-            f"  {entry.name:22} {count(numbers.parameters):>6} parameters  {steps:>6,} steps  "
+            f"  {entry.name:25} {count(numbers.parameters):>6} parameters  {steps:>6,} steps  "
             f"{visible(entry.preset.title)}"
         )
 

@@ -12,9 +12,18 @@ from slm_tui.corpus.sources import file as files
 from slm_tui.corpus.sources import hub
 from slm_tui.corpus.sources import stories as own
 from slm_tui.corpus.sources.contract import END_OF_TEXT, LeftOut, Staged
+from slm_tui.corpus.sources.stories import stories_wanted
 from slm_tui.errors import CorpusError
 
-__all__ = ["END_OF_TEXT", "LeftOut", "Staged", "fingerprint", "own_splits", "stage"]
+__all__ = [
+    "END_OF_TEXT",
+    "LeftOut",
+    "Staged",
+    "fingerprint",
+    "own_splits",
+    "stage",
+    "stories_wanted",
+]
 
 
 def fingerprint(data: DataConfig) -> dict[str, object]:

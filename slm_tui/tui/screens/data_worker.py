@@ -8,9 +8,10 @@ from slm_tui.config.preset import Preset
 from slm_tui.errors import SlmTuiError
 
 if TYPE_CHECKING:
+    from slm_tui.corpus.documents import Documents
     from slm_tui.corpus.prepare import Corpus
     from slm_tui.corpus.progress import Progress
-    from slm_tui.corpus.statistics import Documents, Plan, Statistics
+    from slm_tui.corpus.statistics import Plan, Statistics
 
 State = Literal["idle", "looking", "missing", "preparing", "ready", "failed"]
 _PATIENCE_SECONDS = 2.0
@@ -123,7 +124,8 @@ class CorpusWorker:
         return self._measure(preset, corpus, cancel)
 
     def _measure(self, preset: Preset, corpus: "Corpus", cancel: threading.Event) -> Snapshot:
-        from slm_tui.corpus.statistics import Documents, measure, plan
+        from slm_tui.corpus.documents import Documents
+        from slm_tui.corpus.statistics import measure, plan
 
         def step() -> None:
             if cancel.is_set():

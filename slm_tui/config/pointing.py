@@ -1,0 +1,81 @@
+"""From what a user points at, a path, an address or a name, to a preset that reads it."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from slm_tui.config.preset import Preset, parse
+from slm_tui.config.ready_made import READY_MADE
+from slm_tui.errors import PresetError, SlmTuiError
+from slm_tui.paths import check_name
+
+_DATASET_FILES = (".parquet", ".arrow", ".jsonl", ".csv")
+_DATASET_MARKS = ("dataset_dict.json", "dataset_info.json", "state.json")
+_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+def source_of(where: str) -> dict[str, Any]:
+    """The `data` section that reads `where`: a file, a directory, a dataset, an address.
+
+    Raises:
+        PresetError: there is nothing like that.
+    """
+    where = where.strip()
+    if where.startswith(("http://", "https://")) or where.lower() in READY_MADE:
+        return {"kind": "huggingface", "dataset": where}
+    try:
+        path = Path(where).expanduser()
+        if where and path.is_dir():
+            kind, name = ("huggingface", "dataset") if _is_dataset(path) else ("directory", "path")
+            return {"kind": kind, name: where}
+        if where and path.exists():
+            return {"kind": "file", "path": where}
+    except (OSError, ValueError, RuntimeError):
+        pass
+    if _HUB_NAME.fullmatch(where) and not where.startswith("."):
+        return {"kind": "huggingface", "dataset": where}
+    raise PresetError(
+        f"there is no text at {where!r}",
+        "it is no file, no directory and no name of a dataset",
+        f"name one, or a ready-made dataset: {', '.join(READY_MADE)}",
+    )
+
+
+def _is_dataset(path: Path) -> bool:
+    """Whether a directory holds a dataset rather than text files."""
+    if any((path / mark).is_file() for mark in _DATASET_MARKS):
+        return True
+    names = [one.name.lower() for pattern in ("*", "*/*") for one in path.glob(pattern)]
+    rows = any(name.endswith(_DATASET_FILES) for name in names)
+    return rows and not any(name.endswith(".txt") for name in names)
+
+
+def changes(values: dict[str, Any], where: str) -> dict[str, Any]:
+    """The values of a preset, changed to read `where`; limits and splits of stories are dropped.
+
+    Raises:
+        PresetError: there is nothing at `where`.
+    """
+    section = source_of(where)
+    data = values.get("data")
+    before = data if isinstance(data, dict) else {}
+    if before.get("kind", "stories") != "stories":
+        kept = {name: before[name] for name in ("limit", "split") if name in before}
+        section = {**kept, **section}
+    return {**values, "data": section}
+
+
+def pointed(preset: Preset, where: str) -> Preset:
+    """`preset`, changed to read `where`, and named after it.
+
+    Raises:
+        PresetError: there is nothing at `where`.
+    """
+    stem = Path(where.rstrip("/")).stem or "text"
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._")[:40] or "text"
+    try:
+        check_name(name)
+    except SlmTuiError:
+        name = "text"
+    values = {**changes(preset.to_dict(), where), "name": name, "title": "", "base": preset.name}
+    return parse(values, f"{preset.name} with {where}")

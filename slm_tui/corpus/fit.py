@@ -1,0 +1,126 @@
+"""Whether a corpus can serve a preset: its validation must fill a window.
+
+A validation loss over less than one window says next to nothing, and is refused with the
+smallest ratio that works.
+"""
+
+import tempfile
+from pathlib import Path
+
+from slm_tui.config.data import (
+    BpeTokenizer,
+    CharsTokenizer,
+    StoriesData,
+)
+from slm_tui.config.preset import Preset
+from slm_tui.corpus import build, sources
+from slm_tui.corpus.documents import Documents
+from slm_tui.corpus.prepare import Corpus
+from slm_tui.corpus.progress import Meter
+from slm_tui.corpus.split import PARTS, Parts, split, without_duplicates
+from slm_tui.corpus.staging import Spans, staged
+from slm_tui.corpus.tokenizers import Tokenizer
+from slm_tui.errors import CorpusError
+
+# Ratios are tried in hundredths, below one hundredth in thousandths.
+_RATIOS = tuple(n / 1000 for n in range(1, 10)) + tuple(n / 100 for n in range(1, 51))
+
+
+def check(preset: Preset, corpus: Corpus) -> None:
+    """Refuse a validation part that fills no window of the preset.
+
+    Raises:
+        CorpusError: it is too small; names the smallest `data.split.validation` that works.
+    """
+    found = problem(preset, corpus)
+    if found is not None:
+        raise found
+
+
+def problem(preset: Preset, corpus: Corpus) -> CorpusError | None:
+    """What `check` would raise, or `None`."""
+    needed = preset.model.block_size + 1
+    own = "val" in sources.own_splits(preset.data)
+    if len(corpus.val) >= needed or not (own or preset.data.split.validation):
+        return None
+    what = f"validation has {len(corpus.val):,} tokens"
+    why = f"a window of {preset.model.block_size:,} and its target need {needed:,}"
+    if own:
+        return CorpusError(what, why, f"set model.block_size to {_fitting(corpus)} or less")
+    ratio = smallest_ratio(preset, corpus)
+    if ratio is not None:
+        return CorpusError(what, why, f"set data.split.validation to {ratio:g} or more")
+    if isinstance(preset.data, StoriesData):
+        return CorpusError(what, why, "set data.documents to more")
+    return CorpusError(what, why, _more_text(corpus))
+
+
+def _fitting(corpus: Corpus) -> int:
+    return max(4, len(corpus.val) - 1)
+
+
+def _more_text(corpus: Corpus) -> str:
+    gone = int(corpus.manifest["duplicates_removed"])
+    if gone:
+        return f"use more text: {gone:,} of its documents stood in training word for word"
+    return f"use more text, or set model.block_size to {_fitting(corpus)} or less"
+
+
+def smallest_ratio(preset: Preset, corpus: Corpus) -> float | None:
+    """The smallest `data.split.validation` that fills a window; `None` if none does."""
+    needed = preset.model.block_size + 1
+    if isinstance(preset.data, StoriesData):
+        return _ratio_of_stories(preset.data, corpus, needed)
+    most = 0.9 - preset.data.split.test
+    ratios = [one for one in _RATIOS if one <= most]
+    with tempfile.TemporaryDirectory() as directory:
+        documents = staged(_texts(corpus), Path(directory) / "text")
+        low, high = 0, len(ratios)
+        while low < high:
+            middle = (low + high) // 2
+            if _held_out(preset, documents, corpus, ratios[middle]) >= needed:
+                high = middle
+            else:
+                low = middle + 1
+        # A little more may move a cut and give less: what is named must work.
+        for ratio in ratios[low:]:
+            if _held_out(preset, documents, corpus, ratio) >= needed:
+                return ratio
+    return None
+
+
+def _ratio_of_stories(data: StoriesData, corpus: Corpus, needed: int) -> float | None:
+    stories = max(1, int(corpus.manifest["parts"]["val"]["documents"]))
+    wanted = needed / (len(corpus.val) / stories) * 1.05
+    trained = sources.stories_wanted(data)["train"]
+    return next((one for one in _RATIOS if round(one * trained) >= wanted), None)
+
+
+def _texts(corpus: Corpus) -> list[str]:
+    """All documents of a small corpus, in their order."""
+    end, found = corpus.tokenizer.end_of_text, []
+    for part in PARTS:
+        documents = Documents(getattr(corpus, part), end)
+        for number in range(len(documents)):
+            data = corpus.tokenizer.decode_bytes(documents.ids(number))
+            found.append(data.decode("utf-8", "replace"))
+    return found
+
+
+def _held_out(preset: Preset, documents: Spans, corpus: Corpus, ratio: float) -> int:
+    """How many tokens validation would have."""
+    ratios = preset.data.split.model_copy(update={"validation": ratio})
+    parts = without_duplicates(split(documents, ratios))
+    tokenizer = _tokenizer_of(preset, parts, corpus)
+    tokens = 1 if len(parts.documents["val"]) else 0
+    for text in parts.documents["val"].texts():
+        tokens += len(tokenizer.encode_array(text)) + 1
+    data = preset.data.model_copy(update={"split": ratios})
+    most = build.most_tokens(preset.model_copy(update={"data": data}), "val")
+    return tokens if most is None else min(most, tokens)
+
+
+def _tokenizer_of(preset: Preset, parts: Parts, corpus: Corpus) -> Tokenizer:
+    if isinstance(preset.tokenizer, BpeTokenizer | CharsTokenizer):
+        return build.tokenizer(preset, parts.documents["train"], Meter())
+    return corpus.tokenizer

@@ -1,0 +1,113 @@
+"""Whether a text is enough for a preset, whether it leaks, and what to do about it."""
+
+from dataclasses import dataclass
+
+from slm_tui.config.data import StoriesData
+from slm_tui.config.estimate import COMPUTE_OPTIMAL_TOKENS_PER_PARAMETER
+from slm_tui.config.preset import Preset
+from slm_tui.corpus.overlap import WARN_ABOVE, WORDS
+from slm_tui.corpus.statistics import Plan, Statistics
+from slm_tui.figures import ratio_text
+from slm_tui.text import one_line
+
+# The same bounds as the budget of a preset warns at.
+FEW_TOKENS_PER_PARAMETER = COMPUTE_OPTIMAL_TOKENS_PER_PARAMETER / 4
+MANY_EPOCHS = 4
+_FILES_NAMED = 2
+_PART = {"val": "validation", "test": "test"}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One finding. `is_fine` where nothing need be done; `why` is for who wants to know more."""
+
+    topic: str
+    is_fine: bool
+    text: str
+    why: str = ""
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain values."""
+        return {"topic": self.topic, "fine": self.is_fine, "text": self.text, "why": self.why}
+
+
+def verdicts(preset: Preset, statistics: Statistics, plan: Plan) -> list[Verdict]:
+    """What there is to say, what keeps the preset from training first."""
+    found = [_window(plan), _enough(plan), *_leaks(preset, statistics), *_left_out(statistics)]
+    return [one for one in found if one is not None]
+
+
+def _window(plan: Plan) -> Verdict | None:
+    if not plan.problem:
+        return None
+    return Verdict("validation", False, plan.problem, "its loss would say next to nothing")
+
+
+def _enough(plan: Plan) -> Verdict:
+    ratio = ratio_text(plan.tokens_per_parameter)
+    if plan.epochs is None:
+        return Verdict("size", False, "the training text is shorter than a window", "use more text")
+    epochs = f"each token is seen {ratio_text(plan.epochs)} times"
+    if plan.epochs > MANY_EPOCHS and plan.tokens_per_parameter < FEW_TOKENS_PER_PARAMETER:
+        return Verdict(
+            "size",
+            False,
+            f"too little text: {ratio} tokens per parameter, {epochs}",
+            "expect overfitting: more text, a smaller model, more dropout, or fewer steps",
+        )
+    if plan.epochs > MANY_EPOCHS:
+        return Verdict("size", False, f"{epochs}", "after about four times it teaches less each")
+    if plan.tokens_per_parameter < FEW_TOKENS_PER_PARAMETER:
+        return Verdict(
+            "size",
+            False,
+            f"{ratio} tokens per parameter: a smaller model would learn as much",
+            f"about {COMPUTE_OPTIMAL_TOKENS_PER_PARAMETER} use the time best",
+        )
+    return Verdict("size", True, f"enough text: {ratio} tokens per parameter, {epochs}")
+
+
+def _leaks(preset: Preset, statistics: Statistics) -> list[Verdict]:
+    found = []
+    for part, overlap in statistics.leakage.items():
+        share, name = f"{overlap['share']:.1%}", _PART[part]
+        if isinstance(preset.data, StoriesData):
+            text = f"{share} of {name}'s {WORDS}-word runs stand in training, by their grammar"
+            why = "each story is drawn by itself, and the floor knows how much they have in common"
+            found.append(Verdict("leakage", True, text, why))
+        elif overlap["share"] > WARN_ABOVE:
+            text = f"{name} leaks: {share} of its {WORDS}-word runs stand in training"
+            why = "its loss looks better than it is: remove near-copies, or split elsewhere"
+            found.append(Verdict("leakage", False, text, why))
+        elif overlap["runs"]:
+            text = f"no leak found: {share} of {name}'s {WORDS}-word runs stand in training"
+            found.append(Verdict("leakage", True, text))
+    gone = statistics.duplicates_removed
+    if gone:
+        text = f"{gone:,} documents of validation and test stood in training and were removed"
+        found.append(Verdict("duplicates", False, text, "the text has copies"))
+    return found
+
+
+def _left_out(statistics: Statistics) -> list[Verdict]:
+    out, found = statistics.left_out, []
+    if out.get("skipped"):
+        named = ", ".join(
+            f"{one_line(name, 40)} ({one_line(why, 60)})"
+            for name, why in out["skipped_files"][:_FILES_NAMED]
+        )
+        more = out["skipped"] - min(_FILES_NAMED, len(out["skipped_files"]))
+        text = f"{out['skipped']:,} files were skipped"
+        found.append(
+            Verdict("skipped", False, text, named + (f" and {more:,} more" if more else ""))
+        )
+    if out.get("null"):
+        found.append(Verdict("rows", False, f"{out['null']:,} rows have no text"))
+    if out.get("blank"):
+        found.append(Verdict("rows", True, f"{out['blank']:,} blank documents were left out"))
+    if out.get("short") or out.get("long"):
+        text = (
+            f"{out.get('short', 0):,} documents were too short and {out.get('long', 0):,} too long"
+        )
+        found.append(Verdict("lengths", True, text))
+    return found
