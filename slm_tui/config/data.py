@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from slm_tui.config.fields import Settings, reject, setting
 from slm_tui.config.ready_made import READY_MADE
@@ -58,6 +58,14 @@ class Split(Settings):
         return self
 
 
+def _with_line_ends(text: str) -> str:
+    """`\\n` and `\\t` as they are typed become what they stand for."""
+    return text.replace("\\n", "\n").replace("\\t", "\t")
+
+
+Separator = Annotated[str, AfterValidator(_with_line_ends)]
+
+
 class _Data(Settings):
     limit: Limit = setting(Limit(), help="How much of the text the model is trained on")
     split: Split = setting(Split(), help="How the text is divided")
@@ -84,7 +92,7 @@ class FileData(_Data):
     format: Literal["auto", "text", "jsonl", "csv", "parquet"] = setting(
         "auto", help="How the file is laid out; auto goes by its name", advanced=True
     )
-    separator: str = setting(
+    separator: Separator = setting(
         "",
         help="What stands between documents of plain text; empty: <|endoftext|> where it is there",
         advanced=True,
@@ -93,7 +101,7 @@ class FileData(_Data):
         "", help="Column with the text of jsonl, csv, parquet; empty: found by its usual names"
     )
     second_column: str = setting("", help="A column to append to the first", advanced=True)
-    column_separator: str = setting("\n\n", help="What joins two columns", advanced=True)
+    column_separator: Separator = setting("\n\n", help="What joins two columns", advanced=True)
     on_encoding_error: Literal["refuse", "replace"] = setting(
         "refuse", help="What to do with bytes that are not UTF-8", advanced=True
     )
@@ -107,7 +115,7 @@ class DirectoryData(_Data):
     pattern: str = setting(
         "", help="Which files, as a glob such as **/*.py; empty: every .txt and .md file"
     )
-    separator: str = setting(
+    separator: Separator = setting(
         "",
         help="What stands between documents of a file; empty: <|endoftext|> where it is there",
         advanced=True,
@@ -140,7 +148,7 @@ class HuggingFaceData(_Data):
     )
     text_column: str = setting("", help="Column with the text; empty: found by its usual names")
     second_column: str = setting("", help="A column to append to the first", advanced=True)
-    column_separator: str = setting("\n\n", help="What joins two columns", advanced=True)
+    column_separator: Separator = setting("\n\n", help="What joins two columns", advanced=True)
     minimum_length: int = setting(
         0, ge=0, help="Leave out shorter documents", unit="characters", nudge="125", advanced=True
     )

@@ -24,6 +24,10 @@ STORY_BYTES = {"tiny": 405, "small": 593, "rich": 669}
 _BYTES_PER_TOKEN = ((257, 1.0), (512, 2.3), (1024, 2.9), (4096, 3.6), (16_384, 4.0), (65_536, 4.2))
 # Hoffmann et al. 2022 (arXiv:2203.15556): about 20 tokens per parameter is compute-optimal.
 COMPUTE_OPTIMAL_TOKENS_PER_PARAMETER = 20
+# With fewer than this a smaller model would learn as much in the time.
+FEW_TOKENS_PER_PARAMETER = COMPUTE_OPTIMAL_TOKENS_PER_PARAMETER / 4
+# Muennighoff et al. 2023 (arXiv:2305.16264): up to four epochs are worth nearly fresh text.
+MANY_EPOCHS = 4
 
 
 @dataclass(frozen=True)

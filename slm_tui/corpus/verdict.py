@@ -3,16 +3,17 @@
 from dataclasses import dataclass
 
 from slm_tui.config.data import StoriesData
-from slm_tui.config.estimate import COMPUTE_OPTIMAL_TOKENS_PER_PARAMETER
+from slm_tui.config.estimate import (
+    COMPUTE_OPTIMAL_TOKENS_PER_PARAMETER,
+    FEW_TOKENS_PER_PARAMETER,
+    MANY_EPOCHS,
+)
 from slm_tui.config.preset import Preset
 from slm_tui.corpus.overlap import WARN_ABOVE, WORDS
 from slm_tui.corpus.statistics import Plan, Statistics
 from slm_tui.figures import ratio_text
 from slm_tui.text import one_line
 
-# The same bounds as the budget of a preset warns at.
-FEW_TOKENS_PER_PARAMETER = COMPUTE_OPTIMAL_TOKENS_PER_PARAMETER / 4
-MANY_EPOCHS = 4
 _FILES_NAMED = 2
 _PART = {"val": "validation", "test": "test"}
 

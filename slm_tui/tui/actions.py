@@ -161,7 +161,10 @@ ACTIONS: tuple[Action, ...] = (
     # Data
     _data("prepare", "p", "Prepare", "Turn the preset's text into tokens now", 1),
     _data("sample", "g", "Sample", "Show another document", 2),
-    _data("tokens", "t", "Tokens", "Show where the tokenizer cuts", 3),
+    _data("open", "o", "Open text", "Read another file, directory or dataset with this preset", 3),
+    _data("tokens", "t", "Tokens", "Show where the tokenizer cuts; arrows walk the tokens", 4),
+    _data("compare", "w", "Compare", "Show the cuts of a second tokenizer beside them", 5),
+    _data("details", "d", "Details", "Show all that is to be said of the text, and why", 6),
 )
 
 BY_ID: dict[str, Action] = {action.id: action for action in ACTIONS}

@@ -194,7 +194,7 @@ def typed(setting: Setting, text: str) -> Any:
     """What was meant by `text`; it may still be wrong for the setting."""
     stripped = text.strip()
     if setting.type == "text":
-        return text if setting.path == "data.separator" else stripped
+        return text if setting.path.endswith("separator") else stripped
     if setting.type == "choice":
         return stripped or None
     if setting.type == "switch":
@@ -220,7 +220,7 @@ def spelled(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         text = tomli_w.dumps({"v": _plain(value)}, multiline_strings=False)
         return " ".join(text.removeprefix("v = ").split()).replace("[ ", "[").replace(", ]", "]")
-    return str(value)
+    return str(value).replace("\n", "\\n").replace("\t", "\\t")
 
 
 def _plain(value: Any) -> Any:
@@ -240,7 +240,8 @@ def _missing_text(preset: Preset) -> list[Problem]:
     if data.kind not in ("file", "directory"):
         return []
     if not data.path:
-        return [Problem("data.path", "name a text file, such as plays.txt")]
+        what = "a directory with text" if data.kind == "directory" else "a text file"
+        return [Problem("data.path", f"name {what}; 5 then o looks for it")]
     path = Path(data.path).expanduser()
     try:
         there = path.is_dir() if data.kind == "directory" else path.is_file()

@@ -1,9 +1,8 @@
 """The Data screen: what the chosen preset's corpus holds, in figures and to read."""
 
-import random
 from collections.abc import Iterable
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import events
 from textual.containers import Container
@@ -11,22 +10,29 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
 
-from slm_tui.config import library
+from slm_tui.config import library, pointing
 from slm_tui.config.preset import Preset
-from slm_tui.errors import SlmTuiError
+from slm_tui.config.ready_made import READY_MADE
+from slm_tui.errors import PresetError, SlmTuiError
 from slm_tui.text import one_line
 from slm_tui.tui.actions import BY_ID, Action, Room
 from slm_tui.tui.base import RoomScreen
-from slm_tui.tui.dialogs import copy
+from slm_tui.tui.dialogs import Ask, Choice, Question, Reading, complain, copy
 from slm_tui.tui.screens import data_view
-from slm_tui.tui.screens.data_text import TextView, passage
-from slm_tui.tui.screens.data_view import Lengths, Summary, TokenTable
+from slm_tui.tui.screens.data_charts import Lengths
+from slm_tui.tui.screens.data_reader import Reader
+from slm_tui.tui.screens.data_tables import TokenTable
+from slm_tui.tui.screens.data_text import TextView
+from slm_tui.tui.screens.data_tokenizers import NONE, Other, others
+from slm_tui.tui.screens.data_view import Summary
 from slm_tui.tui.screens.data_worker import CorpusWorker, Snapshot
 from slm_tui.tui.screens.presets import PresetsScreen
 
-# Longer documents are read in passages of so many tokens.
-_PASSAGE = 2000
+if TYPE_CHECKING:
+    from slm_tui.corpus.tokenizers import Tokenizer
+
 _FEW_ROWS = 22
+_DETAILS_WIDTH = 92
 
 
 class DataScreen(RoomScreen):
@@ -41,8 +47,6 @@ class DataScreen(RoomScreen):
         self.worker = CorpusWorker()
         self._drawn = Snapshot(version=-1)
         self._problem: SlmTuiError | None = None
-        self._part, self._document, self._start = "train", 0, 0
-        self._cuts = False
 
     def compose_body(self) -> Iterable[Widget]:
         yield Static("", id="nothing", classes="empty-state", markup=False)
@@ -51,7 +55,7 @@ class DataScreen(RoomScreen):
                 yield Summary(id="summary", classes="pane")
                 yield TokenTable(id="tokens", classes="pane")
                 yield Lengths(id="lengths", classes="pane")
-            yield TextView(id="text", classes="pane")
+            yield Reader(id="reader")
 
     def on_mount(self) -> None:
         super().on_mount()
@@ -62,7 +66,7 @@ class DataScreen(RoomScreen):
 
     def on_resize(self, event: events.Resize) -> None:
         self.set_class(event.size.height < _FEW_ROWS, "-cramped")
-        self.call_after_refresh(self._title)
+        self.call_after_refresh(self.reader.title)
 
     # Which preset
 
@@ -87,16 +91,22 @@ class DataScreen(RoomScreen):
         Raises:
             SlmTuiError: it is not valid, or there is none.
         """
-        for screen in self.app.get_screen_stack("presets"):
-            if isinstance(screen, PresetsScreen):
-                return _usable(screen)
-        return library.get(library.DEFAULT)
+        screen = self._presets_screen()
+        return library.get(library.DEFAULT) if screen is None else _usable(screen)
+
+    def _presets_screen(self) -> PresetsScreen | None:
+        stack = self.app.get_screen_stack("presets")
+        return next((one for one in stack if isinstance(one, PresetsScreen)), None)
 
     # Drawing
 
     @property
+    def reader(self) -> Reader:
+        return self.query_one(Reader)
+
+    @property
     def text(self) -> TextView:
-        return self.query_one(TextView)
+        return self.reader.text
 
     def refresh_room(self) -> None:
         snapshot = self.worker.snapshot
@@ -121,13 +131,13 @@ class DataScreen(RoomScreen):
         ready = snapshot.state == "ready"
         self.set_class(not ready, "-nothing")
         if ready:
-            self._draw_corpus(snapshot, before)
+            self._draw_corpus(snapshot)
         else:
             self.query_one("#nothing", Static).update(_nothing(snapshot))
         if before.state != snapshot.state:
             self.refresh_footer()
 
-    def _draw_corpus(self, snapshot: Snapshot, before: Snapshot) -> None:
+    def _draw_corpus(self, snapshot: Snapshot) -> None:
         statistics, preset = snapshot.statistics, snapshot.preset
         assert statistics is not None
         assert preset is not None
@@ -136,43 +146,9 @@ class DataScreen(RoomScreen):
         summary.border_title = Content(one_line(preset.title or preset.name))
         self.query_one(TokenTable).show(statistics)
         self.query_one(Lengths).show(statistics)
-        if before.statistics is not statistics:
-            self._part, self._document, self._start = "train", 0, 0
-            self._read()
+        self.reader.show(snapshot)
         if self.focused is None:
             self.text.focus()
-
-    def _read(self, *, at_end: bool = False, stay: bool = False) -> None:
-        """Show the passage that is chosen."""
-        snapshot = self._drawn
-        documents = snapshot.documents.get(self._part)
-        if documents is None or snapshot.corpus is None:
-            return
-        ids = documents.ids(self._document, self._start, _PASSAGE)
-        shown = passage(snapshot.corpus.tokenizer, ids, cuts=self._cuts)
-        self.text.show(shown, at_end=at_end, stay=stay)
-        self._title()
-        # The first passage is read before the pane has its size.
-        self.call_after_refresh(self._title)
-
-    def _title(self) -> None:
-        """Say what is being read, in as many words as fit."""
-        documents = self._drawn.documents.get(self._part)
-        if documents is None:
-            return
-        begin, end = documents.span(self._document)
-        last = min(end - begin, self._start + _PASSAGE)
-        arrows = ("◀ ", " ▶") if len(self._drawn.documents) > 1 else ("", "")
-        part = data_view.PART_NAMES[self._part].join(arrows)
-        where = f"{self._document + 1:,} of {len(documents):,}"
-        length = f"{end - begin:,} tokens"
-        if last - self._start < end - begin:
-            length = f"tokens {self._start + 1:,}–{last:,} of {end - begin:,}"
-        choices = [f"{part} · document {where} · {length}", f"{part} · {where} · {length}"]
-        choices.append(f"{part} · {length}")
-        room = self.text.outer_size.width - 6
-        fitting = (one for one in choices if len(one) <= room)
-        self.text.border_title = Content(next(fitting, part))
 
     # Keys
 
@@ -188,24 +164,84 @@ class DataScreen(RoomScreen):
         self.refresh_room()
 
     def action_sample(self) -> None:
-        documents = self._drawn.documents.get(self._part)
-        if documents is None or self._drawn.state != "ready":
-            return
-        self._document = random.randrange(len(documents))
-        begin, end = documents.span(self._document)
-        self._start = random.randrange(0, max(1, end - begin), _PASSAGE)
-        self._read()
+        if self._drawn.state == "ready":
+            self.reader.sample()
 
     def action_tokens(self) -> None:
         if self._drawn.state == "ready":
-            self._cuts = not self._cuts
-            self._read(stay=True)
+            self.reader.toggle_cuts()
+
+    def action_details(self) -> None:
+        if self._drawn.state == "ready":
+            lines = data_view.details(self._drawn, min(_DETAILS_WIDTH, self.size.width - 8))
+            self.app.push_screen(Reading("What there is to say of this text", lines))
+
+    def action_open(self) -> None:
+        """Ask for another text and let the chosen preset read it."""
+        screen = self._presets_screen()
+        draft = screen.draft if screen is not None else None
+        if draft is None:
+            error = SlmTuiError("there is no preset to read with", "", "press 1 and choose one")
+            complain(self.app, error)
+            return
+        data = draft.values.get("data")
+        before = data.get("path") or data.get("dataset") if isinstance(data, dict) else ""
+        text = f"A file, a directory, a dataset, its address, or: {', '.join(READY_MADE)}"
+        ask = Ask("Open text", text, str(before or ""), _wrong_place)
+        self.app.push_screen(ask, self._open)
+
+    def _open(self, where: str | None) -> None:
+        screen = self._presets_screen()
+        if not where or screen is None or screen.draft is None:
+            return
+        screen.draft.replace(pointing.changes(screen.draft.values, where))
+        screen.show_draft()
+        # What is on this machine is read at once; a download is the user's to start.
+        if screen.draft.preset is not None and screen.draft.preset.data.kind != "huggingface":
+            self.action_prepare()
+        else:
+            self.look()
+
+    def action_compare(self) -> None:
+        """Choose a second tokenizer to show beside, or none."""
+        corpus = self._drawn.corpus
+        if corpus is None or self._drawn.state != "ready":
+            return
+        found = others(corpus, self.text.text)
+        choices = [one.choice for one in found]
+        if self.reader.compares:
+            choices.insert(0, Choice(NONE, "none", "one tokenizer is enough"))
+        question = Question("Compare with", "Cut the same text with", choices, choices[0].id)
+        self.app.push_screen(question, lambda answer: self._compare(answer, found))
+
+    def _compare(self, answer: str | None, found: list[Other]) -> None:
+        if answer == NONE:
+            self.reader.compare(None)
+        chosen = next((one for one in found if one.choice.id == answer), None)
+        if chosen is not None:
+            # Fifty thousand merges take a moment to load.
+            self.run_worker(lambda: self._load(chosen), thread=True, exclusive=True)
+
+    def _load(self, chosen: Other) -> None:
+        try:
+            tokenizer = chosen.load()
+        except SlmTuiError as error:
+            self.call_later(complain, self.app, error)
+            return
+        self.call_later(self._show_other, tokenizer)
+
+    def _show_other(self, tokenizer: "Tokenizer") -> None:
+        if self._drawn.state == "ready":
+            self.reader.compare(tokenizer)
+
+    def on_reader_compared(self) -> None:
+        self.set_class(self.reader.compares, "-comparing")
 
     def action_copy(self) -> None:
         if self._drawn.state != "ready":
             return
         if isinstance(self.focused, TextView):
-            copy(self.app, self.text.text)
+            copy(self.app, self.focused.text)
         elif isinstance(self.focused, TokenTable):
             copy(self.app, self.focused.as_text())
         else:
@@ -221,36 +257,28 @@ class DataScreen(RoomScreen):
         if self.worker.is_preparing:
             self.worker.cancel()
             return True
-        return super().step_out()
-
-    def on_text_view_turned(self, message: TextView.Turned) -> None:
-        if isinstance(message, TextView.PartChosen):
-            return
-        documents = self._drawn.documents.get(self._part)
-        if documents is None:
-            return
-        begin, end = documents.span(self._document)
-        self._start += message.direction * _PASSAGE
-        if not 0 <= self._start < end - begin:
-            self._document = (self._document + message.direction) % len(documents)
-            begin, end = documents.span(self._document)
-            last = (max(1, end - begin) - 1) // _PASSAGE * _PASSAGE
-            self._start = 0 if message.direction > 0 else last
-        self._read(at_end=message.direction < 0)
-
-    def on_text_view_part_chosen(self, message: TextView.PartChosen) -> None:
-        parts = list(self._drawn.documents)
-        if len(parts) > 1 and self._part in parts:
-            at = (parts.index(self._part) + message.direction) % len(parts)
-            self._part, self._document, self._start = parts[at], 0, 0
-            self._read()
+        if super().step_out():
+            return True
+        if self.reader.compares:
+            self.reader.compare(None)
+            return True
+        return False
 
     def footer_actions(self) -> list[Action]:
         names = {
-            "ready": ["data.sample", "data.tokens", "app.zoom", "app.copy", "data.prepare"],
+            "ready": ["data.open", "data.sample", "data.tokens", "data.compare", "data.details"],
             "preparing": ["app.back"],
-        }.get(self.worker.snapshot.state, ["data.prepare"])
+        }.get(self.worker.snapshot.state, ["data.prepare", "data.open"])
         return [BY_ID[name] for name in names]
+
+
+def _wrong_place(where: str) -> str:
+    """What is wrong with a place to read from; nothing yet while it is being typed."""
+    try:
+        pointing.source_of(where)
+    except PresetError as error:
+        return error.what if where.strip() else "name a text"
+    return ""
 
 
 def _usable(screen: PresetsScreen) -> Preset:

@@ -20,10 +20,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Passage:
-    """Safe text with line ends. Token `i` begins at `starts[i]`; empty where cuts do not show."""
+    """Safe text with line ends.
+
+    Where cuts show, token `i` is `ids[i]`, begins at character `starts[i]` and at byte `bytes[i]`
+    of the passage, whose bytes are `size` in all; else these are empty.
+    """
 
     text: str
     starts: tuple[int, ...] = ()
+    ids: tuple[int, ...] = ()
+    bytes: tuple[int, ...] = ()
+    size: int = 0
+
+    def token_at_byte(self, place: int) -> int:
+        """The token that holds byte `place`; 0 where there are none."""
+        return max(0, bisect_right(self.bytes, place) - 1)
 
 
 def passage(tokenizer: "Tokenizer", ids: Sequence[int], *, cuts: bool) -> Passage:
@@ -36,16 +47,19 @@ def passage(tokenizer: "Tokenizer", ids: Sequence[int], *, cuts: bool) -> Passag
 
     if not cuts:
         return Passage(shown(tokenizer.decode_bytes(ids)))
-    known: dict[int, str] = {}
-    parts, starts, at = [], [], 0
+    known: dict[int, tuple[str, int]] = {}
+    parts, starts, places, at, place = [], [], [], 0, 0
     for id in ids:
-        text = known.get(id)
-        if text is None:
-            text = known[id] = shown(tokenizer.token_bytes(id)).replace("\n", "↵\n")
+        if id not in known:
+            data = tokenizer.token_bytes(id)
+            known[id] = (shown(data).replace("\n", "↵\n"), len(data))
+        text, size = known[id]
         starts.append(at)
+        places.append(place)
         parts.append(text)
         at += len(text)
-    return Passage("".join(parts), tuple(starts))
+        place += size
+    return Passage("".join(parts), tuple(starts), tuple(ids), tuple(places), place)
 
 
 def wrapped(text: str, width: int) -> list[tuple[int, int]]:
@@ -87,20 +101,34 @@ def _fitting(text: str, begin: int, end: int, width: int) -> int:
 
 
 class TextView(ScrollView, can_focus=True):
-    """Shows a passage. Past its end or its beginning, `Turned` asks for the next or the last."""
+    """Shows a passage. Past its end or its beginning, `Turned` asks for the next or the last.
+
+    Where cuts show, a cursor walks the tokens and `Walked` tells which one it is on.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("pageup", "turn(-1)", "Page up", show=False),
         Binding("pagedown", "turn(1)", "Page down", show=False),
-        Binding("left", "part(-1)", "Part before", show=False),
-        Binding("right", "part(1)", "Next part", show=False),
+        Binding("left", "side(-1)", "Part or token before", show=False),
+        Binding("right", "side(1)", "Next part or token", show=False),
+        Binding("up", "line(-1)", "Up", show=False),
+        Binding("down", "line(1)", "Down", show=False),
+        Binding("home", "edge(-1)", "First line", show=False),
+        Binding("end", "edge(1)", "Last line", show=False),
     ]
-    COMPONENT_CLASSES: ClassVar[set[str]] = {"text-view--odd", "text-view--even"}
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "text-view--odd",
+        "text-view--even",
+        "text-view--cursor",
+    }
     DEFAULT_CSS = """
     TextView { height: 1fr; width: 1fr; padding: 0 1; overflow-x: hidden; }
     TextView { scrollbar-size-vertical: 1; }
     TextView > .text-view--even { background: $primary 22%; color: $foreground; }
     TextView > .text-view--odd { background: $accent 22%; color: $foreground; }
+    TextView > .text-view--cursor { background: $warning; color: $background; text-style: bold; }
+    TextView:ansi > .text-view--cursor { text-style: bold reverse; }
+    TextView:nocolor > .text-view--cursor { text-style: bold reverse; }
     TextView:ansi > .text-view--even { background: ansi_default; }
     TextView:ansi > .text-view--odd { background: ansi_default; text-style: underline; }
     TextView:nocolor > .text-view--odd { text-style: underline; }
@@ -116,10 +144,51 @@ class TextView(ScrollView, can_focus=True):
     class PartChosen(Turned):
         """The reader wants the next or the previous part of the corpus."""
 
+    class Walked(Message):
+        """The cursor of `view` went to another token."""
+
+        def __init__(self, view: "TextView") -> None:
+            super().__init__()
+            self.view = view
+
+        @property
+        def control(self) -> "TextView":
+            return self.view
+
     def __init__(self, *, id: str | None = None, classes: str = "") -> None:
         super().__init__(id=id, classes=classes)
         self._passage = Passage("")
         self._lines: list[tuple[int, int]] = []
+        self._cursor = 0
+
+    @property
+    def shows_cuts(self) -> bool:
+        return bool(self._passage.starts)
+
+    @property
+    def passage(self) -> Passage:
+        return self._passage
+
+    @property
+    def cursor(self) -> int | None:
+        """The token under the cursor; `None` where cuts do not show."""
+        return self._cursor if self.shows_cuts else None
+
+    def walk_to(self, token: int, *, tell: bool = True) -> None:
+        """Put the cursor on `token` and bring it into view."""
+        last = len(self._passage.starts) - 1
+        self._cursor = max(0, min(last, token))
+        y, height = self._line_of(self._cursor), self.scrollable_content_region.height
+        if not self.scroll_offset.y <= y < self.scroll_offset.y + height:
+            self.scroll_to(y=max(0, y - height // 2), animate=False, immediate=True)
+        self.refresh()
+        if tell:
+            self.post_message(self.Walked(self))
+
+    def _line_of(self, token: int) -> int:
+        starts = self._passage.starts
+        place = starts[token] if token < len(starts) else 0
+        return max(0, bisect_right(self._lines, (place, len(self._passage.text) + 1)) - 1)
 
     @property
     def text(self) -> str:
@@ -132,7 +201,18 @@ class TextView(ScrollView, can_focus=True):
         self._wrap()
         y = len(self._lines) if at_end else round(share * len(self._lines)) if stay else 0
         self.scroll_to(y=y, animate=False, immediate=True)
+        self._cursor = self._token_at(y, 0)
         self.refresh()
+        if self.shows_cuts:
+            self.post_message(self.Walked(self))
+
+    def _token_at(self, y: int, column: int) -> int:
+        """The token at a place of the wrapped text."""
+        if not self._lines or not self.shows_cuts:
+            return 0
+        begin, end = self._lines[max(0, min(len(self._lines) - 1, y))]
+        place = min(begin + column, max(begin, end - 1))
+        return max(0, bisect_right(self._passage.starts, place) - 1)
 
     def on_resize(self) -> None:
         self._wrap()
@@ -151,8 +231,34 @@ class TextView(ScrollView, can_focus=True):
         page = max(1, self.scrollable_content_region.height - 1)
         self.scroll_to(y=self.scroll_y + direction * page, animate=False)
 
-    def action_part(self, direction: int) -> None:
-        self.post_message(self.PartChosen(direction))
+    def action_side(self, direction: int) -> None:
+        """The next token where cuts show, else the next part of the corpus."""
+        if not self.shows_cuts:
+            self.post_message(self.PartChosen(direction))
+        elif 0 <= self._cursor + direction < len(self._passage.starts):
+            self.walk_to(self._cursor + direction)
+        else:
+            self.post_message(self.Turned(direction))
+
+    def action_line(self, direction: int) -> None:
+        """A line on: the view, or the cursor where there is one."""
+        if not self.shows_cuts:
+            self.scroll_to(y=self.scroll_y + direction, animate=False)
+            return
+        y = self._line_of(self._cursor)
+        column = self._passage.starts[self._cursor] - self._lines[y][0]
+        while 0 <= y + direction < len(self._lines):
+            y += direction
+            begin, end = self._lines[y]
+            if end > begin:
+                self.walk_to(self._token_at(y, column))
+                return
+
+    def action_edge(self, direction: int) -> None:
+        """The first line or the last."""
+        self.scroll_to(y=0 if direction < 0 else self.max_scroll_y, animate=False)
+        if self.shows_cuts:
+            self.walk_to(0 if direction < 0 else len(self._passage.starts) - 1)
 
     def render_line(self, y: int) -> Strip:
         width = self.scrollable_content_region.width
@@ -164,6 +270,8 @@ class TextView(ScrollView, can_focus=True):
         return Strip(content.truncate(width, pad=True).render_segments(self.visual_style), width)
 
     def _style_of(self, token: int) -> Style:
+        if token == self._cursor and self.shows_cuts:
+            return self.get_visual_style("text-view--cursor")
         return self.get_visual_style("text-view--odd" if token % 2 else "text-view--even")
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from slm_tui.corpus.prepare import Corpus
     from slm_tui.corpus.progress import Progress
     from slm_tui.corpus.statistics import Plan, Statistics
+    from slm_tui.corpus.verdict import Verdict
 
 State = Literal["idle", "looking", "missing", "preparing", "ready", "failed"]
 _PATIENCE_SECONDS = 2.0
@@ -21,8 +22,8 @@ _PATIENCE_SECONDS = 2.0
 class Snapshot:
     """What is known of one preset's corpus. `version` grows with every change.
 
-    `corpus`, `statistics`, `plan` and the `documents` of each part that has any are there when
-    the state is `ready`; `progress` while it is `preparing`.
+    `corpus`, `statistics`, `plan`, `verdicts` and the `documents` of each part that has any are
+    there when the state is `ready`; `progress` while it is `preparing`.
     """
 
     version: int = 0
@@ -31,6 +32,7 @@ class Snapshot:
     corpus: "Corpus | None" = None
     statistics: "Statistics | None" = None
     plan: "Plan | None" = None
+    verdicts: "tuple[Verdict, ...]" = ()
     documents: "dict[str, Documents]" = field(default_factory=dict)
     progress: "Progress | None" = None
     error: SlmTuiError | None = None
@@ -126,6 +128,7 @@ class CorpusWorker:
     def _measure(self, preset: Preset, corpus: "Corpus", cancel: threading.Event) -> Snapshot:
         from slm_tui.corpus.documents import Documents
         from slm_tui.corpus.statistics import measure, plan
+        from slm_tui.corpus.verdict import verdicts
 
         def step() -> None:
             if cancel.is_set():
@@ -137,12 +140,14 @@ class CorpusWorker:
         end = corpus.tokenizer.end_of_text
         streams = {"train": corpus.train, "val": corpus.val, "test": corpus.test}
         documents = {part: Documents(stream, end) for part, stream in streams.items()}
+        planned = plan(preset, corpus)
         return Snapshot(
             state="ready",
             preset=preset,
             corpus=corpus,
             statistics=statistics,
-            plan=plan(preset, corpus),
+            plan=planned,
+            verdicts=tuple(verdicts(preset, statistics, planned)),
             # Asking for the number of documents reads the stream: better here than on the screen.
             documents={part: found for part, found in documents.items() if len(found)},
         )

@@ -13,9 +13,9 @@ from slm_tui.text import one_line
 from slm_tui.tui.drafts import Draft
 from slm_tui.tui.theme import MUTED
 
-_FAR_BELOW = estimate.COMPUTE_OPTIMAL_TOKENS_PER_PARAMETER / 4
+_FAR_BELOW = estimate.FEW_TOKENS_PER_PARAMETER
 # Muennighoff et al. 2023 (arXiv:2305.16264): up to four epochs repeat almost without loss.
-_MANY_EPOCHS = 4
+_MANY_EPOCHS = estimate.MANY_EPOCHS
 _NOT_MEASURED = "not measured yet"
 
 

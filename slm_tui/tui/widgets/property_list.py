@@ -184,7 +184,8 @@ class PropertyList(LineList):
         style = "bold $text-accent" if draft.differs(setting) else "bold"
         if text == NOTHING:
             style = MUTED
-        if nudging and setting.type in ("integer", "number", "choice", "switch"):
+        cycles = setting.type in ("integer", "number", "choice", "switch") or setting.suggestions
+        if nudging and cycles:
             return Content.assemble(("◀ ", MUTED), (text, style), (" ▶", MUTED))
         return Content.styled(text, style)
 
@@ -215,6 +216,8 @@ def described(setting: Setting, draft: Draft) -> Content:
     facts = [one for one in (setting.unit, _range(setting)) if one]
     if setting.type == "choice":
         facts.append(" | ".join(setting.choices))
+    if setting.suggestions:
+        facts.append(f"◀ ▶ {' '.join(setting.suggestions)}")
     if setting.type == "list":
         facts.append('a list, such as ["one", "two"]' if "prompts" in setting.path else "a list")
     if draft.differs(setting):

@@ -1,0 +1,95 @@
+"""Tokenizers to compare with: which there are, and how to get one."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from slm_tui import paths
+from slm_tui.tui.dialogs import Choice
+
+if TYPE_CHECKING:
+    from slm_tui.corpus.prepare import Corpus
+    from slm_tui.corpus.tokenizers import Tokenizer
+
+NONE = "none"
+_MOST_PREPARED = 6
+
+
+@dataclass(frozen=True)
+class Other:
+    """A tokenizer to choose; `load` may take a second and may raise a `CorpusError`."""
+
+    choice: Choice
+    load: "Callable[[], Tokenizer]"
+
+
+def others(corpus: "Corpus", sample: str) -> list[Other]:
+    """What can be compared with the tokenizer of `corpus`; `sample` gives the characters."""
+    found = [
+        Other(Choice("bytes", "bytes", "every byte is a token"), _bytes),
+        Other(Choice("chars", "chars", "every character of this text"), lambda: _chars(sample)),
+        Other(Choice("gpt2", "gpt2", "GPT-2's 50,257 tokens"), lambda: _gpt2(50_257)),
+    ]
+    own = corpus.tokenizer
+    sizes = {size for size in (512, 1024, 4096, 10_000, own.n_vocab) if 257 <= size < 50_257}
+    for size in sorted(sizes):
+        label = f"gpt2 {size:,}"
+        help = "GPT-2's merges cut there" + (", as many as here" if size == own.n_vocab else "")
+        found.append(Other(Choice(label, label, help), lambda size=size: _gpt2(size)))  # type: ignore[misc]
+    return found + _prepared(corpus)
+
+
+def _prepared(corpus: "Corpus") -> list[Other]:
+    """The trained tokenizers of other corpora on this machine, the newest first."""
+    found: list[Other] = []
+    seen = {corpus.tokenizer.fingerprint}
+    directories = list(paths.corpora_dir().glob("*/tokenizer.json"))
+    directories.sort(key=lambda one: one.stat().st_mtime, reverse=True)
+    for file in directories:
+        try:
+            manifest = json.loads((file.parent / "manifest.json").read_text())
+            kind, size = manifest["identity"]["tokenizer"]["kind"], manifest["n_vocab"]
+            source = manifest["identity"]["source"]["kind"]
+            digest = manifest["sha256"]["tokenizer.json"]
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        if kind not in ("bpe", "chars") or digest in seen or file.parent == corpus.directory:
+            continue
+        seen.add(digest)
+        label = f"{kind} {size:,}"
+        choice = Choice(str(file), label, f"trained on {source} ({file.parent.name[:8]})")
+        found.append(Other(choice, lambda file=file: _opened(file.read_text("utf-8"))))  # type: ignore[misc]
+        if len(found) == _MOST_PREPARED:
+            break
+    return found
+
+
+def _bytes() -> "Tokenizer":
+    from slm_tui.corpus.tokenizers import byte_tokenizer
+
+    return byte_tokenizer()
+
+
+def _chars(sample: str) -> "Tokenizer":
+    from slm_tui.corpus.tokenizers import chars_tokenizer
+
+    return chars_tokenizer([sample])
+
+
+def _gpt2(size: int) -> "Tokenizer":
+    from slm_tui.corpus.tokenizers import load_gpt2
+
+    return load_gpt2(size)
+
+
+def _opened(text: str) -> "Tokenizer":
+    from slm_tui.corpus.tokenizers import from_json
+
+    return from_json(text)
+
+
+def label_of(tokenizer: "Tokenizer", tokens: int, size: int) -> str:
+    """`gpt2 50,257 · 87 tokens · 4.1 bytes each`."""
+    each = f" · {size / tokens:.2f} bytes each" if tokens else ""
+    return f"{tokenizer.kind} {tokenizer.n_vocab:,} · {tokens:,} tokens{each}"
