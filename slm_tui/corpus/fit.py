@@ -44,7 +44,7 @@ def problem(preset: Preset, corpus: Corpus) -> CorpusError | None:
     if len(corpus.val) >= needed or not (own or preset.data.split.validation):
         return None
     what = f"validation has {len(corpus.val):,} tokens"
-    why = f"a window of {preset.model.block_size:,} and its target need {needed:,}"
+    why = f"a window of {preset.model.block_size:,} needs {needed:,}"
     if own:
         return CorpusError(what, why, f"set model.block_size to {_fitting(corpus)} or less")
     ratio = smallest_ratio(preset, corpus)

@@ -192,7 +192,7 @@ class Statistics:
 @dataclass(frozen=True)
 class Plan:
     """What a preset makes of its corpus. `epochs` is absent where the text fills no window;
-    `problem` says what keeps the preset from training on it."""
+    `problem` says what keeps the preset from training on it, `remedy` what helps."""
 
     block_size: int
     sequences_per_epoch: int
@@ -200,6 +200,7 @@ class Plan:
     parameters: int
     tokens_per_parameter: float
     problem: str = ""
+    remedy: str = ""
 
 
 def measure(corpus: Corpus, *, step: Callable[[], None] | None = None) -> Statistics:
@@ -262,7 +263,8 @@ def plan(preset: Preset, corpus: Corpus) -> Plan:
         windows, epochs = batches.windows, batches.epoch(preset.training.max_steps)
     wrong = fit.problem(preset, corpus)
     ratio = tokens / found.parameters
-    return Plan(block, windows, epochs, found.parameters, ratio, str(wrong) if wrong else "")
+    said = (f"{wrong.what}: {wrong.why}", wrong.remedy) if wrong else ("", "")
+    return Plan(block, windows, epochs, found.parameters, ratio, *said)
 
 
 def shown(data: bytes) -> str:

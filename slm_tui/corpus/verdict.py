@@ -41,31 +41,33 @@ def verdicts(preset: Preset, statistics: Statistics, plan: Plan) -> list[Verdict
 def _window(plan: Plan) -> Verdict | None:
     if not plan.problem:
         return None
-    return Verdict("validation", False, plan.problem, "its loss would say next to nothing")
+    return Verdict("validation", False, plan.problem, plan.remedy)
 
 
 def _enough(plan: Plan) -> Verdict:
     ratio = ratio_text(plan.tokens_per_parameter)
     if plan.epochs is None:
         return Verdict("size", False, "the training text is shorter than a window", "use more text")
-    epochs = f"each token is seen {ratio_text(plan.epochs)} times"
+    epochs = f"seen {ratio_text(plan.epochs)} times"
     if plan.epochs > MANY_EPOCHS and plan.tokens_per_parameter < FEW_TOKENS_PER_PARAMETER:
         return Verdict(
             "size",
             False,
-            f"too little text: {ratio} tokens per parameter, {epochs}",
+            f"too little text: {ratio} tokens a parameter, {epochs}",
             "expect overfitting: more text, a smaller model, more dropout, or fewer steps",
         )
     if plan.epochs > MANY_EPOCHS:
-        return Verdict("size", False, f"{epochs}", "after about four times it teaches less each")
+        text = f"the text is {epochs}"
+        return Verdict("size", False, text, f"after {MANY_EPOCHS} times it teaches less and less")
     if plan.tokens_per_parameter < FEW_TOKENS_PER_PARAMETER:
         return Verdict(
             "size",
             False,
-            f"{ratio} tokens per parameter: a smaller model would learn as much",
-            f"about {COMPUTE_OPTIMAL_TOKENS_PER_PARAMETER} use the time best",
+            f"{ratio} tokens a parameter, where about "
+            f"{COMPUTE_OPTIMAL_TOKENS_PER_PARAMETER} are ideal",
+            "a smaller model would learn as much in the time; more text would teach this one more",
         )
-    return Verdict("size", True, f"enough text: {ratio} tokens per parameter, {epochs}")
+    return Verdict("size", True, f"enough text: {ratio} tokens a parameter, {epochs}")
 
 
 def _leaks(preset: Preset, statistics: Statistics) -> list[Verdict]:
@@ -73,20 +75,21 @@ def _leaks(preset: Preset, statistics: Statistics) -> list[Verdict]:
     for part, overlap in statistics.leakage.items():
         share, name = f"{overlap['share']:.1%}", _PART[part]
         if isinstance(preset.data, StoriesData):
-            text = f"{share} of {name}'s {WORDS}-word runs stand in training, by their grammar"
+            text = f"{share} of {name}'s {WORDS}-grams are in training, by their grammar"
             why = "each story is drawn by itself, and the floor knows how much they have in common"
             found.append(Verdict("leakage", True, text, why))
         elif overlap["share"] > WARN_ABOVE:
-            text = f"{name} leaks: {share} of its {WORDS}-word runs stand in training"
+            text = f"{name} leaks: {share} of its {WORDS}-grams are in training"
             why = "its loss looks better than it is: remove near-copies, or split elsewhere"
             found.append(Verdict("leakage", False, text, why))
         elif overlap["runs"]:
-            text = f"no leak found: {share} of {name}'s {WORDS}-word runs stand in training"
+            text = f"no leak found: {share} of {name}'s {WORDS}-grams are in training"
             found.append(Verdict("leakage", True, text))
     gone = statistics.duplicates_removed
     if gone:
-        text = f"{gone:,} documents of validation and test stood in training and were removed"
-        found.append(Verdict("duplicates", False, text, "the text has copies"))
+        text = f"{gone:,} copies of training documents were removed"
+        why = "they stood in validation or test; near-copies may be left"
+        found.append(Verdict("duplicates", False, text, why))
     return found
 
 

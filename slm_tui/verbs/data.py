@@ -198,15 +198,15 @@ def _lines(preset: Preset, statistics: Statistics, planned: Plan) -> list[str]:
     ]
     for name, overlap in statistics.leakage.items():
         lines.append(
-            f"leakage of {name:<10} {overlap['share']:.2%} of {overlap['runs']:,} runs of "
-            f"{WORDS} words{', a sample' if overlap['sampled'] else ''}"
+            f"leakage of {name:<10} {overlap['share']:.2%} of {overlap['runs']:,} "
+            f"{WORDS}-grams of words{', a sample' if overlap['sampled'] else ''}"
         )
     if statistics.floor is not None:
         lines.append(f"floor                 {statistics.floor:.4f} bits per byte")
     lines.append("")
     for verdict in verdicts(preset, statistics, planned):
-        why = f": {verdict.why}" if verdict.why else ""
-        lines.append(f"{'✓' if verdict.is_fine else '▲'} {verdict.text}{why}")
+        lines.append(f"{'✓' if verdict.is_fine else '▲'} {verdict.text}")
+        lines += [f"  → {verdict.why}"] if verdict.why else []
     return [
         *lines,
         *_length_lines(statistics),

@@ -8,12 +8,14 @@ from textual.containers import Container
 from textual.content import Content
 from textual.message import Message
 from textual.widget import Widget
+from textual.widgets import Static
 
 from slm_tui.text import one_line
 from slm_tui.tui.screens.data_text import TextView, passage
-from slm_tui.tui.screens.data_tokenizers import label_of
+from slm_tui.tui.screens.data_tokenizers import labels_of
 from slm_tui.tui.screens.data_view import PART_NAMES
 from slm_tui.tui.screens.data_worker import Snapshot
+from slm_tui.tui.theme import MUTED
 
 if TYPE_CHECKING:
     from slm_tui.corpus.documents import Documents
@@ -38,8 +40,10 @@ class Reader(Container):
         self._counts: dict[int, int] = {}
 
     def compose(self) -> Iterable[Widget]:
-        yield TextView(id="text", classes="pane")
-        yield TextView(id="other", classes="pane")
+        with Container(id="views"):
+            yield TextView(id="text", classes="pane")
+            yield TextView(id="other", classes="pane")
+        yield Static("", id="token", markup=False)
 
     @property
     def text(self) -> TextView:
@@ -112,6 +116,7 @@ class Reader(Container):
             data = corpus.tokenizer.decode_bytes(ids)
             beside = passage(self._other, self._other.encode_bytes(data), cuts=True)
             self.other.show(beside, at_end=at_end, stay=stay)
+        self._name_tokens()
         self.title()
         # The first passage is read before the pane has its size.
         self.call_after_refresh(self.title)
@@ -133,14 +138,13 @@ class Reader(Container):
         choices.append(f"{part} · {length}")
         if self.compares:
             shown = self.text.passage
-            choices.insert(0, label_of(corpus.tokenizer, len(shown.ids), shown.size))
+            choices = labels_of(corpus.tokenizer, len(shown.ids), shown.size)
         self.text.border_title = Content(_fitting(choices, self.text.outer_size.width - 6, part))
         if self._other is not None:
             shown = self.other.passage
-            label = label_of(self._other, len(shown.ids), shown.size)
-            short = f"{self._other.kind} {self._other.n_vocab:,}"
+            labels = labels_of(self._other, len(shown.ids), shown.size)
             room = self.other.outer_size.width - 6
-            self.other.border_title = Content(_fitting([label, short], room, self._other.kind))
+            self.other.border_title = Content(_fitting(labels, room, self._other.kind))
 
     # What the views tell
 
@@ -148,25 +152,26 @@ class Reader(Container):
         """Name the token under the cursor, and put the other cursor on the same byte."""
         message.stop()
         view = message.view
-        self._name_token(view)
-        if self._other is None or not view.shows_cuts:
-            return
         beside = self.other if view is self.text else self.text
-        if beside.shows_cuts and view.cursor is not None:
+        if self._other is not None and beside.shows_cuts and view.cursor is not None:
             place = view.passage.bytes[view.cursor]
             beside.walk_to(beside.passage.token_at_byte(place), tell=False)
-            self._name_token(beside)
+        self._name_tokens()
 
-    def _name_token(self, view: TextView) -> None:
-        corpus = self._snapshot.corpus
-        if view.cursor is None or corpus is None:
-            view.border_subtitle = ""
-            return
-        tokenizer = corpus.tokenizer if view is self.text else self._other
-        assert tokenizer is not None
-        id = view.passage.ids[view.cursor]
-        count = self._counts.get(id) if view is self.text else None
-        view.border_subtitle = Content(token_text(tokenizer, id, count))
+    def _name_tokens(self) -> None:
+        corpus, told = self._snapshot.corpus, []
+        if corpus is not None and self.text.cursor is not None:
+            id = self.text.passage.ids[self.text.cursor]
+            told.append(token_text(corpus.tokenizer, id, self._counts.get(id)))
+        if self._other is not None and self.other.cursor is not None:
+            id = self.other.passage.ids[self.other.cursor]
+            told.append(token_text(self._other, id, None))
+        line = self.query_one("#token", Static)
+        line.display = bool(told)
+        if self._other is not None and corpus is not None:
+            names = (corpus.tokenizer.kind, self._other.kind)
+            told = [f"{name}: {text}" for name, text in zip(names, told, strict=False)]
+        line.update(Content.styled("\n".join(told), MUTED))
 
     def on_text_view_turned(self, message: TextView.Turned) -> None:
         message.stop()

@@ -89,7 +89,8 @@ def _opened(text: str) -> "Tokenizer":
     return from_json(text)
 
 
-def label_of(tokenizer: "Tokenizer", tokens: int, size: int) -> str:
-    """`gpt2 50,257 · 87 tokens · 4.1 bytes each`."""
-    each = f" · {size / tokens:.2f} bytes each" if tokens else ""
-    return f"{tokenizer.kind} {tokenizer.n_vocab:,} · {tokens:,} tokens{each}"
+def labels_of(tokenizer: "Tokenizer", tokens: int, size: int) -> list[str]:
+    """`gpt2 50,257 · 87 tokens of 4.11 bytes`, and the same in fewer words."""
+    short = f"{tokenizer.kind} {tokenizer.n_vocab:,} · {tokens:,} tokens"
+    each = f" of {size / tokens:.2f} bytes" if tokens else ""
+    return [short + each, short, f"{tokenizer.kind} · {tokens:,}"]

@@ -121,7 +121,7 @@ def _facts(snapshot: Snapshot) -> list[Content]:
     many = plan.epochs is None or plan.epochs > MANY_EPOCHS
     epochs = "no window" if plan.epochs is None else ratio_text(plan.epochs)
     train = statistics.parts["train"]
-    span = f"{train.shortest:,} to {count(train.longest)} tokens"
+    span = f"{count(train.shortest)}–{count(train.longest)} tokens"
     return [
         _fact(
             "tokens/param",
@@ -143,9 +143,9 @@ def _leak(snapshot: Snapshot) -> Content:
     gone = statistics.duplicates_removed
     overlap = statistics.leakage.get("val")
     if overlap is None:
-        return _fact("leakage", "–", f"{gone:,} duplicates", warn=gone > 0)
+        return _fact("leakage", "–", f"{count(gone)} copies", warn=gone > 0)
     leaks = any(one.topic == "leakage" and not one.is_fine for one in snapshot.verdicts)
-    remark = f"of val · {gone:,} duplicates"
+    remark = f"of val, {count(gone)} copies"
     return _fact("leakage", f"{overlap['share']:.1%}", remark, warn=leaks or gone > 0)
 
 
