@@ -79,15 +79,15 @@ def _leaks(preset: Preset, statistics: Statistics) -> list[Verdict]:
             why = "each story is drawn by itself, and the floor knows how much they have in common"
             found.append(Verdict("leakage", True, text, why))
         elif overlap["share"] > WARN_ABOVE:
-            text = f"{name} leaks: {share} of its {WORDS}-grams are in training"
+            text = f"leak: {share} of {name}'s {WORDS}-grams are in training"
             why = "its loss looks better than it is: remove near-copies, or split elsewhere"
             found.append(Verdict("leakage", False, text, why))
         elif overlap["runs"]:
-            text = f"no leak found: {share} of {name}'s {WORDS}-grams are in training"
+            text = f"no leak: {share} of {name}'s {WORDS}-grams are in training"
             found.append(Verdict("leakage", True, text))
     gone = statistics.duplicates_removed
     if gone:
-        text = f"{gone:,} copies of training documents were removed"
+        text = f"{_many(gone, 'copy', 'copies')} of training documents removed"
         why = "they stood in validation or test; near-copies may be left"
         found.append(Verdict("duplicates", False, text, why))
     return found
@@ -101,17 +101,21 @@ def _left_out(statistics: Statistics) -> list[Verdict]:
             for name, why in out["skipped_files"][:_FILES_NAMED]
         )
         more = out["skipped"] - min(_FILES_NAMED, len(out["skipped_files"]))
-        text = f"{out['skipped']:,} files were skipped"
-        found.append(
-            Verdict("skipped", False, text, named + (f" and {more:,} more" if more else ""))
-        )
+        named += f" and {more:,} more" if more else ""
+        text = f"{_many(out['skipped'], 'file was', 'files were')} skipped"
+        found.append(Verdict("skipped", False, text, named))
     if out.get("null"):
-        found.append(Verdict("rows", False, f"{out['null']:,} rows have no text"))
+        text = f"{_many(out['null'], 'row has', 'rows have')} no text"
+        found.append(Verdict("rows", False, text))
     if out.get("blank"):
-        found.append(Verdict("rows", True, f"{out['blank']:,} blank documents were left out"))
+        text = f"{_many(out['blank'], 'blank document was', 'blank documents were')} left out"
+        found.append(Verdict("rows", True, text))
     if out.get("short") or out.get("long"):
-        text = (
-            f"{out.get('short', 0):,} documents were too short and {out.get('long', 0):,} too long"
-        )
+        short, long = out.get("short", 0), out.get("long", 0)
+        text = f"{short:,} documents were too short and {long:,} too long"
         found.append(Verdict("lengths", True, text))
     return found
+
+
+def _many(number: int, one: str, several: str) -> str:
+    return f"{number:,} {one if number == 1 else several}"

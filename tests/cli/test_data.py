@@ -11,6 +11,7 @@ import pytest
 
 from slm_tui import paths
 from slm_tui.cli import main
+from slm_tui.corpus.progress import Progress
 from slm_tui.verbs.data import progress_line
 
 PRESET = """
@@ -154,9 +155,48 @@ def test_an_interruption_leaves_nothing_half_written_and_exits_130() -> None:
 
 
 def test_the_progress_line_has_share_rate_and_time_left() -> None:
-    line = progress_line("cutting into tokens", 0.25, 2.0, 1_600_000)
-    assert "25%" in line
-    assert "0.20 M tokens/s" in line
-    assert "00:06 left" in line
-    assert "/s" in progress_line("writing stories", 0.5, 2.0, None)
-    assert "left" not in progress_line("writing stories", 0.0, 0.0, None)
+    line = progress_line(Progress("downloading", 4e6, 16e6, "bytes", seconds=2.0), 100)
+    for part in ("downloading", "25%", "4.00 MB of 16.0 MB", "2.00 MB/s", "00:06 left"):
+        assert part in line
+    stories = progress_line(Progress("writing stories", 3000, 4000, "stories", seconds=2.0), 100)
+    assert "1.50k stories/s" in stories
+    unknown = progress_line(Progress("reading", 3000, None, "documents", seconds=2.0), 100)
+    assert "3,000 documents" in unknown
+    assert "left" not in unknown
+    assert "left" not in progress_line(Progress("writing stories"), 100)
+
+
+@pytest.mark.parametrize("width", [10, 40, 79])
+def test_the_progress_line_keeps_to_its_width(width: int) -> None:
+    told = Progress("cutting into tokens", 12_345_678, 987_654_321, "bytes", seconds=123.0)
+    assert len(progress_line(told, width)) <= width
+
+
+def test_data_reads_whatever_text_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    directory = tmp_path / "my texts"
+    directory.mkdir()
+    (directory / "one.txt").write_text("a first little text. " * 200)
+    (directory / "two.md").write_text("a second, longer one. " * 300)
+    (directory / "bad.txt").write_bytes(b"caf\xe9 " * 20)
+    assert main(["data", "stats", str(directory), "--json"]) == 1
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert "1 of 3 files cannot be used: bad.txt (byte 3 is 0xe9)" in told
+    skip = ["--set", "data.on_encoding_error=skip"]
+    assert main(["data", "stats", str(directory), "--json", *skip]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["preset"] == "my-texts"
+    assert found["left_out"]["skipped_files"] == [["bad.txt", "byte 3 is 0xe9"]]
+    assert {one["topic"] for one in found["verdicts"]} >= {"size", "skipped"}
+    assert main(["data", "stats", str(directory), *skip]) == 0
+    shown = capsys.readouterr().out
+    for words in ("▲ 1 file was skipped", "rarest tokens", "first merges", "bytes per token at"):
+        assert words in shown
+
+
+def test_what_is_neither_preset_nor_text_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "stats", "no/such/place/at/all"]) == 1
+    assert "there is no text at" in capsys.readouterr().err
+    assert main(["data", "stats", "storys-tiny"]) == 1
+    assert "did you mean stories-tiny" in capsys.readouterr().err

@@ -22,8 +22,10 @@ from slm_tui.corpus.statistics import measure
 from slm_tui.corpus.tokenizers import byte_tokenizer
 from slm_tui.tui.app import SlmTuiApp
 from slm_tui.tui.screens.data import DataScreen
+from slm_tui.tui.screens.data_charts import Lengths, blocks, charts
+from slm_tui.tui.screens.data_tables import TokenTable
 from slm_tui.tui.screens.data_text import Passage, TextView, line, passage, wrapped
-from slm_tui.tui.screens.data_view import Lengths, Summary, TokenTable, blocks, charts
+from slm_tui.tui.screens.data_view import Summary
 from slm_tui.tui.screens.presets import PresetsScreen
 from slm_tui.tui.widgets.key_footer import KeyFooter
 
@@ -180,7 +182,7 @@ async def test_hostile_text_is_only_text(
     app = SlmTuiApp(load_torch=False)
     async with app.run_test(size=size) as pilot:
         screen = await opened(pilot, preset)
-        for key in ("", "t", *["pagedown"] * 12, "t", *["pagedown"] * 12, "right", "g"):
+        for key in ("", "t", *["pagedown"] * 12, *["right"] * 9, "t", *["pagedown"] * 12, "g"):
             if key:
                 await pilot.press(key)
                 await pilot.pause()
@@ -189,8 +191,9 @@ async def test_hostile_text_is_only_text(
             assert obeyed <= {"\n"}
             assert "? Help" in text.splitlines()[-1]
             assert all(cell_len(row) == size[0] for row in text.splitlines())
-        screen._part, screen._document, screen._start = "train", 0, 0
-        screen._read()
+        reader = screen.reader
+        reader._part, reader._document, reader._start = "train", 0, 0
+        reader._read()
         await pilot.pause()
         assert HOSTILE[0][:20] in written(screen).replace("\n", "")
 
@@ -243,7 +246,7 @@ async def test_escape_cancels_and_leaves_nothing_behind(tiny: Tiny) -> None:
         await pilot.press("p")
         for _ in range(100):
             await pilot.pause(0.02)
-            if screen.worker.snapshot.share > 0:
+            if (told := screen.worker.snapshot.progress) is not None and told.done:
                 break
         screen.refresh_room()
         await pilot.pause()
@@ -266,7 +269,7 @@ async def test_leaving_the_app_while_preparing_leaves_nothing_behind(tiny: Tiny)
         await pilot.press("p")
         for _ in range(100):
             await pilot.pause(0.02)
-            if screen.worker.snapshot.share > 0:
+            if (told := screen.worker.snapshot.progress) is not None and told.done:
                 break
     assert list(paths.corpora_dir().iterdir()) == []
 

@@ -253,6 +253,7 @@ class TextView(ScrollView, can_focus=True):
             if end > begin:
                 self.walk_to(self._token_at(y, column))
                 return
+        self.post_message(self.Turned(direction))
 
     def action_edge(self, direction: int) -> None:
         """The first line or the last."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from slm_tui.corpus.statistics import Statistics
 
 PART_NAMES = {"train": "training", "val": "validation", "test": "test"}
-_NARROW, _MOST_VERDICTS = 100, 3
+_MOST_VERDICTS = 3
 _FACT_WIDTH = 39
 _LABEL = 10
 _COLUMNS = {"documents": 10, "tokens": 8, "bytes": 9, "bytes/tok": 11, "floor": 7}
@@ -48,16 +48,24 @@ class Summary(Widget):
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
         # A grid asks with the width of one column; on a narrow screen the summary spans them all.
-        spans = self.screen.has_class("-narrow")
-        return len(summary(self._snapshot, self.screen.size.width - 2 if spans else width))
+        room = self.screen.size.width - 2 if self._is_narrow else width
+        return len(self._summary(room))
+
+    @property
+    def _is_narrow(self) -> bool:
+        return self.screen.has_class("-narrow")
+
+    def _summary(self, width: int) -> list[Content]:
+        # A narrow screen has room for one verdict; `d` shows all.
+        return summary(self._snapshot, width, 1 if self._is_narrow else _MOST_VERDICTS)
 
     def render(self) -> Content:
         width = self.content_size.width
-        lines = [one.truncate(width, ellipsis=True) for one in summary(self._snapshot, width)]
+        lines = [one.truncate(width, ellipsis=True) for one in self._summary(width)]
         return Content("\n").join(lines)
 
 
-def summary(snapshot: Snapshot, width: int) -> list[Content]:
+def summary(snapshot: Snapshot, width: int, verdicts: int = _MOST_VERDICTS) -> list[Content]:
     """The lines of the summary; facts stand in as many columns as `width` has room for."""
     preset, statistics = snapshot.preset, snapshot.statistics
     if preset is None or statistics is None:
@@ -67,10 +75,8 @@ def summary(snapshot: Snapshot, width: int) -> list[Content]:
     lines = [Content.styled(source_of(preset), "bold") + arrow + Content(tokenizer)]
     lines += _table(statistics)
     told = verdict_lines(snapshot)
-    # A narrow screen has room for one; `d` shows all.
-    few = 1 if width < _NARROW else _MOST_VERDICTS
-    if len(told) > few:
-        told[few - 1] += Content.styled(f"  (+{len(told) - few}, d shows all)", MUTED)
+    if len(told) > verdicts:
+        told[verdicts - 1] += Content.styled(f"  (+{len(told) - verdicts}, d shows all)", MUTED)
     facts = _facts(snapshot)
     columns = max(1, width // _FACT_WIDTH)
     for at in range(0, len(facts), columns):
@@ -78,7 +84,7 @@ def summary(snapshot: Snapshot, width: int) -> list[Content]:
             fact.pad_right(max(0, _FACT_WIDTH - fact.cell_length)) for fact in facts[at:][:columns]
         ]
         lines.append(Content("").join(row).rstrip())
-    return lines + told[:few]
+    return lines + told[:verdicts]
 
 
 def source_of(preset: Preset) -> str:

@@ -1,0 +1,75 @@
+"""Whatever text is pointed at becomes the `data` of a preset, or one clear line."""
+
+from pathlib import Path
+
+import pytest
+
+from slm_tui.config import library, pointing
+from slm_tui.config.ready_made import READY_MADE, ready_made
+from slm_tui.errors import PresetError
+
+
+def test_files_directories_and_datasets_are_told_apart(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("text")
+    rows = tmp_path / "rows"
+    rows.mkdir()
+    (rows / "train.parquet").write_bytes(b"PAR1")
+    saved = tmp_path / "saved"
+    saved.mkdir()
+    (saved / "dataset_dict.json").write_text("{}")
+    path = str(tmp_path / "a.txt")
+    assert pointing.source_of(path) == {"kind": "file", "path": path}
+    (rows / "notes.md").write_text("about it")
+    for directory in (rows, saved):
+        found = pointing.source_of(str(directory))
+        assert found == {"kind": "huggingface", "dataset": str(directory)}
+    texts = tmp_path / "texts"
+    texts.mkdir()
+    (texts / "x.txt").write_text("text")
+    (texts / "table.csv").write_text("a,b")
+    assert pointing.source_of(str(texts)) == {"kind": "directory", "path": str(texts)}
+
+
+@pytest.mark.parametrize("name", [*READY_MADE, "owner/name", "https://example.org/a.txt"])
+def test_names_and_addresses_are_datasets(name: str) -> None:
+    assert pointing.source_of(name) == {"kind": "huggingface", "dataset": name}
+
+
+@pytest.mark.parametrize("where", ["", "gone.txt", "./a/b", "a/b/c/d", "x" * 5000, "a\0b"])
+def test_what_is_not_there_is_one_clear_line(where: str) -> None:
+    with pytest.raises(PresetError, match="there is no text at"):
+        pointing.source_of(where)
+
+
+def test_a_preset_that_is_pointed_elsewhere_keeps_all_but_its_text(tmp_path: Path) -> None:
+    file = tmp_path / "My  büch!.txt"
+    file.write_text("text")
+    before = library.get("stories-tiny")
+    after = pointing.pointed(before, str(file))
+    assert after.data.kind == "file"
+    assert after.name == "My-b-ch"
+    assert after.base == "stories-tiny"
+    assert after.data.limit == type(after.data.limit)()
+    assert (after.model, after.training, after.tokenizer) == (
+        before.model,
+        before.training,
+        before.tokenizer,
+    )
+
+
+def test_limits_of_a_text_are_kept_for_the_next_one(tmp_path: Path) -> None:
+    file = tmp_path / "a.txt"
+    file.write_text("text")
+    plays = library.get("shakespeare-tiny")
+    after = pointing.pointed(plays, str(file))
+    assert after.data.limit == plays.data.limit
+    assert after.data.split == plays.data.split
+
+
+def test_a_ready_made_dataset_is_found_by_either_name() -> None:
+    stories = READY_MADE["tinystories"]
+    assert ready_made("tinystories") is ready_made("roneneldan/TinyStories") is stories
+    assert ready_made("TinyStories") is stories
+    assert ready_made("Salesforce/wikitext") is None
+    assert ready_made("Salesforce/wikitext", "wikitext-2-raw-v1") is READY_MADE["wikitext-2"]
+    assert ready_made("wikitext-2", "another") is None
