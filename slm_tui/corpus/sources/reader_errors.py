@@ -8,6 +8,7 @@ from typing import Any
 from slm_tui.corpus.sources import json_lines
 from slm_tui.errors import CorpusError, SlmTuiError
 
+_SAYS_NOTHING = ("An error occurred while generating",)
 _WORKS_NOW = "data.kind=stories works without a network, data.kind=file with text that is here"
 
 
@@ -61,7 +62,7 @@ def _of_a_table(chain: list[BaseException], request: dict[str, Any]) -> CorpusEr
     found = json_lines.explained(Path(name)) if layout == "jsonl" else None
     if found is not None:
         return found
-    why = _first_line(chain[-1])
+    why = _telling(chain)
     if isinstance(chain[-1], StopIteration) or not why:
         return CorpusError(f"{name} has no text", "it has no rows", "name another file")
     return CorpusError(
@@ -76,7 +77,7 @@ def _of_a_dataset(chain: list[BaseException], request: dict[str, Any]) -> Corpus
     configs = re.search(r"(?:available configs|Available): ?\[(.*?)\]", text, re.DOTALL)
     if configs:
         offered = configs.group(1).replace("'", "").replace("\n", " ")
-        why = f"it has several configurations: {offered}"
+        why = f"its configurations are {offered}"
         return CorpusError(what, why, "set data.config to one of them")
     kinds = {type(one).__name__ for one in chain}
     if kinds & {"GatedRepoError"}:
@@ -97,7 +98,15 @@ def _of_a_dataset(chain: list[BaseException], request: dict[str, Any]) -> Corpus
         return CorpusError(what, "it needs a program that is not run", "use a copy as Parquet")
     if kinds & {"ConnectionError", "ConnectError", "ReadTimeout", "ConnectTimeout", "ReadError"}:
         return CorpusError(what, "the connection was lost", "try again when the network is there")
-    return CorpusError(what, _first_line(chain[-1]) or _first_line(chain[0]))
+    if "404" in text and "://" in name:
+        return CorpusError(what, "there is nothing at that address", "check data.dataset")
+    return CorpusError(what, _telling(chain))
+
+
+def _telling(chain: list[BaseException]) -> str:
+    """The first line of the outermost error that says more than that there was one."""
+    lines = [_first_line(one) for one in chain]
+    return next((one for one in lines if not one.startswith(_SAYS_NOTHING)), lines[-1])
 
 
 def _first_line(error: BaseException) -> str:

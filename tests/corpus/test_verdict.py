@@ -1,0 +1,119 @@
+"""Verdicts: what is said of a text follows from what is in it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from slm_tui.config.preset import Preset, parse
+from slm_tui.corpus.prepare import prepare
+from slm_tui.corpus.statistics import measure, plan
+from slm_tui.corpus.tokenizers import from_json, train_bpe
+from slm_tui.corpus.tokenizers.analysis import analyse
+from slm_tui.corpus.verdict import Verdict, verdicts
+
+Tiny = Callable[..., Preset]
+
+
+def said(preset: Preset) -> dict[str, Verdict]:
+    corpus = prepare(preset)
+    return {one.topic: one for one in verdicts(preset, measure(corpus), plan(preset, corpus))}
+
+
+def of_text(tiny: Tiny, tmp_path: Path, documents: list[str], **changes: object) -> Preset:
+    path = tmp_path / "text.txt"
+    path.write_text("<|endoftext|>".join(documents))
+    data = {"kind": "file", "path": str(path), "split": {"validation": 0.3}}
+    return tiny(data=data, **changes)
+
+
+def distinct(count: int) -> list[str]:
+    return [" ".join(f"w{n * 31 + word}" for word in range(40)) for n in range(count)]
+
+
+def test_enough_text_is_called_enough(tiny: Tiny, tmp_path: Path) -> None:
+    found = said(of_text(tiny, tmp_path, distinct(900)))
+    assert found["size"].is_fine
+    assert "enough text" in found["size"].text
+    assert "no leak" in found["leakage"].text
+
+
+def test_little_text_seen_often_is_called_too_little(tiny: Tiny, tmp_path: Path) -> None:
+    preset = of_text(tiny, tmp_path, distinct(40), training__max_steps=5000)
+    assert "too little text" in said(preset)["size"].text
+
+
+def test_a_passage_that_stands_on_both_sides_is_a_leak(tiny: Tiny, tmp_path: Path) -> None:
+    documents = distinct(60)
+    documents[-1] += " " + documents[0]
+    found = said(of_text(tiny, tmp_path, documents))["leakage"]
+    assert not found.is_fine
+    assert found.text.startswith("leak:")
+
+
+def test_copies_are_counted(tiny: Tiny, tmp_path: Path) -> None:
+    found = said(of_text(tiny, tmp_path, [*distinct(60), distinct(60)[0], distinct(60)[1]]))
+    assert found["duplicates"].text.startswith("2 copies")
+
+
+def test_the_stories_share_runs_of_words_by_their_grammar(tiny: Tiny) -> None:
+    found = said(tiny(data__documents=400))["leakage"]
+    assert found.is_fine
+    assert "by their grammar" in found.text
+
+
+def test_a_validation_below_a_window_comes_first(tiny: Tiny, tmp_path: Path) -> None:
+    preset = of_text(tiny, tmp_path, distinct(20))
+    values = preset.to_dict()
+    values["data"]["split"]["validation"] = 0.001
+    values["model"]["block_size"] = 512
+    preset = parse(values, "it")
+    corpus = prepare(preset)
+    first = verdicts(preset, measure(corpus), plan(preset, corpus))[0]
+    assert first.topic == "validation"
+    assert "data.split.validation" in first.why
+
+
+# What a byte-pair encoding has learned
+
+TEXT = "the cat sat on the mat, the dog sat on the log. " * 40 + "zebra crossing " * 3
+
+
+def test_the_first_merges_join_to_the_first_tokens() -> None:
+    tokenizer = train_bpe([TEXT], 290)
+    found = analyse(tokenizer, TEXT)
+    assert found is not None
+    for merge in found.merges:
+        assert merge.left + merge.right == tokenizer.token_bytes(merge.id)
+    # The most frequent pair of this text is learned first.
+    assert found.merges[0].left + found.merges[0].right in (b"at", b" t", b"he", b"th")
+    known = {tokenizer.token_bytes(id): id for id in range(tokenizer.end_of_text)}
+    assert all(known[one.left] < one.id and known[one.right] < one.id for one in found.merges)
+
+
+def test_a_larger_vocabulary_has_longer_tokens() -> None:
+    tokenizer = train_bpe([" ".join(f"word{n * n}" for n in range(3000))], 1200)
+    found = analyse(tokenizer, "word49 word64 word81")
+    assert found is not None
+    sizes = [size for size, _ in found.sizes]
+    values = [value for _, value in found.sizes]
+    assert sizes == [257, 512, 1024, tokenizer.n_vocab]
+    assert values == sorted(values)
+    assert values[0] == 1.0
+
+
+def test_examples_are_cut_as_the_tokenizer_cuts() -> None:
+    tokenizer = train_bpe([TEXT], 300)
+    found = analyse(tokenizer, TEXT)
+    assert found is not None
+    for word, cut in found.examples:
+        assert b"".join(cut) == f" {word}".encode()
+        assert [tokenizer.token_bytes(id) for id in tokenizer.encode(f" {word}")] == list(cut)
+
+
+@pytest.mark.parametrize("text", ["", "1 2 3", "\n\n"])
+def test_a_text_without_words_is_no_error(text: str) -> None:
+    tokenizer = from_json(train_bpe(["abc"], 257).to_json())
+    found = analyse(tokenizer, text)
+    assert found is not None
+    assert found.examples == ()
