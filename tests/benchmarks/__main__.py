@@ -5,6 +5,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests.benchmarks.corpora import corpus_figures
 from tests.benchmarks.figures import machine_line
 from tests.benchmarks.measures import Bench, Effort
 from tests.benchmarks.sizes import SIZES
@@ -13,7 +14,7 @@ from tests.benchmarks.sizes import SIZES
 def main() -> int:
     """Measure and print; 1 if a target was missed."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
-    names = ["tui", "plain", "keys", "traffic", "paint"]
+    names = ["tui", "plain", "keys", "traffic", "paint", "corpus"]
     parser.add_argument("--only", action="append", choices=names, help="may be repeated")
     parser.add_argument("--size", action="append", choices=list(SIZES), help="may be repeated")
     parser.add_argument("--quick", action="store_true", help="one short round of each")
@@ -23,6 +24,9 @@ def main() -> int:
     )
     parser.add_argument(
         "--quiet", type=float, default=0.15, help="cores that others may use in a round that counts"
+    )
+    parser.add_argument(
+        "--megabytes", type=int, default=64, help="size of the text that `corpus` prepares"
     )
     options = parser.parse_args()
     sizes = tuple(options.size or SIZES)
@@ -34,13 +38,17 @@ def main() -> int:
     print(machine_line(), flush=True)
     with tempfile.TemporaryDirectory(prefix="slm-tui-bench-") as directory:
         bench = Bench(Path(directory) / "home", effort)
-        bench.prepare()
+        if options.only != ["corpus"]:
+            bench.prepare()
         measures = {
             "tui": bench.tui_over_headless,
             "plain": bench.ours_over_plain,
             "keys": bench.keys,
             "traffic": bench.traffic,
             "paint": bench.first_paint,
+            "corpus": lambda: corpus_figures(
+                Path(directory) / "home", effort.rounds, options.megabytes, effort.quiet
+            ),
         }
         for name in options.only or names:
             for figure in measures[name]():
