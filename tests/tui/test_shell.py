@@ -266,14 +266,14 @@ def test_a_bad_keymap_line_is_reported_and_ignored(home: Path, text: str, told: 
 
 
 async def test_a_users_key_works_and_the_old_one_does_not(home: Path) -> None:
-    the_keymap(home, '"app.go_runs" = "w"\n"presets.fly" = "y"\n')
+    the_keymap(home, '"app.go_runs" = "v"\n"presets.fly" = "y"\n')
     app = an_app()
     async with app.run_test(size=(80, 24)) as pilot:
         assert isinstance(app.screen, dialogs.Notice)
         assert "presets.fly" in app.screen.error.why
         await pilot.press("escape", "3")
         assert app.current_mode == "presets"
-        await pilot.press("w")
+        await pilot.press("v")
         assert app.current_mode == "runs"
 
 

@@ -74,7 +74,7 @@ class PresetList(LineList):
         if entry.name == library.DEFAULT and entry.builtin:
             parts.append((" ★", "$text-accent"))
         marks = Content.assemble(*parts)
-        name = one_line(f" {entry.name}", max(2, width - marks.cell_length))
+        name = one_line(f" {_shortened(entry, width - marks.cell_length - 1)}", max(2, width))
         line = Content(name) + marks
         title = entry.preset.title if entry.preset else ""
         room = width - 26
@@ -82,6 +82,14 @@ class PresetList(LineList):
             line = line.pad_right(max(1, 25 - line.cell_length))
             return line + Content.styled(one_line(title, room), MUTED)
         return line
+
+
+def _shortened(entry: Entry, width: int) -> str:
+    """The name; where it is too long, without the group that stands in the heading."""
+    prefix = f"{_group(entry)}-"
+    if len(entry.name) > width and entry.name.startswith(prefix):
+        return one_line(f"…{entry.name.removeprefix(prefix)}", width)
+    return one_line(entry.name, max(1, width))
 
 
 def _group(entry: Entry) -> str:
