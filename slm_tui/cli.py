@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from slm_tui import __version__
 from slm_tui.errors import SlmTuiError
 
+_TEXT_HELP = "read this file, directory, dataset or web address instead"
 _SET_HELP = "change one setting, e.g. model.n_layer=6; may be repeated"
 
 
@@ -85,6 +86,7 @@ def _train(verbs: "_Verbs") -> None:
         dest="assignments",
         help=_SET_HELP,
     )
+    train.add_argument("--text", default="", metavar="TEXT", help=_TEXT_HELP)
     train.add_argument("--seed", type=int, help="the same as --set training.seed=N")
     train.add_argument("--name", default="", help="name of the run; else the preset's")
     train.add_argument("--device", default="", help="auto, cpu, cuda, cuda:1 or mps")
@@ -127,14 +129,15 @@ def _presets(verbs: "_Verbs") -> None:
 
 
 def _data(verbs: "_Verbs") -> None:
-    data = verbs.add_parser("data", help="prepare, count and read the text of a preset")
+    data = verbs.add_parser("data", help="prepare, count and read the text of a preset, or any")
     inner = data.add_subparsers(metavar="WHAT", required=True)
     inner.add_parser("prepare", help="turn the text into tokens now")
     inner.add_parser("stats", help="documents, tokens, lengths and what training makes of them")
     sample = inner.add_parser("sample", help="print documents")
     for verb in ("prepare", "stats", "sample"):
         one = inner.choices[verb]
-        one.add_argument("preset", help="name of a preset, or a .toml file")
+        one.add_argument("preset", help="name of a preset, a .toml file, or a text as in --text")
+        one.add_argument("--text", default="", metavar="TEXT", help=_TEXT_HELP)
         one.add_argument(
             "--set",
             action="append",

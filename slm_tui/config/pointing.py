@@ -65,6 +65,15 @@ def changes(values: dict[str, Any], where: str) -> dict[str, Any]:
     return {**values, "data": section}
 
 
+def reading(preset: Preset, where: str) -> Preset:
+    """`preset`, changed to read `where`.
+
+    Raises:
+        PresetError: there is nothing at `where`.
+    """
+    return parse(changes(preset.to_dict(), where), f"{preset.name} with {where}")
+
+
 def pointed(preset: Preset, where: str) -> Preset:
     """`preset`, changed to read `where`, and named after it.
 

@@ -44,7 +44,10 @@ _BARS = " ▏▎▍▌▋▊▉█"
 
 def data(options: argparse.Namespace) -> int:
     """Do what was asked; 130 when it was interrupted. Progress goes to stderr."""
-    preset = overrides.apply(_chosen_preset(options.preset), options.assignments)
+    preset = _chosen_preset(options.preset)
+    if options.text:
+        preset = pointing.reading(preset, options.text)
+    preset = overrides.apply(preset, options.assignments)
     try:
         corpus = _prepared(preset)
     except Cancelled:

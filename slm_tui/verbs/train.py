@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any, TextIO
 
-from slm_tui.config import library, overrides
+from slm_tui.config import library, overrides, pointing
 from slm_tui.config.preset import Preset
 from slm_tui.errors import PresetError
 from slm_tui.figures import clock, count, size
@@ -78,10 +78,13 @@ def _session(options: argparse.Namespace, events: "queue.SimpleQueue[Event]") ->
 
 def _settings_given(options: argparse.Namespace) -> bool:
     named = (options.preset, options.assignments, options.initial, options.name, options.device)
+    named = (*named, options.text)
     return any(named) or options.seed is not None
 
 
 def _changed(preset: Preset, options: argparse.Namespace) -> Preset:
+    if options.text:
+        preset = pointing.reading(preset, options.text)
     assignments = list(options.assignments)
     if options.seed is not None:
         assignments.append(f"training.seed={options.seed}")
