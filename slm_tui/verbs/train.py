@@ -78,8 +78,7 @@ def _session(options: argparse.Namespace, events: "queue.SimpleQueue[Event]") ->
 
 def _settings_given(options: argparse.Namespace) -> bool:
     named = (options.preset, options.assignments, options.initial, options.name, options.device)
-    named = (*named, options.text)
-    return any(named) or options.seed is not None
+    return any(named) or bool(options.text) or options.seed is not None
 
 
 def _changed(preset: Preset, options: argparse.Namespace) -> Preset:

@@ -2,6 +2,7 @@
 
 import math
 import os
+import textwrap
 import time
 from typing import Any, ClassVar
 
@@ -73,6 +74,7 @@ class Chart(Widget, can_focus=True):
     ]
 
     crosshair: reactive[int | None] = reactive(None, repaint=False)
+    empty = reactive("")
     log_y = var(False)
     x_mode = var("steps")
     unit = var("")
@@ -89,7 +91,7 @@ class Chart(Widget, can_focus=True):
     ) -> None:
         super().__init__(**options)
         self.border_title = title
-        self.empty = empty
+        self.set_reactive(Chart.empty, empty)
         if min_interval is None:
             min_interval = 1.0 if os.environ.get("SSH_CONNECTION") else 0.25
         self.min_interval = min_interval
@@ -288,7 +290,9 @@ class Chart(Widget, can_focus=True):
         return strip
 
     def _render_empty(self, y: int, width: int) -> Strip:
-        text = one_line(self.empty, width) if y == self.size.height // 2 else ""
+        lines = textwrap.wrap(self.empty, max(1, width - 4))
+        at = y - max(0, (self.size.height - len(lines)) // 2)
+        text = lines[at] if 0 <= at < len(lines) else ""
         return Strip([Segment(text.center(width), self._style("label"))], width)
 
     def _with_crosshair(self, strip: Strip, y: int, axes: Axes) -> Strip:
@@ -319,8 +323,6 @@ class Chart(Widget, can_focus=True):
         self._styles.clear()
         self._strips = [self._strip(row) for row in self._rows] if self.is_attached else []
 
-    # Events
-
     def watch_crosshair(self, old: int | None, new: int | None) -> None:
         if self._axes is None:
             return
@@ -334,12 +336,10 @@ class Chart(Widget, can_focus=True):
         self._y_range.clear()
         self._redraw()
 
+    watch_unit = watch_log_y
+
     def watch_x_mode(self) -> None:
         self._x_range.clear()
-        self._redraw()
-
-    def watch_unit(self) -> None:
-        self._y_range.clear()
         self._redraw()
 
     def watch_smoothing(self) -> None:

@@ -20,7 +20,6 @@ from slm_tui.tui import actions
 from slm_tui.tui.actions import Action, Room
 from slm_tui.tui.base import RoomScreen
 from slm_tui.tui.charts.chart import Chart
-from slm_tui.tui.charts.data import ChartData
 from slm_tui.tui.charts.sparkline import SmallChart
 from slm_tui.tui.dialogs import Ask, Choice, Question, Reading, complain, copy
 from slm_tui.tui.screens.train_view import X_MODES, RunView
@@ -168,10 +167,8 @@ class TrainScreen(RoomScreen):
             if status.progress and status.stage:
                 text = f"{status.stage} {status.progress:.0%}"
             if status.pace:
-                text += f"\n{status.pace}"
-        if chart.empty != text:
-            chart.empty = visible(text)
-            chart.show(ChartData(()))
+                text += f"  {status.pace}"
+        chart.empty = visible(text)
 
     def footer_actions(self) -> list[Action]:
         if self._view is None:
