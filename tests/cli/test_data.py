@@ -11,6 +11,7 @@ import pytest
 
 from slm_tui import paths
 from slm_tui.cli import main
+from slm_tui.corpus.progress import Progress
 from slm_tui.verbs.data import progress_line
 
 PRESET = """
@@ -154,9 +155,32 @@ def test_an_interruption_leaves_nothing_half_written_and_exits_130() -> None:
 
 
 def test_the_progress_line_has_share_rate_and_time_left() -> None:
-    line = progress_line("cutting into tokens", 0.25, 2.0, 1_600_000)
-    assert "25%" in line
-    assert "0.20 M tokens/s" in line
-    assert "00:06 left" in line
-    assert "/s" in progress_line("writing stories", 0.5, 2.0, None)
-    assert "left" not in progress_line("writing stories", 0.0, 0.0, None)
+    told = Progress("cutting into tokens", 5e6, 20e6, seconds=2.0)
+    line = progress_line(told, 120)
+    for words in ("cutting into tokens", "25%", "5.00 MB of 20.0 MB", "2.50 MB/s", "00:06 left"):
+        assert words in line
+    stories = progress_line(Progress("writing stories", 500, 1000, "stories", 2.0), 120)
+    for words in ("50%", "500 of 1,000 stories", "250 stories/s", "00:02 left"):
+        assert words in stories
+
+
+def test_a_progress_line_says_only_what_is_known() -> None:
+    assert progress_line(Progress("opening the dataset", 0, None, "share"), 80) == (
+        "opening the dataset…"
+    )
+    assert progress_line(Progress("reading", 3402, None, "documents"), 80) == (
+        "reading…  3,402 documents"
+    )
+    begun = progress_line(Progress("reading", 0, 100), 80)
+    assert "0%" in begun
+    assert "left" not in begun
+    assert "/s" not in begun
+
+
+@pytest.mark.parametrize("width", [20, 40, 60, 80, 200])
+def test_a_progress_line_fits_into_its_terminal(width: int) -> None:
+    for told in (
+        Progress("cutting into tokens", 123_456_789, 999_999_999, seconds=100.0),
+        Progress("reading", 123_456, None, "documents", 100.0),
+    ):
+        assert len(progress_line(told, width)) <= width

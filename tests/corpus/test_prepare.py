@@ -12,16 +12,11 @@ import pytest
 from slm_tui import paths
 from slm_tui.config import library
 from slm_tui.config.preset import Preset, parse
-from slm_tui.corpus.prepare import (
-    Cancelled,
-    Corpus,
-    _parts,
-    _Steps,
-    cached,
-    load,
-    prepare,
-    reopen,
-)
+from slm_tui.corpus import build
+from slm_tui.corpus.prepare import Corpus, cached, load, prepare, reopen
+from slm_tui.corpus.progress import Cancelled, Meter, Progress
+from slm_tui.corpus.split import Parts
+from slm_tui.corpus.split import text_of as texts_of
 from slm_tui.errors import CorpusError
 from tests.conftest import SHARED_DATA
 
@@ -40,6 +35,10 @@ def text_of(corpus: Corpus, part: str) -> list[str]:
         else:
             documents[-1].append(one)
     return [corpus.tokenizer.decode_bytes(one).decode() for one in documents if one]
+
+
+def staged(preset: Preset, directory: Path) -> Parts:
+    return build.staged(preset, directory, Meter())[0]
 
 
 def of_text(tiny: Make, tmp_path: Path, text: str, **changes: object) -> Preset:
@@ -74,7 +73,7 @@ def test_text_comes_back_whatever_the_tokenizer(
 def test_a_second_preparation_opens_what_is_there(tiny: Make) -> None:
     corpus = prepare(tiny())
     stages: list[str] = []
-    again = prepare(tiny(), progress=lambda stage, part: stages.append(stage))
+    again = prepare(tiny(), progress=lambda told: stages.append(told.stage))
     assert again.directory == corpus.directory
     assert stages == []
 
@@ -140,9 +139,9 @@ def test_a_cancelled_preparation_leaves_nothing(tiny: Make) -> None:
     cancel = Event()
     stages: list[str] = []
 
-    def stop_at_tokens(stage: str, part: float) -> None:
-        stages.append(stage)
-        if stage == "cutting into tokens":
+    def stop_at_tokens(told: Progress) -> None:
+        stages.append(told.stage)
+        if told.stage == "cutting into tokens":
             cancel.set()
 
     with pytest.raises(Cancelled):
@@ -183,13 +182,14 @@ def test_the_tokenizer_sees_the_training_part_alone(tiny: Make, tmp_path: Path) 
     assert not [token for token in tokens if b"zy" in token or b"qu" in token]
 
 
-def test_the_floor_is_the_information_of_the_validation_text(tiny: Make) -> None:
+def test_the_floor_is_the_information_of_the_validation_text(tiny: Make, tmp_path: Path) -> None:
     preset = tiny()
     corpus = prepare(preset)
-    stories = _parts(preset, _Steps(None, None)).documents["val"]
-    bits = sum(story.bits or 0.0 for story in stories)
-    assert corpus.floor == pytest.approx(bits / sum(len(story.text) for story in stories))
-    assert [story.text for story in stories] == text_of(corpus, "val")
+    stories = staged(preset, tmp_path).documents["val"]
+    assert stories.bits is not None
+    bits, texts = stories.bits.sum(), texts_of(stories)
+    assert corpus.floor == pytest.approx(bits / sum(map(len, texts)))
+    assert texts == text_of(corpus, "val")
 
 
 def test_text_of_unknown_entropy_has_no_floor(tiny: Make, tmp_path: Path) -> None:
@@ -225,15 +225,15 @@ def shipped(kind: str) -> list[str]:
     return [preset.name for preset in presets if preset is not None and preset.data.kind == kind]
 
 
-def texts_of_preset(preset: Preset) -> tuple[list[str], list[str]]:
-    parts = _parts(preset, _Steps(None, None)).documents
-    return [one.text for one in parts["train"]], [one.text for one in parts["val"]]
+def texts_of_preset(preset: Preset, directory: Path) -> tuple[list[str], list[str]]:
+    parts = staged(preset, directory).documents
+    return texts_of(parts["train"]), texts_of(parts["val"])
 
 
 @pytest.mark.parametrize("name", shipped("stories"))
-def test_no_validation_story_of_a_shipped_preset_is_trained_on(name: str) -> None:
+def test_no_validation_story_of_a_shipped_preset_is_trained_on(name: str, tmp_path: Path) -> None:
     preset = library.get(name)
-    train, val = texts_of_preset(preset)
+    train, val = texts_of_preset(preset, tmp_path)
     assert len(val) >= 60
     known = set(train)
     assert not [text for text in val if text in known]
@@ -243,12 +243,12 @@ def test_no_validation_story_of_a_shipped_preset_is_trained_on(name: str) -> Non
 
 @pytest.mark.parametrize("name", shipped("file"))
 @pytest.mark.skipif(not PLAYS.is_file(), reason="needs tinyshakespeare.txt in ../shared/data")
-def test_no_validation_text_of_a_shipped_preset_is_trained_on(name: str) -> None:
+def test_no_validation_text_of_a_shipped_preset_is_trained_on(name: str, tmp_path: Path) -> None:
     preset = library.get(name)
     preset = parse(
         {**preset.to_dict(), "data": {**preset.to_dict()["data"], "path": str(PLAYS)}}, name
     )
-    train, val = texts_of_preset(preset)
+    train, val = texts_of_preset(preset, tmp_path)
     everything = "\n".join(train)
     assert val
     for text in val:

@@ -243,7 +243,7 @@ async def test_escape_cancels_and_leaves_nothing_behind(tiny: Tiny) -> None:
         await pilot.press("p")
         for _ in range(100):
             await pilot.pause(0.02)
-            if screen.worker.snapshot.share > 0:
+            if (told := screen.worker.snapshot.progress) is not None and told.share:
                 break
         screen.refresh_room()
         await pilot.pause()
@@ -266,7 +266,7 @@ async def test_leaving_the_app_while_preparing_leaves_nothing_behind(tiny: Tiny)
         await pilot.press("p")
         for _ in range(100):
             await pilot.pause(0.02)
-            if screen.worker.snapshot.share > 0:
+            if (told := screen.worker.snapshot.progress) is not None and told.share:
                 break
     assert list(paths.corpora_dir().iterdir()) == []
 

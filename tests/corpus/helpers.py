@@ -1,0 +1,45 @@
+"""What the corpus tests share: texts on disk, and what a source makes of its settings."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from slm_tui.config.data import DataConfig, Limit
+from slm_tui.corpus import sources
+from slm_tui.corpus.progress import Meter
+from slm_tui.corpus.sources import Staged
+from slm_tui.corpus.split import text_of
+from slm_tui.corpus.staging import Spans, staged
+from slm_tui.errors import CorpusError
+
+STORY = "Once upon a time there was a little cat. The cat's dog couldn't find 12 balls!\n\n"
+TEXTS = [STORY, "Ünïcödé 漢字 🙂 aaaa aaaaaaaa  \t\n", STORY.upper(), "abab babab ababab aab"] * 8
+
+
+@contextmanager
+def documents(*texts: str, limit: Limit | None = None) -> Iterator[Spans]:
+    """Texts as staged documents; blank ones are left out."""
+    with tempfile.TemporaryDirectory() as directory:
+        yield staged(texts, Path(directory) / "texts", limit)
+
+
+def stage(data: DataConfig, directory: Path) -> Staged:
+    """What a source stages into a new directory below `directory`."""
+    return sources.stage(data, Path(tempfile.mkdtemp(dir=directory)), Meter())
+
+
+def texts(data: DataConfig, directory: Path) -> list[str]:
+    """The training documents of a source."""
+    return text_of(stage(data, directory).parts["train"])
+
+
+def refused(data: DataConfig, directory: Path) -> CorpusError:
+    """The error of a source that gives nothing: one line, which says what to do."""
+    with pytest.raises(CorpusError) as caught:
+        texts(data, directory)
+    assert "\n" not in str(caught.value)
+    assert caught.value.remedy, f"what to do is not said: {caught.value}"
+    return caught.value
