@@ -1,5 +1,6 @@
 """What the corpus tests share: texts on disk, and what a source makes of its settings."""
 
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,3 +44,24 @@ def refused(data: DataConfig, directory: Path) -> CorpusError:
     assert "\n" not in str(caught.value)
     assert caught.value.remedy, f"what to do is not said: {caught.value}"
     return caught.value
+
+
+@contextmanager
+def powerless() -> Iterator[None]:
+    """Without the rights of root, which reads everything."""
+    if os.geteuid():
+        yield
+        return
+    os.seteuid(65_534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@contextmanager
+def open_place() -> Iterator[Path]:
+    """A directory that everybody may use; pytest's own are for one user alone."""
+    with tempfile.TemporaryDirectory() as directory:
+        os.chmod(directory, 0o777)
+        yield Path(directory)
