@@ -1,8 +1,9 @@
 """What the corpus tests share: texts on disk, and what a source makes of its settings."""
 
+import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -65,3 +66,24 @@ def open_place() -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as directory:
         os.chmod(directory, 0o777)
         yield Path(directory)
+
+
+def jsonl(path: Path, rows: Sequence[object]) -> Path:
+    """A file with a row of JSON a line."""
+    lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    path.write_text("".join(lines), encoding="utf-8")
+    return path
+
+
+def readers() -> list[int]:
+    """The reader processes of this test that are still there."""
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent = int(status.read_text().rpartition(")")[2].split()[1])
+            command = (status.parent / "cmdline").read_bytes()
+        except (OSError, ValueError):
+            continue
+        if parent == os.getpid() and b"reader_process" in command:
+            found.append(int(status.parent.name))
+    return found
