@@ -40,7 +40,7 @@ def left_behind(kept: Path) -> list[str]:
     """Half-made corpora, half-written downloads, processes."""
     corpora = paths.corpora_dir()
     making = [path.name for path in corpora.iterdir()] if corpora.exists() else []
-    halves = [path.name for path in kept.rglob("*incomplete*")]
+    halves = [path.name for path in kept.rglob("*.incomplete")]
     return making + halves + [f"process {one}" for one in readers()]
 
 
@@ -101,10 +101,12 @@ def test_a_hub_that_has_no_such_dataset_says_so(
 # With one.
 
 
-def test_a_text_on_the_web_is_one_document(tiny: Make, kept: Path) -> None:
+@pytest.mark.parametrize("streaming", [False, True])
+def test_a_text_on_the_web_is_one_document(tiny: Make, kept: Path, streaming: bool) -> None:
     told: list[Progress] = []
     with serving({"x.txt": LINES.encode()}) as server:
-        corpus = prepare(of(tiny, server.address("x.txt")), progress=told.append)
+        preset = of(tiny, server.address("x.txt"), streaming=streaming)
+        corpus = prepare(preset, progress=told.append)
     text = corpus.tokenizer.decode_bytes(corpus.train).decode()
     assert LINES.startswith(text)
     assert {"opening the dataset", "reading"} <= {one.stage for one in told}
@@ -162,17 +164,21 @@ def in_the_middle(
     tiny: Make, end: Callable[[threading.Event], None], server: Server, **settings: Any
 ) -> None:
     """Prepare, and call `end` once half of the text has come."""
-    cancel = threading.Event()
+    cancel, over = threading.Event(), threading.Event()
 
     def watch() -> None:
-        if server.waiting.wait(120):
-            end(cancel)
+        while not server.waiting.wait(0.1):
+            if over.is_set():
+                return
+        end(cancel)
 
     watcher = threading.Thread(target=watch)
     watcher.start()
+    (name,) = server.files
     try:
-        prepare(of(tiny, server.address("x.txt"), **settings), cancel=cancel)
+        prepare(of(tiny, server.address(name), **settings), cancel=cancel)
     finally:
+        over.set()
         watcher.join()
 
 
@@ -181,7 +187,8 @@ def in_the_middle(
 def test_a_download_that_is_cancelled_leaves_nothing_behind(
     tiny: Make, kept: Path, streaming: bool
 ) -> None:
-    with serving({"x.txt": LINES.encode() * 4}, "x.txt") as server:
+    rows = b'{"text": "one of many rows of text"}\n' * 400_000
+    with serving({"x.jsonl": rows}, "x.jsonl") as server:
         with pytest.raises(Cancelled):
             in_the_middle(tiny, threading.Event.set, server, streaming=streaming)
         assert left_behind(kept) == []
@@ -201,17 +208,27 @@ def test_a_cancelled_download_leaves_nothing_wherever_datasets_keeps_it(
         assert left_behind(tmp_path) == []
 
 
-@needs_proc
-def test_a_reader_that_is_killed_is_an_error_and_not_an_endless_wait(
-    tiny: Make, kept: Path
-) -> None:
-    def kill(_: threading.Event) -> None:
-        (reader,) = readers()
-        os.kill(reader, signal.SIGKILL)
+def kill_the_reader(_: threading.Event) -> None:
+    (reader,) = readers()
+    os.kill(reader, signal.SIGKILL)
 
+
+@needs_proc
+def test_a_reader_that_is_killed_is_an_error_and_not_an_endless_wait(tiny: Make) -> None:
+    with (
+        serving({"x.txt": LINES.encode() * 4}, "x.txt") as server,
+        pytest.raises(CorpusError, match="the dataset.* cannot be read.*reader ended"),
+    ):
+        in_the_middle(tiny, kill_the_reader, server)
+    assert readers() == []
+    assert list(paths.corpora_dir().iterdir()) == []
+
+
+@needs_proc
+def test_a_reader_that_is_killed_leaves_no_half_written_download(tiny: Make, kept: Path) -> None:
     with serving({"x.txt": LINES.encode() * 4}, "x.txt") as server:
-        with pytest.raises(CorpusError, match="the dataset.* cannot be read.*reader ended"):
-            in_the_middle(tiny, kill, server)
+        with pytest.raises(CorpusError):
+            in_the_middle(tiny, kill_the_reader, server)
         assert left_behind(kept) == []
 
 

@@ -28,7 +28,11 @@ class _Handler(BaseHTTPRequestHandler):
     def _begin(self) -> bytes | None:
         data = self.server.files.get(self.path.lstrip("/"))
         if data is None:
-            self.send_error(404)
+            self.send_response(404)
+            # What the hub answers where it has no such dataset.
+            self.send_header("X-Error-Code", "RepoNotFound")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
             return None
         self.send_response(200)
         self.send_header("Content-Length", str(len(data)))
