@@ -217,6 +217,65 @@ def test_a_file_that_changed_is_prepared_anew(tiny: Make, tmp_path: Path) -> Non
     assert "other" in "".join(text_of(two, "train"))
 
 
+# Duplicates and leaks.
+
+
+def passage(seed: int, words: int = 60) -> str:
+    chance = random.Random(seed)
+    return " ".join(f"{chance.choice('bcdfg')}{chance.randrange(10**5):x}" for _ in range(words))
+
+
+def of_documents(tiny: Make, tmp_path: Path, *documents: str, **split: float) -> Corpus:
+    text = "<|endoftext|>".join(documents)
+    return prepare(of_text(tiny, tmp_path, text, split=split or {"validation": 0.2}))
+
+
+def test_duplicates_across_the_parts_are_removed_and_counted(tiny: Make, tmp_path: Path) -> None:
+    train = [passage(seed) for seed in range(8)]
+    corpus = of_documents(tiny, tmp_path, *train, train[3], passage(99))
+    assert text_of(corpus, "train") == train
+    assert text_of(corpus, "val") == [passage(99)]
+    assert corpus.manifest["duplicates_removed"] == 1
+    assert corpus.manifest["parts"]["val"]["documents"] == 1
+
+
+def test_duplicates_within_training_are_kept(tiny: Make, tmp_path: Path) -> None:
+    train = [passage(seed % 4) for seed in range(8)]
+    corpus = of_documents(tiny, tmp_path, *train, passage(98), passage(99))
+    assert text_of(corpus, "train") == train
+    assert corpus.manifest["duplicates_removed"] == 0
+
+
+def test_a_test_document_that_stands_in_validation_is_removed(tiny: Make, tmp_path: Path) -> None:
+    train = [passage(seed) for seed in range(8)]
+    held_out = [passage(98), passage(99), passage(98), passage(97)]
+    corpus = of_documents(tiny, tmp_path, *train, *held_out, validation=1 / 6, test=1 / 6)
+    assert text_of(corpus, "val") == held_out[:2]
+    assert text_of(corpus, "test") == held_out[3:]
+    assert corpus.manifest["duplicates_removed"] == 1
+
+
+def test_what_is_copied_from_training_is_told_as_leakage(tiny: Make, tmp_path: Path) -> None:
+    train = [passage(seed) for seed in range(8)]
+    copied = train[5][: len(train[5]) // 2] + " and then " + passage(98, 30)
+    leaks = of_documents(tiny, tmp_path, *train, copied, passage(99)).manifest["leakage"]
+    assert set(leaks) == {"val"}
+    assert 10 <= leaks["val"]["shared"] <= 20
+    assert leaks["val"]["share"] == leaks["val"]["shared"] / leaks["val"]["runs"]
+    assert leaks["val"]["sampled"] is False
+
+
+def test_text_of_its_own_does_not_leak(tiny: Make, tmp_path: Path) -> None:
+    corpus = of_documents(tiny, tmp_path, *(passage(seed) for seed in range(10)))
+    assert corpus.manifest["leakage"]["val"]["shared"] == 0
+    assert corpus.manifest["leakage"]["val"]["runs"] == 2 * (60 - 12)
+
+
+def test_without_held_out_text_there_is_no_leakage(tiny: Make, tmp_path: Path) -> None:
+    corpus = of_documents(tiny, tmp_path, passage(1), passage(2), validation=0.0)
+    assert corpus.manifest["leakage"] == {}
+
+
 # No shipped preset is trained on what it is validated with.
 
 
