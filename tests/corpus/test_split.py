@@ -34,6 +34,29 @@ def test_the_parts_are_the_documents_in_their_order(
     assert "".join(joined.split()) == "".join("".join(texts).split())
 
 
+@settings(max_examples=300, deadline=None)
+@given(
+    lengths=st.lists(st.integers(1, 400), min_size=1, max_size=8),
+    validation=st.sampled_from([0.0, 0.05, 0.1, 0.3]),
+    test=st.sampled_from([0.05, 0.1, 0.3]),
+)
+def test_no_text_is_lost_or_doubled_however_long_the_documents(
+    lengths: list[int], validation: float, test: float
+) -> None:
+    texts = [" ".join(f"{at}-{word}" for word in range(size)) for at, size in enumerate(lengths)]
+    parts = parted(texts, Split(validation=validation, test=test))
+    # Every word is another one, so that none can stand for another.
+    kept = "".join(text for part in PARTS for text in parts[part])
+    assert "".join(kept.split()) == "".join("".join(texts).split())
+
+
+def test_a_first_cut_that_leaves_nothing_to_the_second_is_no_trouble() -> None:
+    parts = parted(["aaa", "aaaa", "a", "aa"], Split(validation=0.0, test=0.35))
+    assert sum(len(text) for part in PARTS for text in parts[part]) == 10
+    parts = parted(["x" * 57, "y" * 17], Split(validation=0.0, test=0.3))
+    assert sum(len(text) for part in PARTS for text in parts[part]) == 74
+
+
 @settings(max_examples=60, deadline=None)
 @given(count=st.integers(8, 200), validation=st.floats(0.1, 0.5), test=st.floats(0.1, 0.4))
 def test_the_parts_have_about_the_size_asked_for(
