@@ -148,6 +148,12 @@ def test_a_half_that_begins_with_a_megabyte_of_spaces_is_not_lost() -> None:
     assert "".join("".join(parts["train"] + parts["val"]).split()) == "".join(text.split())
 
 
+def test_a_part_that_was_not_asked_for_is_empty() -> None:
+    text = "\n".join(f"line {number}" for number in range(300))
+    assert parted([text], Split(validation=0.0, test=0.1))["val"] == []
+    assert parted([text], Split(validation=0.1, test=0.0))["test"] == []
+
+
 def test_without_held_out_parts_all_is_training() -> None:
     parts = parted(distinct(3), Split(validation=0.0, test=0.0))
     assert [len(parts[part]) for part in PARTS] == [3, 0, 0]
