@@ -12,16 +12,11 @@ import pytest
 from slm_tui import paths
 from slm_tui.config import library
 from slm_tui.config.preset import Preset, parse
-from slm_tui.corpus.prepare import (
-    Cancelled,
-    Corpus,
-    _parts,
-    _Steps,
-    cached,
-    load,
-    prepare,
-    reopen,
-)
+from slm_tui.corpus import build
+from slm_tui.corpus.prepare import Corpus, cached, load, prepare, reopen
+from slm_tui.corpus.progress import Cancelled, Meter, Progress
+from slm_tui.corpus.split import Parts
+from slm_tui.corpus.split import text_of as texts_of
 from slm_tui.errors import CorpusError
 from tests.conftest import SHARED_DATA
 
@@ -40,6 +35,10 @@ def text_of(corpus: Corpus, part: str) -> list[str]:
         else:
             documents[-1].append(one)
     return [corpus.tokenizer.decode_bytes(one).decode() for one in documents if one]
+
+
+def staged(preset: Preset, directory: Path) -> Parts:
+    return build.staged(preset, directory, Meter())[0]
 
 
 def of_text(tiny: Make, tmp_path: Path, text: str, **changes: object) -> Preset:
@@ -74,7 +73,7 @@ def test_text_comes_back_whatever_the_tokenizer(
 def test_a_second_preparation_opens_what_is_there(tiny: Make) -> None:
     corpus = prepare(tiny())
     stages: list[str] = []
-    again = prepare(tiny(), progress=lambda stage, part: stages.append(stage))
+    again = prepare(tiny(), progress=lambda told: stages.append(told.stage))
     assert again.directory == corpus.directory
     assert stages == []
 
@@ -140,9 +139,9 @@ def test_a_cancelled_preparation_leaves_nothing(tiny: Make) -> None:
     cancel = Event()
     stages: list[str] = []
 
-    def stop_at_tokens(stage: str, part: float) -> None:
-        stages.append(stage)
-        if stage == "cutting into tokens":
+    def stop_at_tokens(told: Progress) -> None:
+        stages.append(told.stage)
+        if told.stage == "cutting into tokens":
             cancel.set()
 
     with pytest.raises(Cancelled):
@@ -183,13 +182,14 @@ def test_the_tokenizer_sees_the_training_part_alone(tiny: Make, tmp_path: Path) 
     assert not [token for token in tokens if b"zy" in token or b"qu" in token]
 
 
-def test_the_floor_is_the_information_of_the_validation_text(tiny: Make) -> None:
+def test_the_floor_is_the_information_of_the_validation_text(tiny: Make, tmp_path: Path) -> None:
     preset = tiny()
     corpus = prepare(preset)
-    stories = _parts(preset, _Steps(None, None)).documents["val"]
-    bits = sum(story.bits or 0.0 for story in stories)
-    assert corpus.floor == pytest.approx(bits / sum(len(story.text) for story in stories))
-    assert [story.text for story in stories] == text_of(corpus, "val")
+    stories = staged(preset, tmp_path).documents["val"]
+    assert stories.bits is not None
+    bits, texts = stories.bits.sum(), texts_of(stories)
+    assert corpus.floor == pytest.approx(bits / sum(map(len, texts)))
+    assert texts == text_of(corpus, "val")
 
 
 def test_text_of_unknown_entropy_has_no_floor(tiny: Make, tmp_path: Path) -> None:
@@ -217,6 +217,65 @@ def test_a_file_that_changed_is_prepared_anew(tiny: Make, tmp_path: Path) -> Non
     assert "other" in "".join(text_of(two, "train"))
 
 
+# Duplicates and leaks.
+
+
+def passage(seed: int, words: int = 60) -> str:
+    chance = random.Random(seed)
+    return " ".join(f"{chance.choice('bcdfg')}{chance.randrange(10**5):x}" for _ in range(words))
+
+
+def of_documents(tiny: Make, tmp_path: Path, *documents: str, **split: float) -> Corpus:
+    text = "<|endoftext|>".join(documents)
+    return prepare(of_text(tiny, tmp_path, text, split=split or {"validation": 0.2}))
+
+
+def test_duplicates_across_the_parts_are_removed_and_counted(tiny: Make, tmp_path: Path) -> None:
+    train = [passage(seed) for seed in range(8)]
+    corpus = of_documents(tiny, tmp_path, *train, train[3], passage(99))
+    assert text_of(corpus, "train") == train
+    assert text_of(corpus, "val") == [passage(99)]
+    assert corpus.manifest["duplicates_removed"] == 1
+    assert corpus.manifest["parts"]["val"]["documents"] == 1
+
+
+def test_duplicates_within_training_are_kept(tiny: Make, tmp_path: Path) -> None:
+    train = [passage(seed % 4) for seed in range(8)]
+    corpus = of_documents(tiny, tmp_path, *train, passage(98), passage(99))
+    assert text_of(corpus, "train") == train
+    assert corpus.manifest["duplicates_removed"] == 0
+
+
+def test_a_test_document_that_stands_in_validation_is_removed(tiny: Make, tmp_path: Path) -> None:
+    train = [passage(seed) for seed in range(8)]
+    held_out = [passage(98), passage(99), passage(98), passage(97)]
+    corpus = of_documents(tiny, tmp_path, *train, *held_out, validation=1 / 6, test=1 / 6)
+    assert text_of(corpus, "val")[-2:] == held_out[:2]
+    assert text_of(corpus, "test") == held_out[3:]
+    assert corpus.manifest["duplicates_removed"] == 1
+
+
+def test_what_is_copied_from_training_is_told_as_leakage(tiny: Make, tmp_path: Path) -> None:
+    train = [passage(seed) for seed in range(8)]
+    copied = train[5][: len(train[5]) // 2] + " and then " + passage(98, 30)
+    leaks = of_documents(tiny, tmp_path, *train, copied, passage(99)).manifest["leakage"]
+    assert set(leaks) == {"val"}
+    assert 10 <= leaks["val"]["shared"] <= 20
+    assert leaks["val"]["share"] == leaks["val"]["shared"] / leaks["val"]["runs"]
+    assert leaks["val"]["sampled"] is False
+
+
+def test_text_of_its_own_does_not_leak(tiny: Make, tmp_path: Path) -> None:
+    corpus = of_documents(tiny, tmp_path, *(passage(seed) for seed in range(10)))
+    assert corpus.manifest["leakage"]["val"]["shared"] == 0
+    assert corpus.manifest["leakage"]["val"]["runs"] == 2 * (60 - 12)
+
+
+def test_without_held_out_text_there_is_no_leakage(tiny: Make, tmp_path: Path) -> None:
+    corpus = of_documents(tiny, tmp_path, passage(1), passage(2), validation=0.0)
+    assert corpus.manifest["leakage"] == {}
+
+
 # No shipped preset is trained on what it is validated with.
 
 
@@ -225,15 +284,15 @@ def shipped(kind: str) -> list[str]:
     return [preset.name for preset in presets if preset is not None and preset.data.kind == kind]
 
 
-def texts_of_preset(preset: Preset) -> tuple[list[str], list[str]]:
-    parts = _parts(preset, _Steps(None, None)).documents
-    return [one.text for one in parts["train"]], [one.text for one in parts["val"]]
+def texts_of_preset(preset: Preset, directory: Path) -> tuple[list[str], list[str]]:
+    parts = staged(preset, directory).documents
+    return texts_of(parts["train"]), texts_of(parts["val"])
 
 
 @pytest.mark.parametrize("name", shipped("stories"))
-def test_no_validation_story_of_a_shipped_preset_is_trained_on(name: str) -> None:
+def test_no_validation_story_of_a_shipped_preset_is_trained_on(name: str, tmp_path: Path) -> None:
     preset = library.get(name)
-    train, val = texts_of_preset(preset)
+    train, val = texts_of_preset(preset, tmp_path)
     assert len(val) >= 60
     known = set(train)
     assert not [text for text in val if text in known]
@@ -243,12 +302,12 @@ def test_no_validation_story_of_a_shipped_preset_is_trained_on(name: str) -> Non
 
 @pytest.mark.parametrize("name", shipped("file"))
 @pytest.mark.skipif(not PLAYS.is_file(), reason="needs tinyshakespeare.txt in ../shared/data")
-def test_no_validation_text_of_a_shipped_preset_is_trained_on(name: str) -> None:
+def test_no_validation_text_of_a_shipped_preset_is_trained_on(name: str, tmp_path: Path) -> None:
     preset = library.get(name)
     preset = parse(
         {**preset.to_dict(), "data": {**preset.to_dict()["data"], "path": str(PLAYS)}}, name
     )
-    train, val = texts_of_preset(preset)
+    train, val = texts_of_preset(preset, tmp_path)
     everything = "\n".join(train)
     assert val
     for text in val:

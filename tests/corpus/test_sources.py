@@ -8,85 +8,36 @@ from hypothesis import strategies as st
 
 from slm_tui.config.data import DirectoryData, FileData, Limit, Split, StoriesData
 from slm_tui.corpus import sources
+from slm_tui.corpus.sources.stories import stories, stories_wanted
+from slm_tui.corpus.split import text_of
 from slm_tui.errors import CorpusError
-
-
-def texts(path: Path, **changes: str) -> list[str]:
-    data = FileData(path=str(path), **changes)  # type: ignore[arg-type]
-    return [document.text for document in sources.file_documents(data)]
-
-
-def test_a_file_is_one_document(tmp_path: Path) -> None:
-    path = tmp_path / "text.txt"
-    path.write_text("one\n\ntwo\n")
-    assert texts(path) == ["one\n\ntwo"]
-
-
-def test_the_end_of_text_mark_divides_documents(tmp_path: Path) -> None:
-    path = tmp_path / "text.txt"
-    path.write_text("one\n<|endoftext|>\ntwo\n<|endoftext|>\n\n<|endoftext|>three")
-    assert texts(path) == ["one", "two", "three"]
-
-
-def test_a_separator_of_ones_own_divides_documents(tmp_path: Path) -> None:
-    path = tmp_path / "text.txt"
-    path.write_text("one<|endoftext|>--two--three")
-    assert texts(path, separator="--") == ["one<|endoftext|>", "two", "three"]
-
-
-def test_windows_line_ends_and_a_byte_order_mark_are_no_text(tmp_path: Path) -> None:
-    path = tmp_path / "text.txt"
-    path.write_bytes(b"\xef\xbb\xbfone\r\ntwo")
-    assert texts(path) == ["one\ntwo"]
-    assert texts(path, on_encoding_error="replace") == ["one\ntwo"]
-
-
-def test_what_is_not_utf8_is_replaced_where_asked(tmp_path: Path) -> None:
-    path = tmp_path / "text.txt"
-    path.write_bytes(b"caf\xe9 noir")
-    assert texts(path, on_encoding_error="replace") == ["caf\ufffd noir"]
-
-
-@pytest.mark.parametrize(
-    ("raw", "says"),
-    [
-        (b"", "has no text"),
-        (b" \n\n ", "has no text"),
-        (b"caf\xe9", "is not UTF-8: byte 3 is 0xe9; convert it"),
-        (b"\x89PNG\r\n\x1a\n\x00\x00", "is not UTF-8: byte 0 is 0x89"),
-        ("wide".encode("utf-16"), "is not UTF-8"),
-        (b"MZ\x00\x00\x00\x01", "is not text: it has zero bytes"),
-    ],
-)
-def test_a_file_without_usable_text_is_refused_in_one_line(
-    tmp_path: Path, raw: bytes, says: str
-) -> None:
-    path = tmp_path / "text.txt"
-    path.write_bytes(raw)
-    with pytest.raises(CorpusError) as caught:
-        texts(path)
-    assert says in str(caught.value)
-    assert str(path) in str(caught.value)
-    assert "\n" not in str(caught.value)
+from tests.corpus.helpers import refused, stage
 
 
 @pytest.mark.parametrize("name", ["gone.txt", "a\0b", "~nobody-has-this-name/x", "x" * 5000])
-def test_a_file_that_is_not_there_is_one_clear_line(name: str) -> None:
-    for ask in (sources.file_documents, sources.fingerprint):
-        with pytest.raises(CorpusError, match="cannot be read"):
-            ask(FileData(path=name))
+def test_a_file_that_is_not_there_is_one_clear_line(name: str, tmp_path: Path) -> None:
+    assert "cannot be read" in str(refused(FileData(path=name), tmp_path))
+    with pytest.raises(CorpusError, match="cannot be read"):
+        sources.fingerprint(FileData(path=name))
+
+
+@pytest.mark.parametrize("name", ["gone", "a\0b", "~nobody-has-this-name/x", "x" * 5000])
+def test_a_directory_that_is_not_there_is_one_clear_line(name: str, tmp_path: Path) -> None:
+    assert "cannot be read" in str(refused(DirectoryData(path=name), tmp_path))
+    with pytest.raises(CorpusError, match="cannot be read"):
+        sources.fingerprint(DirectoryData(path=name))
 
 
 def test_no_file_and_a_directory_are_told_apart(tmp_path: Path) -> None:
-    with pytest.raises(CorpusError, match=r"no text file is named.*data\.path"):
-        sources.file_documents(FileData())
-    with pytest.raises(CorpusError, match="is a directory"):
-        sources.file_documents(FileData(path=str(tmp_path)))
+    assert "no text file is named" in str(refused(FileData(), tmp_path))
+    assert "data.path" in str(refused(FileData(), tmp_path))
+    assert "is a directory" in str(refused(FileData(path=str(tmp_path)), tmp_path))
 
 
-def test_a_source_of_a_later_version_says_so() -> None:
-    with pytest.raises(NotImplementedError, match="later version"):
-        sources.fingerprint(DirectoryData())
+def test_a_directory_that_is_not_named_is_not_called_a_file(tmp_path: Path) -> None:
+    told = refused(DirectoryData(), tmp_path)
+    assert "data.path" in str(told)
+    assert "director" in str(told)
 
 
 def test_a_file_is_known_by_its_text_not_by_its_place(tmp_path: Path) -> None:
@@ -101,16 +52,26 @@ def test_a_file_is_known_by_its_text_not_by_its_place(tmp_path: Path) -> None:
 
 def test_stories_are_a_function_of_their_number() -> None:
     data = StoriesData(richness="tiny")
-    whole = [story.text for story in sources.stories(data, 0, 20)]
-    assert [story.text for story in sources.stories(data, 12, 8)] == whole[12:]
+    whole = [story.text for story in stories(data, 0, 20)]
+    assert [story.text for story in stories(data, 12, 8)] == whole[12:]
     other = StoriesData(richness="tiny", seed=1)
-    assert [story.text for story in sources.stories(other, 0, 20)] != whole
+    assert [story.text for story in stories(other, 0, 20)] != whole
 
 
 def test_stories_know_their_information() -> None:
-    for story in sources.stories(StoriesData(richness="tiny"), 0, 5):
+    for story in stories(StoriesData(richness="tiny"), 0, 5):
         assert story.bits is not None
         assert 0 < story.bits < 8 * len(story.text)
+
+
+def test_staged_stories_keep_their_information(tmp_path: Path) -> None:
+    data = StoriesData(richness="tiny", documents=30, split=Split(validation=0.1))
+    parts = stage(data, tmp_path).parts
+    told = list(stories(data, 0, 30 + 64))
+    assert text_of(parts["train"]) == [story.text for story in told[:30]]
+    assert text_of(parts["val"]) == [story.text for story in told[30:]]
+    for part, wanted in (("train", told[:30]), ("val", told[30:])):
+        assert parts[part].bits.tolist() == [story.bits for story in wanted]  # type: ignore[union-attr]
 
 
 @settings(max_examples=60, deadline=None)
@@ -128,9 +89,9 @@ def test_held_out_stories_are_drawn_wherever_they_are_wanted(
     data = StoriesData(
         documents=documents,
         limit=Limit(**({limit: value} if limit else {})),  # type: ignore[arg-type]
-        split=Split(validation=validation, test=test),
+        split=Split(validation=min(validation, 0.9 - test), test=test),
     )
-    wanted = sources.stories_wanted(data)
+    wanted = stories_wanted(data)
     assert 1 <= wanted["train"] <= documents
     for part, ratio in (("val", validation), ("test", test)):
         assert wanted[part] >= 64 if ratio else wanted[part] == 0

@@ -1,21 +1,25 @@
 """The split: nothing is lost, nothing stands on both sides."""
 
+from pathlib import Path
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slm_tui.config.data import Limit, Split
-from slm_tui.corpus.sources import Document
-from slm_tui.corpus.split import PARTS, Parts, limited, split, without_duplicates
+from slm_tui.corpus.split import PARTS, limited, split, text_of, without_duplicates
+from slm_tui.corpus.staging import Piece, Spans, Staging
+from tests.corpus.helpers import documents
 
 TEXTS = st.lists(st.text("ab \n", min_size=1, max_size=60), min_size=1, max_size=30)
 
 
-def documents(*texts: str) -> list[Document]:
-    return [Document(text) for text in texts]
+def distinct(count: int, length: int = 50) -> list[str]:
+    return [f"{number:05d} " + "x" * (length - 6) for number in range(count)]
 
 
-def distinct(count: int, length: int = 50) -> list[Document]:
-    return documents(*(f"{number:05d} " + "x" * (length - 6) for number in range(count)))
+def parted(texts: list[str], ratios: Split) -> dict[str, list[str]]:
+    with documents(*texts) as spans:
+        return {part: text_of(found) for part, found in split(spans, ratios).items()}
 
 
 @settings(max_examples=100, deadline=None)
@@ -23,13 +27,34 @@ def distinct(count: int, length: int = 50) -> list[Document]:
 def test_the_parts_are_the_documents_in_their_order(
     texts: list[str], validation: float, test: float
 ) -> None:
-    parts = split(documents(*texts), Split(validation=validation, test=test))
-    joined = "".join(one.text for part in PARTS for one in parts.documents[part])
-    kept = iter("".join("".join(texts).split()))
-    # Only the white space of a cut and removed duplicates may be missing.
-    assert all(char in kept for char in "".join(joined.split()))
-    if not parts.duplicates:
-        assert "".join(joined.split()) == "".join("".join(texts).split())
+    ratios = Split(validation=min(validation, 0.9 - test), test=test)
+    parts = parted(texts, ratios)
+    # Only the white space of a cut, and blank documents, may be missing.
+    joined = "".join(text for part in PARTS for text in parts[part])
+    assert "".join(joined.split()) == "".join("".join(texts).split())
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    lengths=st.lists(st.integers(1, 400), min_size=1, max_size=8),
+    validation=st.sampled_from([0.0, 0.05, 0.1, 0.3]),
+    test=st.sampled_from([0.05, 0.1, 0.3]),
+)
+def test_no_text_is_lost_or_doubled_however_long_the_documents(
+    lengths: list[int], validation: float, test: float
+) -> None:
+    texts = [" ".join(f"{at}-{word}" for word in range(size)) for at, size in enumerate(lengths)]
+    parts = parted(texts, Split(validation=validation, test=test))
+    # Every word is another one, so that none can stand for another.
+    kept = "".join(text for part in PARTS for text in parts[part])
+    assert "".join(kept.split()) == "".join("".join(texts).split())
+
+
+def test_a_first_cut_that_leaves_nothing_to_the_second_is_no_trouble() -> None:
+    parts = parted(["aaa", "aaaa", "a", "aa"], Split(validation=0.0, test=0.35))
+    assert sum(len(text) for part in PARTS for text in parts[part]) == 10
+    parts = parted(["x" * 57, "y" * 17], Split(validation=0.0, test=0.3))
+    assert sum(len(text) for part in PARTS for text in parts[part]) == 74
 
 
 @settings(max_examples=60, deadline=None)
@@ -37,8 +62,8 @@ def test_the_parts_are_the_documents_in_their_order(
 def test_the_parts_have_about_the_size_asked_for(
     count: int, validation: float, test: float
 ) -> None:
-    parts = split(distinct(count), Split(validation=validation, test=test)).documents
-    size = {part: sum(len(one.text) for one in parts[part]) for part in PARTS}
+    parts = parted(distinct(count), Split(validation=validation, test=test))
+    size = {part: sum(map(len, parts[part])) for part in PARTS}
     total = 50 * count
     slack = 0.3 * min(validation, test, 1 - validation - test) * total + 50
     assert abs(size["val"] - validation * total) <= 2 * slack
@@ -48,70 +73,140 @@ def test_the_parts_have_about_the_size_asked_for(
 @settings(max_examples=60, deadline=None)
 @given(texts=TEXTS, ratio=st.floats(0.05, 0.5))
 def test_no_document_stands_in_two_parts(texts: list[str], ratio: float) -> None:
-    parts = split(documents(*texts), Split(validation=ratio, test=0.1)).documents
-    train, val, test = ({one.text for one in parts[part]} for part in PARTS)
+    with documents(*texts) as spans:
+        parts = without_duplicates(split(spans, Split(validation=ratio, test=0.1))).documents
+        train, val, test = (set(text_of(parts[part])) for part in PARTS)
     assert not train & val
     assert not train & test
     assert not val & test
 
 
+@settings(max_examples=60, deadline=None)
+@given(texts=TEXTS, ratio=st.floats(0.05, 0.5))
+def test_as_many_documents_are_removed_as_are_counted(texts: list[str], ratio: float) -> None:
+    with documents(*texts) as spans:
+        parts = split(spans, Split(validation=ratio, test=0.1))
+        found = without_duplicates(parts)
+        assert found.duplicates == sum(map(len, parts.values())) - sum(
+            map(len, found.documents.values())
+        )
+        train = set(text_of(parts["train"]))
+        kept = [text for text in text_of(parts["val"]) if text not in train]
+        assert text_of(found.documents["val"]) == kept
+
+
 def test_duplicates_of_training_are_removed_and_counted() -> None:
-    parts = Parts(
-        {
-            "train": documents("a", "b"),
-            "val": documents("b", "c", "c"),
-            "test": documents("a", "c", "d"),
-        }
-    )
-    parts = without_duplicates(parts)
-    assert [one.text for one in parts.documents["val"]] == ["c", "c"]
-    assert [one.text for one in parts.documents["test"]] == ["d"]
-    assert parts.duplicates == 3
+    with documents("a", "b", "b", "c", "c", "a", "c", "d") as spans:
+        found = without_duplicates(
+            {
+                "train": spans.chosen(slice(0, 2)),
+                "val": spans.chosen(slice(2, 5)),
+                "test": spans.chosen(slice(5, 8)),
+            }
+        )
+        assert text_of(found.documents["val"]) == ["c", "c"]
+        assert text_of(found.documents["test"]) == ["d"]
+    assert found.duplicates == 3
+
+
+def test_documents_that_are_cut_in_two_are_compared_by_their_halves() -> None:
+    # The cut falls in the last document, whose right half also stands before it.
+    with documents("y" * 40, "x" * 60 + "\n" + "y" * 40) as spans:
+        parts = split(spans, Split(validation=0.28))
+        assert text_of(parts["val"]) == ["y" * 40]
+        found = without_duplicates(parts)
+    assert (len(found.documents["val"]), found.duplicates) == (0, 1)
 
 
 def test_a_cut_falls_between_documents_where_one_ends_nearby() -> None:
-    whole = distinct(40)
-    parts = split(whole, Split(validation=0.12)).documents
-    assert [*parts["train"], *parts["val"]] == whole
+    parts = parted(distinct(40), Split(validation=0.12))
+    assert [*parts["train"], *parts["val"]] == distinct(40)
 
 
 def test_a_single_document_is_cut_at_a_blank_line() -> None:
     paragraphs = [f"paragraph {number} " + "word " * 9 for number in range(50)]
-    parts = split(documents("\n\n".join(paragraphs)), Split(validation=0.1)).documents
+    parts = parted(["\n\n".join(paragraphs)], Split(validation=0.1))
     (left,), (right,) = parts["train"], parts["val"]
-    assert "\n\n".join([left.text, right.text]) == "\n\n".join(paragraphs)
+    assert "\n\n".join([left, right]) == "\n\n".join(paragraphs)
 
 
 def test_text_without_any_boundary_is_cut_where_it_must() -> None:
-    parts = split(documents("x" * 1000), Split(validation=0.1)).documents
-    assert [len(parts[part][0].text) for part in ("train", "val")] == [900, 100]
+    parts = parted(["x" * 1000], Split(validation=0.1))
+    assert [len(parts[part][0]) for part in ("train", "val")] == [900, 100]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text("漢é🙂x", min_size=2, max_size=60), st.floats(0.05, 0.5))
+def test_a_cut_never_falls_inside_a_character(text: str, ratio: float) -> None:
+    parts = parted([text], Split(validation=ratio))
+    assert "".join(parts["train"] + parts["val"]) == text
+
+
+def test_a_half_that_begins_with_a_megabyte_of_spaces_is_not_lost() -> None:
+    text = "a" * 3_000_000 + " " * 3_000_000 + "b" * 3_000_000
+    parts = parted([text], Split(validation=0.5))
+    assert "".join("".join(parts["train"] + parts["val"]).split()) == "".join(text.split())
+
+
+def test_a_part_that_was_not_asked_for_is_empty() -> None:
+    text = "\n".join(f"line {number}" for number in range(300))
+    assert parted([text], Split(validation=0.0, test=0.1))["val"] == []
+    assert parted([text], Split(validation=0.1, test=0.0))["test"] == []
 
 
 def test_without_held_out_parts_all_is_training() -> None:
-    parts = split(distinct(3), Split(validation=0.0, test=0.0)).documents
+    parts = parted(distinct(3), Split(validation=0.0, test=0.0))
     assert [len(parts[part]) for part in PARTS] == [3, 0, 0]
 
 
 def test_lone_surrogates_do_no_harm() -> None:
-    assert split(documents("a\ud800b", "c"), Split(validation=0.5)).documents["train"]
+    parts = parted(["a\ud800b", "c"], Split(validation=0.5))
+    assert "".join(parts["train"] + parts["val"]) == "a\ufffdbc"
+
+
+# How much of the text a tokenizer is learned from.
 
 
 @settings(max_examples=80, deadline=None)
 @given(texts=TEXTS, most=st.integers(1, 500))
 def test_a_limit_in_characters_is_kept_exactly(texts: list[str], most: int) -> None:
-    kept = limited(documents(*texts), Limit(characters=most))
-    assert "".join(one.text for one in kept) == "".join(texts)[:most]
+    with documents(*texts) as spans:
+        whole = "".join(text_of(spans))
+        assert "".join(limited(spans, Limit(characters=most))) == whole[:most]
+
+
+def learned_from(spans: Spans, **limit: float) -> list[str]:
+    return list(limited(spans, Limit(**limit)))  # type: ignore[arg-type]
 
 
 def test_limits_in_documents_and_as_a_part() -> None:
-    whole = distinct(10)
-    assert limited(whole, Limit(documents=3)) == whole[:3]
-    assert limited(whole, Limit(documents=99)) == whole
-    assert limited(whole, Limit(fraction=0.25)) == whole[:2]
-    assert limited(whole, Limit(fraction=0.001)) == whole[:1]
-    assert limited(whole, Limit()) == whole
+    texts = distinct(10)
+    with documents(*texts) as spans:
+        assert learned_from(spans, documents=3) == texts[:3]
+        assert learned_from(spans, documents=99) == texts
+        assert learned_from(spans, fraction=0.25) == texts[:2]
+        assert learned_from(spans, fraction=0.001) == texts[:1]
+        assert learned_from(spans) == texts
 
 
 def test_a_part_of_a_single_document_is_a_part_of_its_text() -> None:
-    (kept,) = limited(documents("x" * 1000), Limit(fraction=0.25))
-    assert len(kept.text) == 250
+    with documents("x" * 1000) as spans:
+        assert [len(text) for text in limited(spans, Limit(fraction=0.25))] == [250]
+
+
+def test_a_limit_in_tokens_counts_words_of_the_pattern() -> None:
+    with documents("One two, three's 45.", "six") as spans:
+        words = ["One", "One two", "One two,", "One two, three", "One two, three's"]
+        for most, text in enumerate(words, start=1):
+            assert learned_from(spans, tokens=most) == [text]
+        assert learned_from(spans, tokens=8) == ["One two, three's 45.", "six"]
+
+
+def test_a_long_document_is_learned_from_in_parts_that_join_to_it(tmp_path: Path) -> None:
+    text = "word " * 700_000 + "end"
+    with Staging(tmp_path / "texts") as staging:
+        staging.add(Piece(text))
+        spans = staging.finish()
+    parts = learned_from(spans)
+    assert len(parts) > 1
+    assert "".join(parts) == text

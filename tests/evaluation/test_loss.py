@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 from threading import Event
 
 import numpy as np
@@ -84,16 +85,13 @@ def test_stop_ends_it_without_a_result(tiny: Make) -> None:
     assert model.training
 
 
-def test_no_trained_model_gets_below_the_floor(tiny: Make, tmp_path: object) -> None:
+def test_no_trained_model_gets_below_the_floor(tiny: Make, tmp_path: Path) -> None:
     """Trained on the tiny stories, a model stays above the entropy of what it is scored on.
 
     The code length of a story under any model is at least its information in the mean; over
     the n stories scored, the mean of (code length - information) has a standard error, and
     three of them below zero is the documented bound.
     """
-    from pathlib import Path
-
-    assert isinstance(tmp_path, Path)
     preset = tiny(
         data__documents=400,
         model={"n_layer": 2, "n_head": 4, "n_embd": 32, "block_size": 64, "position": "rope"},
@@ -113,26 +111,30 @@ def test_no_trained_model_gets_below_the_floor(tiny: Make, tmp_path: object) -> 
     # It learned something, and the floor is far from being reached by chance.
     assert state.val_bits_per_byte < 3.5
     assert state.val_bits_per_byte > corpus.floor
-    excess = _excess_bits_per_story(done.trainer.model.eval(), preset)
+    excess = _excess_bits_per_story(done.trainer.model.eval(), preset, tmp_path / "texts")
     error = float(np.std(excess, ddof=1)) / math.sqrt(len(excess))
     assert float(np.mean(excess)) > -3 * error
 
 
-def _excess_bits_per_story(model: LanguageModel, preset: Preset) -> list[float]:
+def _excess_bits_per_story(model: LanguageModel, preset: Preset, directory: Path) -> list[float]:
     """Bits that the model needs for each held-out story beyond the story's information."""
-    from slm_tui.corpus.prepare import _parts, _Steps
+    from slm_tui.corpus import build
+    from slm_tui.corpus.progress import Meter
+    from slm_tui.corpus.split import text_of
     from slm_tui.corpus.tokenizers import byte_tokenizer
 
     tokenizer = byte_tokenizer()
     found = []
-    for story in _parts(preset, _Steps(None, None)).documents["val"][:40]:
-        ids = [tokenizer.end_of_text, *tokenizer.encode(story.text), tokenizer.end_of_text]
+    directory.mkdir()
+    stories = build.staged(preset, directory, Meter())[0].documents["val"]
+    assert stories.bits is not None
+    for text, bits in zip(text_of(stories)[:40], stories.bits.tolist(), strict=False):
+        ids = [tokenizer.end_of_text, *tokenizer.encode(text), tokenizer.end_of_text]
         nats = 0.0
         for at in range(0, len(ids) - 1, model.block_size):
             part = torch.tensor([ids[at : at + model.block_size + 1]])
             with torch.no_grad():
                 loss = model.loss(part[:, :-1], part[:, 1:]).cross_entropy
             nats += float(loss) * (part.shape[1] - 1)
-        assert story.bits is not None
-        found.append(nats / math.log(2) - story.bits)
+        found.append(nats / math.log(2) - bits)
     return found

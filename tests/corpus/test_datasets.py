@@ -1,0 +1,304 @@
+"""Datasets on this machine: the same documents from every layout, by the columns that are asked."""
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slm_tui.config.data import HuggingFaceData, Limit
+from slm_tui.config.preset import Preset
+from slm_tui.corpus import sources
+from slm_tui.corpus.prepare import prepare
+from slm_tui.corpus.sources import hub, reader
+from slm_tui.corpus.split import text_of
+from slm_tui.errors import CorpusError
+from tests.corpus.helpers import jsonl, refused, stage, texts
+
+Make = Callable[..., Preset]
+pytestmark = [pytest.mark.usefixtures("hf_home"), pytest.mark.timeout(180)]
+
+ROWS = {
+    "train": ["one", 'two, "quoted"\nin lines', "\n三つ 🙂\n", "  four  ", *"vwxyz"],
+    "validation": ["first held out", "second held out"],
+    "test": ["the only test"],
+}
+DOCUMENTS = {
+    "train": ["one", 'two, "quoted"\nin lines', "三つ 🙂", "  four  ", *"vwxyz"],
+    "val": ROWS["validation"],
+    "test": ROWS["test"],
+}
+
+
+def rows_of(split: str) -> list[dict[str, Any]]:
+    return [{"id": n, "text": text, "label": "odd"} for n, text in enumerate(ROWS[split])]
+
+
+@pytest.fixture(scope="session")
+def layouts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The same rows in every layout that can be asked for; some have one split only."""
+    import datasets
+
+    root = tmp_path_factory.mktemp("layouts")
+    splits = {split: datasets.Dataset.from_list(rows_of(split)) for split in ROWS}
+    splits["train"].save_to_disk(root / "saved")
+    datasets.DatasetDict(splits).save_to_disk(root / "saved-splits")
+    for name in ("parquet", "jsonl", "csv"):
+        (root / name / "data").mkdir(parents=True)
+    for split, rows in splits.items():
+        rows.to_parquet(root / "parquet" / "data" / f"{split}-00000-of-00001.parquet")
+        jsonl(root / "jsonl" / "data" / f"{split}.jsonl", rows_of(split))
+        with (root / "csv" / "data" / f"{split}.csv").open("w", newline="") as file:
+            writer = csv.DictWriter(file, ["id", "text", "label"])
+            writer.writeheader()
+            writer.writerows(rows_of(split))
+    found = {path.name: path for path in root.iterdir()}
+    for name in ("parquet", "jsonl", "csv"):
+        found[f"{name}-file"] = next((root / name / "data").glob("train*"))
+    return found
+
+
+NAMED = {"validation_split": "validation", "test_split": "test"}
+SPLITS = ("saved-splits", "parquet", "jsonl", "csv")
+LAYOUTS = (*SPLITS, "saved", "parquet-file", "jsonl-file", "csv-file")
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_layout_gives_the_same_documents(
+    layouts: dict[str, Path], layout: str, streaming: bool, tmp_path: Path
+) -> None:
+    named = NAMED if layout in SPLITS else {}
+    data = HuggingFaceData(dataset=str(layouts[layout]), streaming=streaming, **named)  # type: ignore[arg-type]
+    found = stage(data, tmp_path)
+    parts = {part: text_of(spans) for part, spans in found.parts.items()}
+    assert parts == (DOCUMENTS if named else {"train": DOCUMENTS["train"]})
+    assert found.left_out.to_dict() == {}
+
+
+def saved(layouts: dict[str, Path], **settings: Any) -> HuggingFaceData:
+    return HuggingFaceData(dataset=str(layouts["saved-splits"]), **settings)
+
+
+def test_what_has_no_named_split_is_cut_from_training(layouts: dict[str, Path], tiny: Make) -> None:
+    data = {"kind": "huggingface", "dataset": str(layouts["saved-splits"]), "test_split": "test"}
+    data["split"] = {"validation": 0.3, "test": 0.2}
+    corpus = prepare(tiny(data=data))
+    parts = {
+        part: corpus.tokenizer.decode_bytes(getattr(corpus, part))
+        for part in ("train", "val", "test")
+    }
+    assert parts["test"] == b"the only test"
+    assert (parts["train"] + parts["val"]).decode() == "".join(DOCUMENTS["train"])
+    assert parts["val"]
+
+
+def test_named_splits_are_kept_whole_whatever_the_ratios(
+    layouts: dict[str, Path], tiny: Make
+) -> None:
+    data = {"kind": "huggingface", "dataset": str(layouts["saved-splits"]), **NAMED}
+    corpus = prepare(tiny(data={**data, "split": {"validation": 0.4, "test": 0.4}}))
+    counts = {part: one["documents"] for part, one in corpus.manifest["parts"].items()}
+    assert counts == {"train": 9, "val": 2, "test": 1}
+
+
+def test_any_split_can_be_the_training_split(layouts: dict[str, Path], tmp_path: Path) -> None:
+    assert texts(saved(layouts, train_split="test"), tmp_path) == ROWS["test"]
+
+
+@pytest.mark.parametrize("setting", ["train_split", "validation_split", "test_split"])
+@pytest.mark.parametrize("layout", ["saved-splits", "parquet"])
+def test_a_split_that_is_not_there_is_answered_with_those_that_are(
+    layouts: dict[str, Path], layout: str, setting: str, tmp_path: Path
+) -> None:
+    data = HuggingFaceData(dataset=str(layouts[layout]), **{setting: "dev"})  # type: ignore[arg-type]
+    told = refused(data, tmp_path)
+    assert "has no split 'dev'" in told.what
+    assert all(split in told.why for split in ROWS)
+    assert setting in told.remedy
+
+
+# Columns.
+
+
+def of_rows(rows: list[Any], tmp_path: Path, **settings: Any) -> HuggingFaceData:
+    path = jsonl(tmp_path / "rows.jsonl", rows)
+    return HuggingFaceData(dataset=str(path), **settings)
+
+
+def test_a_column_that_is_named_is_read(layouts: dict[str, Path], tmp_path: Path) -> None:
+    assert texts(saved(layouts, text_column="label"), tmp_path) == ["odd"] * 9
+
+
+def test_two_columns_are_joined(tmp_path: Path) -> None:
+    rows = [{"a": "x", "b": "y", "c": "z"}, {"a": "1", "b": None, "c": "3"}]
+    data = of_rows(rows, tmp_path, text_column="c", second_column="b")
+    assert texts(data, tmp_path) == ["z\n\ny", "3"]
+    data = of_rows(rows, tmp_path, text_column="b", second_column="a", column_separator=" => ")
+    assert texts(data, tmp_path) == ["y => x", "1"]
+
+
+@pytest.mark.parametrize(
+    ("row", "wanted"),
+    [
+        ({"id": "x", "story": "s", "title": "t"}, "s"),
+        ({"content": "c", "text": "t"}, "t"),
+        ({"instruction": "do", "output": "done", "tag": "no"}, "do\n\ndone"),
+        ({"answer": "42", "question": "what"}, "what\n\n42"),
+        ({"number": 3, "odd name": "only strings"}, "only strings"),
+    ],
+)
+def test_a_column_is_found_by_its_usual_name(
+    row: dict[str, Any], wanted: str, tmp_path: Path
+) -> None:
+    assert texts(of_rows([row], tmp_path), tmp_path) == [wanted]
+
+
+def test_where_no_column_looks_like_text_those_there_are_are_named(tmp_path: Path) -> None:
+    told = refused(of_rows([{"one": "a", "two": "b", "n": 3}], tmp_path), tmp_path)
+    assert "has no text column" in told.what
+    assert "one, two, n" in told.why
+    assert "data.text_column" in told.remedy
+
+
+def test_a_column_that_is_not_there_is_answered_with_those_that_are(
+    layouts: dict[str, Path], tmp_path: Path
+) -> None:
+    told = refused(saved(layouts, text_column="txt"), tmp_path)
+    assert "has no column 'txt'" in told.what
+    assert "id, text, label" in told.why
+    told = refused(saved(layouts, second_column="second"), tmp_path)
+    assert "has no column 'second'" in told.what
+
+
+@pytest.mark.parametrize("value", [3, 2.5, ["a"], {"b": "c"}, True])
+def test_a_column_that_is_not_text_is_refused_by_name(value: object, tmp_path: Path) -> None:
+    told = refused(of_rows([{"text": value}], tmp_path), tmp_path)
+    assert "the column text is not text" in str(told)
+
+
+def test_rows_without_text_are_counted(tmp_path: Path, tiny: Make) -> None:
+    rows = [{"text": text} for text in ("one", None, "two", None, "", " \n", "three", "four")]
+    data = of_rows(rows, tmp_path)
+    found = stage(data, tmp_path)
+    assert text_of(found.parts["train"]) == ["one", "two", "three", "four"]
+    assert (found.left_out.null, found.left_out.blank) == (2, 1)
+    corpus = prepare(tiny(data={**data.model_dump(exclude_none=True), "limit": {}}))
+    assert corpus.manifest["left_out"] == {"null": 2, "blank": 1}
+
+
+def test_a_dataset_of_nothing_but_empty_rows_has_no_text(tmp_path: Path) -> None:
+    told = refused(of_rows([{"text": None}, {"text": " "}], tmp_path), tmp_path)
+    assert "has no text" in str(told)
+
+
+def test_shorter_and_longer_documents_are_left_out_and_counted(tmp_path: Path) -> None:
+    rows = [{"text": "x" * length} for length in (1, 5, 6, 10, 11, 99)]
+    found = stage(of_rows(rows, tmp_path, minimum_length=6, maximum_length=10), tmp_path)
+    assert [len(text) for text in text_of(found.parts["train"])] == [6, 10]
+    assert (found.left_out.short, found.left_out.long) == (2, 2)
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize(
+    ("limit", "kept"),
+    [
+        ({"documents": 3}, 3),
+        ({"fraction": 0.5}, 4),
+        ({"fraction": 0.01}, 1),
+        ({"documents": 99}, 9),
+    ],
+)
+def test_a_limit_keeps_the_first_documents(
+    layouts: dict[str, Path], limit: dict[str, Any], kept: int, streaming: bool, tmp_path: Path
+) -> None:
+    data = saved(layouts, limit=Limit(**limit), streaming=streaming)
+    assert texts(data, tmp_path) == DOCUMENTS["train"][:kept]
+
+
+def test_a_limit_in_characters_cuts_the_last_document(
+    layouts: dict[str, Path], tmp_path: Path
+) -> None:
+    assert texts(saved(layouts, limit=Limit(characters=6)), tmp_path) == ["one", "two"]
+
+
+def test_a_text_that_reads_like_a_missing_value_is_text(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("text\nNA\nsomething\nnull\nNone\nnan\n")
+    found = texts(HuggingFaceData(dataset=str(path)), tmp_path)
+    assert found == ["NA", "something", "null", "None", "nan"]
+
+
+# What decides the corpus.
+
+
+def test_a_dataset_is_known_by_its_files_not_by_its_place(tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    for path in (one, two):
+        path.mkdir()
+        jsonl(path / "train.jsonl", [{"text": "a"}])
+    known = sources.fingerprint(HuggingFaceData(dataset=str(one)))
+    assert sources.fingerprint(HuggingFaceData(dataset=str(two))) == known
+    streamed = HuggingFaceData(dataset=str(two), streaming=True, cache_dir=str(tmp_path))
+    assert sources.fingerprint(streamed) == known
+    jsonl(two / "train.jsonl", [{"text": "b"}])
+    assert sources.fingerprint(HuggingFaceData(dataset=str(two))) != known
+
+
+@pytest.mark.parametrize("dataset", ["./gone", "/nowhere/at/all", "~/gone-too", "a/b/c", "..\\x"])
+def test_a_path_where_nothing_is_is_not_asked_of_the_hub(dataset: str, tiny: Make) -> None:
+    with pytest.raises(CorpusError, match="no file or directory is there; set data.dataset"):
+        prepare(tiny(data={"kind": "huggingface", "dataset": dataset}))
+
+
+def test_an_empty_directory_is_no_dataset(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    told = refused(HuggingFaceData(dataset=str(tmp_path / "empty")), tmp_path)
+    assert str(tmp_path / "empty") in str(told)
+    assert "functools" not in str(told)
+
+
+# Ready-made ones.
+
+
+def test_a_ready_made_dataset_fills_in_what_is_not_said() -> None:
+    wiki = hub.completed(HuggingFaceData(dataset="WikiText-2"))
+    assert (wiki.dataset, wiki.config) == ("Salesforce/wikitext", "wikitext-2-raw-v1")
+    assert (wiki.validation_split, wiki.test_split) == ("validation", "test")
+    assert wiki.minimum_length == 20
+    stories = hub.completed(HuggingFaceData(dataset="roneneldan/TinyStories"))
+    assert (stories.validation_split, stories.test_split) == ("validation", "")
+    assert stories.text_column == "text"
+
+
+def test_what_is_said_is_kept_in_a_ready_made_dataset() -> None:
+    data = HuggingFaceData(
+        dataset="wikitext-103", validation_split="none", test_split="dev", minimum_length=3
+    )
+    wiki = hub.completed(data)
+    assert (wiki.config, wiki.validation_split) == ("wikitext-103-raw-v1", "")
+    assert (wiki.test_split, wiki.minimum_length) == ("dev", 3)
+    assert sources.own_splits(data) == {"test"}
+    other = HuggingFaceData(dataset="Salesforce/wikitext", config="wikitext-2-v1")
+    assert hub.completed(other) == other
+
+
+WIKI = [
+    *("", " = Valkyria = \n", "", " A game . \n", " = = Plot = = \n", " = = = Deep = = = \n"),
+    *(" Some = thing \n", "", " = Tower = Bridge = \n", " In London . \n", " = not a title \n"),
+]
+
+
+def test_lines_become_articles_from_one_title_to_the_next() -> None:
+    from slm_tui.config.ready_made import READY_MADE
+
+    found = list(reader._documents(iter(WIKI), READY_MADE["wikitext-2"].heading))
+    assert [text.strip("\n").split("\n")[0] for text in found] == [
+        "",
+        " = Valkyria = ",
+        " = Tower = Bridge = ",
+    ]
+    assert " = = Plot = = \n = = = Deep = = = \n" in found[1]
+    assert "".join(found).replace("\n", "") == "".join(WIKI).replace("\n", "")
+    assert list(reader._documents(iter(WIKI), "")) == WIKI

@@ -1,0 +1,274 @@
+"""Datasets from elsewhere: downloads that can be ended, and one clear line without a network."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slm_tui import paths
+from slm_tui.config.preset import Preset
+from slm_tui.corpus.prepare import prepare
+from slm_tui.corpus.progress import Cancelled, Progress
+from slm_tui.errors import CorpusError
+from tests.corpus.helpers import readers
+from tests.corpus.web import Server, serving
+
+Make = Callable[..., Preset]
+pytestmark = [pytest.mark.timeout(180)]
+needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+LINES = "".join(f"line number {number} of the text\n" for number in range(100_000))
+
+
+@pytest.fixture(autouse=True)
+def kept(hf_home: Path) -> Path:
+    return hf_home
+
+
+def of(tiny: Make, dataset: str, **settings: Any) -> Preset:
+    return tiny(data={"kind": "huggingface", "dataset": dataset, **settings})
+
+
+def left_behind(kept: Path) -> list[str]:
+    """Half-made corpora, half-written downloads, processes."""
+    corpora = paths.corpora_dir()
+    making = [path.name for path in corpora.iterdir()] if corpora.exists() else []
+    halves = [path.name for path in kept.rglob("*.incomplete")]
+    return making + halves + [f"process {one}" for one in readers()]
+
+
+# Without a network.
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("dataset", ["somebody/some-texts", "tinystories", "wikitext-2", "squad"])
+def test_without_a_network_a_name_is_answered_with_what_works(
+    dataset: str, tiny: Make, kept: Path
+) -> None:
+    with pytest.raises(CorpusError) as caught:
+        prepare(of(tiny, dataset))
+    told = caught.value
+    names = {"tinystories": "roneneldan/TinyStories", "wikitext-2": "Salesforce/wikitext"}
+    assert f"the dataset {names.get(dataset, dataset)} is not on this machine" in told.what
+    assert "the hub cannot be reached" in told.what
+    assert str(kept) in told.why
+    assert "data.kind=stories" in told.remedy
+    assert "\n" not in str(told)
+    assert left_behind(kept) == []
+
+
+@pytest.mark.timeout(60)
+def test_the_place_that_was_asked_for_is_the_one_that_is_named(tiny: Make, tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match=f"would be kept in {tmp_path / 'elsewhere'}"):
+        prepare(of(tiny, "somebody/some-texts", cache_dir=str(tmp_path / "elsewhere")))
+
+
+@pytest.mark.timeout(60)
+def test_an_address_that_nobody_answers_is_one_clear_line(tiny: Make) -> None:
+    with pytest.raises(CorpusError, match=r"http://127\.0\.0\.1:9/x\.txt.*cannot be reached"):
+        prepare(of(tiny, "http://127.0.0.1:9/x.txt"))
+
+
+@pytest.mark.timeout(60)
+def test_a_network_that_is_switched_off_is_not_waited_for(
+    tiny: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving({}) as server:
+        monkeypatch.setenv("HF_ENDPOINT", server.address(""))
+        monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+        with pytest.raises(CorpusError, match="the hub cannot be reached"):
+            prepare(of(tiny, "somebody/some-texts"))
+
+
+def test_a_hub_that_has_no_such_dataset_says_so(
+    tiny: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving({}) as server:
+        monkeypatch.setenv("HF_ENDPOINT", server.address("").rstrip("/"))
+        with pytest.raises(CorpusError) as caught:
+            prepare(of(tiny, "somebody/some-texts"))
+    assert "somebody/some-texts" in str(caught.value)
+    assert "has no such dataset" in str(caught.value)
+
+
+# With one.
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_a_text_on_the_web_is_one_document(tiny: Make, kept: Path, streaming: bool) -> None:
+    told: list[Progress] = []
+    with serving({"x.txt": LINES.encode()}) as server:
+        preset = of(tiny, server.address("x.txt"), streaming=streaming)
+        corpus = prepare(preset, progress=told.append)
+    text = corpus.tokenizer.decode_bytes(corpus.train).decode()
+    assert LINES.startswith(text)
+    assert {"opening the dataset", "reading"} <= {one.stage for one in told}
+    assert corpus.manifest["parts"]["train"]["documents"] == 1
+    assert [name for name in left_behind(kept) if name != corpus.directory.name] == []
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_a_table_on_the_web_gives_a_document_a_row(tiny: Make, streaming: bool) -> None:
+    rows = "".join(f'{{"text": "row number {number}"}}\n' for number in range(50))
+    with serving({"x.jsonl": rows.encode()}) as server:
+        corpus = prepare(of(tiny, server.address("x.jsonl"), streaming=streaming))
+    assert corpus.manifest["parts"]["train"]["documents"] == 45
+
+
+def test_what_was_downloaded_once_is_there_without_a_network(tiny: Make) -> None:
+    with serving({"x.txt": LINES.encode()}) as server:
+        address = server.address("x.txt")
+        one = prepare(of(tiny, address))
+    again = prepare(of(tiny, address, split={"validation": 0.3}))
+    assert again.directory != one.directory
+    assert again.tokenizer.decode_bytes(again.train[:100]) in LINES.encode()
+
+
+def test_an_address_with_nothing_there_is_one_clear_line(tiny: Make, kept: Path) -> None:
+    with serving({}) as server, pytest.raises(CorpusError) as caught:
+        prepare(of(tiny, server.address("x.txt")))
+    assert "x.txt" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert left_behind(kept) == []
+
+
+def test_a_download_tells_how_far_it_is(tiny: Make) -> None:
+    told: list[Progress] = []
+    with serving({"x.txt": LINES.encode()}, "x.txt") as server, ThreadPoolExecutor() as pool:
+        done = pool.submit(prepare, of(tiny, server.address("x.txt")), progress=told.append)
+        assert server.waiting.wait(120)
+        deadline = time.monotonic() + 60
+        while not downloading(told) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        server.go_on.set()
+        done.result(120)
+    assert downloading(told)
+    assert all(one.total == len(LINES) for one in downloading(told))
+
+
+def downloading(told: list[Progress]) -> list[Progress]:
+    return [one for one in told if one.stage == "downloading"]
+
+
+# Ended in the middle.
+
+
+def in_the_middle(
+    tiny: Make, end: Callable[[threading.Event], None], server: Server, **settings: Any
+) -> None:
+    """Prepare, and call `end` once half of the text has come."""
+    cancel, over = threading.Event(), threading.Event()
+
+    def watch() -> None:
+        while not server.waiting.wait(0.1):
+            if over.is_set():
+                return
+        end(cancel)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    (name,) = server.files
+    try:
+        prepare(of(tiny, server.address(name), **settings), cancel=cancel)
+    finally:
+        over.set()
+        watcher.join()
+
+
+@needs_proc
+@pytest.mark.parametrize("streaming", [False, True])
+def test_a_download_that_is_cancelled_leaves_nothing_behind(
+    tiny: Make, kept: Path, streaming: bool
+) -> None:
+    rows = b'{"text": "one of many rows of text"}\n' * 400_000
+    with serving({"x.jsonl": rows}, "x.jsonl") as server:
+        with pytest.raises(Cancelled):
+            in_the_middle(tiny, threading.Event.set, server, streaming=streaming)
+        assert left_behind(kept) == []
+
+
+@needs_proc
+@pytest.mark.parametrize("variable", ["HF_DATASETS_CACHE", "HF_HUB_CACHE", "XDG_CACHE_HOME"])
+def test_a_cancelled_download_leaves_nothing_wherever_datasets_keeps_it(
+    tiny: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    if variable == "XDG_CACHE_HOME":
+        monkeypatch.delenv("HF_HOME")
+    monkeypatch.setenv(variable, str(tmp_path / "other"))
+    with serving({"x.txt": LINES.encode() * 4}, "x.txt") as server:
+        with pytest.raises(Cancelled):
+            in_the_middle(tiny, threading.Event.set, server)
+        assert left_behind(tmp_path) == []
+
+
+def kill_the_reader(_: threading.Event) -> None:
+    (reader,) = readers()
+    os.kill(reader, signal.SIGKILL)
+
+
+@needs_proc
+def test_a_reader_that_is_killed_is_an_error_and_not_an_endless_wait(tiny: Make) -> None:
+    with (
+        serving({"x.txt": LINES.encode() * 4}, "x.txt") as server,
+        pytest.raises(CorpusError, match="the dataset.* cannot be read.*reader ended"),
+    ):
+        in_the_middle(tiny, kill_the_reader, server)
+    assert readers() == []
+    assert list(paths.corpora_dir().iterdir()) == []
+
+
+@needs_proc
+def test_a_reader_that_is_killed_leaves_no_half_written_download(tiny: Make, kept: Path) -> None:
+    with serving({"x.txt": LINES.encode() * 4}, "x.txt") as server:
+        with pytest.raises(CorpusError):
+            in_the_middle(tiny, kill_the_reader, server)
+        assert left_behind(kept) == []
+
+
+@needs_proc
+def test_a_reader_ends_with_the_program_that_started_it(tiny: Make, home: Path) -> None:
+    program = (
+        "import sys\n"
+        "from slm_tui.config.preset import parse\n"
+        "from slm_tui.corpus.prepare import prepare\n"
+        "data = {'kind': 'huggingface', 'dataset': sys.argv[1]}\n"
+        "prepare(parse({'name': 'x', 'data': data}, 'it'))\n"
+    )
+    with serving({"x.txt": LINES.encode() * 4}, "x.txt") as server:
+        command = [sys.executable, "-c", program, server.address("x.txt")]
+        parent = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        try:
+            assert server.waiting.wait(120)
+            children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text().split()
+            assert children
+        finally:
+            parent.kill()
+            parent.wait()
+        deadline = time.monotonic() + 60
+        while any(running(int(child)) for child in children) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert not any(running(int(child)) for child in children)
+
+
+def running(process: int) -> bool:
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+@needs_proc
+def test_a_cancel_before_the_beginning_starts_nothing(tiny: Make, kept: Path) -> None:
+    cancel = threading.Event()
+    cancel.set()
+    with serving({"x.txt": LINES.encode()}) as server, pytest.raises(Cancelled):
+        prepare(of(tiny, server.address("x.txt")), cancel=cancel)
+    assert left_behind(kept) == []

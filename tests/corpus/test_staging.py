@@ -1,0 +1,277 @@
+"""Staging: what is written is what comes back, up to the limit, and can be taken back."""
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from slm_tui.config.data import Limit
+from slm_tui.corpus.split import text_of
+from slm_tui.corpus.staging import Piece, Spans, Staging, load_spans, save_spans, staged
+from tests.corpus.helpers import documents
+
+few = settings(max_examples=100, deadline=None)
+some_text = st.text("ab \n漢🙂é\u3000", max_size=12)
+some_texts = st.lists(some_text, max_size=12)
+# Documents as the pieces that they come in.
+in_pieces = st.lists(st.lists(some_text, min_size=1, max_size=4), max_size=8)
+
+
+def filled(staging: Staging, texts: list[list[str]]) -> None:
+    for pieces in texts:
+        for number, text in enumerate(pieces, start=1):
+            if not staging.add(Piece(text, ends=number == len(pieces))):
+                return
+
+
+def written(fill: Callable[[Staging], None], limit: Limit | None = None) -> tuple[list[str], dict]:
+    """The documents that `fill` leaves, and all else that is known of them."""
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "texts"
+        with Staging(path, limit) as staging:
+            fill(staging)
+            known = {"size": staging.size, "characters": staging.characters}
+            known |= {"documents": staging.documents, "blank": staging.blank}
+            spans = staging.finish()
+        assert path.stat().st_size == known["size"] or known["documents"] < len(spans)
+        known |= {name: getattr(spans, name).tolist() for name in ("starts", "ends", "digests")}
+        return text_of(spans), known
+
+
+@few
+@given(in_pieces)
+def test_documents_come_back_whatever_pieces_they_came_in(texts: list[list[str]]) -> None:
+    whole = ["".join(pieces) for pieces in texts]
+    found, known = written(lambda staging: filled(staging, texts))
+    assert found == [text for text in whole if text.strip()]
+    again, same = written(lambda staging: filled(staging, [[text] for text in whole]))
+    assert (again, same) == (found, known)
+
+
+@few
+@given(some_texts)
+def test_blank_documents_are_left_out_and_counted(texts: list[str]) -> None:
+    found, known = written(lambda staging: filled(staging, [[text] for text in texts]))
+    assert len(found) == known["documents"] == sum(bool(text.strip()) for text in texts)
+    # A document without a single character is none.
+    assert known["blank"] == sum(bool(text) and not text.strip() for text in texts)
+    assert known["characters"] == sum(map(len, found))
+    assert known["size"] == sum(len(text.encode()) for text in found)
+
+
+@few
+@given(some_texts)
+def test_the_same_text_has_the_same_digest_and_another_has_another(texts: list[str]) -> None:
+    with documents(*texts) as spans:
+        digests, found = spans.digests.tolist(), text_of(spans)
+    assert len(set(digests)) == len(set(found))
+    assert len({*zip(digests, found, strict=True)}) == len(set(found))
+
+
+def test_a_document_that_never_ended_ends_with_the_source(tmp_path: Path) -> None:
+    with Staging(tmp_path / "texts") as staging:
+        staging.add(Piece("one"))
+        staging.add(Piece("two, ", ends=False))
+        staging.add(Piece("half", ends=False))
+        assert text_of(staging.finish()) == ["one", "two, half"]
+
+
+def test_a_lone_surrogate_is_written_as_the_replacement_character(tmp_path: Path) -> None:
+    with Staging(tmp_path / "texts") as staging:
+        staging.add(Piece("a\ud83d", ends=False))
+        staging.add(Piece("\ude00b"))
+        assert text_of(staging.finish()) == ["a\ufffd\ufffdb"]
+
+
+def test_information_is_known_only_where_it_is_of_every_document(tmp_path: Path) -> None:
+    with Staging(tmp_path / "known") as staging:
+        staging.add(Piece("one", bits=3.5))
+        staging.add(Piece("two", bits=4.5))
+        bits = staging.finish().bits
+        assert bits is not None
+        assert bits.tolist() == [3.5, 4.5]
+    with Staging(tmp_path / "unknown") as staging:
+        staging.add(Piece("one", bits=3.5))
+        staging.add(Piece("two"))
+        assert staging.finish().bits is None
+
+
+def test_what_is_left_of_a_cut_document_has_no_information(tmp_path: Path) -> None:
+    with Staging(tmp_path / "texts", Limit(characters=5)) as staging:
+        staging.add(Piece("one", bits=3.5))
+        staging.add(Piece("three", bits=4.5))
+        spans = staging.finish()
+    assert text_of(spans) == ["one", "th"]
+    assert spans.bits is None
+
+
+# Limits.
+
+
+@few
+@given(in_pieces, st.integers(1, 12))
+def test_a_limit_in_documents_is_kept(texts: list[list[str]], most: int) -> None:
+    limit = Limit(documents=most)
+    found, _ = written(lambda staging: filled(staging, texts), limit)
+    whole = ["".join(pieces) for pieces in texts]
+    assert found == [text for text in whole if text.strip()][:most]
+
+
+@few
+@given(st.lists(st.text("ab漢🙂é", min_size=1, max_size=12), max_size=12), st.integers(1, 60))
+def test_a_limit_in_characters_is_kept_and_may_cut_the_last_document(
+    texts: list[str], most: int
+) -> None:
+    found, known = written(
+        lambda staging: filled(staging, [[text] for text in texts]), Limit(characters=most)
+    )
+    assert "".join(found) == "".join(texts)[:most]
+    assert known["characters"] == min(most, sum(map(len, texts)))
+    assert all(whole.startswith(kept) for whole, kept in zip(texts, found, strict=False))
+
+
+@few
+@given(some_texts, st.integers(1, 60))
+def test_blank_documents_do_not_use_up_a_limit(texts: list[str], most: int) -> None:
+    visible = [text for text in texts if text.strip()]
+    whole, _ = written(lambda staging: filled(staging, [[text] for text in visible]), limit(most))
+    found, _ = written(lambda staging: filled(staging, [[text] for text in texts]), limit(most))
+    assert "".join(found).split() == "".join(whole).split()
+
+
+def limit(characters: int) -> Limit:
+    return Limit(characters=characters)
+
+
+@few
+@given(some_texts, st.integers(1, 20))
+def test_a_limit_in_tokens_leaves_at_least_so_many(texts: list[str], most: int) -> None:
+    found, _ = written(
+        lambda staging: filled(staging, [[text] for text in texts]), Limit(tokens=most)
+    )
+    whole = "".join(text for text in texts if text.strip())
+    assert len("".join(found)) >= min(most, len(whole))
+
+
+@few
+@given(st.lists(st.text("ab", min_size=1), min_size=2, max_size=12), st.floats(0.01, 1))
+def test_a_fraction_is_one_of_documents_and_never_none(texts: list[str], part: float) -> None:
+    found, _ = written(
+        lambda staging: filled(staging, [[text] for text in texts]), Limit(fraction=part)
+    )
+    assert found == texts[: max(1, round(len(texts) * part))]
+
+
+@few
+@given(st.text("a漢🙂é", min_size=1, max_size=60), st.floats(0.01, 1))
+def test_a_fraction_of_one_document_is_its_beginning(text: str, part: float) -> None:
+    found, _ = written(lambda staging: filled(staging, [[text]]), Limit(fraction=part))
+    (kept,) = found
+    assert text.startswith(kept)
+    assert 0 <= len(kept.encode()) - max(1, round(len(text.encode()) * part)) <= 3
+
+
+def test_a_full_staging_takes_no_more(tmp_path: Path) -> None:
+    with Staging(tmp_path / "texts", Limit(characters=3)) as staging:
+        assert not staging.is_full
+        assert staging.add(Piece("ab"))
+        assert not staging.add(Piece("c"))
+        assert staging.is_full
+        assert not staging.add(Piece("d"))
+        assert text_of(staging.finish()) == ["ab", "c"]
+
+
+# Taking back.
+
+
+@few
+@given(in_pieces, st.lists(some_text, max_size=3), in_pieces)
+def test_a_dropped_document_was_never_there(
+    before: list[list[str]], half: list[str], after: list[list[str]]
+) -> None:
+    def with_drop(staging: Staging) -> None:
+        filled(staging, before)
+        for text in half:
+            staging.add(Piece(text, ends=False))
+        staging.drop_document()
+        filled(staging, after)
+
+    assert written(with_drop) == written(lambda staging: filled(staging, before + after))
+
+
+@few
+@given(in_pieces, in_pieces, st.lists(some_text, max_size=2), in_pieces)
+def test_documents_dropped_since_were_never_there(
+    before: list[list[str]],
+    dropped: list[list[str]],
+    half: list[str],
+    after: list[list[str]],
+) -> None:
+    def with_drop(staging: Staging) -> None:
+        filled(staging, before)
+        known = staging.documents
+        filled(staging, dropped)
+        for text in half:
+            staging.add(Piece(text, ends=False))
+        staging.drop_since(known)
+        filled(staging, after)
+
+    found, known = written(with_drop)
+    wanted, same = written(lambda staging: filled(staging, before + after))
+    assert found == wanted
+    known.pop("blank"), same.pop("blank")
+    assert known == same
+
+
+def test_blank_documents_that_are_dropped_count_no_more(tmp_path: Path) -> None:
+    with Staging(tmp_path / "texts") as staging:
+        filled(staging, [["one"], [" "]])
+        filled(staging, [["two"], ["\n"], [" "]])
+        staging.drop_since(1)
+        assert staging.blank == 1
+
+
+def test_a_limit_counts_only_what_was_not_dropped(tmp_path: Path) -> None:
+    with Staging(tmp_path / "texts", Limit(characters=6)) as staging:
+        filled(staging, [["abc"], ["漢字"]])
+        staging.drop_since(1)
+        assert not staging.is_full
+        assert not staging.add(Piece("defghi"))
+        assert text_of(staging.finish()) == ["abc", "def"]
+
+
+# Spans.
+
+
+@few
+@given(some_texts, st.data())
+def test_chosen_and_joined_documents_are_the_same_documents(
+    texts: list[str], data: st.DataObject
+) -> None:
+    with documents(*texts) as spans:
+        known = text_of(spans)
+        which = np.array([data.draw(st.booleans()) for _ in known], np.bool_)
+        assert text_of(spans.chosen(which)) == [t for t, w in zip(known, which, strict=True) if w]
+        at = data.draw(st.integers(0, len(known)))
+        both = spans.chosen(slice(0, at)).joined(spans.chosen(slice(at, None)))
+        assert text_of(both) == known == list(both.texts())
+        assert both.digests.tolist() == spans.digests.tolist()
+        assert both.bytes == spans.bytes == sum(len(text.encode()) for text in known)
+        assert [both.text(number) for number in range(len(both))] == known
+
+
+@pytest.mark.parametrize("texts", [[], ["one", "zwei", "漢字"]])
+def test_spans_open_again_in_another_process(texts: list[str], tmp_path: Path) -> None:
+    spans = staged(texts, tmp_path / "train.text")
+    save_spans(spans, tmp_path / "train.npz")
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    for name in ("train.text", "train.npz"):
+        (tmp_path / name).rename(moved / name)
+    opened: Spans = load_spans(moved / "train.npz")
+    assert text_of(opened) == texts
+    assert opened.digests.tolist() == spans.digests.tolist()

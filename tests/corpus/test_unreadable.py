@@ -1,0 +1,232 @@
+"""Files that cannot be read, are no files, or change while they are read: one clear line each."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from slm_tui import paths
+from slm_tui.config.data import DirectoryData, FileData
+from slm_tui.config.preset import Preset
+from slm_tui.corpus import sources
+from slm_tui.corpus.prepare import prepare
+from slm_tui.corpus.progress import Progress
+from slm_tui.errors import CorpusError
+from tests.corpus.helpers import open_place, powerless, refused, stage, texts
+
+Make = Callable[..., Preset]
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("name", ["/dev/zero", "/dev/null", "/dev/random"])
+def test_a_device_is_refused_at_once(name: str, tiny: Make, tmp_path: Path) -> None:
+    told = refused(FileData(path=name), tmp_path)
+    assert f"{name} is no regular file" in str(told)
+    with pytest.raises(CorpusError, match="no regular file"):
+        prepare(tiny(data={"kind": "file", "path": name}))
+
+
+@pytest.mark.timeout(60)
+def test_a_pipe_is_refused_at_once_and_passed_over_in_a_directory(
+    tiny: Make, tmp_path: Path
+) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    pipe, link = folder / "pipe.txt", folder / "link.txt"
+    os.mkfifo(pipe)
+    link.symlink_to(pipe)
+    for path in (pipe, link):
+        assert "no regular file" in str(refused(FileData(path=str(path)), tmp_path))
+        with pytest.raises(CorpusError, match="no regular file"):
+            prepare(tiny(data={"kind": "file", "path": str(path)}))
+    assert "no file to read" in str(refused(DirectoryData(path=str(folder)), tmp_path))
+    (folder / "one.txt").write_text("one")
+    assert texts(DirectoryData(path=str(folder)), tmp_path) == ["one"]
+
+
+@pytest.mark.timeout(60)
+def test_a_device_is_no_dataset(tiny: Make) -> None:
+    with pytest.raises(CorpusError) as caught:
+        prepare(tiny(data={"kind": "huggingface", "dataset": "/dev/zero"}))
+    assert "/dev/zero" in str(caught.value)
+
+
+def test_a_link_to_nowhere_and_one_to_itself_are_not_there(tmp_path: Path) -> None:
+    (tmp_path / "gone.txt").symlink_to(tmp_path / "nothing")
+    (tmp_path / "self.txt").symlink_to(tmp_path / "self.txt")
+    for name in ("gone.txt", "self.txt"):
+        assert "cannot be read" in str(refused(FileData(path=str(tmp_path / name)), tmp_path))
+
+
+def test_a_file_that_may_not_be_read_is_one_clear_line(tiny: Make) -> None:
+    with open_place() as place:
+        path = place / "text.txt"
+        path.write_text("words")
+        path.chmod(0)
+        with powerless():
+            assert "Permission denied" in str(refused(FileData(path=str(path)), place))
+            with pytest.raises(CorpusError, match="Permission denied"):
+                sources.fingerprint(FileData(path=str(path)))
+            with pytest.raises(CorpusError, match="Permission denied"):
+                prepare(tiny(data={"kind": "file", "path": str(path)}))
+
+
+def test_a_file_in_a_directory_that_may_not_be_entered_is_one_clear_line(tiny: Make) -> None:
+    with open_place() as place:
+        closed = place / "closed"
+        closed.mkdir()
+        (closed / "text.txt").write_text("words")
+        closed.chmod(0)
+        with powerless():
+            path = str(closed / "text.txt")
+            assert "Permission denied" in str(refused(FileData(path=path), place))
+            with pytest.raises(CorpusError, match="Permission denied"):
+                prepare(tiny(data={"kind": "file", "path": path}))
+
+
+def test_an_unreadable_file_of_a_directory_is_named_or_skipped(tiny: Make) -> None:
+    with open_place() as place:
+        folder = place / "folder"
+        folder.mkdir()
+        for name in ("a.txt", "b.txt", "c.txt"):
+            (folder / name).write_text(f"text of {name}")
+        (folder / "b.txt").chmod(0)
+        with powerless():
+            told = refused(DirectoryData(path=str(folder)), place)
+            assert "b.txt" in str(told)
+            assert "Permission denied" in str(told)
+            with pytest.raises(CorpusError, match=r"b\.txt"):
+                prepare(tiny(data={"kind": "directory", "path": str(folder)}))
+            found = stage(DirectoryData(path=str(folder), on_encoding_error="skip"), place)
+            sources.fingerprint(DirectoryData(path=str(folder), on_encoding_error="skip"))
+        assert len(found.parts["train"]) == 2
+        assert found.left_out.files == [("b.txt", "Permission denied")]
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o444, 0o111])
+def test_a_directory_that_may_not_be_looked_into_is_one_clear_line(tiny: Make, mode: int) -> None:
+    with open_place() as place:
+        folder = place / "folder"
+        folder.mkdir()
+        (folder / "a.txt").write_text("words")
+        folder.chmod(mode)
+        with powerless():
+            told = refused(DirectoryData(path=str(folder)), place)
+            assert "Permission denied" in str(told)
+            with pytest.raises(CorpusError, match="Permission denied"):
+                prepare(tiny(data={"kind": "directory", "path": str(folder)}))
+
+
+def test_a_directory_below_one_that_may_not_be_entered_is_one_clear_line(tiny: Make) -> None:
+    with open_place() as place:
+        (place / "closed" / "folder").mkdir(parents=True)
+        (place / "closed").chmod(0)
+        with powerless():
+            data = DirectoryData(path=str(place / "closed" / "folder"))
+            assert "Permission denied" in str(refused(data, place))
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o444])
+def test_a_directory_inside_that_may_not_be_looked_into_is_not_passed_over_in_silence(
+    mode: int,
+) -> None:
+    with open_place() as place:
+        folder = place / "folder"
+        (folder / "closed").mkdir(parents=True)
+        (folder / "a.txt").write_text("words")
+        (folder / "closed" / "b.txt").write_text("more words")
+        (folder / "closed").chmod(mode)
+        with powerless():
+            assert "closed" in str(refused(DirectoryData(path=str(folder)), place))
+
+
+# Text that changes.
+
+
+def writing(path: Path, change: Callable[[Path], object], stage: str) -> Callable[[Progress], None]:
+    """A progress callback that changes the file once, as another program would."""
+    changed = False
+
+    def told(progress: Progress) -> None:
+        nonlocal changed
+        if progress.stage == stage and not changed:
+            changed = True
+            change(path)
+
+    return told
+
+
+def append(path: Path) -> None:
+    with path.open("ab") as file:
+        file.write(b'{"text": "and more"}\n')
+
+
+def overwrite(path: Path) -> None:
+    path.write_bytes(path.read_bytes().swapcase())
+
+
+def cut(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2 + 1)
+
+
+@pytest.mark.parametrize("change", [append, overwrite, cut])
+def test_a_file_that_changes_while_it_is_read_is_noticed(
+    change: Callable[[Path], None], tiny: Make, tmp_path: Path
+) -> None:
+    path = tmp_path / "text.txt"
+    path.write_text("words " * 400_000)
+    preset = tiny(data={"kind": "file", "path": str(path)})
+    with pytest.raises(CorpusError, match="changed while it was read.*try again"):
+        prepare(preset, progress=writing(path, change, "reading"))
+    assert list(paths.corpora_dir().iterdir()) == []
+    assert len(prepare(preset).train) > 100
+
+
+def test_a_file_that_vanishes_while_it_is_read_is_one_clear_line(
+    tiny: Make, tmp_path: Path
+) -> None:
+    path = tmp_path / "text.txt"
+    path.write_text("words " * 400_000)
+    preset = tiny(data={"kind": "file", "path": str(path)})
+    with pytest.raises(CorpusError, match=r"text\.txt"):
+        prepare(preset, progress=writing(path, Path.unlink, "reading"))
+    assert list(paths.corpora_dir().iterdir()) == []
+
+
+def test_a_table_that_changes_while_it_is_read_is_noticed(tiny: Make, tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"text": "some words of text"}\n' * 200)
+    preset = tiny(data={"kind": "file", "path": str(path)})
+    with pytest.raises(CorpusError, match="changed while it was read"):
+        prepare(preset, progress=writing(path, append, "opening the dataset"))
+    assert list(paths.corpora_dir().iterdir()) == []
+
+
+@pytest.mark.parametrize("change", [append, overwrite, lambda path: path.rename(f"{path}.md")])
+def test_a_directory_that_changes_while_it_is_read_is_noticed(
+    change: Callable[[Path], object], tiny: Make, tmp_path: Path
+) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for name in ("a.txt", "b.txt"):
+        (folder / name).write_text(name * 4000)
+    preset = tiny(data={"kind": "directory", "path": str(folder)})
+    with pytest.raises(CorpusError, match="changed while it was read"):
+        prepare(preset, progress=writing(folder / "a.txt", change, "reading"))
+    assert list(paths.corpora_dir().iterdir()) == []
+
+
+def test_a_new_text_of_the_same_size_and_time_is_prepared_anew(tiny: Make, tmp_path: Path) -> None:
+    path = tmp_path / "text.txt"
+    preset = tiny(data={"kind": "file", "path": str(path)})
+    path.write_text("first text " * 99)
+    times = path.stat()
+    one = prepare(preset)
+    path.write_text("other text " * 99)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    two = prepare(preset)
+    assert one.fingerprint != two.fingerprint
+    assert b"other" in two.tokenizer.decode_bytes(two.train.tolist())
+    path.write_text("first text " * 99)
+    assert prepare(preset).directory == one.directory
