@@ -1,9 +1,9 @@
 """How much of the held-out text stands in the training text: shared runs of 13 words.
 
 Word for word the measure of Brown et al. 2020 (arXiv:2005.14165, appendix C), whatever the
-tokenizer: letters and digits make words, case does not matter, a Chinese or Japanese character
-is a word of its own. Everything is computed on arrays of bytes; a hash of 64 bits stands for a
-run of words.
+tokenizer: letters and digits make words, neither case nor punctuation matters, a Chinese or
+Japanese character is a word of its own. Everything is computed on arrays of bytes; a hash of
+64 bits stands for a run of words.
 """
 
 from collections.abc import Callable
@@ -102,7 +102,7 @@ def _found(train: Spans, wanted: Hashes, threads: int, step: Callable[[int, int]
 
 def runs_of_chunk(chunk: Chunk) -> Hashes:
     """Hashes of the runs of words in each text of a chunk, `(runs,)`; none spans two texts."""
-    joined = b"\xff".join(text.encode("utf-8") for text in chunk.texts)
+    joined = b"\xff".join(text.lower().encode("utf-8") for text in chunk.texts)
     data = np.frombuffer(joined, np.uint8)
     # A text that could not be cut is cut here: the tables grow with the length.
     return np.concatenate(
@@ -113,10 +113,12 @@ def runs_of_chunk(chunk: Chunk) -> Hashes:
 def runs_of_bytes(data: NDArray[np.uint8]) -> Hashes:
     """Hashes of the runs of words of UTF-8 text, `(runs,)`; 0xFF parts texts."""
     letters = _letters()[data]
-    inside = letters > 0
+    letters[_is_punctuation(data)] = 0
+    inside, ideographs = letters > 0, _is_ideograph()[data] & (letters > 0)
     begins = inside.copy()
     begins[1:] &= ~inside[:-1]
-    begins |= _is_ideograph()[data]
+    begins |= ideographs
+    begins[3:] |= ideographs[:-3] & inside[3:]
     starts = np.flatnonzero(begins)
     if len(starts) < WORDS:
         return np.empty(0, np.uint64)
@@ -166,9 +168,28 @@ def _letters() -> NDArray[np.uint8]:
     for byte in range(256):
         if byte >= 0x80 and byte != 0xFF:
             table[byte] = byte
-        elif chr(byte).isalnum():
+        elif byte < 0x80 and chr(byte).isalnum():
             table[byte] = ord(chr(byte).lower())
     return table
+
+
+def _is_punctuation(data: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Which bytes belong to U+0080 to U+00BF, U+2000 to U+206F or U+3000 to U+303F.
+
+    These hold the marks, quotes and spaces of most scripts beyond ASCII.
+    """
+    found = np.zeros(len(data), np.bool_)
+    if len(data) < 3 or int(data.max()) < 0x80:
+        return found
+    two = data[:-1] == 0xC2
+    found[:-1] |= two
+    found[1:] |= two
+    lead, second = data[:-2], data[1:-1]
+    general = (lead == 0xE2) & ((second == 0x80) | ((second == 0x81) & (data[2:] < 0xB0)))
+    three = general | ((lead == 0xE3) & (second == 0x80))
+    for offset in range(3):
+        found[offset : len(data) - 2 + offset] |= three
+    return found
 
 
 @cache

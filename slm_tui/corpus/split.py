@@ -32,10 +32,15 @@ def split(documents: Spans, ratios: Split) -> dict[str, Spans]:
     A cut falls between documents where one ends nearby; otherwise a document is cut at the end
     of a paragraph or line, and its halves are two documents.
     """
+    none = documents.chosen(slice(0, 0))
     total = documents.bytes
     first = total - round(total * (ratios.validation + ratios.test))
     second = total - round(total * ratios.test)
     train, rest = _cut(documents, first, min(first, total - first))
+    if not ratios.validation or not ratios.test:
+        parts = (none, rest) if ratios.test else (rest, none)
+        return {"train": train, "val": parts[0], "test": parts[1]}
+    # The first cut may have gone beyond the place of the second.
     val, test = _cut(rest, second - train.bytes, min(second - first, total - second))
     return {"train": train, "val": val, "test": test}
 
@@ -63,6 +68,8 @@ def among(values: NDArray[np.uint64], known: NDArray[np.uint64]) -> NDArray[np.b
 
 def _cut(documents: Spans, at: int, smaller_side: int) -> tuple[Spans, Spans]:
     """Documents before and after byte `at` of their text."""
+    if at <= 0:
+        return documents.chosen(slice(0, 0)), documents
     lengths = documents.ends - documents.starts
     ends = np.cumsum(lengths)
     index = int(np.searchsorted(ends, at, side="right"))
@@ -71,10 +78,12 @@ def _cut(documents: Spans, at: int, smaller_side: int) -> tuple[Spans, Spans]:
     end = int(ends[index])
     begin = end - int(lengths[index])
     near = smaller_side * _TOLERANCE
-    if index and at - begin <= near:
-        return documents.chosen(slice(0, index)), documents.chosen(slice(index, None))
-    if end - at <= near and index + 1 < len(documents):
-        return documents.chosen(slice(0, index + 1)), documents.chosen(slice(index + 1, None))
+    # Between two documents, the nearer end first; nothing is left without any document.
+    places = [(at - begin, index)] * (index > 0)
+    places += [(end - at, index + 1)] * (index + 1 < len(documents))
+    distance, place = min(places, default=(near + 1, 0))
+    if distance <= near:
+        return documents.chosen(slice(0, place)), documents.chosen(slice(place, None))
     left, right = _halves(documents, index, at - begin, min(round(near), _SLACK))
     before, after = documents.chosen(slice(0, index)), documents.chosen(slice(index + 1, None))
     return before.joined(left), right.joined(after)
@@ -111,13 +120,8 @@ def _boundary(file: IO[bytes], low: int, at: int, high: int) -> tuple[int, int]:
 
 
 def has_text(documents: Spans) -> bool:
-    """Whether any of it is more than white space; looks at the first megabyte of each."""
-    with documents.path.open("rb") as file:
-        for start, end in zip(documents.starts.tolist(), documents.ends.tolist(), strict=True):
-            file.seek(start)
-            if file.read(min(end - start, 1 << 20)).strip():
-                return True
-    return False
+    """Whether any of it is more than white space."""
+    return any(text.strip() for chunk in documents.chunks() for text in chunk.texts)
 
 
 def limited(documents: Spans, limit: Limit) -> Iterator[str]:

@@ -15,14 +15,15 @@ from numpy.typing import NDArray
 
 from slm_tui.config.data import Limit
 from slm_tui.corpus.tokenizers.contract import sound
+from slm_tui.corpus.tokenizers.long_runs import safe_cut
 
 CHUNK = 1 << 20
 """Bytes of text that are worked on at a time."""
 
 # A text that cannot be cut safely within a chunk is worked on in one piece up to this size.
 _LARGEST_CHUNK = 1 << 26
-# No tokenizer here spends more characters than this on a token, on average.
-CHARACTERS_PER_TOKEN = 16
+# No tokenizer here has a token of more characters than this.
+CHARACTERS_PER_TOKEN = 128
 Integers = NDArray[np.int64]
 
 
@@ -150,22 +151,19 @@ def _character_start(file: IO[bytes], at: int, end: int) -> int:
     return min(end, at + 4)
 
 
-def safe_cut(text: str) -> int:
-    """The last place where `text` may be cut without changing any token; 0 if there is none.
-
-    GPT-2's pattern begins a word at every space or line end that follows a visible character.
-    """
-    at = len(text)
-    while (at := max(text.rfind(" ", 0, at), text.rfind("\n", 0, at))) > 0:
-        if not text[at - 1].isspace():
-            return at
-    return 0
-
-
 def read_text(file: IO[bytes], start: int, end: int) -> str:
     """Bytes `start` to `end` of a staged file as text."""
     file.seek(start)
     return file.read(end - start).decode("utf-8")
+
+
+class Mark(NamedTuple):
+    """A place between documents of a `Staging`."""
+
+    documents: int
+    size: int
+    characters: int
+    blank: int
 
 
 class Staging:
@@ -176,7 +174,12 @@ class Staging:
     documents without any visible character, which are left out.
     """
 
-    def __init__(self, path: Path, limit: Limit | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        limit: Limit | None = None,
+        characters_per_token: int = CHARACTERS_PER_TOKEN,
+    ) -> None:
         self._path = path
         self._limit = limit or Limit()
         self._file = path.open("wb")
@@ -186,7 +189,7 @@ class Staging:
         self.size = self.characters = self.blank = 0
         self._most = self._limit.characters
         if self._limit.tokens is not None:
-            self._most = self._limit.tokens * CHARACTERS_PER_TOKEN
+            self._most = self._limit.tokens * characters_per_token
         self._begin()
 
     def _begin(self) -> None:
@@ -240,18 +243,16 @@ class Staging:
         """Take back what was written of the document that has not ended."""
         self._rewind(self._start, self._characters_before)
 
-    def drop_since(self, documents: int) -> None:
-        """Take back all documents after the first so many, and the one that has not ended."""
-        if documents < len(self._starts):
-            start = self._starts[documents]
-            with self._path.open("rb") as file:
-                self._file.flush()
-                characters = len(read_text(file, start, self.size))
-            for numbers in (self._starts, self._ends, self._digests, self._bits):
-                del numbers[documents:]
-            self._rewind(start, self.characters - characters)
-        else:
-            self.drop_document()
+    def mark(self) -> Mark:
+        """Where the documents end now, for `drop_since`."""
+        return Mark(len(self._starts), self._start, self._characters_before, self.blank)
+
+    def drop_since(self, mark: Mark) -> None:
+        """Take back all documents after `mark`, and the one that has not ended."""
+        for numbers in (self._starts, self._ends, self._digests, self._bits):
+            del numbers[mark.documents :]
+        self.blank = mark.blank
+        self._rewind(mark.size, mark.characters)
 
     def _rewind(self, size: int, characters: int) -> None:
         if self.size != size:

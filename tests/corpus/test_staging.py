@@ -213,7 +213,7 @@ def test_documents_dropped_since_were_never_there(
 ) -> None:
     def with_drop(staging: Staging) -> None:
         filled(staging, before)
-        known = staging.documents
+        known = staging.mark()
         filled(staging, dropped)
         for text in half:
             staging.add(Piece(text, ends=False))
@@ -230,15 +230,18 @@ def test_documents_dropped_since_were_never_there(
 def test_blank_documents_that_are_dropped_count_no_more(tmp_path: Path) -> None:
     with Staging(tmp_path / "texts") as staging:
         filled(staging, [["one"], [" "]])
+        mark = staging.mark()
         filled(staging, [["two"], ["\n"], [" "]])
-        staging.drop_since(1)
+        staging.drop_since(mark)
         assert staging.blank == 1
 
 
 def test_a_limit_counts_only_what_was_not_dropped(tmp_path: Path) -> None:
     with Staging(tmp_path / "texts", Limit(characters=6)) as staging:
-        filled(staging, [["abc"], ["漢字"]])
-        staging.drop_since(1)
+        filled(staging, [["abc"]])
+        mark = staging.mark()
+        filled(staging, [["漢字"]])
+        staging.drop_since(mark)
         assert not staging.is_full
         assert not staging.add(Piece("defghi"))
         assert text_of(staging.finish()) == ["abc", "def"]

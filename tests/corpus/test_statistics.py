@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from slm_tui.config.preset import Preset, parse
 from slm_tui.corpus import statistics
+from slm_tui.corpus.documents import Documents
 from slm_tui.corpus.prepare import Corpus, prepare
-from slm_tui.corpus.statistics import Bin, Documents, PartStatistics, measure, plan, shown
+from slm_tui.corpus.statistics import Bin, PartStatistics, measure, plan, shown
 from slm_tui.corpus.tokenizers import byte_tokenizer
 from slm_tui.corpus.tokenizers.byte_level import END_OF_TEXT
 
@@ -29,8 +30,9 @@ def stream(*documents: bytes, cut_off: bool = False) -> np.ndarray:
 
 
 def corpus_of(train: np.ndarray, val: np.ndarray = EMPTY, **manifest: Any) -> Corpus:
-    parts: dict[str, dict[str, Any]] = {"train": {}, "val": {}, "test": {}}
-    facts = {"fingerprint": "by-hand", "duplicates_removed": 0, "parts": parts} | manifest
+    parts = {part: {"documents": 1} for part in ("train", "val", "test")}
+    facts = {"fingerprint": "by-hand", "duplicates_removed": 0, "parts": parts}
+    facts = {**facts, "leakage": {}, "left_out": {}} | manifest
     return Corpus(Path("nowhere"), byte_tokenizer(), facts, train, val, EMPTY)
 
 

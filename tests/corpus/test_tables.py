@@ -90,15 +90,15 @@ def test_where_a_table_lies_and_how_its_format_is_said_does_not_matter(
         ("x.jsonl", b"\n\n", "has no text"),
         ("x.csv", b"", "has no text"),
         ("x.csv", b"text\n", "has no text"),
-        ("x.jsonl", b'{"text": "a"}\n{"text": "b"\n', "cannot be read as jsonl"),
-        ("x.jsonl", b"plain words\n", "cannot be read as jsonl"),
+        ("x.jsonl", b'{"text": "a"}\n{"text": "b"\n', "line 2 of"),
+        ("x.jsonl", b"plain words\n", "line 1 of"),
         ("x.jsonl", b'{"text": "caf\xe9"}\n', "is not UTF-8"),
         ("x.jsonl", b'["a", "b"]\n3\n', "x.jsonl"),
         ("x.csv", b'text,id\n"never closed,1\n', "x.csv"),
         ("x.csv", b"text\ncaf\xe9\n", "is not UTF-8"),
         ("x.parquet", b"", "x.parquet"),
         ("x.parquet", b"PAR1 and then nothing", "cannot be read as parquet"),
-        ("x.json", b"[", "cannot be read as jsonl"),
+        ("x.json", b"[", "line 1 of"),
     ],
 )
 def test_a_broken_or_empty_table_is_one_clear_line(
@@ -126,7 +126,7 @@ def test_bad_bytes_of_a_table_are_replaced_where_asked(
 def test_an_error_far_into_a_table_is_told_and_nothing_is_half_read(tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
     path.write_bytes(b'{"text": "fine"}\n' * 50_000 + b'{"text": \n')
-    assert "cannot be read as jsonl" in str(refused(FileData(path=str(path)), tmp_path))
+    assert "line 50,001 of" in str(refused(FileData(path=str(path)), tmp_path))
 
 
 def test_rows_may_have_fields_that_the_first_have_not(tmp_path: Path) -> None:

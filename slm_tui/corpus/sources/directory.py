@@ -1,7 +1,9 @@
 """A directory of text files, recursively, in the order of their names."""
 
+import errno
 import os
 import re
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +18,8 @@ from slm_tui.errors import CorpusError
 
 SUFFIXES = (".txt", ".md")
 _FILES_NAMED = 3
+# What the status of a link says that leads to nothing, or to itself.
+_LEADS_NOWHERE = (errno.ENOENT, errno.ELOOP, errno.ENOTDIR)
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ def fingerprint(data: DirectoryData) -> dict[str, object]:
             and `on_encoding_error` does not allow to skip it.
     """
     known = {}
-    for found in files(data):
+    for found in files(data)[0]:
         try:
             known[found.name] = text_file.digest(found.path)
         except CorpusError:
@@ -45,26 +49,24 @@ def fingerprint(data: DirectoryData) -> dict[str, object]:
     return {**data.model_dump(mode="json", exclude={"path"}), "files": known}
 
 
-def files(data: DirectoryData) -> list[Found]:
-    """The files that the preset asks for, sorted by name; each directory is entered once.
+def files(data: DirectoryData) -> tuple[list[Found], list[str]]:
+    """The files that the preset asks for, sorted by name, and what could not be looked into.
+
+    Each directory is entered once, by whichever name comes first.
 
     Raises:
-        CorpusError: there is no such directory, or no such file in it.
+        CorpusError: there is no such directory, or no such file in it, or a directory is closed
+            and `on_encoding_error` does not allow to skip it.
     """
-    root = text_file.resolved(data.path, "the directory")
-    if not root.is_dir():
-        raise CorpusError(
-            f"the directory {root} cannot be read",
-            "it is a file" if root.exists() else "it is not there",
-            "set data.path to a directory",
-        )
+    root = text_file.resolved(data.path, "directory")
+    _check_root(root)
     wanted = _wanted(data.pattern)
-    closed: list[str] = []
-    found = [one for one in _walk(root, closed) if wanted(one.name)]
+    everything, closed = _walk(root)
+    found = [one for one in everything if wanted(one.name)]
     if closed and data.on_encoding_error != "skip":
         raise CorpusError(
-            f"the directory {closed[0]} cannot be read",
-            "you have no permission",
+            f"{root / closed[0]} cannot be read",
+            os.strerror(errno.EACCES),
             "allow it, or set data.on_encoding_error to skip",
         )
     if not found:
@@ -72,27 +74,58 @@ def files(data: DirectoryData) -> list[Found]:
         raise CorpusError(
             f"{root} has no file to read", f"none is called {looked_for}", "set data.pattern"
         )
-    return sorted(found, key=lambda one: one.name)
+    return sorted(found, key=lambda one: one.name), closed
 
 
-def _walk(root: Path, closed: list[str]) -> list[Found]:
-    """All regular files; directories that cannot be entered are added to `closed`."""
-    found, entered = [], set()
-    for place, directories, names in os.walk(
-        root, followlinks=True, onerror=lambda error: closed.append(str(error.filename))
-    ):
-        status = os.stat(place)
+def _walk(root: Path) -> tuple[list[Found], list[str]]:
+    """All regular files, and the names of what may not be looked at."""
+    found: list[Found] = []
+    closed: list[str] = []
+    entered: set[tuple[int, int]] = set()
+    waiting = [root]
+    while waiting:
+        directory = waiting.pop()
+        try:
+            status = directory.stat()
+            entries = sorted(os.scandir(directory), key=lambda one: one.name)
+        except OSError:
+            closed.append(directory.relative_to(root).as_posix())
+            continue
         # A link may lead back to where it came from.
         if (status.st_dev, status.st_ino) in entered:
-            directories.clear()
             continue
         entered.add((status.st_dev, status.st_ino))
-        directories.sort()
-        for name in names:
-            path = Path(place, name)
-            if path.is_file():
-                found.append(Found(path.relative_to(root).as_posix(), path, path.stat().st_size))
-    return found
+        inside = []
+        for entry in entries:
+            path, name = Path(entry.path), Path(entry.path).relative_to(root).as_posix()
+            try:
+                status = entry.stat()
+            except OSError as error:
+                if error.errno not in _LEADS_NOWHERE:
+                    closed.append(name)
+                continue
+            if stat.S_ISDIR(status.st_mode):
+                inside.append(path)
+            elif stat.S_ISREG(status.st_mode):
+                found.append(Found(name, path, status.st_size))
+        waiting += reversed(inside)
+    return found, closed
+
+
+def _check_root(root: Path) -> None:
+    try:
+        is_directory = stat.S_ISDIR(root.stat().st_mode)
+        os.listdir(root) if is_directory else None
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        name = root if len(str(root)) < 200 else f"{str(root)[:200]}…"
+        raise CorpusError(
+            f"the directory {name} cannot be read", why, "set data.path to a directory"
+        ) from None
+    if not is_directory:
+        raise CorpusError(
+            f"the directory {root} cannot be read", "it is a file", "set data.path to a directory"
+        )
 
 
 def _wanted(pattern: str) -> Callable[[str], Any]:
@@ -114,12 +147,14 @@ def stage(data: DirectoryData, directory: Path, meter: Meter) -> Staged:
     Raises:
         CorpusError: a file is not UTF-8 text or cannot be read, and that is not to be skipped.
     """
-    found = files(data)
+    found, closed = files(data)
     total, done = sum(one.size for one in found), 0
     wrong = LeftOut()
+    for name in closed:
+        wrong.skip(name, os.strerror(errno.EACCES))
     with Staging(directory / "train.text", data.limit) as staging:
         for one in found:
-            before = staging.documents
+            before = staging.mark()
             try:
                 _add(staging, one, data, meter, done, total)
             except CorpusError as error:

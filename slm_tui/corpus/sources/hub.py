@@ -27,6 +27,8 @@ _POLL_SECONDS = 0.1
 _PATIENCE_SECONDS = 3.0
 _LOG = "reader.log"
 _NONE = "none"
+# Where `datasets` and `huggingface_hub` keep things, if these are set.
+_CACHES = ("HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_DATASETS_CACHE")
 
 
 def completed(data: HuggingFaceData) -> HuggingFaceData:
@@ -180,6 +182,7 @@ def _read(request: dict[str, Any], directory: Path, meter: Meter) -> Staged:
     finally:
         _end(process)
     if done is None:
+        _sweep(request.get("cache_dir", ""), began)
         raise CorpusError("the dataset cannot be read", _last_line(directory / _LOG))
     return _result(done, directory)
 
@@ -247,8 +250,9 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 
 def _sweep(cache_dir: str, began: float) -> None:
     """Remove half-written downloads of a process that had no time to."""
-    home = os.environ.get("HF_HOME") or str(Path.home() / ".cache" / "huggingface")
-    for root in {cache_dir, os.environ.get("HF_HUB_CACHE", ""), home} - {""}:
+    known = {os.environ.get(name, "") for name in _CACHES}
+    caches = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    for root in {cache_dir, *known, str(Path(caches) / "huggingface")} - {""}:
         try:
             left = [one for one in Path(root).rglob("*.incomplete") if one.stat().st_mtime >= began]
         except OSError:

@@ -5,7 +5,9 @@
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from slm_tui.errors import CorpusError
 
@@ -24,19 +26,47 @@ def lone_surrogates(line: bytes) -> int:
 
 
 def repaired(path: Path, directory: Path) -> Path:
-    """`path`, or a copy in `directory` in which U+FFFD stands for each lone surrogate."""
+    """`path`, or a copy in `directory` with U+FFFD for what is not UTF-8 and lone surrogates."""
     with path.open("rb") as file:
-        if not any(map(lone_surrogates, file)):
+        if not any(map(_needs_repair, file)):
             return path
         file.seek(0)
         copy = directory / f"repaired{path.suffix}"
         with copy.open("wb") as out:
-            out.writelines(_ESCAPE.sub(_without_lone, line) for line in file)
+            out.writelines(_repaired(line) for line in file)
     return copy
+
+
+def _needs_repair(line: bytes) -> bool:
+    return bool(lone_surrogates(line)) or line.decode("utf-8", "replace").encode() != line
+
+
+def _repaired(line: bytes) -> bytes:
+    return _ESCAPE.sub(_without_lone, line.decode("utf-8", "replace").encode())
 
 
 def _without_lone(match: "re.Match[bytes]") -> bytes:
     return _REPLACEMENT if match.group(1) else match.group()
+
+
+def first_row(path: Path) -> dict[str, Any] | None:
+    """The first line that is an object."""
+    with path.open("rb") as file:
+        for line in file:
+            if line.strip():
+                return None if _wrong(line) else dict(json.loads(line))
+    return None
+
+
+def only(path: Path, columns: Sequence[str], directory: Path) -> Path:
+    """A copy in `directory` with these columns alone, present in every line."""
+    copy = directory / f"only{path.suffix}"
+    with path.open("rb") as file, copy.open("w", encoding="utf-8") as out:
+        for line in file:
+            if line.strip():
+                row = json.loads(line)
+                out.write(json.dumps({name: row.get(name) for name in columns}) + "\n")
+    return copy
 
 
 def explained(path: Path) -> CorpusError | None:

@@ -12,7 +12,7 @@ from typing import Any
 from slm_tui.config.data import Limit
 from slm_tui.corpus.sources import json_lines
 from slm_tui.corpus.sources.contract import LeftOut
-from slm_tui.corpus.staging import Piece, Staging, save_spans
+from slm_tui.corpus.staging import CHARACTERS_PER_TOKEN, Piece, Staging, save_spans
 from slm_tui.errors import CorpusError
 
 Tell = Callable[[str, float, float | None, str], None]
@@ -41,7 +41,18 @@ USUAL_PAIRS = (
 )
 _ROWS = 1000
 _BUILDERS = {"jsonl": "json", "csv": "csv", "parquet": "parquet"}
-_BY_SUFFIX = {".jsonl": "json", ".json": "json", ".csv": "csv", ".parquet": "parquet"}
+# A text may well be the word None, or NA.
+_CSV = {"keep_default_na": False}
+_BY_SUFFIX = {
+    ".jsonl": "json",
+    ".ndjson": "json",
+    ".json": "json",
+    ".csv": "csv",
+    ".parquet": "parquet",
+}
+_NOT_CONTENT = (".json", ".lock", ".incomplete")
+# Over the network text is not fetched by the gigabyte for a limit that it may never need.
+_CHARACTERS_PER_TOKEN_STREAMED = 16
 
 
 def read(request: dict[str, Any], tell: Tell) -> dict[str, Any]:
@@ -51,6 +62,31 @@ def read(request: dict[str, Any], tell: Tell) -> dict[str, Any]:
         CorpusError: a split or a column is not there.
         Exception: whatever `datasets` raises; see `reader_errors`.
     """
+    try:
+        return _read(request, tell)
+    except CorpusError:
+        raise
+    except Exception:
+        if request.get("table") != "jsonl":
+            raise
+        # Rows may differ in columns that nobody asked for: `datasets` then gives up, we need not.
+        path, directory = Path(request["dataset"]), Path(request["directory"])
+        columns = _columns_of_lines(path, request)
+        if columns is None or json_lines.explained(path) is not None:
+            raise
+        return _read({**request, "dataset": str(json_lines.only(path, columns, directory))}, tell)
+
+
+def _columns_of_lines(path: Path, request: dict[str, Any]) -> list[str] | None:
+    """The columns with the text, from the first line of a file; `None` if they are not told."""
+    first = json_lines.first_row(path)
+    if first is None:
+        return None
+    kinds = {name: "string" if isinstance(value, str) else "" for name, value in first.items()}
+    return _chosen(kinds, request)
+
+
+def _read(request: dict[str, Any], tell: Tell) -> dict[str, Any]:
     directory, left_out = Path(request["directory"]), LeftOut()
     opened = _opened(request)
     for part, split in request["splits"].items():
@@ -62,11 +98,16 @@ def read(request: dict[str, Any], tell: Tell) -> dict[str, Any]:
             )
     for part, split in request["splits"].items():
         rows, limit = _first_rows(opened[split], request)
-        with Staging(directory / f"{part}.text", limit) as staging:
+        with Staging(directory / f"{part}.text", limit, _per_token(request)) as staging:
             _write(rows, request, staging, left_out, tell)
             left_out.blank += staging.blank
             save_spans(staging.finish(), directory / f"{part}.npz")
     return {"parts": list(request["splits"]), "left_out": asdict(left_out)}
+
+
+def _per_token(request: dict[str, Any]) -> int:
+    far = request["streaming"] and not request["local"]
+    return _CHARACTERS_PER_TOKEN_STREAMED if far else CHARACTERS_PER_TOKEN
 
 
 def _setting(part: str) -> str:
@@ -97,14 +138,34 @@ def _opened(request: dict[str, Any]) -> dict[str, Any]:
     if request["cache_dir"]:
         options["cache_dir"] = request["cache_dir"]
     if "://" in dataset or Path(dataset).is_file():
-        builder = _BY_SUFFIX.get(Path(dataset).suffix.lower(), "text")
-        if builder == "text":
-            options["sample_by"] = "document"
-        return dict(datasets.load_dataset(builder, data_files={"train": dataset}, **options))
+        return dict(_file(datasets, request, options))
     if request["local"] and _is_saved(Path(dataset)):
         return _loaded(datasets.load_from_disk(dataset))
     name, revision = request["config"] or None, request["revision"] or None
     return dict(datasets.load_dataset(dataset, name, revision=revision, **options))
+
+
+def _file(datasets: Any, request: dict[str, Any], options: dict[str, Any]) -> Any:
+    """One file, here or at an address; text is one document."""
+    dataset = request["dataset"]
+    builder = _BY_SUFFIX.get(Path(dataset.split("?")[0]).suffix.lower(), "text")
+    if builder == "text":
+        # Text cannot be streamed from the web, and there is no need: it is one piece.
+        options = {**options, "sample_by": "document", "streaming": False}
+    elif builder == "csv":
+        options = {**options, **_CSV}
+    if not request["online"]:
+        dataset = _stored(datasets, dataset, request["cache_dir"]) or dataset
+    return datasets.load_dataset(builder, data_files={"train": dataset}, **options)
+
+
+def _stored(datasets: Any, address: str, cache_dir: str) -> str | None:
+    """Where `datasets` has stored what it once fetched from `address`."""
+    downloads = Path(cache_dir or datasets.config.HF_DATASETS_CACHE) / "downloads"
+    # Named after the address and, where the server gave one, the version.
+    name = datasets.utils.file_utils.hash_url_to_filename(address)
+    found = [one for one in downloads.glob(f"{name}*") if one.suffix not in _NOT_CONTENT]
+    return str(max(found, key=lambda one: one.stat().st_mtime)) if found else None
 
 
 def _table(datasets: Any, request: dict[str, Any]) -> Any:
@@ -112,6 +173,8 @@ def _table(datasets: Any, request: dict[str, Any]) -> Any:
     options: dict[str, Any] = {}
     if request["table"] != "parquet":
         options["encoding_errors"] = request["encoding_errors"]
+    if request["table"] == "csv":
+        options |= _CSV
     if request["dataset"].lower().endswith(".tsv"):
         options["sep"] = "\t"
     path = Path(request["dataset"])
@@ -206,7 +269,10 @@ def _columns(rows: Any, request: dict[str, Any]) -> list[str]:
     Raises:
         CorpusError: the ones that were named are not there, or none looks like text.
     """
-    there = _column_names(rows)
+    return _chosen(_column_names(rows), request)
+
+
+def _chosen(there: dict[str, str], request: dict[str, Any]) -> list[str]:
     named = [one for one in (request["text_column"], request["second_column"]) if one]
     for one in named:
         if one not in there:

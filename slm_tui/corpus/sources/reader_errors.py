@@ -98,6 +98,8 @@ def _of_a_dataset(chain: list[BaseException], request: dict[str, Any]) -> Corpus
         return CorpusError(what, "it needs a program that is not run", "use a copy as Parquet")
     if kinds & {"ConnectionError", "ConnectError", "ReadTimeout", "ConnectTimeout", "ReadError"}:
         return CorpusError(what, "the connection was lost", "try again when the network is there")
+    if kinds & {"EmptyDatasetError", "DataFilesNotFoundError"}:
+        return CorpusError(what, "it has no data files", "name a directory with Parquet or JSONL")
     if "404" in text and "://" in name:
         return CorpusError(what, "there is nothing at that address", "check data.dataset")
     return CorpusError(what, _telling(chain))

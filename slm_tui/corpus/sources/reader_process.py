@@ -34,6 +34,7 @@ def main() -> int:
     # Not before here: these take seconds to import, and look at the environment.
     from slm_tui.corpus.sources import reader, reader_errors
 
+    request["online"] = online
     reader.report_bars(lambda *told: tell(progress=told))
     try:
         done = reader.read(request, lambda *told: tell(progress=told))

@@ -20,18 +20,19 @@ class NotTextError(CorpusError):
     """A file holds something else than UTF-8 text; `why` says what and where."""
 
 
-def resolved(path: str, what: str = "the text file") -> Path:
+def resolved(path: str, what: str = "text file") -> Path:
     """The path that a user wrote, with `~` as home.
 
     Raises:
         CorpusError: there is none, or no such user.
     """
     if not path:
-        raise CorpusError("no text file is named", "data.path is empty", "set data.path to a file")
+        raise CorpusError(f"no {what} is named", "data.path is empty", f"set data.path to a {what}")
     try:
         return Path(path).expanduser()
     except RuntimeError as error:
-        raise CorpusError(f"{what} {path} cannot be read", str(error)) from None
+        remedy = f"set data.path to a {what} that is there"
+        raise CorpusError(f"the {what} {path} cannot be read", str(error), remedy) from None
 
 
 def signature(path: Path) -> Signature:
@@ -128,7 +129,8 @@ class _Documents:
     """Cuts a stream of text at a separator and takes line ends off both ends of each part."""
 
     def __init__(self, separator: str) -> None:
-        self._separator = separator
+        # Line ends are one character by now.
+        self._separator = separator.replace("\r\n", "\n")
         self._rest = ""
         self._begins = True
 
@@ -139,7 +141,7 @@ class _Documents:
             self._begins = True
         # The separator may be cut in two, and line ends may turn out to be the last.
         keep = len(self._separator) - 1
-        ready = self._rest[: len(self._rest) - keep].rstrip("\n")
+        ready = self._rest[: max(0, len(self._rest) - keep)].rstrip("\n")
         self._rest = self._rest[len(ready) :]
         ready = self._from_the_left(ready)
         if ready:

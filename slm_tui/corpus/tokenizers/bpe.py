@@ -26,6 +26,7 @@ _NOT_UTF8 = re.compile("([\udc80-\udcff])")
 # Longer tokens are rows of one character, which say nothing about the text.
 _LONGEST_TOKEN = 32
 _MERGING_SECONDS = 0.1
+_LARGEST_PIECE = 1 << 15
 
 
 class BpeTokenizer(Tokenizer):
@@ -136,14 +137,15 @@ def _train(
     """Train in a thread: `tokenizers` counts and merges without a word until it is done."""
     read, failed = threading.Event(), list[BaseException]()
 
-    def batches() -> Iterator[list[str]]:
+    def pieces() -> Iterator[str]:
         for text in texts:
-            yield long_runs.cut(sound(text))
+            for run in long_runs.cut(sound(text)):
+                yield from _small(run)
         read.set()
 
     def work() -> None:
         try:
-            trained.train_from_iterator(batches(), trainer)
+            trained.train_from_iterator(pieces(), trainer)
         except BaseException as error:  # noqa: BLE001 - told to the thread that waits
             failed.append(error)
 
@@ -156,6 +158,18 @@ def _train(
             merging()
     if failed:
         raise failed[0]
+
+
+def _small(text: str) -> Iterator[str]:
+    """`text` in parts that are cut where no word is: of large ones `tokenizers` holds hundreds."""
+    start = 0
+    while len(text) - start > _LARGEST_PIECE:
+        at = long_runs.safe_cut(text, start, start + _LARGEST_PIECE)
+        if at == start:
+            break
+        yield text[start:at]
+        start = at
+    yield text[start:]
 
 
 def too_small(vocab_size: int) -> CorpusError:

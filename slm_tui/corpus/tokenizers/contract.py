@@ -68,6 +68,8 @@ class Tokenizer(ABC):
     def encode_documents(self, texts: Sequence[str]) -> Ids:
         """Ids of all texts, `(length,)`, with end-of-text after each."""
         end = np.array([self.end_of_text], self.dtype)
+        if not texts:
+            return end[:0]
         return np.concatenate([part for text in texts for part in (self.encode_array(text), end)])
 
     def decode_bytes(self, ids: Sequence[int]) -> bytes:
