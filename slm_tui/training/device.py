@@ -1,12 +1,12 @@
 """Where training runs: the device, its number format, CPU threads, the allocator."""
 
-import os
 import platform
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 
+from slm_tui.corpus.parallel import cores
 from slm_tui.errors import TrainingError
 
 
@@ -57,14 +57,6 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any
     return nullcontext()
 
 
-def usable_cores() -> int:
-    """CPU cores this process may run on."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:
-        return os.cpu_count() or 1
-
-
 def choose_threads(wanted: int) -> int:
     """CPU threads for training: as asked, or one per core up to 16."""
-    return wanted or min(usable_cores(), 16)
+    return wanted or min(cores(), 16)

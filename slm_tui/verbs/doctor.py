@@ -33,7 +33,7 @@ def _facts() -> list[tuple[str, bool, str]]:
     ]
     found += [_package(name) for name in _PACKAGES]
     found += _devices()
-    found.append(_gpt2())
+    found += [_gpt2(), _hub()]
     for label, directory in (
         ("data directory", paths.data_dir()),
         ("cache directory", paths.cache_dir()),
@@ -54,7 +54,8 @@ def _devices() -> list[tuple[str, bool, str]]:
     try:
         import torch
 
-        from slm_tui.training.device import choose_device, describe_device, usable_cores
+        from slm_tui.corpus.parallel import cores
+        from slm_tui.training.device import choose_device, describe_device
     except ImportError as error:
         return [("device", False, f"torch cannot be imported: {error}")]
     device = choose_device("auto")
@@ -63,7 +64,7 @@ def _devices() -> list[tuple[str, bool, str]]:
         memory = torch.cuda.get_device_properties(device).total_memory / 2**30
         bf16 = "yes" if torch.cuda.is_bf16_supported(including_emulation=False) else "no"
         found.append(("GPU memory", True, f"{memory:.1f} GiB, native bf16: {bf16}"))
-    found.append(("CPU", True, f"{usable_cores()} cores for this process"))
+    found.append(("CPU", True, f"{cores()} cores for this process"))
     return found
 
 
@@ -75,6 +76,18 @@ def _gpt2() -> tuple[str, bool, str]:
         return "gpt2 vocabulary", True, f"{load_gpt2().n_vocab:,} tokens, found offline or cached"
     except SlmTuiError as error:
         return "gpt2 vocabulary", False, str(error)
+
+
+def _hub() -> tuple[str, bool, str]:
+    from slm_tui.corpus.sources import network
+
+    address = network.hub_address()
+    if network.is_offline_by_choice():
+        return "datasets hub", False, "not asked: HF_HUB_OFFLINE is set"
+    if network.answers(address):
+        return "datasets hub", True, f"{address} answers"
+    works = "data.kind=stories, file and directory work without it"
+    return "datasets hub", False, f"{address} cannot be reached; {works}"
 
 
 def _directory(label: str, directory: Path) -> tuple[str, bool, str]:

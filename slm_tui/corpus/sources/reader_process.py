@@ -9,12 +9,9 @@ import os
 import signal
 import sys
 import threading
-import urllib.error
-import urllib.request
 from typing import Any, TextIO
 
-_SECONDS_TO_REACH = 4.0
-_HUB = "https://huggingface.co"
+from slm_tui.corpus.sources import network
 
 
 def main() -> int:
@@ -71,29 +68,9 @@ def _end_with_parent() -> None:
 
 
 def _reachable(dataset: str) -> bool:
-    """Whether the network answers, whatever it answers, within a few seconds."""
-    if os.environ.get("HF_HUB_OFFLINE", "") not in ("", "0"):
+    if network.is_offline_by_choice():
         return False
-    address = dataset if "://" in dataset else os.environ.get("HF_ENDPOINT", _HUB)
-    answered = threading.Event()
-    heard: list[bool] = []
-
-    def ask() -> None:
-        try:
-            question = urllib.request.Request(address, method="HEAD")
-            urllib.request.urlopen(question, timeout=_SECONDS_TO_REACH).close()
-            heard.append(True)
-        except urllib.error.HTTPError:
-            heard.append(True)
-        except (OSError, ValueError):
-            heard.append(False)
-        finally:
-            answered.set()
-
-    # Name servers may wait much longer than any time-out: the thread can be left behind.
-    threading.Thread(target=ask, daemon=True).start()
-    answered.wait(_SECONDS_TO_REACH)
-    return bool(heard and heard[0])
+    return network.answers(dataset if "://" in dataset else network.hub_address())
 
 
 if __name__ == "__main__":
