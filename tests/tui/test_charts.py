@@ -464,6 +464,24 @@ async def test_an_empty_chart_says_what_the_caller_gave_it() -> None:
         assert "No steps yet." in "".join(text_of(pilot.app.query_one(Chart)))
 
 
+async def test_what_an_empty_chart_says_is_painted_again_when_it_changes() -> None:
+    async with ChartApp().run_test(size=(80, 40)) as pilot:
+        await pilot.pause()
+        chart = pilot.app.query_one(Chart)
+        chart.empty = "a long reason why there is nothing to see here, " * 4 + "and what to do"
+        await pilot.pause()
+        shown = "".join(
+            segment.text
+            for strip in pilot.app.screen._compositor.render_strips()
+            for segment in strip
+        )
+        assert "No steps yet." not in shown
+        words = " ".join(text.strip() for text in text_of(chart)).split()
+        assert " ".join(words).startswith("a long reason")
+        assert " ".join(words).endswith("and what to do")
+        assert "and what to do" in shown
+
+
 async def test_a_chart_shows_curves_labels_and_current_values() -> None:
     async with ChartApp().run_test(size=(80, 40)) as pilot:
         chart = pilot.app.query_one(Chart)

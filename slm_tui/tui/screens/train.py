@@ -13,7 +13,7 @@ from textual.widgets import Static
 from slm_tui.config import overrides
 from slm_tui.errors import RunError, SlmTuiError
 from slm_tui.runs import store
-from slm_tui.runs.session import Session
+from slm_tui.runs.session import Session, Status
 from slm_tui.runs.store import Run
 from slm_tui.text import visible
 from slm_tui.tui import actions
@@ -162,12 +162,7 @@ class TrainScreen(RoomScreen):
             return
         text = f"{self._view.run.id}: {self._view.info.state}"
         if session is not None:
-            status = session.status
-            text = status.error or f"{status.stage or 'the first step'} …"
-            if status.progress and status.stage:
-                text = f"{status.stage} {status.progress:.0%}"
-            if status.pace:
-                text += f"  {status.pace}"
+            text = _preparing(session.status)
         chart.empty = visible(text)
 
     def footer_actions(self) -> list[Action]:
@@ -393,3 +388,11 @@ def _wrong_changes(run: Run, text: str) -> str:
     except (SlmTuiError, RunError) as error:
         return str(error)
     return ""
+
+
+def _preparing(status: Status) -> str:
+    """What is being done before the first step, how far it is; or why there was none."""
+    if status.error:
+        return status.error
+    share = f"{status.progress:.0%}" if status.progress and status.stage else "…"
+    return f"{status.stage or 'the first step'} {share}  {status.pace}".rstrip()

@@ -1,0 +1,61 @@
+"""A run that cannot begin says why on the Train screen, and leaves nothing behind."""
+
+from pathlib import Path
+
+import pytest
+
+from slm_tui.config import library
+from slm_tui.config.preset import parse
+from slm_tui.runs import store
+from slm_tui.tui.app import SlmTuiApp
+from slm_tui.tui.charts.chart import Chart
+from slm_tui.tui.screens.presets import PresetsScreen
+from slm_tui.tui.screens.train import TrainScreen
+from slm_tui.tui.workshop import TrainingWorkshop
+
+
+async def reason(preset: str) -> str:
+    """What stands where the curve would be, once `preset` could not be started."""
+    app = SlmTuiApp(TrainingWorkshop())
+    async with app.run_test(size=(80, 24)) as pilot:
+        for _ in range(800):
+            await pilot.pause(0.05)
+            if app.torch_ready.is_set():
+                break
+        assert isinstance(app.screen, PresetsScreen)
+        app.screen.choose(preset)
+        await pilot.press("t")
+        for _ in range(800):
+            await pilot.pause(0.05)
+            screen = app.screen
+            session = screen.session if isinstance(screen, TrainScreen) else None
+            if session is not None and not session.is_live:
+                break
+        await pilot.pause(0.5)
+        chart = screen.query_one(Chart)
+        lines = [chart.render_line(y).text.strip() for y in range(chart.size.height)]
+        return " ".join(" ".join(lines).split())
+
+
+async def test_a_dataset_that_is_not_here_names_what_works(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    told = await reason("experiments-optimal-fast")
+    assert "the dataset roneneldan/TinyStories is not on this machine" in told
+    assert "data.kind=stories works without a network" in told
+    assert store.all_runs() == []
+
+
+async def test_a_validation_below_a_window_names_a_ratio(tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("a few words of text. " * 60)
+    values = library.get("shakespeare-tiny").to_dict()
+    values["data"] = {
+        "kind": "file",
+        "path": str(tmp_path / "text.txt"),
+        "split": {"validation": 0.01},
+    }
+    library.save(parse({**values, "name": "short", "tokenizer": {"kind": "bytes"}}, "short"))
+    told = await reason("short")
+    assert "set data.split.validation to 0." in told
