@@ -56,6 +56,11 @@ def _divided(parts: dict[str, Spans], ratios: Split) -> dict[str, Spans]:
 
 
 def tokenizer(preset: Preset, train: Spans, meter: Meter) -> Tokenizer:
+    """The tokenizer of the preset, learned from the training part where it is learned.
+
+    Raises:
+        CorpusError: GPT-2's vocabulary is not to be had.
+    """
     config = preset.tokenizer
     if isinstance(config, Gpt2Tokenizer):
         meter("loading the tokenizer", 0, None, "share")
@@ -83,6 +88,11 @@ def _counted(texts: Iterable[str], stage: str, total: int, meter: Meter) -> Iter
 def write(
     preset: Preset, parts: Parts, tokenizer: Tokenizer, directory: Path, meter: Meter
 ) -> dict[str, Any]:
+    """Write the tokens of each part and the tokenizer; return their counts and checksums.
+
+    Raises:
+        OSError: the disk is full.
+    """
     dtype = "uint16" if tokenizer.n_vocab <= 65_536 else "uint32"
     total, done = sum(parts.documents[part].bytes for part in PARTS), 0
     counts: dict[str, Any] = {}
@@ -102,12 +112,18 @@ def write(
     }
 
 
-def leakage(parts: Parts, meter: Meter) -> dict[str, Any]:
-    """The overlap of each held-out part with training, as plain values."""
-    held_out = {part: parts.documents[part] for part in PARTS[1:] if len(parts.documents[part])}
+def leakage(parts: Parts, counts: dict[str, Any], meter: Meter) -> dict[str, Any]:
+    """The overlap of each held-out part with training, as plain values.
+
+    Documents that a limit in tokens left out, by the `counts` of what was written, do not count.
+    """
+    written = {
+        part: documents.chosen(slice(0, counts[part]["documents"]))
+        for part, documents in parts.documents.items()
+    }
     found = overlap.measure(
-        parts.documents["train"],
-        held_out,
+        written["train"],
+        {part: written[part] for part in PARTS[1:] if len(written[part])},
         cores(),
         lambda done, total: meter("looking for leaks", done, total),
     )

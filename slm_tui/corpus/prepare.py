@@ -180,10 +180,11 @@ def _fill(
             "the text changed while it was read", "another program is writing it", "try again"
         )
     tokenizer = build.tokenizer(preset, parts.documents["train"], meter)
+    written = build.write(preset, parts, tokenizer, made, meter)
     manifest = {
         "format": FORMAT,
-        **build.write(preset, parts, tokenizer, made, meter),
-        "leakage": build.leakage(parts, meter),
+        **written,
+        "leakage": build.leakage(parts, written["parts"], meter),
         "left_out": left_out.to_dict(),
         "identity": identity,
         "fingerprint": fingerprint,

@@ -200,3 +200,12 @@ def test_what_is_neither_preset_nor_text_is_one_line(capsys: pytest.CaptureFixtu
     assert "there is no text at" in capsys.readouterr().err
     assert main(["data", "stats", "storys-tiny"]) == 1
     assert "did you mean stories-tiny" in capsys.readouterr().err
+
+
+def test_an_experiment_trains_without_a_network_after_one_override() -> None:
+    command = ["train", "experiments-optimal-fast", "--set", "data.kind=stories", "--json"]
+    shorter = ["data.documents=400", "training.max_steps=4", "schedule.warmup_steps=1"]
+    smaller = ["training.micro_batch=2", "training.evaluate_batches=2"]
+    for assignment in [*shorter, *smaller]:
+        command += ["--set", assignment]
+    assert main(command) == 0

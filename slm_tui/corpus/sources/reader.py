@@ -64,7 +64,7 @@ def read(request: dict[str, Any], tell: Tell) -> dict[str, Any]:
     """
     try:
         return _read(request, tell)
-    except CorpusError:
+    except (CorpusError, OSError):
         raise
     except Exception:
         if request.get("table") != "jsonl":
@@ -203,7 +203,7 @@ def _write(
     rows = rows.select_columns(columns)
     wanted = _wanted(rows, request)
     documents = _documents(
-        _texts(rows, columns, request["column_separator"], wanted, left_out),
+        _texts(rows, columns, request["column_separator"], left_out),
         request.get("heading", ""),
     )
     shortest, longest = request.get("minimum_length", 0), request.get("maximum_length")
@@ -232,9 +232,7 @@ def _wanted(rows: Any, request: dict[str, Any]) -> int | None:
     return min(count, most) if most is not None and not request.get("heading") else count
 
 
-def _texts(
-    rows: Any, columns: list[str], separator: str, wanted: int | None, left_out: LeftOut
-) -> Iterator[str]:
+def _texts(rows: Any, columns: list[str], separator: str, left_out: LeftOut) -> Iterator[str]:
     """The text of each row; rows without any are counted."""
     for batch in rows.iter(batch_size=_ROWS):
         for values in zip(*(batch[column] for column in columns), strict=True):
