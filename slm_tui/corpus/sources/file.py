@@ -56,8 +56,14 @@ def stage(data: FileData, directory: Path, meter: Meter) -> Staged:
     else:
         staged = hub.stage_table(data, path, layout, directory, meter)
     if not len(staged.parts["train"]):
-        raise CorpusError(f"{data.path} has no text", "it is empty", "name another file")
+        raise CorpusError(f"{data.path} has no text", _why(staged.left_out), "name another file")
     return staged
+
+
+def _why(left_out: LeftOut) -> str:
+    if left_out.null:
+        return f"all its {left_out.null:,} rows are null"
+    return "it is white space only" if left_out.blank else "it is empty"
 
 
 def _plain(data: FileData, path: Path, size: int, directory: Path, meter: Meter) -> Staged:

@@ -54,7 +54,7 @@ def first_row(path: Path) -> dict[str, Any] | None:
     with path.open("rb") as file:
         for line in file:
             if line.strip():
-                return None if _wrong(line) else dict(json.loads(line))
+                return None if _wrong(line) else dict(json.loads(line, strict=False))
     return None
 
 
@@ -64,7 +64,7 @@ def only(path: Path, columns: Sequence[str], directory: Path) -> Path:
     with path.open("rb") as file, copy.open("w", encoding="utf-8") as out:
         for line in file:
             if line.strip():
-                row = json.loads(line)
+                row = json.loads(line, strict=False)
                 out.write(json.dumps({name: row.get(name) for name in columns}) + "\n")
     return copy
 
@@ -85,9 +85,12 @@ def explained(path: Path) -> CorpusError | None:
 
 def _wrong(line: bytes) -> str:
     try:
-        value = json.loads(line)
+        # Control characters within a text are forgiven by `datasets`, too.
+        value = json.loads(line, strict=False)
     except UnicodeDecodeError as error:
         return f"it is not UTF-8: byte {error.start:,} is 0x{line[error.start]:02x}"
+    except json.JSONDecodeError as error:
+        return f"it is not JSON: {error.msg.lower().removesuffix(' starting at')} at column {error.pos + 1:,}"
     except (ValueError, RecursionError) as error:
         return f"it is not JSON: {error}"
     if not isinstance(value, dict):

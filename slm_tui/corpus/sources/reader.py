@@ -285,6 +285,8 @@ def _chosen(there: dict[str, str], request: dict[str, Any]) -> list[str]:
     pair = next((pair for pair in USUAL_PAIRS if set(pair) <= set(there)), None)
     strings = [name for name, kind in there.items() if kind in ("string", "large_string")]
     found = found or list(pair or ()) or (strings if len(strings) == 1 else [])
+    if not there:
+        raise CorpusError(f"{_name(request)} has no text", "it has no rows", "name another")
     if not found:
         raise CorpusError(
             f"{_name(request)} has no text column",

@@ -62,12 +62,24 @@ def _of_a_table(chain: list[BaseException], request: dict[str, Any]) -> CorpusEr
     found = json_lines.explained(Path(name)) if layout == "jsonl" else None
     if found is not None:
         return found
+    if layout == "parquet" and _has_no_rows(Path(name)):
+        return CorpusError(f"{name} has no text", "it has no rows", "name another file")
     why = _telling(chain)
     if isinstance(chain[-1], StopIteration) or not why:
         return CorpusError(f"{name} has no text", "it has no rows", "name another file")
     return CorpusError(
         f"{name} cannot be read as {layout}", why, "set data.format to how it is laid out"
     )
+
+
+def _has_no_rows(path: Path) -> bool:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        return bool(parquet.read_metadata(path).num_rows == 0)
+    except (OSError, pa.ArrowException):
+        return False
 
 
 def _of_a_dataset(chain: list[BaseException], request: dict[str, Any]) -> CorpusError:

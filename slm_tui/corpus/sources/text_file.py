@@ -101,9 +101,10 @@ def _decoded(path: Path, replace: bool, meter: Meter, done: int, total: int) -> 
             text = utf8.decode(raw, final=not raw)
         except UnicodeDecodeError as error:
             place = at - waiting + error.start
+            looks = ", as in UTF-16" if first and raw[:2] in (b"\xff\xfe", b"\xfe\xff") else ""
             raise NotTextError(
                 f"{path} is not UTF-8",
-                f"byte {place:,} is 0x{error.object[error.start]:02x}",
+                f"byte {place:,} is 0x{error.object[error.start]:02x}{looks}",
                 "convert it, or set data.on_encoding_error to replace",
             ) from None
         if not replace and "\0" in text:
