@@ -90,7 +90,8 @@ def _wrong(line: bytes) -> str:
     except UnicodeDecodeError as error:
         return f"it is not UTF-8: byte {error.start:,} is 0x{line[error.start]:02x}"
     except json.JSONDecodeError as error:
-        return f"it is not JSON: {error.msg.lower().removesuffix(' starting at')} at column {error.pos + 1:,}"
+        what = error.msg.lower().removesuffix(" starting at")
+        return f"it is not JSON: {what} at column {error.pos + 1:,}"
     except (ValueError, RecursionError) as error:
         return f"it is not JSON: {error}"
     if not isinstance(value, dict):
