@@ -26,8 +26,10 @@ def source_of(where: str) -> dict[str, Any]:
     try:
         path = Path(where).expanduser()
         if where and path.is_dir():
-            kind, name = ("huggingface", "dataset") if _is_dataset(path) else ("directory", "path")
-            return {"kind": kind, name: where}
+            if _is_dataset(path):
+                return {"kind": "huggingface", "dataset": where}
+            # Whoever points at a directory wants to see the rest of it: what is skipped is listed.
+            return {"kind": "directory", "path": where, "on_encoding_error": "skip"}
         if where and path.exists():
             return {"kind": "file", "path": where}
     except (OSError, ValueError, RuntimeError):

@@ -127,6 +127,9 @@ def _problem(detail: dict[str, Any]) -> Problem:
         works = context.get("works")
         return Problem(path, detail["msg"], works[0] if isinstance(works, list) else works)
     path = ".".join(location)
+    if kind == "union_tag_invalid":
+        offered = str(context["expected_tags"]).replace("'", "")
+        return Problem(f"{path}.kind", f"{context['tag']!r} is none of {offered}")
     if kind == "extra_forbidden":
         return Problem(path, "no such setting")
     if kind == "missing":

@@ -22,6 +22,7 @@ from slm_tui.corpus.staging import Spans, staged
 from slm_tui.corpus.tokenizers import Tokenizer
 from slm_tui.errors import CorpusError
 
+_SMALLEST_BLOCK = 4
 # Ratios are tried in hundredths, below one hundredth in thousandths.
 _RATIOS = tuple(n / 1000 for n in range(1, 10)) + tuple(n / 100 for n in range(1, 51))
 
@@ -46,7 +47,7 @@ def problem(preset: Preset, corpus: Corpus) -> CorpusError | None:
     what = f"validation has {len(corpus.val):,} tokens"
     why = f"a window of {preset.model.block_size:,} needs {needed:,}"
     if own:
-        return CorpusError(what, why, f"set model.block_size to {_fitting(corpus)} or less")
+        return CorpusError(what, why, f"use another split{_or_smaller(corpus)}")
     ratio = smallest_ratio(preset, corpus)
     if ratio is not None:
         return CorpusError(what, why, f"set data.split.validation to {ratio:g} or more")
@@ -55,15 +56,17 @@ def problem(preset: Preset, corpus: Corpus) -> CorpusError | None:
     return CorpusError(what, why, _more_text(corpus))
 
 
-def _fitting(corpus: Corpus) -> int:
-    return max(4, len(corpus.val) - 1)
+def _or_smaller(corpus: Corpus) -> str:
+    """A window that would be filled, where a model can have one so small."""
+    fitting = len(corpus.val) - 1
+    return f", or set model.block_size to {fitting} or less" if fitting >= _SMALLEST_BLOCK else ""
 
 
 def _more_text(corpus: Corpus) -> str:
     gone = int(corpus.manifest["duplicates_removed"])
     if gone:
         return f"use more text: {gone:,} of its documents stood in training word for word"
-    return f"use more text, or set model.block_size to {_fitting(corpus)} or less"
+    return f"use more text{_or_smaller(corpus)}"
 
 
 def smallest_ratio(preset: Preset, corpus: Corpus) -> float | None:

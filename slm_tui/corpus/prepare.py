@@ -186,6 +186,7 @@ def _fill(
         **written,
         "leakage": build.leakage(parts, written["parts"], meter),
         "left_out": left_out.to_dict(),
+        "text": sources.name_of(preset.data),
         "identity": identity,
         "fingerprint": fingerprint,
     }

@@ -129,7 +129,7 @@ class Statistics:
     `token_lengths[n]` is how many tokens of the text stand for `n` bytes. Other parts lost
     `duplicates_removed` documents that training holds word for word; `leakage` is the overlap of
     each with training, and `left_out` what the source did not give, as the manifest has them.
-    `analysis` is of a BPE.
+    `analysis` is of a BPE, and `counts`, `(n_vocab,)`, says how often training has each token.
     """
 
     fingerprint: str
@@ -148,6 +148,7 @@ class Statistics:
     leakage: dict[str, dict[str, Any]] = field(default_factory=dict)
     left_out: dict[str, Any] = field(default_factory=dict)
     analysis: Analysis | None = None
+    counts: Counts = field(default_factory=lambda: np.zeros(0, np.int64), repr=False, compare=False)
 
     @property
     def never(self) -> int:
@@ -240,6 +241,7 @@ def measure(corpus: Corpus, *, step: Callable[[], None] | None = None) -> Statis
         leakage=dict(manifest["leakage"]),
         left_out=dict(manifest["left_out"]),
         analysis=analyse(tokenizer, _sample(corpus)),
+        counts=counts,
     )
 
 

@@ -53,7 +53,7 @@ def _enough(plan: Plan) -> Verdict:
         return Verdict(
             "size",
             False,
-            f"too little text: {ratio} tokens a parameter, {epochs}",
+            f"too little text: {ratio} tokens/param, {epochs}",
             "expect overfitting: more text, a smaller model, more dropout, or fewer steps",
         )
     if plan.epochs > MANY_EPOCHS:
@@ -104,6 +104,10 @@ def _left_out(statistics: Statistics) -> list[Verdict]:
         named += f" and {more:,} more" if more else ""
         text = f"{_many(out['skipped'], 'file was', 'files were')} skipped"
         found.append(Verdict("skipped", False, text, named))
+    if out.get("splits"):
+        text = f"splits of the dataset that are not used: {one_line(', '.join(out['splits']), 60)}"
+        why = "data.validation_split and data.test_split can name them"
+        found.append(Verdict("splits", True, text, why))
     if out.get("null"):
         text = f"{_many(out['null'], 'row has', 'rows have')} no text"
         found.append(Verdict("rows", False, text))

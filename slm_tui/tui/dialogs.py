@@ -4,11 +4,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
+from textual import events
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
+from textual.suggester import Suggester
 from textual.widgets import Input, Static
 
 from slm_tui import paths
@@ -113,14 +115,25 @@ class Ask(Dialog[str]):
         text: str,
         value: str = "",
         validate: Callable[[str], str] = lambda value: "",
+        suggester: Suggester | None = None,
     ) -> None:
-        super().__init__(title, "enter accepts · esc cancels")
+        hint = "→ or tab completes · " if suggester is not None else ""
+        super().__init__(title, f"{hint}enter accepts · esc cancels")
         self._text, self._value, self._validate = text, value, validate
+        self._suggester = suggester
 
     def compose_box(self) -> ComposeResult:
         yield Static(Content(visible(self._text)), classes="text")
-        yield Input(self._value, classes="-plain")
+        yield Input(self._value, classes="-plain", suggester=self._suggester)
         yield Static("", id="wrong", markup=False)
+
+    def on_key(self, event: events.Key) -> None:
+        if event.key == "tab" and self._suggester is not None:
+            event.stop()
+            event.prevent_default()
+            box = self.query_one(Input)
+            box.action_end()
+            box.action_cursor_right()
 
     def on_mount(self) -> None:
         self.query_one(Input).focus()

@@ -35,6 +35,8 @@ class Draft:
         self.preset: Preset | None = None
         self.problems: dict[str, Problem] = {}
         self._history: list[tuple[str, dict[str, Any]]] = []
+        # What the kinds had that were chosen before, by section and kind.
+        self._left: dict[tuple[str, Any], dict[str, Any]] = {}
         self.recheck()
 
     # Reading
@@ -76,7 +78,22 @@ class Draft:
         """Set `path`; a value equal to the one there is no edit."""
         changed = overrides.put(self.values, path, value)
         if changed != self.values:
+            self._come_back(path, changed)
             self._change(path, changed)
+
+    def _come_back(self, path: str, changed: dict[str, Any]) -> None:
+        """Give a kind that is chosen again the settings that it had before."""
+        section, _, last = path.partition(".")
+        if last != "kind":
+            return
+        before = self.values.get(section)
+        if isinstance(before, dict):
+            self._left[section, before.get("kind")] = deepcopy(before)
+        kind = changed[section].get("kind")
+        known = [self._left.get((section, kind)), self.saved.get(section)]
+        found = next((one for one in known if one and one.get("kind") == kind), None)
+        if found is not None:
+            changed[section] = deepcopy(found)
 
     def put_text(self, setting: Setting, text: str) -> None:
         """Set `setting` as typed; nothing typed gives the default."""
@@ -249,6 +266,9 @@ def _missing_text(preset: Preset) -> list[Problem]:
         there = False
     if there:
         return []
+    if path.exists():
+        odd = "directory" if path.is_dir() else "file"
+        return [Problem("data.path", f"it is a {odd}: set data.kind to {odd}")]
     works = _text_near(path.parent, path.name)
     return [
         Problem(

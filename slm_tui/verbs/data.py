@@ -71,7 +71,8 @@ def _chosen_preset(name: str) -> Preset:
     try:
         return library.get(name)
     except PresetError:
-        if not Path(name).expanduser().exists() and "/" not in name and name not in READY_MADE:
+        looks_like_text = "/" in name or ("." in name and not name.endswith(".toml"))
+        if not looks_like_text and name not in READY_MADE and not Path(name).exists():
             raise
     return pointing.pointed(library.get(library.DEFAULT), name)
 
@@ -178,14 +179,14 @@ def _lines(preset: Preset, statistics: Statistics, planned: Plan) -> list[str]:
         f"{preset.name}: {statistics.tokenizer}, {statistics.n_vocab:,} tokens",
         "",
         f"{'':6}{'documents':>10}{'tokens':>9}{'bytes':>9}{'bytes/token':>13}"
-        f"{'shortest':>10}{'mean':>8}{'longest':>10}",
+        f"{'shortest':>10}{'mean':>10}{'longest':>10}",
     ]
     for name, part in statistics.parts.items():
         if part.tokens:
             lines.append(
                 f"{name:6}{part.documents:>10,}{count(part.tokens):>9}{size(part.bytes):>9}"
                 f"{part.bytes_per_token:>13.2f}{part.shortest:>10,}"
-                f"{count(round(part.mean_length)):>8}{part.longest:>10,}"
+                f"{part.mean_length:>10,.0f}{part.longest:>10,}"
             )
     epochs = "none: the text is shorter than a window"
     if planned.epochs is not None:

@@ -180,16 +180,16 @@ def test_data_reads_whatever_text_is_named(
     (directory / "one.txt").write_text("a first little text. " * 200)
     (directory / "two.md").write_text("a second, longer one. " * 300)
     (directory / "bad.txt").write_bytes(b"caf\xe9 " * 20)
-    assert main(["data", "stats", str(directory), "--json"]) == 1
+    refuse = ["--set", "data.on_encoding_error=refuse"]
+    assert main(["data", "stats", str(directory), "--json", *refuse]) == 1
     told = capsys.readouterr().err.splitlines()[-1]
     assert "1 of 3 files cannot be used: bad.txt (byte 3 is 0xe9)" in told
-    skip = ["--set", "data.on_encoding_error=skip"]
-    assert main(["data", "stats", str(directory), "--json", *skip]) == 0
+    assert main(["data", "stats", str(directory), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["preset"] == "my-texts"
     assert found["left_out"]["skipped_files"] == [["bad.txt", "byte 3 is 0xe9"]]
     assert {one["topic"] for one in found["verdicts"]} >= {"size", "skipped"}
-    assert main(["data", "stats", str(directory), *skip]) == 0
+    assert main(["data", "stats", str(directory)]) == 0
     shown = capsys.readouterr().out
     for words in ("▲ 1 file was skipped", "rarest tokens", "first merges", "bytes per token at"):
         assert words in shown
@@ -198,6 +198,8 @@ def test_data_reads_whatever_text_is_named(
 def test_what_is_neither_preset_nor_text_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", "stats", "no/such/place/at/all"]) == 1
     assert "there is no text at" in capsys.readouterr().err
+    assert main(["data", "stats", "mistyped.txt"]) == 1
+    assert "there is no text at 'mistyped.txt'" in capsys.readouterr().err
     assert main(["data", "stats", "storys-tiny"]) == 1
     assert "did you mean stories-tiny" in capsys.readouterr().err
 

@@ -27,7 +27,8 @@ def test_files_directories_and_datasets_are_told_apart(tmp_path: Path) -> None:
     texts.mkdir()
     (texts / "x.txt").write_text("text")
     (texts / "table.csv").write_text("a,b")
-    assert pointing.source_of(str(texts)) == {"kind": "directory", "path": str(texts)}
+    found = pointing.source_of(str(texts))
+    assert found == {"kind": "directory", "path": str(texts), "on_encoding_error": "skip"}
 
 
 @pytest.mark.parametrize("name", [*READY_MADE, "owner/name", "https://example.org/a.txt"])

@@ -20,6 +20,7 @@ __all__ = [
     "LeftOut",
     "Staged",
     "fingerprint",
+    "name_of",
     "own_splits",
     "stage",
     "stories_wanted",
@@ -60,6 +61,15 @@ def stage(data: DataConfig, directory: Path, meter: Meter) -> Staged:
     if not len(staged.parts["train"]):
         raise CorpusError(f"{data.dataset} has no text", "every row of it is empty", "name another")
     return staged
+
+
+def name_of(data: DataConfig) -> str:
+    """What a list calls the text: the name of its file, directory or dataset."""
+    if isinstance(data, StoriesData):
+        return f"stories, {data.richness}"
+    if isinstance(data, HuggingFaceData):
+        return data.dataset
+    return Path(data.path).name
 
 
 def own_splits(data: DataConfig) -> set[str]:

@@ -15,7 +15,8 @@ class LeftOut:
     """What of the source is not in the corpus, and why.
 
     `files` has the name and the reason of the first hundred that were skipped, `skipped` the
-    number of all; `blank`, `short`, `long` and `null` count documents.
+    number of all; `blank`, `short`, `long` and `null` count documents; `splits` are those of a
+    dataset that the preset does not use.
     """
 
     files: list[tuple[str, str]] = field(default_factory=list)
@@ -24,6 +25,7 @@ class LeftOut:
     short: int = 0
     long: int = 0
     null: int = 0
+    splits: list[str] = field(default_factory=list)
 
     def skip(self, name: str, why: str) -> None:
         """Note that a file was left out."""
@@ -40,6 +42,7 @@ class LeftOut:
             "short": self.short,
             "long": self.long,
             "null": self.null,
+            "splits": self.splits,
         }
         return {name: value for name, value in values.items() if value}
 

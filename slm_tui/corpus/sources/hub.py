@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from slm_tui import paths
 from slm_tui.config.data import FileData, HuggingFaceData
 from slm_tui.config.ready_made import ReadyMade, ready_made
 from slm_tui.corpus.progress import Meter
@@ -28,7 +29,7 @@ _PATIENCE_SECONDS = 3.0
 _LOG = "reader.log"
 _NONE = "none"
 # Where `datasets` and `huggingface_hub` keep things, if these are set.
-_CACHES = ("HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_DATASETS_CACHE")
+_CACHES = ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_DATASETS_CACHE")
 
 
 def completed(data: HuggingFaceData) -> HuggingFaceData:
@@ -190,8 +191,18 @@ def _read(request: dict[str, Any], directory: Path, meter: Meter) -> Staged:
 def _environment() -> dict[str, str]:
     known = os.environ.get("PYTHONPATH")
     path = str(_PACKAGE_ROOT) + (os.pathsep + known if known else "")
+    variables = {**os.environ, "HF_HOME": str(_hub_home())}
     # tqdm then shows its bars, which the process reports instead, without a terminal too.
-    return {**os.environ, "PYTHONPATH": path, "TQDM_POSITION": "-1"}
+    return {**variables, "PYTHONPATH": path, "TQDM_POSITION": "-1"}
+
+
+def _hub_home() -> Path:
+    """Where the libraries keep downloads: their usual place, or below `SLM_TUI_HOME`."""
+    if os.environ.get("HF_HOME"):
+        return Path(os.environ["HF_HOME"])
+    if os.environ.get("SLM_TUI_HOME"):
+        return paths.cache_dir() / "huggingface"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "huggingface"
 
 
 def _followed(
@@ -251,8 +262,7 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 def _sweep(cache_dir: str, began: float) -> None:
     """Remove half-written downloads of a process that had no time to."""
     known = {os.environ.get(name, "") for name in _CACHES}
-    caches = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    for root in {cache_dir, *known, str(Path(caches) / "huggingface")} - {""}:
+    for root in {cache_dir, *known, str(_hub_home())} - {""}:
         try:
             left = [one for one in Path(root).rglob("*.incomplete") if one.stat().st_mtime >= began]
         except OSError:

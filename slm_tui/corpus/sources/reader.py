@@ -102,6 +102,7 @@ def _read(request: dict[str, Any], tell: Tell) -> dict[str, Any]:
             _write(rows, request, staging, left_out, tell)
             left_out.blank += staging.blank
             save_spans(staging.finish(), directory / f"{part}.npz")
+    left_out.splits = [str(one) for one in opened if one not in request["splits"].values()]
     return {"parts": list(request["splits"]), "left_out": asdict(left_out)}
 
 

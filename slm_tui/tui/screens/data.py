@@ -14,12 +14,12 @@ from slm_tui.config import library, pointing
 from slm_tui.config.preset import Preset
 from slm_tui.config.ready_made import READY_MADE
 from slm_tui.errors import PresetError, SlmTuiError
-from slm_tui.text import one_line
 from slm_tui.tui.actions import BY_ID, Action, Room
 from slm_tui.tui.base import RoomScreen
 from slm_tui.tui.dialogs import Ask, Choice, Question, Reading, complain, copy
 from slm_tui.tui.screens import data_view
 from slm_tui.tui.screens.data_charts import Lengths
+from slm_tui.tui.screens.data_places import Places
 from slm_tui.tui.screens.data_reader import Reader
 from slm_tui.tui.screens.data_tables import TokenTable
 from slm_tui.tui.screens.data_text import TextView
@@ -143,7 +143,7 @@ class DataScreen(RoomScreen):
         assert preset is not None
         summary = self.query_one(Summary)
         summary.show(snapshot)
-        summary.border_title = Content(one_line(preset.title or preset.name))
+        summary.border_title = Content(data_view.heading(preset))
         self.query_one(TokenTable).show(statistics)
         self.query_one(Lengths).show(statistics)
         self.reader.show(snapshot)
@@ -187,7 +187,7 @@ class DataScreen(RoomScreen):
         data = draft.values.get("data")
         before = data.get("path") or data.get("dataset") if isinstance(data, dict) else ""
         text = f"A file, a directory, a dataset, its address, or: {', '.join(READY_MADE)}"
-        ask = Ask("Open text", text, str(before or ""), _wrong_place)
+        ask = Ask("Open text", text, str(before or ""), _wrong_place, Places())
         self.app.push_screen(ask, self._open)
 
     def _open(self, where: str | None) -> None:

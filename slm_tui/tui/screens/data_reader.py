@@ -37,7 +37,6 @@ class Reader(Container):
         self._part, self._document, self._start = "train", 0, 0
         self._cuts = False
         self._other: Tokenizer | None = None
-        self._counts: dict[int, int] = {}
 
     def compose(self) -> Iterable[Widget]:
         with Container(id="views"):
@@ -68,9 +67,6 @@ class Reader(Container):
         self._snapshot = snapshot
         if another:
             self._part, self._document, self._start = "train", 0, 0
-            statistics = snapshot.statistics
-            tokens = statistics.frequent + statistics.rarest if statistics else ()
-            self._counts = {one.id: one.count for one in tokens}
             self._read()
 
     def sample(self) -> None:
@@ -162,7 +158,9 @@ class Reader(Container):
         corpus, told = self._snapshot.corpus, []
         if corpus is not None and self.text.cursor is not None:
             id = self.text.passage.ids[self.text.cursor]
-            told.append(token_text(corpus.tokenizer, id, self._counts.get(id)))
+            statistics = self._snapshot.statistics
+            seen = int(statistics.counts[id]) if statistics is not None else None
+            told.append(token_text(corpus.tokenizer, id, seen))
         if self._other is not None and self.other.cursor is not None:
             id = self.other.passage.ids[self.other.cursor]
             told.append(token_text(self._other, id, None))

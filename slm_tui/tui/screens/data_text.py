@@ -229,16 +229,17 @@ class TextView(ScrollView, can_focus=True):
             self.post_message(self.Turned(direction))
             return
         page = max(1, self.scrollable_content_region.height - 1)
-        self.scroll_to(y=self.scroll_y + direction * page, animate=False)
+        y = max(0, min(self.max_scroll_y, round(self.scroll_y) + direction * page))
+        self.scroll_to(y=y, animate=False, immediate=True)
+        if self.shows_cuts:
+            self.walk_to(self._token_at(y, 0))
 
     def action_side(self, direction: int) -> None:
         """The next token where cuts show, else the next part of the corpus."""
         if not self.shows_cuts:
             self.post_message(self.PartChosen(direction))
-        elif 0 <= self._cursor + direction < len(self._passage.starts):
-            self.walk_to(self._cursor + direction)
         else:
-            self.post_message(self.Turned(direction))
+            self.walk_to(self._cursor + direction)
 
     def action_line(self, direction: int) -> None:
         """A line on: the view, or the cursor where there is one."""
@@ -253,7 +254,6 @@ class TextView(ScrollView, can_focus=True):
             if end > begin:
                 self.walk_to(self._token_at(y, column))
                 return
-        self.post_message(self.Turned(direction))
 
     def action_edge(self, direction: int) -> None:
         """The first line or the last."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from slm_tui import paths
+from slm_tui.text import one_line
 from slm_tui.tui.dialogs import Choice
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def _prepared(corpus: "Corpus") -> list[Other]:
         try:
             manifest = json.loads((file.parent / "manifest.json").read_text())
             kind, size = manifest["identity"]["tokenizer"]["kind"], manifest["n_vocab"]
-            source = manifest["identity"]["source"]["kind"]
+            text = one_line(str(manifest["text"]), 36)
             digest = manifest["sha256"]["tokenizer.json"]
         except (OSError, ValueError, KeyError, TypeError):
             continue
@@ -58,7 +59,7 @@ def _prepared(corpus: "Corpus") -> list[Other]:
             continue
         seen.add(digest)
         label = f"{kind} {size:,}"
-        choice = Choice(str(file), label, f"trained on {source} ({file.parent.name[:8]})")
+        choice = Choice(str(file), label, f"trained on {text}")
         found.append(Other(choice, lambda file=file: _opened(file.read_text("utf-8"))))  # type: ignore[misc]
         if len(found) == _MOST_PREPARED:
             break

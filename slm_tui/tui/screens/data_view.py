@@ -24,7 +24,7 @@ from slm_tui.tui.theme import MUTED
 from slm_tui.tui.widgets.status_line import bar
 
 if TYPE_CHECKING:
-    from slm_tui.corpus.statistics import Statistics
+    from slm_tui.corpus.statistics import PartStatistics, Statistics
 
 PART_NAMES = {"train": "training", "val": "validation", "test": "test"}
 _MOST_VERDICTS = 3
@@ -87,6 +87,12 @@ def summary(snapshot: Snapshot, width: int, verdicts: int = _MOST_VERDICTS) -> l
     return lines + told[:verdicts]
 
 
+def heading(preset: Preset) -> str:
+    """The preset, and the text that it reads where that is not its own stories."""
+    name = one_line(preset.title or preset.name)
+    return name if isinstance(preset.data, StoriesData) else f"{source_of(preset)} · {name}"
+
+
 def source_of(preset: Preset) -> str:
     """Where the text comes from, on one safe line."""
     data = preset.data
@@ -128,6 +134,8 @@ def _facts(snapshot: Snapshot) -> list[Content]:
     epochs = "no window" if plan.epochs is None else ratio_text(plan.epochs)
     train = statistics.parts["train"]
     span = f"{count(train.shortest)}–{count(train.longest)} tokens"
+    if train.documents == 1:
+        span = "in one document"
     return [
         _fact(
             "tokens/param",
@@ -143,6 +151,15 @@ def _facts(snapshot: Snapshot) -> list[Content]:
     ]
 
 
+def _span(part: "PartStatistics") -> str:
+    if part.documents == 1:
+        return f"one document of {part.longest:,} tokens"
+    return (
+        f"{part.documents:,} documents of {part.shortest:,} to {part.longest:,} tokens, "
+        f"mean {part.mean_length:,.0f}"
+    )
+
+
 def _leak(snapshot: Snapshot) -> Content:
     statistics = snapshot.statistics
     assert statistics is not None
@@ -151,7 +168,7 @@ def _leak(snapshot: Snapshot) -> Content:
     if overlap is None:
         return _fact("leakage", "–", f"{count(gone)} copies", warn=gone > 0)
     leaks = any(one.topic == "leakage" and not one.is_fine for one in snapshot.verdicts)
-    remark = f"of val, {count(gone)} copies"
+    remark = f"val, {count(gone)} copies"
     return _fact("leakage", f"{overlap['share']:.1%}", remark, warn=leaks or gone > 0)
 
 
@@ -182,13 +199,7 @@ def details(snapshot: Snapshot, width: int) -> list[Content]:
     lines.append(Content(""))
     for name, part in statistics.parts.items():
         if part.tokens:
-            lines.append(
-                Content.assemble(
-                    (PART_NAMES[name].ljust(_LABEL + 1), MUTED),
-                    f"{part.documents:,} documents of {part.shortest:,} to {part.longest:,} "
-                    f"tokens, mean {part.mean_length:,.1f}, median {part.quantile(0.5):,}",
-                )
-            )
+            lines.append(Content.assemble((PART_NAMES[name].ljust(_LABEL + 1), MUTED), _span(part)))
     for name, why in statistics.left_out.get("skipped_files", ()):
         lines.append(Content.assemble(("skipped ", MUTED), one_line(f"{name}: {why}", width - 8)))
     return lines
@@ -199,6 +210,12 @@ def _fact(name: str, value: str, remark: str, *, warn: bool = False) -> Content:
     return Content.assemble(
         (name.ljust(12), MUTED), (value.rjust(7), "bold"), " ", sign, (remark, MUTED)
     )
+
+
+def _what(preset: Preset) -> str:
+    """What is prepared, by name."""
+    name = one_line(preset.name)
+    return name if isinstance(preset.data, StoriesData) else f"{source_of(preset)} for {name}"
 
 
 def missing(preset: Preset, note: str) -> Content:
@@ -212,7 +229,7 @@ def missing(preset: Preset, note: str) -> Content:
         weight = size(tokens * bytes_per_token(preset))
         expected = f"about {weight} or {count(tokens)} tokens"
     lines = [
-        Content.assemble((one_line(preset.name), "bold"), " is not prepared yet."),
+        Content.assemble((_what(preset), "bold"), " is not prepared yet."),
         Content(f"{about} → {expected} for training, {preset.tokenizer.kind}"),
         Content.assemble("Press ", ("p", "bold $text-accent"), " to prepare it."),
     ]
@@ -221,10 +238,10 @@ def missing(preset: Preset, note: str) -> Content:
 
 def preparing(snapshot: Snapshot) -> Content:
     """Stage, share and time of a preparation, and the key that ends it."""
-    name = snapshot.preset.name if snapshot.preset else ""
+    name = _what(snapshot.preset) if snapshot.preset else ""
     told = snapshot.progress
     lines = [
-        Content.assemble("Preparing ", (one_line(name), "bold")),
+        Content.assemble("Preparing ", (name, "bold")),
         Content(f"{told.stage if told else 'starting'}…"),
     ]
     if told is not None and told.share is not None:

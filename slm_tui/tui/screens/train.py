@@ -13,7 +13,7 @@ from textual.widgets import Static
 from slm_tui.config import overrides
 from slm_tui.errors import RunError, SlmTuiError
 from slm_tui.runs import store
-from slm_tui.runs.session import Session, Status
+from slm_tui.runs.session import Session
 from slm_tui.runs.store import Run
 from slm_tui.text import visible
 from slm_tui.tui import actions
@@ -22,7 +22,7 @@ from slm_tui.tui.base import RoomScreen
 from slm_tui.tui.charts.chart import Chart
 from slm_tui.tui.charts.sparkline import SmallChart
 from slm_tui.tui.dialogs import Ask, Choice, Question, Reading, complain, copy
-from slm_tui.tui.screens.train_view import X_MODES, RunView
+from slm_tui.tui.screens.train_view import X_MODES, RunView, preparing
 from slm_tui.tui.widgets.lines import Lines
 from slm_tui.tui.workshop import TrainingWorkshop
 
@@ -48,6 +48,7 @@ class TrainScreen(RoomScreen):
         self._log: bool | None = None  # chosen by hand; else by how far the loss has fallen
         self._looked = False
         self._drawn_at = 0.0
+        self._was_live = False
 
     def compose_body(self) -> Iterable[Widget]:
         with Horizontal(id="train"):
@@ -111,6 +112,10 @@ class TrainScreen(RoomScreen):
         elif self._is_time() and self._view.refresh():
             self._show(self._view)
         self._show_preparing()
+        live = self.session is not None and self.session.is_live
+        if live != self._was_live:
+            self._was_live = live
+            self.refresh_footer()
 
     def _is_time(self) -> bool:
         """Twice a second is often enough for curves; what is drawn is taken from the training."""
@@ -155,18 +160,29 @@ class TrainScreen(RoomScreen):
         ):
             self.query_one(f"#{name}", SmallChart).show(steps.step, values)
 
+    def _has_points(self) -> bool:
+        curves = self._view.curves if self._view is not None else None
+        return curves is not None and bool(curves.evaluations.step or curves.steps.step)
+
     def _show_preparing(self) -> None:
         """Until the first point is there, the chart says what is being done."""
         chart, session = self.query_one(Chart), self.session
-        if self._view is None or self._view.curves.evaluations.step or self._view.curves.steps.step:
+        if self._view is None or self._has_points():
             return
         text = f"{self._view.run.id}: {self._view.info.state}"
         if session is not None:
-            text = _preparing(session.status)
+            text = preparing(session.status)
+            if session.status.error:
+                told = Content.styled(
+                    "✗ not begun: the reason stands where the curve would", "$text-error"
+                )
+                self.query_one("#verdict-line", Static).update(told, layout=False)
+                self.query_one("#diagnosis", Lines).show([told])
         chart.empty = visible(text)
 
     def footer_actions(self) -> list[Action]:
-        if self._view is None:
+        gone = self.session is not None and self.session.status.error and not self._has_points()
+        if self._view is None or gone:
             return [actions.BY_ID["app.go_presets"], actions.BY_ID["app.help"]]
         if self.session is not None and self.session.is_live:
             return super().footer_actions()
@@ -388,11 +404,3 @@ def _wrong_changes(run: Run, text: str) -> str:
     except (SlmTuiError, RunError) as error:
         return str(error)
     return ""
-
-
-def _preparing(status: Status) -> str:
-    """What is being done before the first step, how far it is; or why there was none."""
-    if status.error:
-        return status.error
-    share = f"{status.progress:.0%}" if status.progress and status.stage else "…"
-    return f"{status.stage or 'the first step'} {share}  {status.pace}".rstrip()

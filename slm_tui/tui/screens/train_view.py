@@ -13,6 +13,7 @@ from slm_tui.errors import SlmTuiError
 from slm_tui.evaluation.diagnosis import Evidence, Verdict, diagnose
 from slm_tui.figures import clock, count, ratio_text, size
 from slm_tui.runs.curves import Curves
+from slm_tui.runs.session import Status
 from slm_tui.runs.store import Run, RunInfo
 from slm_tui.text import one_line, visible
 from slm_tui.tui.charts.data import ChartData, HorizontalLine, Series, VerticalLine
@@ -289,3 +290,11 @@ def _event_text(event: dict[str, Any]) -> str | None:
         return f"step {step}: now {int(event.get('value', 0)):,} steps in all"
     words = {"started": "training from step", "paused": "paused at", "continued": "goes on at"}
     return f"{words[kind]} {step}" if kind in words else None
+
+
+def preparing(status: Status) -> str:
+    """What is being done before the first step, how far it is; or why there was none."""
+    if status.error:
+        return status.error
+    share = f"{status.progress:.0%}" if status.progress and status.stage else "…"
+    return f"{status.stage or 'the first step'} {share}  {status.pace}".rstrip()
