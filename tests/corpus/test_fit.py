@@ -58,8 +58,21 @@ def test_the_ratio_that_is_named_works_and_a_smaller_one_does_not(
 
 def test_a_text_too_short_for_any_ratio_says_so(tiny: Tiny, tmp_path: Path) -> None:
     preset = of_text(tiny, tmp_path, "a few words only", {"kind": "bytes"})
-    with pytest.raises(CorpusError, match="use more text, or set model.block_size to"):
+    with pytest.raises(CorpusError, match="use more text$"):
         fit.check(preset, prepare(preset))
+
+
+def test_a_window_is_named_only_where_it_works(tiny: Tiny, tmp_path: Path) -> None:
+    values = of_text(tiny, tmp_path, "a few words more than that", {"kind": "bytes"}).to_dict()
+    values["data"]["split"]["validation"] = 0.3
+    values["model"]["block_size"] = 64
+    preset = parse(values, "it")
+    corpus = prepare(preset)
+    with pytest.raises(CorpusError, match=r"or set model\.block_size to \d+ or less") as caught:
+        fit.check(preset, corpus)
+    fitting = int(str(caught.value).split("block_size to ")[1].split()[0])
+    values["model"]["block_size"] = fitting
+    fit.check(parse(values, "it"), corpus)
 
 
 def test_validation_of_copies_alone_says_how_many(tiny: Tiny, tmp_path: Path) -> None:

@@ -710,3 +710,15 @@ def test_every_setting_survives_being_opened_and_accepted_unchanged() -> None:
         one.put_text(setting, spelled(one.value(setting)))
         assert one.problems == {}, setting.path
     assert one.preset == preset
+
+
+async def test_a_kind_that_is_chosen_again_has_its_settings_again() -> None:
+    draft = Draft(library.get("stories-tiny"), builtin=True)
+    before = draft.values["data"]
+    draft.put("data.kind", "file")
+    draft.put("data.path", "plays.txt")
+    for kind in ("directory", "huggingface", "stories"):
+        draft.put("data.kind", kind)
+    assert draft.values["data"] == before
+    draft.put("data.kind", "file")
+    assert draft.values["data"]["path"] == "plays.txt"

@@ -22,7 +22,7 @@ from slm_tui.tui.base import RoomScreen
 from slm_tui.tui.charts.chart import Chart
 from slm_tui.tui.charts.sparkline import SmallChart
 from slm_tui.tui.dialogs import Ask, Choice, Question, Reading, complain, copy
-from slm_tui.tui.screens.train_view import X_MODES, RunView, preparing
+from slm_tui.tui.screens.train_view import X_MODES, RunView, preparing, two
 from slm_tui.tui.widgets.lines import Lines
 from slm_tui.tui.workshop import TrainingWorkshop
 
@@ -137,7 +137,7 @@ class TrainScreen(RoomScreen):
         )
         verdict = view.verdict_lines()
         self.query_one("#diagnosis", Lines).show([*verdict, Content(""), *view.data_lines()])
-        line, text = self.query_one("#verdict-line", Static), Content("\n").join(_two(verdict))
+        line, text = self.query_one("#verdict-line", Static), Content("\n").join(two(verdict))
         if line.content != text:
             line.update(text, layout=False)
         if self.workshop is not None and self.session is not None:
@@ -384,13 +384,6 @@ class TrainScreen(RoomScreen):
 def _set_title(widget: Widget, title: str) -> None:
     if widget.border_title != title:  # setting the old text would repaint the whole widget
         widget.border_title = title
-
-
-def _two(lines: list[Content]) -> list[Content]:
-    """At most two lines: the verdict with its evidence, and the advice."""
-    if len(lines) < 3:
-        return lines
-    return [Content(": ").join(lines[:2]), lines[2]]
 
 
 def _whole_number(text: str) -> str:

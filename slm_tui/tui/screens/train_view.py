@@ -298,3 +298,10 @@ def preparing(status: Status) -> str:
         return status.error
     share = f"{status.progress:.0%}" if status.progress and status.stage else "…"
     return f"{status.stage or 'the first step'} {share}  {status.pace}".rstrip()
+
+
+def two(lines: list[Content]) -> list[Content]:
+    """At most two lines: the verdict with its evidence, and the advice."""
+    if len(lines) < 3:
+        return lines
+    return [Content(": ").join(lines[:2]), lines[2]]
