@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, TextIO
 
 from slm_tui.config import library, overrides, pointing
@@ -66,7 +67,7 @@ def _session(options: argparse.Namespace, events: "queue.SimpleQueue[Event]") ->
         )
     initial = store.find_checkpoint(options.initial) if options.initial else None
     if options.preset:
-        preset = library.get(options.preset)
+        preset = _named(options.preset)
     elif initial is not None:
         from slm_tui.training.checkpoint import read
 
@@ -74,6 +75,19 @@ def _session(options: argparse.Namespace, events: "queue.SimpleQueue[Event]") ->
     else:
         raise PresetError("nothing to train", "", f"name a preset, such as {library.DEFAULT}")
     return Session.start(_changed(preset, options), options.name, initial=initial, sinks=sinks)
+
+
+def _named(name: str) -> Preset:
+    """The preset of that name.
+
+    Raises:
+        PresetError: there is none; what is a text instead is called so.
+    """
+    is_text = not name.endswith(".toml") and Path(name).expanduser().exists()
+    if is_text and library.find(name) is None:
+        remedy = f"slm-tui train {library.DEFAULT} --text {name}"
+        raise PresetError(f"{name} is a text, not a preset", "", remedy)
+    return library.get(name)
 
 
 def _settings_given(options: argparse.Namespace) -> bool:

@@ -211,3 +211,13 @@ def test_an_experiment_trains_without_a_network_after_one_override() -> None:
     for assignment in [*shorter, *smaller]:
         command += ["--set", assignment]
     assert main(command) == 0
+
+
+def test_a_text_in_the_place_of_a_preset_is_called_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "plays.txt").write_text("words")
+    assert main(["train", str(tmp_path / "plays.txt")]) == 1
+    told = capsys.readouterr().err
+    assert "is a text, not a preset" in told
+    assert "--text" in told
