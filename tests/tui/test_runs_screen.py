@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from textual.geometry import Region
 from textual.pilot import Pilot
+from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from slm_tui.config.preset import Preset
@@ -512,6 +514,15 @@ async def test_the_comparison_has_a_place_on_a_small_screen_too() -> None:
         await until(pilot, lambda: chart.region.area)
 
 
+async def settled(pilot: Pilot[Any], widget: Widget) -> Region:
+    """Where `widget` stands once nothing on the screen moves any more."""
+    before = None
+    while before != widget.region:
+        before = widget.region
+        await pilot.pause(0.4)
+    return widget.region
+
+
 async def test_a_zoomed_pane_takes_the_whole_body_and_gives_it_back() -> None:
     add_run("alone", checkpoints=[10])
     async with an_app().run_test(size=(120, 40)) as pilot:
@@ -520,7 +531,7 @@ async def test_a_zoomed_pane_takes_the_whole_body_and_gives_it_back() -> None:
         for name in ("table", "checkpoints", "chart"):
             widget = screen.query_one(f"#{name}")
             widget.focus()
-            before = widget.region
+            before = await settled(pilot, widget)
             await pilot.press("z")
             await until(pilot, lambda: widget.region.width > 110)  # noqa: B023
             assert widget.region.height > 30
