@@ -7,9 +7,6 @@ from slm_tui.errors import SlmTuiError
 NOT_BUILT: dict[tuple[str, str], str] = {
     ("model.kind", "hgrn"): "HGRN-bit comes in a later version; use gpt",
     ("model.kind", "hnet"): "H-Net comes in a later version; use gpt",
-    ("optimizer.kind", "muon"): "Muon comes in a later version; use adamw",
-    ("schedule.kind", "wsd"): "warmup-stable-decay comes in a later version; use linear",
-    ("training.precision", "fp16"): "fp16 with loss scaling comes in a later version; use bf16",
 }
 
 
@@ -23,9 +20,6 @@ def not_built(preset: Preset) -> list[tuple[str, str]]:
         ("data.kind", preset.data.kind),
         ("tokenizer.kind", preset.tokenizer.kind),
         ("model.kind", preset.model.kind),
-        ("optimizer.kind", preset.optimizer.kind),
-        ("schedule.kind", preset.schedule.kind),
-        ("training.precision", preset.training.precision),
     ]
     return [(path, NOT_BUILT[path, kind]) for path, kind in chosen if (path, kind) in NOT_BUILT]
 

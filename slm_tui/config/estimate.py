@@ -172,16 +172,20 @@ def step_seconds(preset: Preset, calibration: Calibration, n_vocab: int) -> floa
 
 def _memory(preset: Preset, total: int, n_vocab: int) -> int:
     """Peak bytes: the program, weights, gradients, two moments, activations of a micro-batch."""
+    return 350_000_000 + 16 * total + activation_bytes(preset, n_vocab, preset.training.micro_batch)
+
+
+def activation_bytes(preset: Preset, n_vocab: int, sequences: int) -> int:
+    """Bytes kept for the backward pass of so many sequences in one forward pass, in fp32."""
     model = preset.model
-    tokens = preset.training.micro_batch * model.block_size
+    tokens = sequences * model.block_size
     if isinstance(model, HnetModel):
         width, layers = max(model.d_model), sum(map(sum, model.num_blocks))
     else:
         width, layers = model.n_embd, model.n_layer
     # About 22 activations of the width are kept per block for the backward pass (norms,
     # q, k, v, attention, two of 4 x width), and the logits with their gradient.
-    activations = 4 * tokens * (22 * width * layers + 3 * n_vocab)
-    return 350_000_000 + 16 * total + activations
+    return 4 * tokens * (22 * width * layers + 3 * n_vocab)
 
 
 def _train_tokens(preset: Preset) -> int | None:

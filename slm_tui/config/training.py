@@ -10,7 +10,9 @@ from slm_tui.config.fields import Settings, reject, setting
 class Optimizer(Settings):
     """How gradients become updates."""
 
-    kind: Literal["adamw", "muon"] = setting("adamw", help="Update rule")
+    kind: Literal["adamw", "muon"] = setting(
+        "adamw", help="Update rule; muon moves hidden matrices by Muon, the rest by AdamW"
+    )
     learning_rate: float = setting(
         1e-3, gt=0, le=1, help="Peak learning rate", unit="per step", nudge="125"
     )
@@ -23,12 +25,25 @@ class Optimizer(Settings):
     eps: float = setting(
         1e-8, gt=0, le=1, help="Keeps the division finite", nudge="125", advanced=True
     )
-    weight_decay: float = setting(
-        0.1,
-        ge=0,
-        le=10,
-        help="Pull of matrices towards zero; norms and biases are left out",
+    muon_learning_rate: float | None = setting(
+        None,
+        gt=0,
+        le=1,
+        help="Peak rate of hidden matrices under muon; absent is learning_rate",
+        unit="per step",
         nudge="125",
+        advanced=True,
+    )
+    muon_momentum: float = setting(
+        0.95, ge=0, lt=1, help="Memory of the gradient under muon", nudge="+0.01", advanced=True
+    )
+    weight_decay: float = setting(
+        0.1, ge=0, le=10, help="Pull of weights towards zero", nudge="125"
+    )
+    weight_decay_on: Literal["matrices", "hidden", "all"] = setting(
+        "matrices",
+        help="Which weights are pulled; hidden leaves out embeddings, all takes norms and biases",
+        advanced=True,
     )
     gradient_clip: float = setting(
         1.0, ge=0, help="Longest gradient allowed (its norm); 0 is no limit", nudge="125"
@@ -47,10 +62,33 @@ class Schedule(Settings):
         "cosine", help="Shape after warm-up"
     )
     warmup_steps: int | None = setting(
-        None, ge=0, help="Steps from zero to the peak", unit="steps", nudge="125"
+        None, ge=0, help="Steps up to the peak", unit="steps", nudge="125"
     )
     warmup_fraction: float | None = setting(
         None, ge=0, le=1, help="The same as a part of all steps", nudge="+0.05"
+    )
+    warmup_start_ratio: float = setting(
+        0.0, ge=0, le=1, help="Where warm-up begins, as a part of the peak", advanced=True
+    )
+    decay_fraction: float = setting(
+        0.2, gt=0, le=1, help="Part of all steps in which wsd goes down", nudge="+0.05"
+    )
+    plateau_factor: float | None = setting(
+        None,
+        gt=0,
+        lt=1,
+        help="Multiplies the rate when the validation loss stands still; absent is off",
+        nudge="+0.1",
+        advanced=True,
+    )
+    plateau_patience: int = setting(
+        500, ge=1, help="How long it must stand still", unit="steps", nudge="125", advanced=True
+    )
+    plateau_cooldown: int = setting(
+        500, ge=0, help="Rest after a reduction", unit="steps", nudge="125", advanced=True
+    )
+    plateau_floor: float = setting(
+        0.1, ge=0, le=1, help="Least that all reductions leave of the rate", advanced=True
     )
     minimum: float | None = setting(
         None, ge=0, help="Learning rate at the end", unit="per step", nudge="125", advanced=True
@@ -85,7 +123,18 @@ class Training(Settings):
     )
     device: str = setting("auto", help="auto, cpu, cuda, cuda:1, mps")
     threads: int = setting(
-        0, ge=0, le=1024, help="CPU threads; 0 chooses", unit="threads", nudge="+1", advanced=True
+        0,
+        ge=0,
+        le=1024,
+        help="CPU threads; 0 measures, and makes room for others",
+        unit="threads",
+        nudge="+1",
+        advanced=True,
+    )
+    compile: Literal["off", "on", "auto"] = setting(
+        "off",
+        help="torch.compile; auto measures and uses it where the whole run gets shorter",
+        advanced=True,
     )
     seed: int = setting(42, ge=0, lt=2**31, help="Another seed is another run", nudge="+1")
     log_every: int = setting(
@@ -109,6 +158,14 @@ class Training(Settings):
         nudge="+1",
         advanced=True,
     )
+    keep_every: int | None = setting(
+        None,
+        ge=1,
+        help="Periodic checkpoints at multiples of this stay as well; absent is none",
+        unit="steps",
+        nudge="125",
+        advanced=True,
+    )
     early_stop_patience: int | None = setting(
         None,
         ge=1,
@@ -118,6 +175,9 @@ class Training(Settings):
     )
     early_stop_min_delta: float = setting(
         0.0, ge=0, help="How much better counts as better", unit="nats", nudge="125", advanced=True
+    )
+    early_stop_restore: bool = setting(
+        True, help="Go back to the best weights when stopping early", advanced=True
     )
 
 

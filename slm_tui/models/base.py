@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -21,12 +21,15 @@ class Loss:
     auxiliary: dict[str, Tensor] = field(default_factory=dict)
 
 
+Role = Literal["hidden", "embedding", "vector"]
+
+
 @dataclass(frozen=True)
 class ParameterGroup:
     """Parameters that share a treatment by the optimizer."""
 
     parameters: list[tuple[str, nn.Parameter]]
-    weight_decay: bool
+    role: Role
     learning_rate_multiplier: float = 1.0
 
 
@@ -61,8 +64,12 @@ class LanguageModel(nn.Module):
         """Draw fresh weights; nothing but `generator` decides them."""
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        """Matrices, which decay, and everything else (norms, biases), which does not."""
-        named = list(self.named_parameters())
-        matrices = [(name, value) for name, value in named if value.dim() >= 2]
-        vectors = [(name, value) for name, value in named if value.dim() < 2]
-        return [ParameterGroup(matrices, True), ParameterGroup(vectors, False)]
+        """Hidden matrices; embeddings and the output layer; norms and biases."""
+        groups: dict[Role, list[tuple[str, nn.Parameter]]]
+        groups = {"hidden": [], "embedding": [], "vector": []}
+        for name, value in self.named_parameters():
+            role: Role = "hidden" if value.dim() >= 2 else "vector"
+            if role == "hidden" and ("embedding" in name or name.startswith("head.")):
+                role = "embedding"
+            groups[role].append((name, value))
+        return [ParameterGroup(named, role) for role, named in groups.items()]

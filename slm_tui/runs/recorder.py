@@ -1,6 +1,7 @@
 """The sink that writes a run's files: logs are appended, `run.json` is replaced."""
 
 import csv
+import errno
 import io
 import json
 import math
@@ -15,6 +16,7 @@ from typing import Any
 from slm_tui import __version__
 from slm_tui.runs.store import Run
 from slm_tui.text import one_line
+from slm_tui.training.control import Control
 from slm_tui.training.events import (
     Changed,
     Continued,
@@ -61,14 +63,23 @@ EVALUATION_COLUMNS = (
 _FLUSH_SECONDS = 0.1
 _BEAT_SECONDS = 1.0
 _SAMPLE_WIDTH = 50
+_BLOCK = "log"
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+# What a file that cannot be written may hold back, in bytes.
+_MOST_HELD_BACK = 2**22
 _STATES = {"done": "done", "stopped": "stopped", "early stop": "stopped early"}
 
 
 class Recorder:
-    """Writes the files of DESIGN.md section 7. Called from the trainer and the writer thread."""
+    """Writes the files of DESIGN.md section 7. Called from the trainer and the writer thread.
 
-    def __init__(self, run: Run) -> None:
+    Where the disk is full, what cannot be written is held back and `control` is blocked, so that
+    training pauses until there is room: `beat` tries again.
+    """
+
+    def __init__(self, run: Run, control: Control | None = None) -> None:
         self._run = run
+        self._control = control or Control()
         self.info = run.info()
         self._lock = threading.Lock()
         self._training = _Table(run.path / "training_log.csv", TRAINING_COLUMNS)
@@ -85,22 +96,29 @@ class Recorder:
         self._beat(force=True)
 
     def __call__(self, event: Event) -> None:
-        """Record `event`. A full disk never stops training: what could not be written is lost."""
+        """Record `event`. Never raises: what cannot be written now is written later."""
         with self._lock:
             try:
                 self._record(event)
-                self.full = False
-            except OSError:
-                self.full = True
+            except OSError as error:
+                self._is_stuck(error)
+
+    def _is_stuck(self, error: OSError) -> None:
+        self.full = True
+        if error.errno in _NO_ROOM:
+            self._control.block(_BLOCK, f"no room for the log ({error.strerror})")
 
     def beat(self) -> None:
         """Renew the heartbeat; to be called about once a second."""
         with self._lock:
             try:
                 self._flush()
-                self._beat()
-            except OSError:
-                self.full = True
+                self._beat(force=self.full)
+            except OSError as error:
+                self._is_stuck(error)
+            else:
+                self.full = False
+                self._control.unblock(_BLOCK)
 
     def close(self) -> None:
         """Write what is held back and close the files."""
@@ -241,23 +259,36 @@ def perplexity(loss: float) -> float:
 
 
 class _Appended:
-    """A file that is only ever appended to. A torn last line of a killed run is ended first."""
+    """A file that is only ever appended to. A torn last line of a killed run is ended first.
+
+    What could not be written yet is held back, so that a full disk costs no line.
+    """
 
     def __init__(self, path: Path) -> None:
-        torn = path.exists() and path.stat().st_size > 0 and path.read_bytes()[-1:] != b"\n"
-        self._fresh = not path.exists() or path.stat().st_size == 0
-        self._file = path.open("a", encoding="utf-8", newline="")
-        if torn:
-            self._file.write("\n")
+        self._held_back = bytearray()
+        size = path.stat().st_size if path.exists() else 0
+        self._fresh = not size
+        if size and path.read_bytes()[-1:] != b"\n":
+            self.write("\n")
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
+        self._file = os.open(path, flags, 0o644)
+
+    def write(self, text: str) -> None:
+        if len(self._held_back) < _MOST_HELD_BACK:
+            self._held_back += text.encode("utf-8", "replace")
 
     def flush(self) -> None:
-        self._file.flush()
+        while self._held_back:
+            written = os.write(self._file, self._held_back)
+            del self._held_back[:written]
 
     def close(self) -> None:
         try:
-            self._file.close()
+            self.flush()
         except OSError:
-            return
+            pass
+        finally:
+            os.close(self._file)
 
 
 class _Table(_Appended):
@@ -265,19 +296,19 @@ class _Table(_Appended):
         super().__init__(path)
         self._columns = columns
         if self._fresh:
-            self._file.write(",".join(columns) + "\n")
+            self.write(",".join(columns) + "\n")
 
     def append(self, row: dict[str, Any]) -> None:
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerow(
             [_cell(row.get(name, "")) for name in self._columns]
         )
-        self._file.write(text.getvalue())
+        self.write(text.getvalue())
 
 
 class _Lines(_Appended):
     def append(self, values: dict[str, Any]) -> None:
-        self._file.write(json.dumps(values, ensure_ascii=False) + "\n")
+        self.write(json.dumps(values, ensure_ascii=False) + "\n")
 
 
 def _cell(value: Any) -> Any:

@@ -56,6 +56,7 @@ class Status:
     tokens_per_second: float = 0.0
     eta_seconds: float | None = None
     error: str = ""
+    waiting_for: str = ""
 
     @property
     def is_live(self) -> bool:
@@ -89,9 +90,11 @@ class Session:
         self._pace: deque[tuple[float, int]] = deque()
         self._cancel = threading.Event()
         self._began = False
+        # Its patience was at an end: it begins anew, or the run would stop at once.
+        self._had_stopped_early = resume and run.info().state == "stopped early"
         self._held = store.lock(run)
         self._held.__enter__()
-        self._recorder = Recorder(run)
+        self._recorder = Recorder(run, self.control)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._main, name="training", daemon=True)
         self._heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
@@ -220,6 +223,8 @@ class Session:
             # An end that was moved after the checkpoint stays where it was moved to.
             moved = max(trainer.state.max_steps, self._recorder.info.max_steps)
             trainer.state.max_steps = moved + self._more_steps
+            if self._had_stopped_early:
+                trainer.state.patience_from = trainer.state.step
         trainer.run()
 
     def _newest_checkpoint(self) -> "Checkpoint | None":
@@ -288,9 +293,9 @@ class Session:
             self._set(max_steps=int(event.value))
         elif isinstance(event, Paused):
             self._pace.clear()
-            self._set(state="paused")
+            self._set(state="paused", waiting_for=event.reason)
         elif isinstance(event, Continued):
-            self._set(state="running")
+            self._set(state="running", waiting_for="")
         elif isinstance(event, Finished):
             self._set(state=self._recorder.info.state)
         elif isinstance(event, Failed):

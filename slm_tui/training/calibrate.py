@@ -14,7 +14,7 @@ from slm_tui.config.preset import Preset, parse
 from slm_tui.corpus.batches import Batch
 from slm_tui.models.build import build
 from slm_tui.training.device import choose_device, choose_threads, describe_device
-from slm_tui.training.optimizer import FlatAdamW
+from slm_tui.training.optimizer import FlatOptimizer
 from slm_tui.training.stepper import Stepper
 
 _N_VOCAB = 512
@@ -59,7 +59,7 @@ def _preset(shape: dict[str, int]) -> Preset:
 def _step_seconds(preset: Preset, device: torch.device) -> float:
     """Shortest time of one step: what else runs on the machine only ever adds to it."""
     model = build(preset.model, _N_VOCAB, device, 0).train()
-    stepper = Stepper(model, FlatAdamW(model, preset.optimizer), preset, device)
+    stepper = Stepper(model, FlatOptimizer(model, preset.optimizer), preset, device)
     ids = np.random.default_rng(0).integers(0, _N_VOCAB, (8, preset.model.block_size + 1))
     batch = Batch(ids[:, :-1], ids[:, 1:])
     stepper.step(batch, 1e-4, 0)

@@ -10,9 +10,10 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
@@ -26,6 +27,9 @@ from slm_tui.corpus.tokenizers import Tokenizer, from_json
 from slm_tui.errors import CheckpointError, PresetError
 from slm_tui.models.base import LanguageModel
 from slm_tui.models.build import build
+
+if TYPE_CHECKING:
+    from slm_tui.corpus.prepare import Corpus
 
 FORMAT = 1
 _NAME = re.compile(r"^step-(\d{6,})$")
@@ -52,6 +56,14 @@ class TrainingState:
     val_loss: float | None = None
     val_bits_per_byte: float | None = None
     skipped_steps: int = 0
+    # Steps without a better loss count from here: a run that stopped early was given more.
+    patience_from: int = 0
+    plateau_multiplier: float = 1.0
+    plateau_loss: float | None = None
+    plateau_step: int = 0
+    loss_scale: float = 1.0
+    loss_scale_calm: int = 0
+    # Sequences that go through the network together.
     micro_batch: int = 0
     threads: int = 0
     n_vocab: int = 0
@@ -59,6 +71,18 @@ class TrainingState:
     corpus: str = ""
     preset: dict[str, Any] = field(default_factory=dict)
     torch_version: str = ""
+
+    @classmethod
+    def fresh(cls, preset: Preset, corpus: "Corpus") -> "TrainingState":
+        """Before the first step."""
+        return cls(
+            max_steps=preset.training.max_steps,
+            n_vocab=corpus.tokenizer.n_vocab,
+            begins_documents=corpus.begins_documents,
+            corpus=corpus.fingerprint,
+            preset=preset.to_dict(),
+            torch_version=str(torch.__version__),
+        )
 
 
 @dataclass(frozen=True)
@@ -186,10 +210,19 @@ def is_kept(path: Path) -> bool:
     return (path / _KEEP).exists()
 
 
-def clear_up(directory: Path, keep_last: int) -> None:
-    """Delete periodic checkpoints but the newest `keep_last`; best, last and manual ones stay."""
+def clear_up(directory: Path, keep_last: int, keep_every: int | None = None) -> None:
+    """Delete periodic checkpoints but the newest `keep_last`.
+
+    The best, the last and manual ones stay, and those at multiples of `keep_every` steps.
+    """
     protected = {linked(directory, "best"), linked(directory, "last")}
-    spare = [path for path in all_in(directory) if path not in protected and not is_kept(path)]
+    spare = [
+        path
+        for path in all_in(directory)
+        if path not in protected
+        and not is_kept(path)
+        and not (keep_every and step_of(path) % keep_every == 0)
+    ]
     for path in spare[: max(0, len(spare) - keep_last)]:
         discard(path)
 
@@ -234,7 +267,7 @@ class Checkpoint:
         return weights
 
     def moments(self) -> dict[str, Tensor]:
-        """The optimizer's state, as `FlatAdamW.state` gave it."""
+        """The optimizer's state, as `FlatOptimizer.state` gave it."""
         moments: dict[str, Tensor] = load_file(self.path / "optimizer.safetensors")
         return moments
 
@@ -296,12 +329,20 @@ def read(path: Path) -> Checkpoint:
         raise CheckpointError(f"checkpoint {path.name} cannot be opened", str(error)) from None
 
 
-def newest(directory: Path) -> tuple[Checkpoint | None, list[str]]:
-    """The newest checkpoint that verifies, and what was wrong with newer ones."""
+def newest(
+    directory: Path, accept: Callable[[TrainingState], bool] = lambda _: True
+) -> tuple[Checkpoint | None, list[str]]:
+    """The newest checkpoint that verifies, and what was wrong with newer ones.
+
+    Those that `accept` refuses are passed over.
+    """
     wrong: list[str] = []
     for path in reversed(all_in(directory)):
         try:
-            return read(path), wrong
+            found = read(path)
         except CheckpointError as error:
             wrong.append(str(error))
+            continue
+        if accept(found.state):
+            return found, wrong
     return None, wrong

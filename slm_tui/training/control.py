@@ -22,6 +22,7 @@ class Control:
     def __init__(self) -> None:
         self._requests: deque[Request] = deque()
         self._arrived = threading.Condition()
+        self._blocks: dict[str, str] = {}
         self.stop_now = threading.Event()
 
     def pause(self) -> None:
@@ -56,6 +57,23 @@ class Control:
     def extend(self, steps: int) -> None:
         """Add steps to the end."""
         self._put(Request("extend", float(steps)))
+
+    def block(self, who: str, why: str) -> None:
+        """Training waits until `who` lets go: something that it needs is not there now."""
+        with self._arrived:
+            self._blocks[who] = why
+
+    def unblock(self, who: str) -> None:
+        """What `who` waited for is there."""
+        with self._arrived:
+            if self._blocks.pop(who, None) is not None:
+                self._arrived.notify_all()
+
+    @property
+    def blocked(self) -> str:
+        """Why training cannot go on now; empty if it can."""
+        blocks = self._blocks
+        return "; ".join(dict.fromkeys(blocks.values())) if blocks else ""
 
     def take(self) -> Request | None:
         """The oldest request, if there is one; never waits."""

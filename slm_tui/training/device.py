@@ -1,8 +1,6 @@
 """Where training runs: the device, its number format, CPU threads, the allocator."""
 
 import platform
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any
 
 import torch
 
@@ -45,18 +43,6 @@ def describe_device(device: torch.device) -> str:
     return f"{platform.machine()} CPU" if device.type == "cpu" else device.type
 
 
-def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any]:
-    """The number format of the forward pass.
-
-    `auto` is bf16 on GPUs that compute in it, else fp32: on CPUs without native bf16 it is
-    emulated and many times slower.
-    """
-    native = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-    if precision == "bf16" or (precision == "auto" and native):
-        return torch.autocast(device.type, dtype=torch.bfloat16)
-    return nullcontext()
-
-
 def choose_threads(wanted: int) -> int:
-    """CPU threads for training: as asked, or one per core up to 16."""
+    """CPU threads as asked, or one per core up to 16."""
     return wanted or min(cores(), 16)

@@ -89,7 +89,7 @@ class Requested:
 
 @dataclass(frozen=True)
 class Changed:
-    """A live change of the run: `learning_rate` (the new multiplier) or `max_steps`."""
+    """A live change of the run: `learning_rate` (the new multiplier), `max_steps`, `threads`."""
 
     step: int
     what: str
@@ -98,9 +98,10 @@ class Changed:
 
 @dataclass(frozen=True)
 class Paused:
-    """Training waits."""
+    """Training waits; for a `reason` where nobody asked for it."""
 
     step: int
+    reason: str = ""
 
 
 @dataclass(frozen=True)

@@ -5,15 +5,20 @@ import time
 import torch
 
 from slm_tui.config.preset import Preset
-from slm_tui.corpus.batches import fixed_windows
+from slm_tui.corpus.batches import Batch, fixed_windows
 from slm_tui.corpus.prepare import Corpus
-from slm_tui.evaluation.loss import split_loss
+from slm_tui.evaluation.loss import SplitLoss, split_loss
 from slm_tui.generation.engine import complete
 from slm_tui.generation.sampling import SamplingSettings
 from slm_tui.models.base import LanguageModel
 from slm_tui.training.checkpoint import TrainingState
 from slm_tui.training.control import Control
-from slm_tui.training.events import Evaluated, Sampled, Sink
+from slm_tui.training.events import Evaluated, Sampled, Sink, Warned
+from slm_tui.training.memory import out_of_memory
+from slm_tui.training.precision import Format, autocast
+
+# All logits of a pass are held, in fp32 and with copies: at most so many of them.
+_MOST_LOGITS = 2**25
 
 
 class Observer:
@@ -27,6 +32,7 @@ class Observer:
         state: TrainingState,
         control: Control,
         sink: Sink,
+        format: Format,
     ) -> None:
         self._model = model
         self._tokenizer = corpus.tokenizer
@@ -34,7 +40,10 @@ class Observer:
         self._state = state
         self._control = control
         self._sink = sink
+        self._format = format
         training = preset.training
+        per_window = preset.model.block_size * model.n_vocab
+        self._at_once = max(1, min(state.micro_batch or 1, _MOST_LOGITS // per_window))
         most = training.evaluate_batches * training.micro_batch
         self._windows = None
         if len(corpus.val) >= 2:
@@ -52,13 +61,7 @@ class Observer:
         if self._windows is None or (state.evaluated_step == state.step and not again):
             return False
         began = time.monotonic()
-        found = split_loss(
-            self._model,
-            self._windows,
-            self._byte_lengths,
-            max(1, state.micro_batch),
-            stop=self._control.stop_now,
-        )
+        found = self._score(self._windows)
         if found is None:
             return False
         loss = found.nats_per_token
@@ -78,11 +81,42 @@ class Observer:
         # The untrained model is not worth a checkpoint.
         return is_best and state.step > 0
 
+    def _score(self, windows: Batch) -> SplitLoss | None:
+        """The loss of `windows`, fewer of them at a time if memory runs out.
+
+        `None` if it was cut short, or if there is no memory for a single one.
+        """
+        device = next(self._model.parameters()).device
+        while True:
+            try:
+                with autocast(self._format, device):
+                    return split_loss(
+                        self._model,
+                        windows,
+                        self._byte_lengths,
+                        self._at_once,
+                        stop=self._control.stop_now,
+                    )
+            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+                if not out_of_memory(error):
+                    raise
+            if device.type == "cuda":
+                torch.cuda.empty_cache()
+            if self._at_once == 1:
+                self._warn("memory ran out while evaluating: this evaluation is left out")
+                return None
+            self._at_once = -(-self._at_once // 2)
+            self._warn(f"memory ran out while evaluating: now {self._at_once} sequences at a time")
+
+    def _warn(self, text: str) -> None:
+        self._sink(Warned(self._state.step, text))
+
     def patience_is_over(self) -> bool:
         """Whether the validation loss has not improved for the steps that the preset allows."""
-        patience = self._preset.training.early_stop_patience
-        best = self._state.best_step
-        return patience is not None and best is not None and self._state.step - best >= patience
+        patience, state = self._preset.training.early_stop_patience, self._state
+        if patience is None or state.best_step is None:
+            return False
+        return state.step - max(state.best_step, state.patience_from) >= patience
 
     def sample(self, *, again: bool = False) -> None:
         """Continue each prompt of the preset with its fixed seed."""
@@ -108,5 +142,9 @@ class Observer:
                     return
                 self._sink(Sampled(state.step, prompt, text, time.monotonic() - began))
             state.sampled_step = state.step
+        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+            if not out_of_memory(error):
+                raise
+            self._warn("memory ran out while sampling: this sample is left out")
         finally:
             self._model.train()

@@ -1,67 +1,100 @@
-"""AdamW on one flat buffer.
+"""AdamW and Muon on one flat buffer.
 
 All weights are views of one tensor and all gradients views of another, so that the update,
 the norm, the clipping and the clearing are single operations whatever the number of layers.
-Matrices decay; norms and biases do not.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.optim.adamw import adamw
 
-from slm_tui.config.built import NotBuiltYet
 from slm_tui.config.training import Optimizer as OptimizerConfig
-from slm_tui.models.base import LanguageModel
+from slm_tui.models.base import LanguageModel, ParameterGroup
+from slm_tui.training.muon import Muon
 
-MOMENTS = ("exp_avg", "exp_avg_sq")
+
+@dataclass(frozen=True)
+class _Slot:
+    """Where a parameter stands in the flat buffers."""
+
+    name: str
+    parameter: nn.Parameter
+    start: int
+
+    @property
+    def end(self) -> int:
+        return self.start + self.parameter.numel()
+
+    def cut(self, flat: Tensor) -> Tensor:
+        return flat[self.start : self.end].view(self.parameter.shape)
 
 
-class FlatAdamW:
-    """Loshchilov and Hutter 2019 (arXiv:1711.05101), fused, over the flat buffers of a model.
-
-    Raises:
-        NotBuiltYet: the update rule comes in a later version.
+class FlatOptimizer:
+    """AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101), fused; with `muon`, hidden matrices
+    are moved by Muon instead. Both act on the flat buffers of a model, whose parameters become
+    views of them.
     """
 
     def __init__(self, model: LanguageModel, config: OptimizerConfig) -> None:
-        if config.kind != "adamw":
-            raise NotBuiltYet(f"the optimizer {config.kind}", "it comes later; use adamw")
+        self._config = config
         self._clip = config.gradient_clip
-        groups = model.parameter_groups()
-        self._slots = [slot for group in groups for slot in group.parameters]
-        total = sum(parameter.numel() for _, parameter in self._slots)
-        device = self._slots[0][1].device
+        groups = [group for group in model.parameter_groups() if group.parameters]
+        if config.kind == "muon":
+            # First what Muon moves, matrices of a shape side by side: one product does them all.
+            groups.sort(key=lambda group: group.role != "hidden")
+            groups = [_by_shape(group) if group.role == "hidden" else group for group in groups]
+        self._slots: list[_Slot] = []
+        total = sum(value.numel() for group in groups for _, value in group.parameters)
+        device = groups[0].parameters[0][1].device
         self.weights = torch.empty(total, device=device)
         self.gradients = torch.zeros(total, device=device)
-        self._parts: list[nn.Parameter] = []
-        described = []
-        start = 0
+        self._muon: list[Muon] = []
+        self._adamw: list[_AdamW] = []
+        # Momentum where Muon rules; the first moment elsewhere.
+        self._first = torch.zeros(total, device=device)
+        self._second = torch.zeros(total, device=device)
+        self._steps = torch.zeros((), device=device)
         for group in groups:
-            end = start + sum(parameter.numel() for _, parameter in group.parameters)
-            if end > start:
-                self._adopt(group.parameters, start)
-                part = nn.Parameter(self.weights[start:end])
-                part.grad = self.gradients[start:end]
-                decay = config.weight_decay if group.weight_decay else 0.0
-                self._parts.append(part)
-                described.append({"params": [part], "weight_decay": decay})
-            start = end
-        self._adamw = torch.optim.AdamW(
-            described,
-            lr=config.learning_rate,
-            betas=(config.beta1, config.beta2),
-            eps=config.eps,
-            fused=device.type in ("cpu", "cuda"),
-        )
+            self._add(group)
 
-    def _adopt(self, parameters: list[tuple[str, nn.Parameter]], start: int) -> None:
-        for _, parameter in parameters:
-            end = start + parameter.numel()
-            self.weights[start:end].copy_(parameter.data.flatten())
-            parameter.data = self.weights[start:end].view(parameter.shape)
-            parameter.grad = self.gradients[start:end].view(parameter.shape)
-            start = end
+    def _add(self, group: ParameterGroup) -> None:
+        start = self._slots[-1].end if self._slots else 0
+        slots: list[_Slot] = []
+        for name, parameter in group.parameters:
+            slots.append(_Slot(name, parameter, slots[-1].end if slots else start))
+            self._adopt(slots[-1])
+        self._slots += slots
+        inside = slice(start, slots[-1].end)
+        decay = self._config.weight_decay if self._decays(group.role) else 0.0
+        weights, gradients = self.weights[inside], self.gradients[inside]
+        if self._config.kind == "muon" and group.role == "hidden":
+            shapes = [(slot.name, slot.parameter.shape) for slot in slots]
+            first = self._first[inside]
+            self._muon.append(Muon(weights, gradients, first, shapes, self._config, decay))
+        else:
+            self._adamw.append(
+                _AdamW(
+                    nn.Parameter(weights),
+                    gradients,
+                    self._first[inside],
+                    self._second[inside],
+                    torch.zeros((), device=weights.device),
+                    decay,
+                    group.learning_rate_multiplier,
+                )
+            )
+
+    def _decays(self, role: str) -> bool:
+        on = self._config.weight_decay_on
+        return on == "all" or role == "hidden" or (on == "matrices" and role == "embedding")
+
+    def _adopt(self, slot: _Slot) -> None:
+        slot.cut(self.weights).copy_(slot.parameter.data)
+        slot.parameter.data = slot.cut(self.weights)
+        slot.parameter.grad = slot.cut(self.gradients)
 
     def gradient_norm(self) -> Tensor:
         """Euclidean norm of the whole gradient, 0-dimensional."""
@@ -75,31 +108,31 @@ class FlatAdamW:
 
     def update(self, learning_rate: float) -> None:
         """One update of all weights at `learning_rate`."""
-        for group in self._adamw.param_groups:
-            group["lr"] = learning_rate
-        self._adamw.step()
+        self._steps += 1
+        config = self._config
+        ratio = (config.muon_learning_rate or config.learning_rate) / config.learning_rate
+        for part in self._muon:
+            part.update(learning_rate * ratio)
+        for group in self._adamw:
+            group.update(learning_rate, config)
 
     def clear(self) -> None:
         """Set all gradients to zero."""
         self.gradients.zero_()
 
     def state(self) -> dict[str, Tensor]:
-        """Copies of the moments, `name.exp_avg` and `name.exp_avg_sq`, and `step`."""
-        found: dict[str, Tensor] = {}
-        flat = {moment: self._moments(moment) for moment in MOMENTS}
-        for name, start, shape in self._places():
-            for moment, values in flat.items():
-                found[f"{name}.{moment}"] = values[start : start + shape.numel()].view(shape)
-        first = self._adamw.state.get(self._parts[0], {}).get("step", 0.0)
-        found["step"] = torch.tensor(float(first))
+        """Copies of the moments on the CPU, `name.exp_avg` and `name.exp_avg_sq` where AdamW
+        rules and `name.momentum` where Muon does, and `step`."""
+        first = self._first.detach().to("cpu", copy=True)
+        second = self._second.detach().to("cpu", copy=True)
+        found: dict[str, Tensor] = {"step": self._steps.detach().to("cpu", copy=True)}
+        for slot, is_muon in self._ruled():
+            if is_muon:
+                found[f"{slot.name}.momentum"] = slot.cut(first)
+            else:
+                found[f"{slot.name}.exp_avg"] = slot.cut(first)
+                found[f"{slot.name}.exp_avg_sq"] = slot.cut(second)
         return found
-
-    def _moments(self, moment: str) -> Tensor:
-        parts = []
-        for part in self._parts:
-            kept = self._adamw.state.get(part, {}).get(moment)
-            parts.append(torch.zeros_like(part.data) if kept is None else kept)
-        return torch.cat([part.detach() for part in parts]).cpu()
 
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Take over moments as `state` gave them.
@@ -107,32 +140,61 @@ class FlatAdamW:
         Raises:
             KeyError: a moment is missing.
         """
-        device = self.weights.device
-        starts = {}
-        at = 0
-        for part in self._parts:
-            starts[at] = part
-            step = torch.tensor(float(state["step"]), device=device)
-            kept = {moment: torch.zeros_like(part.data) for moment in MOMENTS}
-            self._adamw.state[part] = {"step": step, **kept}
-            at += part.numel()
-        for name, start, shape in self._places():
-            begin = max(first for first in starts if first <= start)
-            kept = self._adamw.state[starts[begin]]
-            inside = slice(start - begin, start - begin + shape.numel())
-            for moment in MOMENTS:
-                kept[moment][inside].copy_(state[f"{name}.{moment}"].flatten())
+        self._steps.fill_(float(state["step"]))
+        for group in self._adamw:
+            group.step.fill_(float(state["step"]))
+        for slot, is_muon in self._ruled():
+            if is_muon:
+                slot.cut(self._first).copy_(state[f"{slot.name}.momentum"])
+            else:
+                slot.cut(self._first).copy_(state[f"{slot.name}.exp_avg"])
+                slot.cut(self._second).copy_(state[f"{slot.name}.exp_avg_sq"])
 
-    def _places(self) -> Iterator[tuple[str, int, torch.Size]]:
-        start = 0
-        for name, parameter in self._slots:
-            yield name, start, parameter.shape
-            start += parameter.numel()
+    def _ruled(self) -> Iterator[tuple[_Slot, bool]]:
+        border = sum(part.size for part in self._muon)
+        for slot in self._slots:
+            yield slot, slot.start < border
 
     def weights_by_name(self) -> dict[str, Tensor]:
         """A copy of all weights on the CPU, by parameter name."""
         copy = self.weights.detach().to("cpu", copy=True)
-        return {
-            name: copy[start : start + shape.numel()].view(shape)
-            for name, start, shape in self._places()
-        }
+        return {slot.name: slot.cut(copy) for slot in self._slots}
+
+
+@dataclass(frozen=True)
+class _AdamW:
+    """A stretch of the flat buffers with one weight decay."""
+
+    weights: nn.Parameter
+    gradients: Tensor
+    first: Tensor
+    second: Tensor
+    step: Tensor
+    decay: float
+    rate_multiplier: float
+
+    @torch.no_grad()
+    def update(self, learning_rate: float, config: OptimizerConfig) -> None:
+        # The function under torch.optim.AdamW: its class takes longer than the arithmetic of
+        # a small model.
+        adamw(
+            [self.weights],
+            [self.gradients],
+            [self.first],
+            [self.second],
+            [],
+            [self.step],
+            fused=self.weights.device.type in ("cpu", "cuda"),
+            amsgrad=False,
+            beta1=config.beta1,
+            beta2=config.beta2,
+            lr=learning_rate * self.rate_multiplier,
+            weight_decay=self.decay,
+            eps=config.eps,
+            maximize=False,
+        )
+
+
+def _by_shape(group: ParameterGroup) -> ParameterGroup:
+    ordered = sorted(group.parameters, key=lambda named: tuple(named[1].shape))
+    return ParameterGroup(ordered, group.role, group.learning_rate_multiplier)

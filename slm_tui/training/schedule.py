@@ -2,7 +2,6 @@
 
 import math
 
-from slm_tui.config.built import NotBuiltYet
 from slm_tui.config.training import Schedule
 
 
@@ -28,18 +27,27 @@ def learning_rate(
     A run that was given more steps keeps the warm-up of its `planned_steps`: a longer one
     would send it back below its peak.
 
-    Linear warm-up to `peak`, then constant, a line, or half a cosine (Loshchilov and Hutter
-    2017, arXiv:1608.03983) down to the minimum, reached at update `max_steps - 1`.
+    Linear warm-up to `peak`, then constant; a line; half a cosine (Loshchilov and Hutter 2017,
+    arXiv:1608.03983); or constant with a line at the end (`wsd`: Hu et al. 2024,
+    arXiv:2404.06395). All but the first reach the minimum at update `max_steps - 1`.
     """
     warmup = warmup_steps(schedule, planned_steps or max_steps)
     if step < warmup:
-        return peak * (step + 1) / warmup
+        return peak * _warmup_part(schedule.warmup_start_ratio, step, warmup)
     if schedule.kind == "constant":
         return peak
     low = minimum_rate(schedule, peak)
-    part = min(1.0, (step - warmup) / max(1, max_steps - 1 - warmup))
-    if schedule.kind == "linear":
-        return peak + (low - peak) * part
+    begin = warmup
+    if schedule.kind == "wsd":
+        begin = max(warmup, max_steps - round(schedule.decay_fraction * max_steps))
+    part = min(1.0, max(0.0, (step - begin) / max(1, max_steps - 1 - begin)))
     if schedule.kind == "cosine":
         return low + (peak - low) * 0.5 * (1 + math.cos(math.pi * part))
-    raise NotBuiltYet(f"the schedule {schedule.kind}", "it comes in a later version; use linear")
+    return peak + (low - peak) * part
+
+
+def _warmup_part(start: float, step: int, warmup: int) -> float:
+    """From nothing, the first step is one part of the way: a rate of zero would waste it."""
+    if not start:
+        return (step + 1) / warmup
+    return start + (1 - start) * step / warmup

@@ -10,8 +10,10 @@ from slm_tui.config.preset import Preset
 from slm_tui.corpus.batches import Batch
 from slm_tui.errors import TrainingError
 from slm_tui.models.base import LanguageModel
-from slm_tui.training.device import autocast
-from slm_tui.training.optimizer import FlatAdamW
+from slm_tui.training.compiled import Forward
+from slm_tui.training.memory import out_of_memory, sequences_at_once
+from slm_tui.training.optimizer import FlatOptimizer
+from slm_tui.training.precision import LossScale, autocast, choose_format
 
 # A prime near 2^61: seed and step are mixed into the seed of the step's dropout.
 _MIX = 2_305_843_009_213_693_951
@@ -29,61 +31,92 @@ class Done:
 
 
 class Stepper:
-    """Makes updates. `micro_batch` shrinks when memory runs out; the step stays the same."""
+    """Makes updates. `at_once` sequences go through the network together; they become fewer
+    when memory runs out, and the step stays the same.
+
+    Raises:
+        TrainingError: the device cannot compute in the preset's precision.
+    """
 
     def __init__(
-        self, model: LanguageModel, optimizer: FlatAdamW, preset: Preset, device: torch.device
+        self, model: LanguageModel, optimizer: FlatOptimizer, preset: Preset, device: torch.device
     ) -> None:
-        self._model = model
         self._optimizer = optimizer
         self._preset = preset
         self._device = device
         self._drops = getattr(preset.model, "dropout", 0.0) > 0
-        self.micro_batch = preset.training.micro_batch
+        self.at_once = sequences_at_once(preset, model.n_vocab, device)
+        self.format = choose_format(preset, device)
+        self.scale = LossScale.of(self.format)
+        self.forward = Forward(model, preset, device)
 
     def step(self, batch: Batch, learning_rate: float, step: int) -> Done:
         """Train on `batch`, `(sequences, block_size)`, all micro-batches of the step together.
 
         Raises:
-            TrainingError: memory ran out with a micro-batch of one sequence.
+            TrainingError: memory ran out with one sequence at a time.
         """
-        ids = torch.from_numpy(batch.ids).to(self._device, non_blocking=True)
-        targets = torch.from_numpy(batch.targets).to(self._device, non_blocking=True)
+        ids, targets = self._to_device(batch)
         warnings: list[str] = []
+        while True:
+            total, auxiliary = self._within_memory(ids, targets, step, warnings)
+            norm, loss = float(self._optimizer.gradient_norm()), float(total)
+            finite = math.isfinite(norm) and math.isfinite(loss)
+            # Too large for fp16 at this scale: the same batch again with a smaller one.
+            if finite or not math.isfinite(loss) or not self.scale.overflowed():
+                break
+            self._optimizer.clear()
+        if finite:
+            self.scale.went_well()
+            self._optimizer.clip(norm)
+            self._optimizer.update(learning_rate)
+        self._optimizer.clear()
+        warnings += self.forward.notices
+        self.forward.notices.clear()
+        return Done(loss, float(auxiliary), norm, finite, warnings)
+
+    def rehearse(self, batch: Batch, step: int) -> None:
+        """The work of a step without its update: for measuring."""
+        self._within_memory(*self._to_device(batch), step, self.forward.notices)
+        self._optimizer.clear()
+
+    def _to_device(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        ids = torch.from_numpy(batch.ids).to(self._device, non_blocking=True)
+        return ids, torch.from_numpy(batch.targets).to(self._device, non_blocking=True)
+
+    def _within_memory(
+        self, ids: Tensor, targets: Tensor, step: int, warnings: list[str]
+    ) -> tuple[Tensor, Tensor]:
+        """Gradients of the batch, in smaller passes if it must be."""
         while True:
             if self._drops:
                 self._seed(step)
             try:
-                total, auxiliary = self._accumulate(ids, targets)
-                break
+                return self._accumulate(ids, targets)
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-                if not _out_of_memory(error):
+                if not out_of_memory(error):
                     raise
-                warnings.append(self._shrink())
-        optimizer = self._optimizer
-        norm = float(optimizer.gradient_norm())
-        loss = float(total)
-        finite = math.isfinite(norm) and math.isfinite(loss)
-        if finite:
-            optimizer.clip(norm)
-            optimizer.update(learning_rate)
-        optimizer.clear()
-        return Done(loss, float(auxiliary), norm, finite, warnings)
+            # Outside of the handler: the error's traceback holds the tensors of the failed pass.
+            warnings.append(self._shrink())
 
     def _accumulate(self, ids: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Gradients of the mean loss over all sequences; returns cross-entropy and auxiliary."""
         sequences = len(ids)
         entropy = torch.zeros((), device=self._device)
         auxiliary = torch.zeros((), device=self._device)
-        for at in range(0, sequences, self.micro_batch):
-            part = ids[at : at + self.micro_batch]
+        for at in range(0, sequences, self.at_once):
+            part = ids[at : at + self.at_once]
             share = len(part) / sequences
-            with autocast(self._preset.training.precision, self._device):
-                loss = self._model.loss(part, targets[at : at + self.micro_batch])
-            (loss.total if share == 1 else loss.total * share).backward()  # type: ignore[no-untyped-call]
+            with autocast(self.format, self._device):
+                loss = self.forward(part, targets[at : at + self.at_once])
+            factor = share * self.scale.value
+            (loss.total if factor == 1 else loss.total * factor).backward()  # type: ignore[no-untyped-call]
             entropy += loss.cross_entropy.detach() * share
             for term in loss.auxiliary.values():
                 auxiliary += term.detach() * share
+        if self.scale.value != 1:
+            # Before the norm is taken and the gradient clipped.
+            self._optimizer.gradients.mul_(1 / self.scale.value)
         return entropy, auxiliary
 
     def _seed(self, step: int) -> None:
@@ -94,27 +127,17 @@ class Stepper:
             torch.cuda.manual_seed(seed)
 
     def _shrink(self) -> str:
-        """Halve the micro-batch after an out-of-memory error; return what to tell the user."""
+        """Halve the passes after an out-of-memory error; return what to tell the user."""
         self._optimizer.clear()
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
-        if self.micro_batch == 1:
+        if self.at_once == 1:
             raise TrainingError(
                 "memory ran out with one sequence at a time",
                 "",
                 "set a smaller model.block_size or model.n_embd",
-            ) from None
-        self.micro_batch = -(-self.micro_batch // 2)
-        passes = -(
-            -self._preset.training.micro_batch
-            * self._preset.training.accumulation
-            // self.micro_batch
-        )
-        return f"memory ran out: now {passes} passes of {self.micro_batch} sequences, same step"
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    text = str(error).lower()
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(
-        sign in text for sign in ("out of memory", "can't allocate memory", "not enough memory")
-    )
+            )
+        training = self._preset.training
+        self.at_once = -(-self.at_once // 2)
+        passes = -(-training.micro_batch * training.accumulation // self.at_once)
+        return f"memory ran out: now {passes} passes of {self.at_once} sequences, same step"

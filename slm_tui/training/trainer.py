@@ -13,7 +13,7 @@ from slm_tui.errors import TrainingError
 from slm_tui.models.base import LanguageModel
 from slm_tui.models.build import build, count_parameters
 from slm_tui.training import device as devices
-from slm_tui.training.checkpoint import Checkpoint, Snapshot, TrainingState, load_weights, newest
+from slm_tui.training.checkpoint import Checkpoint, Snapshot, TrainingState, load_weights
 from slm_tui.training.control import Control, Request
 from slm_tui.training.events import (
     Changed,
@@ -30,15 +30,19 @@ from slm_tui.training.events import (
     Stepped,
     Warned,
 )
+from slm_tui.training.guard import Guard
+from slm_tui.training.memory import out_of_memory
 from slm_tui.training.observe import Observer
-from slm_tui.training.optimizer import FlatAdamW
-from slm_tui.training.schedule import learning_rate
-from slm_tui.training.stepper import Stepper
-from slm_tui.training.writer import CheckpointWriter
+from slm_tui.training.optimizer import FlatOptimizer
+from slm_tui.training.pace import Pace
+from slm_tui.training.plateau import reduce_on_plateau
+from slm_tui.training.rewind import go_back, restore_best
+from slm_tui.training.schedule import learning_rate, warmup_steps
+from slm_tui.training.stepper import Done, Stepper
+from slm_tui.training.threads import Threads
+from slm_tui.training.writer import CheckpointWriter, Policy
 
 _LOG = logging.getLogger(__name__)
-_NON_FINITE_IN_A_ROW = 5
-_RATE_WINDOW_SECONDS = 2.0
 
 
 class Trainer:
@@ -82,34 +86,46 @@ class Trainer:
                 f"the corpus was {resume.state.corpus} and is {corpus.fingerprint}",
                 "bring the text back, or begin a new run with --from",
             )
-        self.state = resume.state if resume is not None else self._fresh_state()
-        torch.set_num_threads(self.state.threads)
+        self.state = resume.state if resume is not None else TrainingState.fresh(preset, corpus)
+        self._threads = Threads(training.threads or int(self.device.type != "cpu"))
         sequences = training.micro_batch * training.accumulation
         self._batches = Batches(corpus.train, preset.model.block_size, sequences, training.seed)
+        try:
+            self._build(resume, initial)
+        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+            if not out_of_memory(error):
+                raise
+            raise TrainingError(
+                "there is not enough memory for this model",
+                "weights, gradients and two moments are needed",
+                "set a smaller model.n_embd or model.n_layer, or end other programs",
+            ) from None
+        self._writer: CheckpointWriter | None = None
+        self._guard = Guard(corpus.tokenizer.n_vocab)
+        self._recovered = False
+        self._pace = Pace()
+
+    def _build(self, resume: Checkpoint | None, initial: Checkpoint | None) -> None:
+        """The model, its optimizer, and what moves and watches them."""
+        preset, state = self.preset, self.state
         self.model = self._model(resume or initial)
-        self.optimizer = FlatAdamW(self.model, preset.optimizer)
+        self.optimizer = FlatOptimizer(self.model, preset.optimizer)
         if resume is not None:
             self.optimizer.load_state(resume.moments())
         self._stepper = Stepper(self.model, self.optimizer, preset, self.device)
-        self._stepper.micro_batch = self.state.micro_batch
-        self._observer = Observer(self.model, corpus, preset, self.state, self.control, sink)
-        self._writer: CheckpointWriter | None = None
-        self._recovered = False
-        self._non_finite = 0
-        self._clock = 0.0
-        self._recent: list[tuple[float, int]] = []
-
-    def _fresh_state(self) -> TrainingState:
-        training = self.preset.training
-        return TrainingState(
-            max_steps=training.max_steps,
-            micro_batch=training.micro_batch,
-            threads=devices.choose_threads(training.threads),
-            n_vocab=self.corpus.tokenizer.n_vocab,
-            begins_documents=self.corpus.begins_documents,
-            corpus=self.corpus.fingerprint,
-            preset=self.preset.to_dict(),
-            torch_version=str(torch.__version__),
+        if resume is not None:
+            self._stepper.at_once = state.micro_batch or self._stepper.at_once
+            self._stepper.scale.value = state.loss_scale
+            self._stepper.scale.calm = state.loss_scale_calm
+        state.micro_batch = self._stepper.at_once
+        self._observer = Observer(
+            self.model,
+            self.corpus,
+            preset,
+            state,
+            self.control,
+            self._sink,
+            self._stepper.format,
         )
 
     def _model(self, weights_of: Checkpoint | None) -> LanguageModel:
@@ -132,12 +148,12 @@ class Trainer:
 
         Every way out writes a checkpoint first if a step was made since the last one.
         """
-        self._writer = CheckpointWriter(
-            self._directory, self.preset.training.keep_checkpoints, self._sink
-        )
-        state = self.state
-        self._sink(Started(state.step, state.max_steps, self.facts()))
+        training, state = self.preset.training, self.state
+        policy = Policy(training.keep_checkpoints, training.keep_every)
+        self._writer = CheckpointWriter(self._directory, policy, self._sink, self.control)
         try:
+            self._choose_threads()
+            self._sink(Started(state.step, state.max_steps, self.facts()))
             reason = self._loop()
             self._save("last")
             self._writer.flush()
@@ -147,6 +163,10 @@ class Trainer:
                     self._writer.failure,
                     "make room, then resume the run from its last checkpoint",
                 )
+            restores = reason == "early stop" and training.early_stop_restore
+            if restores and restore_best(self._directory, self.model):
+                text = f"the weights are those of step {state.best_step}, the best"
+                self._sink(Warned(state.step, text))
             self._sink(Finished(state.step, reason))
             return reason
         except Exception as error:  # noqa: BLE001 - whatever failed, what was trained is saved
@@ -163,6 +183,8 @@ class Trainer:
             "n_vocab": self.corpus.tokenizer.n_vocab,
             "device": devices.describe_device(self.device),
             "threads": self.state.threads,
+            "precision": self._stepper.format,
+            "sequences_at_once": self._stepper.at_once,
             "torch": str(torch.__version__),
             "tokens_per_step": self.preset.tokens_per_step,
             "train_tokens": counts["train"]["tokens"],
@@ -182,6 +204,9 @@ class Trainer:
         while True:
             if self._obey():
                 return "stopped"
+            if self._threads.look():
+                state.threads = self._threads.now
+                self._sink(Changed(state.step, "threads", state.threads))
             if state.step >= state.max_steps:
                 break
             self._step()
@@ -195,7 +220,8 @@ class Trainer:
         """One update, or one skipped because the gradient is not finite."""
         state = self.state
         began = time.monotonic()
-        rate = state.learning_rate_multiplier * learning_rate(
+        rate = state.learning_rate_multiplier * state.plateau_multiplier
+        rate *= learning_rate(
             self.preset.schedule,
             self.preset.optimizer.learning_rate,
             state.step,
@@ -206,15 +232,17 @@ class Trainer:
         done = self._stepper.step(batch, rate, state.step)
         for warning in done.warnings:
             self._sink(Warned(state.step, warning))
-        state.micro_batch = self._stepper.micro_batch
+        stepper = self._stepper
+        state.micro_batch = stepper.at_once
+        state.loss_scale, state.loss_scale_calm = stepper.scale.value, stepper.scale.calm
         ended = time.monotonic()
+        stepper.forward.stepped(ended - began, state.max_steps - state.step)
         state.elapsed_seconds += ended - began
         state.tokens_seen += self.preset.tokens_per_step
         state.step += 1
-        if not done.finite:
-            self._skipped(done.loss, done.gradient_norm)
+        speed = self._pace.add(ended - began, state.tokens_seen, self.preset.tokens_per_step)
+        if self._is_bad(done):
             return
-        self._non_finite = 0
         state.train_loss = done.loss
         if state.step % self.preset.training.log_every == 0 or state.step == state.max_steps:
             self._sink(
@@ -226,58 +254,55 @@ class Trainer:
                     done.loss,
                     done.gradient_norm,
                     done.auxiliary_loss,
-                    self._rate(ended, ended - began),
+                    speed,
                 )
             )
 
-    def _rate(self, now: float, seconds: float) -> float:
-        """Tokens per second over the last two seconds of training."""
-        self._clock += seconds
-        self._recent.append((self._clock, self.state.tokens_seen))
-        while len(self._recent) > 2 and self._clock - self._recent[0][0] > _RATE_WINDOW_SECONDS:
-            self._recent.pop(0)
-        first_clock, first_tokens = self._recent[0]
-        if self._clock > first_clock:
-            return (self.state.tokens_seen - first_tokens) / (self._clock - first_clock)
-        return self.preset.tokens_per_step / max(seconds, 1e-9)
+    def _is_bad(self, done: Done) -> bool:
+        """Whether the step counts for nothing: it was skipped, or training went back before it.
 
-    def _skipped(self, loss: float, norm: float) -> None:
-        """Count a step that was not applied; after five in a row go back, then give up."""
+        Raises:
+            TrainingError: training broke again after it had gone back once.
+        """
         state = self.state
-        state.skipped_steps += 1
-        self._non_finite += 1
-        what = f"loss {loss:.3g}, gradient norm {norm:.3g}"
-        self._sink(Warned(state.step, f"step {state.step} skipped: not finite ({what})"))
-        if self._non_finite < _NON_FINITE_IN_A_ROW:
-            return
-        if self._recovered or not self._go_back():
-            raise TrainingError(
-                f"the loss is not finite ({what}) for {self._non_finite} steps in a row",
-                f"the learning rate was {self.preset.optimizer.learning_rate:g}"
-                + (", then half of it" if self._recovered else ""),
-                "try a tenth of optimizer.learning_rate, or a smaller gradient_clip",
-            )
+        broken = self._guard.is_broken(done)
+        if not done.finite:
+            state.skipped_steps += 1
+            what = f"loss {done.loss:.3g}, gradient norm {done.gradient_norm:.3g}"
+            self._sink(Warned(state.step, f"step {state.step} skipped: not finite ({what})"))
+        if broken:
+            if self._recovered or not self._go_back():
+                raise TrainingError(
+                    broken,
+                    f"the learning rate was {self.preset.optimizer.learning_rate:g}"
+                    + (", then half of it" if self._recovered else ""),
+                    "try a tenth of optimizer.learning_rate, or a smaller gradient_clip",
+                )
+            return True
+        spike = self._guard.spike(state.step, done) if done.finite else ""
+        if spike:
+            self._sink(Warned(state.step, spike))
+        return not done.finite
 
     def _go_back(self) -> bool:
         """Return to the last good checkpoint with half the learning rate."""
         assert self._writer is not None
         self._writer.flush()
-        good, _ = newest(self._directory)
-        if good is None:
-            return False
-        load_weights(self.model, good.weights())
-        self.optimizer.load_state(good.moments())
-        self.optimizer.clear()
         state = self.state
-        state.step, state.tokens_seen = good.state.step, good.state.tokens_seen
-        # What was seen later is seen again, at the other rate.
-        state.evaluated_step = good.state.evaluated_step
-        state.sampled_step = good.state.sampled_step
-        state.learning_rate_multiplier = good.state.learning_rate_multiplier / 2
-        self._non_finite, self._recovered = 0, True
+        if not go_back(self._directory, self.model, self.optimizer, state, self._guard):
+            return False
+        self._recovered = True
         self._sink(Warned(state.step, f"back to step {state.step} with half the learning rate"))
         self._sink(Changed(state.step, "learning_rate", state.learning_rate_multiplier))
         return True
+
+    def _choose_threads(self) -> None:
+        """Measure how many threads serve these steps best, without taking one."""
+        state = self.state
+        batch = self._batches.batch(state.step)
+        if not self._stepper.forward.is_compiled:
+            self._threads.measure(lambda: self._stepper.rehearse(batch, state.step))
+        state.threads = self._threads.now
 
     def _look(self, step: int) -> bool:
         """Evaluate and sample if due; keep the best. Returns whether to stop early."""
@@ -286,11 +311,20 @@ class Trainer:
         if step % training.evaluate_every == 0 or last:
             if self._observer.evaluate():
                 self._save("best")
+            self._reduce()
             if self._observer.patience_is_over():
                 return True
         if (step and step % training.sample_every == 0) or last:
             self._observer.sample()
         return False
+
+    def _reduce(self) -> None:
+        schedule, state = self.preset.schedule, self.state
+        warmup = warmup_steps(schedule, self.preset.training.max_steps)
+        if reduce_on_plateau(schedule, state, warmup):
+            rate = state.learning_rate_multiplier * state.plateau_multiplier
+            self._sink(Warned(state.step, "the validation loss stands still: a smaller rate"))
+            self._sink(Changed(state.step, "learning_rate", rate))
 
     def _save(self, kind: SaveKind) -> None:
         assert self._writer is not None
@@ -306,11 +340,17 @@ class Trainer:
 
     def _obey(self) -> bool:
         """Do what was asked since the last step. Returns whether to stop."""
-        paused = False
+        paused, blocked = False, ""
         while True:
             request = self.control.take()
+            if self.control.blocked and not blocked and not paused:
+                blocked = self.control.blocked
+                self._sink(Paused(self.state.step, blocked))
+            elif blocked and not self.control.blocked:
+                blocked = ""
+                self._sink(Continued(self.state.step))
             if request is None:
-                if not paused:
+                if not paused and not blocked:
                     return False
                 self.control.wait(0.5)
             elif request.verb == "stop":

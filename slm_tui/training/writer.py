@@ -1,5 +1,7 @@
 """One background thread that writes checkpoints: the training loop pays for the copy alone."""
 
+import errno
+import os
 import threading
 import time
 from dataclasses import dataclass
@@ -7,7 +9,20 @@ from pathlib import Path
 
 from slm_tui.training import checkpoint
 from slm_tui.training.checkpoint import Snapshot
+from slm_tui.training.control import Control
 from slm_tui.training.events import Saved, SaveKind, Sink, Warned
+
+_RETRY_SECONDS = 0.5
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+_BLOCK = "checkpoint"
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Which periodic checkpoints stay: the newest ones, and those at multiples of a step."""
+
+    keep_last: int
+    keep_every: int | None = None
 
 
 @dataclass(frozen=True)
@@ -19,23 +34,26 @@ class _Job:
 class CheckpointWriter:
     """Writes snapshots one after another; at most one waits while another is written.
 
-    `failure` says why the newest one could not be written; it is empty when it was.
+    Where the disk is full it blocks `control`, so that training pauses, and tries again until
+    there is room. `failure` says why the newest one could not be written; it is empty when it was.
     """
 
-    def __init__(self, directory: Path, keep_last: int, sink: Sink) -> None:
+    def __init__(self, directory: Path, policy: Policy, sink: Sink, control: Control) -> None:
         self._directory = directory
-        self._keep_last = keep_last
+        self._policy = policy
         self._sink = sink
+        self._control = control
         self._changed = threading.Condition()
         self._waiting: _Job | None = None
         self.failure = ""
         self._writing = False
+        self._hurried = self._stuck = False
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="checkpoint-writer", daemon=True)
         self._thread.start()
 
     def submit(self, snapshot: Snapshot, kind: SaveKind) -> None:
-        """Queue `snapshot`. Waits while one is queued already, unless a newer best replaces it."""
+        """Queue `snapshot`. Waits while one is queued already, unless this one replaces it."""
         with self._changed:
             while self._waiting is not None and not self._replaces(kind):
                 self._changed.wait()
@@ -43,13 +61,17 @@ class CheckpointWriter:
             self._changed.notify_all()
 
     def _replaces(self, kind: SaveKind) -> bool:
-        return self._waiting is not None and kind == "best" == self._waiting.kind
+        """A newer best one does; and any, while there is no room: waiting would be for ever."""
+        return self._stuck or (self._waiting is not None and kind == "best" == self._waiting.kind)
 
     def flush(self) -> None:
-        """Wait until everything queued is on disk."""
+        """Wait until everything queued is on disk, or cannot be written: no waiting for room."""
         with self._changed:
+            self._hurried = True
+            self._changed.notify_all()
             while self._waiting is not None or self._writing:
                 self._changed.wait()
+            self._hurried = False
 
     def close(self) -> None:
         """Write what is queued, then end the thread."""
@@ -60,6 +82,7 @@ class CheckpointWriter:
         self._thread.join()
 
     def _work(self) -> None:
+        _step_aside()
         while True:
             with self._changed:
                 while self._waiting is None and not self._closed:
@@ -71,11 +94,35 @@ class CheckpointWriter:
             try:
                 self._write(job)
             finally:
+                self._control.unblock(_BLOCK)
                 with self._changed:
-                    self._writing = False
+                    self._writing = self._stuck = False
                     self._changed.notify_all()
 
     def _write(self, job: _Job) -> None:
+        """Write one, again and again while there is no room for it."""
+        told = ""
+        while True:
+            reason, no_room = self._attempt(job)
+            self.failure = reason
+            if not reason:
+                return
+            if reason != told:
+                told = reason
+                text = f"the checkpoint of step {job.snapshot.state.step} was not saved: {reason}"
+                self._sink(Warned(job.snapshot.state.step, text))
+            if not no_room:
+                return
+            self._control.block(_BLOCK, f"no room for a checkpoint ({reason})")
+            with self._changed:
+                self._stuck = True
+                self._changed.notify_all()
+                if self._hurried:
+                    return
+                self._changed.wait(_RETRY_SECONDS)
+
+    def _attempt(self, job: _Job) -> tuple[str, bool]:
+        """Why the job could not be written, empty if it was; and whether for lack of room."""
         began = time.monotonic()
         step = job.snapshot.state.step
         try:
@@ -83,12 +130,25 @@ class CheckpointWriter:
             checkpoint.link(self._directory, "last", path.name)
             if job.kind == "best":
                 checkpoint.link(self._directory, "best", path.name)
-            checkpoint.clear_up(self._directory, self._keep_last)
+            checkpoint.clear_up(self._directory, self._policy.keep_last, self._policy.keep_every)
             size = sum(file.stat().st_size for file in path.iterdir())
         except Exception as error:  # noqa: BLE001 - without this thread the loop would wait for ever
-            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            self.failure = reason
-            self._sink(Warned(step, f"the checkpoint of step {step} was not saved: {reason}"))
-            return
-        self.failure = ""
+            if _is_for_room(error):
+                return os.strerror(errno.ENOSPC), True
+            return getattr(error, "strerror", None) or str(error) or type(error).__name__, False
         self._sink(Saved(step, job.kind, path.name, size, time.monotonic() - began))
+        return "", False
+
+
+def _is_for_room(error: Exception) -> bool:
+    """Whether the disk is full. The safetensors library tells it in words alone."""
+    number = getattr(error, "errno", None)
+    return number in _NO_ROOM or "os error 28" in str(error) or "No space left" in str(error)
+
+
+def _step_aside() -> None:
+    """Writing yields to training. On Linux every thread has a priority of its own."""
+    try:
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+    except (OSError, AttributeError):
+        return

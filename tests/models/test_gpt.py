@@ -267,13 +267,18 @@ def test_more_text_than_the_context_is_refused() -> None:
             model.step(some_ids(1, 1), state)
 
 
-def test_norms_and_biases_do_not_decay() -> None:
-    decay, free = model_of().parameter_groups()
-    assert decay.weight_decay
-    assert not free.weight_decay
-    assert all(value.dim() >= 2 for _, value in decay.parameters)
-    assert {name.rsplit(".", 1)[-1] for name, _ in free.parameters} == {"bias", "weight"}
-    assert all("norm" in name or name.endswith("bias") for name, _ in free.parameters)
+def test_every_parameter_has_its_role() -> None:
+    groups = {group.role: group.parameters for group in model_of().parameter_groups()}
+    assert all(value.dim() >= 2 for role in ("hidden", "embedding") for _, value in groups[role])
+    assert all("norm" in name or name.endswith("bias") for name, _ in groups["vector"])
+    assert {name for name, _ in groups["embedding"]} <= {
+        "token_embedding.weight",
+        "position_embedding.weight",
+        "head.weight",
+    }
+    assert all(name.startswith("blocks.") for name, _ in groups["hidden"])
+    names = [name for parameters in groups.values() for name, _ in parameters]
+    assert sorted(names) == sorted(name for name, _ in model_of().named_parameters())
 
 
 def test_presets_that_can_be_trained_can_be_built() -> None:

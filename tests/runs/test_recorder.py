@@ -13,6 +13,7 @@ from slm_tui.runs import store
 from slm_tui.runs.curves import Curves
 from slm_tui.runs.recorder import TRAINING_COLUMNS, Recorder, perplexity
 from slm_tui.runs.store import Run
+from slm_tui.training.control import Control
 from slm_tui.training.events import (
     Changed,
     Continued,
@@ -219,10 +220,11 @@ def test_rows_are_appended_to_those_of_before(run: Run) -> None:
     assert [row["step"] for row in rows(run)] == ["1", "2"]
 
 
-def test_a_full_disk_loses_lines_and_nothing_else(
+def test_a_full_disk_holds_training_back_until_there_is_room(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recorder = Recorder(run)
+    control = Control()
+    recorder = Recorder(run, control)
 
     def full(*arguments: object, **options: object) -> None:
         raise OSError(28, "No space left on device")
@@ -232,8 +234,11 @@ def test_a_full_disk_loses_lines_and_nothing_else(
         recorder(Warned(1, "lost?"))
         recorder.beat()
         assert recorder.full
-    recorder(Finished(2, "done"))
+        assert "no room for the log" in control.blocked
+    recorder.beat()
     assert not recorder.full
+    assert not control.blocked
+    recorder(Finished(2, "done"))
     recorder.close()
     assert run.info().state == "done"
 

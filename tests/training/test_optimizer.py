@@ -1,6 +1,7 @@
 """AdamW on flat buffers does what AdamW on separate tensors does."""
 
 import copy
+from collections.abc import Iterable
 
 import pytest
 import torch
@@ -8,7 +9,9 @@ import torch
 from slm_tui.config.training import Optimizer
 from slm_tui.models.base import LanguageModel
 from slm_tui.models.build import build
-from slm_tui.training.optimizer import FlatAdamW
+from slm_tui.training.muon import orthogonalize
+from slm_tui.training.optimizer import FlatOptimizer
+from slm_tui.training.precision import has_native_bf16
 from tests.conftest import make_tiny
 
 CONFIG = Optimizer(learning_rate=0.01, weight_decay=0.2, gradient_clip=0.5)
@@ -26,7 +29,7 @@ def batch(step: int) -> tuple[torch.Tensor, torch.Tensor]:
     return ids, ids.roll(-1, 1)
 
 
-def flat_steps(model: LanguageModel, optimizer: FlatAdamW, steps: range) -> None:
+def flat_steps(model: LanguageModel, optimizer: FlatOptimizer, steps: Iterable[int]) -> None:
     for step in steps:
         model.loss(*batch(step)).total.backward()
         optimizer.clip(float(optimizer.gradient_norm()))
@@ -37,7 +40,7 @@ def flat_steps(model: LanguageModel, optimizer: FlatAdamW, steps: range) -> None
 def test_it_trains_as_torch_does() -> None:
     # Biases of keys have no gradient but rounding noise, which Adam would blow up.
     flat, plain = model_of(bias=False), model_of(bias=False)
-    optimizer = FlatAdamW(flat, CONFIG)
+    optimizer = FlatOptimizer(flat, CONFIG)
     groups = [
         {"params": [p for p in plain.parameters() if p.dim() >= 2], "weight_decay": 0.2},
         {"params": [p for p in plain.parameters() if p.dim() < 2], "weight_decay": 0.0},
@@ -59,7 +62,7 @@ def test_it_trains_as_torch_does() -> None:
 
 def test_the_norm_is_that_of_all_gradients_and_clipping_keeps_the_direction() -> None:
     model = model_of()
-    optimizer = FlatAdamW(model, CONFIG)
+    optimizer = FlatOptimizer(model, CONFIG)
     model.loss(*batch(0)).total.backward()
     before = optimizer.gradients.clone()
     norm = float(optimizer.gradient_norm())
@@ -73,7 +76,7 @@ def test_the_norm_is_that_of_all_gradients_and_clipping_keeps_the_direction() ->
 
 def test_a_short_gradient_and_a_limit_of_zero_clip_nothing() -> None:
     for config in (CONFIG, Optimizer(gradient_clip=0.0)):
-        optimizer = FlatAdamW(model_of(), config)
+        optimizer = FlatOptimizer(model_of(), config)
         optimizer.gradients.fill_(1e-6 if config is CONFIG else 10.0)
         before = optimizer.gradients.clone()
         optimizer.clip(float(optimizer.gradient_norm()))
@@ -82,16 +85,16 @@ def test_a_short_gradient_and_a_limit_of_zero_clip_nothing() -> None:
 
 def test_the_state_of_one_makes_another_go_on_exactly() -> None:
     whole = model_of()
-    optimizer = FlatAdamW(whole, CONFIG)
+    optimizer = FlatOptimizer(whole, CONFIG)
     flat_steps(whole, optimizer, range(8))
     first = model_of()
-    early = FlatAdamW(first, CONFIG)
+    early = FlatOptimizer(first, CONFIG)
     flat_steps(first, early, range(5))
     state, weights = early.state(), early.weights_by_name()
     second = model_of(seed=99)
     for name, parameter in second.named_parameters():
         parameter.data.copy_(weights[name])
-    late = FlatAdamW(second, CONFIG)
+    late = FlatOptimizer(second, CONFIG)
     late.load_state(state)
     flat_steps(second, late, range(5, 8))
     for name, value in optimizer.weights_by_name().items():
@@ -102,7 +105,7 @@ def test_the_state_of_one_makes_another_go_on_exactly() -> None:
 
 def test_a_state_is_a_copy() -> None:
     model = model_of()
-    optimizer = FlatAdamW(model, CONFIG)
+    optimizer = FlatOptimizer(model, CONFIG)
     flat_steps(model, optimizer, range(2))
     state, weights = optimizer.state(), optimizer.weights_by_name()
     kept = copy.deepcopy(state), copy.deepcopy(weights)
@@ -112,23 +115,94 @@ def test_a_state_is_a_copy() -> None:
 
 
 def test_a_missing_moment_is_an_error() -> None:
-    optimizer = FlatAdamW(model_of(), CONFIG)
+    optimizer = FlatOptimizer(model_of(), CONFIG)
     state = optimizer.state()
     state.pop("final_norm.weight.exp_avg")
     with pytest.raises(KeyError):
         optimizer.load_state(state)
 
 
-def test_norms_and_biases_do_not_shrink_without_a_gradient() -> None:
+@pytest.mark.parametrize("on", ["matrices", "hidden", "all"])
+@pytest.mark.parametrize("kind", ["adamw", "muon"])
+def test_what_decays_without_a_gradient_is_chosen(on: str, kind: str) -> None:
     model = model_of()
-    optimizer = FlatAdamW(model, CONFIG)
+    config = Optimizer(kind=kind, learning_rate=0.1, weight_decay=0.2, weight_decay_on=on)
+    optimizer = FlatOptimizer(model, config)
     before = optimizer.weights_by_name()
     optimizer.update(0.1)
     for name, value in optimizer.weights_by_name().items():
-        factor = 1 - 0.1 * 0.2 if before[name].dim() >= 2 else 1.0
-        torch.testing.assert_close(value, before[name] * factor)
+        decays = name.startswith("blocks.") and before[name].dim() == 2
+        decays |= on == "all" or (on == "matrices" and "embedding" in name)
+        torch.testing.assert_close(value, before[name] * (1 - 0.1 * 0.2 if decays else 1.0))
 
 
-def test_an_update_rule_of_a_later_version_says_so() -> None:
-    with pytest.raises(NotImplementedError, match="adamw"):
-        FlatAdamW(model_of(), Optimizer(kind="muon"))
+def test_orthogonal_matrices_come_out_whatever_goes_in() -> None:
+    generator = torch.Generator().manual_seed(3)
+    for rows, columns in ((16, 16), (64, 16), (16, 48)):
+        stack = torch.randn(3, rows, columns, generator=generator)
+        stack[1] *= 1e-4
+        made = orthogonalize(stack)
+        assert made.shape == stack.shape
+        values = torch.linalg.svdvals(made)
+        assert values.min() > 0.3
+        assert values.max() < 1.3
+        # The same directions: the product with the true polar factor is near the identity.
+        u, _, v = torch.linalg.svd(stack, full_matrices=False)
+        polar = u @ v
+        cosine = (made * polar).sum((1, 2)) / made.norm(dim=(1, 2)) / polar.norm(dim=(1, 2))
+        assert cosine.min() > 0.95
+    assert torch.equal(orthogonalize(torch.zeros(1, 4, 4)), torch.zeros(1, 4, 4))
+
+
+def test_muon_moves_hidden_matrices_and_adamw_the_rest() -> None:
+    """One step by hand: momentum from nothing, Nesterov, orthogonal, scaled."""
+    config = Optimizer(kind="muon", muon_momentum=0.9, weight_decay=0.0, gradient_clip=0.0)
+    model, plain = model_of(bias=False), model_of(bias=False)
+    optimizer = FlatOptimizer(model, config)
+    reference = FlatOptimizer(plain, config.model_copy(update={"kind": "adamw"}))
+    for one in (model, plain):
+        one.loss(*batch(0)).total.backward()
+    name = "blocks.0.feed_forward.expand.weight"
+    before = dict(model.named_parameters())[name].detach().clone()
+    gradient = dict(plain.named_parameters())[name].grad
+    assert gradient is not None
+    ahead = 0.1 * gradient + 0.9 * (0.1 * gradient)
+    expected = before - 0.01 * 0.2 * 64**0.5 * orthogonalize(ahead[None], dtype_here())[0]
+    optimizer.update(0.01)
+    reference.update(0.01)
+    torch.testing.assert_close(dict(model.named_parameters())[name], expected, rtol=1e-4, atol=1e-5)
+    for embedding in ("token_embedding.weight", "final_norm.weight"):
+        assert torch.equal(
+            dict(model.named_parameters())[embedding], dict(plain.named_parameters())[embedding]
+        )
+
+
+def dtype_here() -> torch.dtype:
+    return torch.bfloat16 if has_native_bf16(torch.device("cpu")) else torch.float32
+
+
+def test_muon_learns_and_its_state_makes_another_go_on_exactly() -> None:
+    config = Optimizer(kind="muon", learning_rate=0.01)
+    whole = model_of()
+    optimizer = FlatOptimizer(whole, config)
+    same = [0] * 4
+    first = loss_of(whole)
+    flat_steps(whole, optimizer, same)
+    state, weights = optimizer.state(), optimizer.weights_by_name()
+    assert "blocks.0.attention.qkv.weight.momentum" in state
+    assert "blocks.0.attention.qkv.weight.exp_avg" not in state
+    assert "blocks.0.attention.qkv.bias.exp_avg" in state
+    second = model_of(seed=99)
+    for name, parameter in second.named_parameters():
+        parameter.data.copy_(weights[name])
+    late = FlatOptimizer(second, config)
+    late.load_state(state)
+    flat_steps(whole, optimizer, same * 10)
+    flat_steps(second, late, same * 10)
+    assert torch.equal(late.weights, optimizer.weights)
+    assert loss_of(whole) < first - 0.5
+
+
+def loss_of(model: LanguageModel) -> float:
+    with torch.no_grad():
+        return float(model.loss(*batch(0)).total)

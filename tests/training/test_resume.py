@@ -236,5 +236,5 @@ def test_threads_and_micro_batch_of_the_checkpoint_are_used_again(
     trainer = Trainer(
         found.preset, prepare(found.preset), tmp_path, lambda event: None, resume=shrunk
     )
-    assert trainer._stepper.micro_batch == 2
+    assert trainer._stepper.at_once == 2
     assert torch.get_num_threads() == 1

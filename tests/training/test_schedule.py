@@ -1,5 +1,6 @@
 """The learning rate: a ramp, a shape, an end."""
 
+import itertools
 import math
 from itertools import pairwise
 
@@ -66,6 +67,30 @@ def test_steps_beyond_the_end_stay_at_the_minimum() -> None:
     assert learning_rate(schedule, 1.0, 500, 100) == pytest.approx(0.1)
 
 
-def test_what_comes_later_says_so() -> None:
-    with pytest.raises(NotImplementedError, match="later version"):
-        learning_rate(Schedule(kind="wsd"), 1.0, 5, 10)
+def test_warmup_stable_decay_is_flat_and_then_a_line() -> None:
+    schedule = Schedule(kind="wsd", warmup_steps=10, decay_fraction=0.25, minimum_ratio=0.1)
+    rates = [learning_rate(schedule, 2.0, step, 100) for step in range(100)]
+    assert rates[:10] == pytest.approx([2.0 * (step + 1) / 10 for step in range(10)])
+    assert set(rates[10:76]) == {2.0}
+    falls = [before - after for before, after in itertools.pairwise(rates[75:])]
+    assert falls == pytest.approx([falls[0]] * 24)
+    assert rates[-1] == pytest.approx(0.2)
+
+
+def test_a_decay_never_begins_within_the_warm_up() -> None:
+    schedule = Schedule(kind="wsd", warmup_steps=80, decay_fraction=1.0)
+    rates = [learning_rate(schedule, 1.0, step, 100) for step in range(100)]
+    assert max(rates) == rates[79] == rates[80] == 1.0
+    assert rates[-1] == 0
+
+
+def test_a_run_given_more_steps_decays_at_its_new_end() -> None:
+    schedule = Schedule(kind="wsd", warmup_steps=0, decay_fraction=0.5)
+    assert learning_rate(schedule, 1.0, 99, 100) == 0
+    assert learning_rate(schedule, 1.0, 99, 200, 100) == 1.0
+
+
+def test_warm_up_may_begin_at_a_part_of_the_peak() -> None:
+    schedule = Schedule(kind="constant", warmup_steps=4, warmup_start_ratio=1 / 3)
+    rates = [learning_rate(schedule, 3.0, step, 100) for step in range(6)]
+    assert rates == pytest.approx([1.0, 1.5, 2.0, 2.5, 3.0, 3.0])

@@ -167,7 +167,7 @@ class RunView:
         steps = self.curves.steps.step
         found = []
         for event in self.curves.events:
-            if event.get("event") == "changed" and steps:
+            if event.get("event") == "changed" and event.get("what") != "threads" and steps:
                 at = bisect_left(steps, event["step"])
                 found.append(float(xs[min(at, len(xs) - 1)]))
         return found
@@ -287,9 +287,12 @@ def _event_text(event: dict[str, Any]) -> str | None:
     if kind == "changed":
         if event.get("what") == "learning_rate":
             return f"step {step}: learning rate × {event.get('value', 1):g}"
+        if event.get("what") == "threads":
+            return f"step {step}: {int(event.get('value', 0))} CPU threads"
         return f"step {step}: now {int(event.get('value', 0)):,} steps in all"
     words = {"started": "training from step", "paused": "paused at", "continued": "goes on at"}
-    return f"{words[kind]} {step}" if kind in words else None
+    reason = f": {event['reason']}" if event.get("reason") else ""
+    return f"{words[kind]} {step}{reason}" if kind in words else None
 
 
 def preparing(status: Status) -> str:

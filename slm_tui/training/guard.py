@@ -1,0 +1,81 @@
+"""Watches every step for what breaks a training: losses that are not finite, spikes, divergence."""
+
+import math
+
+from slm_tui.training.checkpoint import TrainingState
+from slm_tui.training.stepper import Done
+
+NON_FINITE_IN_A_ROW = 5
+# The mean forgets slowly enough not to follow a spike, and quickly enough to follow learning.
+_MEMORY = 0.98
+_STEPS_TO_LEARN = 50
+_DEVIATIONS = 8.0
+_LEAST_NATS = 0.5
+_QUIET_STEPS = 100
+# Worse than knowing nothing, for so long, after it was better: it will not come back by itself.
+_STEPS_LOST = 50
+
+
+class Guard:
+    """Keeps a running mean of the loss and says what is wrong with a step.
+
+    Args:
+        n_vocab: its logarithm is the loss of a model that knows nothing.
+    """
+
+    def __init__(self, n_vocab: int) -> None:
+        self._uniform = math.log(n_vocab)
+        self.non_finite = 0
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the losses: training went back."""
+        self._mean = self._deviation = 0.0
+        self._seen = self._lost = 0
+        self._best = math.inf
+        self._spiked = -_QUIET_STEPS
+        self.non_finite = 0
+
+    def is_good(self, state: TrainingState) -> bool:
+        """Whether a checkpoint is one to go back to."""
+        loss = state.train_loss
+        return loss is None or loss <= 1.1 * self._uniform
+
+    def is_broken(self, done: Done) -> str:
+        """Take in a step; why training must go back, or empty while it may go on."""
+        if not done.finite:
+            self.non_finite += 1
+            if self.non_finite < NON_FINITE_IN_A_ROW:
+                return ""
+            what = f"loss {done.loss:.3g}, gradient norm {done.gradient_norm:.3g}"
+            return f"the loss is not finite ({what}) for {self.non_finite} steps in a row"
+        self.non_finite = 0
+        had_learned = self._best < 0.9 * self._uniform
+        self._lost = self._lost + 1 if had_learned and done.loss > 1.1 * self._uniform else 0
+        if self._lost < _STEPS_LOST:
+            return ""
+        return (
+            f"the loss is {done.loss:.2f} nats, worse than knowing nothing "
+            f"({self._uniform:.2f}), after it had been {self._best:.2f}"
+        )
+
+    def spike(self, step: int, done: Done) -> str:
+        """Take in a finite step; what to tell of a loss that jumped, once per jump."""
+        loss = done.loss
+        far = max(_LEAST_NATS, _DEVIATIONS * self._deviation)
+        jumped = self._seen >= _STEPS_TO_LEARN and loss > self._mean + far
+        text = ""
+        if jumped and step - self._spiked >= _QUIET_STEPS:
+            text = (
+                f"loss spike: {loss:.3g} nats where {self._mean:.3g} was usual "
+                f"(gradient norm {done.gradient_norm:.3g})"
+            )
+        if jumped:
+            self._spiked = step
+        memory = min(_MEMORY, self._seen / (self._seen + 1))
+        self._deviation = memory * self._deviation + (1 - memory) * abs(loss - self._mean)
+        self._mean = memory * self._mean + (1 - memory) * loss
+        self._seen += 1
+        if self._seen >= _STEPS_TO_LEARN:
+            self._best = min(self._best, self._mean)
+        return text

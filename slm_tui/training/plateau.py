@@ -1,0 +1,28 @@
+"""The plateau reducer: a smaller learning rate where the validation loss stands still."""
+
+from slm_tui.config.training import Schedule
+from slm_tui.training.checkpoint import TrainingState
+
+
+def reduce_on_plateau(schedule: Schedule, state: TrainingState, warmup: int) -> bool:
+    """To be called after an evaluation: keeps count in `state`; returns whether it reduced.
+
+    The rate is multiplied by `plateau_factor` after `plateau_patience` steps without a better
+    validation loss, never below `plateau_floor` in all; then it rests for `plateau_cooldown`
+    steps. During warm-up nothing counts.
+    """
+    loss = state.val_loss
+    if schedule.plateau_factor is None or loss is None or state.step < warmup:
+        return False
+    if state.plateau_loss is None or loss < state.plateau_loss:
+        state.plateau_loss = loss
+        state.plateau_step = max(state.plateau_step, state.step)
+        return False
+    if state.step - state.plateau_step < schedule.plateau_patience:
+        return False
+    lower = max(schedule.plateau_floor, state.plateau_multiplier * schedule.plateau_factor)
+    if lower >= state.plateau_multiplier:
+        return False
+    state.plateau_multiplier = lower
+    state.plateau_step = state.step + schedule.plateau_cooldown
+    return True

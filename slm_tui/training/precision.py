@@ -1,0 +1,81 @@
+"""The number format of the forward pass, and the scale that keeps fp16 gradients from vanishing."""
+
+import math
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+
+from slm_tui.config.preset import Preset
+from slm_tui.errors import TrainingError
+
+Format = Literal["fp32", "bf16", "fp16"]
+# Below this width a CPU spends longer on changing formats than it saves in products.
+_NARROW = 128
+_LARGEST_SCALE = 2.0**16
+_GROWTH_STEPS = 1000
+
+
+def has_native_bf16(device: torch.device) -> bool:
+    """Whether the device multiplies in bf16 itself; emulated, it is many times slower."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device.type != "cpu":
+        return False
+    known = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, name, lambda: False)() for name in known)
+
+
+def choose_format(preset: Preset, device: torch.device) -> Format:
+    """What `training.precision` comes to on `device`; `auto` depends on these two alone.
+
+    Raises:
+        TrainingError: the device cannot compute in the format that was asked for.
+    """
+    wanted = preset.training.precision
+    if wanted == "auto":
+        wide = device.type == "cuda" or getattr(preset.model, "n_embd", 0) >= _NARROW
+        return "bf16" if wide and has_native_bf16(device) else "fp32"
+    if wanted == "fp16" and device.type == "mps":
+        raise TrainingError("fp16 does not train on mps", "", "set training.precision to auto")
+    return wanted
+
+
+def autocast(format: Format, device: torch.device) -> AbstractContextManager[Any]:
+    """The context of a forward pass in `format`."""
+    if format == "fp32":
+        return nullcontext()
+    dtype = torch.bfloat16 if format == "bf16" else torch.float16
+    return torch.autocast(device.type, dtype=dtype)
+
+
+@dataclass
+class LossScale:
+    """The factor on an fp16 loss: halved when gradients overflow, doubled after a long calm.
+
+    Source: Micikevicius et al. 2018 (arXiv:1710.03740), section 3.2. For other formats it is 1
+    and stays there.
+    """
+
+    value: float = 1.0
+    calm: int = 0
+
+    @classmethod
+    def of(cls, format: Format) -> "LossScale":
+        return cls(_LARGEST_SCALE if format == "fp16" else 1.0)
+
+    def overflowed(self) -> bool:
+        """A gradient was not finite. Returns whether a smaller scale may help."""
+        if self.value <= 1.0:
+            return False
+        self.value, self.calm = max(1.0, self.value / 2), 0
+        return True
+
+    def went_well(self) -> None:
+        """A gradient was finite."""
+        if self.value == 1.0 and not self.calm:
+            return
+        self.calm += 1
+        if self.calm >= _GROWTH_STEPS and math.isfinite(self.value):
+            self.value, self.calm = min(_LARGEST_SCALE, self.value * 2), 0

@@ -1,0 +1,150 @@
+"""How many CPU threads training uses: measured at the start, fewer while others compute.
+
+OpenMP threads spin at every barrier, so one other busy process or thread costs a training with
+as many threads as cores far more than its share; with one thread fewer it costs almost nothing.
+"""
+
+import os
+import resource
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from slm_tui.corpus.parallel import cores
+
+_MOST = 16
+# A step this long is worth all cores, and measuring it would delay the run.
+_LONG_SECONDS = 0.4
+_MEASURE_SECONDS = 0.12
+# Fewer threads that are nearly as fast leave room for the screen.
+_NEARLY = 0.97
+_LOOK_SECONDS = 0.7
+_BUSY_CORES = 0.5
+_QUIET_CORES = 0.25
+_CALM_LOOKS = 4
+
+_sharing = 0
+_sharing_lock = threading.Lock()
+
+
+@contextmanager
+def sharing() -> Iterator[None]:
+    """To be held by a thread of this process that computes beside the training."""
+    global _sharing
+    with _sharing_lock:
+        _sharing += 1
+    try:
+        yield
+    finally:
+        with _sharing_lock:
+            _sharing -= 1
+
+
+class Load:
+    """Cores that others keep busy among those this process may use; `None` if unknown."""
+
+    def __init__(self) -> None:
+        self._before = self._read()
+
+    def look(self) -> float | None:
+        """The mean since the last look."""
+        before, now = self._before, self._read()
+        self._before = now
+        if before is None or now is None or now[0] <= before[0]:
+            return None
+        return max(0.0, (now[1] - before[1]) / (now[0] - before[0]))
+
+    @staticmethod
+    def _read() -> tuple[float, float] | None:
+        """Now, and the CPU seconds that others have used."""
+        try:
+            mine = os.sched_getaffinity(0)
+            lines = Path("/proc/stat").read_text().splitlines()
+            hertz = os.sysconf("SC_CLK_TCK")
+            busy = 0
+            for line in lines:
+                name, *fields = line.split()
+                if name[:3] == "cpu" and name[3:].isdigit() and int(name[3:]) in mine:
+                    user, nice, system, _, _, irq, softirq = map(int, fields[:7])
+                    busy += user + nice + system + irq + softirq
+        except (OSError, ValueError, AttributeError):
+            return None
+        own = resource.getrusage(resource.RUSAGE_SELF)
+        return time.monotonic(), busy / hertz - own.ru_utime - own.ru_stime
+
+
+class Threads:
+    """The thread count of the calling thread's torch.
+
+    Args:
+        wanted: so many, always; 0 chooses and adapts.
+    """
+
+    def __init__(self, wanted: int) -> None:
+        self.adapts = not wanted and cores() > 1
+        self._most = wanted or min(cores(), _MOST)
+        self._free = cores() - self._most
+        self._load = Load()
+        self._looked = time.monotonic()
+        self._busy = self._calm = 0
+        self.now = self._most
+        torch.set_num_threads(self.now)
+
+    def measure(self, attempt: Callable[[], object]) -> None:
+        """Keep the count with which `attempt`, a step without consequences, is fastest."""
+        if not self.adapts:
+            return
+        times: dict[int, float] = {}
+        for number in dict.fromkeys((self._most, self._most - 1, max(1, self._most // 2))):
+            torch.set_num_threads(number)
+            attempt()
+            times[number] = _shortest(attempt)
+            if times[number] > _LONG_SECONDS:
+                break
+        best = min(times.values())
+        self._most = min(number for number, time in times.items() if best >= _NEARLY * time)
+        self._free = cores() - self._most
+        self._set(self._most)
+
+    def look(self) -> bool:
+        """To be called at every step: makes room for others, or takes it back. Returns whether
+        the count changed."""
+        now = time.monotonic()
+        if not self.adapts or now - self._looked < _LOOK_SECONDS:
+            return False
+        self._looked = now
+        load = self._load.look()
+        others = (load or 0.0) + _sharing - self._free
+        self._busy = self._busy + 1 if others > _BUSY_CORES else 0
+        self._calm = self._calm + 1 if others < _QUIET_CORES else 0
+        wanted = self.now
+        if self._busy >= 2 or (_sharing and others > _BUSY_CORES):
+            wanted = max(1, min(self.now, self._most - max(1, round(others))))
+        elif self._calm >= _CALM_LOOKS and not _sharing:
+            wanted = self._most
+        if wanted == self.now:
+            return False
+        self._set(wanted)
+        return True
+
+    def _set(self, number: int) -> None:
+        self.now = number
+        self._busy = self._calm = 0
+        torch.set_num_threads(number)
+
+
+def _shortest(attempt: Callable[[], object]) -> float:
+    """Shortest time of a few attempts: what else runs only ever adds to it."""
+    times: list[float] = []
+    began = time.perf_counter()
+    while len(times) < 2 or time.perf_counter() - began < _MEASURE_SECONDS:
+        start = time.perf_counter()
+        attempt()
+        times.append(time.perf_counter() - start)
+        if times[-1] > _LONG_SECONDS:
+            break
+    return min(times)

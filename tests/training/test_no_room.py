@@ -1,0 +1,141 @@
+"""A disk that is really full: training waits, goes on when there is room, and loses nothing."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from slm_tui.config.preset import Preset
+from slm_tui.runs.curves import Curves
+from slm_tui.runs.session import Session
+from slm_tui.training import checkpoint
+
+Make = Callable[..., Preset]
+pytestmark = [
+    pytest.mark.timeout(120),
+    pytest.mark.skipif(
+        sys.platform != "linux" or os.geteuid() != 0 or shutil.which("mount") is None,
+        reason="a small file system is mounted, which root may do on Linux",
+    ),
+]
+
+
+@contextmanager
+def small_disk(place: Path, size: int) -> Iterator[Path]:
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("this machine lets nobody mount a file system")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+def fill(disk: Path) -> Path:
+    """Take all that is free."""
+    ballast = disk / "ballast"
+    with ballast.open("wb", buffering=0) as file:
+        size = 2**16
+        while size:
+            try:
+                file.write(b"x" * size)
+            except OSError:
+                size //= 2
+    return ballast
+
+
+def wait(session: Session, what: Callable[[], bool], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not what():
+        assert session.is_live, session.status.error
+        assert time.monotonic() < end, session.status
+        time.sleep(0.02)
+
+
+def start(tiny: Make, disk: Path, monkeypatch: pytest.MonkeyPatch, **changes: object) -> Session:
+    from slm_tui.corpus.prepare import prepare
+
+    preset = tiny(training__max_steps=100_000, training__sample_every=10**6, **changes)
+    monkeypatch.setenv("SLM_TUI_HOME", str(disk))
+    prepare(preset)
+    return Session.start(preset)
+
+
+def rows_without_gaps(session: Session) -> int:
+    curves = Curves(session.run)
+    curves.read()
+    steps = curves.steps.step
+    assert steps == list(range(1, len(steps) + 1))
+    return len(steps)
+
+
+def test_no_room_for_a_checkpoint_pauses_until_there_is(
+    tiny: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with small_disk(tmp_path / "disk", 2**22) as disk:
+        session = start(
+            tiny, disk, monkeypatch, training__checkpoint_every=50, training__keep_checkpoints=2
+        )
+        wait(session, lambda: len(checkpoint.all_in(session.run.checkpoints)) > 1)
+        ballast = fill(disk)
+        wait(session, lambda: session.status.state == "paused")
+        assert "no room" in session.status.waiting_for
+        assert "No space left" in session.status.waiting_for
+        good, wrong = checkpoint.newest(session.run.checkpoints)
+        assert good is not None
+        assert not wrong
+        stopped_at = session.status.step
+        time.sleep(0.5)
+        assert session.status.step == stopped_at
+        ballast.unlink()
+        wait(session, lambda: session.status.step > stopped_at + 60)
+        assert session.status.waiting_for == ""
+        session.stop()
+        assert session.wait(60)
+        assert session.status.state == "stopped"
+        assert rows_without_gaps(session) == session.status.step
+        found, wrong = checkpoint.newest(session.run.checkpoints)
+        assert found is not None
+        assert found.state.step == session.status.step
+        assert not wrong
+
+
+def test_no_room_for_a_row_of_the_log_pauses_and_no_row_is_lost(
+    tiny: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with small_disk(tmp_path / "disk", 2**22) as disk:
+        session = start(tiny, disk, monkeypatch, training__checkpoint_every=10**6)
+        wait(session, lambda: session.status.step > 20)
+        ballast = fill(disk)
+        wait(session, lambda: session.status.state == "paused")
+        assert "no room for the log" in session.status.waiting_for
+        stopped_at = session.status.step
+        ballast.unlink()
+        wait(session, lambda: session.status.step > stopped_at + 20)
+        session.stop()
+        assert session.wait(60)
+        assert rows_without_gaps(session) == session.status.step
+
+
+def test_stopping_a_run_that_waits_for_room_says_what_is_not_saved(
+    tiny: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with small_disk(tmp_path / "disk", 2**22) as disk:
+        session = start(tiny, disk, monkeypatch, training__checkpoint_every=50)
+        wait(session, lambda: len(checkpoint.all_in(session.run.checkpoints)) > 1)
+        fill(disk)
+        wait(session, lambda: session.status.state == "paused")
+        session.stop()
+        assert session.wait(60)
+        assert session.status.state == "failed"
+        assert "is not saved: No space left" in session.status.error
+        found, wrong = checkpoint.newest(session.run.checkpoints)
+        assert found is not None
+        assert not wrong
