@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from slm_tui import paths
@@ -76,7 +76,7 @@ class Feed:
         self._thread: threading.Thread | None = None
         # What follows belongs to the thread.
         self._destination: Destination | None = None
-        self._marks = Marks()
+        self._marks = self._complete = Marks()
         self._samples: list[tuple[float, Sampled]] = []
         self._bytes_per_token = 1.0
         self._failed = False
@@ -121,6 +121,7 @@ class Feed:
             self._write_samples()
             if self._destination is not None:
                 self._destination.close(failed=self._failed)
+                self._keep(self._marks)
         except ImportError as error:
             _LOG.debug("%s cannot be imported", self._name, exc_info=error)
             self._turn_off(f"{error}; pip install 'slm-tui[{self._name}]'")
@@ -146,8 +147,10 @@ class Feed:
             self._write(when, event)
         if taken and self._destination is not None:
             self._destination.flush()
-            text = json.dumps(asdict(self._marks))
-            paths.write_atomically(self._progress, text, durable=False)
+            self._keep(self._marks if self._destination.can_rewind else self._complete)
+
+    def _keep(self, marks: Marks) -> None:
+        paths.write_atomically(self._progress, json.dumps(asdict(marks)), durable=False)
 
     def _write(self, when: float, event: Event) -> None:
         self.step = event.step
@@ -168,7 +171,7 @@ class Feed:
 
     def _start(self, event: Started) -> None:
         self._bytes_per_token = float(event.facts.get("train_bytes_per_token", 1.0))
-        self._marks = _read(self._progress)
+        self._marks = self._complete = _read(self._progress)
         self._destination = self._begin(event)
         if self._marks.step >= 0:
             self._rewind(event.step + 1)
@@ -187,6 +190,9 @@ class Feed:
 
     def _scalars(self, when: float, event: Stepped | Evaluated) -> None:
         assert self._destination is not None
+        if event.step > self._marks.step:
+            # A row may be filled until the next begins: a killed process may lose it whole.
+            self._complete = replace(self._marks)
         self._destination.scalars(event.step, figures(event, self._bytes_per_token), when)
         self._marks.step = max(self._marks.step, event.step)
 

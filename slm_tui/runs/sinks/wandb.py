@@ -29,6 +29,8 @@ _SETTINGS: dict[str, Any] = {
     "login_timeout": 1.0,
     "init_timeout": 20.0,
     "finish_timeout": 20.0,
+    # Seconds; of a killed process, what is younger is lost.
+    "x_transaction_log_flush_interval": 1.0,
 }
 
 
@@ -108,9 +110,14 @@ def _settings(stop: Callable[[], None]) -> wandb.Settings:
         **{
             name: value
             for name, value in wanted.items()
-            if name in known and f"WANDB_{name.upper()}" not in os.environ
+            if name in known and _variable(name) not in os.environ
         }
     )
+
+
+def _variable(setting: str) -> str:
+    """The environment variable of a setting of wandb: those of `x_` have two underscores."""
+    return "WANDB_" + (setting[1:] if setting.startswith("x_") else setting).upper()
 
 
 def _mode(preset: Preset) -> str:
