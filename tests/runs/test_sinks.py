@@ -1,5 +1,6 @@
 """Logs for other tools: what they read back is what the CSV log says."""
 
+import http.server
 import importlib.util
 import json
 import os
@@ -8,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -300,6 +301,47 @@ def test_without_a_login_wandb_is_offline_with_one_notice(
     (notice,) = warnings(run)
     assert "offline" in notice
     assert "wandb sync" in notice
+    assert_same(wandb_points(run), run)
+
+
+class HalfDead(http.server.BaseHTTPRequestHandler):
+    """Is there, and never answers what is asked of it."""
+
+    def do_HEAD(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+
+    def do_POST(self) -> None:
+        time.sleep(15)
+
+    def log_message(self, *arguments: object) -> None:
+        return
+
+
+@pytest.fixture
+def half_dead(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """W&B's address answers, but nobody can work with it."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), HalfDead)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.setenv("WANDB_MODE", "online")
+    yield
+    server.shutdown()
+    server.server_close()
+
+
+@needs_wandb
+@pytest.mark.parametrize("key", ["", "0123456789" * 4])
+def test_a_server_that_does_not_let_in_or_answer_makes_wandb_offline(
+    tiny: Make, monkeypatch: pytest.MonkeyPatch, half_dead: None, key: str
+) -> None:
+    monkeypatch.setenv("WANDB_INIT_TIMEOUT", "2")
+    if key:
+        monkeypatch.setenv("WANDB_API_KEY", key)
+    run = trained(Session.start(tiny(training__log_to=["wandb"])))
+    (notice,) = warnings(run)
+    assert "offline" in notice
     assert_same(wandb_points(run), run)
 
 

@@ -78,6 +78,9 @@ class WeightsAndBiases:
                 if mode != "online":
                     raise
                 why = str(error)
+                # Its process still holds the id of a run that could not begin.
+                wandb.teardown(exit_code=1)
+                wandb.setup(settings)
         warn(
             f"Weights & Biases writes offline: {' '.join(why.split())[:200]}; "
             f"later: wandb sync {run.path / 'wandb'}/offline-run-*"
