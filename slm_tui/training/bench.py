@@ -77,6 +77,16 @@ def make_optimizer(model: LanguageModel, preset: Preset) -> FlatAdamW:
     return FlatAdamW(model, preset.optimizer)
 
 
+def update_seconds(optimizer: FlatAdamW, device: torch.device) -> float:
+    """What a step costs beyond its passes: norm, clipping, update and clearing."""
+    began = time.perf_counter()
+    optimizer.clip(float(optimizer.gradient_norm()))
+    optimizer.update(_RATE)
+    optimizer.clear()
+    _wait_for(device)
+    return time.perf_counter() - began
+
+
 class _Lane:
     """One setup that is being measured: its stepper, its batch, its times."""
 
@@ -90,12 +100,19 @@ class _Lane:
         device: torch.device,
     ) -> None:
         self.setup = setup
+        self.update = 0.0
         self.times: list[float] = []
         self.warmed = 0.0
         self._batch = batch
         self._device = device
         self._made = 0
         self._stepper = Stepper(model, optimizer, plan.changed(preset, setup), device)
+
+    @property
+    def step_seconds(self) -> float:
+        """The time of a whole step: of one measured, or of its passes and one update."""
+        passes = self.setup.micro_batch * self.setup.accumulation / len(self._batch.ids)
+        return passes * max(0.0, self.median - self.update) + self.update
 
     @property
     def median(self) -> float:
@@ -149,7 +166,7 @@ class _Bench:
         self._device = choose_device(preset.training.device)
         self._n_vocab = vocabulary_size(preset.tokenizer)
         self._whole = preset.training.micro_batch * preset.training.accumulation
-        self._sequences = self._whole
+        self._partial = False
         self._notices: list[str] = []
         self._memory: dict[int, int] = {}
         self._matmuls: dict[int, list[float]] = {}
@@ -164,27 +181,28 @@ class _Bench:
             for _ in range(3):
                 self._multiply(count)
         speeds = {count: self._speed(count) for count in threads}
-        self._sequences = plan.sequences_to_measure(
-            self._preset, self._flops(1), speeds, self._seconds
-        )
-        if self._sequences < self._whole:
-            self._notices.append(
-                f"a step takes long: measured on {self._sequences} of its {self._whole} sequences"
-            )
-        lanes = self._warm(plan.setups(self._preset, threads, self._sequences))
-        self._began = time.monotonic()
-        self._race(lanes, self._seconds)
+        lanes = self._warm(plan.setups(self._preset, threads, self._most(speeds)))
+        self._race(lanes, max(self._seconds / 2, self._began + self._seconds - time.monotonic()))
         if compiled and not self._stop():
-            lanes += self._compiled(min(lanes, key=lambda lane: lane.median))
+            lanes += self._compiled(min(lanes, key=lambda lane: lane.step_seconds))
         return self._result(lanes)
+
+    def _most(self, speeds: dict[int, float]) -> int:
+        """The largest micro-batch to measure."""
+        each = step_flops(self._preset, self._n_vocab) / self._whole
+        if self._whole <= plan.affordable(each, speeds, self._seconds):
+            return self._whole
+        self._partial = True
+        most = plan.affordable_pass(each, speeds, self._seconds)
+        text = "a step takes long here: computed from single passes"
+        if most < self._whole:
+            text += f"; a micro-batch above {most} was not tried: more --seconds would"
+        self._notices.append(text)
+        return most
 
     def _threads(self) -> list[int]:
         wanted = choose_threads(self._preset.training.threads)
         return plan.thread_counts(cores(), wanted) if self._device.type == "cpu" else [wanted]
-
-    def _flops(self, sequences: int) -> float:
-        """Operations of a step on `sequences`."""
-        return step_flops(self._preset, self._n_vocab) / self._whole * sequences
 
     def _multiply(self, threads: int) -> None:
         torch.set_num_threads(threads)
@@ -202,8 +220,9 @@ class _Bench:
         model = build(self._preset.model, self._n_vocab, self._device, 0).train()
         return model, make_optimizer(model, self._preset)
 
-    def _batch(self) -> Batch:
-        shape = (self._sequences, self._preset.model.block_size + 1)
+    def _batch(self, setup: Setup) -> Batch:
+        sequences = setup.micro_batch if self._partial else self._whole
+        shape = (sequences, self._preset.model.block_size + 1)
         ids = np.random.default_rng(0).integers(0, self._n_vocab, shape)
         return Batch(ids[:, :-1], ids[:, 1:])
 
@@ -213,7 +232,6 @@ class _Bench:
         resident = resident_bytes()
         model, optimizer = self._model()
         self._parameters = count_parameters(model)
-        batch = self._batch()
         lanes: list[_Lane] = []
         too_large = 0
         hopeless: set[int] = set()
@@ -225,16 +243,20 @@ class _Bench:
                 continue
             if setup.threads in hopeless:
                 continue
-            lane = _Lane(setup, self._preset, model, optimizer, batch, self._device)
+            lane = _Lane(setup, self._preset, model, optimizer, self._batch(setup), self._device)
             try:
                 lane.warm()
             except (MemoryError, TrainingError):
                 too_large = setup.micro_batch
                 self._notices.append(f"no memory for a micro-batch of {setup.micro_batch}")
                 continue
+            if self._partial:
+                lane.update = update_seconds(optimizer, self._device)
             lanes.append(lane)
             self._remember(setup.micro_batch, resident)
-            if lane.warmed > _LOST * min(other.warmed for other in lanes):
+            # Where steps take long, the time belongs to the threads that are fastest.
+            limit = _HOPELESS if self._partial else _LOST
+            if lane.step_seconds > limit * min(other.step_seconds for other in lanes):
                 hopeless.add(setup.threads)
         if not lanes and self._stop():
             raise Stopped
@@ -268,8 +290,8 @@ class _Bench:
         def ended() -> bool:
             return self._stop() or time.monotonic() - began > seconds
 
-        fastest = min(lane.warmed for lane in lanes)
-        racing = [lane for lane in lanes if lane.warmed <= fastest * _LOST]
+        fastest = min(lane.step_seconds for lane in lanes)
+        racing = [lane for lane in lanes if lane.step_seconds <= fastest * _LOST]
         while not ended():
             for lane in racing:
                 if ended():
@@ -277,8 +299,8 @@ class _Bench:
                 lane.block(ended)
                 self._multiply(lane.setup.threads)
                 self._report("measuring", min(1.0, (time.monotonic() - began) / seconds))
-            best = min(lane.median for lane in racing)
-            racing = [lane for lane in racing if lane.median < best * _HOPELESS]
+            best = min(lane.step_seconds for lane in racing)
+            racing = [lane for lane in racing if lane.step_seconds < best * _HOPELESS]
             if all(len(lane.times) >= _ENOUGH_STEPS for lane in racing):
                 return
 
@@ -292,8 +314,9 @@ class _Bench:
         try:
             # Training calls `loss`, which the compiler of a module would leave alone.
             model.loss = torch.compile(model.loss)  # type: ignore[method-assign]
-            lane = _Lane(setup, self._preset, model, optimizer, self._batch(), self._device)
+            lane = _Lane(setup, self._preset, model, optimizer, self._batch(setup), self._device)
             lane.warm()
+            lane.update = best.update
         except Exception as error:  # noqa: BLE001 - a compiler fails in many ways, and is optional
             first = (str(error).strip() or type(error).__name__).split("\n")[0]
             self._notices.append(f"torch.compile does not work here: {first[:200]}")
@@ -302,14 +325,13 @@ class _Bench:
         return [lane]
 
     def _measured(self, lane: _Lane) -> Measured:
-        median = lane.median
-        tokens = self._sequences * self._preset.model.block_size
-        flops = self._flops(self._sequences) / median
+        seconds = lane.step_seconds
+        flops = step_flops(self._preset, self._n_vocab) / seconds
         return Measured(
             lane.setup,
             len(lane.times),
-            median * self._whole / self._sequences,
-            tokens / median,
+            seconds,
+            self._preset.tokens_per_step / seconds,
             flops,
             flops / self._speed(lane.setup.threads),
         )
@@ -329,8 +351,8 @@ class _Bench:
             cores=cores(),
             parameters=self._parameters,
             n_vocab=self._n_vocab,
-            sequences=self._sequences,
-            whole=self._whole,
+            sequences=self._whole,
+            partial=self._partial,
             rows=rows,
             best=choose(rows, self._preset, choose_threads(self._preset.training.threads)),
             matmul={count: self._speed(count) for count in sorted(self._matmuls)},

@@ -1,4 +1,4 @@
-"""Which threads and micro-batches are worth measuring for a preset, and on how many sequences."""
+"""Which threads and micro-batches are worth measuring for a preset."""
 
 import math
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ _MOST_MICRO_BATCHES = 4
 _MOST_THREADS = 16
 # Of the matrix product's speed: what a small model reaches at least.
 _PESSIMISTIC = 0.25
+_USUAL = 0.5
 # A warm-up step, and two that count.
 _FEWEST_STEPS = 3
 
@@ -30,38 +31,41 @@ def thread_counts(cores: int, wanted: int) -> list[int]:
     return sorted(found | {most} | ({wanted} if wanted else set()))
 
 
-def micro_batches(preset: Preset, sequences: int) -> list[int]:
-    """A few that divide `sequences`: that of the preset and its halves and doubles."""
+def micro_batches(preset: Preset, most: int) -> list[int]:
+    """A few up to `most` that divide a step: that of the preset, its halves and its doubles."""
     own = preset.training.micro_batch
-    ladder = {own} | {own * 2**power for power in range(1, 17)}
+    whole = own * preset.training.accumulation
+    ladder = {1, own} | {own * 2**power for power in range(1, 17)}
     ladder |= {own // 2**power for power in range(1, 17) if own % 2**power == 0}
-    fits = {one for one in ladder if one and sequences % one == 0} | {sequences}
+    fits = {one for one in ladder if one and whole % one == 0 and one <= most}
     nearest = sorted(fits, key=lambda one: (abs(math.log2(one / own)), -one))
     return sorted(nearest[:_MOST_MICRO_BATCHES])
 
 
-def sequences_to_measure(
-    preset: Preset, flops_per_sequence: float, speeds: dict[int, float], seconds: float
-) -> int:
-    """How many sequences of a step can be measured within `seconds`: all of them if possible.
+def affordable(flops_per_sequence: float, speeds: dict[int, float], seconds: float) -> int:
+    """How many sequences a step may have for all setups to be measured within `seconds`.
 
     Args:
         flops_per_sequence: operations of the forward and backward pass of one.
         speeds: of a matrix product, in operations per second, by threads.
     """
-    whole = preset.training.micro_batch * preset.training.accumulation
     each = sum(flops_per_sequence / (speed * _PESSIMISTIC) for speed in speeds.values())
-    affordable = seconds / (each * _FEWEST_STEPS * _MOST_MICRO_BATCHES)
-    divisors = [one for one in range(1, whole + 1) if whole % one == 0]
-    return max([one for one in divisors if one <= affordable], default=1)
+    return int(seconds / (each * _FEWEST_STEPS * _MOST_MICRO_BATCHES))
 
 
-def setups(preset: Preset, threads: list[int], sequences: int) -> list[Setup]:
-    """All combinations, small micro-batches first."""
+def affordable_pass(flops_per_sequence: float, speeds: dict[int, float], seconds: float) -> int:
+    """The largest micro-batch of which single passes can be measured within `seconds`, and
+    those of its half, its quarter and so on; at least 1. Slower threads drop out before."""
+    each = flops_per_sequence / (max(speeds.values()) * _USUAL)
+    return max(1, int(seconds / (each * _FEWEST_STEPS * 2)))
+
+
+def setups(preset: Preset, threads: list[int], most: int) -> list[Setup]:
+    """All combinations with micro-batches up to `most`, the small ones first."""
     whole = preset.training.micro_batch * preset.training.accumulation
     return [
         Setup(count, micro, whole // micro)
-        for micro in micro_batches(preset, sequences)
+        for micro in micro_batches(preset, most)
         for count in reversed(threads)
     ]
 

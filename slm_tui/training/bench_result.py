@@ -25,8 +25,9 @@ class Measured:
 class Result:
     """What was measured: `rows` best first, `matmul` in operations per second by threads.
 
-    `sequences` of `whole` were in each measured step. `memory` in bytes by micro-batch; empty
-    where the system does not tell it.
+    `partial`: a step takes too long here, so that single passes were measured and the time of a
+    step was computed from them. `memory` in bytes by micro-batch; empty where the system does
+    not tell it.
     """
 
     preset: str
@@ -35,7 +36,7 @@ class Result:
     parameters: int
     n_vocab: int
     sequences: int
-    whole: int
+    partial: bool
     rows: list[Measured]
     best: Measured
     matmul: dict[int, float]

@@ -96,7 +96,7 @@ def lines(found: Result, preset: Preset, line: str) -> list[str]:
     best, out = found.best, []
     out.append(
         f"{found.preset}: {count(found.parameters)} parameters, vocabulary {found.n_vocab:,}, "
-        f"{found.whole} sequences of {preset.model.block_size} tokens per step"
+        f"{found.sequences:,} sequences of {preset.model.block_size} tokens per step"
     )
     products = ", ".join(
         f"{flops / 1e9:,.0f} GFLOP/s with {threads} thread{'s' if threads > 1 else ''}"
