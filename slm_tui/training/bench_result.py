@@ -52,6 +52,8 @@ def choose(rows: list[Measured], preset: Preset, threads: int) -> Measured:
     """The fastest that training can use; where several are as fast, the preset's own, then the
     one with fewer threads. `threads` are those of the preset."""
     plain = [row for row in rows if not row.setup.compiled]
+    # A warm-up step alone is no measurement, unless there is nothing else.
+    plain = [row for row in plain if row.steps] or plain
     most = max(row.tokens_per_second for row in plain)
     close = [row for row in plain if row.tokens_per_second >= most * (1 - _SAME)]
     own = (threads, preset.training.micro_batch)

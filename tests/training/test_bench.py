@@ -140,7 +140,7 @@ def test_it_stops_when_asked_with_what_is_known(tiny: Make) -> None:
 
     found = bench(tiny(), seconds=600, stop=stop, report=lambda stage, share: stages.append(stage))
     assert found.interrupted
-    assert found.best.steps > 0
+    assert found.best in found.rows
 
 
 def test_stopped_before_the_first_step_there_is_nothing_to_tell(tiny: Make) -> None:
