@@ -23,6 +23,7 @@ from slm_tui.runs.session import Session
 from slm_tui.runs.sinks import feed, open_sinks
 from slm_tui.runs.store import Run
 from slm_tui.training.events import Event, Finished, Saving, Started, Stepped, Warned
+from slm_tui.tui.drafts import Draft, spelled
 from tests.conftest import tiny_values
 from tests.runs import log_readers
 from tests.runs.log_readers import Points
@@ -97,6 +98,19 @@ def test_logs_are_chosen_as_they_are_typed(tiny: Make, text: str, wanted: tuple[
     preset = overrides.apply(tiny(), [f"training.log_to={text}"])
     assert preset.training.log_to == wanted
     assert from_toml(preset.to_toml()).training.log_to == wanted
+
+
+@pytest.mark.parametrize("text", ["tensorboard", "tensorboard, wandb", '["wandb"]', ""])
+def test_logs_are_chosen_in_the_form(tiny: Make, text: str) -> None:
+    draft = Draft(tiny(), builtin=False)
+    (setting,) = [one for one in draft.settings() if one.path == "training.log_to"]
+    draft.put_text(setting, text)
+    assert draft.problems == {}
+    chosen = draft.value(setting)
+    assert chosen == [name for name in ("tensorboard", "wandb") if name in text]
+    # As the form shows it, it can be typed again.
+    draft.put_text(setting, spelled(chosen))
+    assert draft.value(setting) == chosen
 
 
 def test_an_unknown_log_is_named_with_those_that_are_known(tiny: Make) -> None:

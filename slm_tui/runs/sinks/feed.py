@@ -24,7 +24,7 @@ from slm_tui.training.events import (
 )
 
 _LOG = logging.getLogger(__name__)
-# Five points a second are more than a chart shows, and cost less than a thousandth of a core.
+# Five points a second are more than a chart shows, and cost two thousandths of a core at most.
 STEP_SECONDS = 0.2
 _TITLES = {"tensorboard": "TensorBoard", "wandb": "Weights & Biases"}
 _WRITTEN = (Stepped, Evaluated, Sampled, Started, Saving, Paused, Finished, Failed)
@@ -82,7 +82,7 @@ class Feed:
         self._failed = False
 
     def __call__(self, event: Event) -> None:
-        """Take `event` over, in less than a microsecond. Waking the thread for each one would
+        """Take `event` over, in a few microseconds. Waking the thread for each one would
         cost the training more than the writing does."""
         if self._off or not isinstance(event, _WRITTEN):
             return
