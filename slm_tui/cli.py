@@ -65,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     _data(verbs)
     _runs(verbs)
     _generate(verbs)
+    _bench(verbs)
     doctor = verbs.add_parser("doctor", help="what works here: device, versions, paths, terminal")
     doctor.add_argument("--json", action="store_true", help="as one JSON object")
     doctor.set_defaults(verb=_doctor)
@@ -190,6 +191,27 @@ def _generate(verbs: "_Verbs") -> None:
     generate.set_defaults(verb=_run_generate)
 
 
+def _bench(verbs: "_Verbs") -> None:
+    bench = verbs.add_parser("bench", help="how fast a preset trains here, and what is fastest")
+    bench.add_argument(
+        "preset", nargs="?", default="stories-tiny", help="name of a preset, or a .toml file"
+    )
+    bench.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="PATH=VALUE",
+        dest="assignments",
+        help=_SET_HELP,
+    )
+    bench.add_argument(
+        "--seconds", type=float, default=30.0, help="how long to measure; 30 if not given"
+    )
+    bench.add_argument("--compile", action="store_true", help="measure torch.compile as well")
+    bench.add_argument("--json", action="store_true", help="as one JSON object")
+    bench.set_defaults(verb=_run_bench)
+
+
 # Each verb imports what it needs when it runs: `slm-tui --version` loads none of it.
 
 
@@ -227,6 +249,12 @@ def _run_generate(options: argparse.Namespace) -> int:
     from slm_tui.verbs.generate import generate
 
     return generate(options)
+
+
+def _run_bench(options: argparse.Namespace) -> int:
+    from slm_tui.verbs.bench import bench
+
+    return bench(options)
 
 
 def _doctor(options: argparse.Namespace) -> int:

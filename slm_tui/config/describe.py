@@ -134,10 +134,9 @@ _KINDS = {
 
 
 def _choices(annotation: Any, path: str) -> tuple[str, ...]:
-    """What can be chosen and trained now."""
-    known = _KINDS.get(path) or (
-        tuple(get_args(annotation)) if get_origin(annotation) is Literal else ()
-    )
+    """What can be chosen and trained now; of a list, what its items can be."""
+    listed = get_args(annotation)[0] if get_origin(annotation) is tuple else annotation
+    known = _KINDS.get(path) or (tuple(get_args(listed)) if get_origin(listed) is Literal else ())
     return tuple(one for one in known if (path, one) not in NOT_BUILT)
 
 
@@ -164,6 +163,8 @@ def nudged(setting: Setting, value: Any, direction: int, values: dict[str, Any])
     if setting.type == "choice":
         at = setting.choices.index(value) if value in setting.choices else 0
         return setting.choices[(at + direction) % len(setting.choices)]
+    if setting.type == "list" and setting.choices:
+        return _next_list(setting.choices, value, direction)
     if setting.suggestions:
         known = setting.suggestions
         at = known.index(value) if value in known else -1 if direction > 0 else 0
@@ -179,6 +180,14 @@ def nudged(setting: Setting, value: Any, direction: int, values: dict[str, Any])
         moved = min(moved, setting.maximum)
     moved = round(moved) if setting.type == "integer" else float(f"{moved:.10g}")
     return moved if _inside(setting, moved) else value
+
+
+def _next_list(choices: tuple[str, ...], value: Any, direction: int) -> list[str]:
+    """The next of: none, each alone, all of them."""
+    ladder = [[], *([one] for one in choices), list(choices)]
+    now = list(value) if isinstance(value, (list, tuple)) else []
+    at = ladder.index(now) if now in ladder else 0
+    return ladder[(at + direction) % len(ladder)]
 
 
 def _inside(setting: Setting, value: float) -> bool:

@@ -1,6 +1,6 @@
 """How the model is trained and how it writes: optimizer, schedule, training, sampling."""
 
-from typing import Literal, Self
+from typing import Any, Literal, Self, get_args
 
 from pydantic import model_validator
 
@@ -106,6 +106,9 @@ class Schedule(Settings):
         return self
 
 
+LogTo = Literal["tensorboard", "wandb"]
+
+
 class Training(Settings):
     """How long, on what, and how often to look."""
 
@@ -179,6 +182,33 @@ class Training(Settings):
     early_stop_restore: bool = setting(
         True, help="Go back to the best weights when stopping early", advanced=True
     )
+    log_to: tuple[LogTo, ...] = setting(
+        (), help="Log also to tensorboard, wandb or both (in the run's directory)", advanced=True
+    )
+    wandb_mode: Literal["auto", "online", "offline"] = setting(
+        "auto", help="Weights & Biases; auto: WANDB_MODE, else online if it works", advanced=True
+    )
+    wandb_project: str = setting(
+        "", help="Weights & Biases project; empty: WANDB_PROJECT, else slm-tui", advanced=True
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _logs_by_name(cls, values: Any) -> Any:
+        """`log_to` may be one name, or several with commas, as they are typed."""
+        if not isinstance(values, dict) or "log_to" not in values:
+            return values
+        given = values["log_to"]
+        listed = [given] if isinstance(given, str) else given
+        if not isinstance(listed, (list, tuple)):
+            return values
+        names = [part.strip() for one in listed for part in str(one).split(",")]
+        names = list(dict.fromkeys(name for name in names if name))
+        known = get_args(LogTo)
+        for name in names:
+            if name not in known:
+                raise reject("log_to", f"{name!r} is no log", list(known))
+        return {**values, "log_to": names}
 
 
 class Sampling(Settings):

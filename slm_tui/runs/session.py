@@ -14,6 +14,7 @@ from slm_tui.config.preset import Preset
 from slm_tui.errors import CheckpointError, RunError, SlmTuiError
 from slm_tui.runs import store
 from slm_tui.runs.recorder import Recorder
+from slm_tui.runs.sinks import open_sinks
 from slm_tui.runs.store import Run
 from slm_tui.training.control import Control
 from slm_tui.training.events import (
@@ -95,6 +96,7 @@ class Session:
         self._held = store.lock(run)
         self._held.__enter__()
         self._recorder = Recorder(run, self.control)
+        self._logs = open_sinks(run, preset, self._emit, self.stop)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._main, name="training", daemon=True)
         self._heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
@@ -178,6 +180,7 @@ class Session:
             _LOG.debug("training failed", exc_info=error)
             self._emit(Failed(self._status.step, _worded(error)))
         finally:
+            self._logs.close()
             self._recorder.close()
             if self._began or self._resume:
                 self._conclude()
@@ -272,6 +275,7 @@ class Session:
     def _emit(self, event: Event) -> None:
         self._recorder(event)
         self._follow(event)
+        self._logs(event)
         for sink in self._sinks:
             sink(event)
 

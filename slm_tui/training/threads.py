@@ -4,17 +4,15 @@ OpenMP threads spin at every barrier, so one other busy process or thread costs 
 as many threads as cores far more than its share; with one thread fewer it costs almost nothing.
 """
 
-import os
-import resource
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import torch
 
 from slm_tui.corpus.parallel import cores
+from slm_tui.training.machine import Load
 
 _MOST = 16
 # A step this long is worth all cores, and measuring it would delay the run.
@@ -42,39 +40,6 @@ def sharing() -> Iterator[None]:
     finally:
         with _sharing_lock:
             _sharing -= 1
-
-
-class Load:
-    """Cores that others keep busy among those this process may use; `None` if unknown."""
-
-    def __init__(self) -> None:
-        self._before = self._read()
-
-    def look(self) -> float | None:
-        """The mean since the last look."""
-        before, now = self._before, self._read()
-        self._before = now
-        if before is None or now is None or now[0] <= before[0]:
-            return None
-        return max(0.0, (now[1] - before[1]) / (now[0] - before[0]))
-
-    @staticmethod
-    def _read() -> tuple[float, float] | None:
-        """Now, and the CPU seconds that others have used."""
-        try:
-            mine = os.sched_getaffinity(0)
-            lines = Path("/proc/stat").read_text().splitlines()
-            hertz = os.sysconf("SC_CLK_TCK")
-            busy = 0
-            for line in lines:
-                name, *fields = line.split()
-                if name[:3] == "cpu" and name[3:].isdigit() and int(name[3:]) in mine:
-                    user, nice, system, _, _, irq, softirq = map(int, fields[:7])
-                    busy += user + nice + system + irq + softirq
-        except (OSError, ValueError, AttributeError):
-            return None
-        own = resource.getrusage(resource.RUSAGE_SELF)
-        return time.monotonic(), busy / hertz - own.ru_utime - own.ru_stime
 
 
 class Threads:

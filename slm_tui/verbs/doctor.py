@@ -32,6 +32,7 @@ def _facts() -> list[tuple[str, bool, str]]:
         ("system", True, f"{platform.system()} {platform.release()} {platform.machine()}"),
     ]
     found += [_package(name) for name in _PACKAGES]
+    found += [_log(name) for name in ("tensorboard", "wandb")]
     found += _devices()
     found += [_gpt2(), _hub()]
     for label, directory in (
@@ -48,6 +49,17 @@ def _package(name: str) -> tuple[str, bool, str]:
         return name, True, metadata.version(name)
     except metadata.PackageNotFoundError:
         return name, False, f"not installed: pip install {name}"
+
+
+def _log(name: str) -> tuple[str, bool, str]:
+    """Whether `training.log_to` can name it. W&B's login is not asked for: that would need it."""
+    try:
+        version = metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return name, False, f"not installed: pip install 'slm-tui[{name}]'"
+    mode = os.environ.get("WANDB_MODE", "") if name == "wandb" else ""
+    remark = f", WANDB_MODE={mode}" if mode else ""
+    return name, True, f"{version}{remark}; log to it: --set training.log_to={name}"
 
 
 def _devices() -> list[tuple[str, bool, str]]:

@@ -143,6 +143,16 @@ def test_a_nudge_is_the_next_sensible_value(path: str, value: Any, up: Any, down
     assert nudged(one, value, -1, values) == pytest.approx(down)
 
 
+def test_a_list_of_names_is_nudged_through_its_choices() -> None:
+    logs = setting_of("training.log_to")
+    assert (logs.type, logs.choices, logs.advanced) == ("list", ("tensorboard", "wandb"), True)
+    seen = [[]]
+    for _ in range(4):
+        seen.append(nudged(logs, seen[-1], 1, {}))
+    assert seen == [[], ["tensorboard"], ["wandb"], ["tensorboard", "wandb"], []]
+    assert nudged(logs, (), -1, {}) == ["tensorboard", "wandb"]
+
+
 def test_heads_are_nudged_to_divisors_of_the_width() -> None:
     heads = setting_of("model.n_head")
     values = tiny_values(model={"n_embd": 96, "n_head": 4})

@@ -1,0 +1,48 @@
+"""What a place that a run is logged to must do, and the figures that every one is given."""
+
+import math
+from collections.abc import Sequence
+from typing import Protocol
+
+from slm_tui.training.events import Evaluated, Sampled, Stepped
+
+
+class Destination(Protocol):
+    """Takes the log of one run. All calls come from one thread; any of them may fail.
+
+    Steps come in order, except after `rewind`.
+    """
+
+    can_rewind: bool
+    """Whether steps that were written can be taken back."""
+
+    def rewind(self, step: int) -> None:
+        """Take back all from `step` on. Called only where `can_rewind`."""
+
+    def scalars(self, step: int, values: dict[str, float], when: float) -> None:
+        """Write figures of a step; `when` in seconds since the epoch."""
+
+    def samples(self, step: int, samples: Sequence[Sampled], when: float) -> None:
+        """Write the texts that the model wrote at a step."""
+
+    def flush(self) -> None:
+        """Let what was written survive the death of this process."""
+
+    def close(self, *, failed: bool) -> None:
+        """End. `failed` says that training did."""
+
+
+def figures(event: Stepped | Evaluated, bytes_per_token: float) -> dict[str, float]:
+    """The scalars of an event, by name: losses in nats per token, `bpb` in bits per byte."""
+    if isinstance(event, Evaluated):
+        return {"loss/validation": event.loss, "bpb/validation": event.bits_per_byte}
+    values = {
+        "loss/train": event.loss,
+        "bpb/train": event.loss / math.log(2) / bytes_per_token,
+        "learning_rate": event.learning_rate,
+        "gradient_norm": event.gradient_norm,
+        "tokens_per_second": event.tokens_per_second,
+    }
+    if event.auxiliary_loss:
+        values["loss/auxiliary"] = event.auxiliary_loss
+    return values

@@ -1,0 +1,224 @@
+"""From the training thread to a destination: a queue, a thread, and what is already written."""
+
+import contextlib
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from slm_tui import paths
+from slm_tui.runs.sinks.contract import Destination, figures
+from slm_tui.training.events import (
+    Evaluated,
+    Event,
+    Failed,
+    Finished,
+    Paused,
+    Sampled,
+    Saving,
+    Started,
+    Stepped,
+)
+
+_LOG = logging.getLogger(__name__)
+# Five points a second are more than a chart shows, and cost two thousandths of a core at most.
+STEP_SECONDS = 0.2
+_TITLES = {"tensorboard": "TensorBoard", "wandb": "Weights & Biases"}
+_WRITTEN = (Stepped, Evaluated, Sampled, Started, Saving, Paused, Finished, Failed)
+
+
+@dataclass
+class Marks:
+    """The newest step that was written, of each kind: what a resumed run must not repeat."""
+
+    step: int = -1
+    evaluated: int = -1
+    sampled: int = -1
+
+    def cut(self, step: int) -> None:
+        """Forget what was after `step`."""
+        self.step = min(self.step, step)
+        self.evaluated = min(self.evaluated, step)
+        self.sampled = min(self.sampled, step)
+
+
+class Feed:
+    """Feeds one destination from a thread of its own. The first failure turns it off.
+
+    Args:
+        name: of the destination, and of the extra that installs its package.
+        directory: of the run's files for it; holds `progress.json`.
+        begin: makes the destination; called once training has started.
+        warn: is told, once, why it was turned off.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        directory: Path,
+        begin: Callable[[Started], Destination],
+        warn: Callable[[str], None],
+    ) -> None:
+        self.step = 0
+        self._name = name
+        self._progress = directory / "progress.json"
+        self._begin = begin
+        self._warn = warn
+        self._lock = threading.Lock()
+        self._queue: list[tuple[float, Event]] = []
+        self._held: tuple[float, Event] | None = None
+        self._kept_at = 0.0
+        self._off = False
+        self._closing = threading.Event()
+        self._thread: threading.Thread | None = None
+        # What follows belongs to the thread.
+        self._destination: Destination | None = None
+        self._marks = self._complete = Marks()
+        self._samples: list[tuple[float, Sampled]] = []
+        self._bytes_per_token = 1.0
+        self._failed = False
+
+    def __call__(self, event: Event) -> None:
+        """Take `event` over, in a few microseconds. Waking the thread for each one would
+        cost the training more than the writing does."""
+        if self._off or not isinstance(event, _WRITTEN):
+            return
+        now = time.time()
+        with self._lock:
+            if isinstance(event, Stepped):
+                if now - self._kept_at < STEP_SECONDS:
+                    self._held = (now, event)
+                    return
+                self._kept_at, self._held = now, None
+            elif self._held is not None:
+                # The step of an evaluation, of a sample, of a checkpoint and the last are kept.
+                self._queue.append(self._held)
+                self._kept_at, self._held = self._held[0], None
+            self._queue.append((now, event))
+        if self._thread is None and isinstance(event, Started):
+            self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
+            self._thread.start()
+
+    def close(self, seconds: float) -> None:
+        """Write what waits and end the thread; after `seconds` it is left to itself."""
+        if self._thread is None:
+            return
+        self._closing.set()
+        self._thread.join(seconds)
+        if self._thread.is_alive() and not self._off:
+            self._turn_off(f"did not finish within {seconds:.0f} seconds")
+
+    def _work(self) -> None:
+        try:
+            while not self._closing.wait(STEP_SECONDS):
+                self._drain()
+                if self._off:
+                    return
+            self._drain()
+            self._write_samples()
+            if self._destination is not None:
+                self._destination.close(failed=self._failed)
+                self._keep(self._marks)
+        except ImportError as error:
+            _LOG.debug("%s cannot be imported", self._name, exc_info=error)
+            self._turn_off(f"{error}; pip install 'slm-tui[{self._name}]'")
+        except BaseException as error:  # noqa: BLE001 - whatever a library raises, training goes on
+            _LOG.debug("%s failed", self._name, exc_info=error)
+            self._turn_off(_worded(error))
+
+    def _turn_off(self, why: str) -> None:
+        if self._off:
+            return
+        self._off = True
+        with self._lock:
+            self._queue.clear()
+        if self._destination is not None and threading.current_thread() is self._thread:
+            with contextlib.suppress(Exception):
+                self._destination.close(failed=True)
+        self._warn(f"{_TITLES.get(self._name, self._name)} is off, training goes on: {why}")
+
+    def _drain(self) -> None:
+        with self._lock:
+            taken, self._queue = self._queue, []
+        for when, event in taken:
+            self._write(when, event)
+        if taken and self._destination is not None:
+            self._destination.flush()
+            self._keep(self._marks if self._destination.can_rewind else self._complete)
+
+    def _keep(self, marks: Marks) -> None:
+        paths.write_atomically(self._progress, json.dumps(asdict(marks)), durable=False)
+
+    def _write(self, when: float, event: Event) -> None:
+        self.step = event.step
+        if isinstance(event, Sampled):
+            self._samples.append((when, event))
+            return
+        self._write_samples()
+        if isinstance(event, Started):
+            self._start(event)
+        elif isinstance(event, Stepped):
+            self._write_step(when, event)
+        elif isinstance(event, Evaluated):
+            if self._is_new(event.step, self._marks.evaluated):
+                self._scalars(when, event)
+                self._marks.evaluated = event.step
+        elif isinstance(event, Failed):
+            self._failed = True
+
+    def _start(self, event: Started) -> None:
+        self._bytes_per_token = float(event.facts.get("train_bytes_per_token", 1.0))
+        self._marks = self._complete = _read(self._progress)
+        self._destination = self._begin(event)
+        if self._marks.step >= 0:
+            self._rewind(event.step + 1)
+
+    def _rewind(self, step: int) -> None:
+        """Training stands before steps that were written: the newer ones are to count."""
+        if self._destination is not None and self._destination.can_rewind:
+            self._destination.rewind(step)
+            self._marks.cut(step - 1)
+
+    def _write_step(self, when: float, event: Stepped) -> None:
+        if event.step <= self._marks.step:
+            self._rewind(event.step)
+        if event.step > self._marks.step:
+            self._scalars(when, event)
+
+    def _scalars(self, when: float, event: Stepped | Evaluated) -> None:
+        assert self._destination is not None
+        if event.step > self._marks.step:
+            # A row may be filled until the next begins: a killed process may lose it whole.
+            self._complete = replace(self._marks)
+        self._destination.scalars(event.step, figures(event, self._bytes_per_token), when)
+        self._marks.step = max(self._marks.step, event.step)
+
+    def _write_samples(self) -> None:
+        """All samples of a step together: they come one after the other."""
+        taken, self._samples = self._samples, []
+        if not taken or self._destination is None:
+            return
+        when, last = taken[-1]
+        if self._is_new(last.step, self._marks.sampled):
+            self._destination.samples(last.step, [sample for _, sample in taken], when)
+            self._marks.sampled = last.step
+
+    def _is_new(self, step: int, mark: int) -> bool:
+        """Whether a look at `step` is not there yet, and can still be written in order."""
+        return step > mark and step >= self._marks.step
+
+
+def _read(path: Path) -> Marks:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return Marks(int(values["step"]), int(values["evaluated"]), int(values["sampled"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return Marks()
+
+
+def _worded(error: BaseException) -> str:
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return " ".join(str(text).split())[:300]

@@ -1,0 +1,100 @@
+"""Which threads and micro-batches are worth measuring for a preset."""
+
+import math
+from dataclasses import dataclass
+
+from slm_tui.config.preset import Preset, parse
+
+_MOST_MICRO_BATCHES = 4
+_MOST_THREADS = 16
+# Of the matrix product's speed: what a small model reaches at least.
+_PESSIMISTIC = 0.25
+_USUAL = 0.5
+# A warm-up step, and two that count.
+_FEWEST_STEPS = 3
+
+
+@dataclass(frozen=True)
+class Setup:
+    """One way to make the same step: `micro_batch` x `accumulation` sequences always."""
+
+    threads: int
+    micro_batch: int
+    accumulation: int
+    compiled: bool = False
+
+
+def thread_counts(cores: int, wanted: int) -> list[int]:
+    """1, 2, 4, … and all cores (up to 16), and what the preset wants."""
+    most = min(cores, _MOST_THREADS)
+    found = {2**power for power in range(most.bit_length()) if 2**power <= most}
+    return sorted(found | {most} | ({wanted} if wanted else set()))
+
+
+def micro_batches(preset: Preset, most: int) -> list[int]:
+    """A few up to `most` that divide a step: that of the preset, its halves and its doubles."""
+    own = preset.training.micro_batch
+    whole = own * preset.training.accumulation
+    ladder = {1, own} | {own * 2**power for power in range(1, 17)}
+    ladder |= {own // 2**power for power in range(1, 17) if own % 2**power == 0}
+    fits = {one for one in ladder if one and whole % one == 0 and one <= most}
+    nearest = sorted(fits, key=lambda one: (abs(math.log2(one / own)), -one))
+    return sorted(nearest[:_MOST_MICRO_BATCHES])
+
+
+def affordable(flops_per_sequence: float, speeds: dict[int, float], seconds: float) -> int:
+    """How many sequences a step may have for all setups to be measured within `seconds`.
+
+    Args:
+        flops_per_sequence: operations of the forward and backward pass of one.
+        speeds: of a matrix product, in operations per second, by threads.
+    """
+    each = sum(flops_per_sequence / (speed * _PESSIMISTIC) for speed in speeds.values())
+    return int(seconds / (each * _FEWEST_STEPS * _MOST_MICRO_BATCHES))
+
+
+def affordable_pass(flops_per_sequence: float, speeds: dict[int, float], seconds: float) -> int:
+    """The largest micro-batch of which single passes can be measured within `seconds`, and
+    those of its half, its quarter and so on; at least 1. Slower threads drop out before."""
+    each = flops_per_sequence / (max(speeds.values()) * _USUAL)
+    return max(1, int(seconds / (each * _FEWEST_STEPS * 2)))
+
+
+def setups(preset: Preset, threads: list[int], most: int) -> list[Setup]:
+    """All combinations with micro-batches up to `most`, the small ones first."""
+    whole = preset.training.micro_batch * preset.training.accumulation
+    return [
+        Setup(count, micro, whole // micro)
+        for micro in micro_batches(preset, most)
+        for count in reversed(threads)
+    ]
+
+
+def changed(preset: Preset, setup: Setup) -> Preset:
+    """`preset` with the micro-batch and accumulation of `setup`."""
+    values = preset.to_dict()
+    values["training"] |= {
+        "micro_batch": setup.micro_batch,
+        "accumulation": setup.accumulation,
+        "threads": setup.threads,
+        "compile": "on" if setup.compiled else "off",
+    }
+    return parse(values, preset.name)
+
+
+def command(named: str, preset: Preset, setup: Setup, assignments: list[str]) -> list[str]:
+    """The words of the command that trains `preset` as `setup` says.
+
+    Args:
+        named: how the user named the preset: its name or its file.
+        assignments: what was changed in it, as `PATH=VALUE`.
+    """
+    words = ["slm-tui", "train", named]
+    for assignment in assignments:
+        words += ["--set", assignment]
+    wanted = {"threads": setup.threads, "micro_batch": setup.micro_batch}
+    if setup.accumulation != preset.training.accumulation:
+        wanted["accumulation"] = setup.accumulation
+    for name, value in wanted.items():
+        words += ["--set", f"training.{name}={value}"]
+    return words
