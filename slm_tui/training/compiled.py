@@ -63,7 +63,7 @@ class Forward:
         except Exception as error:
             if _is_memory(error):
                 raise
-            self._give_up(f"it cannot be compiled ({_first_line(error)}): training goes on without")
+            self._cannot(error)
             return self._model.loss(ids, targets)
 
     def stepped(self, seconds: float, steps_left: int) -> None:
@@ -115,8 +115,15 @@ class Forward:
 
         # One process: a pool of compilers beside a training takes its cores.
         settings.compile_threads = 1
-        compiled: Any = torch.compile(self._model.loss, dynamic=False)
+        try:
+            compiled: Any = torch.compile(self._model.loss, dynamic=False)
+        except Exception as error:  # noqa: BLE001 - it fails in many ways, and is optional
+            self._cannot(error)
+            return
         self._compiled = compiled
+
+    def _cannot(self, error: Exception) -> None:
+        self._give_up(f"it cannot be compiled ({_first_line(error)}): training goes on without")
 
     def _give_up(self, why: str) -> None:
         self._compiled, self._wanted = None, "off"

@@ -152,7 +152,7 @@ def test_what_does_not_fit_is_left_out(tiny: Make, monkeypatch: pytest.MonkeyPat
     real = benching.Stepper._accumulate
 
     def short_of_memory(self: benching.Stepper, ids: torch.Tensor, targets: torch.Tensor) -> object:
-        if self.micro_batch > 2:
+        if self.at_once > 2:
             raise MemoryError
         return real(self, ids, targets)
 
@@ -172,12 +172,13 @@ def test_nothing_fits(tiny: Make, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_compiler_that_fails_is_a_notice(tiny: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*arguments: object) -> None:
+    def broken(*arguments: object, **options: object) -> None:
         raise RuntimeError("no C++ compiler\nwas found")
 
     monkeypatch.setattr(torch, "compile", broken)
     found = bench(tiny(), seconds=0.3, compiled=True)
-    assert "torch.compile does not work here: no C++ compiler" in found.notices
+    (notice,) = [one for one in found.notices if one.startswith("torch.compile does not work")]
+    assert "no C++ compiler" in notice
     assert not any(row.setup.compiled for row in found.rows)
 
 
