@@ -99,6 +99,9 @@ def _train(verbs: "_Verbs") -> None:
         dest="initial",
         help="begin a new run with these weights; without a preset, with its settings too",
     )
+    train.add_argument(
+        "--detach", action="store_true", help="give the prompt back; the run goes on by itself"
+    )
     train.add_argument("--json", action="store_true", help="one JSON object per event and line")
     train.set_defaults(verb=_run_train)
 
@@ -196,7 +199,7 @@ def _generate(verbs: "_Verbs") -> None:
 def _app(options: argparse.Namespace) -> int:
     from slm_tui.verbs.app import open_app
 
-    return open_app(options.run)
+    open_app(options.run)
 
 
 def _run_train(options: argparse.Namespace) -> int:

@@ -19,7 +19,7 @@ from slm_tui.errors import CheckpointError, RunError
 
 FORMAT = 1
 _HEARTBEAT_SECONDS = 15.0
-_LIVE_STATES = {"preparing", "running", "paused"}
+LIVE_STATES = frozenset({"preparing", "running", "paused"})
 
 
 @dataclass
@@ -91,7 +91,7 @@ class Run:
             info = RunInfo(**{key: value for key, value in values.items() if key in known})
         except (OSError, ValueError, TypeError, AttributeError) as error:
             raise RunError(f"run {self.id} cannot be read", str(error)) from None
-        if info.state in _LIVE_STATES and not self._is_alive(info):
+        if info.state in LIVE_STATES and not self._is_alive(info):
             info.state = "interrupted"
         return info
 

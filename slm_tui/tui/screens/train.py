@@ -13,7 +13,7 @@ from textual.widgets import Static
 from slm_tui.config import overrides
 from slm_tui.errors import RunError, SlmTuiError
 from slm_tui.runs import store
-from slm_tui.runs.session import Session
+from slm_tui.runs.following import Following
 from slm_tui.runs.store import Run
 from slm_tui.text import visible
 from slm_tui.tui import actions
@@ -27,6 +27,7 @@ from slm_tui.tui.widgets.lines import Lines
 from slm_tui.tui.workshop import TrainingWorkshop
 
 if TYPE_CHECKING:
+    from slm_tui.runs.session import Session
     from slm_tui.training.control import Control
 
 _DRAW_SECONDS = 0.4
@@ -74,12 +75,11 @@ class TrainScreen(RoomScreen):
         return workshop if isinstance(workshop, TrainingWorkshop) else None
 
     @property
-    def session(self) -> Session | None:
-        """The session of the run that is shown, if it was trained by this app."""
-        session = self.workshop.session if self.workshop else None
-        if session is None or self._view is None or session.run != self._view.run:
+    def session(self) -> "Session | Following | None":
+        """Who trains the run that is shown, or did while the app was open."""
+        if self._view is None or self.workshop is None:
             return None
-        return session
+        return self.workshop.training_of(self._view.run)
 
     def on_screen_resume(self) -> None:
         self._looked = False
@@ -90,15 +90,17 @@ class TrainScreen(RoomScreen):
     def _choose_run(self) -> Run | None:
         """What was opened; else what trains; else the newest run on disk."""
         if self.slm.state.run is not None:
+            if self.workshop is not None:
+                self.workshop.look_at(self.slm.state.run)
             return Run(self.slm.state.run)
-        session = self.workshop.session if self.workshop else None
+        session = self.workshop.spoken_of() if self.workshop else None
         if session is not None:
             return session.run
         if self._view is not None or self._looked:
             return self._view.run if self._view else None
         self._looked = True
         runs = store.all_runs()
-        return runs[0] if runs else None
+        return next((run for run in runs if _is_live(run)), runs[0] if runs else None)
 
     def refresh_room(self) -> None:
         run = self._choose_run()
@@ -112,7 +114,10 @@ class TrainScreen(RoomScreen):
         elif self._is_time() and self._view.refresh():
             self._show(self._view)
         self._show_preparing()
-        live = self.session is not None and self.session.is_live
+        session = self.session
+        if isinstance(session, Following) and (problem := session.problem()):
+            self.notify(problem, severity="warning", markup=False)
+        live = session is not None and session.is_live
         if live != self._was_live:
             self._was_live = live
             self.refresh_footer()
@@ -141,7 +146,7 @@ class TrainScreen(RoomScreen):
         if line.content != text:
             line.update(text, layout=False)
         if self.workshop is not None and self.session is not None:
-            self.workshop.verdict = view.verdict.short
+            self.workshop.verdicts[view.run.path] = view.verdict.short
         self.refresh_footer()
 
     def _show_charts(self, view: RunView) -> None:
@@ -149,7 +154,9 @@ class TrainScreen(RoomScreen):
         chart.log_y = view.spans_decades if self._log is None else self._log
         chart.unit = "bits per byte" if self._bits else "nats"
         # Of a run that the status line does not speak of, the chart says which it is.
-        which = "" if self.session is not None else f"{view.run.id} · {view.info.state} · "
+        spoken = self.workshop.spoken_of() if self.workshop else None
+        known = spoken is not None and spoken.run == view.run
+        which = "" if known else f"{view.run.id} · {view.info.state} · "
         _set_title(chart, f"{which}loss · {chart.unit}")
         chart.show(view.loss_chart(chart.x_mode, bits=self._bits))
         steps = view.curves.steps
@@ -246,6 +253,11 @@ class TrainScreen(RoomScreen):
         control = self._control()
         if control is not None:
             control.scale_learning_rate(0.5)
+
+    def action_double_rate(self) -> None:
+        control = self._control()
+        if control is not None:
+            control.scale_learning_rate(2.0)
 
     def action_more_steps(self) -> None:
         control, view = self._control(), self._view
@@ -379,6 +391,13 @@ class TrainScreen(RoomScreen):
             return
         if workshop.session is not None:
             self.slm.state.run = workshop.session.run.path
+
+
+def _is_live(run: Run) -> bool:
+    try:
+        return run.info().state in store.LIVE_STATES
+    except RunError:
+        return False
 
 
 def _set_title(widget: Widget, title: str) -> None:
