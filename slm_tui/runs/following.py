@@ -70,6 +70,11 @@ class Following:
         """Why something that was asked could not be done; each is told once, then empty."""
         return self._problems.popleft() if self._problems else ""
 
+    def wait(self, seconds: float) -> bool:
+        """Wait until the run has ended, at most so long; returns whether it has."""
+        self._thread.join(seconds)
+        return not self.is_live
+
     def close(self) -> None:
         """Look no more."""
         self._closed.set()

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any, TextIO
 
 from slm_tui.figures import clock, count, size
+from slm_tui.runs.following import Following
 from slm_tui.runs.results import finite
 from slm_tui.runs.session import Session, Status
 from slm_tui.text import one_line
@@ -53,29 +54,29 @@ class Lines:
         self._last = 0.0
 
     def begin(self, session: Session) -> None:
-        self._print(f"run {session.run.id}")
+        self.tell(f"run {session.run.id}")
 
     def event(self, event: Event) -> None:
         text = self._worded(event)
         if text:
-            self._print(text)
+            self.tell(text)
 
     def tick(self, status: Status) -> None:
         if self._moving:
             self._draw(progress_line(status, shutil.get_terminal_size().columns - 1))
         elif status.state == "running" and time.monotonic() - self._last > 30:
             self._last = time.monotonic()
-            self._print(progress_line(status, 120))
+            self.tell(progress_line(status, 120))
 
-    def end(self, session: Session, interrupted: bool) -> None:
+    def end(self, session: Session | Following, interrupted: bool) -> None:
         self._draw("")
         status = session.status
         if interrupted:
-            self._print(f"stopped at step {status.step:,} and saved")
+            self.tell(f"stopped at step {status.step:,} and saved")
         if status.state != "done" and not status.error:
-            self._print(f"go on with: slm-tui train --resume {session.run.id}")
+            self.tell(f"go on with: slm-tui train --resume {session.run.id}")
         elif status.state == "done":
-            self._print(f"write with it: slm-tui generate {session.run.id} --prompt 'Once'")
+            self.tell(f"write with it: slm-tui generate {session.run.id} --prompt 'Once'")
 
     def _worded(self, event: Event) -> str:
         if isinstance(event, Started):
@@ -103,7 +104,8 @@ class Lines:
             return f"step {event.step:,}: {event.reason}"
         return ""
 
-    def _print(self, text: str) -> None:
+    def tell(self, text: str) -> None:
+        """A line that stays."""
         drawn, self._drawn = self._drawn, ""
         wipe = f"\r{' ' * len(drawn)}\r" if drawn else ""
         self._out.write(f"{wipe}{text}\n")
