@@ -277,7 +277,7 @@ def _exchange(directory: Path, request: str, seconds: float) -> bytes:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
         line.settimeout(seconds)
         with _address(directory) as address:
-            line.connect(address)
+            _connect(line, address, end)
         line.sendall(request.encode() + b"\n")
         answer = b""
         while not answer.endswith(b"\n") and len(answer) < _LONGEST_ANSWER:
@@ -287,3 +287,16 @@ def _exchange(directory: Path, request: str, seconds: float) -> bytes:
                 break
             answer += data
     return answer
+
+
+def _connect(line: socket.socket, address: str, end: float) -> None:
+    while True:
+        try:
+            line.connect(address)
+        except BlockingIOError:
+            # Too many wait to be accepted: unlike others, this kind of socket does not wait.
+            if time.monotonic() > end:
+                raise TimeoutError from None
+            time.sleep(0.02)
+        else:
+            return
