@@ -16,6 +16,7 @@ from typing import IO, Any
 from slm_tui import __version__, paths
 from slm_tui.config.preset import Preset, from_file
 from slm_tui.errors import CheckpointError, RunError
+from slm_tui.runs import steering
 
 FORMAT = 1
 _HEARTBEAT_SECONDS = 15.0
@@ -289,6 +290,9 @@ def delete(run: Run) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.exists():
             target = target.with_name(f"{run.id}.{time.time_ns()}")
+        with contextlib.suppress(OSError):
+            # Of a process that was killed; not every way of moving takes sockets along.
+            (run.path / steering.SOCKET).unlink()
         shutil.move(run.path, target)
     return target
 

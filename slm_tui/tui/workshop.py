@@ -49,7 +49,7 @@ class TrainingWorkshop:
         self._elsewhere.start()
         if self.is_training:
             self._spoken = self.session
-        elif self._elsewhere.runs:
+        elif self._elsewhere.runs and (self._spoken is None or not self._spoken.is_live):
             self._spoken = self.training_of(self._elsewhere.runs[0])
         elif self._spoken is None:
             self._spoken = self.session

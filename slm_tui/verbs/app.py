@@ -65,7 +65,7 @@ def _run_path(run: str) -> Any:
 
 
 def _leave_on_signals(app: Any, workshop: Any, leash: Leash) -> None:
-    """SIGTERM saves and stops, a terminal that is gone leaves the run alone.
+    """SIGTERM and SIGINT save and stop, a terminal that is gone leaves the run alone.
 
     Plain handlers, and not those of the app's event loop: these also hold before and after it.
     """
@@ -76,9 +76,11 @@ def _leave_on_signals(app: Any, workshop: Any, leash: Leash) -> None:
         app.leave_soon("save")
 
     def hang_up(*_: Any) -> None:
-        app.leave_soon("keep")
+        app.leave_soon("keep" if detach.can_fork() else "save")
 
-    signal.signal(signal.SIGTERM, end)
+    # Ctrl+C is a key on the screen: as a signal it comes from a `kill -INT`.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, hang_up)
     leash.watch(hang_up, terminal=sys.stdin.fileno())
@@ -89,16 +91,20 @@ def _after(workshop: Any, leash: Leash, terminal: "_Terminal", code: int) -> int
     session = workshop.session
     if session is None or not session.is_live:
         return 0
-    if workshop.leaving == "save" or not detach.can_fork():
+    if workshop.leaving == "save" or (workshop.leaving is None and not detach.can_fork()):
         return _save(session)
     import queue
 
     from slm_tui.training.events import Event
-    from slm_tui.verbs.train import goes_on, train_alone
+    from slm_tui.verbs.progress import Lines
+    from slm_tui.verbs.train import follow, goes_on, train_alone
 
     # Left by choice, with the terminal, or by an error on the screen: the run outlives it.
     events: queue.SimpleQueue[Event] = queue.SimpleQueue()
     session.add_sink(events.put)
+    if not detach.can_fork():
+        _say(f"{session.run.id} goes on here; ctrl+c saves and stops it")
+        return follow(session, events, Lines(sys.stdout), leash)
     terminal.close()
     return train_alone(session, events, leash, goes_on(session), code=code)
 
@@ -175,7 +181,7 @@ def _keep_terminal_clean() -> _Terminal:
     path = _log()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+        log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o644)
     except OSError:
         log = os.open(os.devnull, os.O_WRONLY)
     os.dup2(log, 1)

@@ -64,10 +64,13 @@ def test_the_main_way_from_the_first_frame_to_a_resumed_run(
     assert "failed" not in events(run)
 
 
-def test_sigterm_to_the_app_saves_what_was_trained(terminal: Terminal, quick: Preset) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_the_app_saves_what_was_trained(
+    terminal: Terminal, quick: Preset, number: signal.Signals
+) -> None:
     run = train(terminal)
     until(lambda: steps(run) > 50)
-    os.kill(run.info().pid, signal.SIGTERM)
+    os.kill(run.info().pid, number)
     until(lambda: run.info().state == "stopped")
     assert store.checkpoint_of(run, "last").name >= "step-000050"
     terminal.wait_for("ENDED-0")
