@@ -30,7 +30,8 @@ _STATE_SIGNS = {
 
 @dataclass(frozen=True)
 class LiveStatus:
-    """What the status line shows of a run. `verdict` is one or two words, with its sign."""
+    """What the status line shows of a run. `verdict` is one or two words, with its sign; `live`
+    says that it is being trained, here or elsewhere."""
 
     run: str
     state: str
@@ -39,6 +40,7 @@ class LiveStatus:
     eta_seconds: float | None = None
     tokens_per_second: float | None = None
     verdict: str = ""
+    live: bool = False
 
 
 @dataclass(frozen=True)
