@@ -109,6 +109,7 @@ class SlmTuiApp(App[None]):
         self.torch_error: str | None = None
         self._load_torch = load_torch
         self._last_state = ""
+        self._waiting_for = ""
         self._event_loop: asyncio.AbstractEventLoop | None = None
         self._leaving: QuitChoice | None = None
 
@@ -171,8 +172,14 @@ class SlmTuiApp(App[None]):
         return "loading torch…" if self._load_torch and not self.torch_ready.is_set() else ""
 
     def note_state(self, live: LiveStatus | None) -> None:
-        """Ring once when the run ends, and report once that torch cannot be loaded."""
+        """Ring once when the run ends or cannot go on; report once that torch is not there."""
         state = live.state if live else ""
+        waiting_for = live.waiting_for if live else ""
+        if waiting_for and not self._waiting_for:
+            self.bell()
+            text = f"{waiting_for}. It goes on by itself when there is room."
+            self.notify(text, title="Training waits", severity="error", timeout=30, markup=False)
+        self._waiting_for = waiting_for
         if live and state != self._last_state and self._last_state and state in _ENDED:
             self.bell()
             self.set_terminal_title(f"{live.run}: {state}")

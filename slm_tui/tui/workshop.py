@@ -77,6 +77,7 @@ class TrainingWorkshop:
             tokens_per_second=status.tokens_per_second or None,
             verdict=self.verdicts.get(training.run.path, ""),
             live=training.is_live,
+            waiting_for=status.waiting_for,
         )
 
     def close(self) -> None:

@@ -16,6 +16,7 @@ from slm_tui.training.events import (
     Evaluated,
     Event,
     Finished,
+    Paused,
     Sampled,
     Saved,
     Started,
@@ -98,6 +99,8 @@ class Lines:
             return f"step {event.step:,}: saved {event.name} ({size(event.bytes)})"
         if isinstance(event, Warned):
             return f"step {event.step:,}: note: {event.message}"
+        if isinstance(event, Paused) and event.reason:
+            return f"step {event.step:,}: waits: {event.reason}"
         if isinstance(event, Changed):
             return f"step {event.step:,}: {event.what} is now {event.value:g}"
         if isinstance(event, Finished):

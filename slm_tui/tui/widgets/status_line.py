@@ -31,7 +31,8 @@ _STATE_SIGNS = {
 @dataclass(frozen=True)
 class LiveStatus:
     """What the status line shows of a run. `verdict` is one or two words, with its sign; `live`
-    says that it is being trained, here or elsewhere."""
+    says that it is being trained, here or elsewhere; `waiting_for` why a paused one cannot go
+    on."""
 
     run: str
     state: str
@@ -41,6 +42,7 @@ class LiveStatus:
     tokens_per_second: float | None = None
     verdict: str = ""
     live: bool = False
+    waiting_for: str = ""
 
 
 @dataclass(frozen=True)
