@@ -190,7 +190,7 @@ def checked(request: Request) -> Request:
 def _listen(directory: Path) -> socket.socket:
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        with _address(directory) as address:
+        with short_address(directory) as address:
             # Whoever calls this holds the run: a socket that is there is of a killed process.
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(address)
@@ -206,7 +206,7 @@ def _listen(directory: Path) -> socket.socket:
 
 
 @contextlib.contextmanager
-def _address(directory: Path) -> Iterator[str]:
+def short_address(directory: Path) -> Iterator[str]:
     """The socket by a path that is short enough, however deep the directory is."""
     path = str(directory / SOCKET)
     if len(os.fsencode(path)) <= _LONGEST_PATH:
@@ -276,7 +276,7 @@ def _exchange(directory: Path, request: str, seconds: float) -> bytes:
     end = time.monotonic() + seconds
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
         line.settimeout(seconds)
-        with _address(directory) as address:
+        with short_address(directory) as address:
             _connect(line, address, end)
         line.sendall(request.encode() + b"\n")
         answer = b""

@@ -56,7 +56,9 @@ def connected(session: Session) -> socket.socket:
 
 def connects(line: socket.socket, path: Path) -> bool:
     try:
-        line.connect(str(path))
+        # Not by its whole path: that may be longer than a socket's address.
+        with steering.short_address(path.parent) as short:
+            line.connect(short)
     except BlockingIOError:  # too many wait to be accepted
         return False
     return True
