@@ -48,7 +48,7 @@ def release(device: torch.device, reason: str) -> None:
     if _ONEDNN in reason:
         # Once it got no memory for code, oneDNN makes no more of it in that thread, whatever
         # becomes free. Without it torch computes the same with kernels that need none.
-        torch.backends.mkldnn.set_flags(False)
+        torch.backends.mkldnn.set_flags(False)  # type: ignore[no-untyped-call]
     if device.type == "cuda":
         torch.cuda.empty_cache()
 

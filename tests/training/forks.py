@@ -98,6 +98,7 @@ class FullMemory:
 
     def __init__(self, room: int) -> None:
         self._limits = resource.getrlimit(resource.RLIMIT_AS)
+        ctypes.CDLL(None).malloc_trim(0)
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         now = pages * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (now + room + 2**24, self._limits[1]))
@@ -110,7 +111,6 @@ class FullMemory:
             except RuntimeError:
                 size //= 2
         del reserved
-        ctypes.CDLL(None).malloc_trim(0)
 
     def free(self) -> None:
         """Give everything back."""

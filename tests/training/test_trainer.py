@@ -263,8 +263,8 @@ def test_five_in_a_row_go_back_once_with_half_the_rate(tiny: Make, tmp_path: Pat
     done = train(tiny(), tmp_path, patch=Poison(set(range(5, 10))))
     assert done.reason == "done"
     back = [text for text in done.warnings if text.startswith("back to step")]
-    assert back == ["back to step 4 with half the learning rate"]
-    assert done.of(Changed) == [Changed(4, "learning_rate", 0.5)]
+    assert back == ["back to step 5 with half the learning rate"]
+    assert done.of(Changed) == [Changed(5, "learning_rate", 0.5)]
     assert done.trainer.state.learning_rate_multiplier == 0.5
     assert max(done.losses) == 12
 
