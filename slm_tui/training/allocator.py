@@ -1,5 +1,6 @@
 """The C allocator, told to keep large blocks. Imports no torch: it must run before torch does."""
 
+import contextlib
 import ctypes
 import platform
 
@@ -21,3 +22,12 @@ def keep_big_blocks() -> bool:
     largest = 2**31 - 1
     kept = mallopt(mmap_threshold, largest) or mallopt(mmap_threshold, 32 * 2**20)
     return bool(kept and mallopt(trim_threshold, largest) and mallopt(arena_max, 1))
+
+
+def give_back_free_blocks() -> None:
+    """Return freed memory to the system, which `malloc` else keeps for itself.
+
+    After memory ran out: what is mapped past `malloc`, such as oneDNN's code, finds none else.
+    """
+    with contextlib.suppress(OSError, AttributeError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)

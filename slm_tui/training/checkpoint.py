@@ -11,7 +11,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ from slm_tui.corpus.tokenizers import Tokenizer, from_json
 from slm_tui.errors import CheckpointError, PresetError
 from slm_tui.models.base import LanguageModel
 from slm_tui.models.build import build
+from slm_tui.training.memory import twice
 
 if TYPE_CHECKING:
     from slm_tui.corpus.prepare import Corpus
@@ -34,9 +35,15 @@ if TYPE_CHECKING:
 FORMAT = 1
 _NAME = re.compile(r"^step-(\d{6,})$")
 _KEEP = "keep"
+_OLD = ".writing-old-"
+_BUFFERS = 2**21
 # What a request changes between two steps, without a step being made.
 _CHANGED_BY_HAND = ("learning_rate_multiplier", "max_steps")
 _PAYLOAD = ("model.safetensors", "optimizer.safetensors", "state.json", "tokenizer.json")
+
+
+class ForeignFormatError(CheckpointError):
+    """A checkpoint is whole, and written by another version in a format of its own."""
 
 
 @dataclass
@@ -63,6 +70,8 @@ class TrainingState:
     plateau_step: int = 0
     loss_scale: float = 1.0
     loss_scale_calm: int = 0
+    # What `Guard.state` gave.
+    guard: dict[str, float] = field(default_factory=dict)
     # Sequences that go through the network together.
     micro_batch: int = 0
     threads: int = 0
@@ -145,8 +154,8 @@ def _goes_on_alike(path: Path, state: TrainingState) -> bool:
 
 
 def _swap(temporary: Path, target: Path) -> None:
-    """Put `temporary` in the place of `target`, which is whole at any moment or not there."""
-    old = target.with_name(f".writing-old-{target.name}")
+    """Put `temporary` in the place of `target`; `sweep` undoes what a kill leaves half-done."""
+    old = target.with_name(f"{_OLD}{target.name}")
     shutil.rmtree(old, ignore_errors=True)
     if target.exists():
         os.replace(target, old)
@@ -155,6 +164,8 @@ def _swap(temporary: Path, target: Path) -> None:
 
 
 def _fill(temporary: Path, snapshot: Snapshot) -> None:
+    # Where memory runs out under it, the safetensors library ends the whole process: fail before.
+    twice(lambda: torch.empty(_BUFFERS, dtype=torch.uint8), torch.device("cpu"))
     save_file(snapshot.weights, temporary / "model.safetensors")
     save_file(snapshot.moments, temporary / "optimizer.safetensors")
     (temporary / "state.json").write_text(json.dumps(asdict(snapshot.state), indent=1))
@@ -233,17 +244,22 @@ def discard(path: Path) -> None:
     shutil.rmtree(path, ignore_errors=True)
 
 
-def set_aside(directory: Path, after: int) -> None:
-    """Rename checkpoints later than step `after`, which are damaged, out of the way of new ones."""
+def set_aside(directory: Path, after: int, why: str = "damaged") -> None:
+    """Rename checkpoints later than step `after` out of the way of new ones."""
     for path in all_in(directory):
         if step_of(path) > after:
-            aside = path.with_name(f"damaged-{path.name}")
+            aside = path.with_name(f"{why}-{path.name}")
             shutil.rmtree(aside, ignore_errors=True)
             os.replace(path, aside)
 
 
 def sweep(directory: Path) -> None:
     """Remove what a killed save left behind. Only for the process that owns the run."""
+    for old in directory.glob(f"{_OLD}*"):
+        # Killed between the two renames of a replacement: the old one is the only one.
+        target = directory / old.name.removeprefix(_OLD)
+        if (old / "manifest.json").is_file() and not target.exists():
+            os.replace(old, target)
     for left in [*directory.glob(".writing-*"), *directory.glob("step-*")]:
         if not (left / "manifest.json").is_file() or left.name.startswith("."):
             shutil.rmtree(left, ignore_errors=True)
@@ -309,7 +325,7 @@ def read(path: Path) -> Checkpoint:
     try:
         manifest = manifests.unsealed((path / "manifest.json").read_text(encoding="utf-8"))
         if manifest["format"] != FORMAT:
-            raise CheckpointError(
+            raise ForeignFormatError(
                 f"checkpoint {path.name} has format {manifest['format']}",
                 f"this version reads format {FORMAT}",
                 "use the version that wrote it",
@@ -321,7 +337,10 @@ def read(path: Path) -> Checkpoint:
                     f"the checksum of {name} differs",
                     "use another checkpoint of the run",
                 )
-        state = TrainingState(**json.loads((path / "state.json").read_text(encoding="utf-8")))
+        values = json.loads((path / "state.json").read_text(encoding="utf-8"))
+        # A newer version may have added fields; one that changes what they mean has another format.
+        known = {one.name for one in fields(TrainingState)}
+        state = TrainingState(**{name: values[name] for name in values if name in known})
         return Checkpoint(path, state, parse(state.preset, f"the preset of {path.name}"))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"checkpoint {path} cannot be opened", str(error)) from None
@@ -330,19 +349,24 @@ def read(path: Path) -> Checkpoint:
 
 
 def newest(
-    directory: Path, accept: Callable[[TrainingState], bool] = lambda _: True
+    directory: Path, accept: Callable[[Checkpoint], bool] = lambda _: True
 ) -> tuple[Checkpoint | None, list[str]]:
     """The newest checkpoint that verifies, and what was wrong with newer ones.
 
     Those that `accept` refuses are passed over.
+
+    Raises:
+        ForeignFormatError: another version wrote it, whose work must not be taken for damage.
     """
     wrong: list[str] = []
     for path in reversed(all_in(directory)):
         try:
             found = read(path)
+        except ForeignFormatError:
+            raise
         except CheckpointError as error:
             wrong.append(str(error))
             continue
-        if accept(found.state):
+        if accept(found):
             return found, wrong
     return None, wrong

@@ -25,7 +25,7 @@ class Guard:
 
     def __init__(self, n_vocab: int) -> None:
         self._uniform = math.log(n_vocab)
-        self.non_finite = 0
+        self.has_gone_back = False
         self.reset()
 
     def reset(self) -> None:
@@ -36,10 +36,38 @@ class Guard:
         self._spiked = -_QUIET_STEPS
         self.non_finite = 0
 
+    def state(self) -> dict[str, float]:
+        """What a resumed training must know to judge its steps as if it had never stopped."""
+        kept = {
+            "mean": self._mean,
+            "deviation": self._deviation,
+            "seen": self._seen,
+            "lost": self._lost,
+            "spiked": self._spiked,
+            "non_finite": self.non_finite,
+            "has_gone_back": float(self.has_gone_back),
+        }
+        return kept if math.isinf(self._best) else {**kept, "best": self._best}
+
+    def load_state(self, kept: dict[str, float]) -> None:
+        """Take over what `state` gave; what is missing is as at the start."""
+        self._mean, self._deviation = kept.get("mean", 0.0), kept.get("deviation", 0.0)
+        self._seen, self._lost = int(kept.get("seen", 0)), int(kept.get("lost", 0))
+        self._best = kept.get("best", math.inf)
+        self._spiked = int(kept.get("spiked", -_QUIET_STEPS))
+        self.non_finite = int(kept.get("non_finite", 0))
+        self.has_gone_back = bool(kept.get("has_gone_back", 0.0))
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether the last step left nothing to fear: its weights are worth a checkpoint."""
+        return not self.non_finite and not self._lost
+
     def is_good(self, state: TrainingState) -> bool:
-        """Whether a checkpoint is one to go back to."""
+        """Whether a checkpoint is one to go back to, as far as its state tells."""
         loss = state.train_loss
-        return loss is None or loss <= 1.1 * self._uniform
+        unsound = state.guard.get("non_finite") or state.guard.get("lost")
+        return not unsound and (loss is None or loss <= 1.1 * self._uniform)
 
     def is_broken(self, done: Done) -> str:
         """Take in a step; why training must go back, or empty while it may go on."""

@@ -1,11 +1,28 @@
 """Running out of memory: how it is told from other errors, and how large a pass may be."""
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import torch
 
 from slm_tui.config.estimate import activation_bytes
 from slm_tui.config.preset import Preset
+from slm_tui.training.allocator import give_back_free_blocks
 
-_SIGNS = ("out of memory", "can't allocate memory", "not enough memory", "bad_alloc")
+T = TypeVar("T")
+
+_ONEDNN = "could not create a primitive"
+_SIGNS = (
+    "out of memory",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "not enough memory",
+    "bad_alloc",
+    # How oneDNN, under torch on CPUs, says that it got no memory for its code or buffers.
+    _ONEDNN,
+    "could not create a memory",
+    "could not execute a primitive",
+)
 # Passes of a step are done together up to these limits. Constants, not what happens to be free:
 # the same preset must give the same losses. On a CPU more tokens at once gain nothing.
 _CPU_BYTES = 2**30
@@ -19,6 +36,39 @@ def out_of_memory(error: BaseException) -> bool:
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(
         sign in text for sign in _SIGNS
     )
+
+
+def release(device: torch.device, reason: str) -> None:
+    """Let go of what the allocators hold, after memory ran out and the tensors are gone.
+
+    Args:
+        reason: what the system said.
+    """
+    give_back_free_blocks()
+    if _ONEDNN in reason:
+        # Once it got no memory for code, oneDNN makes no more of it in that thread, whatever
+        # becomes free. Without it torch computes the same with kernels that need none.
+        torch.backends.mkldnn.set_flags(False)  # type: ignore[no-untyped-call]
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+
+
+def twice(make: Callable[[], T], device: torch.device) -> T:
+    """`make()`, and again after a release where memory runs out the first time."""
+    try:
+        return make()
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        reason = first_line(error)
+    release(device, reason)
+    return make()
+
+
+def first_line(error: BaseException) -> str:
+    """What the system said, in one line."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:160] if lines else type(error).__name__
 
 
 def sequences_at_once(preset: Preset, n_vocab: int, device: torch.device) -> int:

@@ -14,7 +14,7 @@ from slm_tui.models.base import LanguageModel
 from slm_tui.training.checkpoint import TrainingState
 from slm_tui.training.control import Control
 from slm_tui.training.events import Evaluated, Sampled, Sink, Warned
-from slm_tui.training.memory import out_of_memory
+from slm_tui.training.memory import first_line, out_of_memory, release
 from slm_tui.training.precision import Format, autocast
 
 # All logits of a pass are held, in fp32 and with copies: at most so many of them.
@@ -100,8 +100,8 @@ class Observer:
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
                 if not out_of_memory(error):
                     raise
-            if device.type == "cuda":
-                torch.cuda.empty_cache()
+                reason = first_line(error)
+            release(device, reason)
             if self._at_once == 1:
                 self._warn("memory ran out while evaluating: this evaluation is left out")
                 return None
@@ -145,6 +145,7 @@ class Observer:
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
             if not out_of_memory(error):
                 raise
+            release(next(self._model.parameters()).device, first_line(error))
             self._warn("memory ran out while sampling: this sample is left out")
         finally:
             self._model.train()

@@ -41,6 +41,8 @@ class FlatOptimizer:
     def __init__(self, model: LanguageModel, config: OptimizerConfig) -> None:
         self._config = config
         self._clip = config.gradient_clip
+        # Whether an update failed in the middle: weights and moments are of two steps then.
+        self.is_torn = False
         groups = [group for group in model.parameter_groups() if group.parameters]
         if config.kind == "muon":
             # First what Muon moves, matrices of a shape side by side: one product does them all.
@@ -101,6 +103,10 @@ class FlatOptimizer:
         norm: Tensor = torch.linalg.vector_norm(self.gradients)
         return norm
 
+    def is_finite(self) -> bool:
+        """Whether no weight is infinite or not a number; takes no memory to speak of."""
+        return bool(torch.isfinite(self.weights.sum(dtype=torch.float64)))
+
     def clip(self, norm: float) -> None:
         """Scale the gradient down to the configured norm, given its present one."""
         if self._clip and norm > self._clip:
@@ -108,6 +114,7 @@ class FlatOptimizer:
 
     def update(self, learning_rate: float) -> None:
         """One update of all weights at `learning_rate`."""
+        self.is_torn = True
         self._steps += 1
         config = self._config
         ratio = (config.muon_learning_rate or config.learning_rate) / config.learning_rate
@@ -115,6 +122,7 @@ class FlatOptimizer:
             part.update(learning_rate * ratio)
         for group in self._adamw:
             group.update(learning_rate, config)
+        self.is_torn = False
 
     def clear(self) -> None:
         """Set all gradients to zero."""

@@ -1,6 +1,5 @@
 """The number format of the forward pass, and the scale that keeps fp16 gradients from vanishing."""
 
-import math
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -60,10 +59,11 @@ class LossScale:
 
     value: float = 1.0
     calm: int = 0
+    moves: bool = False
 
     @classmethod
     def of(cls, format: Format) -> "LossScale":
-        return cls(_LARGEST_SCALE if format == "fp16" else 1.0)
+        return cls(_LARGEST_SCALE, moves=True) if format == "fp16" else cls()
 
     def overflowed(self) -> bool:
         """A gradient was not finite. Returns whether a smaller scale may help."""
@@ -74,8 +74,8 @@ class LossScale:
 
     def went_well(self) -> None:
         """A gradient was finite."""
-        if self.value == 1.0 and not self.calm:
+        if not self.moves:
             return
         self.calm += 1
-        if self.calm >= _GROWTH_STEPS and math.isfinite(self.value):
+        if self.calm >= _GROWTH_STEPS:
             self.value, self.calm = min(_LARGEST_SCALE, self.value * 2), 0

@@ -2,10 +2,36 @@
 
 from pathlib import Path
 
+import torch
+
 from slm_tui.models.base import LanguageModel
-from slm_tui.training.checkpoint import TrainingState, link, linked, load_weights, newest, read
+from slm_tui.training.checkpoint import (
+    Checkpoint,
+    TrainingState,
+    all_in,
+    link,
+    linked,
+    load_weights,
+    name_of,
+    newest,
+    read,
+    set_aside,
+)
 from slm_tui.training.guard import Guard
 from slm_tui.training.optimizer import FlatOptimizer
+
+# What belongs to the run and not to a step of it.
+_STAYS = {
+    "max_steps",
+    "elapsed_seconds",
+    "learning_rate_multiplier",
+    "skipped_steps",
+    "micro_batch",
+    "threads",
+    "loss_scale",
+    "loss_scale_calm",
+    "guard",
+}
 
 
 def go_back(
@@ -17,19 +43,28 @@ def go_back(
 ) -> bool:
     """Return to the last good checkpoint with half the learning rate, if there is one.
 
-    `state` is changed in place; what was seen after the checkpoint is seen again.
+    `state` is changed in place; what was seen after the checkpoint is seen again. Checkpoints
+    after it are set aside: a resume would go on from the break.
     """
-    good, _ = newest(directory, guard.is_good)
+
+    def is_good(found: Checkpoint) -> bool:
+        whole = (torch.isfinite(weight).all() for weight in found.weights().values())
+        return guard.is_good(found.state) and all(map(bool, whole))
+
+    good, _ = newest(directory, is_good)
     if good is None:
         return False
     load_weights(model, good.weights())
     optimizer.load_state(good.moments())
     optimizer.clear()
-    state.step, state.tokens_seen = good.state.step, good.state.tokens_seen
-    state.evaluated_step = good.state.evaluated_step
-    state.sampled_step = good.state.sampled_step
+    for name, value in vars(good.state).items():
+        if name not in _STAYS:
+            setattr(state, name, value)
     state.learning_rate_multiplier = good.state.learning_rate_multiplier / 2
+    set_aside(directory, state.step, "diverged")
+    link(directory, "last", good.path.name)
     guard.reset()
+    guard.has_gone_back = True
     return True
 
 
@@ -44,3 +79,10 @@ def restore_best(directory: Path, model: LanguageModel) -> bool:
     load_weights(model, read(best).weights())
     link(directory, "last", best.name)
     return True
+
+
+def relink_best(directory: Path, state: TrainingState) -> None:
+    """Let `best` point where `state` says: a process may be killed before it has set the link."""
+    best = directory / name_of(state.best_step or 0)
+    if best in all_in(directory) and linked(directory, "best") != best:
+        link(directory, "best", best.name)

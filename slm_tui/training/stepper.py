@@ -11,7 +11,7 @@ from slm_tui.corpus.batches import Batch
 from slm_tui.errors import TrainingError
 from slm_tui.models.base import LanguageModel
 from slm_tui.training.compiled import Forward
-from slm_tui.training.memory import out_of_memory, sequences_at_once
+from slm_tui.training.memory import first_line, out_of_memory, release, sequences_at_once
 from slm_tui.training.optimizer import FlatOptimizer
 from slm_tui.training.precision import LossScale, autocast, choose_format
 
@@ -58,6 +58,7 @@ class Stepper:
         """
         ids, targets = self._to_device(batch)
         warnings: list[str] = []
+        before = self.scale.value, self.scale.calm
         while True:
             total, auxiliary = self._within_memory(ids, targets, step, warnings)
             norm, loss = float(self._optimizer.gradient_norm()), float(total)
@@ -70,6 +71,9 @@ class Stepper:
             self.scale.went_well()
             self._optimizer.clip(norm)
             self._optimizer.update(learning_rate)
+        else:
+            # No scale helped: it is not what was wrong.
+            self.scale.value, self.scale.calm = before
         self._optimizer.clear()
         warnings += self.forward.notices
         self.forward.notices.clear()
@@ -96,8 +100,9 @@ class Stepper:
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
                 if not out_of_memory(error):
                     raise
+                reason = first_line(error)
             # Outside of the handler: the error's traceback holds the tensors of the failed pass.
-            warnings.append(self._shrink())
+            warnings.append(self._shrink(reason))
 
     def _accumulate(self, ids: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Gradients of the mean loss over all sequences; returns cross-entropy and auxiliary."""
@@ -126,15 +131,14 @@ class Stepper:
         if self._device.type == "cuda":
             torch.cuda.manual_seed(seed)
 
-    def _shrink(self) -> str:
+    def _shrink(self, reason: str) -> str:
         """Halve the passes after an out-of-memory error; return what to tell the user."""
         self._optimizer.clear()
-        if self._device.type == "cuda":
-            torch.cuda.empty_cache()
+        release(self._device, reason)
         if self.at_once == 1:
             raise TrainingError(
                 "memory ran out with one sequence at a time",
-                "",
+                reason,
                 "set a smaller model.block_size or model.n_embd",
             )
         training = self._preset.training

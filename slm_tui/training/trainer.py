@@ -11,7 +11,7 @@ from slm_tui.corpus.batches import Batches
 from slm_tui.corpus.prepare import Corpus
 from slm_tui.errors import TrainingError
 from slm_tui.models.base import LanguageModel
-from slm_tui.models.build import build, count_parameters
+from slm_tui.models.build import build
 from slm_tui.training import device as devices
 from slm_tui.training.checkpoint import Checkpoint, Snapshot, TrainingState, load_weights
 from slm_tui.training.control import Control, Request
@@ -30,13 +30,14 @@ from slm_tui.training.events import (
     Stepped,
     Warned,
 )
+from slm_tui.training.facts import facts
 from slm_tui.training.guard import Guard
-from slm_tui.training.memory import out_of_memory
+from slm_tui.training.memory import first_line, out_of_memory, twice
 from slm_tui.training.observe import Observer
 from slm_tui.training.optimizer import FlatOptimizer
 from slm_tui.training.pace import Pace
 from slm_tui.training.plateau import reduce_on_plateau
-from slm_tui.training.rewind import go_back, restore_best
+from slm_tui.training.rewind import go_back, relink_best, restore_best
 from slm_tui.training.schedule import learning_rate, warmup_steps
 from slm_tui.training.stepper import Done, Stepper
 from slm_tui.training.threads import Threads
@@ -102,7 +103,8 @@ class Trainer:
             ) from None
         self._writer: CheckpointWriter | None = None
         self._guard = Guard(corpus.tokenizer.n_vocab)
-        self._recovered = False
+        self._guard.load_state(self.state.guard)
+        self._resumes = resume is not None
         self._pace = Pace()
 
     def _build(self, resume: Checkpoint | None, initial: Checkpoint | None) -> None:
@@ -118,6 +120,7 @@ class Trainer:
             self._stepper.scale.value = state.loss_scale
             self._stepper.scale.calm = state.loss_scale_calm
         state.micro_batch = self._stepper.at_once
+        state.loss_scale = self._stepper.scale.value
         self._observer = Observer(
             self.model,
             self.corpus,
@@ -147,13 +150,20 @@ class Trainer:
         """Train to the end, or until asked to stop; return why it ended, `None` after a failure.
 
         Every way out writes a checkpoint first if a step was made since the last one.
+
+        Raises:
+            TrainingError: nothing was begun: there is no thread for saving.
         """
         training, state = self.preset.training, self.state
         policy = Policy(training.keep_checkpoints, training.keep_every)
         self._writer = CheckpointWriter(self._directory, policy, self._sink, self.control)
         try:
+            if self._resumes:
+                relink_best(self._directory, state)
             self._choose_threads()
-            self._sink(Started(state.step, state.max_steps, self.facts()))
+            self._sink(
+                Started(state.step, state.max_steps, facts(self, self._stepper, self._batches))
+            )
             reason = self._loop()
             self._save("last")
             self._writer.flush()
@@ -175,27 +185,6 @@ class Trainer:
         finally:
             self._writer.close()
 
-    def facts(self) -> dict[str, object]:
-        """What is trained on what: for the log, the screens and `run.json`."""
-        counts = self.corpus.manifest["parts"]
-        return {
-            "parameters": count_parameters(self.model),
-            "n_vocab": self.corpus.tokenizer.n_vocab,
-            "device": devices.describe_device(self.device),
-            "threads": self.state.threads,
-            "precision": self._stepper.format,
-            "sequences_at_once": self._stepper.at_once,
-            "torch": str(torch.__version__),
-            "tokens_per_step": self.preset.tokens_per_step,
-            "train_tokens": counts["train"]["tokens"],
-            "val_tokens": counts["val"]["tokens"],
-            "train_bytes_per_token": self.corpus.bytes_per_token("train"),
-            "val_bytes_per_token": self.corpus.bytes_per_token("val"),
-            "floor_bits_per_byte": self.corpus.floor,
-            "windows_per_epoch": self._batches.windows,
-            "corpus": self.corpus.fingerprint,
-        }
-
     def _loop(self) -> Reason:
         state = self.state
         # What was due at the step of the checkpoint comes after its save: catch up.
@@ -210,7 +199,7 @@ class Trainer:
             if state.step >= state.max_steps:
                 break
             self._step()
-            if state.step % self.preset.training.checkpoint_every == 0:
+            if state.step % self.preset.training.checkpoint_every == 0 and self._guard.is_sound:
                 self._save("periodic")
             if self._look(state.step):
                 return "early stop"
@@ -271,11 +260,12 @@ class Trainer:
             what = f"loss {done.loss:.3g}, gradient norm {done.gradient_norm:.3g}"
             self._sink(Warned(state.step, f"step {state.step} skipped: not finite ({what})"))
         if broken:
-            if self._recovered or not self._go_back():
+            again = self._guard.has_gone_back
+            if again or not self._go_back():
                 raise TrainingError(
                     broken,
                     f"the learning rate was {self.preset.optimizer.learning_rate:g}"
-                    + (", then half of it" if self._recovered else ""),
+                    + (", then half of it" if again else ""),
                     "try a tenth of optimizer.learning_rate, or a smaller gradient_clip",
                 )
             return True
@@ -291,7 +281,6 @@ class Trainer:
         state = self.state
         if not go_back(self._directory, self.model, self.optimizer, state, self._guard):
             return False
-        self._recovered = True
         self._sink(Warned(state.step, f"back to step {state.step} with half the learning rate"))
         self._sink(Changed(state.step, "learning_rate", state.learning_rate_multiplier))
         return True
@@ -328,15 +317,26 @@ class Trainer:
 
     def _save(self, kind: SaveKind) -> None:
         assert self._writer is not None
-        self._sink(Saving(self.state.step))
-        state = TrainingState(**vars(self.state))
-        snapshot = Snapshot(
+        step = self.state.step
+        self._sink(Saving(step))
+        self.state.guard = self._guard.state()
+        try:
+            snapshot = twice(self._snapshot, self.device)
+        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+            if not out_of_memory(error) or kind == "last":
+                raise
+            text = f"memory ran out: the checkpoint of step {step} is left out"
+            self._sink(Warned(step, f"{text} ({first_line(error)})"))
+        else:
+            self._writer.submit(snapshot, kind)
+
+    def _snapshot(self) -> Snapshot:
+        return Snapshot(
             self.optimizer.weights_by_name(),
             self.optimizer.state(),
-            state,
+            TrainingState(**vars(self.state)),
             self.corpus.tokenizer.to_json(),
         )
-        self._writer.submit(snapshot, kind)
 
     def _obey(self) -> bool:
         """Do what was asked since the last step. Returns whether to stop."""
@@ -387,12 +387,14 @@ class Trainer:
         _LOG.debug("training failed", exc_info=error)
         assert self._writer is not None
         try:
-            if bool(torch.isfinite(self.optimizer.weights).all()) and self.state.step:
+            if self.state.step and not self.optimizer.is_torn and self.optimizer.is_finite():
                 self._save("last")
                 self._writer.flush()
         except Exception as second:  # noqa: BLE001 - the first error is the one to report
             self._sink(Warned(self.state.step, f"the last checkpoint failed too: {second}"))
         text = str(error) or type(error).__name__
-        if not isinstance(error, TrainingError):
+        if out_of_memory(error) and not isinstance(error, TrainingError):
+            text = f"memory ran out: {first_line(error)}; end other programs, then resume the run"
+        elif not isinstance(error, TrainingError):
             text = f"{type(error).__name__}: {text}"
         self._sink(Failed(self.state.step, text))

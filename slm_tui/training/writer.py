@@ -7,10 +7,12 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from slm_tui.errors import TrainingError
 from slm_tui.training import checkpoint
 from slm_tui.training.checkpoint import Snapshot
 from slm_tui.training.control import Control
 from slm_tui.training.events import Saved, SaveKind, Sink, Warned
+from slm_tui.training.memory import first_line, out_of_memory
 
 _RETRY_SECONDS = 0.5
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
@@ -36,6 +38,9 @@ class CheckpointWriter:
 
     Where the disk is full it blocks `control`, so that training pauses, and tries again until
     there is room. `failure` says why the newest one could not be written; it is empty when it was.
+
+    Raises:
+        TrainingError: the system has no memory for its thread.
     """
 
     def __init__(self, directory: Path, policy: Policy, sink: Sink, control: Control) -> None:
@@ -50,7 +55,11 @@ class CheckpointWriter:
         self._hurried = self._stuck = False
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="checkpoint-writer", daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError as error:
+            remedy = "end other programs: the system has no memory for one"
+            raise TrainingError("there is no thread to save with", str(error), remedy) from None
 
     def submit(self, snapshot: Snapshot, kind: SaveKind) -> None:
         """Queue `snapshot`. Waits while one is queued already, unless this one replaces it."""
@@ -135,6 +144,8 @@ class CheckpointWriter:
         except Exception as error:  # noqa: BLE001 - without this thread the loop would wait for ever
             if _is_for_room(error):
                 return os.strerror(errno.ENOSPC), True
+            if out_of_memory(error):
+                return f"memory ran out ({first_line(error)})", False
             return getattr(error, "strerror", None) or str(error) or type(error).__name__, False
         self._sink(Saved(step, job.kind, path.name, size, time.monotonic() - began))
         return "", False

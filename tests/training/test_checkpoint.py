@@ -272,7 +272,7 @@ def test_weights_of_another_shape_or_model_are_refused(tiny: Make, tmp_path: Pat
         checkpoint.load_weights(deep, weights)
 
 
-def test_a_state_with_an_unknown_entry_is_explained(tmp_path: Path) -> None:
+def test_an_entry_of_a_newer_version_in_the_state_is_ignored(tmp_path: Path) -> None:
     from slm_tui import manifest
 
     path = checkpoint.write(tmp_path, snapshot(7))
@@ -281,5 +281,4 @@ def test_a_state_with_an_unknown_entry_is_explained(tmp_path: Path) -> None:
     values = manifest.unsealed((path / "manifest.json").read_text())
     values["sha256"]["state.json"] = manifest.digest(path / "state.json")
     (path / "manifest.json").write_text(manifest.sealed(values))
-    with pytest.raises(CheckpointError, match="mood"):
-        checkpoint.read(path)
+    assert checkpoint.read(path).state == snapshot(7).state

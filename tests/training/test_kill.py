@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,12 @@ from slm_tui.runs import store
 from slm_tui.runs.curves import Curves
 from slm_tui.runs.session import Session
 from slm_tui.runs.store import Run
+from slm_tui.training import checkpoint
+from tests.conftest import make_tiny
+from tests.training.forks import Fork, run
 
 Make = Callable[..., Preset]
-KILLS = 10
+ORDERLY = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 def start(*arguments: str) -> "subprocess.Popen[str]":
@@ -54,60 +58,151 @@ def losses(run: Run) -> tuple[list[int], list[float]]:
     return curves.steps.step, curves.steps.loss
 
 
-def to_the_end(session: Session) -> Run:
-    assert session.wait(60)
-    assert session.status.state == "done", session.status.error
-    return session.run
+# Every way of saving at once: periodic, best, and the last one; every dropout is another.
+BUSY: dict[str, Any] = {
+    "model__dropout": 0.1,
+    "training__accumulation": 2,
+    "training__max_steps": 100_000,
+    "training__checkpoint_every": 3,
+    "training__evaluate_every": 7,
+    "training__sample_every": 10,
+    "training__keep_checkpoints": 2,
+}
+# Small steps of a large model: most of the time goes into saving.
+SAVING: dict[str, Any] = {
+    "model__n_embd": 256,
+    "model__block_size": 4,
+    "training__micro_batch": 1,
+    "training__max_steps": 100_000,
+    "training__checkpoint_every": 1,
+    "training__evaluate_every": 100_000,
+    "training__sample_every": 100_000,
+    "training__keep_checkpoints": 1,
+}
+
+
+def go_on(changes: dict[str, Any], steps: int = 0) -> int:
+    """Begin the run, or go on with it, until a signal; or until it stands at `steps`."""
+    there = store.all_runs()
+    session = Session.resume(there[0]) if there else Session.start(make_tiny(**changes))
+    for number in ORDERLY:
+        signal.signal(number, lambda *_: session.stop())
+    while session.is_live:
+        session.wait(0.01)
+        if steps and session.status.step >= steps:
+            session.stop()
+    assert session.wait(1)
+    assert session.status.state == "stopped", session.status.error
+    return session.status.step
+
+
+class Watched:
+    """The run's files, as another process sees them while it is trained."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+
+    @property
+    def run(self) -> Run | None:
+        return next(iter(store.all_runs()), None)
+
+    def saved(self) -> int:
+        """The step that a resume would begin at."""
+        assert self.run is not None
+        found, wrong = checkpoint.newest(self.run.checkpoints)
+        assert not wrong
+        return found.state.step if found is not None else 0
+
+    def is_saving(self) -> bool:
+        return self.run is not None and any(self.run.checkpoints.glob(".writing-*"))
+
+    def until(self, what: Callable[[], bool], fork: Fork) -> None:
+        for _ in range(200_000):
+            if what():
+                return
+            assert fork.process.is_alive(), "it ended by itself"
+            time.sleep(0.0002)
+        raise AssertionError("it does not come to that")
+
+
+def logged(run: Run | None) -> int:
+    return max(losses(run)[0], default=0) if run is not None else 0
+
+
+def a_moment(watched: Watched, fork: Fork, chance: random.Random, *, aimed: bool) -> None:
+    """Wait until the process has made a step or more, then for no time in particular."""
+    before = logged(watched.run)
+    wanted = before + chance.randint(1, 6)
+    watched.until(lambda: logged(watched.run) >= wanted, fork)
+    time.sleep(chance.random() * 0.02)
+    if aimed:
+        watched.until(watched.is_saving, fork)
 
 
 @pytest.mark.slow
-def test_ten_kills_cost_nothing_but_time(tiny: Make, home: Path) -> None:
-    preset = tiny(
-        model__dropout=0.1,
-        training__accumulation=2,
-        training__max_steps=4000,
-        training__checkpoint_every=3,
-        training__evaluate_every=7,
-        training__sample_every=10,
-        training__keep_checkpoints=2,
-    )
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize(("changes", "rounds"), [(BUSY, 60), (SAVING, 40)], ids=["all", "saving"])
+def test_a_hundred_kills_cost_nothing_but_time(
+    home: Path, changes: dict[str, Any], rounds: int
+) -> None:
+    chance = random.Random(rounds)
+    watched = Watched(home)
+    aimed = changes is SAVING
+    in_a_save = 0
+    for _ in range(rounds):
+        fork = Fork(go_on, home, changes)
+        a_moment(watched, fork, chance, aimed=aimed)
+        number = chance.choice((*ORDERLY, signal.SIGKILL, signal.SIGKILL, signal.SIGKILL))
+        os.kill(fork.pid, number)
+        code = fork.ended()
+        found = watched.run
+        assert found is not None
+        if number == signal.SIGKILL:
+            assert code == -signal.SIGKILL
+            assert found.info().state == "interrupted"
+            in_a_save += watched.is_saving()
+            # One checkpoint may be in writing and one waiting.
+            assert logged(found) - watched.saved() <= 3 * changes["training__checkpoint_every"]
+        else:
+            assert code == 0, fork.result()
+            assert found.info().state == "stopped"
+            assert watched.saved() == fork.result() == logged(found)
+    assert len(store.all_runs()) == 1
+    if aimed:
+        assert in_a_save >= 3
+    # Once more, in order; then all of it without a kill.
+    broken = watched.run
+    assert broken is not None
+    reached = run(go_on, home, changes, logged(broken) + 1)
+    whole = home / "whole"
+    run(go_on, whole, {**changes, "training__checkpoint_every": 10_000}, reached)
+    (other,) = (Run(path) for path in (whole / "data" / "runs").iterdir())
+    steps, found_losses = losses(broken)
+    expected_steps, expected = losses(other)
+    assert steps == list(range(1, reached + 1))
+    assert steps == expected_steps[:reached]
+    assert found_losses == expected[:reached]
+    assert not list(broken.checkpoints.glob("damaged-*"))
+
+
+def moments(rounds: int) -> Iterator[float]:
+    chance = random.Random(0)
+    yield from (chance.random() * 0.03 for _ in range(rounds))
+
+
+@pytest.mark.slow
+def test_the_command_line_killed_twice_goes_on(tiny: Make, home: Path) -> None:
     file = home / "tiny.toml"
-    file.write_text(preset.to_toml())
-    moments = random.Random(0)
+    file.write_text(tiny(**BUSY).to_toml())
     process = start("train", str(file), "--json")
-    for number in range(KILLS):
-        first: list[int] = []
-        wanted = moments.randint(1, 25)
-
-        def far_enough(
-            event: dict[str, Any], first: list[int] = first, wanted: int = wanted
-        ) -> bool:
-            if event["event"] == "stepped":
-                first.append(event["step"])
-            return bool(first) and first[-1] - first[0] >= wanted
-
-        events_of(process, far_enough)
-        # And a little later, so that it falls into the middle of anything.
-        threading.Event().wait(moments.random() * 0.03)
+    for moment in moments(2):
+        events_of(process, lambda event: event["event"] == "stepped")
+        threading.Event().wait(moment)
         end(process, signal.SIGKILL)
         assert process.returncode == -signal.SIGKILL
-        run = store.find("last")
-        assert run.info().state == "interrupted"
-        if number < KILLS - 1:
-            process = start("train", "--resume", "last", "--json")
-    reached = run.info().step
-    # The rest in this process: the same run, and another that is never interrupted.
-    more = Session.resume(run)
-    more.control.stop()
-    assert more.wait(60)
-    whole = Session.start(preset, "whole", sinks=())
-    steps, found = losses(run)
+        assert store.find("last").info().state == "interrupted"
+        process = start("train", "--resume", "last", "--json")
+    events_of(process, lambda event: event["event"] == "stepped")
+    assert end(process, signal.SIGTERM)[0] == 130
+    steps, _ = losses(store.find("last"))
     assert steps == list(range(1, len(steps) + 1))
-    assert steps[-1] >= reached - 3
-    while whole.status.step < len(steps) and whole.is_live:
-        whole.wait(0.05)
-    whole.stop()
-    assert whole.wait(60)
-    expected_steps, expected = losses(whole.run)
-    assert expected_steps[: len(steps)] == steps
-    assert found == expected[: len(steps)]

@@ -1,0 +1,36 @@
+"""What is trained on what: for the log, the screens and `run.json`."""
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from slm_tui.corpus.batches import Batches
+from slm_tui.models.build import count_parameters
+from slm_tui.training.device import describe_device
+from slm_tui.training.stepper import Stepper
+
+if TYPE_CHECKING:
+    from slm_tui.training.trainer import Trainer
+
+
+def facts(trainer: "Trainer", stepper: Stepper, batches: Batches) -> dict[str, object]:
+    """Plain values by name."""
+    corpus = trainer.corpus
+    counts = corpus.manifest["parts"]
+    return {
+        "parameters": count_parameters(trainer.model),
+        "n_vocab": corpus.tokenizer.n_vocab,
+        "device": describe_device(trainer.device),
+        "threads": trainer.state.threads,
+        "precision": stepper.format,
+        "sequences_at_once": stepper.at_once,
+        "torch": str(torch.__version__),
+        "tokens_per_step": trainer.preset.tokens_per_step,
+        "train_tokens": counts["train"]["tokens"],
+        "val_tokens": counts["val"]["tokens"],
+        "train_bytes_per_token": corpus.bytes_per_token("train"),
+        "val_bytes_per_token": corpus.bytes_per_token("val"),
+        "floor_bits_per_byte": corpus.floor,
+        "windows_per_epoch": batches.windows,
+        "corpus": corpus.fingerprint,
+    }

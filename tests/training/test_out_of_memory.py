@@ -1,0 +1,351 @@
+"""Memory that really runs out: the system refuses it, at the moment that each test is about."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from slm_tui.corpus.prepare import prepare
+from slm_tui.errors import TrainingError
+from slm_tui.runs import store
+from slm_tui.runs.session import Session
+from slm_tui.training import checkpoint
+from slm_tui.training.allocator import keep_big_blocks
+from slm_tui.training.events import Evaluated, Event, Failed, Saving, Started, Stepped, Warned
+from slm_tui.training.trainer import Trainer
+from tests.conftest import make_tiny
+from tests.training.forks import FullMemory, map_every_tensor, run
+from tests.training.harness import train
+
+pytestmark = [
+    pytest.mark.timeout(120),
+    pytest.mark.skipif(sys.platform != "linux", reason="the limit on memory is Linux's"),
+]
+# Some 100 MB of activations in one pass.
+LARGE: dict[str, Any] = {
+    "data__documents": 200,
+    "model__n_layer": 4,
+    "model__n_embd": 64,
+    "model__block_size": 64,
+    "training__micro_batch": 64,
+    "training__evaluate_every": 1000,
+    "training__sample_every": 1000,
+    "training__checkpoint_every": 1000,
+    "training__max_steps": 3,
+}
+ROOM = 60 * 2**20
+MUON = {"kind": "muon", "learning_rate": 0.01}
+
+
+def large(**changes: Any) -> Any:
+    return make_tiny(**{**LARGE, **changes})
+
+
+class Scarce:
+    """Takes the memory when `begins` says so, and frees it when `ends` does."""
+
+    def __init__(
+        self, room: int, begins: Callable[[Event], bool], ends: Callable[[Event], bool]
+    ) -> None:
+        self._room, self._begins, self._ends = room, begins, ends
+        self._full: FullMemory | None = None
+        self.was_full = False
+
+    def __call__(self, trainer: Trainer) -> None:
+        whole = trainer._sink
+
+        def sink(event: Event) -> None:
+            whole(event)
+            self.see(event)
+
+        trainer._sink = trainer._observer._sink = sink
+
+    def see(self, event: Event) -> None:
+        if self._full is None and not self.was_full and self._begins(event):
+            self._full, self.was_full = FullMemory(self._room), True
+        elif self._full is not None and self._ends(event):
+            self._full.free()
+            self._full = None
+
+
+def at_step(step: int) -> Callable[[Event], bool]:
+    return lambda event: isinstance(event, Stepped) and event.step == step
+
+
+def told(event: Event) -> bool:
+    return isinstance(event, Warned)
+
+
+def trained(
+    home: Path, changes: dict[str, Any], scarce: Any = None, allocator: Any = map_every_tensor
+) -> Any:
+    """Losses, evaluations, warnings, failures, sequences at once and finished checkpoints."""
+    allocator()
+    done = train(large(**changes), home / "run", patch=scarce)
+    return {
+        "losses": list(done.losses.values()),
+        "evaluations": done.evaluations,
+        "warnings": done.warnings,
+        "failures": [event.error for event in done.of(Failed)],
+        "at_once": done.trainer.state.micro_batch,
+        "saved": [checkpoint.step_of(path) for path in checkpoint.all_in(home / "run")],
+    }
+
+
+def trained_in_little(home: Path, changes: dict[str, Any], allocator: Any) -> Any:
+    scarce = Scarce(ROOM, lambda event: isinstance(event, Started), told)
+    return trained(home, changes, scarce, allocator)
+
+
+@pytest.mark.parametrize(
+    ("changes", "allocator"),
+    [({}, map_every_tensor), ({}, keep_big_blocks), ({"optimizer": MUON}, keep_big_blocks)],
+    ids=["adamw", "adamw, free blocks kept", "muon, free blocks kept"],
+)
+def test_a_pass_that_does_not_fit_is_made_in_smaller_ones(
+    home: Path, changes: dict[str, Any], allocator: Any
+) -> None:
+    found = run(trained_in_little, home / "little", home / "little", changes, allocator)
+    plain = run(trained, home / "much", home / "much", changes)
+    assert found["failures"] == []
+    assert found["at_once"] < plain["at_once"] == 64
+    assert any(text.startswith("memory ran out: now") for text in found["warnings"])
+    assert found["losses"] == pytest.approx(plain["losses"], rel=1e-4)
+    assert found["evaluations"] == pytest.approx(plain["evaluations"], rel=1e-4)
+    assert found["saved"] == [3]
+
+
+def trained_with_scarce_backward(home: Path) -> Any:
+    full: list[FullMemory] = []
+
+    def patch(trainer: Trainer) -> None:
+        whole = trainer.model.loss
+
+        def loss(ids: torch.Tensor, targets: torch.Tensor) -> Any:
+            found = whole(ids, targets)
+            if not full:
+                full.append(FullMemory(0))
+            return found
+
+        trainer.model.loss = loss  # type: ignore[method-assign]
+        Scarce(0, lambda event: False, told)(trainer)
+        inner = trainer._sink
+
+        def sink(event: Event) -> None:
+            inner(event)
+            if told(event) and full:
+                full[0].free()
+
+        trainer._sink = sink
+
+    return trained(home, {}, patch)
+
+
+def test_a_backward_pass_that_does_not_fit_leaves_nothing_of_its_gradient(home: Path) -> None:
+    found = run(trained_with_scarce_backward, home / "little", home / "little")
+    plain = run(trained, home / "much", home / "much", {})
+    assert found["failures"] == []
+    assert found["at_once"] < 64
+    assert found["losses"] == pytest.approx(plain["losses"], rel=1e-4)
+
+
+# A vocabulary whose logits are the largest thing of an evaluation.
+WORDY: dict[str, Any] = {
+    "tokenizer": {"kind": "gpt2", "vocab_size": 20_000},
+    "model__n_layer": 1,
+    "model__n_embd": 8,
+    "model__block_size": 32,
+    "training__micro_batch": 32,
+    "training__evaluate_every": 2,
+    "training__evaluate_batches": 4,
+}
+
+
+def evaluated_in(room: int, home: Path) -> Any:
+    def ends(event: Event) -> bool:
+        left_out = isinstance(event, Warned) and "left out" in event.message
+        return isinstance(event, Evaluated) or left_out
+
+    return trained(home, WORDY, Scarce(room, at_step(2), ends))
+
+
+def test_an_evaluation_that_does_not_fit_is_made_in_smaller_parts(home: Path) -> None:
+    found = run(evaluated_in, home / "little", 90 * 2**20, home / "little")
+    plain = run(trained, home / "much", home / "much", WORDY)
+    assert any("memory ran out while evaluating: now" in text for text in found["warnings"])
+    assert found["evaluations"] == pytest.approx(plain["evaluations"], rel=1e-5)
+    assert found["losses"] == plain["losses"]
+
+
+def test_an_evaluation_without_any_memory_is_left_out_and_training_goes_on(home: Path) -> None:
+    found = run(evaluated_in, home, 0, home)
+    assert any("this evaluation is left out" in text for text in found["warnings"])
+    # The memory is there again at step 3.
+    assert list(found["evaluations"]) == [0, 3]
+    assert found["failures"] == []
+    assert len(found["losses"]) == 3
+
+
+def sampled_in_little(home: Path) -> Any:
+    changes = {"training__sample_every": 2, "model__block_size": 512, "training__micro_batch": 4}
+    return trained(home, changes, Scarce(0, at_step(2), told))
+
+
+def test_a_sample_that_does_not_fit_is_left_out_and_training_goes_on(home: Path) -> None:
+    found = run(sampled_in_little, home, home)
+    assert any("this sample is left out" in text for text in found["warnings"])
+    assert found["failures"] == []
+    assert len(found["losses"]) == 3
+
+
+def saved_in_little(home: Path) -> Any:
+    changes = {"training__checkpoint_every": 1}
+    return trained(home, changes, Scarce(0, lambda event: event == Saving(2), told))
+
+
+def test_a_checkpoint_that_does_not_fit_is_left_out_and_the_next_one_is_saved(home: Path) -> None:
+    found = run(saved_in_little, home, home)
+    assert any("the checkpoint of step 2 is left out" in text for text in found["warnings"])
+    assert found["failures"] == []
+    assert found["saved"] == [1, 3]
+
+
+def written_in_little(home: Path) -> Any:
+    whole = checkpoint.write
+
+    def write(*arguments: Any, **options: Any) -> Path:
+        full = FullMemory(0)
+        try:
+            return whole(*arguments, **options)
+        finally:
+            full.free()
+
+    checkpoint.write = write
+    return trained(home, {"training__max_steps": 2})
+
+
+def test_writing_without_memory_is_an_error_and_not_the_end_of_the_process(home: Path) -> None:
+    found = run(written_in_little, home, home)
+    (failure,) = found["failures"]
+    assert "what was trained up to step 2 is not saved: memory ran out" in failure
+
+
+def updated_in_little(home: Path) -> Any:
+    def patch(trainer: Trainer) -> None:
+        whole = trainer.optimizer.clip
+        calls: list[FullMemory] = []
+
+        def clip(norm: float) -> None:
+            whole(norm)
+            if len(trainer_steps) == 2 and not calls:
+                calls.append(FullMemory(0))
+
+        trainer_steps: list[int] = []
+        inner = trainer._sink
+
+        def sink(event: Event) -> None:
+            inner(event)
+            if isinstance(event, Stepped):
+                trainer_steps.append(event.step)
+            if isinstance(event, Failed):
+                calls[0].free()
+
+        trainer._sink = sink
+        trainer.optimizer.clip = clip  # type: ignore[method-assign]
+
+    changes = {"optimizer": MUON, "training__checkpoint_every": 1, "model__n_embd": 256}
+    changes["training__micro_batch"] = 4
+    found = trained(home, changes, patch)
+    found["whole"] = trained(home / "whole", changes)["losses"]
+    rest = train(large(**changes), home / "run", resume=True)
+    found["rest"] = list(rest.losses.values())
+    return found
+
+
+def test_an_update_that_fails_half_way_is_never_saved(home: Path) -> None:
+    found = run(updated_in_little, home, home)
+    (failure,) = found["failures"]
+    assert failure.startswith("memory ran out: ")
+    assert found["saved"] == [1, 2]
+    assert found["rest"] == found["whole"][2:]
+
+
+def built_in_little(changes: dict[str, Any]) -> str:
+    map_every_tensor()
+    preset = large(**changes)
+    corpus = prepare(preset)
+    full = FullMemory(ROOM)
+    try:
+        Trainer(preset, corpus, Path("nowhere"), lambda event: None)
+    except TrainingError as error:
+        return str(error)
+    finally:
+        full.free()
+    return ""
+
+
+def started_in_little(changes: dict[str, Any]) -> Any:
+    map_every_tensor()
+    preset = large(**changes)
+    prepare(preset)
+    full = FullMemory(ROOM)
+    session = Session.start(preset)
+    assert session.wait(60)
+    full.free()
+    return session.status.state, session.status.error, [run.id for run in store.all_runs()]
+
+
+def test_a_model_that_does_not_fit_says_what_to_do(home: Path) -> None:
+    huge = {"model__n_layer": 8, "model__n_embd": 512}
+    text = run(built_in_little, home, huge)
+    assert text.startswith("there is not enough memory for this model: ")
+    assert text.endswith("set a smaller model.n_embd or model.n_layer, or end other programs")
+    state, error, runs = run(started_in_little, home, huge)
+    assert (state, error) == ("failed", text)
+    assert runs == []
+
+
+def session_in_little() -> Any:
+    map_every_tensor()
+    scarce = Scarce(ROOM, lambda event: isinstance(event, Started), told)
+    session = Session.start(large(training__max_steps=4), sinks=(scarce.see,))
+    assert session.wait(60)
+    losses: list[float] = []
+    more = Session.resume(
+        session.run,
+        more_steps=1,
+        sinks=(lambda event: losses.append(event.loss) if isinstance(event, Stepped) else None,),
+    )
+    assert more.wait(60)
+    found, _ = checkpoint.newest(session.run.checkpoints)
+    assert found is not None
+    events = (session.run.path / "events.jsonl").read_text()
+    return session.status.state, more.status.state, found.state, events
+
+
+def test_a_whole_run_goes_through_it_and_its_resume_remembers(home: Path) -> None:
+    first, second, state, events = run(session_in_little, home)
+    assert (first, second) == ("done", "done")
+    assert state.step == 5
+    assert state.micro_batch < 64
+    assert events.count("memory ran out: now 2 passes of 32 sequences, same step") == 1
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+def test_a_pass_that_does_not_fit_a_gpu_is_made_in_smaller_ones(
+    home: Path,
+) -> None:  # pragma: no cover
+    plain = train(large(training__device="cuda", training__precision="fp32"), home / "much")
+    total = torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.empty_cache()
+    try:
+        torch.cuda.set_per_process_memory_fraction(70e6 / total)
+        found = train(large(training__device="cuda", training__precision="fp32"), home / "little")
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert found.trainer.state.micro_batch < 64
+    assert any("memory ran out" in text for text in found.warnings)
+    assert list(found.losses.values()) == pytest.approx(list(plain.losses.values()), rel=1e-4)
