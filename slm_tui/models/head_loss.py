@@ -6,9 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# From here on the logits of a batch take hundreds of megabytes. Below, torch's own is as fast.
-_LARGE_VOCABULARY = 8192
+# From here on parts are faster than torch, and the logits of a batch take much memory.
+_LARGE_VOCABULARY = 2048
 _ROWS = 512  # whose logits are held at a time
+_TINY = 1e-30
 
 
 def head_loss(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
@@ -41,29 +42,47 @@ class _LossInParts(torch.autograd.Function):
         ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, dtype: torch.dtype
     ) -> Tensor:
         rows, matrix = hidden.to(dtype), weight.to(dtype)
-        of_hidden, of_weight = torch.empty_like(hidden), torch.zeros_like(weight)
+        of_hidden, of_weight = torch.empty_like(hidden), torch.empty_like(weight)
         total = hidden.new_zeros(())
+        scale = 1 / len(hidden)
         for at in range(0, len(hidden), _ROWS):
             part, wanted = rows[at : at + _ROWS], targets[at : at + _ROWS, None]
             logits = F.linear(part, matrix)
             gradient = torch.softmax(logits, dim=-1, dtype=torch.float32)
-            # log p = logit - largest logit + log of the largest p, which cannot underflow
-            logs = (logits.gather(1, wanted) - logits.amax(1, keepdim=True)).float()
-            total -= (logs + gradient.amax(1, keepdim=True).log()).sum()
+            total -= _logs(gradient, logits, wanted).sum()
             # softmax - one-hot: len(hidden) times the gradient with respect to the logits
             gradient.scatter_add_(1, wanted, gradient.new_full(wanted.shape, -1.0))
+            gradient = gradient.to(dtype)
+            into, first = of_hidden[at : at + _ROWS], at == 0
             if dtype == torch.float32:
-                torch.mm(gradient, matrix, out=of_hidden[at : at + _ROWS])
-                of_weight.addmm_(gradient.t(), part)
+                torch.addmm(into, gradient, matrix, beta=0, alpha=scale, out=into)
+                torch.addmm(
+                    of_weight, gradient.t(), part, beta=int(not first), alpha=scale, out=of_weight
+                )
             else:
-                gradient = gradient.to(dtype)
-                of_hidden[at : at + _ROWS] = gradient @ matrix
-                of_weight += gradient.t() @ part
+                torch.mul(gradient @ matrix, scale, out=into)
+                added = gradient.t() @ part
+                if first:
+                    torch.mul(added, scale, out=of_weight)
+                else:
+                    of_weight.add_(added, alpha=scale)
         ctx.save_for_backward(of_hidden, of_weight)
-        return total / len(hidden)
+        return total * scale
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None]:
         of_hidden, of_weight = ctx.saved_tensors
-        scale = gradient / len(of_hidden)
-        return of_hidden * scale, of_weight * scale, None, None
+        # On a GPU looking at the value would wait for it.
+        if gradient.is_cpu and float(gradient) == 1:
+            return of_hidden, of_weight, None, None
+        return of_hidden * gradient, of_weight * gradient, None, None
+
+
+def _logs(probabilities: Tensor, logits: Tensor, wanted: Tensor) -> Tensor:
+    """Logarithms of the probabilities of `wanted`, `(rows, 1)`, which may have underflowed."""
+    chosen = probabilities.gather(1, wanted)
+    if chosen.is_cpu and float(chosen.min()) > _TINY:
+        return chosen.log()
+    # log p = logit - largest logit + log of the largest p, which cannot underflow
+    logs = (logits.gather(1, wanted) - logits.amax(1, keepdim=True)).float()
+    return logs + probabilities.amax(1, keepdim=True).log()

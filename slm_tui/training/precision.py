@@ -11,7 +11,7 @@ from slm_tui.errors import TrainingError
 
 Format = Literal["fp32", "bf16", "fp16"]
 # Below this width a CPU spends longer on changing formats than it saves in products.
-_NARROW = 128
+_NARROW = 64
 _LARGEST_SCALE = 2.0**16
 _GROWTH_STEPS = 1000
 
