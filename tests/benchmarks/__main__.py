@@ -8,6 +8,7 @@ from pathlib import Path
 from tests.benchmarks.corpora import corpus_figures
 from tests.benchmarks.engine import EngineBench
 from tests.benchmarks.figures import machine_line
+from tests.benchmarks.gpu import gpu_figures
 from tests.benchmarks.measures import Bench, Effort
 from tests.benchmarks.sizes import SIZES
 
@@ -15,7 +16,18 @@ from tests.benchmarks.sizes import SIZES
 def main() -> int:
     """Measure and print; 1 if a target was missed."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
-    names = ["plain", "saving", "busy", "tui", "keys", "traffic", "paint", "corpus", "modern"]
+    names = [
+        "plain",
+        "saving",
+        "busy",
+        "tui",
+        "keys",
+        "traffic",
+        "paint",
+        "corpus",
+        "modern",
+        "gpu",
+    ]
     parser.add_argument("--only", action="append", choices=names, help="may be repeated")
     parser.add_argument("--size", action="append", choices=list(SIZES), help="may be repeated")
     parser.add_argument("--quick", action="store_true", help="one short round of each")
@@ -56,6 +68,7 @@ def main() -> int:
             "saving": engine.saving,
             "busy": engine.busy,
             "modern": engine.modern,
+            "gpu": lambda: gpu_figures(effort.seconds * 4),
             "keys": bench.keys,
             "traffic": bench.traffic,
             "paint": bench.first_paint,

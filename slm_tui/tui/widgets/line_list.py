@@ -153,6 +153,8 @@ class LineList(ScrollView, can_focus=True):
 
     def on_resize(self) -> None:
         self._resize_virtual()
+        # From the top: in a list that was low at first, rows above the cursor would stay hidden.
+        self.scroll_to(y=0, animate=False, force=True, immediate=True)
         self._show_cursor()
 
     def _resize_virtual(self) -> None:
