@@ -100,6 +100,9 @@ def _train(verbs: "_Verbs") -> None:
         dest="initial",
         help="begin a new run with these weights; without a preset, with its settings too",
     )
+    train.add_argument(
+        "--detach", action="store_true", help="give the prompt back; the run goes on by itself"
+    )
     train.add_argument("--json", action="store_true", help="one JSON object per event and line")
     train.set_defaults(verb=_run_train)
 
@@ -156,7 +159,7 @@ def _data(verbs: "_Verbs") -> None:
 
 
 def _runs(verbs: "_Verbs") -> None:
-    runs = verbs.add_parser("runs", help="list, show, rename, delete and restore runs")
+    runs = verbs.add_parser("runs", help="list, show, follow, steer, rename and delete runs")
     inner = runs.add_subparsers(metavar="WHAT", required=True)
     listing = inner.add_parser("list", help="all runs, newest first")
     listing.add_argument("--json", action="store_true", help="one JSON object per line")
@@ -165,9 +168,23 @@ def _runs(verbs: "_Verbs") -> None:
     rename = inner.add_parser("rename", help="give a run another name")
     inner.add_parser("delete", help="move a run to the trash")
     inner.add_parser("restore", help="bring a deleted run back")
-    for verb in ("show", "rename", "delete", "restore"):
+    follow = inner.add_parser("follow", help="watch a run that another process trains")
+    follow.add_argument(
+        "--json", action="store_true", help="its status, one JSON object per change"
+    )
+    steer = inner.add_parser("steer", help="ask the process that trains a run for something")
+    for verb in ("show", "rename", "delete", "restore", "follow", "steer"):
         inner.choices[verb].add_argument("run", help="its name, a prefix of it, last, or a path")
     rename.add_argument("name")
+    steer.add_argument(
+        "request",
+        choices=("pause", "continue", "stop", "save", "evaluate", "sample", "rate", "extend"),
+        help="rate takes a FACTOR, extend a number of STEPS",
+    )
+    steer.add_argument("value", nargs="?", help="FACTOR or STEPS")
+    steer.add_argument("--json", action="store_true", help="as one JSON object")
+    follow.set_defaults(verb=_follow_run)
+    steer.set_defaults(verb=_steer_run)
     for verb in ("list", "show", "rename", "delete", "restore"):
         inner.choices[verb].set_defaults(verb=_run_runs, what=verb)
 
@@ -218,7 +235,7 @@ def _bench(verbs: "_Verbs") -> None:
 def _app(options: argparse.Namespace) -> int:
     from slm_tui.verbs.app import open_app
 
-    return open_app(options.run)
+    open_app(options.run)
 
 
 def _run_train(options: argparse.Namespace) -> int:
@@ -243,6 +260,18 @@ def _run_runs(options: argparse.Namespace) -> int:
     from slm_tui.verbs.runs import runs
 
     return runs(options)
+
+
+def _follow_run(options: argparse.Namespace) -> int:
+    from slm_tui.verbs.steer import follow
+
+    return follow(options)
+
+
+def _steer_run(options: argparse.Namespace) -> int:
+    from slm_tui.verbs.steer import steer
+
+    return steer(options)
 
 
 def _run_generate(options: argparse.Namespace) -> int:

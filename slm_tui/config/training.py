@@ -6,6 +6,9 @@ from pydantic import model_validator
 
 from slm_tui.config.fields import Settings, reject, setting
 
+# In one pass, and passes in one step.
+MOST_SEQUENCES = 65_536
+
 
 class Optimizer(Settings):
     """How gradients become updates."""
@@ -116,10 +119,15 @@ class Training(Settings):
         1000, ge=1, help="Optimizer updates to make", unit="steps", nudge="125"
     )
     micro_batch: int = setting(
-        16, ge=1, le=65_536, help="Sequences in one forward pass", unit="sequences", nudge="x2"
+        16,
+        ge=1,
+        le=MOST_SEQUENCES,
+        help="Sequences in one forward pass",
+        unit="sequences",
+        nudge="x2",
     )
     accumulation: int = setting(
-        1, ge=1, le=65_536, help="Forward passes per step", unit="passes", nudge="+1"
+        1, ge=1, le=MOST_SEQUENCES, help="Forward passes per step", unit="passes", nudge="+1"
     )
     precision: Literal["auto", "fp32", "bf16", "fp16"] = setting(
         "auto", help="Number format of the forward pass; auto suits the device"

@@ -5,18 +5,19 @@ import shutil
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from slm_tui.config.built import check_built
 from slm_tui.config.preset import Preset
 from slm_tui.errors import CheckpointError, RunError, SlmTuiError
-from slm_tui.runs import store
+from slm_tui.runs import steering, store
 from slm_tui.runs.recorder import Recorder
+from slm_tui.runs.results import finite
 from slm_tui.runs.sinks import open_sinks
 from slm_tui.runs.store import Run
-from slm_tui.training.control import Control
+from slm_tui.training.control import Control, Request
 from slm_tui.training.events import (
     Changed,
     Continued,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 _ETA_WINDOW_SECONDS = 30.0
+_MOST_WAITING = 100
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,8 @@ class Session:
         self.run = run
         self.preset = preset
         self.control = Control()
+        # Nobody watches: a run that cannot begin stays, so that its reason can be read later.
+        self.unattended = False
         self._resume = resume
         self._more_steps = more_steps
         self._initial = initial
@@ -174,6 +178,7 @@ class Session:
 
     def _main(self) -> None:
         self._heart.start()
+        server = steering.serve(self.run.path, self._told, self._obey)
         try:
             self._train()
         except Exception as error:  # noqa: BLE001 - the thread's last line: it must be told
@@ -182,13 +187,36 @@ class Session:
         finally:
             self._logs.close()
             self._recorder.close()
+            if server is not None:
+                server.close()
             if self._began or self._resume:
                 self._conclude()
-            elif self._status.state == "failed":
+            elif self._status.state == "failed" and not self.unattended:
                 # Nothing was trained: the error is told, and an empty run would only be in the way.
                 shutil.rmtree(self.run.path, ignore_errors=True)
             self._held.__exit__(None, None, None)
             self._ended.set()
+
+    def _told(self) -> dict[str, Any]:
+        """The status as other processes get it."""
+        told = finite(asdict(self.status))
+        assert isinstance(told, dict)
+        return told
+
+    def _obey(self, request: Request) -> None:
+        """A request of another process.
+
+        Raises:
+            RunError: the run has ended, or has more requests than it gets done.
+        """
+        if not self.status.is_live:
+            raise RunError("it has ended")
+        if request.verb == "stop":
+            self.stop()
+        elif self.control.waiting >= _MOST_WAITING:
+            raise RunError("it is busy with earlier requests")
+        else:
+            self.control.put(request)
 
     def _conclude(self) -> None:
         """Write what the run came to; the run itself is safe whatever happens here."""

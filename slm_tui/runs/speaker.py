@@ -211,8 +211,12 @@ class Speaker:
         loaded = self._loaded
         if loaded is None:
             return
+        from slm_tui.training.threads import sharing
+
         try:
-            self._write(loaded, request, stop)
+            # A training in this process makes room meanwhile: both would be slow otherwise.
+            with sharing():
+                self._write(loaded, request, stop)
         except Exception as error:  # noqa: BLE001 - told to whoever polls
             problem = _worded(error, "the text cannot be continued")
             self._update(request, stop, state="failed", error=problem)

@@ -16,10 +16,11 @@ from typing import IO, Any
 from slm_tui import __version__, paths
 from slm_tui.config.preset import Preset, from_file
 from slm_tui.errors import CheckpointError, RunError
+from slm_tui.runs import steering
 
 FORMAT = 1
 _HEARTBEAT_SECONDS = 15.0
-_LIVE_STATES = {"preparing", "running", "paused"}
+LIVE_STATES = frozenset({"preparing", "running", "paused"})
 
 
 @dataclass
@@ -91,7 +92,7 @@ class Run:
             info = RunInfo(**{key: value for key, value in values.items() if key in known})
         except (OSError, ValueError, TypeError, AttributeError) as error:
             raise RunError(f"run {self.id} cannot be read", str(error)) from None
-        if info.state in _LIVE_STATES and not self._is_alive(info):
+        if info.state in LIVE_STATES and not self._is_alive(info):
             info.state = "interrupted"
         return info
 
@@ -289,6 +290,9 @@ def delete(run: Run) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.exists():
             target = target.with_name(f"{run.id}.{time.time_ns()}")
+        with contextlib.suppress(OSError):
+            # Of a process that was killed; not every way of moving takes sockets along.
+            (run.path / steering.SOCKET).unlink()
         shutil.move(run.path, target)
     return target
 

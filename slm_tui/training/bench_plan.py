@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 from slm_tui.config.preset import Preset, parse
+from slm_tui.config.training import MOST_SEQUENCES
 
 _MOST_MICRO_BATCHES = 4
 _MOST_THREADS = 16
@@ -37,7 +38,11 @@ def micro_batches(preset: Preset, most: int) -> list[int]:
     whole = own * preset.training.accumulation
     ladder = {1, own} | {own * 2**power for power in range(1, 17)}
     ladder |= {own // 2**power for power in range(1, 17) if own % 2**power == 0}
-    fits = {one for one in ladder if one and whole % one == 0 and one <= most}
+    fits = {
+        one
+        for one in ladder
+        if whole % one == 0 and one <= most and max(one, whole // one) <= MOST_SEQUENCES
+    }
     nearest = sorted(fits, key=lambda one: (abs(math.log2(one / own)), -one))
     return sorted(nearest[:_MOST_MICRO_BATCHES])
 

@@ -27,36 +27,36 @@ class Control:
 
     def pause(self) -> None:
         """Wait at the next step boundary."""
-        self._put(Request("pause"))
+        self.put(Request("pause"))
 
     def go_on(self) -> None:
         """End a pause."""
-        self._put(Request("continue"))
+        self.put(Request("continue"))
 
     def stop(self) -> None:
         """Save and end at the next step boundary; cuts evaluation and sampling short."""
         self.stop_now.set()
-        self._put(Request("stop"))
+        self.put(Request("stop"))
 
     def save(self) -> None:
         """Write a checkpoint that is kept."""
-        self._put(Request("save"))
+        self.put(Request("save"))
 
     def evaluate(self) -> None:
         """Evaluate now."""
-        self._put(Request("evaluate"))
+        self.put(Request("evaluate"))
 
     def sample(self) -> None:
         """Write samples now."""
-        self._put(Request("sample"))
+        self.put(Request("sample"))
 
     def scale_learning_rate(self, factor: float) -> None:
         """Multiply the learning rate from here on."""
-        self._put(Request("rate", factor))
+        self.put(Request("rate", factor))
 
     def extend(self, steps: int) -> None:
         """Add steps to the end."""
-        self._put(Request("extend", float(steps)))
+        self.put(Request("extend", float(steps)))
 
     def block(self, who: str, why: str) -> None:
         """Training waits until `who` lets go: something that it needs is not there now."""
@@ -85,7 +85,13 @@ class Control:
             if not self._requests:
                 self._arrived.wait(seconds)
 
-    def _put(self, request: Request) -> None:
+    @property
+    def waiting(self) -> int:
+        """How many requests have not been taken yet."""
+        return len(self._requests)
+
+    def put(self, request: Request) -> None:
+        """Leave any request."""
         with self._arrived:
             self._requests.append(request)
             self._arrived.notify_all()

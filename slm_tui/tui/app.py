@@ -1,9 +1,8 @@
 """The app: five screens as modes, the keys that work everywhere, and the seams between rooms."""
 
+import asyncio
 import contextlib
 import functools
-import signal
-import sys
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -19,9 +18,10 @@ from slm_tui.config import library
 from slm_tui.config.estimate import Calibration
 from slm_tui.config.preset import Preset
 from slm_tui.errors import SlmTuiError
+from slm_tui.text import one_line
 from slm_tui.tui import actions, keymap, theme
 from slm_tui.tui.actions import ROOMS, Room
-from slm_tui.tui.base import NoWorkshop, PaletteEntry, RoomScreen, Shared, Workshop
+from slm_tui.tui.base import NoWorkshop, PaletteEntry, QuitChoice, RoomScreen, Shared, Workshop
 from slm_tui.tui.dialogs import Notice, Question
 from slm_tui.tui.notices import keymap_error, quit_question, torch_error
 from slm_tui.tui.screens.presets import PresetsScreen
@@ -109,6 +109,9 @@ class SlmTuiApp(App[None]):
         self.torch_error: str | None = None
         self._load_torch = load_torch
         self._last_state = ""
+        self._waiting_for = ""
+        self._event_loop: asyncio.AbstractEventLoop | None = None
+        self._leaving: QuitChoice | None = None
 
     # Start and end
 
@@ -121,7 +124,9 @@ class SlmTuiApp(App[None]):
 
     def on_mount(self) -> None:
         self.theme_changed_signal.subscribe(self, lambda chosen: theme.remember(chosen.name))
-        self._end_on_signals()
+        self._event_loop = asyncio.get_running_loop()
+        if self._leaving is not None:
+            self._leave(self._leaving)
         if self._keymap_problems:
             self.push_screen(Notice(keymap_error(self._keymap_problems), "Your keymap"))
         self.call_after_refresh(self._first_frame_is_there)
@@ -145,16 +150,19 @@ class SlmTuiApp(App[None]):
 
             self.calibration = calibration(busy=lambda: self.workshop.is_training)
 
-    def _end_on_signals(self) -> None:
-        """A dropped connection ends the app in order and saves; Textual alone would be killed."""
-        if self.is_headless or sys.platform == "win32":
-            return
-        import asyncio
+    def leave_soon(self, choice: QuitChoice) -> None:
+        """Leave as if `choice` were answered; from any thread, or from a signal handler."""
+        self._leaving = choice
+        if self._event_loop is not None:
+            # A loop that is closed: the app is leaving already.
+            with contextlib.suppress(RuntimeError):
+                self._event_loop.call_soon_threadsafe(self._leave, choice)
 
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGHUP, signal.SIGTERM):
-            with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
-                loop.add_signal_handler(number, self._leave, "save")
+    @property
+    def failure(self) -> str:
+        """The error that ended the app, if one did."""
+        error = self._exception
+        return "" if error is None else f"{type(error).__name__}: {one_line(str(error), 200)}"
 
     @property
     def hint(self) -> str:
@@ -164,8 +172,14 @@ class SlmTuiApp(App[None]):
         return "loading torch…" if self._load_torch and not self.torch_ready.is_set() else ""
 
     def note_state(self, live: LiveStatus | None) -> None:
-        """Ring once when the run ends, and report once that torch cannot be loaded."""
+        """Ring once when the run ends or cannot go on; report once that torch is not there."""
         state = live.state if live else ""
+        waiting_for = live.waiting_for if live else ""
+        if waiting_for and not self._waiting_for:
+            self.bell()
+            text = f"{waiting_for}. It goes on by itself when there is room."
+            self.notify(text, title="Training waits", severity="error", timeout=30, markup=False)
+        self._waiting_for = waiting_for
         if live and state != self._last_state and self._last_state and state in _ENDED:
             self.bell()
             self.set_terminal_title(f"{live.run}: {state}")
@@ -176,8 +190,6 @@ class SlmTuiApp(App[None]):
 
     def set_terminal_title(self, title: str) -> None:
         """Name the terminal's window or tab."""
-        from slm_tui.text import one_line
-
         if self._driver is not None and not self.is_headless:
             self._driver.write(f"\x1b]2;{one_line(title, 80)}\x07")
 

@@ -136,7 +136,9 @@ class RoomScreen(Screen[None]):
         """Bring the status line and the dot of the train tab up to date."""
         live = self.slm.workshop.live_status()
         self.query_one(StatusLine).show(live, self.slm.hint)
-        self.query_one(TabLine).show_live(self.slm.workshop.is_training)
+        self.query_one(TabLine).show_live(
+            self.slm.workshop.is_training or (live is not None and live.live)
+        )
         self.slm.note_state(live)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:

@@ -1,9 +1,10 @@
-"""Where the app's runs are made: one training at a time, in this process."""
+"""Where the app's runs are made, one at a time in this process, and others are followed."""
 
 from pathlib import Path
 
 from slm_tui.config.preset import Preset
 from slm_tui.errors import RunError
+from slm_tui.runs.following import Elsewhere, Following
 from slm_tui.runs.session import Session
 from slm_tui.runs.store import Run
 from slm_tui.tui.base import QuitChoice
@@ -13,35 +14,77 @@ _SHOWN = {"running": "training", "stopped early": "done"}
 
 
 class TrainingWorkshop:
-    """Starts sessions and tells the screens how the newest one stands."""
+    """Starts sessions, follows what other processes train, and tells how they stand."""
 
     def __init__(self) -> None:
         self.session: Session | None = None
         self.leaving: QuitChoice | None = None
-        self.verdict = ""
+        # What the train screen says of a run: the status line repeats it.
+        self.verdicts: dict[Path, str] = {}
+        self._elsewhere = Elsewhere()
+        self._followed: dict[Path, Following] = {}
+        self._spoken: Session | Following | None = None
 
     @property
     def is_training(self) -> bool:
-        """Whether a run is going now, paused ones included."""
+        """Whether a run is going in this process now, paused ones included."""
         return self.session is not None and self.session.is_live
 
+    def training_of(self, run: Run) -> Session | Following | None:
+        """Who trains `run` now, or did while the app was open: this process, or another one."""
+        self._elsewhere.start()
+        own = self.session if self.session is not None and self.session.run == run else None
+        if own is not None and own.is_live:
+            return own
+        followed = self._followed.get(run.path)
+        if (followed is None or not followed.is_live) and run in self._elsewhere.runs:
+            followed = self._followed[run.path] = Following(run)
+        if followed is None or (own is not None and not followed.is_live):
+            return own
+        return followed
+
+    def spoken_of(self) -> Session | Following | None:
+        """The training of the status line: the app's own, else the newest that is live
+        elsewhere, else the last there was."""
+        self._elsewhere.start()
+        if self.is_training:
+            self._spoken = self.session
+        elif self._elsewhere.runs and (self._spoken is None or not self._spoken.is_live):
+            self._spoken = self.training_of(self._elsewhere.runs[0])
+        elif self._spoken is None:
+            self._spoken = self.session
+        return self._spoken
+
+    def look_at(self, path: Path) -> None:
+        """A run was opened: it may be in another place than all others, and live there."""
+        self._elsewhere.include(path)
+
     def live_status(self) -> LiveStatus | None:
-        """The newest run of this app for the status line."""
-        if self.session is None:
+        """The run of the status line."""
+        training = self.spoken_of()
+        if training is None:
             return None
-        status = self.session.status
+        status = training.status
         state = _SHOWN.get(status.state, status.state)
         if status.state == "preparing" and status.stage:
             state = f"{status.stage} {status.progress:.0%}" if status.progress else status.stage
         return LiveStatus(
-            run=self.session.run.id,
+            run=training.run.id,
             state=state,
             step=status.step,
             max_steps=status.max_steps,
             eta_seconds=status.eta_seconds,
             tokens_per_second=status.tokens_per_second or None,
-            verdict=self.verdict,
+            verdict=self.verdicts.get(training.run.path, ""),
+            live=training.is_live,
+            waiting_for=status.waiting_for,
         )
+
+    def close(self) -> None:
+        """The app is gone: nothing is looked at any more."""
+        self._elsewhere.close()
+        for one in self._followed.values():
+            one.close()
 
     def train(self, preset: Preset) -> None:
         """Start a run of `preset`.
@@ -50,8 +93,7 @@ class TrainingWorkshop:
             SlmTuiError: it cannot start.
         """
         self._check_free()
-        self.session = Session.start(preset)
-        self.verdict = ""
+        self.session = self._spoken = Session.start(preset)
 
     def resume(self, run: Run, more_steps: int = 0) -> None:
         """Go on with `run`.
@@ -60,8 +102,7 @@ class TrainingWorkshop:
             SlmTuiError: it is finished, damaged, or something is training already.
         """
         self._check_free()
-        self.session = Session.resume(run, more_steps=more_steps)
-        self.verdict = ""
+        self.session = self._spoken = Session.resume(run, more_steps=more_steps)
 
     def fork(self, checkpoint: Path, preset: Preset) -> None:
         """Start a run of `preset` with the weights of `checkpoint`.
@@ -70,12 +111,12 @@ class TrainingWorkshop:
             SlmTuiError: it cannot start.
         """
         self._check_free()
-        self.session = Session.start(preset, initial=checkpoint)
-        self.verdict = ""
+        self.session = self._spoken = Session.start(preset, initial=checkpoint)
 
     def request_quit(self, choice: QuitChoice) -> None:
         """The app is leaving: the run goes on without a screen, or is saved and stopped."""
-        self.leaving = choice
+        if self.leaving != "save":  # a terminal that closes meanwhile changes nothing
+            self.leaving = choice
         if choice == "save" and self.session is not None and self.session.is_live:
             self.session.stop()
 

@@ -1,52 +1,109 @@
 """`slm-tui train`: train in this terminal, with a progress line or JSON."""
 
 import argparse
+import errno
 import json
+import os
 import queue
 import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Self
 
 from slm_tui.config import library, overrides, pointing
 from slm_tui.config.preset import Preset
 from slm_tui.errors import PresetError
-from slm_tui.figures import clock, count, size
-from slm_tui.runs import store
-from slm_tui.runs.results import finite
-from slm_tui.runs.session import Session, Status
-from slm_tui.text import one_line
-from slm_tui.training.events import (
-    Changed,
-    Evaluated,
-    Event,
-    Failed,
-    Finished,
-    Sampled,
-    Saved,
-    Started,
-    Warned,
-)
+from slm_tui.runs import detach, store
+from slm_tui.runs.detach import Leash
+from slm_tui.runs.session import Session
+from slm_tui.training.events import Event
+from slm_tui.verbs.progress import Json, Lines
 
 _REFRESH_SECONDS = 0.2
 _INTERRUPTED = 130
+_BEGIN_SECONDS = 5.0
+# The terminal sends ctrl+C to the parent as well, which passes it on.
+_ONE_PRESS_SECONDS = 0.5
 
 
 def train(options: argparse.Namespace) -> int:
     """Train as asked; 0 when the run ended in order, 1 when it failed, 130 when interrupted."""
+    if options.detach and not detach.can_fork():
+        raise PresetError("--detach does not work on this system", "", "leave it out")
+    # First of all: a process with threads cannot be forked safely.
+    leash = detach.fork() if options.detach or sys.stdout.isatty() else Leash()
     from slm_tui.training.allocator import keep_big_blocks
 
     keep_big_blocks()
     events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+    if options.detach:
+        return _train_detached(options, events, leash)
     session = _session(options, events)
     show: Json | Lines = Json() if options.json else Lines(sys.stdout)
     show.begin(session)
-    return follow(session, events, show)
+    return follow(session, events, show, leash)
+
+
+def _train_detached(
+    options: argparse.Namespace, events: "queue.SimpleQueue[Event]", leash: Leash
+) -> int:
+    """Give the prompt back once the run has begun, or is still preparing after a few seconds."""
+    # At once, so that a closed terminal or its ctrl+C no longer reach this process by themselves.
+    os.setsid()
+    detach.ignore_hangups()
+    session = _session(options, events)
+    end = time.monotonic() + _BEGIN_SECONDS
+    with _Signals(session) as signals:
+        while session.is_live and session.status.state == "preparing":
+            if time.monotonic() > end or session.wait(0.05):
+                break
+    if signals.interrupted.is_set():
+        session.wait()
+        return _INTERRUPTED
+    if session.status.state == "failed":
+        session.wait()
+        print(f"slm-tui: {session.status.error}", file=sys.stderr)
+        return 1
+    return train_alone(session, events, leash, _told(session, as_json=options.json))
+
+
+def _told(session: Session, *, as_json: bool) -> str:
+    run = session.run
+    if as_json:
+        known = {"run": run.id, "path": str(run.path), "pid": os.getpid()}
+        return json.dumps({"event": "run", **known, "state": session.status.state})
+    return (
+        f"run {run.id} trains by itself (process {os.getpid()})\n"
+        f"follow it: slm-tui --run {run.id}   or: slm-tui runs follow {run.id}"
+    )
+
+
+def train_alone(
+    session: Session,
+    events: "queue.SimpleQueue[Event]",
+    leash: Leash,
+    out: str = "",
+    *,
+    code: int = 0,
+) -> int:
+    """Leave the terminal with `out` and train to the end; what is told goes to the run's log."""
+    leave_terminal(session, leash, out, code)
+    return follow(session, events, Lines(sys.stdout), Leash())
+
+
+def leave_terminal(session: Session, leash: Leash, out: str, code: int = 0) -> None:
+    """Let the run go on without a terminal, and the parent print `out` and end with `code`."""
+    session.unattended = True
+    detach.leave_terminal(session.run.path / "console.log")
+    leash.let_go(code, out)
+
+
+def goes_on(session: Session) -> str:
+    """The line that says that a run outlives its terminal."""
+    run = session.run.id
+    return f"{run} trains on without a screen; follow it: slm-tui --run {run}"
 
 
 def _session(options: argparse.Namespace, events: "queue.SimpleQueue[Event]") -> Session:
@@ -106,174 +163,106 @@ def _changed(preset: Preset, options: argparse.Namespace) -> Preset:
     return overrides.apply(preset, assignments)
 
 
-def follow(session: Session, events: "queue.SimpleQueue[Event]", show: "Json | Lines") -> int:
-    """Show a session until it ends. Ctrl+C, a closed terminal or a kill saves and stops it."""
-    interrupted = threading.Event()
-    failed = False
-    with _saving_on_signals(session, interrupted):
-        try:
-            while True:
-                live = session.is_live
-                failed |= _drain(events, show)
-                show.tick(session.status)
-                if not live:
+def follow(
+    session: Session,
+    events: "queue.SimpleQueue[Event]",
+    show: Json | Lines,
+    leash: Leash,
+) -> int:
+    """Show a session until it ends. Ctrl+C or a kill saves and stops it.
+
+    A closed terminal does not: the run goes on without one.
+
+    Raises:
+        OSError: the pipe that was written to is closed; the run was saved and stopped.
+    """
+    alone = False
+    with _Signals(session) as signals:
+        leash.watch(signals.hung_up.set)
+        while True:
+            live = session.is_live
+            if signals.hung_up.is_set() and not alone and live:
+                alone = True
+                leave_terminal(session, leash, goes_on(session))
+                show = Lines(sys.stdout)
+            try:
+                _show(session, events, show, signals, live)
+            except OSError as error:
+                # A log that cannot be written is no reason to end; nor is a terminal that is gone.
+                if not alone and not signals.lost_terminal(error):
+                    # Nobody reads any more: what was trained is saved.
+                    session.stop()
                     session.wait()
-                    break
-                session.wait(_REFRESH_SECONDS)
-            show.end(session, interrupted.is_set())
-        except OSError:
-            # Nobody reads any more: the terminal or the pipe is closed. What was trained is saved.
-            session.stop()
-            session.wait()
-            if not interrupted.is_set():
-                raise
+                    if not signals.interrupted.is_set():
+                        raise
+            if not live:
+                break
+            session.wait(_REFRESH_SECONDS)
+    failed = session.status.state == "failed"
     if failed:
         print(f"slm-tui: {session.status.error}", file=sys.stderr)
-    return _INTERRUPTED if interrupted.is_set() else int(failed)
+    return _INTERRUPTED if signals.interrupted.is_set() else int(failed)
 
 
-def _drain(events: "queue.SimpleQueue[Event]", show: "Json | Lines") -> bool:
-    failed = False
+def _show(
+    session: Session,
+    events: "queue.SimpleQueue[Event]",
+    show: Json | Lines,
+    signals: "_Signals",
+    live: bool,
+) -> None:
+    if not live:
+        session.wait()
     while True:
         try:
-            event = events.get_nowait()
+            show.event(events.get_nowait())
         except queue.Empty:
-            return failed
-        failed |= isinstance(event, Failed)
-        show.event(event)
+            break
+    show.tick(session.status)
+    if not live:
+        show.end(session, signals.interrupted.is_set())
 
 
-@contextmanager
-def _saving_on_signals(session: Session, interrupted: threading.Event) -> Iterator[None]:
-    """Turn signals into an orderly stop. A second ctrl+C ends the program at once."""
+class _Signals:
+    """Turns signals into an orderly stop. A second ctrl+C ends the program at once.
 
-    def stop(number: int, _frame: Any) -> None:
-        if interrupted.is_set() and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        interrupted.set()
-        session.stop()
+    A hangup stops nothing: `hung_up` says that there was one.
+    """
 
-    names = ("SIGINT", "SIGTERM", "SIGHUP")
-    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
-    before = {number: signal.signal(number, stop) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._before: dict[int, Any] = {}
+        self._first = 0.0
+        self.interrupted = threading.Event()
+        self.hung_up = threading.Event()
+
+    def __enter__(self) -> Self:
+        self._take("SIGINT", self._stop)
+        self._take("SIGTERM", self._stop)
+        if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            self._take("SIGHUP", lambda *_: self.hung_up.set())
+        return self
+
+    def _take(self, name: str, handler: Any) -> None:
+        number = getattr(signal, name)
+        self._before[number] = signal.signal(number, handler)
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
             signal.signal(number, handler)
 
+    def _stop(self, number: int, _frame: Any) -> None:
+        now = time.monotonic()
+        if not self.interrupted.is_set():
+            self._first = now
+        elif number == signal.SIGINT and now - self._first > _ONE_PRESS_SECONDS:
+            raise KeyboardInterrupt
+        self.interrupted.set()
+        self._session.stop()
 
-class Json:
-    """One JSON object per event, and nothing else on stdout."""
-
-    def begin(self, session: Session) -> None:
-        self._write({"event": "run", "run": session.run.id, "path": str(session.run.path)})
-
-    def event(self, event: Event) -> None:
-        self._write({"event": type(event).__name__.lower(), **asdict(event)})
-
-    def tick(self, status: Status) -> None:
-        return
-
-    def end(self, session: Session, interrupted: bool) -> None:
-        return
-
-    def _write(self, values: dict[str, Any]) -> None:
-        # NaN and infinity are not JSON: a diverged loss is null.
-        print(json.dumps(finite(values), ensure_ascii=False), flush=True)
-
-
-class Lines:
-    """Lines for what happens, and below them, on a terminal, a line that moves."""
-
-    def __init__(self, out: TextIO) -> None:
-        self._out = out
-        self._moving = out.isatty()
-        self._drawn = ""
-        self._bytes_per_token = 1.0
-        self._last = 0.0
-
-    def begin(self, session: Session) -> None:
-        self._print(f"run {session.run.id}")
-
-    def event(self, event: Event) -> None:
-        text = self._worded(event)
-        if text:
-            self._print(text)
-
-    def tick(self, status: Status) -> None:
-        if self._moving:
-            import shutil
-
-            self._draw(progress_line(status, shutil.get_terminal_size().columns - 1))
-        elif status.state == "running" and time.monotonic() - self._last > 30:
-            self._last = time.monotonic()
-            self._print(progress_line(status, 120))
-
-    def end(self, session: Session, interrupted: bool) -> None:
-        self._draw("")
-        status = session.status
-        if interrupted:
-            self._print(f"stopped at step {status.step:,} and saved")
-        if status.state != "done" and not status.error:
-            self._print(f"go on with: slm-tui train --resume {session.run.id}")
-        elif status.state == "done":
-            self._print(f"write with it: slm-tui generate {session.run.id} --prompt 'Once'")
-
-    def _worded(self, event: Event) -> str:
-        if isinstance(event, Started):
-            facts = event.facts
-            return (
-                f"{count(float(facts['parameters']))} parameters, vocabulary {facts['n_vocab']:,}, "
-                f"{count(float(facts['train_tokens']))} training tokens, {facts['device']}, "
-                f"{facts['threads']} threads"
-            )
-        if isinstance(event, Evaluated):
-            star = " ★" if event.is_best else ""
-            return (
-                f"step {event.step:,}: validation {event.loss:.4f} nats, "
-                f"{event.bits_per_byte:.4f} bits per byte{star}"
-            )
-        if isinstance(event, Sampled):
-            return f"step {event.step:,}: {one_line(event.prompt + event.text, 200)}"
-        if isinstance(event, Saved) and event.kind != "best":
-            return f"step {event.step:,}: saved {event.name} ({size(event.bytes)})"
-        if isinstance(event, Warned):
-            return f"step {event.step:,}: note: {event.message}"
-        if isinstance(event, Changed):
-            return f"step {event.step:,}: {event.what} is now {event.value:g}"
-        if isinstance(event, Finished):
-            return f"step {event.step:,}: {event.reason}"
-        return ""
-
-    def _print(self, text: str) -> None:
-        drawn, self._drawn = self._drawn, ""
-        wipe = f"\r{' ' * len(drawn)}\r" if drawn else ""
-        self._out.write(f"{wipe}{text}\n")
-        self._out.flush()
-
-    def _draw(self, text: str) -> None:
-        if not self._moving or text == self._drawn:
-            return
-        padding = " " * max(0, len(self._drawn) - len(text))
-        self._out.write(f"\r{text}{padding}" + ("" if text else "\r"))
-        self._out.flush()
-        self._drawn = text
-
-
-def progress_line(status: Status, width: int) -> str:
-    """State, steps, a bar, ETA, loss and speed in at most `width` characters."""
-    if status.state == "preparing":
-        share = f" {status.progress:.0%}" if status.progress else "…"
-        return f"{status.stage}{share}  {status.pace}".rstrip()[:width]
-    part = status.step / status.max_steps if status.max_steps else 0.0
-    left = f"{status.step:,}/{status.max_steps:,} "
-    eta = clock(status.eta_seconds) if status.eta_seconds is not None else "--:--"
-    loss = f" loss {status.loss:.3f}" if status.loss is not None else ""
-    val = f" val {status.val_loss:.3f}" if status.val_loss is not None else ""
-    speed = f" {count(status.tokens_per_second)} tok/s" if status.tokens_per_second else ""
-    state = " paused" if status.state == "paused" else ""
-    right = f" {part:4.0%} ETA {eta}{loss}{val}{speed}{state}"
-    room = min(30, width - len(left) - len(right))
-    bar = "█" * round(room * part) + "░" * (room - round(room * part)) if room >= 5 else ""
-    return (left + bar + right)[:width]
+    def lost_terminal(self, error: OSError) -> bool:
+        """Whether a failed print means that the terminal is gone, and not a reader alone."""
+        if error.errno == errno.EIO:
+            self.hung_up.set()
+        # Of a pipe it may be `tee` that has died first of the same hangup.
+        return self.hung_up.wait(_ONE_PRESS_SECONDS)

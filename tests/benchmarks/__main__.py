@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 from tests.benchmarks.corpora import corpus_figures
+from tests.benchmarks.engine import EngineBench
 from tests.benchmarks.figures import machine_line
 from tests.benchmarks.measures import Bench, Effort
 from tests.benchmarks.sizes import SIZES
@@ -14,7 +15,7 @@ from tests.benchmarks.sizes import SIZES
 def main() -> int:
     """Measure and print; 1 if a target was missed."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
-    names = ["tui", "plain", "keys", "traffic", "paint", "corpus"]
+    names = ["plain", "saving", "busy", "tui", "keys", "traffic", "paint", "corpus", "modern"]
     parser.add_argument("--only", action="append", choices=names, help="may be repeated")
     parser.add_argument("--size", action="append", choices=list(SIZES), help="may be repeated")
     parser.add_argument("--quick", action="store_true", help="one short round of each")
@@ -38,11 +39,23 @@ def main() -> int:
     print(machine_line(), flush=True)
     with tempfile.TemporaryDirectory(prefix="slm-tui-bench-") as directory:
         bench = Bench(Path(directory) / "home", effort)
-        if options.only != ["corpus"]:
+        engine = EngineBench(
+            Path(directory) / "engine",
+            sizes,
+            effort.rounds,
+            effort.warmup,
+            effort.seconds,
+            effort.patience,
+            effort.quiet,
+        )
+        if not options.only or {"tui", "keys", "traffic"} & set(options.only):
             bench.prepare()
         measures = {
             "tui": bench.tui_over_headless,
-            "plain": bench.ours_over_plain,
+            "plain": engine.over_plain,
+            "saving": engine.saving,
+            "busy": engine.busy,
+            "modern": engine.modern,
             "keys": bench.keys,
             "traffic": bench.traffic,
             "paint": bench.first_paint,

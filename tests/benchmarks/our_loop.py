@@ -1,6 +1,6 @@
 """The program's own `Trainer` on the same shape, timed like the plain loop.
 
-python -m tests.benchmarks.our_loop SIZE CORPUS_DIRECTORY WARMUP_SECONDS SECONDS
+python -m tests.benchmarks.our_loop SIZE CORPUS WARMUP_SECONDS SECONDS [PRECISION [THREADS]]
 """
 
 import sys
@@ -10,18 +10,22 @@ from pathlib import Path
 
 from slm_tui.training.allocator import keep_big_blocks
 from tests.benchmarks.figures import rate_of
-from tests.benchmarks.sizes import preset
+from tests.benchmarks.sizes import THREADS, preset
 
 
-def train(size: str, corpus: Path, warmup: float, seconds: float) -> float:
+def train(
+    size: str, corpus: Path, warmup: float, seconds: float, precision: str, threads: str
+) -> float:
     """Train for `warmup` and then `seconds` seconds; return `rate_of` the steps of the latter."""
     keep_big_blocks()
+    from slm_tui.config import overrides
     from slm_tui.corpus.prepare import load
     from slm_tui.training.control import Control
     from slm_tui.training.events import Event, Failed, Stepped
     from slm_tui.training.trainer import Trainer
 
-    wanted = preset(size)
+    changes = [f"training.precision={precision}", f"training.threads={threads}"]
+    wanted = overrides.apply(preset(size), changes)
     control = Control()
     began = time.monotonic()
     marks: list[float] = []
@@ -42,4 +46,6 @@ def train(size: str, corpus: Path, warmup: float, seconds: float) -> float:
 
 
 if __name__ == "__main__":
-    print(train(sys.argv[1], Path(sys.argv[2]), float(sys.argv[3]), float(sys.argv[4])))
+    given = sys.argv[5:]
+    chosen = given[0] if given else "auto", given[1] if len(given) > 1 else str(THREADS)
+    print(train(sys.argv[1], Path(sys.argv[2]), float(sys.argv[3]), float(sys.argv[4]), *chosen))

@@ -12,9 +12,15 @@ SIZES: dict[str, tuple[int, int, int, int, int, int]] = {
     # performance.md has 65 characters; 257 is the smallest vocabulary that BPE can have.
     "nano": (257, 128, 4, 4, 64, 12),
     "larger": (512, 256, 4, 4, 128, 8),
+    "d384": (257, 384, 6, 6, 256, 8),
+    "16m": (50_257, 256, 4, 8, 128, 16),
 }
+# Watched in the app, and measured against the plain loop.
+APP_SIZES = ("tiny", "nano", "larger")
+ENGINE_SIZES = ("tiny", "nano", "d384", "16m")
 # Long enough not to end while it is measured, short enough that the curve moves on the chart.
-_STEPS = {"tiny": 12_000, "nano": 4_000, "larger": 2_000}
+_STEPS = {"tiny": 12_000, "nano": 4_000, "larger": 2_000, "d384": 2_000, "16m": 2_000}
+_GPT2_VOCABULARY = 50_257
 TRAFFIC_SIZE = "tiny"
 THREADS = 2
 
@@ -26,11 +32,14 @@ def preset(size: str) -> Preset:
         KeyError: there is no such size.
     """
     n_vocab, n_embd, n_layer, n_head, block_size, micro_batch = SIZES[size]
+    tokenizer: dict[str, object] = {"kind": "gpt2"}
+    if n_vocab != _GPT2_VOCABULARY:
+        tokenizer = {"kind": "bpe", "vocab_size": n_vocab, "limit": {"documents": 500}}
     return parse(
         {
             "name": f"bench-{size}",
             "data": {"kind": "stories", "documents": 2000, "richness": "tiny"},
-            "tokenizer": {"kind": "bpe", "vocab_size": n_vocab, "limit": {"documents": 500}},
+            "tokenizer": tokenizer,
             "model": {
                 "kind": "gpt",
                 "n_layer": n_layer,

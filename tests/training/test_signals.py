@@ -2,6 +2,7 @@
 
 import json
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from tests.training.test_kill import end, events_of, losses, start
 Make = Callable[..., Preset]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_saves_and_exits_with_130(tiny: Make, home: Path, number: signal.Signals) -> None:
     preset = tiny(
         model__dropout=0.1, training__max_steps=100_000, training__checkpoint_every=100_000
@@ -41,6 +42,26 @@ def test_a_signal_saves_and_exits_with_130(tiny: Make, home: Path, number: signa
     assert more.wait(60)
     steps, _ = losses(run)
     assert steps[: info.step + 3] == list(range(1, info.step + 4))
+
+
+def test_a_hangup_ends_no_training(tiny: Make, home: Path) -> None:
+    preset = tiny(training__max_steps=100_000, training__checkpoint_every=100_000)
+    file = home / "tiny.toml"
+    file.write_text(preset.to_toml())
+    process = start("train", str(file), "--json")
+    events_of(process, lambda event: event["event"] == "stepped" and event["step"] >= 7)
+    process.send_signal(signal.SIGHUP)
+    # Its output goes elsewhere from now on: this end of the pipe is closed.
+    assert process.stdout is not None
+    process.stdout.read()
+    run = store.find("last")
+    at = run.info().step
+    while run.info().step < at + 20:
+        assert process.poll() is None
+        time.sleep(0.05)
+    assert end(process, signal.SIGTERM)[0] == 130
+    assert run.info().state == "stopped"
+    assert "stopped" in (run.path / "console.log").read_text()
 
 
 def test_a_closed_pipe_saves_what_was_trained(tiny: Make, home: Path) -> None:

@@ -13,7 +13,7 @@ from textual.widgets import Static
 from slm_tui.config import overrides
 from slm_tui.errors import RunError, SlmTuiError
 from slm_tui.runs import store
-from slm_tui.runs.session import Session
+from slm_tui.runs.following import Following
 from slm_tui.runs.store import Run
 from slm_tui.text import visible
 from slm_tui.tui import actions
@@ -21,21 +21,20 @@ from slm_tui.tui.actions import Action, Room
 from slm_tui.tui.base import RoomScreen
 from slm_tui.tui.charts.chart import Chart
 from slm_tui.tui.charts.sparkline import SmallChart
-from slm_tui.tui.dialogs import Ask, Choice, Question, Reading, complain, copy
+from slm_tui.tui.dialogs import Ask, Reading, complain, copy
+from slm_tui.tui.screens.train_live import NO_RUN, LiveKeys, whole_number
 from slm_tui.tui.screens.train_view import X_MODES, RunView, preparing, two
 from slm_tui.tui.widgets.lines import Lines
 from slm_tui.tui.workshop import TrainingWorkshop
 
 if TYPE_CHECKING:
-    from slm_tui.training.control import Control
+    from slm_tui.runs.session import Session
 
 _DRAW_SECONDS = 0.4
-_MOST_STEPS = 10_000_000
 _SMOOTHINGS = (0.95, 0.99, 0.0)
-_NO_RUN = "No runs yet. Press 1, choose a preset, press t."
 
 
-class TrainScreen(RoomScreen):
+class TrainScreen(LiveKeys, RoomScreen):
     """The room `train`: follows the live run, or one that was opened from the Runs screen."""
 
     ROOM: ClassVar[Room] = "train"
@@ -43,7 +42,7 @@ class TrainScreen(RoomScreen):
 
     def __init__(self) -> None:
         super().__init__()
-        self._view: RunView | None = None
+        self.view: RunView | None = None
         self._bits = False
         self._log: bool | None = None  # chosen by hand; else by how far the loss has fallen
         self._looked = False
@@ -53,7 +52,7 @@ class TrainScreen(RoomScreen):
     def compose_body(self) -> Iterable[Widget]:
         with Horizontal(id="train"):
             with Vertical(id="left"):
-                chart = Chart("loss", empty=_NO_RUN, id="loss")
+                chart = Chart("loss", empty=NO_RUN, id="loss")
                 chart.add_class("pane")
                 yield chart
                 with Container(id="small-charts"):
@@ -74,12 +73,11 @@ class TrainScreen(RoomScreen):
         return workshop if isinstance(workshop, TrainingWorkshop) else None
 
     @property
-    def session(self) -> Session | None:
-        """The session of the run that is shown, if it was trained by this app."""
-        session = self.workshop.session if self.workshop else None
-        if session is None or self._view is None or session.run != self._view.run:
+    def session(self) -> "Session | Following | None":
+        """Who trains the run that is shown, or did while the app was open."""
+        if self.view is None or self.workshop is None:
             return None
-        return session
+        return self.workshop.training_of(self.view.run)
 
     def on_screen_resume(self) -> None:
         self._looked = False
@@ -90,29 +88,34 @@ class TrainScreen(RoomScreen):
     def _choose_run(self) -> Run | None:
         """What was opened; else what trains; else the newest run on disk."""
         if self.slm.state.run is not None:
+            if self.workshop is not None:
+                self.workshop.look_at(self.slm.state.run)
             return Run(self.slm.state.run)
-        session = self.workshop.session if self.workshop else None
+        session = self.workshop.spoken_of() if self.workshop else None
         if session is not None:
             return session.run
-        if self._view is not None or self._looked:
-            return self._view.run if self._view else None
+        if self.view is not None or self._looked:
+            return self.view.run if self.view else None
         self._looked = True
         runs = store.all_runs()
-        return runs[0] if runs else None
+        return next((run for run in runs if _is_live(run)), runs[0] if runs else None)
 
     def refresh_room(self) -> None:
         run = self._choose_run()
         if run is None:
             self.set_class(True, "-empty")
             return
-        if self._view is None or self._view.run != run:
-            self._view = RunView(run)
+        if self.view is None or self.view.run != run:
+            self.view = RunView(run)
             self.set_class(False, "-empty")
-            self._show(self._view, fresh=True)
-        elif self._is_time() and self._view.refresh():
-            self._show(self._view)
+            self._show(self.view, fresh=True)
+        elif self._is_time() and self.view.refresh():
+            self._show(self.view)
         self._show_preparing()
-        live = self.session is not None and self.session.is_live
+        session = self.session
+        if isinstance(session, Following) and (problem := session.problem()):
+            self.notify(problem, severity="warning", markup=False)
+        live = session is not None and session.is_live
         if live != self._was_live:
             self._was_live = live
             self.refresh_footer()
@@ -141,7 +144,7 @@ class TrainScreen(RoomScreen):
         if line.content != text:
             line.update(text, layout=False)
         if self.workshop is not None and self.session is not None:
-            self.workshop.verdict = view.verdict.short
+            self.workshop.verdicts[view.run.path] = view.verdict.short
         self.refresh_footer()
 
     def _show_charts(self, view: RunView) -> None:
@@ -149,7 +152,9 @@ class TrainScreen(RoomScreen):
         chart.log_y = view.spans_decades if self._log is None else self._log
         chart.unit = "bits per byte" if self._bits else "nats"
         # Of a run that the status line does not speak of, the chart says which it is.
-        which = "" if self.session is not None else f"{view.run.id} · {view.info.state} · "
+        spoken = self.workshop.spoken_of() if self.workshop else None
+        known = spoken is not None and spoken.run == view.run
+        which = "" if known else f"{view.run.id} · {view.info.state} · "
         _set_title(chart, f"{which}loss · {chart.unit}")
         chart.show(view.loss_chart(chart.x_mode, bits=self._bits))
         steps = view.curves.steps
@@ -161,15 +166,15 @@ class TrainScreen(RoomScreen):
             self.query_one(f"#{name}", SmallChart).show(steps.step, values)
 
     def _has_points(self) -> bool:
-        curves = self._view.curves if self._view is not None else None
+        curves = self.view.curves if self.view is not None else None
         return curves is not None and bool(curves.evaluations.step or curves.steps.step)
 
     def _show_preparing(self) -> None:
         """Until the first point is there, the chart says what is being done."""
         chart, session = self.query_one(Chart), self.session
-        if self._view is None or self._has_points():
+        if self.view is None or self._has_points():
             return
-        text = f"{self._view.run.id}: {self._view.info.state}"
+        text = f"{self.view.run.id}: {self.view.info.state}"
         if session is not None:
             text = preparing(session.status)
             if session.status.error:
@@ -182,82 +187,12 @@ class TrainScreen(RoomScreen):
 
     def footer_actions(self) -> list[Action]:
         gone = self.session is not None and self.session.status.error and not self._has_points()
-        if self._view is None or gone:
+        if self.view is None or gone:
             return [actions.BY_ID["app.go_presets"], actions.BY_ID["app.help"]]
         if self.session is not None and self.session.is_live:
             return super().footer_actions()
         names = ("resume", "fork", "best_to_chat", "log", "axis")
         return [*(actions.BY_ID[f"train.{name}"] for name in names), actions.BY_ID["app.help"]]
-
-    # Keys: the live run
-
-    def _control(self) -> "Control | None":
-        """The control of the run shown, or a toast that says why there is none."""
-        session = self.session
-        if session is not None and session.is_live:
-            return session.control
-        what = "It is not training." if self._view else _NO_RUN
-        self.notify(f"{what} r resumes it." if self._view else what, markup=False)
-        return None
-
-    def action_pause(self) -> None:
-        control = self._control()
-        if control is not None and self.session is not None:
-            if self.session.status.state == "paused":
-                control.go_on()
-            else:
-                control.pause()
-
-    def action_save(self) -> None:
-        control = self._control()
-        if control is not None:
-            control.save()
-
-    def action_sample(self) -> None:
-        control = self._control()
-        if control is not None:
-            control.sample()
-
-    def action_evaluate(self) -> None:
-        control = self._control()
-        if control is not None:
-            control.evaluate()
-
-    def action_stop(self) -> None:
-        session = self.session
-        if session is None or self._control() is None:
-            return
-
-        def stop(choice: str | None) -> None:
-            if choice == "stop":
-                session.stop()
-
-        self.app.push_screen(
-            Question(
-                "Stop this run?",
-                "It is saved and can be resumed exactly.",
-                [Choice("stop", "Save and stop", ""), Choice("cancel", "Cancel", "go on training")],
-                default="cancel",
-            ),
-            stop,
-        )
-
-    def action_halve_rate(self) -> None:
-        control = self._control()
-        if control is not None:
-            control.scale_learning_rate(0.5)
-
-    def action_more_steps(self) -> None:
-        control, view = self._control(), self._view
-        if control is None or view is None:
-            return
-
-        def extend(text: str | None) -> None:
-            if text:
-                control.extend(int(text))
-
-        tenth = str(max(1, view.info.max_steps // 10))
-        self.app.push_screen(Ask("More steps", "How many are added?", tenth, _whole_number), extend)
 
     # Keys: the chart
 
@@ -280,11 +215,11 @@ class TrainScreen(RoomScreen):
         self._redraw()
 
     def _redraw(self) -> None:
-        if self._view is not None:
-            self._show_charts(self._view)
+        if self.view is not None:
+            self._show_charts(self.view)
 
     def action_copy(self) -> None:
-        view = self._view
+        view = self.view
         if view is None:
             return
         focused = self.focused
@@ -298,43 +233,43 @@ class TrainScreen(RoomScreen):
     # Keys: what comes after
 
     def action_details(self) -> None:
-        if self._view is not None:
-            lines = [*self._view.verdict_lines(), Content(""), *self._view.data_lines()]
+        if self.view is not None:
+            lines = [*self.view.verdict_lines(), Content(""), *self.view.data_lines()]
             self.app.push_screen(Reading("diagnosis", lines))
 
     def action_best_to_chat(self) -> None:
-        if self._view is None:
+        if self.view is None:
             return
         try:
-            self.slm.state.checkpoint = store.checkpoint_of(self._view.run)
+            self.slm.state.checkpoint = store.checkpoint_of(self.view.run)
         except SlmTuiError as error:
             complain(self.app, error)
         else:
             self.slm.go("chat")
 
     def action_checkpoints(self) -> None:
-        if self._view is not None:
-            self.slm.state.run = self._view.run.path
+        if self.view is not None:
+            self.slm.state.run = self.view.run.path
             self.slm.go("runs")
 
     def action_resume(self) -> None:
-        view = self._view
+        view = self.view
         if view is None or self.workshop is None:
             return
         if self.session is not None and self.session.is_live:
             self.notify("It is training already.")
         elif view.info.state == "done":
             tenth = str(max(1, view.info.max_steps // 10))
-            ask = Ask("The run is finished", "Train how many steps more?", tenth, _whole_number)
+            ask = Ask("The run is finished", "Train how many steps more?", tenth, whole_number)
             self.app.push_screen(ask, self._resume)
         else:
             self._resume("0")
 
     def _resume(self, steps: str | None) -> None:
-        if steps is None or self._view is None or self.workshop is None:
+        if steps is None or self.view is None or self.workshop is None:
             return
         try:
-            self.workshop.resume(self._view.run, int(steps))
+            self.workshop.resume(self.view.run, int(steps))
         except SlmTuiError as error:
             complain(self.app, error)
 
@@ -342,9 +277,9 @@ class TrainScreen(RoomScreen):
         self._ask_fork("")
 
     def action_apply(self) -> None:
-        if self._view is None:
+        if self.view is None:
             return
-        remedy = self._view.verdict.remedy
+        remedy = self.view.verdict.remedy
         if remedy:
             self._ask_fork(" ".join(remedy), fresh=True)
         else:
@@ -352,11 +287,11 @@ class TrainScreen(RoomScreen):
 
     def _ask_fork(self, value: str, *, fresh: bool = False) -> None:
         """Ask for changes, then start a run with them: anew, or from the best checkpoint."""
-        if self._view is None or self.workshop is None:
+        if self.view is None or self.workshop is None:
             return
         title = "New run with these settings" if fresh else "New run from the best checkpoint"
         text = "PATH=VALUE with spaces between; empty for none"
-        run = self._view.run
+        run = self.view.run
 
         def begin(changes: str | None) -> None:
             if changes is not None:
@@ -381,14 +316,16 @@ class TrainScreen(RoomScreen):
             self.slm.state.run = workshop.session.run.path
 
 
+def _is_live(run: Run) -> bool:
+    try:
+        return run.info().state in store.LIVE_STATES
+    except RunError:
+        return False
+
+
 def _set_title(widget: Widget, title: str) -> None:
     if widget.border_title != title:  # setting the old text would repaint the whole widget
         widget.border_title = title
-
-
-def _whole_number(text: str) -> str:
-    fits = text.isascii() and text.isdigit() and 0 < int(text) <= _MOST_STEPS
-    return "" if fits else f"a whole number from 1 to {_MOST_STEPS:,}, such as 500"
 
 
 def _wrong_changes(run: Run, text: str) -> str:

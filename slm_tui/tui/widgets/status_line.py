@@ -30,7 +30,9 @@ _STATE_SIGNS = {
 
 @dataclass(frozen=True)
 class LiveStatus:
-    """What the status line shows of a run. `verdict` is one or two words, with its sign."""
+    """What the status line shows of a run. `verdict` is one or two words, with its sign; `live`
+    says that it is being trained, here or elsewhere; `waiting_for` why a paused one cannot go
+    on."""
 
     run: str
     state: str
@@ -39,6 +41,8 @@ class LiveStatus:
     eta_seconds: float | None = None
     tokens_per_second: float | None = None
     verdict: str = ""
+    live: bool = False
+    waiting_for: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,236 @@
+"""A process that outlives its terminal: it works as the child of one that waits at the prompt.
+
+The child can leave the terminal's session, which the leader of a process group cannot, and the
+prompt comes back when the parent, told so by the child, ends. Imports nothing heavy: the fork
+must come before threads do. Where there is no fork (Windows), nothing here has an effect.
+"""
+
+import contextlib
+import json
+import os
+import select
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+# Undoes what a killed app leaves behind: keyboard protocol, mouse, paste, other screen, cursor.
+_CLEAN = "\x1b[<u\x1b[?1000l\x1b[?1003l\x1b[?1006l\x1b[?1004l\x1b[?2004l\x1b[?1049l\x1b[?25h"
+_FORWARDED = ("SIGINT", "SIGTERM", "SIGHUP")
+
+
+def can_fork() -> bool:
+    """Whether this system has what a training needs to leave its terminal."""
+    return hasattr(os, "fork") and sys.platform != "win32"
+
+
+class Leash:
+    """The child's line to the parent. One that was never forked has nobody to tell."""
+
+    def __init__(self, told: int | None = None, alive: int | None = None) -> None:
+        self._told = told
+        self._alive = alive
+
+    @property
+    def is_held(self) -> bool:
+        """Whether a parent waits for this process."""
+        return self._told is not None
+
+    def let_go(self, code: int = 0, out: str = "", error: str = "") -> None:
+        """Let the parent print `out` and `error` and end with `code`: the prompt comes back."""
+        told, self._told = self._told, None
+        if told is None:
+            return
+        message = json.dumps({"code": code, "out": out, "error": error})
+        with contextlib.suppress(OSError):
+            os.write(told, message.encode() + b"\n")
+        os.close(told)
+
+    def watch(self, gone: Callable[[], None], terminal: int | None = None) -> None:
+        """Call `gone`, in a thread, once the parent has died or the terminal has hung up.
+
+        A hangup is no signal for whoever lost the terminal in another way, and a screen that
+        reads from a dead terminal would spin.
+        """
+        if not hasattr(select, "poll") or (self._alive is None and terminal is None):
+            return
+        poll = select.poll()
+        for number in (self._alive, terminal):
+            if number is not None:
+                poll.register(number, 0)
+
+        def wait() -> None:
+            # Nothing is asked for, so that only a hangup or an error ends the wait.
+            found = poll.poll()
+            if any(event & (select.POLLHUP | select.POLLERR) for _, event in found):
+                gone()
+
+        threading.Thread(target=wait, name="terminal-watch", daemon=True).start()
+
+
+def fork(*, terminal: bool = False) -> Leash:
+    """Go on as a child; the parent waits for it and never returns from here.
+
+    The parent ends with the child's exit status, or when the child lets go of it. With
+    `terminal` it repairs the terminal if the child was killed while it had the whole screen.
+    """
+    if not can_fork():
+        return Leash()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    told_read, told_write = os.pipe()
+    alive_read, alive_write = os.pipe()
+    # A signal that comes before the parent knows what to do with it waits.
+    numbers = {getattr(signal, name) for name in _FORWARDED}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    child = os.fork()
+    if child:
+        os.close(told_write)
+        os.close(alive_read)
+        code = _Parent(child, told_read, before, terminal=terminal).wait()
+        raise SystemExit(code)
+    os.close(told_read)
+    os.close(alive_write)
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    return Leash(told_write, alive_read)
+
+
+class _Parent:
+    def __init__(self, child: int, told: int, mask: Any, *, terminal: bool) -> None:
+        self._child = child
+        self._told: int | None = told
+        self._attributes = _attributes() if terminal else None
+        self._woken, wake = os.pipe()
+        for number in (self._woken, wake):
+            os.set_blocking(number, False)
+        signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+        for name in _FORWARDED:
+            number = getattr(signal, name)
+            # nohup: what was ignored stays so, in both.
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self._forward)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        # The child gives the terminal back before it stops; then the parent stops after it.
+        signal.signal(signal.SIGTSTP, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+    def _forward(self, number: int, _frame: Any) -> None:
+        with contextlib.suppress(OSError):
+            os.kill(self._child, number)
+
+    def wait(self) -> int:
+        """The status to end with."""
+        while True:
+            pid, status = os.waitpid(self._child, os.WNOHANG | os.WUNTRACED)
+            if pid and os.WIFSTOPPED(status):
+                pid, status = self._stop_too()
+            if pid:
+                return self._ended(status)
+            ready, _, _ = select.select([self._woken, *self._listened()], [], [])
+            if self._woken in ready:
+                with contextlib.suppress(BlockingIOError):
+                    os.read(self._woken, 512)
+            if self._told in ready:
+                message = self._message()
+                if message is not None:
+                    return _say(message)
+
+    def _listened(self) -> list[int]:
+        return [] if self._told is None else [self._told]
+
+    def _message(self) -> dict[str, Any] | None:
+        """What the child said; `None` when it has closed its end, as at its exit."""
+        assert self._told is not None
+        raw = b""
+        # Not up to the end of the pipe: processes that the child has forked hold it, too.
+        while not raw.endswith(b"\n") and (data := os.read(self._told, 4096)):
+            raw += data
+        os.close(self._told)
+        self._told = None
+        try:
+            found = json.loads(raw)
+        except ValueError:
+            return None
+        return found if isinstance(found, dict) else None
+
+    def _ended(self, status: int) -> int:
+        """The child is gone; it may have let go just before."""
+        ready, _, _ = select.select(self._listened(), [], [], 0)
+        message = self._message() if ready else None
+        if message is not None:
+            return _say(message)
+        return os.WEXITSTATUS(status) if os.WIFEXITED(status) else self._killed(status)
+
+    def _stop_too(self) -> tuple[int, int]:
+        """Stop until woken, then wake the child. Its exit, should it have ended meanwhile."""
+        os.kill(os.getpid(), signal.SIGSTOP)
+        # The shell wakes the whole group; a bare kill -CONT only this process.
+        for _ in range(20):
+            pid, status = os.waitpid(self._child, os.WNOHANG | os.WCONTINUED)
+            if pid:
+                return (0, 0) if os.WIFCONTINUED(status) else (pid, status)
+            select.select([], [], [], 0.02)
+        with contextlib.suppress(OSError):
+            os.kill(self._child, signal.SIGCONT)
+        return 0, 0
+
+    def _killed(self, status: int) -> int:
+        number = os.WTERMSIG(status)
+        if self._attributes is not None:
+            _repair(self._attributes)
+        name = signal.Signals(number).name
+        print(f"slm-tui: ended by {name}; `slm-tui runs list` shows what is saved", file=sys.stderr)
+        return 128 + number
+
+
+def _say(message: dict[str, Any]) -> int:
+    for key, file in (("out", sys.stdout), ("error", sys.stderr)):
+        text = str(message.get(key) or "")
+        with contextlib.suppress(OSError):
+            if text:
+                print(text, file=file, flush=True)
+    return int(message.get("code") or 0)
+
+
+def _attributes() -> Any:
+    try:
+        import termios
+
+        return termios.tcgetattr(0)
+    except (ImportError, OSError):
+        return None
+
+
+def _repair(attributes: Any) -> None:
+    import termios
+
+    with contextlib.suppress(OSError, termios.error):
+        os.write(1, _CLEAN.encode())
+        termios.tcsetattr(0, termios.TCSANOW, attributes)
+
+
+def leave_terminal(log: Path) -> None:
+    """Into a session of its own, without a terminal: what is printed is appended to `log`."""
+    if hasattr(os, "setsid"):
+        with contextlib.suppress(OSError):  # a leader of its process group: never forked
+            os.setsid()
+    ignore_hangups()
+    null = os.open(os.devnull, os.O_RDWR)
+    try:
+        out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    except OSError:
+        out = os.dup(null)
+    os.dup2(null, 0)
+    # What a dead terminal did not take would be tried again at the next print: to the log.
+    os.dup2(out, 1)
+    os.dup2(out, 2)
+    os.close(null)
+    os.close(out)
+
+
+def ignore_hangups() -> None:
+    """From here on a closed terminal ends nothing."""
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)

@@ -1,0 +1,44 @@
+"""What tests in a real terminal share."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from slm_tui.config import library
+from slm_tui.config.preset import Preset, parse
+from tests.tui.terminals import Terminal, end_runs
+
+
+@pytest.fixture
+def quick(home: Path) -> Preset:
+    """A user preset that trains for a while, in small steps."""
+    preset = parse(
+        {
+            "name": "quick",
+            "data": {"kind": "stories", "richness": "tiny", "documents": 300},
+            "tokenizer": {"kind": "bytes"},
+            "model": {"n_layer": 1, "n_head": 2, "n_embd": 32, "block_size": 32},
+            "training": {
+                "max_steps": 100_000,
+                "micro_batch": 4,
+                "threads": 1,
+                "evaluate_every": 200,
+                "evaluate_batches": 2,
+                "sample_every": 400,
+                "checkpoint_every": 500,
+            },
+            "sampling": {"max_tokens": 40},
+        },
+        "the test's preset",
+    )
+    library.save(preset)
+    return preset
+
+
+@pytest.fixture
+def terminal(tmp_path: Path, home: Path) -> Iterator[Terminal]:
+    made = Terminal(tmp_path)
+    yield made
+    made.close()
+    end_runs()

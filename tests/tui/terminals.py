@@ -1,0 +1,137 @@
+"""The real program in a real terminal (tmux), and what is asked of it again and again."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from slm_tui.runs import store
+from slm_tui.runs.curves import Curves
+from slm_tui.runs.store import Run
+
+PATIENCE = 120.0
+Found = TypeVar("Found")
+
+
+def plain_environment() -> dict[str, str]:
+    """The environment without what a test runner may say of its own terminal."""
+    dropped = ("COLUMNS", "LINES", "TMUX", "NO_COLOR", "SSH_CONNECTION", "PYTEST_CURRENT_TEST")
+    kept = {name: value for name, value in os.environ.items() if name not in dropped}
+    return {**kept, "TERM": "xterm-256color"}
+
+
+class Terminal:
+    """A tmux session of its own server: types keys, reads the screen."""
+
+    def __init__(self, folder: Path, columns: int = 120, rows: int = 40) -> None:
+        self._socket = folder / "tmux"
+        self._folder = folder
+        self._tmux(
+            "-f", "/dev/null", "new-session", "-d", "-x", str(columns), "-y", str(rows), "sh"
+        )
+        self._tmux("set-option", "-g", "remain-on-exit", "off")
+
+    def _tmux(self, *words: str) -> str:
+        done = subprocess.run(
+            ["tmux", "-S", str(self._socket), *words],
+            capture_output=True,
+            text=True,
+            env=plain_environment(),
+            check=False,
+        )
+        return done.stdout
+
+    def run(self, *words: str, program: str = "-m slm_tui") -> None:
+        """Start slm-tui with these words; the shell says when it has ended."""
+        self.type(f"clear; {sys.executable} {program} {' '.join(words)}; echo ENDED-$?")
+        self.press("Enter")
+
+    def type(self, text: str) -> None:
+        self._tmux("send-keys", "-l", text)
+
+    def press(self, *keys: str) -> None:
+        for key in keys:
+            self._tmux("send-keys", key)
+            # A key that follows escape too soon is taken for alt and that key.
+            time.sleep(0.5 if key == "Escape" else 0.2)
+
+    def screen(self) -> str:
+        return self._tmux("capture-pane", "-p")
+
+    def wait_for(self, pattern: str, seconds: float = PATIENCE) -> str:
+        """The screen once `pattern` is on it."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            shown = self.screen()
+            if re.search(pattern, shown):
+                return shown
+            time.sleep(0.1)
+        raise AssertionError(f"{pattern!r} never came:\n{self.screen()}")
+
+    def pane_pid(self) -> int:
+        return int(self._tmux("list-panes", "-F", "#{pane_pid}").split()[0])
+
+    def close(self) -> None:
+        self._tmux("kill-server")
+
+
+def train(terminal: Terminal, program: str = "-m slm_tui") -> Run:
+    """Start the app and train the preset `quick` from its list."""
+    terminal.run(program=program)
+    terminal.wait_for("stories-tiny ★")
+    # Typed ahead, as a script or a slow line does it: no letter of it is a command.
+    terminal.type("/quick")
+    terminal.wait_for(r"─ quick ─")
+    terminal.press("Enter")
+    terminal.wait_for("t Train")
+    terminal.press("t")
+    terminal.wait_for(r"▶ training")
+    return until(lambda: store.all_runs()[0] if store.all_runs() else None)
+
+
+def until(look: Callable[[], Found | None], seconds: float = PATIENCE) -> Found:
+    """What `look` gives, once that is something."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        found = look()
+        if found:
+            return found
+        time.sleep(0.1)
+    raise AssertionError("it never happened")
+
+
+def steps(run: Run) -> int:
+    return run.info().step
+
+
+def events(run: Run) -> list[str]:
+    curves = Curves(run)
+    curves.read()
+    return [str(event["event"]) for event in curves.events]
+
+
+def end_runs() -> None:
+    """Runs outlive what started them: nothing may outlive a test."""
+    for run in store.all_runs():
+        info = run.info()
+        if info.state in store.LIVE_STATES and info.pid != os.getpid():
+            os.kill(info.pid, signal.SIGKILL)
+
+
+def choose(terminal: Terminal, label: str) -> None:
+    """Take an answer of the quit question, whose default is the last: Cancel."""
+    up = {"Save and stop": 1, "Keep training": 2}[label]
+    terminal.press(*["Up"] * up, "Enter")
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except OSError:
+        return False
+    return True

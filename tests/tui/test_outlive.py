@@ -1,0 +1,259 @@
+"""The app in a real terminal that goes away: the run does not, and another app takes over."""
+
+import json
+import os
+import pty
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from slm_tui.config import library
+from slm_tui.config.preset import Preset
+from slm_tui.runs import steering, store
+from slm_tui.runs.store import Run
+from tests.tui.terminals import (
+    Terminal,
+    alive,
+    choose,
+    end_runs,
+    events,
+    plain_environment,
+    steps,
+    train,
+    until,
+)
+
+pytestmark = [
+    pytest.mark.terminal,
+    pytest.mark.skipif(shutil.which("tmux") is None, reason="needs tmux"),
+    pytest.mark.xdist_group("terminal"),
+]
+# Clock ticks of CPU time in two seconds: a screen that spins takes all 200.
+_FEW_TICKS = 30
+
+
+class Pty:
+    """A program as the leader of a session in a terminal of its own, which can be closed."""
+
+    def __init__(self, *command: str) -> None:
+        self.pid, self._master = pty.fork()
+        if not self.pid:
+            os.execve(command[0], command, plain_environment() | {"COLUMNS": "100", "LINES": "30"})
+        self._shown = b""
+
+    def wait_for(self, text: str) -> None:
+        """Until the program has written `text`."""
+
+        def found() -> bool:
+            self._shown += os.read(self._master, 1 << 16)
+            return text.encode() in self._shown
+
+        until(found)
+
+    def press(self, keys: str) -> None:
+        """Type; `wait_for` then looks at what comes after it alone."""
+        self._shown = b""
+        os.write(self._master, keys.encode())
+
+    def close(self) -> None:
+        """Hang up, and return once the program at its head has ended."""
+        os.close(self._master)
+        os.waitpid(self.pid, 0)
+
+
+@pytest.fixture
+def closed(quick: Preset) -> Iterator[Run]:
+    """A run whose terminal was closed while it trained."""
+    app = Pty(sys.executable, "-m", "slm_tui")
+    app.wait_for("stories-tiny")
+    app.press("/quick")
+    app.wait_for(" quick ")
+    app.press("\r")
+    app.wait_for("Train")
+    app.press("t")
+    app.wait_for("Pause")
+    run = until(lambda: store.all_runs()[0] if store.all_runs() else None)
+    until(lambda: steps(run) > 50)
+    pid = run.info().pid
+    app.close()
+    yield run
+    assert run.info().pid == pid
+    end_runs()
+
+
+def _ticks(pid: int) -> int:
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return int(fields[11]) + int(fields[12])
+
+
+def test_a_closed_terminal_ends_no_run_and_another_app_takes_over(
+    closed: Run, terminal: Terminal
+) -> None:
+    pid, at = closed.info().pid, steps(closed)
+    until(lambda: steps(closed) > at + 50)
+    assert closed.info().state == "running"
+    # It looks at no terminal any more.
+    if Path("/proc").is_dir():
+        files = [
+            os.readlink(file) for file in Path(f"/proc/{pid}/fd").iterdir() if file.is_symlink()
+        ]
+        assert not [name for name in files if name.startswith(("/dev/pts", "/dev/tty"))]
+    terminal.run()
+    terminal.wait_for(r"▶ training")
+    terminal.press("2")
+    terminal.wait_for("loss ·")
+    terminal.press("Space")
+    until(lambda: closed.info().state == "paused")
+    terminal.wait_for("‖ paused")
+    if Path("/proc").is_dir():
+        before = _ticks(pid)
+        time.sleep(2.0)
+        assert _ticks(pid) - before < _FEW_TICKS
+    steering.ask(closed.path, "rate", 0.5, seconds=60)
+    terminal.press("U", "Space")
+    terminal.wait_for(r"▶ training")
+    until(lambda: events(closed).count("changed") == 2)
+    # Only followed: leaving asks nothing, and ends nothing.
+    terminal.press("C-q")
+    terminal.wait_for("ENDED-0")
+    at = steps(closed)
+    until(lambda: steps(closed) > at)
+    assert (closed.info().pid, closed.info().state) == (pid, "running")
+    steering.ask(closed.path, "extend", 1, seconds=60)
+    terminal.run("runs", "steer", "last", "stop")
+    until(lambda: closed.info().state == "stopped")
+    until(lambda: not alive(pid))
+
+
+def test_a_run_finishes_without_its_terminal(quick: Preset, terminal: Terminal) -> None:
+    changed = quick.training.model_copy(update={"max_steps": 5000})
+    library.save(quick.model_copy(update={"training": changed}))
+    run = train(terminal)
+    # However quick the machine is, the terminal goes before the run ends.
+    steering.ask(run.path, "pause", seconds=60)
+    until(lambda: run.info().state == "paused")
+    pid, at = run.info().pid, steps(run)
+    terminal.close()
+    until((run.path / "console.log").exists)
+    steering.ask(run.path, "continue", seconds=60)
+    until(lambda: run.info().state == "done")
+    until(lambda: not alive(pid))
+    info = run.info()
+    assert (info.pid, info.step) == (pid, 5000)
+    assert at < 5000
+    state = json.loads((store.checkpoint_of(run, "last") / "state.json").read_text())
+    assert state["step"] == 5000
+    assert "done" in (run.path / "console.log").read_text()
+
+
+def test_a_hangup_signal_gives_the_prompt_back(terminal: Terminal, quick: Preset) -> None:
+    run = train(terminal)
+    os.kill(run.info().pid, signal.SIGHUP)
+    terminal.wait_for(f"slm-tui --run {run.id}")
+    terminal.wait_for("ENDED-0")
+    at = steps(run)
+    until(lambda: steps(run) > at + 20)
+
+
+def test_kept_training_goes_on_without_the_terminal(terminal: Terminal, quick: Preset) -> None:
+    run = train(terminal)
+    terminal.press("C-q")
+    terminal.wait_for("Keep training")
+    choose(terminal, "Keep training")
+    terminal.wait_for("trains on without a screen")
+    terminal.wait_for("ENDED-0")
+    at = steps(run)
+    until(lambda: steps(run) > at + 20)
+    os.kill(run.info().pid, signal.SIGTERM)
+    until(lambda: run.info().state == "stopped")
+    assert store.checkpoint_of(run, "last").name == f"step-{steps(run):06}"
+
+
+def test_an_error_on_the_screen_ends_the_screen_alone(
+    terminal: Terminal, quick: Preset, tmp_path: Path
+) -> None:
+    script = tmp_path / "fails.py"
+    script.write_text(
+        "from slm_tui.tui.screens.train import TrainScreen\n"
+        "from slm_tui.verbs.app import open_app\n"
+        "shown = TrainScreen.refresh_room\n"
+        "def fails(self):\n"
+        "    shown(self)\n"
+        "    if self.session and self.session.status.step > 300:\n"
+        "        raise RuntimeError('the screen broke')\n"
+        "TrainScreen.refresh_room = fails\n"
+        "open_app('')\n"
+    )
+    run = train(terminal, str(script))
+    shown = terminal.wait_for("ENDED-1")
+    assert "the screen failed: RuntimeError: the screen broke" in shown
+    assert f"slm-tui --run {run.id}" in shown
+    at = steps(run)
+    until(lambda: steps(run) > at + 20)
+
+
+def test_a_killed_parent_is_noticed(terminal: Terminal, quick: Preset) -> None:
+    run = train(terminal)
+    pid = run.info().pid
+    parent = int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+    os.kill(parent, signal.SIGKILL)
+    until(lambda: os.getsid(pid) == pid)
+    at = steps(run)
+    until(lambda: steps(run) > at + 20)
+
+
+def test_a_killed_app_leaves_a_sane_terminal(terminal: Terminal, quick: Preset) -> None:
+    run = train(terminal)
+    os.kill(run.info().pid, signal.SIGKILL)
+    terminal.wait_for("ENDED-137")
+    terminal.type("stty -a")
+    terminal.press("Enter")
+    assert " -icanon" not in terminal.wait_for("icanon")
+
+
+def test_a_stopped_app_comes_back(terminal: Terminal, quick: Preset) -> None:
+    run = train(terminal)
+    pid = run.info().pid
+    os.killpg(os.getpgid(pid), signal.SIGTSTP)
+    terminal.wait_for("(?i)stopped")
+    at = steps(run)
+    terminal.type("fg")
+    terminal.press("Enter")
+    until(lambda: steps(run) > at)
+    terminal.wait_for("▶ training")
+
+
+def test_the_verb_train_outlives_its_terminal(terminal: Terminal, quick: Preset) -> None:
+    terminal.run("train", "quick")
+    run = until(lambda: store.all_runs()[0] if store.all_runs() else None)
+    until(lambda: steps(run) > 50)
+    pid = run.info().pid
+    terminal.close()
+    at = steps(run)
+    until(lambda: steps(run) > at + 50)
+    assert run.info().pid == pid
+    until(lambda: "bits per byte" in (run.path / "console.log").read_text())
+
+
+def test_ctrl_c_saves_and_stops_the_verb_train(terminal: Terminal, quick: Preset) -> None:
+    terminal.run("train", "quick")
+    run = until(lambda: store.all_runs()[0] if store.all_runs() else None)
+    until(lambda: steps(run) > 50)
+    terminal.press("C-c")
+    terminal.wait_for("ENDED-130")
+    assert run.info().state == "stopped"
+
+
+def test_detached_training_gives_the_prompt_back(terminal: Terminal, quick: Preset) -> None:
+    terminal.run("train", "quick", "--detach")
+    terminal.wait_for("ENDED-0")
+    run = store.all_runs()[0]
+    assert run.id in terminal.screen()
+    terminal.close()
+    at = steps(run)
+    until(lambda: steps(run) > at + 20)
