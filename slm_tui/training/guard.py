@@ -26,13 +26,14 @@ class Guard:
     def __init__(self, n_vocab: int) -> None:
         self._uniform = math.log(n_vocab)
         self.has_gone_back = False
+        self._best = math.inf
         self.reset()
 
     def reset(self) -> None:
-        """Forget the losses: training went back."""
+        """Forget the losses: training went back. That it had learned stays true: it may break
+        again at once."""
         self._mean = self._deviation = 0.0
         self._seen = self._lost = 0
-        self._best = math.inf
         self._spiked = -_QUIET_STEPS
         self.non_finite = 0
 

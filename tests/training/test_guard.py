@@ -1,0 +1,230 @@
+"""Trainings that really break: weights that overflow, texts that are damaged, rates far too high;
+and trainings that only look wild, of which nothing is said."""
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from slm_tui.config import library, overrides
+from slm_tui.config.preset import Preset
+from slm_tui.training import checkpoint
+from slm_tui.training.control import Control
+from slm_tui.training.events import Failed
+from slm_tui.training.trainer import Trainer
+from tests.training.harness import Training, train
+
+Make = Callable[..., Preset]
+QUIET: dict[str, Any] = {
+    "schedule": {"kind": "constant"},
+    "optimizer": {"learning_rate": 0.01, "gradient_clip": 0},
+    "training__max_steps": 240,
+    "training__evaluate_every": 1000,
+    "training__sample_every": 1000,
+    "training__checkpoint_every": 25,
+}
+
+
+def raise_rate(control: Control) -> None:
+    control.scale_learning_rate(200)
+
+
+def back(done: Training) -> list[str]:
+    return [text for text in done.warnings if text.startswith("back to step")]
+
+
+def spikes(done: Training) -> list[str]:
+    return [text for text in done.warnings if text.startswith("loss spike")]
+
+
+class Change:
+    """Changes a weight of the running model after a step; a wish."""
+
+    def __init__(self, how: Callable[[torch.Tensor], None]) -> None:
+        self.how = how
+        self.trainer: Trainer | None = None
+
+    def __call__(self, trainer: Trainer) -> None:
+        self.trainer = trainer
+
+    def now(self, _: Control) -> None:
+        assert self.trainer is not None
+        weights = dict(self.trainer.model.named_parameters())
+        with torch.no_grad():
+            self.how(weights["token_embedding.weight"])
+
+
+def test_a_rate_far_too_high_goes_back_once_with_half_the_rate(tiny: Make, tmp_path: Path) -> None:
+    done = train(tiny(**QUIET), tmp_path, wishes={120: raise_rate})
+    assert done.reason == "done"
+    assert back(done) == ["back to step 100 with half the learning rate"]
+    # Half of what it was at the checkpoint, not of what it broke at.
+    assert done.trainer.state.learning_rate_multiplier == 0.5
+    assert done.losses[240] < 4
+
+
+def test_a_training_that_breaks_again_stops_with_the_evidence(tiny: Make, tmp_path: Path) -> None:
+    again: list[int] = []
+
+    def patch(trainer: Trainer) -> None:
+        inner = trainer._sink
+
+        def sink(event: Any) -> None:
+            inner(event)
+            if getattr(event, "message", "").startswith("back to step"):
+                again.append(1)
+                trainer.control.scale_learning_rate(400)
+
+        trainer._sink = sink
+
+    done = train(tiny(**QUIET), tmp_path, wishes={120: raise_rate}, patch=patch)
+    assert again == [1]
+    assert done.reason is None
+    (failed,) = done.of(Failed)
+    assert "worse than knowing nothing (5.55), after it had been 3." in failed.error
+    assert "the learning rate was 0.01, then half of it" in failed.error
+    assert "try a tenth of optimizer.learning_rate" in failed.error
+    # Nothing that was trained before is lost.
+    found = checkpoint.read(tmp_path / "step-000100")
+    assert found.state.train_loss is not None
+    assert found.state.train_loss < 4
+
+
+def test_a_rate_that_overflows_at_once_stops_with_the_evidence(tiny: Make, tmp_path: Path) -> None:
+    optimizer = {"learning_rate": 1.0, "gradient_clip": 0, "weight_decay": 10}
+    done = train(tiny(**{**QUIET, "optimizer": optimizer}), tmp_path)
+    (failed,) = done.of(Failed)
+    assert "is not finite" in failed.error
+    assert "for 5 steps in a row: the learning rate was 1; try a tenth" in failed.error
+    assert done.trainer.state.skipped_steps == 5
+
+
+def test_a_weight_that_became_infinite_is_left_behind(tiny: Make, tmp_path: Path) -> None:
+    poison = Change(lambda weight: weight[0, 0].fill_(float("inf")))
+    # Were every step saved, all whole weights would be cleared away.
+    preset = tiny(**{**QUIET, "training__checkpoint_every": 1}, training__keep_checkpoints=1)
+    done = train(preset, tmp_path, patch=poison, wishes={60: poison.now})
+    assert done.reason == "done"
+    assert back(done) in (
+        ["back to step 59 with half the learning rate"],
+        ["back to step 60 with half the learning rate"],
+    )
+    assert done.trainer.state.skipped_steps == 5
+    assert all(bool(torch.isfinite(weight).all()) for weight in done.weights.values())
+    assert done.losses[240] < 4
+
+
+def test_a_gradient_that_overflows_while_the_loss_is_finite_is_skipped(
+    tiny: Make, tmp_path: Path
+) -> None:
+    def patch(trainer: Trainer) -> None:
+        embedding = dict(trainer.model.named_parameters())["token_embedding.weight"]
+        calls: list[int] = []
+
+        def overflow(gradient: torch.Tensor) -> torch.Tensor:
+            calls.append(1)
+            return gradient * 1e38 * 1e10 if len(calls) in (3, 7) else gradient
+
+        embedding.register_hook(overflow)
+
+    done = train(tiny(), tmp_path, patch=patch)
+    assert done.reason == "done"
+    assert sorted(set(range(1, 13)) - set(done.losses)) == [3, 7]
+    assert done.trainer.state.skipped_steps == 2
+
+
+def test_a_spike_is_told_once_and_training_recovers(tiny: Make, tmp_path: Path) -> None:
+    swell = Change(lambda weight: weight.mul_(30))
+    done = train(tiny(**QUIET), tmp_path, patch=swell, wishes={100: swell.now})
+    assert done.reason == "done"
+    assert len(spikes(done)) == 1
+    assert back(done) == []
+    assert done.losses[101] > done.losses[100] + 1
+    assert done.losses[240] < done.losses[100] + 0.5
+
+
+def test_a_damaged_stretch_of_the_text_is_a_spike_that_is_told(tiny: Make, tmp_path: Path) -> None:
+    chance = random.Random(0)
+    noise = "".join(chr(chance.randrange(0x21, 0x7F)) for _ in range(40))
+    text = "the cat sat on the mat. " * 200
+    file = tmp_path / "text.txt"
+    file.write_text(text[:2400] + noise + text[2400:])
+    preset = tiny(
+        **{**QUIET, "training__max_steps": 400},
+        data={"kind": "file", "path": str(file), "split": {"validation": 0.1}},
+        training__micro_batch=1,
+    )
+    done = train(preset, tmp_path / "run")
+    assert done.reason == "done"
+    assert 1 <= len(spikes(done)) <= 3
+    assert back(done) == []
+    assert done.losses[400] < 1
+
+
+def test_a_resumed_run_goes_back_where_the_uninterrupted_one_does(
+    tiny: Make, tmp_path: Path
+) -> None:
+    whole = train(tiny(**QUIET), tmp_path / "whole", wishes={120: raise_rate})
+    stop = {120: raise_rate, 135: Control.stop}
+    first = train(tiny(**QUIET), tmp_path / "parts", wishes=stop)
+    second = train(tiny(**QUIET), tmp_path / "parts", resume=True)
+    assert back(second) == back(whole) != []
+    assert max(first.losses) == 135
+    assert {**first.losses, **second.losses} == whole.losses
+    assert second.trainer._guard.has_gone_back
+
+
+def test_what_was_saved_while_it_was_broken_is_not_resumed_from(tiny: Make, tmp_path: Path) -> None:
+    wishes: dict[int, Any] = {120: raise_rate, 140: Control.save}
+
+    def patch(trainer: Trainer) -> None:
+        inner = trainer._sink
+
+        def sink(event: Any) -> None:
+            inner(event)
+            if getattr(event, "message", "").startswith("back to step"):
+                newest, _ = checkpoint.newest(tmp_path)
+                assert newest is not None
+                steps.append(newest.state.step)
+
+        trainer._sink = sink
+
+    steps: list[int] = []
+    done = train(tiny(**QUIET), tmp_path, wishes=wishes, patch=patch)
+    assert back(done) == ["back to step 100 with half the learning rate"]
+    # As a process killed at this moment finds it.
+    assert steps == [100]
+    assert (tmp_path / "diverged-step-000140").is_dir()
+
+
+def shipped(name: str, *changes: str) -> Preset:
+    return overrides.apply(library.get(name), list(changes))
+
+
+SHORT = ("training.max_steps=150", "data.documents=300", "training.micro_batch=4")
+NO_LOOKS = ("training.evaluate_every=1000", "training.sample_every=1000", "training.threads=1")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wild", ["overfit", "stories", "dropout", "letters", "high rate"])
+def test_a_training_that_is_only_wild_raises_no_alarm(
+    tiny: Make, tmp_path: Path, wild: str
+) -> None:
+    letters = tmp_path / "letters.txt"
+    chance = random.Random(0)
+    letters.write_text("".join(chance.choice("aaab\n") for _ in range(3000)))
+    file = {"kind": "file", "path": str(letters), "split": {"validation": 0.1}}
+    one = {**QUIET, "training__max_steps": 400, "training__micro_batch": 1}
+    presets: dict[str, Callable[[], Preset]] = {
+        "overfit": lambda: shipped("educational-tiny", *NO_LOOKS),
+        "stories": lambda: shipped("stories-tiny", *NO_LOOKS, *SHORT),
+        "dropout": lambda: tiny(**one, model__dropout=0.7),
+        "letters": lambda: tiny(**one, data=file, tokenizer={"kind": "chars"}),
+        "high rate": lambda: tiny(**{**one, "optimizer": {"learning_rate": 0.1}}),
+    }
+    done = train(presets[wild](), tmp_path / "run")
+    assert done.reason == "done"
+    assert done.warnings == []

@@ -1,0 +1,141 @@
+"""CPU threads: measured at the start, given up while another process computes, taken back after."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from slm_tui.config.preset import Preset
+from slm_tui.corpus.parallel import cores
+from slm_tui.training import threads as threads_module
+from slm_tui.training.events import Changed, Started
+from slm_tui.training.machine import Load
+from slm_tui.training.threads import Threads, sharing
+from tests.training.harness import train
+
+Make = Callable[..., Preset]
+
+
+@pytest.fixture(autouse=True)
+def same_threads_afterwards() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+class Fed:
+    """Cores that others keep busy, one figure for each look."""
+
+    def __init__(self, loads: list[float | None]) -> None:
+        self._loads = list(loads)
+
+    def look(self) -> float | None:
+        return self._loads.pop(0)
+
+
+def four(monkeypatch: pytest.MonkeyPatch, loads: list[float | None]) -> Threads:
+    monkeypatch.setattr(threads_module, "cores", lambda: 4)
+    monkeypatch.setattr(threads_module, "_LOOK_SECONDS", 0.0)
+    made = Threads(0)
+    made._load = Fed(loads)  # type: ignore[assignment]
+    return made
+
+
+def counts(threads: Threads, looks: int) -> list[int]:
+    found = []
+    for _ in range(looks):
+        changed = threads.look()
+        found.append(threads.now)
+        assert torch.get_num_threads() == threads.now
+        assert changed == (len(found) < 2 or found[-1] != found[-2]) or len(found) == 1
+    return found
+
+
+def test_one_thread_is_given_up_per_busy_core_and_taken_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # One look is not enough to give up, four quiet ones are needed to take back.
+    loads = [1.0, 1.0, 1.0, 2.2, 2.2, 0.0, 0.0, 0.0, 0.0, 0.0]
+    assert counts(four(monkeypatch, loads), 10) == [4, 3, 3, 2, 2, 2, 2, 2, 4, 4]
+
+
+def test_a_core_that_is_busy_for_a_moment_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    loads = [1.0, 0.0, 1.0, 0.0, 0.3, 1.0, 0.4]
+    assert counts(four(monkeypatch, loads), 7) == [4] * 7
+
+
+def test_one_thread_is_always_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert counts(four(monkeypatch, [9.0, 9.0, 9.0]), 3) == [4, 1, 1]
+
+
+def test_a_system_that_tells_no_load_leaves_the_count_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert counts(four(monkeypatch, [None] * 4), 4) == [4] * 4
+
+
+def test_a_thread_of_this_process_is_made_room_for_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = four(monkeypatch, [0.0] * 8)
+    with sharing():
+        assert threads.look()
+        assert threads.now == 3
+        with sharing():
+            assert threads.look()
+            assert threads.now == 2
+        assert [threads.look() for _ in range(2)] == [False, False]
+    for _ in range(4):
+        threads.look()
+    assert threads.now == 4
+
+
+def test_a_count_that_was_asked_for_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads_module, "_LOOK_SECONDS", 0.0)
+    threads = Threads(1)
+    with sharing():
+        assert [threads.look() for _ in range(3)] == [False] * 3
+    assert threads.now == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what others use")
+def test_another_process_that_computes_is_seen() -> None:
+    burner = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        load = Load()
+        # However busy the machine is: the cores are used, or this process would get them.
+        for _ in range(200):
+            subprocess.run(["sleep", "0.1"], check=True)
+            found = load.foreign()
+            if found is not None and found > 0.3:
+                return
+        raise AssertionError(f"its load was never seen, but {found}")
+    finally:
+        burner.kill()
+        burner.wait()
+
+
+def test_no_count_in_the_preset_measures_and_says_what_it_took(tiny: Make, tmp_path: Path) -> None:
+    done = train(tiny(training__threads=0), tmp_path)
+    (started,) = done.of(Started)
+    assert 1 <= started.facts["threads"] <= min(16, cores())
+    assert done.trainer.state.threads >= 1
+    assert done.reason == "done"
+
+
+def test_a_change_is_told_and_kept(
+    tiny: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threads_module, "cores", lambda: 4)
+    monkeypatch.setattr(threads_module, "_LOOK_SECONDS", 0.0)
+
+    def patch(trainer: Any) -> None:
+        trainer._threads.measure = lambda attempt: None
+        trainer._threads._load = Fed([1.0, 1.0, 1.0] + [0.0] * 20)
+
+    done = train(tiny(training__threads=0), tmp_path, patch=patch)
+    told = [(event.what, event.value) for event in done.of(Changed)]
+    assert told == [("threads", 3), ("threads", 4)]
+    assert done.trainer.state.threads == 4

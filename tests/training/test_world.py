@@ -1,0 +1,223 @@
+"""A world that moves: clocks that jump, files that vanish, homes that nobody may write."""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slm_tui.corpus.prepare import prepare, reopen
+from slm_tui.errors import CheckpointError, RunError
+from slm_tui.runs import store
+from slm_tui.runs.curves import Curves
+from slm_tui.runs.session import Session
+from slm_tui.training import checkpoint
+from slm_tui.training.events import Event, Saved, Stepped
+from tests.conftest import make_tiny
+from tests.training.forks import Fork, run
+
+LONG: dict[str, Any] = {
+    "training__max_steps": 100_000,
+    "training__checkpoint_every": 20,
+    "training__evaluate_every": 1000,
+    "training__sample_every": 1000,
+}
+
+
+def train_on(steps: int) -> tuple[str, str]:
+    """Begin the run or go on with it, so many steps or until it is killed."""
+    there = store.all_runs()
+    try:
+        session = Session.resume(there[0]) if there else Session.start(make_tiny(**LONG))
+    except RunError as error:
+        return "refused", str(error)
+    first = None
+    while session.is_live:
+        session.wait(0.01)
+        first = session.status.step if first is None and session.status.step else first
+        if steps and first is not None and session.status.step >= first + steps:
+            session.stop()
+    session.wait()
+    return session.status.state, session.status.error
+
+
+def until(what: Callable[[], Any], fork: Fork) -> None:
+    for _ in range(60_000):
+        if what():
+            return
+        assert fork.process.is_alive(), fork.result()
+        time.sleep(0.001)
+    raise AssertionError("it does not come to that")
+
+
+def steps_of(found: store.Run) -> list[int]:
+    curves = Curves(found)
+    curves.read()
+    return curves.steps.step
+
+
+def has_saved() -> bool:
+    runs = store.all_runs()
+    return bool(runs) and bool(checkpoint.all_in(runs[0].checkpoints))
+
+
+def test_a_second_process_is_refused_while_the_first_one_trains(home: Path) -> None:
+    first = Fork(train_on, home, 0)
+    until(has_saved, first)
+    (found,) = store.all_runs()
+    state, error = run(train_on, home, 5)
+    assert state == "refused"
+    assert f"run {found.id} is being trained: by process {first.pid} on " in error
+    assert error.endswith("stop it there, or wait until it ends")
+    assert found.info().state == "running"
+    os.kill(first.pid, signal.SIGKILL)
+    assert first.ended() == -signal.SIGKILL
+    assert found.info().state == "interrupted"
+    assert run(train_on, home, 5) == ("stopped", "")
+    assert steps_of(found) == list(range(1, len(steps_of(found)) + 1))
+
+
+def with_clock(jumps: list[tuple[int, float]], home: Path) -> Any:
+    """Train 60 steps; the clock jumps by so many seconds after a step."""
+    real, moved = time.time, [0.0]
+    time.time = lambda: real() + moved[0]
+    left = dict(jumps)
+    seen: list[tuple[str, bool, str]] = []
+
+    def sink(event: Event) -> None:
+        if isinstance(event, Stepped) and event.step in left:
+            moved[0] += left.pop(event.step)
+        if isinstance(event, Stepped) and event.step in (15, 35, 55):
+            session.run.write_info(session._recorder.info)
+            seen.append((session.run.info().state, store.is_locked(session.run.path), event.step))
+
+    preset = make_tiny(**{**LONG, "training__max_steps": 60})
+    session = Session.start(preset, sinks=(sink,))
+    assert session.wait(60)
+    later = Session.start(make_tiny(), "later")
+    assert later.wait(60)
+    info = session.run.info()
+    curves = Curves(session.run)
+    curves.read()
+    listing = [one.info().name for one in store.all_runs()]
+    return seen, info.state, info.elapsed_seconds, curves.steps.step, curves.steps.seconds, listing
+
+
+@pytest.mark.parametrize("jump", [-3600.0, 86_400.0], ids=["back an hour", "on a day"])
+def test_a_clock_that_jumps_while_training_confuses_nothing(home: Path, jump: float) -> None:
+    began = time.monotonic()
+    seen, state, elapsed, steps, seconds, listing = run(with_clock, home, [(10, jump)], home)
+    assert [(one, two) for one, two, _ in seen] == [("running", True)] * 3
+    assert state == "done"
+    assert steps == list(range(1, 61))
+    assert seconds == sorted(seconds)
+    assert 0 < elapsed < time.monotonic() - began
+    # A clock that was set back makes a later run look older: it is listed by what it says.
+    assert sorted(listing) == ["later", "tiny"]
+    if jump > 0:
+        assert listing[0] == "later"
+
+
+def start_as_nobody(home: Path) -> str:
+    os.setresuid(65534, 65534, 65534)
+    os.environ["HOME"] = str(home)
+    try:
+        session = Session.start(make_tiny())
+    except RunError as error:
+        return str(error)
+    session.wait()
+    return session.status.error
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or os.geteuid() != 0, reason="only root may become another user"
+)
+def test_a_home_that_cannot_be_written_is_named_with_a_remedy(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    for place in (home, *home.parents):
+        if place.stat().st_uid == os.geteuid() and place != Path("/"):
+            place.chmod(place.stat().st_mode | 0o055)
+    home.chmod(0o555)
+    error = run(start_as_nobody, home, home)
+    assert error.startswith(f"no run can be made in {home / 'data' / 'runs'}: Permission denied")
+    assert "SLM_TUI_HOME" in error
+    assert list(home.iterdir()) == []
+    # The runs can be written, the prepared texts cannot.
+    home.chmod(0o755)
+    runs = home / "data" / "runs"
+    runs.mkdir(parents=True)
+    runs.chmod(0o777)
+    error = run(start_as_nobody, home, home)
+    assert error.startswith(f"the corpus cannot be written to {home / 'cache' / 'corpora'}: ")
+    assert "SLM_TUI_HOME" in error
+    assert list(runs.iterdir()) == []
+
+
+def foreign(path: Path, **changes: Any) -> None:
+    """Rewrite a manifest as another version would have written it."""
+    from slm_tui import manifest
+
+    values = manifest.unsealed((path / "manifest.json").read_text())
+    (path / "manifest.json").write_text(manifest.sealed({**values, **changes}))
+
+
+def test_a_checkpoint_of_another_format_is_refused_and_left_alone(home: Path) -> None:
+    session = Session.start(make_tiny())
+    assert session.wait(60)
+    newest = checkpoint.all_in(session.run.checkpoints)[-1]
+    foreign(newest, format=99)
+    with pytest.raises(CheckpointError, match="format 99"):
+        checkpoint.read(newest)
+    more = Session.resume(session.run, more_steps=3)
+    assert more.wait(60)
+    assert more.status.state == "failed"
+    assert "step-000012 has format 99: this version reads format 1" in more.status.error
+    assert "use the version that wrote it" in more.status.error
+    # It is not damage: whoever can read it finds it where it was.
+    assert newest.is_dir()
+    assert not list(session.run.checkpoints.glob("damaged-*"))
+
+
+def test_a_corpus_that_vanishes_while_training_is_made_again_for_the_resume(home: Path) -> None:
+    gone: list[Path] = []
+
+    def sink(event: Event) -> None:
+        if isinstance(event, Saved) and not gone:
+            (directory,) = (home / "cache" / "corpora").iterdir()
+            for path in directory.iterdir():
+                gone.append(path)
+                path.unlink()
+            directory.rmdir()
+
+    whole = Session.start(make_tiny(training__max_steps=40), "whole")
+    assert whole.wait(60)
+    session = Session.start(make_tiny(training__max_steps=30), sinks=(sink,))
+    assert session.wait(60)
+    assert gone
+    assert session.status.state == "done", session.status.error
+    more = Session.resume(session.run, more_steps=10)
+    assert more.wait(60)
+    assert more.status.state == "done", more.status.error
+    assert steps_of(session.run) == list(range(1, 41))
+
+
+def test_a_corpus_cut_short_while_training_costs_no_more_than_a_kill(home: Path) -> None:
+    """The system ends a process that reads a mapped file beyond its end."""
+    corpus = prepare(make_tiny(**LONG))
+    fork = Fork(train_on, home, 0)
+    until(has_saved, fork)
+    os.truncate(corpus.directory / "train.bin", 0)
+    assert fork.ended() != 0
+    (found,) = store.all_runs()
+    assert found.info().state == "interrupted"
+    saved, wrong = checkpoint.newest(found.checkpoints)
+    assert saved is not None
+    assert not wrong
+    assert run(train_on, home, 5) == ("stopped", "")
+    assert reopen(corpus.fingerprint) is not None
+    assert steps_of(found) == list(range(1, len(steps_of(found)) + 1))
