@@ -145,9 +145,9 @@ class Gpt(LanguageModel):
         self.config = config
         self.n_vocab = n_vocab
         self.block_size = config.block_size
-        self.token_embedding = nn.Embedding(n_vocab, config.n_embd)
+        self.token_embedding = _embedding(n_vocab, config.n_embd)
         if config.position == "learned":
-            self.position_embedding = nn.Embedding(config.block_size, config.n_embd)
+            self.position_embedding = _embedding(config.block_size, config.n_embd)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layer))
         self.final_norm = Norm(config.n_embd, config.norm, config.bias)
         if not config.tie_weights:
@@ -228,6 +228,11 @@ class Gpt(LanguageModel):
                 kept = rotary_angles(self.block_size, width, x.device, x.dtype)
             self._rotary = kept
         return kept
+
+
+def _embedding(rows: int, width: int) -> nn.Embedding:
+    """Not yet initialised: torch's own way, on the meta device, imports its whole compiler."""
+    return nn.Embedding.from_pretrained(torch.empty(rows, width), freeze=False)
 
 
 def rotary_angles(
