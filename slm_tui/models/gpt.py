@@ -232,7 +232,9 @@ class Gpt(LanguageModel):
 
 def _embedding(rows: int, width: int) -> nn.Embedding:
     """Not yet initialised: torch's own way, on the meta device, imports its whole compiler."""
-    return nn.Embedding.from_pretrained(torch.empty(rows, width), freeze=False)
+    unset = torch.empty(rows, width)
+    made: nn.Embedding = nn.Embedding.from_pretrained(unset, freeze=False)  # type: ignore[no-untyped-call]
+    return made
 
 
 def rotary_angles(
