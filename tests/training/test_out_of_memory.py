@@ -31,6 +31,7 @@ LARGE: dict[str, Any] = {
     "model__n_embd": 64,
     "model__block_size": 64,
     "training__micro_batch": 64,
+    "training__precision": "fp32",
     "training__evaluate_every": 1000,
     "training__sample_every": 1000,
     "training__checkpoint_every": 1000,
@@ -230,7 +231,9 @@ def written_in_little(home: Path) -> Any:
 def test_writing_without_memory_is_an_error_and_not_the_end_of_the_process(home: Path) -> None:
     found = run(written_in_little, home, home)
     (failure,) = found["failures"]
-    assert "what was trained up to step 2 is not saved: memory ran out" in failure
+    # It may be the training thread, at work beside the writer, that finds none first.
+    assert "memory ran out" in failure
+    assert "resume the run" in failure
 
 
 def updated_in_little(home: Path) -> Any:
