@@ -2,11 +2,9 @@
 
 import os
 import shutil
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,8 +13,10 @@ from slm_tui.config.preset import Preset
 from slm_tui.runs.curves import Curves
 from slm_tui.runs.session import Session
 from slm_tui.training import checkpoint
+from tests.corpus.test_full_disk import small_disk
 
 Make = Callable[..., Preset]
+SIZE = f"{2**22}"
 pytestmark = [
     pytest.mark.timeout(120),
     pytest.mark.skipif(
@@ -24,18 +24,6 @@ pytestmark = [
         reason="a small file system is mounted, which root may do on Linux",
     ),
 ]
-
-
-@contextmanager
-def small_disk(place: Path, size: int) -> Iterator[Path]:
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)]
-    if subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("this machine lets nobody mount a file system")
-    try:
-        yield place
-    finally:
-        subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
 def fill(disk: Path) -> Path:
@@ -79,7 +67,7 @@ def rows_without_gaps(session: Session) -> int:
 def test_no_room_for_a_checkpoint_pauses_until_there_is(
     tiny: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with small_disk(tmp_path / "disk", 2**22) as disk:
+    with small_disk(tmp_path / "disk", SIZE) as disk:
         session = start(
             tiny, disk, monkeypatch, training__checkpoint_every=50, training__keep_checkpoints=2
         )
@@ -110,7 +98,7 @@ def test_no_room_for_a_checkpoint_pauses_until_there_is(
 def test_no_room_for_a_row_of_the_log_pauses_and_no_row_is_lost(
     tiny: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with small_disk(tmp_path / "disk", 2**22) as disk:
+    with small_disk(tmp_path / "disk", SIZE) as disk:
         session = start(tiny, disk, monkeypatch, training__checkpoint_every=10**6)
         wait(session, lambda: session.status.step > 20)
         ballast = fill(disk)
@@ -127,7 +115,7 @@ def test_no_room_for_a_row_of_the_log_pauses_and_no_row_is_lost(
 def test_stopping_a_run_that_waits_for_room_says_what_is_not_saved(
     tiny: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with small_disk(tmp_path / "disk", 2**22) as disk:
+    with small_disk(tmp_path / "disk", SIZE) as disk:
         session = start(tiny, disk, monkeypatch, training__checkpoint_every=50)
         wait(session, lambda: len(checkpoint.all_in(session.run.checkpoints)) > 1)
         fill(disk)
