@@ -78,8 +78,9 @@ class Attention(nn.Module):
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, start: int) -> Tensor:
         time = q.shape[2]
         dropout = self.dropout if self.training else 0.0
-        if q.dtype == torch.bfloat16 and not q.is_cuda:
-            # torch's attention on CPUs is several times slower in bf16 than in fp32.
+        if q.is_cpu and torch.is_autocast_enabled("cpu"):
+            # torch's attention on CPUs is several times slower in bf16 than in fp32. Rotated
+            # queries are fp32 already, and autocast would cast them back.
             with torch.autocast(q.device.type, enabled=False):
                 return self._attend(q.float(), k.float(), v.float(), start)
         if start == 0:
