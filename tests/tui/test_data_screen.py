@@ -88,6 +88,15 @@ def written(screen: DataScreen) -> str:
     )
 
 
+async def comes(pilot: Pilot[None], screen: DataScreen, words: str) -> None:
+    """Wait until `words` are on the screen: a pane is drawn once it has its size."""
+    for _ in range(400):
+        if words in written(screen):
+            return
+        await pilot.pause(0.02)
+    raise AssertionError(f"{words!r} is not in {written(screen)}")
+
+
 # What it shows
 
 
@@ -115,7 +124,7 @@ async def test_a_prepared_corpus_is_shown_at_once(tiny: Tiny) -> None:
         for words in ("training", "validation", "bytes/tok", "tokens/param", "epochs", "floor"):
             assert words in text
         assert "most frequent bytes" in text
-        assert "document 1 of 40" in text
+        await comes(pilot, screen, "document 1 of 40")
         assert screen.query_one(Lengths).region.height > 2
         assert isinstance(screen.focused, TextView)
 
@@ -235,7 +244,7 @@ async def test_p_prepares_what_is_not_prepared_yet(tiny: Tiny) -> None:
         await pilot.press("p")
         await shows(pilot, screen, "ready")
         assert cached(preset) is not None
-        assert "document 1 of 300" in written(screen)
+        await comes(pilot, screen, "document 1 of 300")
 
 
 async def test_escape_cancels_and_leaves_nothing_behind(tiny: Tiny) -> None:
@@ -256,7 +265,7 @@ async def test_escape_cancels_and_leaves_nothing_behind(tiny: Tiny) -> None:
         assert "%" in text
         await pilot.press("escape")
         await shows(pilot, screen, "missing")
-        assert "cancelled" in written(screen)
+        await comes(pilot, screen, "cancelled")
         assert cached(preset) is None
         assert list(paths.corpora_dir().iterdir()) == []
 

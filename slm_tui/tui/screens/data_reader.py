@@ -117,6 +117,9 @@ class Reader(Container):
         # The first passage is read before the pane has its size.
         self.call_after_refresh(self.title)
 
+    def on_resize(self) -> None:
+        self.title()
+
     def title(self) -> None:
         """Say what is being read, in as many words as fit."""
         documents, corpus = self.documents, self._snapshot.corpus
