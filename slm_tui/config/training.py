@@ -249,4 +249,7 @@ class Sampling(Settings):
         nudge="+0.1",
         advanced=True,
     )
+    stop: tuple[str, ...] = setting(
+        (), max_length=16, help="A text ends before the first of these", advanced=True
+    )
     seed: int = setting(7, ge=0, lt=2**63, help="The same seed draws the same text", nudge="+1")

@@ -1,114 +1,203 @@
-"""Streaming generation on a model's state, token by token."""
+"""Writing several texts at once on a model's state, token by token, for every model family.
 
-from collections.abc import Iterator, Sequence
+Each prompt costs one forward pass, together with the others; then all texts grow by one token a
+pass. What a text becomes depends on its prompt, its seed and the settings alone, not on what is
+written beside it.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
-from threading import Event
+from typing import Any, Literal
 
 import torch
+from torch import Tensor
 
-from slm_tui.corpus.tokenizers import StreamDecoder, Tokenizer
 from slm_tui.errors import GenerationError
-from slm_tui.generation.sampling import SamplingSettings, draw
+from slm_tui.generation.sampling import SamplingSettings, draw, noise
 from slm_tui.models.base import LanguageModel
 
+Ending = Literal["", "end of text", "stop string", "max tokens", "stopped"]
 
-@dataclass(frozen=True)
-class Piece:
-    """One generated token: its id, and the text that became complete with it."""
-
-    id: int
-    text: str
+# Texts that are written at once at most, and the memory that their states may take.
+_MOST_TEXTS = 32
+_MOST_STATE_BYTES = 2**28
 
 
-def window_start(length: int, block_size: int) -> int:
-    """Where the context of a text of `length` tokens begins.
+@dataclass
+class Continuation:
+    """A text in the making.
 
-    It stands still while the text grows and jumps a quarter of `block_size` when the window is
-    full, so that the cache is made anew once in `block_size / 4` tokens and not at every one.
+    `ids` are the prompt and what was drawn; `drawn` numbers the next draw, so that a text that
+    is gone on with becomes what it had become in one go. `ended` stays empty while it grows.
     """
-    if length <= block_size:
+
+    ids: list[int]
+    seed: int
+    drawn: int = 0
+    ended: Ending = ""
+
+
+@dataclass
+class _Row:
+    """One text of the state: where its window begins (-1: not read yet), what it may still get."""
+
+    text: Continuation
+    left: int
+    start: int = -1
+
+
+def window_start(length: int, context: int | None) -> int:
+    """Where the tokens begin that a text of `length` tokens is continued from.
+
+    It stands still while the text grows and jumps a quarter of `context` when the window is
+    full, so that the cache is made anew once in `context / 4` tokens and not at every one.
+    """
+    if context is None or length <= context:
         return 0
-    stride = max(1, block_size // 4)
-    return -(-(length - block_size) // stride) * stride
+    stride = max(1, context // 4)
+    return -(-(length - context) // stride) * stride
 
 
-@torch.inference_mode()
-def next_ids(
-    model: LanguageModel,
-    prompt: Sequence[int],
-    settings: SamplingSettings,
-    end_of_text: int | None,
-    *,
-    stop: Event | None = None,
-    cached: bool = True,
-) -> Iterator[int]:
-    """Yield generated ids until `max_tokens`, `end_of_text` (not yielded) or `stop`.
-
-    `cached=False` computes the whole window anew for every token: the reference that the
-    cache is tested against.
-
-    Raises:
-        GenerationError: the prompt is empty.
-    """
-    if not prompt:
-        raise GenerationError("there is nothing to continue", "the prompt is empty", "type some")
-    device = next(model.parameters()).device
-    generator = torch.Generator().manual_seed(settings.seed)
-    ids = list(prompt)
-    start, state = window_start(len(ids), model.block_size), model.start(1)
-    fresh = ids[start:]
-    for _ in range(settings.max_tokens):
-        if stop is not None and stop.is_set():
-            return
-        moved = window_start(len(ids), model.block_size)
-        if moved != start or not cached:
-            start, state, fresh = moved, model.start(1), ids[moved:]
-        logits = model.step(torch.tensor([fresh], device=device), state)[0]
-        history = torch.tensor(ids[start:]) if settings.repetition_penalty != 1.0 else None
-        chosen = draw(logits, settings, generator, history)
-        if chosen == end_of_text:
-            return
-        yield chosen
-        ids.append(chosen)
-        fresh = [chosen]
-
-
-def stream(
-    model: LanguageModel,
-    tokenizer: Tokenizer,
-    prompt: str,
-    settings: SamplingSettings,
-    *,
-    begin: bool = True,
-    stop: Event | None = None,
-) -> Iterator[Piece]:
-    """Continue `prompt` as a stream of pieces whose texts join to valid Unicode.
+class Engine:
+    """Writes `texts`; as many at once as memory allows, the next as soon as one has ended.
 
     Args:
-        begin: put end-of-text before the prompt, as before every document in training; an
-            empty prompt has it in any case.
-        stop: set it to end the stream after the token being computed.
+        model: its weights are not changed, nor its mode; in training mode dropout is active.
+        texts: they grow in place.
+        end_of_text: ends a text when drawn, and is not appended.
+        at_once: so many texts at once at most.
+        cached: `False` computes the whole window anew for every token: the reference that the
+            state is tested against.
+
+    Raises:
+        GenerationError: a prompt is empty.
     """
-    ids = [int(one) for one in tokenizer.encode(prompt)]
-    if begin or not ids:
-        ids.insert(0, tokenizer.end_of_text)
-    decoder = StreamDecoder(tokenizer)
-    for chosen in next_ids(model, ids, settings, tokenizer.end_of_text, stop=stop):
-        yield Piece(chosen, decoder.feed(chosen))
-    rest = decoder.finish()
-    if rest:
-        yield Piece(-1, rest)
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        texts: Sequence[Continuation],
+        settings: SamplingSettings,
+        end_of_text: int | None,
+        *,
+        at_once: int | None = None,
+        cached: bool = True,
+    ) -> None:
+        if not all(text.ids for text in texts):
+            raise GenerationError(
+                "there is nothing to continue", "the prompt is empty", "type some"
+            )
+        self._model = model
+        self._settings = settings
+        self._end = end_of_text
+        self._cached = cached
+        self._waiting = [_Row(text, settings.max_tokens) for text in texts]
+        self._rows: list[_Row] = []
+        # Holds the texts of `_rows`, in their order.
+        self._state: Any = None
+        self._at_once = at_once or texts_at_once(model)
+        self._device = next(model.parameters()).device
+
+    @torch.inference_mode()
+    def step(self) -> list[Continuation]:
+        """Draw one token for each text that is being written; those that got one.
+
+        Empty when all texts have ended. Whoever calls may end a text by setting its `ended`.
+        """
+        while (logits := self._advance()) is not None:
+            grown = self._draw(logits)
+            if grown:
+                return grown
+        return []
+
+    def _advance(self) -> Tensor | None:
+        """The logits of the next token of each row, `(texts, n_vocab)`; `None` at the end.
+
+        Rows whose text has ended are dropped; waiting ones take their places.
+        """
+        stay = [at for at, row in enumerate(self._rows) if self._goes_on(row)]
+        moved = [row for row in self._rows if not row.text.ended and not self._goes_on(row)]
+        rows = [self._rows[at] for at in stay]
+        fresh = moved + self._take_waiting(self._at_once - len(rows) - len(moved))
+        if stay and len(stay) < len(self._rows):
+            self._state = self._state.take(stay)
+        self._rows = rows + fresh
+        if not self._rows:
+            self._state = None
+            return None
+        logits = []
+        if rows:
+            logits.append(self._forward([[row.text.ids[-1]] for row in rows], self._state))
+        if fresh:
+            state, found = self._read(fresh)
+            self._state = self._state.joined(state) if rows else state
+            logits.append(found)
+        return logits[0] if len(logits) == 1 else torch.cat(logits)
+
+    def _goes_on(self, row: _Row) -> bool:
+        """Whether the row's state holds all but the last token of its window."""
+        if row.text.ended or not self._cached:
+            return False
+        return row.start == window_start(len(row.text.ids), self._model.context)
+
+    def _take_waiting(self, room: int) -> list[_Row]:
+        taken, self._waiting = self._waiting[:room], self._waiting[room:]
+        return [row for row in taken if row.left > 0 and not row.text.ended]
+
+    def _read(self, rows: list[_Row]) -> tuple[Any, Tensor]:
+        """Read the windows of `rows` in one pass, each different one once: state and logits."""
+        windows: dict[tuple[int, ...], int] = {}
+        which = []
+        for row in rows:
+            row.start = window_start(len(row.text.ids), self._model.context)
+            which.append(windows.setdefault(tuple(row.text.ids[row.start :]), len(windows)))
+        lengths = [len(window) for window in windows]
+        longest = max(lengths)
+        padded = [[*window, *[0] * (longest - len(window))] for window in windows]
+        state = self._model.start(len(windows))
+        logits = self._forward(padded, state, None if min(lengths) == longest else lengths)
+        if len(windows) == len(rows):
+            return state, logits
+        return state.take(which), logits[which]
+
+    def _forward(
+        self, ids: list[list[int]], state: Any, lengths: Sequence[int] | None = None
+    ) -> Tensor:
+        return self._model.step(torch.tensor(ids, device=self._device), state, lengths)
+
+    def _draw(self, logits: Tensor) -> list[Continuation]:
+        """Append the next token to each text, or end it; those that got one."""
+        settings, rows = self._settings, self._rows
+        noises = torch.zeros(len(rows), dtype=torch.float64)
+        if settings.temperature > 0:
+            numbers = [noise(row.text.seed, row.text.drawn) for row in rows]
+            noises = torch.tensor(numbers, dtype=torch.float64)
+        drawn = draw(logits, settings, noises, self._seen()).tolist()
+        grown = []
+        for row, id in zip(rows, drawn, strict=True):
+            text = row.text
+            text.drawn += 1
+            if id == self._end:
+                text.ended = "end of text"
+                continue
+            text.ids.append(id)
+            grown.append(text)
+            row.left -= 1
+            if not row.left:
+                text.ended = "max tokens"
+        return grown
+
+    def _seen(self) -> Tensor | None:
+        """Which tokens stand in the window of each text, bool `(texts, n_vocab)`."""
+        if self._settings.repetition_penalty == 1.0:
+            return None
+        seen = torch.zeros(len(self._rows), self._model.n_vocab, dtype=torch.bool)
+        for marks, row in zip(seen, self._rows, strict=True):
+            marks[torch.tensor(row.text.ids[row.start :])] = True
+        return seen
 
 
-def complete(
-    model: LanguageModel,
-    tokenizer: Tokenizer,
-    prompt: str,
-    settings: SamplingSettings,
-    *,
-    begin: bool = True,
-    stop: Event | None = None,
-) -> str:
-    """The whole continuation of `prompt`."""
-    pieces = stream(model, tokenizer, prompt, settings, begin=begin, stop=stop)
-    return "".join(piece.text for piece in pieces)
+def texts_at_once(model: LanguageModel) -> int:
+    """How many texts fit into the memory that their states may take, at least 1."""
+    size = max(1, int(model.start(1).nbytes))
+    return max(1, min(_MOST_TEXTS, _MOST_STATE_BYTES // size))

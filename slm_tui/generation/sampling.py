@@ -1,8 +1,13 @@
-"""Choosing the next token from logits."""
+"""Choosing the next token of each of several texts from logits.
+
+The noise of a draw is a pure function of the text's seed and of the draw's number, so that a
+text is the same alone, beside others, stopped and gone on with, on a CPU or a GPU.
+"""
 
 from dataclasses import dataclass, replace
 from typing import Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,7 +19,10 @@ _COLDEST = 1e-6
 
 @dataclass(frozen=True)
 class SamplingSettings:
-    """How to draw. `temperature` 0 is greedy; `None` switches a filter off."""
+    """How to draw. `temperature` 0 is greedy; `None` switches a filter off.
+
+    `max_tokens` are drawn at most; a text ends before the first of the strings `stop`.
+    """
 
     temperature: float = 0.8
     top_k: int | None = None
@@ -22,6 +30,7 @@ class SamplingSettings:
     repetition_penalty: float = 1.0
     seed: int = 7
     max_tokens: int = 200
+    stop: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, sampling: Sampling) -> Self:
@@ -33,6 +42,7 @@ class SamplingSettings:
             sampling.repetition_penalty,
             sampling.seed,
             sampling.max_tokens,
+            sampling.stop,
         )
 
     def with_(self, **changes: object) -> "SamplingSettings":
@@ -40,58 +50,71 @@ class SamplingSettings:
         return replace(self, **changes)  # type: ignore[arg-type]
 
 
-def filtered(logits: Tensor, settings: SamplingSettings, history: Tensor | None = None) -> Tensor:
+def noise(seed: int, number: int) -> float:
+    """The uniform number in [0, 1) that decides draw `number` (from 0) of the text `seed`."""
+    bits = np.random.Philox(key=seed, counter=number).random_raw()
+    return float(bits >> 11) * 2.0**-53
+
+
+def filtered(logits: Tensor, settings: SamplingSettings, seen: Tensor | None = None) -> Tensor:
     """Logits after penalty, temperature, top-k and top-p, in this order.
 
     Args:
-        logits: `(n_vocab,)`; any floating type, computed in float32.
-        history: ids that the repetition penalty lowers, `(length,)`.
+        logits: `(texts, n_vocab)`; any floating type, computed in float32.
+        seen: the tokens that the repetition penalty lowers, bool `(texts, n_vocab)`.
 
     Returns:
-        `(n_vocab,)`; what cannot be drawn is `-inf`.
+        `(texts, n_vocab)`; what cannot be drawn is `-inf`.
 
     Sources: top-k Fan et al. 2018 (arXiv:1805.04833), top-p Holtzman et al. 2019
     (arXiv:1904.09751), repetition penalty Keskar et al. 2019 (arXiv:1909.05858).
     """
     logits = logits.float()
-    if settings.repetition_penalty != 1.0 and history is not None and len(history):
-        seen = torch.unique(history)
-        values = logits[seen]
+    if settings.repetition_penalty != 1.0 and seen is not None:
         penalty = settings.repetition_penalty
-        logits = logits.clone()
-        logits[seen] = torch.where(values > 0, values / penalty, values * penalty)
+        lowered = torch.where(logits > 0, logits / penalty, logits * penalty)
+        logits = torch.where(seen, lowered, logits)
     if settings.temperature > 0:
         # The highest becomes 0, so that a small temperature cannot push it beyond float32.
-        logits = (logits - logits.max()) / max(settings.temperature, _COLDEST)
-    if settings.top_k is not None and settings.top_k < logits.numel():
+        logits = (logits - logits.amax(1, keepdim=True)) / max(settings.temperature, _COLDEST)
+    if settings.top_k is not None and settings.top_k < logits.shape[1]:
         # Exactly k survive, also where several share the k-th value.
         kept = torch.topk(logits, settings.top_k)
-        logits = torch.full_like(logits, -torch.inf).scatter(0, kept.indices, kept.values)
+        logits = torch.full_like(logits, -torch.inf).scatter(1, kept.indices, kept.values)
     if settings.top_p is not None and settings.top_p < 1.0:
         ordered, order = torch.sort(logits, descending=True)
-        mass = torch.softmax(ordered, 0).cumsum(0)
+        mass = torch.softmax(ordered, 1).cumsum(1)
         # The token that crosses the line stays, so at least one does.
-        outside = torch.cat((torch.zeros_like(mass[:1]), mass[:-1])) >= settings.top_p
+        outside = torch.cat((torch.zeros_like(mass[:, :1]), mass[:, :-1]), 1) >= settings.top_p
         logits = logits.masked_fill(
-            torch.zeros_like(outside).scatter(0, order, outside), -torch.inf
+            torch.zeros_like(outside).scatter(1, order, outside), -torch.inf
         )
     return logits
 
 
 def draw(
-    logits: Tensor,
-    settings: SamplingSettings,
-    generator: torch.Generator,
-    history: Tensor | None = None,
-) -> int:
-    """Draw one token. `generator` must live on the CPU: the same seed draws the same on any device.
+    logits: Tensor, settings: SamplingSettings, noises: Tensor, seen: Tensor | None = None
+) -> Tensor:
+    """Draw one token for each text: int64 `(texts,)`, on the CPU.
 
-    Non-finite logits count as impossible; if nothing is possible, token 0 is drawn.
+    The tokens share the unit interval by their chances, in the order of their ids, and the noise
+    falls on one: a chance that differs in its last digits nearly always draws the same.
+
+    Args:
+        logits: `(texts, n_vocab)`. What is not finite counts as impossible; where nothing is
+            possible, token 0 is drawn.
+        noises: in [0, 1), float64 `(texts,)`, on the CPU.
+        seen: see `filtered`.
     """
     logits = torch.nan_to_num(logits.detach().cpu().float(), nan=-torch.inf, posinf=1e30)
+    logits = filtered(logits, settings, seen)
     if settings.temperature == 0:
-        return int(filtered(logits, settings, history).argmax())
-    chances = torch.softmax(filtered(logits, settings, history), 0)
-    if not bool(torch.isfinite(chances).all()):
-        return 0
-    return int(torch.multinomial(chances, 1, generator=generator))
+        return logits.argmax(1)
+    # Where nothing is possible the chances are not numbers.
+    chances = torch.nan_to_num(torch.softmax(logits, 1).double())
+    below = chances.cumsum(1)
+    total = below[:, -1:]
+    # Rounding must not put the noise behind the last token.
+    places = torch.minimum(noises[:, None] * total, total * (1 - 2.0**-52))
+    drawn = torch.searchsorted(below, places, right=True)[:, 0]
+    return torch.where(total[:, 0] > 0, drawn, 0)

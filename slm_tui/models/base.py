@@ -1,8 +1,9 @@
 """The contract of every model family, and what a loss is made of."""
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, Self
 
 import torch
 from torch import Tensor, nn
@@ -33,11 +34,33 @@ class ParameterGroup:
     learning_rate_multiplier: float = 1.0
 
 
+class State(Protocol):
+    """What a model remembers of several texts that are being written: a cache, or a recurrence."""
+
+    @property
+    def nbytes(self) -> int:
+        """The memory that it takes, in bytes."""
+        ...
+
+    def take(self, texts: Sequence[int]) -> Self:
+        """A copy of the texts at these places, in this order; one may come several times."""
+        ...
+
+    def joined(self, other: Self) -> Self:
+        """The texts of both, its own first."""
+        ...
+
+
 class LanguageModel(nn.Module):
     """A model of the next token. `ids` are int64, `(batch, time)`."""
 
     n_vocab: int
     block_size: int
+
+    @property
+    def context(self) -> int | None:
+        """How many tokens a state holds; `None` for a recurrence, which has no such limit."""
+        return self.block_size
 
     @abstractmethod
     def forward(self, ids: Tensor) -> Tensor:
@@ -49,14 +72,20 @@ class LanguageModel(nn.Module):
 
     @abstractmethod
     def start(self, batch: int) -> Any:
-        """An empty state for generating `batch` texts."""
+        """An empty `State` for generating `batch` texts."""
 
     @abstractmethod
-    def step(self, ids: Tensor, state: Any) -> Tensor:
+    def step(self, ids: Tensor, state: Any, lengths: Sequence[int] | None = None) -> Tensor:
         """Append `ids` `(batch, time)` to the texts of `state`, which is changed in place.
 
+        Args:
+            ids: what each text goes on with.
+            state: as `start` or an earlier step left it.
+            lengths: how many of `ids` belong to each text, at least 1; what stands behind them
+                is padding and changes nothing. All of them where it is `None`.
+
         Returns:
-            Logits of the next token after the last one: `(batch, n_vocab)`.
+            Logits of the next token after the last one of each text: `(batch, n_vocab)`.
         """
 
     @abstractmethod

@@ -7,6 +7,7 @@ does; and the KV cache is a plain tensor per layer, filled in place.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -21,10 +22,45 @@ from slm_tui.models.head_loss import head_loss
 
 @dataclass
 class KvCache:
-    """Keys and values of every layer: `(layer, 2, batch, head, block_size, head_width)`."""
+    """Keys and values of every layer: `(layer, 2, batch, head, block_size, head_width)`.
+
+    The first `lengths[text]` places of a text are filled.
+    """
 
     tensor: Tensor
-    length: int = 0
+    lengths: list[int]
+
+    @property
+    def nbytes(self) -> int:
+        """See `State.nbytes`."""
+        return self.tensor.nbytes
+
+    def take(self, texts: Sequence[int]) -> "KvCache":
+        """See `State.take`."""
+        return KvCache(self.tensor[:, :, list(texts)], [self.lengths[text] for text in texts])
+
+    def joined(self, other: "KvCache") -> "KvCache":
+        """See `State.joined`."""
+        return KvCache(torch.cat((self.tensor, other.tensor), 2), self.lengths + other.lengths)
+
+
+class Places:
+    """Where in a cache the next tokens of texts of different lengths belong.
+
+    Args:
+        lengths: tokens that each text has already.
+        time: tokens that come to each.
+    """
+
+    def __init__(self, lengths: Sequence[int], time: int, device: torch.device) -> None:
+        self.longest = max(lengths) + time
+        self.texts = torch.arange(len(lengths), device=device)[:, None]
+        begins = torch.tensor(lengths, device=device)[:, None]
+        # (batch, time)
+        self.positions = begins + torch.arange(time, device=device)
+        keys = torch.arange(self.longest, device=device)
+        # (batch, 1, time, longest): a token sees those before it, and itself.
+        self.mask = (keys <= self.positions[:, :, None])[:, None]
 
 
 class Norm(nn.Module):
@@ -55,9 +91,17 @@ class Attention(nn.Module):
         self.projection = nn.Linear(config.n_embd, config.n_embd, bias=config.bias)
 
     def forward(
-        self, x: Tensor, rotary: tuple[Tensor, Tensor] | None, cache: Tensor | None, start: int
+        self,
+        x: Tensor,
+        rotary: tuple[Tensor, Tensor] | None,
+        cache: Tensor | None,
+        start: int | Places,
     ) -> Tensor:
-        """`x` is `(batch, time, n_embd)`; `cache` is `(2, batch, head, block_size, width)`."""
+        """`x` is `(batch, time, n_embd)`; `cache` is `(2, batch, head, block_size, width)`.
+
+        `start` is how many tokens the texts have already, or the places of texts that have
+        different numbers of them.
+        """
         batch, time, width = x.shape
         # (batch, time, 3, head, head_width) -> three of (batch, head, time, head_width)
         q, k, v = self.qkv(x).view(batch, time, 3, self.n_head, self.head_width).unbind(2)
@@ -68,14 +112,12 @@ class Attention(nn.Module):
         if rotary is not None:
             q, k = rotate(q, *rotary), rotate(k, *rotary)
         if cache is not None:
-            cache[0, :, :, start : start + time] = k
-            cache[1, :, :, start : start + time] = v
-            k, v = cache[0, :, :, : start + time], cache[1, :, :, : start + time]
+            k, v = _extended(cache, k, v, start)
         y = self._attend(q, k, v, start)
         y = self.projection(y.transpose(1, 2).reshape(batch, time, width))
         return F.dropout(y, self.dropout, self.training) if self.dropout else y
 
-    def _attend(self, q: Tensor, k: Tensor, v: Tensor, start: int) -> Tensor:
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, start: int | Places) -> Tensor:
         time = q.shape[2]
         dropout = self.dropout if self.training else 0.0
         if q.is_cpu and torch.is_autocast_enabled("cpu"):
@@ -83,6 +125,8 @@ class Attention(nn.Module):
             # queries are fp32 already, and autocast would cast them back.
             with torch.autocast(q.device.type, enabled=False):
                 return self._attend(q.float(), k.float(), v.float(), start)
+        if not isinstance(start, int):
+            return F.scaled_dot_product_attention(q, k, v, attn_mask=start.mask)
         if start == 0:
             return F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=True)
         if time == 1:
@@ -90,6 +134,19 @@ class Attention(nn.Module):
         # A prompt appended to a cache: position i of it sees start + i + 1 keys.
         mask = torch.ones(time, start + time, dtype=torch.bool, device=q.device).tril(start)
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+
+
+def _extended(cache: Tensor, k: Tensor, v: Tensor, start: int | Places) -> tuple[Tensor, Tensor]:
+    """Write new keys and values into the cache of a layer; all of them up to the new ones."""
+    if isinstance(start, int):
+        end = start + k.shape[2]
+        cache[0, :, :, start:end] = k
+        cache[1, :, :, start:end] = v
+        return cache[0, :, :, :end], cache[1, :, :, :end]
+    # (batch, time, head, head_width): indices that a slice parts stand in front.
+    cache[0][start.texts, :, start.positions] = k.transpose(1, 2)
+    cache[1][start.texts, :, start.positions] = v.transpose(1, 2)
+    return cache[0, :, :, : start.longest], cache[1, :, :, : start.longest]
 
 
 class FeedForward(nn.Module):
@@ -131,7 +188,7 @@ class Block(nn.Module):
         x: Tensor,
         rotary: tuple[Tensor, Tensor] | None = None,
         cache: Tensor | None = None,
-        start: int = 0,
+        start: int | Places = 0,
     ) -> Tensor:
         x = x + self.attention(self.attention_norm(x), rotary, cache, start)
         y: Tensor = x + self.feed_forward(self.feed_forward_norm(x))
@@ -181,30 +238,43 @@ class Gpt(LanguageModel):
         cache = torch.zeros(
             *shape, config.n_embd // config.n_head, dtype=weight.dtype, device=weight.device
         )
-        return KvCache(cache)
+        return KvCache(cache, [0] * batch)
 
-    def step(self, ids: Tensor, state: KvCache) -> Tensor:
+    def step(self, ids: Tensor, state: KvCache, lengths: Sequence[int] | None = None) -> Tensor:
         """See `LanguageModel.step`.
 
         Raises:
             ValueError: the texts would become longer than the context.
         """
-        if state.length + ids.shape[1] > self.block_size:
-            raise ValueError(f"{state.length + ids.shape[1]} tokens exceed {self.block_size}")
-        x = self._hidden(ids, state.tensor, state.length)
-        state.length += ids.shape[1]
-        return self._logits(x[:, -1:])[:, 0]
+        batch, time = ids.shape
+        longest = max(state.lengths)
+        if longest + time > self.block_size:
+            raise ValueError(f"{longest + time} tokens exceed {self.block_size}")
+        alike = longest == min(state.lengths)
+        start = longest if alike else Places(state.lengths, time, ids.device)
+        x = self._hidden(ids, state.tensor, start)
+        new = [time] * batch if lengths is None else lengths
+        # What padding left in the cache is behind the end of its text, and overwritten later.
+        state.lengths = [old + more for old, more in zip(state.lengths, new, strict=True)]
+        if lengths is None:
+            return self._logits(x[:, -1])
+        last = torch.tensor(lengths, device=x.device) - 1
+        return self._logits(x[torch.arange(batch, device=x.device), last])
 
-    def _hidden(self, ids: Tensor, cache: Tensor | None, start: int) -> Tensor:
+    def _hidden(self, ids: Tensor, cache: Tensor | None, start: int | Places) -> Tensor:
         """Activations after the final norm: `(batch, time, n_embd)`."""
         time = ids.shape[1]
         x = F.embedding(ids, self.token_embedding.weight)
+        places = slice(start, start + time) if isinstance(start, int) else start.positions
         rotary = None
         if self.config.position == "learned":
-            x = x + self.position_embedding.weight[start : start + time]
+            x = x + self.position_embedding.weight[places]
         else:
             cos, sin = self._angles(x)
-            rotary = cos[start : start + time], sin[start : start + time]
+            rotary = cos[places], sin[places]
+            if not isinstance(start, int):
+                # Every head of a text turns by the same angles.
+                rotary = rotary[0][:, None], rotary[1][:, None]
         if self.config.dropout and self.training:
             x = F.dropout(x, self.config.dropout)
         for index, block in enumerate(self.blocks):

@@ -2,7 +2,6 @@
 
 import threading
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,15 +9,18 @@ from typing import TYPE_CHECKING, Any, Literal
 from slm_tui.errors import CheckpointError, GenerationError, SlmTuiError
 from slm_tui.runs import store
 from slm_tui.runs.store import Run
+from slm_tui.runs.turns import Turns
 
 if TYPE_CHECKING:
-    from slm_tui.corpus.tokenizers import StreamDecoder, Tokenizer
+    from slm_tui.corpus.tokenizers import Tokenizer
+    from slm_tui.generation.engine import Continuation
     from slm_tui.generation.sampling import SamplingSettings
+    from slm_tui.generation.texts import TextDecoder
     from slm_tui.models.base import LanguageModel
     from slm_tui.training.checkpoint import Checkpoint
 
 State = Literal["empty", "loading", "ready", "speaking", "failed"]
-Ending = Literal["", "end of text", "max tokens", "stopped"]
+Ending = Literal["", "end of text", "stop string", "max tokens", "stopped"]
 
 _CLOSING_SECONDS = 1.0
 
@@ -59,33 +61,49 @@ class Spoken:
 
 
 @dataclass(frozen=True)
+class Tokens:
+    """A text as the model sees it: the first `prompt` of the ids were given."""
+
+    ids: tuple[int, ...]
+    prompt: int
+
+
+@dataclass(frozen=True)
 class _Request:
     prompt: str
     settings: "SamplingSettings"
-    go_on: bool
     answer: int
+    go_on: bool = False
+    tokens: Tokens | None = None
 
 
 @dataclass
-class _Loaded:
-    """The model, and the text that it wrote last: ids, and a decoder that may hold half a
-    character."""
+class Loaded:
+    """A model, and the text that it wrote last.
 
+    `decoder` may hold half a character of it, or half a stop string; `prompt` is how many of its
+    ids were given.
+    """
+
+    checkpoint: Path
     model: "LanguageModel"
     tokenizer: "Tokenizer"
     begins_documents: bool
-    decoder: "StreamDecoder"
-    ids: list[int]
+    text: "Continuation | None" = None
+    decoder: "TextDecoder | None" = None
+    prompt: int = 0
 
 
 class Speaker:
     """Owns a model. All methods return at once and may be called from any thread.
 
     Its thread computes with one CPU thread, so that a training beside it keeps its own, and
-    draws nothing from torch's global generator.
+    draws nothing from torch's global generator. Speakers with the same `turns` write a token
+    each in turn.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, turns: Turns | None = None) -> None:
+        self._turns = turns or Turns()
         self._changed = threading.Condition()
         self._spoken = Spoken()
         self._path: Path | None = None
@@ -93,7 +111,7 @@ class Speaker:
         self._loads = 0
         self._stop = threading.Event()
         self._closed = False
-        self._loaded: _Loaded | None = None
+        self._loaded: Loaded | None = None
         self._thread = threading.Thread(target=self._main, name="speaker", daemon=True)
 
     # Asked from outside
@@ -109,16 +127,32 @@ class Speaker:
 
     def say(self, prompt: str, settings: "SamplingSettings") -> None:
         """Continue `prompt`; an answer that is being spoken ends first."""
-        self._ask(prompt, settings, go_on=False)
+        self._ask(_Request(prompt, settings, 0))
 
     def go_on(self, text: str, settings: "SamplingSettings") -> None:
-        """Continue the last answer from where it stopped, token by token.
+        """Continue the last answer from where it stopped, as if it had not.
 
         `text` is that answer with its prompt: used if another model is loaded by now.
         """
-        self._ask(text, settings, go_on=True)
+        self._ask(_Request(text, settings, 0, go_on=True))
 
-    def _ask(self, prompt: str, settings: "SamplingSettings", *, go_on: bool) -> None:
+    def go_on_from(self, tokens: Tokens, settings: "SamplingSettings") -> None:
+        """Continue these very tokens; what is spoken is all that follows the prompt."""
+        self._ask(_Request("", settings, 0, tokens=tokens))
+
+    def loaded(self) -> Loaded | None:
+        """The model, once it is there; for reading alone, and for as long as it is needed."""
+        return self._loaded
+
+    def tokens(self) -> Tokens | None:
+        """The tokens of the answer so far, with those of its prompt."""
+        with self._changed:
+            loaded = self._loaded
+            if loaded is None or loaded.text is None:
+                return None
+            return Tokens(tuple(loaded.text.ids), loaded.prompt)
+
+    def _ask(self, request: _Request) -> None:
         with self._changed:
             before = self._spoken
             self._stop.set()
@@ -126,7 +160,7 @@ class Speaker:
                 error = GenerationError("no model is loaded", "", "choose a checkpoint first")
                 self._spoken = replace(before, state="failed", error=before.error or error)
                 return
-            self._request = _Request(prompt, settings, go_on, before.answer + 1)
+            self._request = replace(request, answer=before.answer + 1)
             self._spoken = Spoken(
                 "loading" if before.state == "loading" else "speaking",
                 before.answer + 1,
@@ -211,54 +245,58 @@ class Speaker:
         loaded = self._loaded
         if loaded is None:
             return
-        from slm_tui.training.threads import sharing
-
         try:
             # A training in this process makes room meanwhile: both would be slow otherwise.
-            with sharing():
+            with self._turns.computing():
                 self._write(loaded, request, stop)
         except Exception as error:  # noqa: BLE001 - told to whoever polls
             problem = _worded(error, "the text cannot be continued")
             self._update(request, stop, state="failed", error=problem)
 
-    def _write(self, loaded: _Loaded, request: _Request, stop: threading.Event) -> None:
-        from slm_tui.generation.engine import next_ids
+    def _write(self, loaded: Loaded, request: _Request, stop: threading.Event) -> None:
+        from slm_tui.generation.engine import Engine
 
-        _begin(loaded, request)
+        with self._changed:
+            text, continuation, decoder = _begin(loaded, request)
         end = loaded.tokenizer.end_of_text
-        prompt, began, tokens = len(loaded.ids), time.monotonic(), 0
-        invalid, text = _InvalidBytes(loaded), ""
-        for chosen in next_ids(loaded.model, loaded.ids, request.settings, end, stop=stop):
-            tokens += 1
+        engine = Engine(loaded.model, [continuation], request.settings, end)
+        began, before = time.monotonic(), len(continuation.ids)
+        while not continuation.ended and not stop.is_set():
+            with self._turns:
+                # What comes of a token that is computed when a stop is asked for is dropped.
+                made = engine.step()
             with self._changed:
                 if stop.is_set():
+                    if made:
+                        continuation.ids.pop()
+                        continuation.drawn -= 1
                     return
-                loaded.ids.append(chosen)
-                text += loaded.decoder.feed(chosen)
+                if made:
+                    text += decoder.feed(continuation.ids[-1])
+                if decoder.stopped:
+                    continuation.ended = "stop string"
+                tokens = len(continuation.ids) - before
                 self._update(
                     request,
                     stop,
                     text=text,
                     tokens=tokens,
                     tokens_per_second=tokens / max(time.monotonic() - began, 1e-9),
-                    context=prompt + tokens,
-                    invalid_bytes=invalid.feed(chosen),
+                    context=len(continuation.ids),
+                    invalid_bytes=decoder.invalid_bytes,
                 )
-        ended: Ending = "max tokens"
-        if tokens < request.settings.max_tokens:
-            ended = "end of text"
-            text += loaded.decoder.finish()
-            with self._changed:
-                loaded.ids.append(end)
-        self._update(
-            request,
-            stop,
-            state="ready",
-            text=text,
-            context=prompt + tokens,
-            ended=ended,
-            invalid_bytes=invalid.count + (invalid.pending if ended == "end of text" else 0),
-        )
+        with self._changed:
+            if continuation.ended == "end of text":
+                text += decoder.finish()
+                continuation.ids.append(end)
+            self._update(
+                request,
+                stop,
+                state="ready",
+                text=text,
+                ended=continuation.ended or "stopped",
+                invalid_bytes=decoder.invalid_bytes,
+            )
 
     def _update(self, request: _Request, stop: threading.Event, **changes: Any) -> None:
         with self._changed:
@@ -266,36 +304,7 @@ class Speaker:
                 self._spoken = replace(self._spoken, **changes)
 
 
-class _InvalidBytes:
-    """Counts the bytes of a growing text that are not UTF-8."""
-
-    def __init__(self, loaded: _Loaded) -> None:
-        self._bytes_of = loaded.tokenizer.token_bytes
-        self._rest = b""
-        self.count = 0
-
-    @property
-    def pending(self) -> int:
-        """Bytes at the end that may yet become a character."""
-        return len(self._rest)
-
-    def feed(self, token: int) -> int:
-        data = self._rest + self._bytes_of(token)
-        self._rest = b""
-        while data:
-            try:
-                data.decode()
-                break
-            except UnicodeDecodeError as error:
-                if error.reason == "unexpected end of data":
-                    self._rest = data[error.start :]
-                    break
-                self.count += error.end - error.start
-                data = data[error.end :]
-        return self.count
-
-
-def _open(path: Path) -> tuple[_Loaded, Facts]:
+def _open(path: Path) -> tuple[Loaded, Facts]:
     """Load and verify.
 
     Raises:
@@ -303,7 +312,6 @@ def _open(path: Path) -> tuple[_Loaded, Facts]:
     """
     import torch
 
-    from slm_tui.corpus.tokenizers import StreamDecoder
     from slm_tui.models.build import count_parameters
     from slm_tui.training import checkpoint
 
@@ -315,7 +323,7 @@ def _open(path: Path) -> tuple[_Loaded, Facts]:
         )
     found = checkpoint.read(path.resolve())
     model, tokenizer = found.model(torch.device("cpu")), found.tokenizer()
-    loaded = _Loaded(model, tokenizer, found.state.begins_documents, StreamDecoder(tokenizer), [])
+    loaded = Loaded(found.path, model, tokenizer, found.state.begins_documents)
     return loaded, _facts(found, model.block_size, count_parameters(model))
 
 
@@ -332,17 +340,25 @@ def _facts(found: "Checkpoint", block_size: int, parameters: int) -> Facts:
     )
 
 
-def _begin(loaded: _Loaded, request: _Request) -> None:
-    """Make `loaded.ids` what is to be continued, as `generation.engine.stream` does."""
-    from slm_tui.corpus.tokenizers import StreamDecoder
+def _begin(loaded: Loaded, request: _Request) -> "tuple[str, Continuation, TextDecoder]":
+    """Make `loaded.text` what is to be continued; what of it is told at once."""
+    from slm_tui.generation.engine import Continuation
+    from slm_tui.generation.texts import TextDecoder, prompt_ids
 
-    if request.go_on and loaded.ids:
-        return
-    encoded: Sequence[int] = loaded.tokenizer.encode(request.prompt)
-    loaded.ids = [int(one) for one in encoded]
-    if loaded.begins_documents or not loaded.ids:
-        loaded.ids.insert(0, loaded.tokenizer.end_of_text)
-    loaded.decoder = StreamDecoder(loaded.tokenizer)
+    stop = request.settings.stop
+    if request.go_on and loaded.text is not None and loaded.decoder is not None:
+        loaded.text.ended = ""
+        return loaded.decoder.go_on(stop), loaded.text, loaded.decoder
+    decoder, text = TextDecoder(loaded.tokenizer, stop), ""
+    if request.tokens is not None:
+        ids, loaded.prompt = list(request.tokens.ids), request.tokens.prompt
+        text = "".join(decoder.feed(id) for id in ids[loaded.prompt :])
+    else:
+        ids = prompt_ids(loaded.tokenizer, request.prompt, begin=loaded.begins_documents)
+        loaded.prompt = len(ids)
+    loaded.text = Continuation(ids, request.settings.seed, drawn=len(ids) - loaded.prompt)
+    loaded.decoder = decoder
+    return text, loaded.text, decoder
 
 
 def _worded(error: Exception, what: str) -> SlmTuiError:

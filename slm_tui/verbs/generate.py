@@ -19,7 +19,7 @@ def generate(options: argparse.Namespace) -> int:
     """Continue each prompt `--samples` times; stream to the terminal, or write a file."""
     import torch
 
-    from slm_tui.generation.engine import stream
+    from slm_tui.generation.texts import stream
     from slm_tui.training.checkpoint import read
 
     checkpoint = read(store.find_checkpoint(options.checkpoint))

@@ -1,7 +1,8 @@
 """Generation: the cache changes nothing, seeds decide everything, stop stops."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from threading import Event
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,8 +12,9 @@ from torch import Tensor
 from slm_tui.config.model import GptModel
 from slm_tui.corpus.tokenizers import byte_tokenizer
 from slm_tui.errors import GenerationError
-from slm_tui.generation.engine import complete, next_ids, stream, window_start
+from slm_tui.generation.engine import Continuation, Engine, window_start
 from slm_tui.generation.sampling import SamplingSettings
+from slm_tui.generation.texts import complete, stream
 from slm_tui.models.base import LanguageModel
 from slm_tui.models.build import build
 from tests.models.test_gpt import SWITCHES, named
@@ -32,6 +34,21 @@ def model_of(vocabulary: int = 61, **changes: object) -> LanguageModel:
     return model
 
 
+def next_ids(
+    model: LanguageModel,
+    prompt: Sequence[int],
+    settings: SamplingSettings,
+    end_of_text: int | None,
+    *,
+    cached: bool = True,
+) -> Iterator[int]:
+    """One text, token by token."""
+    text = Continuation(list(prompt), settings.seed)
+    engine = Engine(model, [text], settings, end_of_text, cached=cached, at_once=1)
+    while engine.step():
+        yield text.ids[-1]
+
+
 class Scripted(LanguageModel):
     """A model that says what it is told: one id after another."""
 
@@ -43,10 +60,10 @@ class Scripted(LanguageModel):
         self.seen: list[list[int]] = []
         self.on_step = on_step
 
-    def start(self, batch: int) -> None:
-        return None
+    def start(self, batch: int) -> Any:
+        return SimpleNamespace(nbytes=1)
 
-    def step(self, ids: Tensor, state: None) -> Tensor:
+    def step(self, ids: Tensor, state: Any, lengths: Sequence[int] | None = None) -> Tensor:
         self.seen.append(ids[0].tolist())
         if self.on_step:
             self.on_step(len(self.seen))
@@ -131,17 +148,18 @@ def test_it_ends_at_the_longest_length() -> None:
 
 
 def test_stop_takes_effect_within_a_token() -> None:
-    stop = Event()
+    stop, tokenizer = Event(), byte_tokenizer()
     model = Scripted([65] * 100, on_step=lambda count: stop.set() if count == 3 else None)
-    assert list(next_ids(model, [1], GREEDY, 255, stop=stop)) == [65, 65, 65]
+    pieces = list(stream(model, tokenizer, "x", GREEDY, stop=stop))
+    assert [piece.id for piece in pieces] == [65, 65, 65]
     assert len(model.seen) == 3
 
 
 def test_stopped_before_it_begins_it_computes_nothing() -> None:
-    stop = Event()
+    stop, tokenizer = Event(), byte_tokenizer()
     stop.set()
     model = Scripted([65])
-    assert list(next_ids(model, [1], GREEDY, 255, stop=stop)) == []
+    assert list(stream(model, tokenizer, "x", GREEDY, stop=stop)) == []
     assert model.seen == []
 
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from slm_tui.generation.sampling import SamplingSettings, draw, filtered
+from slm_tui.generation.sampling import SamplingSettings, draw, filtered, noise
 
 LOGITS = torch.tensor([2.0, 1.0, 0.5, 0.0, -0.5, -1.0, -3.0])
 DRAWS = 4000
@@ -74,22 +74,41 @@ CASES = [
 def settings_of(case: dict[str, object]) -> tuple[SamplingSettings, Tensor | None]:
     names = {"penalty": "repetition_penalty"}
     values = {names.get(name, name): value for name, value in case.items() if name != "history"}
-    history = torch.tensor(case["history"]) if "history" in case else None
-    return SamplingSettings(**{"temperature": 1.0, **values}), history  # type: ignore[arg-type]
+    seen = marks(case["history"]) if "history" in case else None  # type: ignore[arg-type]
+    return SamplingSettings(**{"temperature": 1.0, **values}), seen  # type: ignore[arg-type]
+
+
+def marks(history: tuple[int, ...], n_vocab: int = len(LOGITS)) -> Tensor:
+    seen = torch.zeros(1, n_vocab, dtype=torch.bool)
+    seen[0, list(history)] = True
+    return seen
+
+
+def drawn(
+    logits: Tensor,
+    settings: SamplingSettings,
+    count: int,
+    seen: Tensor | None = None,
+    seed: int = 11,
+) -> list[int]:
+    """What the first `count` draws of a text give, all at once as so many texts."""
+    noises = torch.tensor([noise(seed, number) for number in range(count)], dtype=torch.float64)
+    many = None if seen is None else seen.expand(count, -1)
+    found: list[int] = draw(logits.expand(count, -1), settings, noises, many).tolist()
+    return found
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_the_chances_are_those_of_the_definition(case: dict[str, object]) -> None:
-    chosen, history = settings_of(case)
-    chances = torch.softmax(filtered(LOGITS, chosen, history), 0)
+    chosen, seen = settings_of(case)
+    (chances,) = torch.softmax(filtered(LOGITS[None], chosen, seen), 1)
     assert chances.tolist() == pytest.approx(expected(**case), abs=1e-6)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_what_is_drawn_has_those_chances(case: dict[str, object]) -> None:
-    chosen, history = settings_of(case)
-    generator = torch.Generator().manual_seed(11)
-    counts = Counter(draw(LOGITS, chosen, generator, history) for _ in range(DRAWS))
+    chosen, seen = settings_of(case)
+    counts = Counter(drawn(LOGITS, chosen, DRAWS, seen))
     chances = expected(**case)  # type: ignore[arg-type]
     assert set(counts) <= {index for index, chance in enumerate(chances) if chance > 0}
     possible = [(index, chance * DRAWS) for index, chance in enumerate(chances) if chance > 0]
@@ -99,24 +118,20 @@ def test_what_is_drawn_has_those_chances(case: dict[str, object]) -> None:
 
 def test_greedy_takes_the_likeliest_and_no_chance() -> None:
     greedy = SamplingSettings(temperature=0.0)
-    generator = torch.Generator().manual_seed(1)
-    before = generator.get_state()
-    assert {draw(LOGITS, greedy, generator) for _ in range(10)} == {0}
-    assert torch.equal(before, generator.get_state())
+    assert set(drawn(LOGITS, greedy, 10)) == {0}
     penalised = SamplingSettings(temperature=0.0, repetition_penalty=4.0)
-    assert draw(LOGITS, penalised, generator, torch.tensor([0])) == 1
+    assert drawn(LOGITS, penalised, 1, marks((0,))) == [1]
 
 
 @pytest.mark.parametrize("temperature", [1e-3, 1e-9, 1e-45, 1e-300])
 def test_a_tiny_temperature_is_nearly_greedy(temperature: float) -> None:
     cold = SamplingSettings(temperature=temperature)
     logits = torch.tensor([-5.0, 40.0, 39.0])
-    generator = torch.Generator().manual_seed(1)
-    assert {draw(logits, cold, generator) for _ in range(50)} == {1}
+    assert set(drawn(logits, cold, 50)) == {1}
 
 
 def test_exactly_k_survive_where_several_share_the_last_place() -> None:
-    flat = filtered(torch.zeros(10), SamplingSettings(top_k=3))
+    flat = filtered(torch.zeros(1, 10), SamplingSettings(top_k=3))
     assert int(torch.isfinite(flat).sum()) == 3
 
 
@@ -125,13 +140,13 @@ def test_top_p_keeps_the_token_that_crosses_the_line() -> None:
     logits = torch.tensor([0.5, 0.3, 0.2]).log()
     for top_p, kept in ((0.49, 1), (0.51, 2), (0.79, 2), (0.81, 3)):
         chosen = SamplingSettings(temperature=1.0, top_p=top_p)
-        assert int(torch.isfinite(filtered(logits, chosen)).sum()) == kept
+        assert int(torch.isfinite(filtered(logits[None], chosen)).sum()) == kept
 
 
 def test_the_penalty_lowers_positive_and_negative_logits() -> None:
     chosen = SamplingSettings(temperature=0.0, repetition_penalty=2.0)
     logits = torch.tensor([2.0, -2.0, 1.0])
-    assert filtered(logits, chosen, torch.tensor([0, 1])).tolist() == [1.0, -4.0, 1.0]
+    assert filtered(logits[None], chosen, marks((0, 1), 3)).tolist() == [[1.0, -4.0, 1.0]]
     assert logits.tolist() == [2.0, -2.0, 1.0]
 
 
@@ -161,17 +176,40 @@ def test_no_logits_whatever_raise(
 ) -> None:
     chosen = SamplingSettings(temperature, top_k, top_p, penalty)
     values = torch.tensor(logits).to(dtype)
-    generator = torch.Generator().manual_seed(1)
-    drawn = draw(values, chosen, generator, torch.tensor([0]))
-    assert 0 <= drawn < len(logits)
+    (found,) = drawn(values, chosen, 1, marks((0,), len(logits)))
+    assert 0 <= found < len(logits)
     numbers = values[torch.isfinite(values)]
-    if numbers.numel() and penalty == 1.0 and not torch.isnan(values[drawn]):
-        assert values[drawn] != -math.inf
+    if numbers.numel() and penalty == 1.0 and not torch.isnan(values[found]):
+        assert values[found] != -math.inf
 
 
 def test_what_is_not_a_number_is_never_drawn_where_there_is_a_choice() -> None:
     logits = torch.tensor([math.nan, -math.inf, 0.0, math.nan])
-    generator = torch.Generator().manual_seed(1)
-    drawn = {draw(logits, SamplingSettings(), generator) for _ in range(50)}
-    assert drawn == {2}
-    assert draw(torch.full((3,), math.nan), SamplingSettings(), generator) == 0
+    assert set(drawn(logits, SamplingSettings(), 50)) == {2}
+    assert drawn(torch.full((3,), math.nan), SamplingSettings(), 1) == [0]
+
+
+def test_noise_is_uniform_and_each_number_its_own() -> None:
+    numbers = [noise(seed, number) for seed in (0, 7, 2**63 - 1) for number in range(2000)]
+    assert len(set(numbers)) == len(numbers)
+    assert all(0 <= one < 1 for one in numbers)
+    counts = Counter(int(one * 7) for one in numbers)
+    assert sum((counts[part] - 6000 / 7) ** 2 / (6000 / 7) for part in range(7)) <= CRITICAL[6]
+    assert noise(7, 3) == noise(7, 3)
+
+
+def test_every_text_is_drawn_by_its_own_noise_alone() -> None:
+    generator = torch.Generator().manual_seed(3)
+    logits = torch.randn(64, 500, generator=generator)
+    noises = torch.rand(64, dtype=torch.float64, generator=generator)
+    chosen = SamplingSettings(temperature=0.9, top_k=50, top_p=0.95)
+    together = draw(logits, chosen, noises)
+    alone = [draw(logits[at : at + 1], chosen, noises[at : at + 1]) for at in range(64)]
+    assert together.tolist() == torch.cat(alone).tolist()
+
+
+def test_the_ends_of_the_unit_interval_draw_what_is_possible() -> None:
+    logits = torch.tensor([[-math.inf, 0.0, 0.0, -math.inf]])
+    ends = (0.0, 0.5 - 2**-53, 0.5, 1 - 2**-53)
+    noises = torch.tensor(ends, dtype=torch.float64)
+    assert draw(logits.expand(4, -1), SamplingSettings(), noises).tolist() == [1, 1, 2, 2]

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from slm_tui.errors import SlmTuiError
-from slm_tui.generation.engine import complete
 from slm_tui.generation.sampling import SamplingSettings
+from slm_tui.generation.texts import complete
 from slm_tui.runs.speaker import Speaker, Spoken
 from slm_tui.training import checkpoint
 from tests.conftest import make_tiny
@@ -51,9 +51,9 @@ def endless(monkeypatch: pytest.MonkeyPatch) -> None:
 
     real = engine.draw
 
-    def draw(logits: torch.Tensor, *rest: object) -> int:
+    def draw(logits: torch.Tensor, *rest: object) -> torch.Tensor:
         logits = logits.clone()
-        logits[128:] = -torch.inf
+        logits[:, 128:] = -torch.inf
         return real(logits, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(engine, "draw", draw)
@@ -146,7 +146,7 @@ def test_half_a_character_is_counted_only_when_it_stays_half(
 
     # `é`, a byte that begins nothing, `€` cut by the end of the answer.
     feed = iter([0xC3, 0xA9, 0x80, 0xE2, 0x82])
-    monkeypatch.setattr(engine, "draw", lambda *_: next(feed))
+    monkeypatch.setattr(engine, "draw", lambda *_: torch.tensor([next(feed)]))
     speaker.load(saved)
     wait(speaker, ready)
     speaker.say("Once", SamplingSettings(max_tokens=5))

@@ -1,0 +1,262 @@
+"""Prompts to texts: what the engine draws, decoded so that no character is ever split."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from threading import Event
+
+from slm_tui.corpus.tokenizers import StreamDecoder, Tokenizer
+from slm_tui.generation.engine import Continuation, Ending, Engine
+from slm_tui.generation.sampling import SamplingSettings
+from slm_tui.models.base import LanguageModel
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One generated token: its id, and the text that became complete with it.
+
+    The id is -1 for what was held back to the end: half a character, or what might have become
+    a stop string.
+    """
+
+    id: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Text:
+    """What became of a prompt.
+
+    `number` counts prompts and, within each, samples; `ids` were drawn; `seconds` passed from
+    reading the prompt to the last token, in which other texts may have been written too.
+    """
+
+    number: int
+    prompt: str
+    text: str
+    seed: int
+    ids: tuple[int, ...]
+    ended: Ending
+    seconds: float
+    valid_bytes: int
+    invalid_bytes: int
+
+    @property
+    def tokens(self) -> int:
+        return len(self.ids)
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether all bytes are UTF-8; a character that the length limit cut off is forgiven."""
+        return not self.invalid_bytes
+
+
+def prompt_ids(tokenizer: Tokenizer, prompt: str, *, begin: bool) -> list[int]:
+    """What the model reads: with end-of-text in front if `begin`, as before every document in
+    training; an empty prompt has it in any case."""
+    ids = tokenizer.encode(prompt)
+    return [tokenizer.end_of_text, *ids] if begin or not ids else ids
+
+
+class TextDecoder:
+    """Turns the tokens of one text into text, as much of it as is certain.
+
+    Nothing of a stop string is ever released: what may be the beginning of one is held back
+    until it is known. `stopped` tells that one came; what follows it is kept for `go_on`.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, stop: Sequence[str] = ()) -> None:
+        self._decoder = StreamDecoder(tokenizer)
+        self._stop = tuple(one for one in stop if one)
+        self._held = ""
+        self.stopped = False
+
+    @property
+    def valid_bytes(self) -> int:
+        """Bytes that are UTF-8, of all tokens."""
+        return self._decoder.valid_bytes
+
+    @property
+    def invalid_bytes(self) -> int:
+        """Bytes that are not; an unfinished character counts when `finish` was called."""
+        return self._decoder.invalid_bytes
+
+    def feed(self, id: int) -> str:
+        """What became certain with this token."""
+        return self._release(self._decoder.feed(id))
+
+    def finish(self) -> str:
+        """All that is held back, at the end of the text; half a character becomes U+FFFD."""
+        rest = self._release(self._decoder.finish())
+        if self.stopped:
+            return rest
+        rest, self._held = rest + self._held, ""
+        return rest
+
+    def go_on(self, stop: Sequence[str] = ()) -> str:
+        """Take the text up again where it ended: what was held back, stop string and all."""
+        rest, self._held = self._held, ""
+        self._stop, self.stopped = tuple(one for one in stop if one), False
+        return rest
+
+    def _release(self, more: str) -> str:
+        self._held += more
+        if self.stopped or not self._stop:
+            return "" if self.stopped else self._all()
+        found = [at for one in self._stop if (at := self._held.find(one)) >= 0]
+        if found:
+            self.stopped = True
+            return self._first(min(found))
+        return self._first(len(self._held) - self._doubtful())
+
+    def _doubtful(self) -> int:
+        """How many characters at the end of what is held may begin a stop string."""
+        most = max(map(len, self._stop)) - 1
+        for length in range(min(most, len(self._held)), 0, -1):
+            end = self._held[-length:]
+            if any(one.startswith(end) for one in self._stop):
+                return length
+        return 0
+
+    def _first(self, count: int) -> str:
+        released, self._held = self._held[:count], self._held[count:]
+        return released
+
+    def _all(self) -> str:
+        return self._first(len(self._held))
+
+
+class _Writing:
+    """One text while the engine writes it."""
+
+    def __init__(
+        self, number: int, prompt: str, ids: list[int], seed: int, decoder: TextDecoder
+    ) -> None:
+        self.number, self.prompt, self.decoder = number, prompt, decoder
+        self.continuation = Continuation(ids, seed)
+        self.begin = self.fed = len(ids)
+        self.parts: list[str] = []
+        self.began: float | None = None
+        self.faults = 0
+        self.closed = False
+
+    def take(self, before: float) -> list[Piece]:
+        """What is new since the last call; `before` is when the last token was begun."""
+        one = self.continuation
+        if self.began is None and (one.drawn or one.ended):
+            self.began = before
+        pieces = [Piece(id, self.decoder.feed(id)) for id in one.ids[self.fed :]]
+        self.fed = len(one.ids)
+        if self.decoder.stopped and one.ended != "stop string":
+            one.ended = "stop string"
+        if one.ended and not self.closed:
+            self.closed = True
+            # A character that the length limit cut off is no fault of the model.
+            self.faults = self.decoder.invalid_bytes
+            rest = self.decoder.finish()
+            if one.ended == "end of text":
+                self.faults = self.decoder.invalid_bytes
+            if rest:
+                pieces.append(Piece(-1, rest))
+        self.parts += [piece.text for piece in pieces]
+        return pieces
+
+    def text(self, now: float) -> Text:
+        """What it became, at its end."""
+        one = self.continuation
+        return Text(
+            self.number,
+            self.prompt,
+            "".join(self.parts),
+            one.seed,
+            tuple(one.ids[self.begin :]),
+            one.ended,
+            now - (now if self.began is None else self.began),
+            self.decoder.valid_bytes,
+            self.faults,
+        )
+
+
+def write(
+    model: LanguageModel,
+    tokenizer: Tokenizer,
+    prompts: Sequence[str],
+    settings: SamplingSettings,
+    *,
+    samples: int = 1,
+    begin: bool = True,
+    stop: Event | None = None,
+    at_once: int | None = None,
+    told: Callable[[int, Piece], None] | None = None,
+) -> Iterator[Text]:
+    """Continue every prompt `samples` times, many at once; each text comes when it has ended.
+
+    Sample n of a prompt has the seed `settings.seed + n` and is the same text whatever is
+    written beside it.
+
+    Args:
+        begin: see `prompt_ids`.
+        stop: set it to end all texts after the token being computed.
+        at_once: texts at once at most; as many as memory allows if `None`.
+        told: is called with a text's number and each of its pieces as they come.
+    """
+    writing = [
+        _Writing(
+            number,
+            prompt,
+            prompt_ids(tokenizer, prompt, begin=begin),
+            (settings.seed + number % samples) % 2**63,
+            TextDecoder(tokenizer, settings.stop),
+        )
+        for number, prompt in enumerate(prompt for prompt in prompts for _ in range(samples))
+    ]
+    continuations = [one.continuation for one in writing]
+    engine = Engine(model, continuations, settings, tokenizer.end_of_text, at_once=at_once)
+    while writing:
+        before = time.monotonic()
+        stopped = stop is not None and stop.is_set()
+        grown = [] if stopped else engine.step()
+        now = time.monotonic()
+        for one in writing:
+            if not grown:
+                one.continuation.ended = one.continuation.ended or "stopped"
+            for piece in one.take(before):
+                if told is not None:
+                    told(one.number, piece)
+            if one.closed:
+                yield one.text(now)
+        writing = [one for one in writing if not one.closed]
+
+
+def stream(
+    model: LanguageModel,
+    tokenizer: Tokenizer,
+    prompt: str,
+    settings: SamplingSettings,
+    *,
+    begin: bool = True,
+    stop: Event | None = None,
+) -> Iterator[Piece]:
+    """Continue `prompt` as a stream of pieces whose texts join to valid Unicode."""
+    ids = prompt_ids(tokenizer, prompt, begin=begin)
+    one = _Writing(0, prompt, ids, settings.seed, TextDecoder(tokenizer, settings.stop))
+    engine = Engine(model, [one.continuation], settings, tokenizer.end_of_text)
+    while not one.closed:
+        stopped = stop is not None and stop.is_set()
+        if (stopped or not engine.step()) and not one.continuation.ended:
+            one.continuation.ended = "stopped"
+        yield from one.take(time.monotonic())
+
+
+def complete(
+    model: LanguageModel,
+    tokenizer: Tokenizer,
+    prompt: str,
+    settings: SamplingSettings,
+    *,
+    begin: bool = True,
+    stop: Event | None = None,
+) -> str:
+    """The whole continuation of `prompt`."""
+    pieces = stream(model, tokenizer, prompt, settings, begin=begin, stop=stop)
+    return "".join(piece.text for piece in pieces)
