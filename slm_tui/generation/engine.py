@@ -84,7 +84,8 @@ class Engine:
         cached: bool = True,
     ) -> None:
         if not all(text.ids for text in texts):
-            raise GenerationError(
+            remedy = "type some"
+            raise GenerationError("there is nothing to continue", "the prompt is empty", remedy)
                 "there is nothing to continue", "the prompt is empty", "type some"
             )
         self._model = model
