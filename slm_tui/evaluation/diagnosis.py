@@ -59,9 +59,22 @@ def _course(known: Evidence, steps: list[int], val: Values) -> Verdict:
 
 
 _OVERRULES = {
-    "non-finite": {"diverging", "loss spikes", "learning rate too high"},
-    "diverging": {"loss spikes", "learning rate too high", "underfitting", "overfitting"},
-    "learning rate too high": {"underfitting"},
+    "non-finite": {
+        "diverging",
+        "loss spikes",
+        "learning rate too high",
+        "texts differ",
+        "overfitting",
+        "underfitting",
+    },
+    "diverging": {
+        "loss spikes",
+        "learning rate too high",
+        "underfitting",
+        "overfitting",
+        "texts differ",
+    },
+    "learning rate too high": {"underfitting", "overfitting", "loss spikes"},
     "learning rate too low": {"underfitting"},
     "overfitting": {"underfitting"},
     "near the floor": {"underfitting"},

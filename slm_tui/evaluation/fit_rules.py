@@ -18,6 +18,8 @@ _LEAST_RISE = 0.01
 _NEAR = 1.03
 # Of what is left above the floor: who still wins more is not at an end.
 _STILL_FALLS = 0.1
+# Before this part of the run a slow stretch is no end.
+_LATE = 0.4
 # How far a token's surprise spreads around its mean, in means: measured on the built-in stories,
 # whose tokens are nearly all certain, with a few that are free choices.
 _SPREAD_OF_SURPRISE = 2.0
@@ -36,7 +38,8 @@ def overfitting(known: Evidence, steps: list[int], val: Values, train: Values) -
         return None
     before, now = train[best], float(np.nanmedian(train[-3:])) if len(train) else math.nan
     # Where training rises as well, something else is wrong.
-    if not (np.isfinite(before) and now < before - 0.002 * abs(before)):
+    falls = np.isfinite(before) and now < before - 0.002 * abs(before)
+    if not falls or now > val[best] - enter:
         return None
     rise = float(calm[-1])
     what = (
@@ -63,6 +66,8 @@ def overfitting(known: Evidence, steps: list[int], val: Values, train: Values) -
 def underfitting(known: Evidence, val: Values, train: Values) -> Verdict | None:
     """Level, training close to validation, and far above what is possible."""
     if len(val) < 8 or known.is_forked or not np.isfinite(train[-1]):
+        return None
+    if known.step < _LATE * known.max_steps:
         return None
     third = max(3, len(val) // 3)
     fallen = float(val[0] - val.min())
@@ -165,10 +170,8 @@ def course(known: Evidence, steps: list[int], val: Values) -> Verdict:
     above = ""
     if known.floor_bits_per_byte and len(known.val_bits_per_byte):
         above = f"; {known.val_bits_per_byte[-1] / known.floor_bits_per_byte:.2f} × the floor"
-    calm = median_of_three(val)
-    if val[-1] - val[best] > max(3 * spread, _LEAST_RISE * val[best]) and (
-        len(val) < 3 or calm[-1] - val[best] > _LEAST_RISE * val[best] / 2
-    ):
+    enter = max(2 * spread, _LEAST_RISE * val[best])
+    if holds(median_of_three(val[best:]) - val[best], enter, enter / 2):
         what = f"val {val[-1]:.3f} nats, {val[-1] - val[best]:.3f} above its best"
         after = len(val) - 1 - best
         sure = confidence(val[-1] - val[best], spread, after)

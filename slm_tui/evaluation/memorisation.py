@@ -34,7 +34,7 @@ Tokens = NDArray[np.unsignedinteger]
 Grams = NDArray[np.uint64]
 
 
-class Stopped(Exception):
+class Stopped(RuntimeError):  # noqa: N818 - no error: it was asked for
     """The index is wanted no more."""
 
 
@@ -295,6 +295,13 @@ class Copying:
             return "there is no validation text to compare with"
         times = self._excess / self.reference.spread
         return f"{times:.0f} × the spread between {pieces} pieces of validation text"
+
+    @property
+    def short(self) -> str:
+        """The share and the longest passage in a few words."""
+        natural = f" (naturally {self.reference.share:.0%})" if self.reference.shares else ""
+        longest = f", {self.found.longest} tokens on end" if self.found.longest else ""
+        return f"copied {self.found.share:.0%}{natural}{longest}"
 
     def told(self) -> str:
         """Share and longest passage, with what is natural beside them."""

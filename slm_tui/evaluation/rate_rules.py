@@ -11,6 +11,8 @@ _FEW_STEPS = 20
 _LEAST_CLIMB = 0.3  # nats, and the same part of the loss
 _SPIKES = 3
 _RECENT = 0.5
+# A loss above this part of ln V has learned little more than which tokens are common.
+_HIGH = 0.55
 
 
 def non_finite(known: Evidence) -> Verdict | None:
@@ -18,7 +20,7 @@ def non_finite(known: Evidence) -> Verdict | None:
     count, back = len(known.skipped), len(known.went_back)
     # One skipped step a thousand steps ago is over; so is what a loss scale of fp16 has settled.
     recent = [step for step in known.skipped if step >= known.step * (1 - _RECENT)]
-    if not known.failed_non_finite and not back and len(recent) < 2:
+    if not known.failed_non_finite and len(recent) < 2 and not (back and count):
         return None
     what = f"{_many(count, 'step')} skipped: the loss or gradient was not finite"
     if back:
@@ -33,6 +35,12 @@ def non_finite(known: Evidence) -> Verdict | None:
 
 def diverging(known: Evidence) -> Verdict | None:
     """The training loss stands far above its lowest and does not come back."""
+    if known.went_back and not known.skipped:
+        what = f"the run went back to a checkpoint {_many(len(known.went_back), 'time')}, each time"
+        what += " with half the learning rate: its loss was worse than knowing nothing"
+        since = min(known.went_back)
+        why = "the trainer's own guard"
+        return Verdict("✗", "diverging", since, what, 1.0, why, 9, _calmer(known, 0.1))
     losses = np.array([block.loss for block in known.blocks])
     steps = [block.last for block in known.blocks]
     if len(losses) < 4 or steps[-1] < _FEW_STEPS:
@@ -74,34 +82,58 @@ def rate_too_high(known: Evidence, steps: list[int], val: Values) -> Verdict | N
     """
     if len(val) < 8 or known.n_vocab < 2 or known.is_forked:
         return None
+    uniform = math.log(known.n_vocab)
+    if min(float(np.median(val[-3:])), float(val.min()) * 1.1) < _HIGH * uniform:
+        return None
+    if known.learning_rate and known.learning_rate < 1e-4:
+        return None
+    found = _zigzags(known, steps, val) or _better_before(known, steps, val)
+    if found is None:
+        return None
+    since, what, sure, why = found
+    what = f"val {val[-1]:.3f} nats (knowing nothing: {uniform:.2f}), {what}"
+    norms = [block.norm for block in known.blocks if block.last > known.warmup_steps]
+    clip = known.gradient_clip
+    if clip and norms and np.mean(np.array(norms) > clip) > 0.9:
+        what += "; every gradient is cut to the limit"
+    return Verdict("▲", "learning rate too high", since, what, sure, why, 6, _calmer(known, 0.1))
+
+
+_Found = tuple[int | None, str, float, str]
+
+
+def _zigzags(known: Evidence, steps: list[int], val: Values) -> _Found | None:
+    """No progress while the rate was high, and every other evaluation turns the other way."""
     hot = _while_high(known, steps)
     hot = hot[len(hot) // 3 :]
     if len(hot) < 5:
         return None
     later = val[hot]
-    swing = jitter(later)
-    turns = np.mean(np.diff(np.sign(np.diff(later))) != 0)
-    uniform = math.log(known.n_vocab)
-    gain = float(later[0] - later[-1])
-    high = min(float(np.median(val[-3:])), float(later[-1])) > 0.55 * uniform
-    if not high or swing < 0.004 * later[-1] or turns < 0.4 or gain > 10 * swing:
-        return None
-    if known.learning_rate and known.learning_rate < 1e-4:
+    swing, gain = jitter(later), float(later[0] - later[-1])
+    turns = float(np.mean(np.diff(np.sign(np.diff(later))) != 0))
+    if swing < 0.004 * later[-1] or turns < 0.4 or gain > 10 * swing:
         return None
     what = (
-        f"val {val[-1]:.3f} nats (knowing nothing: {uniform:.2f}), ±{swing:.3f} from one "
-        f"evaluation to the next; "
+        f"±{swing:.3f} from one evaluation to the next; "
         f"{max(0.0, gain):.3f} won from step {steps[hot[0]]:,} to {steps[hot[-1]]:,}"
     )
-    norms = [block.norm for block in known.blocks if block.last > known.warmup_steps]
-    clip = known.gradient_clip
-    if clip and norms and np.mean(np.array(norms) > clip) > 0.9:
-        what += "; every gradient is cut to the limit"
-    # As many turns in a row as there were are no accident; with a half each they could be.
-    sure = float(turns) * (1 - 0.5 ** (len(later) - 4))
-    sure = max(sure, confidence(swing, 0.002 * later[-1], len(later) - 4) * 0.9)
-    why = f"{turns:.0%} of {len(later) - 2} evaluations turn the other way"
-    return Verdict("▲", "learning rate too high", None, what, sure, why, 6, _calmer(known, 0.1))
+    sure = confidence(swing, 0.002 * later[-1], len(later) - 2)
+    return None, what, sure, f"{turns:.0%} of {len(later)} evaluations turn the other way"
+
+
+def _better_before(known: Evidence, steps: list[int], val: Values) -> _Found | None:
+    """The best came in warm-up, at half of the peak or less, and never again."""
+    best = int(np.argmin(val))
+    after = len(val) - 1 - best
+    if not 0 < steps[best] <= known.warmup_steps / 2 or after < 4:
+        return None
+    spread = noise(val[best:])
+    rise = float(np.median(val[best + 1 :])) - float(val[best])
+    if rise < 0.01 * val[best]:
+        return None
+    spread /= math.sqrt(after)  # of their median
+    what = f"{rise:.3f} above its best of step {steps[best]:,}, at a lower rate in warm-up"
+    return steps[best], what, confidence(rise, spread, after), reason(rise, spread, after)
 
 
 def _while_high(known: Evidence, steps: list[int]) -> list[int]:
@@ -139,7 +171,7 @@ def rate_too_low(known: Evidence, steps: list[int], val: Values) -> Verdict | No
     third, two_thirds = np.interp([total / 3, 2 * total / 3], spent, val)
     first, last = float(val[0] - third), float(two_thirds - val[-1])
     spread = noise(val) / 2
-    if first <= 0 or last <= 2 * spread or last < 0.5 * first:
+    if first <= 0 or last <= 6 * spread or last < 0.5 * first or val[-1] > val.min() + spread:
         return None
     fallen = (val[0] - val[-1]) / uniform
     what = (

@@ -155,8 +155,21 @@ def _number(facts: dict[str, Any], name: str) -> float:
         return 0.0
 
 
-def of_run(run: Run) -> tuple[Verdict, ...]:
+def told(verdict: Verdict) -> str:
+    """A verdict in a line of plain text: what, since when, evidence, and what to try."""
+    since = f" since step {verdict.since:,}" if verdict.since is not None else ""
+    sure = "" if verdict.certainty == "certain" else f" ({verdict.certainty})"
+    text = f"{verdict.short}{since}{sure}: {verdict.evidence}" if verdict.word else verdict.evidence
+    changes = " ".join(f"--set {one}" for one in verdict.remedy)
+    advice = f"; try {verdict.advice}" if verdict.advice else ""
+    return text + advice + (f" ({changes})" if changes else "")
+
+
+def of_run(run: Run, *, copied: bool = True) -> tuple[Verdict, ...]:
     """The verdicts on a run from its files alone.
+
+    Unless not `copied`, also whether its samples copy the training text: that takes about a
+    second for ten million tokens of it.
 
     Raises:
         RunError: `run.json` cannot be read.
@@ -167,4 +180,9 @@ def of_run(run: Run) -> tuple[Verdict, ...]:
         preset = run.preset()
     except SlmTuiError:
         preset = None
-    return diagnose(Gathering(preset).evidence(curves, run.info()))
+    info, gathering = run.info(), Gathering(preset)
+    if copied:
+        from slm_tui.runs.copying import of_samples
+
+        gathering.copying = of_samples(str(info.facts.get("corpus") or ""), curves.samples)
+    return diagnose(gathering.evidence(curves, info))

@@ -143,11 +143,8 @@ class TrainScreen(LiveKeys, RoomScreen):
         )
         verdict = view.verdict_lines()
         others = view.other_verdict_lines()
-        shown = [*verdict, Content(""), *view.data_lines()]
-        # What is arithmetic stands in the table already: only what the curves say comes first.
-        self.query_one("#diagnosis", Lines).show(
-            [*shown, *([Content(""), *others] if others else [])]
-        )
+        shown = [*verdict, *others, Content(""), *view.data_lines()]
+        self.query_one("#diagnosis", Lines).show(shown)
         line, text = self.query_one("#verdict-line", Static), Content("\n").join(two(verdict))
         if line.content != text:
             line.update(text, layout=False)

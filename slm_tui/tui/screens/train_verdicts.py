@@ -35,18 +35,19 @@ def headline_lines(verdict: Verdict) -> list[Content]:
         )
     lines.append(Content(verdict.evidence))
     if verdict.advice:
-        how = "  a apply · ? why" if verdict.remedy else "  ? why"
-        lines.append(Content.assemble(("try ", "bold"), verdict.advice, (how, MUTED)))
+        lines.append(Content.assemble(("try ", "bold"), verdict.advice))
+    if verdict.word:
+        keys = "a apply · d details · ? why" if verdict.remedy else "d details · ? why"
+        lines.append(Content.styled(keys, MUTED))
     return lines
 
 
-def other_lines(verdicts: Sequence[Verdict]) -> list[Content]:
-    """The sign and word of each, and the beginning of its evidence."""
-    return [
-        Content.assemble((one.short, _style(one)), (f" {one.evidence.split(';')[0]}", MUTED))
-        for one in verdicts
-        if one.word
-    ]
+def other_line(verdicts: Sequence[Verdict]) -> list[Content]:
+    """What else holds, by name, in one line; nothing where nothing does."""
+    named = [Content.styled(one.short, _style(one)) for one in verdicts if one.word]
+    if not named:
+        return []
+    return [Content.assemble(("also ", MUTED), Content("  ").join(named))]
 
 
 def full_lines(verdict: Verdict, width: int) -> list[Content]:

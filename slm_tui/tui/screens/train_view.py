@@ -19,7 +19,7 @@ from slm_tui.runs.session import Status
 from slm_tui.runs.store import Run, RunInfo
 from slm_tui.text import one_line, visible
 from slm_tui.tui.charts.data import ChartData, HorizontalLine, Series, VerticalLine
-from slm_tui.tui.screens.train_verdicts import headline_lines, other_lines
+from slm_tui.tui.screens.train_verdicts import headline_lines, other_line
 from slm_tui.tui.theme import MUTED
 
 X_MODES = ("steps", "tokens", "time")
@@ -207,8 +207,8 @@ class RunView:
         return headline_lines(self.verdict)
 
     def other_verdict_lines(self) -> list[Content]:
-        """What else holds, a line each."""
-        return other_lines(self.verdicts[1:])
+        """What else holds, by name."""
+        return other_line(self.verdicts[1:])
 
     def sample_lines(self) -> list[Content]:
         """Samples, newest first: step, prompt and continuation."""
@@ -220,7 +220,7 @@ class RunView:
             )
             prompt, text = str(sample.get("prompt", "")), str(sample.get("text", ""))
             if copied is not None and copied.step == sample.get("step") and not lines[:-1]:
-                lines.append(Content.styled(copied.told(), MUTED))
+                lines.append(Content.styled(copied.short, MUTED))
             body = Content.assemble((visible(prompt), "bold"), visible(text))
             lines += body.split("\n", allow_blank=True)
             lines.append(Content(""))
@@ -292,7 +292,7 @@ def preparing(status: Status) -> str:
 
 
 def two(lines: list[Content]) -> list[Content]:
-    """At most two lines: the verdict with its evidence, and the advice."""
+    """At most two lines: the verdict with its evidence, and the advice with the keys."""
     if len(lines) < 3:
         return lines
-    return [Content(": ").join(lines[:2]), lines[2]]
+    return [Content(": ").join(lines[:2]), Content("  ").join(lines[2:])]
