@@ -45,7 +45,7 @@ RUNS = {
     "non-finite": COMMON
     + "training.max_steps=300 optimizer.learning_rate=1 optimizer.gradient_clip=0 "
     "optimizer.weight_decay=0 model.norm=layernorm optimizer.beta2=0.5 optimizer.eps=1e-12",
-    "near-the-floor": "training.max_steps=8000 data.documents=50000 data.split.validation=0.01 "
+    "towards-the-floor": "training.max_steps=8000 data.documents=50000 data.split.validation=0.01 "
     "training.evaluate_every=200 training.sample_every=100000",
 }
 _KEPT = ("step", "elapsed_seconds", "tokens_seen", "learning_rate", "train_loss", "val_loss")

@@ -22,6 +22,7 @@ from tests.evaluation.record_curves import CURVES, replay
 HEADLINES = {
     "healthy": "still learning",
     "rate-modest": "still learning",
+    "towards-the-floor": "still learning",
     "overfitting": "overfitting",
     "underfitting": "underfitting",
     "rate-too-high": "learning rate too high",
@@ -65,7 +66,7 @@ def test_a_recorded_run_gets_its_verdict(name: str) -> None:
     assert 0.5 <= found[0].confidence <= 1
 
 
-@pytest.mark.parametrize("name", ["healthy", "rate-modest"])
+@pytest.mark.parametrize("name", ["healthy", "rate-modest", "towards-the-floor"])
 def test_a_healthy_run_is_never_told_of_trouble(name: str) -> None:
     assert set(headlines(name)) <= CALM
 

@@ -292,18 +292,20 @@ class TrainScreen(LiveKeys, RoomScreen):
     def action_apply(self) -> None:
         if self.view is None:
             return
-        remedy = self.view.verdict.remedy
-        if remedy:
-            self._ask_fork(" ".join(remedy), fresh=True)
+        first, *others = self.view.verdict.remedies or (None,)
+        if first is not None:
+            instead = "".join(f"\nor {one.text}: {' '.join(one.changes)}" for one in others)
+            told = f"{self.view.verdict.word}: {first.text}{instead}"
+            self._ask_fork(" ".join(first.changes), fresh=True, why=told)
         else:
             self.notify("There is nothing to apply: the verdict names no remedy.")
 
-    def _ask_fork(self, value: str, *, fresh: bool = False) -> None:
+    def _ask_fork(self, value: str, *, fresh: bool = False, why: str = "") -> None:
         """Ask for changes, then start a run with them: anew, or from the best checkpoint."""
         if self.view is None or self.workshop is None:
             return
         title = "New run with these settings" if fresh else "New run from the best checkpoint"
-        text = "PATH=VALUE with spaces between; empty for none"
+        text = f"{why}\n" * bool(why) + "PATH=VALUE with spaces between; empty for none"
         run = self.view.run
 
         def begin(changes: str | None) -> None:
