@@ -44,10 +44,11 @@ def headline_lines(verdict: Verdict) -> list[Content]:
 
 def other_line(verdicts: Sequence[Verdict]) -> list[Content]:
     """What else holds, by name, in one line; nothing where nothing does."""
-    named = [Content.styled(one.short, _style(one)) for one in verdicts if one.word]
+    named = [Content.styled(one.word, _style(one)) for one in verdicts if one.word]
     if not named:
         return []
-    return [Content.assemble(("also ", MUTED), Content("  ").join(named))]
+    sign = verdicts[0].sign
+    return [Content.assemble((f"also {sign} ", MUTED), Content(" · ").join(named))]
 
 
 def full_lines(verdict: Verdict, width: int) -> list[Content]:
