@@ -114,7 +114,9 @@ class Remedies:
         layers = getattr(self.preset.model, "n_layer", 1)
         if layers < 2:
             return ()
-        return self.offer(f"a smaller model, {layers // 2} layers", f"model.n_layer={layers // 2}")
+        return self.offer(
+            f"a smaller model, {layers} → {layers // 2} layers", f"model.n_layer={layers // 2}"
+        )
 
     def larger(self) -> tuple[Remedy, ...]:
         """A model of twice the width."""
