@@ -1,133 +1,120 @@
-"""What the curves say: one verdict, its evidence, and what to try next."""
+"""What the curves say: verdicts by rank, each with evidence, confidence and what to try next.
 
-import math
-from bisect import bisect_right
-from collections.abc import Sequence
-from dataclasses import dataclass
+Every rule goes by the noise of the curve it reads, and those that compare evaluations go by
+medians of three and by two thresholds, so that no single evaluation brings or takes a verdict.
+All work is on evaluations and on a few hundred blocks of steps, whatever the length of the run.
+"""
 
-# Smaller rises of the validation loss than this part of it are noise.
-_NOISE = 0.01
-_RISES = 3
-_NEAR_FLOOR = 1.03
-_DIVERGED = 1.5
+import numpy as np
 
+from slm_tui.evaluation import fit_rules, plan_rules, rate_rules
+from slm_tui.evaluation.explanations import EXPLANATIONS
+from slm_tui.evaluation.signals import Values
+from slm_tui.evaluation.verdict import Block, Evidence, Remedy, Verdict
 
-@dataclass(frozen=True)
-class Verdict:
-    """`sign` and `word` for a status line; `evidence` in numbers; `remedy` as overrides."""
+__all__ = ["EXPLANATIONS", "Block", "Evidence", "Remedy", "Verdict", "diagnose"]
 
-    sign: str
-    word: str
-    since: int | None = None
-    evidence: str = ""
-    advice: str = ""
-    remedy: tuple[str, ...] = ()
-
-    @property
-    def short(self) -> str:
-        """`▲ overfitting`, for one place on a line."""
-        return f"{self.sign} {self.word}".strip()
+_TROUBLE = 3.0
+_LEAST_CONFIDENCE = 0.5
 
 
-@dataclass(frozen=True)
-class Evidence:
-    """The curves of a run: smoothed training loss and validation loss in nats per token."""
+def diagnose(known: Evidence) -> tuple[Verdict, ...]:
+    """All that can be said of a run, most important first; never empty.
 
-    train_steps: Sequence[int]
-    train_losses: Sequence[float]
-    val_steps: Sequence[int]
-    val_losses: Sequence[float]
-    val_bits_per_byte: Sequence[float] = ()
-    floor_bits_per_byte: float | None = None
-    dropout: float = 0.0
-    learning_rate: float = 0.0
+    The first is the headline: with too little to go on, one without a word.
+    """
+    steps, val, train = _evaluated(known)
+    found = [
+        rate_rules.non_finite(known),
+        rate_rules.diverging(known),
+        rate_rules.spikes(known),
+        plan_rules.early_stop(known, steps),
+        plan_rules.little_text(known),
+        plan_rules.repeated_text(known),
+        plan_rules.validation_too_small(known, val),
+        memorising(known),
+    ]
+    if len(val) >= 2:
+        found += [
+            rate_rules.rate_too_high(known, steps, val),
+            rate_rules.rate_too_low(known, steps, val),
+            fit_rules.overfitting(known, steps, val, train),
+            fit_rules.underfitting(known, val, train),
+            fit_rules.texts_differ(known, steps, val, train),
+        ]
+    found.append(fit_rules.floor(known))
+    told = [one for one in found if one is not None and one.confidence >= _LEAST_CONFIDENCE]
+    told = _without_contradictions(told)
+    if not any(one.severity >= _TROUBLE for one in told):
+        told.append(_course(known, steps, val))
+    return tuple(sorted(told, key=lambda one: one.rank, reverse=True))
 
 
-def diagnose(curves: Evidence) -> Verdict:
-    """The verdict on a run so far; with too little to go on, `early`."""
-    for rule in (_diverging, _overfitting, _near_floor):
-        found = rule(curves)
-        if found is not None:
-            return found
-    return _learning(curves)
+def _course(known: Evidence, steps: list[int], val: Values) -> Verdict:
+    if len(val) < 2:
+        # Before anything that is known from the preset alone.
+        text = "the verdict comes with the second evaluation"
+        return Verdict("", "", None, text, severity=2.0)
+    return fit_rules.course(known, steps, val)
 
 
-def _diverging(curves: Evidence) -> Verdict | None:
-    losses = curves.train_losses
-    if len(losses) < 20:
-        return None
-    lowest = min((loss for loss in losses if math.isfinite(loss)), default=math.inf)
-    now = losses[-1]
-    if math.isfinite(now) and now < lowest * _DIVERGED:
-        return None
-    at = next((i for i, loss in enumerate(losses) if loss == lowest), 0)
-    lower = curves.learning_rate / 3
-    return Verdict(
-        "✗",
+_OVERRULES = {
+    "non-finite": {
         "diverging",
-        curves.train_steps[at],
-        f"training loss {lowest:.3f} → {now:.3f}",
-        f"try learning rate {lower:.2g}",
-        (f"optimizer.learning_rate={lower:.2g}",) if lower else (),
-    )
+        "loss spikes",
+        "learning rate too high",
+        "texts differ",
+        "overfitting",
+        "underfitting",
+    },
+    "diverging": {
+        "loss spikes",
+        "learning rate too high",
+        "underfitting",
+        "overfitting",
+        "texts differ",
+    },
+    "learning rate too high": {"underfitting", "overfitting", "loss spikes"},
+    "learning rate too low": {"underfitting"},
+    "overfitting": {"underfitting"},
+    "near the floor": {"underfitting"},
+}
 
 
-def _overfitting(curves: Evidence) -> Verdict | None:
-    losses, steps = curves.val_losses, curves.val_steps
-    if len(losses) <= _RISES:
+def _without_contradictions(told: list[Verdict]) -> list[Verdict]:
+    """One cause, one verdict: the consequences of a trouble are not told beside it."""
+    gone = {word for one in told for word in _OVERRULES.get(one.word, ())}
+    return [one for one in told if one.word not in gone]
+
+
+def _evaluated(known: Evidence) -> tuple[list[int], Values, Values]:
+    """Steps, validation and training losses of the evaluations that gave a number."""
+    count = min(len(known.val_steps), len(known.val_losses))
+    val = np.asarray(known.val_losses[:count], np.float64)
+    train = np.full(count, np.nan)
+    given = np.asarray(known.train_losses[:count], np.float64)
+    train[: len(given)] = given
+    train[~np.isfinite(train)] = np.nan
+    good = np.isfinite(val) & (val > 0) & (val < 1e6)
+    steps = [int(step) for step, keep in zip(known.val_steps, good, strict=False) if keep]
+    return steps, val[good], train[good]
+
+
+def memorising(known: Evidence) -> Verdict | None:
+    """Samples that stand word for word in the training text, beyond what such texts share."""
+    copying = known.copying
+    if copying is None or not copying.is_much:
         return None
-    best = min(range(len(losses)), key=losses.__getitem__)
-    after = losses[best + 1 :]
-    rise = losses[-1] - losses[best]
-    if len(after) < _RISES or rise < _NOISE * losses[best]:
-        return None
-    before, now = _train_at(curves, steps[best]), _train_at(curves, steps[-1])
-    if before is None or now is None or now >= before:
-        return None
-    more = min(0.5, round(curves.dropout + 0.1, 2))
+    remedies: tuple[Remedy, ...] = ()
+    if (offer := known.remedies) is not None:
+        remedies = (*offer.more_text(), *offer.dropout(), *offer.smaller())
     return Verdict(
         "▲",
-        "overfitting",
-        steps[best],
-        f"val {losses[best]:.3f} → {losses[-1]:.3f} while train falls; gap {losses[-1] - now:.2f}",
-        f"more text, or dropout {more:g}",
-        (f"model.dropout={more:g}",),
+        "memorising",
+        copying.step,
+        copying.told(),
+        copying.confidence,
+        copying.reason,
+        5,
+        remedies,
     )
-
-
-def _near_floor(curves: Evidence) -> Verdict | None:
-    floor, bits = curves.floor_bits_per_byte, curves.val_bits_per_byte
-    if not floor or not bits or not math.isfinite(bits[-1]) or bits[-1] > floor * _NEAR_FLOOR:
-        return None
-    return Verdict(
-        "★",
-        "near the floor",
-        None,
-        f"{bits[-1]:.4f} bits per byte; the text itself has {floor:.4f}",
-        "there is little left to learn here: try richer stories",
-        ("data.richness=rich",),
-    )
-
-
-def _learning(curves: Evidence) -> Verdict:
-    losses = curves.val_losses
-    if len(losses) < 2:
-        return Verdict("", "", None, "the verdict comes with the second evaluation")
-    fall = losses[-2] - losses[-1]
-    best = min(losses)
-    floor = curves.floor_bits_per_byte
-    above = ""
-    if floor and curves.val_bits_per_byte:
-        above = f"; {curves.val_bits_per_byte[-1] / floor:.2f} × the floor"
-    if fall > 0:
-        return Verdict("●", "learning", None, f"val fell {fall:.3f} to {losses[-1]:.3f}{above}")
-    if losses[-1] > best * (1 + _NOISE):
-        at = curves.val_steps[losses.index(best)]
-        said = f"val {losses[-1]:.3f}, {losses[-1] - best:.3f} above its best of step {at:,}"
-        return Verdict("▲", "rising", at, said)
-    return Verdict("●", "level", None, f"val {losses[-1]:.3f}, best {best:.3f}{above}")
-
-
-def _train_at(curves: Evidence, step: int) -> float | None:
-    at = bisect_right(curves.train_steps, step) - 1
-    return curves.train_losses[at] if at >= 0 else None

@@ -239,7 +239,7 @@ class SlmTuiApp(App[None]):
         room = self.screen
         if isinstance(room, RoomScreen):
             here = actions.offered(type(room), room.ROOM)
-            self.push_screen(HelpScreen(room.ROOM, here, self.keys))
+            self.push_screen(HelpScreen(room.ROOM, here, self.keys, room.help_lines))
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         yield SystemCommand("Theme", "Choose the colours", self.action_change_theme)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Protocol, cast
 
 from textual.app import ComposeResult
 from textual.containers import Container
+from textual.content import Content
 from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Input
@@ -162,6 +163,10 @@ class RoomScreen(Screen[None]):
 
     def watch_focused(self) -> None:
         self.refresh_footer()
+
+    def help_lines(self, width: int) -> list[Content]:
+        """What the help screen says above the keys, in lines of at most `width` cells."""
+        return []
 
     # Zoom: everything beside the focused pane and its ancestors is hidden
 

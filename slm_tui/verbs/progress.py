@@ -6,7 +6,9 @@ import time
 from dataclasses import asdict
 from typing import Any, TextIO
 
+from slm_tui.errors import SlmTuiError
 from slm_tui.figures import clock, count, size
+from slm_tui.runs import evidence
 from slm_tui.runs.following import Following
 from slm_tui.runs.results import finite
 from slm_tui.runs.session import Session, Status
@@ -72,12 +74,21 @@ class Lines:
     def end(self, session: Session | Following, interrupted: bool) -> None:
         self._draw("")
         status = session.status
+        self._tell_verdict(session)
         if interrupted:
             self.tell(f"stopped at step {status.step:,} and saved")
         if status.state != "done" and not status.error:
             self.tell(f"go on with: slm-tui train --resume {session.run.id}")
         elif status.state == "done":
             self.tell(f"write with it: slm-tui generate {session.run.id} --prompt 'Once'")
+
+    def _tell_verdict(self, session: Session | Following) -> None:
+        try:
+            verdict = evidence.of_run(session.run, copied=False)[0]
+        except (SlmTuiError, OSError):
+            return  # a run that could not begin leaves nothing to judge
+        if verdict.word:
+            self.tell(evidence.told(verdict))
 
     def _worded(self, event: Event) -> str:
         if isinstance(event, Started):

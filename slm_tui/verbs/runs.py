@@ -55,6 +55,7 @@ def _values(run: Run, info: RunInfo) -> dict[str, Any]:
 
 
 def _show(run: Run, *, as_json: bool) -> None:
+    from slm_tui.runs import evidence
     from slm_tui.training import checkpoint
 
     info = run.info()
@@ -63,7 +64,9 @@ def _show(run: Run, *, as_json: bool) -> None:
     if as_json:
         links = {name: path.name if path else None for name, path in marks.items()}
         names = [path.name for path in saved]
-        print(json.dumps({**_values(run, info), "checkpoints": names, **links}))
+        verdicts = [one.to_dict() for one in evidence.of_run(run)]
+        told = {**_values(run, info), "checkpoints": names, **links, "diagnosis": verdicts}
+        print(json.dumps(told))
         return
     created = datetime.fromtimestamp(info.created).strftime("%Y-%m-%d %H:%M")
     lines = [
@@ -86,3 +89,5 @@ def _show(run: Run, *, as_json: bool) -> None:
         names = [name for name, target in marks.items() if target == path]
         names += ["kept"] if checkpoint.is_kept(path) else []
         print(f"{'checkpoint':16} {path.name} {' '.join(names)}".rstrip())
+    for number, verdict in enumerate(evidence.of_run(run)):
+        print(f"{'' if number else 'diagnosis':16} {evidence.told(verdict)}")

@@ -5,6 +5,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests.benchmarks.copied import copied_figures
 from tests.benchmarks.corpora import corpus_figures
 from tests.benchmarks.engine import EngineBench
 from tests.benchmarks.figures import machine_line
@@ -26,6 +27,7 @@ def main() -> int:
         "paint",
         "corpus",
         "modern",
+        "copied",
         "gpu",
     ]
     parser.add_argument("--only", action="append", choices=names, help="may be repeated")
@@ -68,6 +70,7 @@ def main() -> int:
             "saving": engine.saving,
             "busy": engine.busy,
             "modern": engine.modern,
+            "copied": lambda: copied_figures(effort.rounds),
             "gpu": lambda: gpu_figures(effort.seconds * 4),
             "keys": bench.keys,
             "traffic": bench.traffic,

@@ -1,5 +1,7 @@
 """The help screen: all keys of the screen it was opened on, then those that work everywhere."""
 
+from collections.abc import Callable
+
 from textual.app import ComposeResult
 from textual.content import Content
 
@@ -13,12 +15,20 @@ from slm_tui.tui.theme import MUTED
 class HelpScreen(Reading):
     """Keys, what they do, and the names by which the keymap file calls them."""
 
-    def __init__(self, room: Room, here: list[Action], keys: dict[str, str]) -> None:
-        self._room, self._here, self._keys = room, here, keys
+    def __init__(
+        self,
+        room: Room,
+        here: list[Action],
+        keys: dict[str, str],
+        above: Callable[[int], list[Content]] = lambda width: [],
+    ) -> None:
+        self._room, self._here, self._keys, self._above = room, here, keys, above
         super().__init__("Keys", [])
 
     def compose_box(self) -> ComposeResult:
-        self.lines = self._all_lines(named=self.app.size.width >= 100)
+        columns = self.app.size.width
+        above = self._above(max(20, min(100, int(columns * 0.96)) - 6))
+        self.lines = [*above, *self._all_lines(named=columns >= 100)]
         yield from super().compose_box()
 
     def _all_lines(self, *, named: bool) -> list[Content]:

@@ -21,8 +21,9 @@ from slm_tui.tui.actions import Action, Room
 from slm_tui.tui.base import RoomScreen
 from slm_tui.tui.charts.chart import Chart
 from slm_tui.tui.charts.sparkline import SmallChart
-from slm_tui.tui.dialogs import Ask, Reading, complain, copy
+from slm_tui.tui.dialogs import Ask, complain, copy
 from slm_tui.tui.screens.train_live import NO_RUN, LiveKeys, whole_number
+from slm_tui.tui.screens.train_verdicts import Details, explained_lines
 from slm_tui.tui.screens.train_view import X_MODES, RunView, preparing, two
 from slm_tui.tui.widgets.lines import Lines
 from slm_tui.tui.workshop import TrainingWorkshop
@@ -106,6 +107,8 @@ class TrainScreen(LiveKeys, RoomScreen):
             self.set_class(True, "-empty")
             return
         if self.view is None or self.view.run != run:
+            if self.view is not None:
+                self.view.copying.close()
             self.view = RunView(run)
             self.set_class(False, "-empty")
             self._show(self.view, fresh=True)
@@ -139,7 +142,9 @@ class TrainScreen(LiveKeys, RoomScreen):
             view.sample_lines() or [Content.styled("No samples yet. g writes one.", "dim")]
         )
         verdict = view.verdict_lines()
-        self.query_one("#diagnosis", Lines).show([*verdict, Content(""), *view.data_lines()])
+        others = view.other_verdict_lines()
+        shown = [*verdict, *others, Content(""), *view.data_lines()]
+        self.query_one("#diagnosis", Lines).show(shown)
         line, text = self.query_one("#verdict-line", Static), Content("\n").join(two(verdict))
         if line.content != text:
             line.update(text, layout=False)
@@ -227,15 +232,23 @@ class TrainScreen(LiveKeys, RoomScreen):
             newest = view.curves.samples[-1]
             copy(self.app, f"{newest.get('prompt', '')}{newest.get('text', '')}")
         else:
-            text = "\n".join(line.plain for line in [*view.verdict_lines(), *view.data_lines()])
+            told = [*view.verdict_lines(), *view.other_verdict_lines(), *view.data_lines()]
+            text = "\n".join(line.plain for line in told)
             copy(self.app, f"{view.run.path}\n{text}")
 
     # Keys: what comes after
 
     def action_details(self) -> None:
         if self.view is not None:
-            lines = [*self.view.verdict_lines(), Content(""), *self.view.data_lines()]
-            self.app.push_screen(Reading("diagnosis", lines))
+            view = self.view
+            failed = [*view.verdict_lines()[:2], Content("")] if view.info.error else []
+            self.app.push_screen(
+                Details(view.verdicts, view.copying.copying, failed, view.data_lines())
+            )
+
+    def help_lines(self, width: int) -> list[Content]:
+        """What the help screen says above the keys: the verdict in plain language."""
+        return explained_lines(self.view.verdict, width) if self.view is not None else []
 
     def action_best_to_chat(self) -> None:
         if self.view is None:
@@ -279,18 +292,20 @@ class TrainScreen(LiveKeys, RoomScreen):
     def action_apply(self) -> None:
         if self.view is None:
             return
-        remedy = self.view.verdict.remedy
-        if remedy:
-            self._ask_fork(" ".join(remedy), fresh=True)
+        first, *others = self.view.verdict.remedies or (None,)
+        if first is not None:
+            instead = "".join(f"\nor {one.text}: {' '.join(one.changes)}" for one in others)
+            told = f"{self.view.verdict.word}: {first.text}{instead}"
+            self._ask_fork(" ".join(first.changes), fresh=True, why=told)
         else:
             self.notify("There is nothing to apply: the verdict names no remedy.")
 
-    def _ask_fork(self, value: str, *, fresh: bool = False) -> None:
+    def _ask_fork(self, value: str, *, fresh: bool = False, why: str = "") -> None:
         """Ask for changes, then start a run with them: anew, or from the best checkpoint."""
         if self.view is None or self.workshop is None:
             return
         title = "New run with these settings" if fresh else "New run from the best checkpoint"
-        text = "PATH=VALUE with spaces between; empty for none"
+        text = f"{why}\n" * bool(why) + "PATH=VALUE with spaces between; empty for none"
         run = self.view.run
 
         def begin(changes: str | None) -> None:

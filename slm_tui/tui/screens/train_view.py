@@ -10,18 +10,19 @@ from textual.content import Content
 
 from slm_tui.config.estimate import COMPUTE_OPTIMAL_TOKENS_PER_PARAMETER
 from slm_tui.errors import SlmTuiError
-from slm_tui.evaluation.diagnosis import Evidence, Verdict, diagnose
+from slm_tui.evaluation.diagnosis import Verdict, diagnose
 from slm_tui.figures import clock, count, ratio_text, size
+from slm_tui.runs.copying import Watch
 from slm_tui.runs.curves import Curves
+from slm_tui.runs.evidence import Gathering
 from slm_tui.runs.session import Status
 from slm_tui.runs.store import Run, RunInfo
 from slm_tui.text import one_line, visible
 from slm_tui.tui.charts.data import ChartData, HorizontalLine, Series, VerticalLine
-from slm_tui.tui.charts.series import Smoother
+from slm_tui.tui.screens.train_verdicts import headline_lines, other_line
 from slm_tui.tui.theme import MUTED
 
 X_MODES = ("steps", "tokens", "time")
-_SMOOTHING = 0.95
 
 
 @dataclass
@@ -31,15 +32,13 @@ class RunView:
     run: Run
     curves: Curves = field(init=False)
     info: RunInfo = field(default_factory=RunInfo)
-    verdict: Verdict = field(default_factory=lambda: Verdict("", ""))
-    dropout: float = 0.0
-    learning_rate: float = 0.0
+    verdicts: tuple[Verdict, ...] = (Verdict("", ""),)
     prompt_settings: str = ""
 
     def __post_init__(self) -> None:
         self.curves = Curves(self.run)
-        self._smoother = Smoother(_SMOOTHING)
-        self._generation = 0
+        self.copying = Watch()
+        self._gathering = Gathering(None)
         self._info_at = 0.0
         self._bits: tuple[list[float], list[float]] = ([], [])
         self._read_preset()
@@ -49,8 +48,7 @@ class RunView:
             preset = self.run.preset()
         except SlmTuiError:
             return
-        self.dropout = getattr(preset.model, "dropout", 0.0)
-        self.learning_rate = preset.optimizer.learning_rate
+        self._gathering = Gathering(preset)
         sampling = preset.sampling
         self.prompt_settings = f"T {sampling.temperature:g} · seed {sampling.seed}"
 
@@ -61,6 +59,10 @@ class RunView:
         if changed or now - self._info_at > 1.0:
             self._info_at = now
             changed |= self._read_info()
+        self.copying.ask(str(self.info.facts.get("corpus") or ""), self.curves.samples)
+        if self.copying.copying is not self._gathering.copying:
+            self._gathering.copying = self.copying.copying
+            changed = True
         if changed:
             self._judge()
         return changed
@@ -75,23 +77,12 @@ class RunView:
         return known != (info.state, info.max_steps, len(info.facts), info.error)
 
     def _judge(self) -> None:
-        steps, evaluations = self.curves.steps, self.curves.evaluations
-        if self._generation != self.curves.generation:
-            self._generation = self.curves.generation
-            self._smoother = Smoother(_SMOOTHING)
-        self._smoother.extend(steps.loss[len(self._smoother.values) :])
-        self.verdict = diagnose(
-            Evidence(
-                steps.step,
-                self._smoother.values,
-                evaluations.step,
-                evaluations.loss,
-                evaluations.bits_per_byte,
-                self.floor,
-                self.dropout,
-                self.learning_rate,
-            )
-        )
+        self.verdicts = diagnose(self._gathering.evidence(self.curves, self.info))
+
+    @property
+    def verdict(self) -> Verdict:
+        """The headline."""
+        return self.verdicts[0]
 
     @property
     def floor(self) -> float | None:
@@ -207,32 +198,29 @@ class RunView:
     def verdict_lines(self) -> list[Content]:
         """The verdict, its evidence, and what to try."""
         if self.info.error:
-            return [
+            failed = [
                 Content.styled("✗ FAILED", "bold $text-error"),
                 Content(visible(self.info.error)),
             ]
-        verdict = self.verdict
-        style = {"▲": "bold $text-warning", "✗": "bold $text-error"}.get(
-            verdict.sign, "bold $text-success"
-        )
-        since = f" since step {verdict.since:,}" if verdict.since is not None else ""
-        lines = []
-        if verdict.word:
-            lines.append(Content.assemble((f"{verdict.sign} {verdict.word.upper()}", style), since))
-        lines.append(Content(verdict.evidence))
-        if verdict.advice:
-            how = "  a apply to a new run" if verdict.remedy else ""
-            lines.append(Content.assemble(("try ", "bold"), verdict.advice, (how, MUTED)))
-        return lines
+            known = self.verdict if self.verdict.sign == "✗" else None
+            return failed + (headline_lines(known)[2:] if known is not None else [])
+        return headline_lines(self.verdict)
+
+    def other_verdict_lines(self) -> list[Content]:
+        """What else holds, by name."""
+        return other_line(self.verdicts[1:])
 
     def sample_lines(self) -> list[Content]:
         """Samples, newest first: step, prompt and continuation."""
         lines: list[Content] = []
+        copied = self.copying.copying
         for sample in reversed(self.curves.samples):
             lines.append(
                 Content.styled(f"step {int(sample.get('step', 0)):,}", "bold $text-accent")
             )
             prompt, text = str(sample.get("prompt", "")), str(sample.get("text", ""))
+            if copied is not None and copied.step == sample.get("step") and not lines[:-1]:
+                lines.append(Content.styled(copied.short, MUTED))
             body = Content.assemble((visible(prompt), "bold"), visible(text))
             lines += body.split("\n", allow_blank=True)
             lines.append(Content(""))
@@ -304,7 +292,7 @@ def preparing(status: Status) -> str:
 
 
 def two(lines: list[Content]) -> list[Content]:
-    """At most two lines: the verdict with its evidence, and the advice."""
+    """At most two lines: the verdict with its evidence, and the advice with the keys."""
     if len(lines) < 3:
         return lines
-    return [Content(": ").join(lines[:2]), lines[2]]
+    return [Content(": ").join(lines[:2]), Content("  ").join(lines[2:])]

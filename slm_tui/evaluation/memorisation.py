@@ -1,0 +1,339 @@
+"""What of a text stands word for word in the training text: passages, and the share of 8-grams.
+
+An index holds one 64-bit number for each place in the training stream: 32 bits of a hash of the
+8 tokens there, and the place. Sorted, it finds all places of an 8-gram by bisection. Whatever it
+finds is compared with the tokens themselves, so that no collision of hashes becomes a match.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from threading import Event
+
+import numpy as np
+from numpy.typing import NDArray
+
+GRAM = 8
+"""Tokens in a row that are looked up as one."""
+
+# 8 bytes each: what an index takes of memory at most is 128 MB.
+MOST_PLACES = 16_000_000
+_STRETCHES = 64
+_CHUNK = 1 << 20
+_FACTOR = np.uint64(0x9E3779B97F4A7C15)
+_LOW = np.uint64(0xFFFFFFFF)
+_HIGH = np.uint64(32)
+# Of an 8-gram that stands in training more often than this, so many places are looked at.
+_MOST_CANDIDATES = 20_000
+_FEW = 16
+_PIECES, _PIECE = 48, 128
+_LEAST_GRAMS = 16
+
+Tokens = NDArray[np.unsignedinteger]
+Grams = NDArray[np.uint64]
+
+
+class Stopped(RuntimeError):  # noqa: N818 - no error: it was asked for
+    """The index is wanted no more."""
+
+
+@dataclass(frozen=True)
+class Passage:
+    """`length` tokens from `start` of the text, which stand at `place` of the training stream."""
+
+    start: int
+    length: int
+    place: int
+
+
+@dataclass(frozen=True)
+class Found:
+    """How much of a text was found: of `grams` 8-grams `shared`, and the longest passages."""
+
+    tokens: int
+    grams: int
+    shared: int
+    passages: tuple[Passage, ...]
+
+    @property
+    def share(self) -> float:
+        """The part of its 8-grams that stand in training, 0 to 1."""
+        return self.shared / self.grams if self.grams else 0.0
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest passage; 0 where none is as long as an 8-gram."""
+        return self.passages[0].length if self.passages else 0
+
+
+class Index:
+    """All places of all 8-grams of a stream of tokens, `(length,)`.
+
+    Of a stream with more than `most` places, stretches spread evenly over it are indexed: shares
+    and passages are then at least what is told. Takes 8 bytes of memory for each place.
+    """
+
+    def __init__(
+        self, tokens: Tokens, *, most: int = MOST_PLACES, cancel: Event | None = None
+    ) -> None:
+        self._tokens = tokens
+        places = max(0, len(tokens) - GRAM + 1)
+        self.places = min(places, most)
+        self.of = places
+        self._sorted = np.empty(self.places, np.uint64)
+        at = 0
+        for begin, end in _stretches(places, self.places):
+            for first in range(begin, end, _CHUNK):
+                if cancel is not None and cancel.is_set():
+                    raise Stopped
+                last = min(end, first + _CHUNK)
+                hashes = hashes_of(tokens[first : last + GRAM - 1])
+                where = np.arange(first, last, dtype=np.uint64)
+                self._sorted[at : at + last - first] = (hashes & ~_LOW) | where
+                at += last - first
+        self._sorted.sort()
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every place is in the index."""
+        return self.places == self.of
+
+    @property
+    def bytes(self) -> int:
+        """Memory that it takes."""
+        return int(self._sorted.nbytes)
+
+    def look(self, ids: Sequence[int] | Tokens, *, passages: int = 3) -> Found:
+        """How much of `ids` stands in the stream, and its longest passages, longest first."""
+        text = np.asarray(ids, np.int64)
+        if len(text) < GRAM or not self.places:
+            return Found(len(text), max(0, len(text) - GRAM + 1), 0, ())
+        lows, highs = self._ranges(text)
+        present = np.array(
+            [
+                high > low and self._is_there(text[at : at + GRAM], low, high)
+                for at, (low, high) in enumerate(zip(lows, highs, strict=True))
+            ]
+        )
+        found = self._passages(text, lows, highs, present) if passages else []
+        longest = _apart(sorted(found, key=lambda one: (-one.length, one.start)), passages)
+        return Found(len(text), len(present), int(present.sum()), tuple(longest))
+
+    def _ranges(self, text: NDArray[np.int64]) -> tuple[list[int], list[int]]:
+        keys = hashes_of(text) & ~_LOW
+        lows = np.searchsorted(self._sorted, keys, "left")
+        highs = np.searchsorted(self._sorted, keys | _LOW, "right")
+        return lows.tolist(), highs.tolist()
+
+    def _is_there(self, gram: NDArray[np.int64], low: int, high: int) -> bool:
+        """Whether a place with the same hash has the same tokens."""
+        for first, last in ((low, min(high, low + _FEW)), (low + _FEW, high)):
+            if first < last and len(self._places(first, last, gram, 0)):
+                return True
+        return False
+
+    def _places(
+        self, low: int, high: int, text: NDArray[np.int64], offset: int
+    ) -> NDArray[np.int64]:
+        """Where all of `text` stands, of places whose hash is that of its 8-gram at `offset`."""
+        packed = self._sorted[low:high]
+        if len(packed) > _MOST_CANDIDATES:
+            packed = packed[:: -(-len(packed) // _MOST_CANDIDATES)]
+        places = (packed & _LOW).astype(np.int64) - offset
+        places = places[(places >= 0) & (places + len(text) <= len(self._tokens))]
+        for at, token in enumerate(text):
+            if not len(places):
+                break
+            places = places[self._tokens[places + at] == token]
+        return places
+
+    def _passages(
+        self,
+        text: NDArray[np.int64],
+        lows: list[int],
+        highs: list[int],
+        present: NDArray[np.bool_],
+    ) -> list[Passage]:
+        """All passages that can be made longer on neither side.
+
+        A passage that begins later must end later to be one, so that it must hold every 8-gram
+        up to beyond the end of the one before: the rarest of those names its places.
+        """
+        found: list[Passage] = []
+        end = 0
+        for start in range(len(present)):
+            if not present[start]:
+                continue
+            # It must reach one token further than the passage before.
+            wanted = max(start + GRAM, end + 1)
+            inside = range(start, wanted - GRAM + 1)
+            if wanted > len(text) or not present[start : wanted - GRAM + 1].all():
+                continue
+            rarest = min(inside, key=lambda at: highs[at] - lows[at])
+            places = self._places(lows[rarest], highs[rarest], text[start:wanted], rarest - start)
+            if not len(places):
+                continue
+            end, place = self._extended(text, wanted, places + (wanted - start))
+            found.append(Passage(start, end - start, place - (end - start)))
+        return found
+
+    def _extended(
+        self, text: NDArray[np.int64], end: int, afters: NDArray[np.int64]
+    ) -> tuple[int, int]:
+        """The furthest end of a passage that ends at `afters` so far, and its own end there."""
+        while end < len(text):
+            inside = afters[afters < len(self._tokens)]
+            following = inside[self._tokens[inside] == text[end]]
+            if not len(following):
+                break
+            afters, end = following + 1, end + 1
+        return end, int(afters[0])
+
+
+def hashes_of(tokens: NDArray[np.integer]) -> Grams:
+    """A 64-bit hash of each 8 tokens in a row, `(length - 7,)`."""
+    count = max(0, len(tokens) - GRAM + 1)
+    wide = tokens.astype(np.uint64)
+    hashes = np.zeros(count, np.uint64)
+    for offset in range(GRAM):
+        hashes *= _FACTOR
+        hashes += wide[offset : offset + count] + np.uint64(1)
+    # The product spreads upwards only: fold and multiply again (as SplitMix64 does).
+    hashes ^= hashes >> np.uint64(31)
+    hashes *= np.uint64(0xBF58476D1CE4E5B9)
+    return hashes
+
+
+def _stretches(places: int, most: int) -> list[tuple[int, int]]:
+    if places <= most:
+        return [(0, places)] if places else []
+    each = [most // _STRETCHES + (at < most % _STRETCHES) for at in range(_STRETCHES)]
+    starts = [places * at // _STRETCHES for at in range(_STRETCHES)]
+    return [(start, start + size) for start, size in zip(starts, each, strict=True) if size]
+
+
+def _apart(passages: list[Passage], most: int) -> list[Passage]:
+    """The first so many that do not overlap."""
+    kept: list[Passage] = []
+    for one in passages:
+        if len(kept) == most:
+            break
+        if all(
+            one.start >= other.start + other.length or other.start >= one.start + one.length
+            for other in kept
+        ):
+            kept.append(one)
+    return kept
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What pieces of the validation text share with the training text by their nature."""
+
+    shares: tuple[float, ...] = ()
+    longest: int = 0
+
+    @cached_property
+    def share(self) -> float:
+        """The mean share of a piece's 8-grams, 0 to 1."""
+        return sum(self.shares) / len(self.shares) if self.shares else 0.0
+
+    @cached_property
+    def spread(self) -> float:
+        """Deviation of that share from piece to piece, at least of five points."""
+        if len(self.shares) < 2:
+            return 0.05
+        return max(0.05, float(np.std(self.shares, ddof=1)))
+
+
+def reference(index: Index, validation: Tokens) -> Reference:
+    """Measure pieces of the validation text, of 128 tokens each, spread evenly over it."""
+    length = min(_PIECE, len(validation))
+    if length < GRAM + _LEAST_GRAMS:
+        return Reference()
+    count = min(_PIECES, len(validation) // length)
+    starts = np.linspace(0, len(validation) - length, count).astype(int)
+    found = [index.look(validation[start : start + length], passages=1) for start in starts]
+    return Reference(tuple(one.share for one in found), max(one.longest for one in found))
+
+
+@dataclass(frozen=True)
+class Copying:
+    """What the samples of a step copied. `quotes` are the longest passages as text."""
+
+    step: int
+    found: Found
+    reference: Reference
+    quotes: tuple[str, ...] = ()
+    is_whole: bool = True
+
+    @property
+    def is_much(self) -> bool:
+        """Whether it is clearly more than independent texts of this kind have in common."""
+        if self.found.grams < _LEAST_GRAMS:
+            return False
+        if not self.reference.shares:
+            return self.found.share > 0.5
+        return self._excess > max(0.1, 3 * self.reference.spread)
+
+    @property
+    def _excess(self) -> float:
+        return self.found.share - self.reference.share
+
+    @property
+    def confidence(self) -> float:
+        """That a piece of validation text shares so much is this unlikely, 0 to 1."""
+        z = self._excess / self.reference.spread
+        return math.erf(max(0.0, z) / math.sqrt(2)) if self.reference.shares else 0.8
+
+    @property
+    def reason(self) -> str:
+        """What the confidence rests on."""
+        pieces = len(self.reference.shares)
+        if not pieces:
+            return "there is no validation text to compare with"
+        times = self._excess / self.reference.spread
+        return f"{times:.0f} × the spread between {pieces} pieces of validation text"
+
+    @property
+    def short(self) -> str:
+        """The share and the longest passage in a few words."""
+        natural = f" (naturally {self.reference.share:.0%})" if self.reference.shares else ""
+        longest = f", {self.found.longest} tokens on end" if self.found.longest else ""
+        return f"copied {self.found.share:.0%}{natural}{longest}"
+
+    def told(self) -> str:
+        """Share and longest passage, with what is natural beside them."""
+        least = "" if self.is_whole else "at least "
+        text = f"{least}{self.found.share:.0%} of 8-grams stand in the training text"
+        if self.reference.shares:
+            text += f" (of validation text {self.reference.share:.0%})"
+        if self.found.longest:
+            text += f"; longest copied passage {self.found.longest} tokens"
+            if self.reference.shares:
+                text += f" (validation {self.reference.longest})"
+        return text
+
+
+def copying(
+    index: Index,
+    samples: Sequence[Sequence[int]],
+    step: int,
+    natural: Reference,
+    decode: Callable[[Sequence[int]], str],
+) -> Copying:
+    """Look up the samples of one step, each a list of the corpus' own tokens."""
+    found = [(one, index.look(one)) for one in samples]
+    passages = sorted(
+        ((passage, ids) for ids, each in found for passage in each.passages),
+        key=lambda pair: -pair[0].length,
+    )[:3]
+    quotes = tuple(decode(list(ids[p.start : p.start + p.length])) for p, ids in passages)
+    together = Found(
+        sum(each.tokens for _, each in found),
+        sum(each.grams for _, each in found),
+        sum(each.shared for _, each in found),
+        tuple(passage for passage, _ in passages),
+    )
+    return Copying(step, together, natural, quotes, index.is_whole)

@@ -1,0 +1,73 @@
+"""Noise of a curve, and how sure one can be of what stands out of it."""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+Values = NDArray[np.float64]
+
+# Of independent noise, a second difference has sqrt(6) times the deviation; the median of the
+# absolute value of a normal variable is 0.6745 deviations.
+_SECOND_DIFFERENCE = math.sqrt(6) * 0.6745
+# Changes of less than this part of a loss are not worth a word, however smooth the curve.
+_LEAST = 0.002
+
+
+def noise(values: Values) -> float:
+    """Deviation of one value from its smooth course, at least 0.2 % of the level.
+
+    From second differences, which no steady trend moves, and their median, which no single
+    spike moves.
+    """
+    if not len(values):
+        return 0.0
+    least = _LEAST * abs(float(np.median(values)))
+    if len(values) < 4:
+        return 2 * least
+    return max(least, jitter(values))
+
+
+def jitter(values: Values) -> float:
+    """The same without a least: how far a curve zigzags."""
+    if len(values) < 4:
+        return 0.0
+    return float(np.median(np.abs(np.diff(values, n=2)))) / _SECOND_DIFFERENCE
+
+
+def median_of_three(values: Values) -> Values:
+    """Each value replaced by the median of itself and the two before: no single one decides."""
+    if len(values) < 3:
+        return values.copy()
+    found = values.copy()
+    stacked = np.stack([values[:-2], values[1:-1], values[2:]])
+    found[2:] = np.median(stacked, axis=0)
+    found[1] = max(values[0], values[1])
+    return found
+
+
+def holds(values: Values, enter: float, stay: float) -> bool:
+    """Whether `values` rose above `enter` and has been above `stay` ever since.
+
+    With two thresholds what was said once is not taken back by the next wobble.
+    """
+    above = np.flatnonzero(values > enter)
+    below = np.flatnonzero(values <= stay)
+    if not len(above):
+        return False
+    return not len(below) or bool(above[-1] > below[-1])
+
+
+def confidence(effect: float, deviation: float, evaluations: int) -> float:
+    """How sure, 0 to 1: that noise of this `deviation` makes no such `effect`, times that so
+    many evaluations do not all lie on one side by chance (a half for each)."""
+    z = effect / (deviation * math.sqrt(2)) if deviation > 0 else 10.0
+    return math.erf(max(0.0, z) / math.sqrt(2)) * (1 - 0.5 ** max(0, evaluations))
+
+
+def reason(effect: float, deviation: float, evaluations: int) -> str:
+    """The same in words."""
+    times = effect / deviation if deviation > 0 else math.inf
+    shown = f"{times:.0f} ×" if times < 1000 else "far beyond"
+    many = "evaluation" if evaluations == 1 else "evaluations"
+    return f"{shown} the noise of the curve, over {evaluations} {many}"

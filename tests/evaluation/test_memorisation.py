@@ -1,0 +1,100 @@
+"""What was copied is found, all of it and nothing else."""
+
+from threading import Event
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from slm_tui.evaluation import memorisation
+from slm_tui.evaluation.memorisation import GRAM, Copying, Found, Index, Reference, Stopped
+
+tokens = st.lists(st.integers(0, 2), max_size=160)
+
+
+def arrays(stream: list[int]) -> np.ndarray:
+    return np.array(stream, np.uint16)
+
+
+def by_hand(stream: list[int], text: list[int]) -> tuple[int, int, int]:
+    """8-grams of the text, those that stand in the stream, and its longest passage."""
+    grams = {tuple(stream[at : at + GRAM]) for at in range(len(stream) - GRAM + 1)}
+    mine = [tuple(text[at : at + GRAM]) for at in range(len(text) - GRAM + 1)]
+    longest = 0
+    for start in range(len(text)):
+        for place in range(len(stream)):
+            length = 0
+            while (
+                start + length < len(text)
+                and place + length < len(stream)
+                and text[start + length] == stream[place + length]
+            ):
+                length += 1
+            longest = max(longest, length)
+    return len(mine), sum(gram in grams for gram in mine), longest if longest >= GRAM else 0
+
+
+@settings(max_examples=120, deadline=None)
+@given(tokens, tokens, st.integers(0, 100), st.integers(0, 60))
+def test_it_finds_what_a_search_by_hand_finds(
+    stream: list[int], own: list[int], begin: int, length: int
+) -> None:
+    text = own[:20] + stream[begin : begin + length] + own[20:60]
+    found = Index(arrays(stream)).look(text)
+    assert (found.grams, found.shared, found.longest) == by_hand(stream, text)
+    for one in found.passages:
+        copied = stream[one.place : one.place + one.length]
+        assert copied == text[one.start : one.start + one.length]
+
+
+def test_a_collision_of_hashes_is_no_match(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        memorisation, "hashes_of", lambda ids: np.full(max(0, len(ids) - 7), 1 << 40, np.uint64)
+    )
+    stream = np.arange(100, dtype=np.uint16)
+    found = Index(stream).look([*range(30, 50), *range(200, 220)])
+    assert (found.shared, found.longest) == (13, 20)
+    assert found.passages[0].place == 30
+
+
+def test_a_large_stream_is_indexed_in_stretches() -> None:
+    stream = np.random.default_rng(1).integers(0, 50_000, 100_000).astype(np.uint16)
+    whole, part = Index(stream), Index(stream, most=25_000)
+    assert whole.is_whole
+    assert not part.is_whole
+    assert (part.places, part.bytes) == (25_000, 200_000)
+    text = stream[40_000:45_000]
+    assert whole.look(text).share == 1
+    assert 0.2 < part.look(text).share < 0.3
+
+
+def test_it_can_be_stopped() -> None:
+    cancel = Event()
+    cancel.set()
+    with pytest.raises(Stopped):
+        Index(np.zeros(100, np.uint16), cancel=cancel)
+
+
+def test_much_is_what_validation_text_does_not_share() -> None:
+    natural = Reference((0.3, 0.32, 0.28, 0.31), 20)
+    assert not Copying(1, Found(100, 93, 35, ()), natural).is_much
+    much = Copying(1, Found(100, 93, 85, ()), natural)
+    assert much.is_much
+    assert much.confidence > 0.99
+    assert "91% of 8-grams stand in the training text (of validation text 30%)" in much.told()
+    assert not Copying(1, Found(12, 5, 5, ()), natural).is_much  # too short to tell
+
+
+def test_samples_are_quoted_and_compared_with_validation() -> None:
+    chance = np.random.default_rng(2)
+    stream = chance.integers(0, 1000, 5000).astype(np.uint16)
+    other = chance.integers(0, 1000, 2000).astype(np.uint16)
+    index = Index(stream)
+    natural = memorisation.reference(index, other)
+    assert natural.share == 0
+    sample = [1, 2, 3, *stream[100:140].tolist(), 4, 5]
+    found = memorisation.copying(index, [sample], 7, natural, lambda ids: str(len(ids)))
+    assert found.found.longest >= 40
+    assert found.quotes[0] == str(found.found.longest)
+    assert found.is_much

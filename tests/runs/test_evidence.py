@@ -1,0 +1,126 @@
+"""The same files give the same evidence: taken in as they grow, at the end, or by a foreign eye."""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from slm_tui.cli import main
+from slm_tui.runs import evidence, store
+from slm_tui.runs.copying import Watch
+from slm_tui.runs.curves import Curves
+from slm_tui.runs.evidence import Gathering
+from slm_tui.runs.session import Session
+from tests.conftest import make_tiny
+from tests.evaluation.record_curves import replay
+from tests.tui.made_runs import add_run
+
+
+def test_growing_and_whole_logs_give_the_same_evidence(home: Path) -> None:
+    run = replay("overfitting")
+    log = run.path / "training_log.csv"
+    lines = log.read_text().splitlines(keepends=True)
+    growing = Curves(run)
+    gathering = Gathering(run.preset())
+    for upto in range(1, len(lines) + 1, 37):
+        log.write_text("".join(lines[:upto]))
+        growing.read()
+        gathering.evidence(growing, run.info())
+    log.write_text("".join(lines))
+    growing.read()
+    whole = Curves(run)
+    whole.read()
+    assert gathering.evidence(growing, run.info()) == Gathering(run.preset()).evidence(
+        whole, run.info()
+    )
+
+
+def test_a_long_log_becomes_few_blocks() -> None:
+    run = add_run("long")
+    curves = Curves(run)
+    steps = curves.steps
+    count = 20_000
+    steps.step += range(1, count + 1)
+    steps.loss += [3.0] * count
+    steps.learning_rate += [0.5] * count
+    steps.gradient_norm += [1.0] * count
+    known = Gathering(run.preset()).evidence(curves, run.info())
+    assert 100 < len(known.blocks) < 512
+    last = known.blocks[-1].last
+    assert sum(block.rates for block in known.blocks) == pytest.approx(0.5 * last)
+    assert {block.loss for block in known.blocks} == {3.0}
+
+
+def test_steps_that_are_trained_again_replace_those_of_before() -> None:
+    run = replay("healthy")
+    curves = Curves(run)
+    curves.read()
+    gathering = Gathering(run.preset())
+    before = gathering.evidence(curves, run.info())
+    rows = (run.path / "training_log.csv").read_text().splitlines()
+    again = [row for row in rows[1:] if row and int(row.split(",")[0]) > 200]
+    with (run.path / "training_log.csv").open("a") as file:
+        file.write("\n".join(again) + "\n")
+    curves.read()
+    assert gathering.evidence(curves, run.info()).train_losses == before.train_losses
+
+
+def test_a_run_that_breaks_is_told_so_everywhere(capsys: pytest.CaptureFixture[str]) -> None:
+    breaking = make_tiny(
+        optimizer={"learning_rate": 1.0, "gradient_clip": 0, "eps": 1e-12, "beta2": 0.5},
+        training__max_steps=200,
+        training__checkpoint_every=1000,
+        training__evaluate_every=100,
+        training__sample_every=1000,
+        schedule={"kind": "constant"},
+    )
+    session = Session.start(breaking, "breaks")
+    assert session.wait(60)
+    found = evidence.of_run(session.run)
+    assert found[0].word in ("non-finite", "diverging", "learning rate too high")
+    results = json.loads((session.run.path / "results.json").read_text())
+    assert results["diagnosis"][0]["verdict"] == found[0].word
+    assert results["diagnosis"][0]["remedies"][0]["changes"]
+    main(["runs", "show", "breaks"])
+    assert f"diagnosis        {found[0].sign} {found[0].word}" in capsys.readouterr().out
+    main(["runs", "show", "breaks", "--json"])
+    told = json.loads(capsys.readouterr().out)["diagnosis"]
+    assert told[0]["verdict"] == found[0].word
+
+
+def test_copied_samples_of_a_real_run_are_seen() -> None:
+    session = Session.start(make_tiny(), "real")
+    assert session.wait(60)
+    run = session.run
+    from slm_tui.runs.copying import known
+
+    fingerprint = str(run.info().facts["corpus"])
+    found = known(fingerprint)
+    assert found is not None
+    corpus, index, natural = found
+    assert known(fingerprint) is found  # made once
+    assert index.is_whole
+    assert natural.shares
+    text = corpus.tokenizer.decode_bytes(corpus.train[40:240].tolist()).decode("utf-8", "replace")
+    watch = Watch()
+    watch.ask(fingerprint, [{"step": 9, "prompt": "", "text": text}])
+    for _ in range(400):
+        if watch.copying is not None:
+            break
+        time.sleep(0.02)
+    assert watch.copying is not None
+    assert watch.copying.found.share == 1
+    assert watch.copying.found.longest == watch.copying.found.tokens
+    watch.close()
+
+
+def test_a_corpus_that_is_gone_gives_no_answer() -> None:
+    watch = Watch()
+    watch.ask("0" * 24, [{"step": 1, "prompt": "a", "text": "b"}])
+    assert store.all_runs() == []
+    for _ in range(200):
+        if not watch.is_busy:
+            break
+        time.sleep(0.02)
+    assert watch.copying is None

@@ -1,0 +1,82 @@
+"""The diagnosis on the train screen: read in full, explained, applied to a new run."""
+
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Input
+
+from slm_tui.runs.store import Run
+from slm_tui.tui.app import SlmTuiApp
+from slm_tui.tui.dialogs import Ask
+from slm_tui.tui.screens.help import HelpScreen
+from slm_tui.tui.screens.train_verdicts import Details
+from slm_tui.tui.workshop import TrainingWorkshop
+from tests.evaluation.record_curves import replay
+from tests.tui.made_runs import until
+
+SIZES = [(80, 24), (120, 40), (160, 45)]
+
+
+def on_train(run: Run) -> SlmTuiApp:
+    return SlmTuiApp(workshop=TrainingWorkshop(), load_torch=False, run=run.path)
+
+
+async def press(pilot: Pilot[Any], key: str, screen: type[Any]) -> Any:
+    await until(pilot, lambda: getattr(pilot.app.screen, "view", None) is not None)
+    await pilot.press(key)
+    await until(pilot, lambda: isinstance(pilot.app.screen, screen))
+    await pilot.pause()
+    return pilot.app.screen
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+async def test_details_say_all_and_nothing_is_cut(size: tuple[int, int]) -> None:
+    async with on_train(replay("overfitting")).run_test(size=size) as pilot:
+        details = await press(pilot, "d", Details)
+        text = "\n".join(line.plain for line in details.lines)
+        for part in ("OVERFITTING since step 160", "gap", "certain: ", "REPEATED TEXT"):
+            assert part in text
+        assert "data.limit.tokens=16000" in text
+        assert "by heart" in text
+        room = details.query_one("#lines").scrollable_content_region.width
+        assert max(line.cell_length for line in details.lines) <= room
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+async def test_help_explains_the_present_verdict_first(size: tuple[int, int]) -> None:
+    async with on_train(replay("rate-too-low")).run_test(size=size) as pilot:
+        shown = await press(pilot, "question_mark", HelpScreen)
+        assert shown.lines[0].plain == "▲ learning rate too low: what it means"
+        assert any("Pause or go on" in line.plain for line in shown.lines)
+
+
+async def test_apply_asks_with_the_first_remedy_filled_in() -> None:
+    async with on_train(replay("rate-too-high")).run_test(size=(80, 24)) as pilot:
+        ask = await press(pilot, "a", Ask)
+        assert ask.query_one(Input).value == "optimizer.learning_rate=0.01"
+
+
+async def test_apply_starts_a_run_with_the_remedy() -> None:
+    run = replay("overfitting")
+    app = on_train(run)
+    async with app.run_test(size=(120, 40)) as pilot:
+        ask = await press(pilot, "a", Ask)
+        ask.query_one(Input).value = "model.n_layer=1 training.max_steps=1 data.documents=300"
+        await pilot.press("enter")
+        workshop = app.workshop
+        assert isinstance(workshop, TrainingWorkshop)
+        await until(pilot, lambda: workshop.session is not None)
+        assert workshop.session is not None
+        preset = workshop.session.preset
+        assert (preset.model.n_layer, preset.training.max_steps) == (1, 1)  # type: ignore[union-attr]
+        await until(pilot, lambda: not workshop.is_training)
+
+
+async def test_a_healthy_run_has_nothing_to_apply() -> None:
+    run = replay("healthy", 200)
+    async with on_train(run).run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: getattr(pilot.app.screen, "view", None) is not None)
+        await pilot.press("a")
+        await pilot.pause()
+        assert not isinstance(pilot.app.screen, Ask)
