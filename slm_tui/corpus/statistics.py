@@ -281,6 +281,14 @@ def shown(data: bytes) -> str:
     )
 
 
+def token_counts(stream: Tokens, n_vocab: int) -> Counts:
+    """How often each id occurs in a stream: `(n_vocab,)`."""
+    counts = np.zeros(n_vocab, np.int64)
+    for _, chunk in _chunks(stream):
+        counts += np.bincount(chunk, minlength=n_vocab)
+    return counts
+
+
 def _counted(
     stream: Tokens, tokenizer: Tokenizer, step: Callable[[], None] | None
 ) -> tuple[Counts, dict[int, int]]:

@@ -89,6 +89,8 @@ class Loaded:
     model: "LanguageModel"
     tokenizer: "Tokenizer"
     begins_documents: bool
+    # The fingerprint of the corpus that it was trained on.
+    corpus: str = ""
     text: "Continuation | None" = None
     decoder: "TextDecoder | None" = None
     prompt: int = 0
@@ -323,7 +325,8 @@ def _open(path: Path) -> tuple[Loaded, Facts]:
         )
     found = checkpoint.read(path.resolve())
     model, tokenizer = found.model(torch.device("cpu")), found.tokenizer()
-    loaded = Loaded(found.path, model, tokenizer, found.state.begins_documents)
+    state = found.state
+    loaded = Loaded(found.path, model, tokenizer, state.begins_documents, state.corpus)
     return loaded, _facts(found, model.block_size, count_parameters(model))
 
 

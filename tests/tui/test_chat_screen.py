@@ -71,6 +71,12 @@ class FakeSpeaker:
     def poll(self) -> Spoken:
         return self.spoken
 
+    def loaded(self) -> None:
+        return None
+
+    def tokens(self) -> None:
+        return None
+
     def close(self) -> None:
         pass
 
@@ -102,7 +108,7 @@ async def open_chat(pilot: Pilot[Any], speaker: FakeSpeaker | None = None) -> Ch
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> FakeSpeaker:
     made = FakeSpeaker()
-    monkeypatch.setattr("slm_tui.tui.screens.chat.Speaker", lambda: made)
+    monkeypatch.setattr("slm_tui.tui.screens.chat.Speaker", lambda *_: made)
     return made
 
 

@@ -14,8 +14,10 @@ from textual.widgets import Input, Static
 
 from slm_tui.config.training import Sampling
 from slm_tui.errors import GenerationError, SlmTuiError
-from slm_tui.runs.speaker import Speaker, Spoken
+from slm_tui.runs.inspector import Inspector
+from slm_tui.runs.speaker import Speaker, Spoken, Tokens
 from slm_tui.runs.store import Run
+from slm_tui.runs.turns import Turns
 from slm_tui.text import one_line
 from slm_tui.tui import actions
 from slm_tui.tui.actions import Action, Room
@@ -23,7 +25,9 @@ from slm_tui.tui.base import RoomScreen, redraws_per_second
 from slm_tui.tui.dialogs import complain
 from slm_tui.tui.screens import chat_panels
 from slm_tui.tui.screens.chat_commands import ChatSettings
+from slm_tui.tui.screens.chat_heat import InspectPane
 from slm_tui.tui.screens.chat_input import PromptInput
+from slm_tui.tui.screens.chat_inspect import ChatInspect
 from slm_tui.tui.screens.chat_models import Newer, first_model, has_checkpoint, newer_than
 from slm_tui.tui.screens.chat_picker import ModelPicker
 from slm_tui.tui.screens.chat_transcript import Entry, Transcript
@@ -35,7 +39,7 @@ _NOTHING = "No checkpoint to talk to yet. Press 1, choose a preset, press t."
 _NOT_YET = "The run has saved no checkpoint yet. Press 2, then s saves one."
 
 
-class ChatScreen(ChatVerbs, RoomScreen):
+class ChatScreen(ChatInspect, ChatVerbs, RoomScreen):
     """The room `chat`."""
 
     ROOM: ClassVar[Room] = "chat"
@@ -44,7 +48,8 @@ class ChatScreen(ChatVerbs, RoomScreen):
 
     def __init__(self) -> None:
         super().__init__()
-        self.speaker = Speaker()
+        self.turns = Turns()
+        self.speaker, self.inspector = Speaker(self.turns), Inspector(self.turns)
         self.settings = ChatSettings(Sampling(max_tokens=200))
         self._spoken = Spoken()
         self._entry: Entry | None = None  # what is being written, or was last
@@ -71,6 +76,7 @@ class ChatScreen(ChatVerbs, RoomScreen):
             with Horizontal(id="ask", classes="pane"):
                 yield Static("❯ ", id="sign", markup=False)
                 yield PromptInput()
+        yield InspectPane(id="inspect")
         with Vertical(id="side"):
             yield Static("", id="sampling", classes="pane", markup=False)
             yield Static("", id="facts", classes="pane", markup=False)
@@ -89,6 +95,7 @@ class ChatScreen(ChatVerbs, RoomScreen):
 
     def on_unmount(self) -> None:
         self.speaker.close()
+        self.inspector.close()
 
     @property
     def transcript(self) -> Transcript:
@@ -117,6 +124,8 @@ class ChatScreen(ChatVerbs, RoomScreen):
         self._lacked = (path / "run.json").is_file() and not has_checkpoint(Run(path))
         self._waiting.clear()
         self._end_entry("stopped")
+        if self.is_inspecting:
+            self.leave_inspect()
         self.speaker.load(path)
         self._take()
 
@@ -164,7 +173,9 @@ class ChatScreen(ChatVerbs, RoomScreen):
     def action_continue(self) -> None:
         """Go on with the last text from where it stopped; begin one if there is none."""
         last = self._entry
-        if last is None or last.ending.endswith("end of text"):
+        if self.is_inspecting:
+            self.take_candidate()
+        elif last is None or last.ending.endswith("end of text"):
             self._begin("")
         elif self._ready() and self._spoken.facts is not None:
             self._end_entry("stopped")
@@ -172,8 +183,9 @@ class ChatScreen(ChatVerbs, RoomScreen):
             spoken = self._spoken
             self._base = (last.text, tokens + spoken.tokens, invalid + spoken.invalid_bytes)
             last.ending = ""
-            # Another seed than before, or the same noise would make the same text again.
-            seed = (self.settings.sampling.seed + self._base[1]) % 2**63
+            # With the same seed it becomes what it would have become in one go.
+            sampling = self.settings.sampling
+            seed = last.seed if last.asked == sampling.seed else sampling.seed
             self._ask(last, seed, go_on=True)
 
     def _ready(self) -> bool:
@@ -209,16 +221,35 @@ class ChatScreen(ChatVerbs, RoomScreen):
         facts = self.speaker.poll().facts
         step = f" @ {facts.step:,}" if facts else ""
         entry.heading = " · ".join([f"{self.run_name()}{step}", *drawn.short()])
+        entry.asked = self.settings.sampling.seed
         self.transcript.add(entry)
         self._entry, self._base = entry, ("", 0, 0)
         self._ask(entry, seed, go_on=False)
 
-    def _ask(self, entry: Entry, seed: int, *, go_on: bool) -> None:
+    def write_on(self, tokens: Tokens, what: str) -> None:
+        """Write on from these very tokens, as a text of its own; `what` says so above it."""
+        loaded, facts = self.speaker.loaded(), self.speaker.poll().facts
+        if loaded is None or facts is None:
+            return
+        self._waiting.clear()
+        self._end_entry("stopped")
+        prompt = loaded.tokenizer.decode_bytes(tokens.ids[: tokens.prompt])
+        entry = Entry(prompt=prompt.decode("utf-8", "replace"))
+        heading = [f"{self.run_name()} @ {facts.step:,}", what, *self.settings.short()]
+        entry.heading, entry.asked = " · ".join(heading), self.settings.sampling.seed
+        self.transcript.add(entry)
+        self._entry, self._base = entry, ("", 0, 0)
+        self._ask(entry, entry.asked, go_on=False, tokens=tokens)
+
+    def _ask(self, entry: Entry, seed: int, *, go_on: bool, tokens: Tokens | None = None) -> None:
         # The model is loaded, so torch is: this import costs nothing by now.
         from slm_tui.generation.sampling import SamplingSettings
 
         settings = SamplingSettings.of(self.settings.sampling).with_(seed=seed)
-        if go_on:
+        entry.seed = seed
+        if tokens is not None:
+            self.speaker.go_on_from(tokens, settings)
+        elif go_on:
             self.speaker.go_on(entry.prompt + entry.text, settings)
         else:
             self.speaker.say(entry.prompt, settings)
@@ -238,6 +269,9 @@ class ChatScreen(ChatVerbs, RoomScreen):
 
     def step_out(self) -> bool:
         if super().step_out():
+            return True
+        if self.is_inspecting:
+            self.leave_inspect()
             return True
         if isinstance(self.focused, Input):
             self.transcript.focus()
@@ -260,6 +294,8 @@ class ChatScreen(ChatVerbs, RoomScreen):
         idle = spoken.state in ("ready", "failed")
         if idle and before.state == "speaking":
             self._end_entry(spoken.ended or "failed")
+            if self._entry is not None:
+                self.text_is_there(self._entry)
         if spoken.state == "failed" and before.error is not spoken.error:
             self._waiting.clear()
             self.transcript.add(Entry("error", text=f"✗ {spoken.error}"))
@@ -267,6 +303,7 @@ class ChatScreen(ChatVerbs, RoomScreen):
             self._stream.pause() if idle else self._stream.resume()
         if idle and self._waiting:
             self._next()
+        self.refresh_inspect()
         self.paint()
 
     def _grow(self) -> None:
@@ -283,6 +320,8 @@ class ChatScreen(ChatVerbs, RoomScreen):
         tokens, invalid = self._base[1] + spoken.tokens, self._base[2] + spoken.invalid_bytes
         said = chat_panels.figures(tokens, spoken.tokens_per_second, invalid)
         entry.ending = f"{said} · {ending}"
+        loaded, entry.tokens = self.speaker.loaded(), self.speaker.tokens()
+        entry.tokenizer = loaded.tokenizer.fingerprint if loaded is not None else ""
         self.transcript.grown(entry)
 
     def run_name(self) -> str:
@@ -367,6 +406,12 @@ class ChatScreen(ChatVerbs, RoomScreen):
 
     def footer_actions(self) -> list[Action]:
         known = actions.BY_ID
+        if self.is_inspecting:
+            names = ("continue", "resample", "inspect", "cooler", "warmer", "fewer")
+            labels = {"continue": "Write on", "inspect": "Back"}
+            shown = [known[f"chat.{name}"] for name in names]
+            shown = [replace(one, label=labels.get(one.name, one.label)) for one in shown]
+            return [*shown, known["app.help"]]
         stop, speaking = known["chat.stop"], self._spoken.state == "speaking"
         typing = isinstance(self.focused, Input)
         ranked = [known["chat.continue"]]
@@ -378,7 +423,7 @@ class ChatScreen(ChatVerbs, RoomScreen):
             ranked.append(known["chat.type"])
         if self._newer is not None and self._newer.is_newer:
             ranked.append(known["chat.newest"])
-        ranked.append(known["chat.model"])
+        ranked += [known["chat.model"], known["chat.inspect"]]
         if not typing:
             ranked += [known["chat.cooler"], known["chat.warmer"], known["app.copy"]]
         return [*ranked, known["app.help"]]
@@ -387,6 +432,21 @@ class ChatScreen(ChatVerbs, RoomScreen):
 
     def action_type(self) -> None:
         self.query_one(PromptInput).focus()
+
+    def typed(self) -> str:
+        """What stands in the prompt line, if it is no command."""
+        value = self.query_one(PromptInput).value
+        return "" if value.startswith("/") else value.replace("\\n", "\n")
+
+    def last_text(self) -> Entry | None:
+        """What was written last."""
+        texts = [one for one in self.transcript.entries if one.kind == "text"]
+        return texts[-1] if texts else None
+
+    def action_stop_writing(self) -> None:
+        """Stop what is being written, if anything is."""
+        if self._spoken.state == "speaking" or self._waiting:
+            self.action_stop()
 
     def action_sidebar_right(self) -> None:
         self.toggle_class("-no-side")

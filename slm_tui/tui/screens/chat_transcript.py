@@ -9,6 +9,7 @@ from textual.geometry import Region, Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from slm_tui.runs.speaker import Tokens
 from slm_tui.text import one_line, visible
 
 Kind = Literal["text", "note", "error"]
@@ -17,13 +18,21 @@ _STYLES: dict[Kind, str] = {"text": "", "note": "$foreground 60%", "error": "$te
 
 @dataclass
 class Entry:
-    """A prompt and what the model wrote after it, or a note. All of it is foreign text."""
+    """A prompt and what the model wrote after it, or a note. All of it is foreign text.
+
+    `tokens` are those that were read and drawn, of the tokenizer with that fingerprint; `seed`
+    drew them, when `asked` was the seed of the settings.
+    """
 
     kind: Kind = "text"
     heading: str = ""
     prompt: str = ""
     text: str = ""
     ending: str = ""
+    tokens: Tokens | None = None
+    tokenizer: str = ""
+    seed: int = 0
+    asked: int = 0
 
 
 def line_starts(text: str, width: int, begin: int = 0) -> list[tuple[int, int]]:

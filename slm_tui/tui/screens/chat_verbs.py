@@ -30,6 +30,7 @@ class ChatVerbs:
     def change(self, settings: ChatSettings) -> None:
         """Draw so from the next text on."""
         self.settings = settings
+        self._me.settings_changed()
         self._me.paint()
 
     def action_cooler(self) -> None:

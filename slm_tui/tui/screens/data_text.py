@@ -217,6 +217,16 @@ class TextView(ScrollView, can_focus=True):
     def on_resize(self) -> None:
         self._wrap()
 
+    def watch_show_vertical_scrollbar(self) -> None:
+        # The bar takes a column of the text, and no resize tells of it.
+        self.call_after_refresh(self._wrap_again)
+
+    def _wrap_again(self) -> None:
+        self._wrap()
+        if self.shows_cuts:
+            self.walk_to(self._cursor, tell=False)
+        self.refresh()
+
     def _wrap(self) -> None:
         width = self.scrollable_content_region.width
         self._lines = wrapped(self._passage.text, width) if width > 0 else []
@@ -273,6 +283,10 @@ class TextView(ScrollView, can_focus=True):
     def _style_of(self, token: int) -> Style:
         if token == self._cursor and self.shows_cuts:
             return self.get_visual_style("text-view--cursor")
+        return self.token_style(token)
+
+    def token_style(self, token: int) -> Style:
+        """The style of a token that the cursor is not on: two colours in turn."""
         return self.get_visual_style("text-view--odd" if token % 2 else "text-view--even")
 
 

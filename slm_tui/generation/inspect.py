@@ -1,0 +1,184 @@
+"""What a model thought of every token of a text, and what it could have written instead."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from slm_tui.generation.engine import window_start
+from slm_tui.generation.sampling import SamplingSettings, draw, filtered, noise
+from slm_tui.models.base import LanguageModel
+
+WARM = 1.5
+"""The temperature that `Candidates.warm` shows: enough to change what is written."""
+
+
+@dataclass(frozen=True)
+class Heat:
+    """How a model read a text of n tokens, each from those before it.
+
+    Attributes:
+        surprise: −ln p of each token in nats, float64 `(n,)`; NaN for the first, which nothing
+            stands before.
+        rank: how many tokens were likelier, plus one, `(n,)`; 0 for the first.
+        best: the likeliest token at each place, `(n,)`; −1 for the first.
+        best_chance: its probability, `(n,)`.
+    """
+
+    surprise: NDArray[np.float64]
+    rank: NDArray[np.int64]
+    best: NDArray[np.int64]
+    best_chance: NDArray[np.float64]
+
+    def mean(self, begin: int = 0) -> float:
+        """Mean surprise in nats of the tokens from `begin` on; NaN where there are none."""
+        known = self.surprise[begin:]
+        known = known[np.isfinite(known)]
+        return float(known.mean()) if len(known) else math.nan
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A token that may come next: its probability as the model says, and as it is drawn."""
+
+    id: int
+    before: float
+    after: float
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """What may stand at one place of a text.
+
+    Attributes:
+        place: which token of the text, from 0.
+        chosen: the token that stands there; `None` behind the end of the text.
+        rows: the likeliest tokens as the model says, likeliest first; the chosen one is the last
+            of them if it is not among those.
+        logit: of the chosen token. NaN where there is none.
+        rank: of the chosen token, 1 for the likeliest; 0 where there is none.
+        kept: how many tokens the settings leave to be drawn from.
+        cut_mass: the probability of all others together, before the settings.
+        entropy, entropy_after: in bits, before and after the settings.
+        uniform: the entropy if all tokens were as likely, in bits.
+        vocabulary: how many tokens there are.
+        greedy: what temperature 0 takes.
+        drawn: what the settings draw with the noise of this place.
+        warm: what they draw with temperature `WARM` and the same noise.
+    """
+
+    place: int
+    chosen: int | None
+    rows: tuple[Candidate, ...]
+    logit: float
+    rank: int
+    kept: int
+    cut_mass: float
+    entropy: float
+    entropy_after: float
+    uniform: float
+    vocabulary: int
+    greedy: int
+    drawn: int
+    warm: int
+
+
+@torch.inference_mode()
+def heat(model: LanguageModel, ids: Sequence[int]) -> Heat:
+    """Read a text as it was written: every token from the window that generation saw before it.
+
+    Neighbouring tokens whose windows begin at the same place share one forward pass.
+    """
+    count = len(ids)
+    surprise, best_chance = np.full(count, math.nan), np.full(count, math.nan)
+    rank, best = np.zeros(count, np.int64), np.full(count, -1, np.int64)
+    device = next(model.parameters()).device
+    at = 1
+    while at < count:
+        start = window_start(at, model.context)
+        end = at
+        while end < count and window_start(end, model.context) == start:
+            end += 1
+        logits = model(torch.tensor([ids[start : end - 1]], device=device))[0, at - 1 - start :]
+        chances = torch.log_softmax(logits.double(), 1)
+        targets = torch.tensor(ids[at:end], device=device)[:, None]
+        own = chances.gather(1, targets)
+        top = chances.max(1)
+        surprise[at:end] = -own[:, 0].cpu().numpy()
+        rank[at:end] = ((chances > own).sum(1) + 1).cpu().numpy()
+        best[at:end] = top.indices.cpu().numpy()
+        best_chance[at:end] = top.values.exp().cpu().numpy()
+        at = end
+    return Heat(surprise, rank, best, best_chance)
+
+
+@torch.inference_mode()
+def logits_at(model: LanguageModel, ids: Sequence[int], place: int) -> Tensor:
+    """The logits of token `place` (from 1) of a text, from those before it: `(n_vocab,)`."""
+    start = window_start(place, model.context)
+    given = torch.tensor([ids[start:place]], device=next(model.parameters()).device)
+    return model.step(given, model.start(1))[0].float().cpu()
+
+
+def candidates(
+    logits: Tensor,
+    ids: Sequence[int],
+    place: int,
+    settings: SamplingSettings,
+    *,
+    context: int | None,
+    prompt: int = 1,
+    most: int = 20,
+) -> Candidates:
+    """What may stand at `place` of the text `ids`, and what became of it.
+
+    Args:
+        logits: those of `place`, `(n_vocab,)`; see `logits_at`.
+        context: of the model.
+        prompt: how many of the ids were given: the noise of a place counts from there.
+        most: rows at most.
+    """
+    seen = torch.zeros(1, len(logits), dtype=torch.bool)
+    seen[0, list(ids[window_start(place, context) : place])] = True
+    before = torch.softmax(logits.double(), 0)
+    left = filtered(logits[None], settings, seen)[0]
+    after, kept = torch.softmax(left.double(), 0), torch.isfinite(left)
+    if settings.temperature == 0:
+        after = F.one_hot(left.argmax(), len(logits)).double()
+        kept = after > 0
+    top = torch.topk(before, min(most, len(logits))).indices.tolist()
+    chosen = ids[place] if place < len(ids) else None
+    if chosen is not None and chosen not in top:
+        top[-1] = chosen
+    chance = noise(settings.seed, max(0, place - prompt))
+    noises = torch.tensor([chance], dtype=torch.float64)
+
+    def drawn(one: SamplingSettings) -> int:
+        return int(draw(logits[None], one, noises, seen))
+
+    return Candidates(
+        place=place,
+        chosen=chosen,
+        rows=tuple(Candidate(id, float(before[id]), float(after[id])) for id in top),
+        logit=math.nan if chosen is None else float(logits[chosen]),
+        rank=0 if chosen is None else int((before > before[chosen]).sum()) + 1,
+        kept=int(kept.sum()),
+        cut_mass=float(before[~kept].sum()),
+        entropy=_entropy(before),
+        entropy_after=_entropy(after),
+        uniform=math.log2(len(logits)),
+        vocabulary=len(logits),
+        greedy=drawn(settings.with_(temperature=0.0)),
+        drawn=drawn(settings),
+        warm=drawn(settings.with_(temperature=WARM)),
+    )
+
+
+def _entropy(chances: Tensor) -> float:
+    """In bits."""
+    return float(torch.special.entr(chances).sum()) / math.log(2)

@@ -1,0 +1,114 @@
+"""Inspection: what it says of a token is what generation would have seen there."""
+
+import math
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+
+from slm_tui.generation.engine import Continuation, Engine, window_start
+from slm_tui.generation.inspect import WARM, candidates, heat, logits_at
+from slm_tui.generation.sampling import SamplingSettings, filtered
+from tests.generation.test_engine import BLOCK, model_of
+
+SETTINGS = SamplingSettings(temperature=0.9, top_k=12, top_p=0.9, seed=4, max_tokens=30)
+
+
+def written(settings: SamplingSettings, prompt: int = 3) -> list[int]:
+    text = Continuation([(5 * one) % 61 for one in range(prompt)], settings.seed)
+    engine = Engine(model_of(), [text], settings, None)
+    while engine.step():
+        pass
+    return text.ids
+
+
+@pytest.mark.parametrize("position", ["learned", "rope"])
+def test_heat_is_what_each_token_costs_from_the_window_before_it(position: str) -> None:
+    model, ids = model_of(position=position), written(SETTINGS)
+    found = heat(model, ids)
+    assert math.isnan(found.surprise[0])
+    assert found.rank[0] == 0
+    assert found.best[0] == -1
+    for place in range(1, len(ids)):
+        # One by one, without sharing passes.
+        window = ids[window_start(place, BLOCK) : place]
+        chances = torch.softmax(model(torch.tensor([window]))[0, -1].detach().double(), 0)
+        assert found.surprise[place] == pytest.approx(-math.log(chances[ids[place]]), abs=1e-5)
+        assert found.best_chance[place] == pytest.approx(float(chances.max()), abs=1e-6)
+        assert found.best[place] == int(chances.argmax())
+        assert found.rank[place] == 1 + int((chances > chances[ids[place]]).sum())
+
+
+def test_the_mean_is_over_what_was_written() -> None:
+    found = heat(model_of(), written(SETTINGS))
+    assert found.mean(3) == pytest.approx(float(np.mean(found.surprise[3:])))
+    assert found.mean() == pytest.approx(float(np.nanmean(found.surprise)))
+    assert math.isnan(found.mean(len(found.surprise)))
+    assert math.isnan(heat(model_of(), [1]).mean())
+
+
+@pytest.mark.parametrize("penalty", [1.0, 1.4])
+@pytest.mark.parametrize("temperature", [0.0, 0.9])
+def test_what_the_settings_draw_is_what_was_drawn(temperature: float, penalty: float) -> None:
+    settings = SETTINGS.with_(temperature=temperature, repetition_penalty=penalty)
+    model, ids = model_of(), written(settings)
+    for place in range(3, len(ids)):
+        found = candidates(
+            logits_at(model, ids, place), ids, place, settings, context=BLOCK, prompt=3
+        )
+        assert found.chosen == found.drawn == ids[place]
+
+
+def test_candidates_have_the_chances_of_the_model_and_of_the_settings() -> None:
+    model, ids = model_of(), written(SETTINGS)
+    logits = logits_at(model, ids, 10)
+    found = candidates(logits, ids, 10, SETTINGS, context=BLOCK, most=61)
+    before = torch.softmax(logits.double(), 0)
+    after = torch.softmax(filtered(logits[None], SETTINGS)[0].double(), 0)
+    assert [one.before for one in found.rows] == sorted(before.tolist(), reverse=True)
+    assert sum(one.before for one in found.rows) == pytest.approx(1)
+    assert sum(one.after for one in found.rows) == pytest.approx(1)
+    for one in found.rows:
+        assert one.after == pytest.approx(float(after[one.id]), abs=1e-9)
+    assert found.kept == sum(one.after > 0 for one in found.rows) <= 12
+    cut = sum(one.before for one in found.rows if not one.after)
+    assert found.cut_mass == pytest.approx(cut)
+    assert found.entropy == pytest.approx(-sum(p * math.log2(p) for p in before.tolist()))
+    assert found.entropy_after < found.entropy < found.uniform == math.log2(61)
+    assert found.greedy == int(logits.argmax())
+
+
+def test_a_token_that_is_unlikely_is_shown_all_the_same() -> None:
+    model, ids = model_of(), written(SETTINGS)
+    logits = logits_at(model, ids, 5)
+    ids[5] = int(logits.argmin())
+    found = candidates(logits, ids, 5, SETTINGS, context=BLOCK, most=4)
+    assert len(found.rows) == 4
+    assert found.rows[-1].id == found.chosen == ids[5]
+    assert found.rank == 61
+    assert found.rows[-1].after == 0
+
+
+def test_behind_the_end_stands_what_would_come_next() -> None:
+    model, ids = model_of(), written(SETTINGS)
+    end = len(ids)
+    found = candidates(logits_at(model, ids, end), ids, end, SETTINGS, context=BLOCK, prompt=3)
+    assert found.chosen is None
+    assert found.rank == 0
+    more = SETTINGS.with_(max_tokens=31)
+    assert found.drawn == written(more)[end]
+
+
+def test_the_warm_choice_is_drawn_at_its_temperature() -> None:
+    model, ids = model_of(), written(SETTINGS)
+    logits = logits_at(model, ids, 4)
+    free = SamplingSettings(temperature=0.3)
+    counts = Counter(
+        candidates(logits, ids, 4, free.with_(seed=seed), context=BLOCK, prompt=3).warm
+        for seed in range(400)
+    )
+    chances = torch.softmax(logits.double() / WARM, 0)
+    likely = int(chances.argmax())
+    share = float(chances[likely])
+    assert abs(counts[likely] / 400 - share) < 4 * math.sqrt(share * (1 - share) / 400)

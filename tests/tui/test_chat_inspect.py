@@ -1,0 +1,213 @@
+"""Inspect mode: a text is walked token by token, and written on from any of them."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Static
+
+from slm_tui.runs.inspector import Inspected
+from slm_tui.runs.store import Run
+from slm_tui.tui.app import SlmTuiApp
+from slm_tui.tui.screens.chat import ChatScreen
+from slm_tui.tui.screens.chat_heat import LEVELS, HeatView, InspectPane, level_of
+from slm_tui.tui.widgets.key_footer import KeyFooter
+from slm_tui.tui.widgets.line_list import LineList
+from tests.tui.made_runs import add_run, until
+from tests.tui.test_chat_screen import on_screen, open_chat, type_line
+
+SIZES = [(60, 20), (80, 24), (99, 40), (120, 40), (200, 60)]
+
+
+@pytest.fixture
+def run() -> Run:
+    return add_run("talker", checkpoints=[10, 20, 30], best=20)
+
+
+async def written(pilot: Pilot[Any], prompt: str = "Once upon") -> ChatScreen:
+    """The chat with a text of 20 tokens or fewer."""
+    screen = await open_chat(pilot)
+    await until(pilot, lambda: screen._spoken.state == "ready")
+    await type_line(pilot, "/max 20")
+    await type_line(pilot, prompt)
+    await until(pilot, lambda: (last := screen.last_text()) and last.ending)
+    return screen
+
+
+async def inspected(pilot: Pilot[Any], prompt: str = "Once upon") -> ChatScreen:
+    screen = await written(pilot, prompt)
+    await pilot.press("ctrl+s")
+    await until(pilot, lambda: screen.inspector.poll().candidates is not None)
+    screen.refresh_room()
+    await pilot.pause()
+    return screen
+
+
+def about(screen: ChatScreen) -> str:
+    return str(screen.query_one("#this-token", Static).render())
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_everything_is_there_at_every_size(run: Run, size: tuple[int, int]) -> None:
+    async with SlmTuiApp(load_torch=False).run_test(size=size) as pilot:
+        screen = await inspected(pilot)
+        pane = screen.query_one(InspectPane)
+        await until(pilot, lambda: len(screen.inspector.poll().others) == 2)
+        assert isinstance(screen.focused, HeatView)
+        # end-of-text, the nine bytes of the prompt: the cursor is on the first that was written.
+        assert pane.place == 10
+        text = on_screen(pilot)
+        assert "Once upon" in text.replace("\n", "")
+        assert "mean −ln p" in text
+        assert "next after 'n'" in text
+        assert pane.choices.size.height > 3
+        assert pane.heat.size.height > 3
+        last = text.splitlines()[-1]
+        assert "Write on" in last
+        assert last.rstrip().endswith("? Help")
+        assert sum(one.width + 2 for one in screen.query_one(KeyFooter).places) - 2 <= size[0] - 2
+
+
+async def test_the_cursor_asks_for_its_token(run: Run) -> None:
+    async with SlmTuiApp(load_torch=False).run_test(size=(120, 40)) as pilot:
+        screen = await inspected(pilot)
+        pane = screen.query_one(InspectPane)
+        tokens = screen.inspector.poll().tokens
+        assert tokens is not None
+        for keys, place in ((("left",), 9), (("home",), 0), (("right", "right"), 2)):
+            await pilot.press(*keys)
+            assert pane.place == place
+        await until(pilot, lambda: shows(screen, 2))
+        assert f"id {tokens.ids[2]}" in about(screen)
+        assert "rank" in about(screen)
+        await until(pilot, lambda: not screen.inspector.poll().reading_others)
+        screen.refresh_room()
+        await pilot.pause()
+        assert "10 " in about(screen)
+        assert "30 " in about(screen)
+        await pilot.press("home")
+        assert "Nothing stands before the first token" in about(screen)
+        await pilot.press("end")
+        await until(pilot, lambda: shows(screen, len(tokens.ids)))
+        assert "the token to come" in about(screen)
+
+
+def shows(screen: ChatScreen, place: int) -> bool:
+    screen.refresh_room()
+    found = screen.inspector.poll().candidates
+    return found is not None and found.place == place
+
+
+async def test_settings_change_what_can_be_drawn(run: Run) -> None:
+    async with SlmTuiApp(load_torch=False).run_test(size=(120, 40)) as pilot:
+        screen = await inspected(pilot)
+        await pilot.press("g")
+        await until(pilot, lambda: (one := screen.inspector.poll().candidates) and one.kept == 1)
+        screen.refresh_room()
+        await pilot.pause()
+        assert "1 can be drawn" in on_screen(pilot)
+
+
+async def test_what_is_typed_is_looked_into(run: Run) -> None:
+    async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
+        screen = await open_chat(pilot)
+        await until(pilot, lambda: screen._spoken.state == "ready")
+        await pilot.press("ctrl+s")
+        assert not screen.is_inspecting
+        await pilot.press(*"a cat")
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: screen.inspector.poll().heat is not None)
+        tokens = screen.inspector.poll().tokens
+        assert tokens is not None
+        assert tokens.ids[1:] == tuple(b"a cat")
+        await pilot.press("escape")
+        assert not screen.is_inspecting
+        assert screen.typed() == "a cat"
+
+
+async def test_resampling_writes_another_text_from_the_token(run: Run) -> None:
+    async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
+        screen = await inspected(pilot)
+        first = screen.last_text()
+        assert first is not None
+        assert first.tokens is not None
+        seed = screen.settings.sampling.seed
+        await pilot.press("right", "right", "ctrl+r")
+        await until(pilot, lambda: screen.is_inspecting and screen.last_text() is not first)
+        second = screen.last_text()
+        assert second is not None
+        assert second.tokens is not None
+        assert screen.settings.sampling.seed == second.seed == seed + 1
+        assert second.tokens.ids[:12] == first.tokens.ids[:12]
+        assert second.tokens.ids != first.tokens.ids
+        assert second.prompt == "Once upon"
+        assert "from token 12" in second.heading
+        assert screen.query_one(InspectPane).place == 12
+
+
+async def test_a_candidate_is_put_there_and_written_on(run: Run) -> None:
+    async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
+        screen = await inspected(pilot)
+        await until(pilot, lambda: shows(screen, 10))
+        await pilot.pause()
+        choices = screen.query_one(InspectPane).query_one(LineList)
+        choices.focus()
+        await pilot.press("home", "down")
+        key = choices.key
+        assert key is not None
+        first = screen.last_text()
+        assert first is not None
+        assert first.tokens is not None
+        await pilot.press("enter")
+        await until(pilot, lambda: screen.is_inspecting and screen.last_text() is not first)
+        second = screen.last_text()
+        assert second is not None
+        assert second.tokens is not None
+        assert second.tokens.ids[:11] == (*first.tokens.ids[:10], int(key))
+
+
+async def test_ctrl_r_in_the_chat_writes_the_answer_again(run: Run) -> None:
+    async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
+        screen = await written(pilot)
+        first = screen.last_text()
+        await pilot.press("ctrl+r")
+        await until(pilot, lambda: (last := screen.last_text()) is not first and last.ending)
+        second = screen.last_text()
+        assert first is not None
+        assert second is not None
+        assert second.prompt == first.prompt == "Once upon"
+        assert second.text != first.text
+        assert not screen.is_inspecting
+
+
+async def test_earlier_texts_are_behind_the_edges(run: Run) -> None:
+    async with SlmTuiApp(load_torch=False).run_test(size=(120, 40)) as pilot:
+        screen = await written(pilot, "One")
+        first = screen.last_text()
+        await type_line(pilot, "Two")
+        await until(pilot, lambda: (last := screen.last_text()) is not first and last.ending)
+        await pilot.press("ctrl+s", "pageup")
+        assert screen._inspected is first
+        await pilot.press("pagedown")
+        assert screen._inspected is screen.last_text()
+
+
+async def test_another_model_reads_the_same_text(run: Run) -> None:
+    other = add_run("reader", checkpoints=[5], best=5)
+    async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
+        screen = await inspected(pilot)
+        before = screen.inspector.poll()
+        screen.load(Path(other.checkpoints / "step-000005"))
+        assert not screen.is_inspecting
+        await until(pilot, lambda: screen._spoken.state == "ready")
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: screen.inspector.poll().heat is not None)
+        after = screen.inspector.poll()
+        assert before.tokens is not None
+        assert after.tokens == before.tokens
+
+
+def test_levels_rise_with_surprise() -> None:
+    assert [level_of(one) for one in (float("nan"), 0.0, *LEVELS, 99.0)] == [-1, 0, 1, 2, 3, 4, 4]
+    assert Inspected().heat is None
