@@ -132,7 +132,7 @@ def test_chat_screen(
     size: str, theme: str, snap_compare: Snap, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     speaker = FakeSpeaker()
-    monkeypatch.setattr("slm_tui.tui.screens.chat.Speaker", lambda: speaker)
+    monkeypatch.setattr("slm_tui.tui.screens.chat.Speaker", lambda *_: speaker)
     app, before = _shown("chat")
     saved = store.checkpoint_of(store.find("stories-tiny"), "best")
     speaker.facts = Facts(saved, "stories-tiny", 1840, 321_024, 128, "bpe", 1024)
