@@ -4,6 +4,7 @@ import codecs
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from statistics import fmean
 from typing import Any
 
@@ -80,7 +81,7 @@ def generate(
         prompt = prompts[number % len(prompts)]
         one = settings.with_(seed=settings.seed + number)
         began = time.perf_counter()
-        ids = write(model, tokenizer, prompt, one, begin, lambda done=number: step(done))
+        ids = write(model, tokenizer, prompt, one, begin, partial(step, number))
         seconds = time.perf_counter() - began
         found.append(judged(tokenizer, prompt, ids, one, seconds))
     step(count)
