@@ -12,7 +12,7 @@ from slm_tui.evaluation.metrics import EncodedDocuments
 from slm_tui.evaluation.windows import Ids
 
 # So much text is decoded once and held; more is decoded whenever it is needed.
-_HELD_BYTES = 1 << 27
+_HELD_TOKENS = 1 << 22
 
 
 class StreamDocuments:
@@ -52,7 +52,7 @@ class _Decoded(Sequence[bytes]):
 def decoded(tokens: Tokens, tokenizer: Tokenizer, limit: int | None = None) -> Sequence[bytes]:
     """The bytes of the first `limit` documents of a token stream."""
     found = _Decoded(StreamDocuments(tokens, tokenizer.end_of_text, limit), tokenizer)
-    return list(found) if len(tokens) <= _HELD_BYTES // 4 else found
+    return list(found) if len(tokens) <= _HELD_TOKENS else found
 
 
 @dataclass(frozen=True)
