@@ -103,7 +103,8 @@ def key_of(digests: Sequence[str], settings: Settings) -> str:
 def kept(checkpoints: Sequence[Path], settings: Settings) -> dict[str, Any] | None:
     """The report of these checkpoints and settings if the first one's run has it."""
     try:
-        key = key_of([digest_of(path) for path in checkpoints], settings)
+        unique = dict.fromkeys(path.resolve() for path in checkpoints)
+        key = key_of([digest_of(path) for path in unique], settings)
     except (OSError, ValueError, KeyError, TypeError):
         return None
     run = run_of(checkpoints[0])
@@ -171,7 +172,8 @@ def evaluate(
     meter = Meter(progress, cancel)
     began = time.monotonic()
     device = choose_device(settings.device)
-    opened = [_open(path, device, meter) for path in checkpoints]
+    unique = dict.fromkeys(path.resolve() for path in checkpoints)
+    opened = [_open(path, device, meter) for path in unique]
     _name_apart(opened)
     alone = len(opened) == 1
     with tempfile.TemporaryDirectory(prefix="slm-tui-") as scratch:
@@ -189,7 +191,7 @@ def evaluate(
         )
         warnings = {one.name: leaks.of(one.checkpoint, one.tokenizer) for one in opened}
         report = _report(opened, settings, text, found, warnings)
-        report["notes"] = [*notes, *_too_few(found)]
+        report["notes"] = [*notes, *_whose_text(opened, text), *_too_few(found)]
         generations = ""
         if alone:
             generations = _alone(report, opened[0], settings, text, corpus, known, found, meter)
@@ -217,13 +219,19 @@ def _name_apart(opened: list[_Opened]) -> None:
             one.name = f"{one.name} ({seen[one.name]})"
 
 
+def _whose_text(opened: list[_Opened], text: "Text") -> list[str]:
+    corpora = {one.checkpoint.state.corpus for one in opened}
+    if text.corpus is None or len(corpora) == 1:
+        return []
+    return [f"they were trained on different texts; this is the one of {opened[0].name}"]
+
+
 def _too_few(found: "Comparison") -> list[str]:
     if found.units and not found.resamples:
         return ["there is too little text for intervals: differences may be noise"]
     if found.unit.startswith("blocks"):
-        number = found.documents
-        few = f"{number} document{'s' * (number != 1)}"
-        return [f"intervals are over {found.unit}, as there are only {few}: take them as rough"]
+        few = f"{found.documents} document{'s' * (found.documents != 1)}"
+        return [f"the text is only {few}: intervals are over {found.unit}, take them as rough"]
     return []
 
 
