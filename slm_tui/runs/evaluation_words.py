@@ -1,6 +1,7 @@
 """A report on checkpoints in words: aligned lines, the same on the command line and on screen."""
 
 import math
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -10,6 +11,8 @@ from slm_tui.text import one_line
 
 Tone = Literal["", "title", "best", "muted", "warning"]
 _NARROWEST = 60
+# How wide the names of metrics are, with the space behind them.
+_NAME = 15
 
 
 @dataclass(frozen=True)
@@ -50,32 +53,32 @@ def _heading(report: dict[str, Any], width: int) -> Iterator[Line]:
 
 
 def _wrapped(text: str, width: int, tone: Tone) -> Iterator[Line]:
-    import textwrap
-
     for line in textwrap.wrap(one_line(text), width, subsequent_indent="  "):
         yield Line(line, tone)
 
 
 def _metrics(model: dict[str, Any], report: dict[str, Any], width: int) -> Iterator[Line]:
     yield Line()
-    yield _pair("loss", f"{_number(model['loss'], 4)} nats per token", width)
-    yield _pair("bits per byte", f"{_number(model['bits_per_byte'], 4)}{_interval(model)}", width)
-    yield _pair("perplexity", f"{_large(model['perplexity'])} per token", width)
+    yield from _pair("loss", f"{_number(model['loss'], 4)} nats per token", width)
+    yield from _pair(
+        "bits per byte", f"{_number(model['bits_per_byte'], 4)}{_interval(model)}", width
+    )
+    yield from _pair("perplexity", f"{_large(model['perplexity'])} per token", width)
     right = f"{_share(model['accuracy'])}, among the first five {_share(model['top5_accuracy'])}"
-    yield _pair("accuracy", right, width)
+    yield from _pair("accuracy", right, width)
     counted = f"{model['num_tokens']:,} tokens, each once; {model['num_bytes']:,} bytes"
-    yield _pair("scored", counted, width)
+    yield from _pair("scored", counted, width)
     gap = report.get("gap")
     if gap:
-        yield _pair("gap", _gap_words(gap, model), width)
+        yield from _pair("gap", _gap_words(gap, model), width)
     inner = f"{count(model['non_embedding_parameters'])} without embeddings"
     kind = f"{model['model_type']}, {model['tokenizer']} {model['n_vocab']:,}"
-    yield _pair("parameters", f"{count(model['parameters'])} ({inner}); {kind}", width)
+    yield from _pair("parameters", f"{count(model['parameters'])} ({inner}); {kind}", width)
     data = report.get("data", {})
     if data.get("tokens_per_parameter") is not None:
         each = f"{ratio_text(data['tokens_per_parameter'])} training tokens per parameter"
         seen = f"{ratio_text(data['tokens_seen_per_parameter'])} seen with repeats"
-        yield _pair("data", f"{each}, {seen}", width)
+        yield from _pair("data", f"{each}, {seen}", width)
     if report.get("generation"):
         yield from _generation(report["generation"], width)
     if report.get("efficiency"):
@@ -94,20 +97,20 @@ def _generation(found: dict[str, Any], width: int) -> Iterator[Line]:
     number, tokens, sizes = found["num_samples"], found["tokens"], found["bytes"]
     valid = f"{_share(found['utf8_validity'])} of {number} texts, "
     valid += f"{_share(found['utf8_byte_validity'], 2)} of their bytes"
-    yield _pair("valid UTF-8", valid, width)
+    yield from _pair("valid UTF-8", valid, width)
     ended = f"{found['ended_by_end_of_text']} ended by themselves"
     length = f"{tokens['mean']:.0f} tokens ({tokens['min']} to {tokens['max']}), "
-    yield _pair("length", f"{length}{sizes['mean']:.0f} bytes; {ended}", width)
+    yield from _pair("length", f"{length}{sizes['mean']:.0f} bytes; {ended}", width)
 
 
 def _efficiency(found: dict[str, Any], width: int) -> Iterator[Line]:
     forward = f"{found['forward_ms']:.2f} ms for {found['block_size']:,} tokens, "
     forward += f"{count(found['forward_tokens_per_second'])} tokens/s"
-    yield _pair("reading", forward, width)
+    yield from _pair("reading", forward, width)
     writing = f"{found['generation_ms_per_token']:.2f} ms per token, "
     writing += f"{count(found['generation_tokens_per_second'])} tokens/s; "
     writing += f"first after {found['first_token_ms']:.2f} ms"
-    yield _pair("writing", writing, width)
+    yield from _pair("writing", writing, width)
     parts = [
         f"parameters {size(found['parameter_bytes'])}",
         f"cache {size(found['cache_bytes_per_text'])} per text",
@@ -116,11 +119,14 @@ def _efficiency(found: dict[str, Any], width: int) -> Iterator[Line]:
         parts.append(f"GPU peak {size(found['peak_gpu_bytes'])}")
     if found.get("peak_process_bytes"):
         parts.append(f"program peak {size(found['peak_process_bytes'])}")
-    yield _pair("memory", ", ".join(parts), width)
+    yield from _pair("memory", ", ".join(parts), width)
 
 
-def _pair(name: str, text: str, width: int) -> Line:
-    return Line(one_line(f"{name:<14} {text}", width))
+def _pair(name: str, text: str, width: int) -> Iterator[Line]:
+    """A name and what it is, which goes on below itself where it is long."""
+    parts = textwrap.wrap(one_line(text), width - _NAME) or [""]
+    for at, part in enumerate(parts):
+        yield Line(f"{name if not at else '':<{_NAME - 1}} {part}")
 
 
 def _table(report: dict[str, Any], width: int) -> Iterator[Line]:

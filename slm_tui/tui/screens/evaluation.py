@@ -40,7 +40,6 @@ class EvaluationDialog(Dialog[None]):
     DEFAULT_CSS = """
     EvaluationDialog > #box { width: 124; }
     EvaluationDialog #progress { height: auto; margin: 1 0; }
-    EvaluationDialog LineList > .line-list--cursor { background: $surface; }
     """
 
     def __init__(self, where: Sequence[Path], settings: Settings, *, beside: bool) -> None:
