@@ -17,7 +17,7 @@ from slm_tui.corpus.tokenizers import Tokenizer
 from slm_tui.errors import CorpusError
 from slm_tui.evaluation.compare import Known
 from slm_tui.evaluation.texts import StreamDocuments, Text, decoded
-from slm_tui.runs.evaluating import PARTS, Settings, no_split
+from slm_tui.runs.evaluation_results import PARTS, Settings
 from slm_tui.training.checkpoint import Checkpoint
 
 # Parsing a story takes half a millisecond.
@@ -44,7 +44,11 @@ def text_of(
     part = PARTS[settings.split]
     text = Text.of_corpus(corpus, part, settings.documents)
     if not len(text.documents):
-        raise no_split(settings.split, corpus.fingerprint)
+        raise CorpusError(
+            f"there is no {settings.split} text",
+            f"the corpus {corpus.fingerprint[:8]} was divided without it",
+            "take another split, or name a text with --text",
+        )
     return text, corpus, notes
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from slm_tui import paths
 from slm_tui.corpus.progress import Cancelled
 from slm_tui.errors import RunError
-from slm_tui.runs import evaluating, store
+from slm_tui.runs import evaluating, evaluation_results, store
 from slm_tui.runs.evaluation_words import lines
 from slm_tui.text import visible
 from slm_tui.verbs.data import ProgressLine, cancelling
@@ -22,7 +22,7 @@ _INTERRUPTED = 130
 def evaluate(options: argparse.Namespace) -> int:
     """Evaluate and print; 130 when it was interrupted. Progress goes to stderr."""
     found = [store.find_checkpoint(spec) for spec in options.checkpoints]
-    settings = evaluating.Settings(
+    settings = evaluation_results.Settings(
         split=options.split,
         text=options.text,
         documents=options.documents,
@@ -45,7 +45,7 @@ def evaluate(options: argparse.Namespace) -> int:
         line.clear()
     directory = _directory(options, found)
     if directory is not None:
-        evaluating.write(report, directory, generations)
+        evaluation_results.write(report, directory, generations)
     _show(report, options.json, directory)
     return 0
 
@@ -54,7 +54,7 @@ def _directory(options: argparse.Namespace, found: list[Path]) -> Path | None:
     """Where the results go: as named, else the run of a single checkpoint."""
     if options.output:
         return Path(options.output).expanduser()
-    return evaluating.run_of(found[0]) if len(found) == 1 else None
+    return evaluation_results.run_of(found[0]) if len(found) == 1 else None
 
 
 def _show(report: dict[str, Any], target: str, directory: Path | None) -> None:

@@ -10,7 +10,7 @@ import pytest
 from slm_tui import paths
 from slm_tui.cli import main
 from slm_tui.config.preset import Preset
-from slm_tui.runs import evaluating, store
+from slm_tui.runs import evaluation_results, store
 from slm_tui.runs.evaluation_words import lines
 from slm_tui.runs.session import Session
 from slm_tui.runs.store import Run
@@ -50,7 +50,7 @@ def test_evaluate_end_to_end(runs: list[Run], capsys: pytest.CaptureFixture[str]
         assert word in out
     for name in ("floor", "uniform", "unigram", "bigram", "lzma"):
         assert name in out
-    (report,) = evaluating.read(plain.path)
+    (report,) = evaluation_results.read(plain.path)
     (model,) = report["models"]
     assert report["text"]["split"] == "test"
     assert model["num_bytes"] == report["text"]["bytes"]
@@ -63,12 +63,12 @@ def test_evaluate_end_to_end(runs: list[Run], capsys: pytest.CaptureFixture[str]
     assert written.count("--- sample") == 2
     # Again: the same figures, and still one report of this kind; another split is another one.
     assert main(["evaluate", "plain", "--split", "test", *FEW]) == 0
-    (again,) = evaluating.read(plain.path)
+    (again,) = evaluation_results.read(plain.path)
     assert again["models"] == report["models"]
     assert again["sample_generations"] == report["sample_generations"]
     assert main(["evaluate", "plain", "--no-generations", "--split", "train"]) == 0
     assert "this is its training text" in capsys.readouterr().out
-    assert len(evaluating.read(plain.path)) == 2
+    assert len(evaluation_results.read(plain.path)) == 2
 
     # Several, as one JSON object and nothing else.
     assert main(["evaluate", "plain@last", "merged@last", "--json"]) == 0
@@ -78,7 +78,7 @@ def test_evaluate_end_to_end(runs: list[Run], capsys: pytest.CaptureFixture[str]
     assert {one["tokenizer"] for one in found["models"]} == {"bytes", "bpe"}
     assert len({one["num_bytes"] for one in found["models"]}) == 1
     assert found["models"][0]["bits_per_byte"] <= found["models"][1]["bits_per_byte"]
-    assert len(evaluating.read(plain.path)) == 2
+    assert len(evaluation_results.read(plain.path)) == 2
     for width in (60, 76, 100, 160):
         assert max(len(line.text) for line in lines(found, width)) <= width
 
@@ -88,9 +88,9 @@ def test_evaluate_end_to_end(runs: list[Run], capsys: pytest.CaptureFixture[str]
     page.write_text("Ein Text, der gr\u00f6\u00dfer ist.\n" * 40, encoding="utf-8")
     there = ["--text", str(page), "--output", str(home / "out"), "--json", str(home / "out.json")]
     assert main(["evaluate", "plain", "merged", *there]) == 0
-    (kept,) = evaluating.read(home / "out")
+    (kept,) = evaluation_results.read(home / "out")
     assert kept == json.loads((home / "out.json").read_text())
-    assert kept["text"]["bytes"] == len(page.read_bytes())
+    assert kept["text"]["bytes"] == len(page.read_bytes().rstrip(b"\n"))
     assert not any(one["leak"] for one in kept["models"])
 
 

@@ -9,7 +9,7 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.widgets import Static
 
-from slm_tui.runs.evaluating import Settings
+from slm_tui.runs.evaluation_results import Settings
 from slm_tui.runs.evaluation_words import Line, lines
 from slm_tui.text import one_line, visible
 from slm_tui.tui.dialogs import Dialog, copy

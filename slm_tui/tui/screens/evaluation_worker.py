@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from slm_tui.errors import SlmTuiError
-from slm_tui.runs import evaluating, store
-from slm_tui.runs.evaluating import Settings
+from slm_tui.runs import evaluating, evaluation_results, store
+from slm_tui.runs.evaluation_results import Settings
 from slm_tui.runs.store import Run
 
 if TYPE_CHECKING:
@@ -75,15 +75,15 @@ class EvaluationWorker:
             for path in self._where
         ]
         if not self._again:
-            kept = evaluating.kept(checkpoints, self._settings)
+            kept = evaluation_results.kept(checkpoints, self._settings)
             if kept is not None:
                 return Snapshot("ready", report=kept, is_kept=True)
         report, generations = self._evaluate(checkpoints)
-        run = evaluating.run_of(checkpoints[0])
+        run = evaluation_results.run_of(checkpoints[0])
         note = ""
         if run is not None:
             try:
-                evaluating.write(report, run, generations)
+                evaluation_results.write(report, run, generations)
             except SlmTuiError as error:
                 note = str(error)
         return Snapshot("ready", report=report, note=note)

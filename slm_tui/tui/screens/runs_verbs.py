@@ -10,7 +10,7 @@ from slm_tui.config.overrides import apply
 from slm_tui.config.preset import Preset
 from slm_tui.errors import CheckpointError, PresetError, RunError, SlmTuiError
 from slm_tui.runs import store
-from slm_tui.runs.evaluating import Settings, Split
+from slm_tui.runs.evaluation_results import Settings, Split
 from slm_tui.runs.store import Run
 from slm_tui.text import one_line
 from slm_tui.tui.dialogs import Ask, Choice, Question, complain
