@@ -119,8 +119,8 @@ def _name_apart(opened: list[_Opened]) -> None:
 
 
 def _whose_text(opened: list[_Opened], text: "Text") -> list[str]:
-    corpora = {one.checkpoint.state.corpus for one in opened}
-    if text.corpus is None or len(corpora) == 1:
+    data = opened[0].checkpoint.preset.data
+    if text.corpus is None or all(one.checkpoint.preset.data == data for one in opened):
         return []
     return [f"they were trained on different texts; this is the one of {opened[0].name}"]
 
