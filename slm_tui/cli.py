@@ -64,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     _presets(verbs)
     _data(verbs)
     _runs(verbs)
+    _evaluate(verbs)
     _generate(verbs)
     _bench(verbs)
     doctor = verbs.add_parser("doctor", help="what works here: device, versions, paths, terminal")
@@ -189,6 +190,31 @@ def _runs(verbs: "_Verbs") -> None:
         inner.choices[verb].set_defaults(verb=_run_runs, what=verb)
 
 
+def _evaluate(verbs: "_Verbs") -> None:
+    evaluate = verbs.add_parser("evaluate", help="how good checkpoints are, alone or side by side")
+    add = evaluate.add_argument
+    add("checkpoints", nargs="+", metavar="CHECKPOINT", help="RUN, RUN@best, RUN@500 or a path")
+    add("--split", choices=("train", "validation", "test"), default="validation")
+    add("--text", default="", metavar="TEXT", help="score this file, directory or dataset instead")
+    add("--documents", type=int, metavar="N", help="only the first N documents")
+    add("--context-bytes", type=int, metavar="N", help="look back at most N bytes")
+    add("--stride", type=int, metavar="N", help="tokens from window to window; half if absent")
+    add("--samples", type=int, default=10, metavar="N", help="texts to write; 10 if not given")
+    add("--max-tokens", type=int, default=100, metavar="N", help="their greatest length; 100")
+    add("--no-generations", action="store_true", help="write no texts")
+    add("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps")
+    add("--output", default="", metavar="DIR", help="results go there; else to the run of one")
+    add(
+        "--json",
+        nargs="?",
+        const="-",
+        default="",
+        metavar="FILE",
+        help="as one JSON object, to FILE or, alone or with -, to stdout",
+    )
+    evaluate.set_defaults(verb=_run_evaluate)
+
+
 def _generate(verbs: "_Verbs") -> None:
     generate = verbs.add_parser("generate", help="write text with a checkpoint")
     generate.add_argument("checkpoint", help="RUN, RUN@best, RUN@last, RUN@500 or a path")
@@ -272,6 +298,12 @@ def _steer_run(options: argparse.Namespace) -> int:
     from slm_tui.verbs.steer import steer
 
     return steer(options)
+
+
+def _run_evaluate(options: argparse.Namespace) -> int:
+    from slm_tui.verbs.evaluate import evaluate
+
+    return evaluate(options)
 
 
 def _run_generate(options: argparse.Namespace) -> int:

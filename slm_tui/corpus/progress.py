@@ -79,7 +79,7 @@ class Meter:
     """Reports progress a few times a second and notices cancellation, in the same call."""
 
     def __init__(self, report: Report | None = None, cancel: Event | None = None) -> None:
-        self._report = report
+        self.report = report
         self.cancel = cancel
         self._stage = ""
         self._began = self._last = 0.0
@@ -93,7 +93,7 @@ class Meter:
             Cancelled: somebody asked for an end.
         """
         self.check()
-        if self._report is None:
+        if self.report is None:
             return
         now = time.monotonic()
         begins = stage != self._stage
@@ -102,7 +102,7 @@ class Meter:
         ends = total is not None and done >= total
         if begins or ends or now - self._last >= _SECONDS_BETWEEN_REPORTS:
             self._last = now
-            self._report(Progress(stage, done, total, unit, now - self._began))
+            self.report(Progress(stage, done, total, unit, now - self._began))
 
     def check(self) -> None:
         """Raise where an end was asked for.

@@ -80,7 +80,7 @@ def _chosen_preset(name: str) -> Preset:
 def _prepared(preset: Preset) -> Corpus:
     cancel = Event()
     line = ProgressLine(sys.stderr)
-    with _cancelling(cancel):
+    with cancelling(cancel):
         try:
             return prepare(preset, progress=line, cancel=cancel)
         finally:
@@ -88,7 +88,7 @@ def _prepared(preset: Preset) -> Corpus:
 
 
 @contextmanager
-def _cancelling(cancel: Event) -> Iterator[None]:
+def cancelling(cancel: Event) -> Iterator[None]:
     """Turn ctrl+C and a kill into an orderly end. A second one ends the program at once."""
 
     def stop(number: int, _frame: Any) -> None:

@@ -1,4 +1,4 @@
-"""What can be done with a run on the Runs screen: open, load, resume, fork, rename, delete."""
+"""What can be done on the Runs screen: open, load, evaluate, resume, fork, rename, delete."""
 
 import shlex
 from pathlib import Path
@@ -10,9 +10,11 @@ from slm_tui.config.overrides import apply
 from slm_tui.config.preset import Preset
 from slm_tui.errors import CheckpointError, PresetError, RunError, SlmTuiError
 from slm_tui.runs import store
+from slm_tui.runs.evaluation_results import Settings, Split
 from slm_tui.runs.store import Run
 from slm_tui.text import one_line
 from slm_tui.tui.dialogs import Ask, Choice, Question, complain
+from slm_tui.tui.screens.evaluation import EvaluationDialog
 from slm_tui.tui.screens.runs_reader import RunLine
 
 if TYPE_CHECKING:
@@ -100,6 +102,39 @@ class RunVerbs:
             remedy = "r goes on with the run" if not line.is_live else "wait until it saves one"
             complain(me.app, CheckpointError(f"{name} has no checkpoint yet", "", remedy))
         return me.current_checkpoint
+
+    def action_evaluate(self) -> None:
+        """Evaluate the checkpoint under the cursor, or compare the best ones of the selected
+        runs."""
+        me = self._me
+        several = list(me.table.selected) if not me.on_checkpoints else []
+        if len(several) > 1:
+            where, what = several, f"the best checkpoints of {len(several)} runs"
+        else:
+            checkpoint = self._checkpoint()
+            if checkpoint is None or me.current is None:
+                return
+            where, what = [checkpoint], f"{one_line(me.current.name, 30)} @ {checkpoint.name}"
+        question = Question(
+            f"Evaluate {what}",
+            "On which text? Every token of it counts once."
+            + (" It is that of the first one selected." if len(several) > 1 else ""),
+            [
+                Choice("validation", "Validation", "held out; it chose the best checkpoint"),
+                Choice("test", "Test", "held out for the end, if the preset keeps some"),
+                Choice("train", "Training", "what the model was trained on"),
+            ],
+            default="validation",
+        )
+        me.app.push_screen(question, lambda split: self._evaluate(where, split))
+
+    def _evaluate(self, where: list[Path], split: str | None) -> None:
+        if split is None:
+            return
+        # A training in this process has the device; beside it, one core must do.
+        beside = self._me.slm.workshop.is_training
+        settings = Settings(cast(Split, split), device="cpu" if beside else "auto")
+        self._me.app.push_screen(EvaluationDialog(where, settings, beside=beside))
 
     # Going on
 

@@ -1,0 +1,302 @@
+"""Several models in one table: on the same text, with the same bytes of context, by bits per byte.
+
+Losses per token of different tokenizers say nothing about each other; bits per byte do, if the
+bytes are the same and so is what each model may look back at. A difference whose interval has
+zero in it is called noise.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slm_tui.corpus.progress import Meter
+from slm_tui.corpus.tokenizers import Tokenizer
+from slm_tui.errors import SlmTuiError
+from slm_tui.evaluation import bootstrap
+from slm_tui.evaluation.baselines import (
+    MOST_COMPRESSED,
+    UNIFORM_BITS_PER_BYTE,
+    ByteCounts,
+    byte_nats,
+    lzma_bits_per_byte,
+)
+from slm_tui.evaluation.bootstrap import Interval, Resampled
+from slm_tui.evaluation.metrics import Scores, Units, score
+from slm_tui.evaluation.texts import Text, encoded_bytes
+from slm_tui.models.base import LanguageModel
+
+# Bytes per token are measured on so much of the text.
+_MEASURED_BYTES = 2_000_000
+# Byte counts are taken from so much of the training part.
+_MOST_COUNTED = 16_000_000
+_BLOCKS = 64
+_SMALLEST_BLOCK = 256
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model to be scored; it is loaded when its turn comes."""
+
+    name: str
+    tokenizer: Tokenizer
+    block_size: int
+    load: Callable[[], LanguageModel]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table. Intervals are of 95 %.
+
+    `difference` is how many more bits per byte than the best model; `is_noise` whether it may as
+    well be none. `scores` are there for models; `kind` is `model`, `baseline` or `floor`.
+    """
+
+    name: str
+    kind: str
+    bits_per_byte: float
+    scores: Scores | None = None
+    interval: Interval | None = None
+    difference: float | None = None
+    difference_interval: Interval | None = None
+    is_noise: bool | None = None
+    rank: int | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All rows, the fewest bits per byte first, and how they came about."""
+
+    rows: tuple[Row, ...]
+    context_bytes: int
+    documents: int
+    bytes: int
+    units: int
+    unit: str
+    resamples: int
+
+    @property
+    def models(self) -> list[Row]:
+        return [row for row in self.rows if row.kind == "model"]
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known beside the models: training text for the baselines, and the floor.
+
+    `floor_bits` is the exact information of each document, `(documents,)`; `floor` that of all
+    in bits per byte, where only that is known.
+    """
+
+    training: Sequence[bytes] = ()
+    floor_bits: NDArray[np.float64] | None = None
+    floor: float | None = None
+
+
+@dataclass
+class _Line:
+    """A row while it is made: nats and bytes per unit, where it has them."""
+
+    row: Row
+    nats: NDArray[np.float64] | None = None
+    sizes: NDArray[np.float64] | None = None
+    column: int = field(default=-1)
+
+
+def compare(
+    subjects: Sequence[Subject],
+    text: Text,
+    known: Known,
+    meter: Meter,
+    *,
+    context_bytes: int | None = None,
+    stride: int | None = None,
+    resamples: int = bootstrap.RESAMPLES,
+) -> Comparison:
+    """Score all subjects and the baselines on `text`.
+
+    Every model reads at most `context_bytes` bytes at a time, each target with at least half of
+    them before it (see `windows`); if absent, what the model with the shortest context holds on
+    average of this text. A single model without `context_bytes` has all of its context in tokens.
+
+    Raises:
+        SlmTuiError: there is no text, or tokenizers disagree about its bytes.
+        Cancelled: `meter` was told so.
+    """
+    sizes = [len(document) for document in text.documents]
+    if not sum(sizes):
+        raise SlmTuiError("there is nothing to evaluate", f"{text.name} has no text")
+    given = context_bytes
+    if given is None and len(subjects) > 1:
+        given = smallest_context(subjects, text)
+    units, unit = _units(sizes)
+    lines = []
+    for number, subject in enumerate(subjects):
+        lines.append(_scored(subject, text, units, meter, given, stride, number, len(subjects)))
+    if any(line.row.scores and line.row.scores.bytes.sum() != sum(sizes) for line in lines):
+        raise SlmTuiError(
+            "the text cannot be compared", "a tokenizer does not give its bytes back", "report this"
+        )
+    lines += _baselines(text, known, units, meter)
+    lines += _floor(text, known, units)
+    meter("comparing", 0, None, "share")
+    drawn = _resampled(lines, resamples)
+    rows = _ranked(lines, drawn)
+    context = given if given is not None else smallest_context(subjects, text)
+    return Comparison(
+        tuple(rows),
+        context,
+        len(sizes),
+        sum(sizes),
+        len(units),
+        unit if drawn is not None else "",
+        resamples if drawn is not None else 0,
+    )
+
+
+def smallest_context(subjects: Sequence[Subject], text: Text) -> int:
+    """The bytes of this text that the shortest context of all holds on average."""
+    most: list[float] = []
+    for subject in subjects:
+        size = tokens = 0
+        for document in text.documents:
+            piece = document[: _MEASURED_BYTES - size]
+            tokens += len(encoded_bytes(subject.tokenizer, piece))
+            size += len(piece)
+            if size >= _MEASURED_BYTES:
+                break
+        most.append(subject.block_size * size / max(1, tokens))
+    return max(2, int(min(most, default=2)))
+
+
+def _units(sizes: Sequence[int]) -> tuple[Units, str]:
+    """Documents, or blocks of bytes where there are too few of them for an interval."""
+    if len(sizes) >= bootstrap.FEWEST:
+        return Units.documents(len(sizes)), "documents"
+    block = max(_SMALLEST_BLOCK, sum(sizes) // _BLOCKS)
+    return Units.cut(sizes, block), f"blocks of {block:,} bytes"
+
+
+def _scored(
+    subject: Subject,
+    text: Text,
+    units: Units,
+    meter: Meter,
+    context_bytes: int | None,
+    stride: int | None,
+    number: int,
+    count: int,
+) -> _Line:
+    documents = text.encoded(subject.tokenizer)
+    stage = f"scoring {subject.name}" + (f" ({number + 1} of {count})" if count > 1 else "")
+    meter(stage, 0, len(documents), "documents")
+    found = score(
+        subject.load(),
+        subject.tokenizer,
+        documents,
+        units,
+        stride=stride,
+        context_bytes=context_bytes,
+        step=lambda done: meter(stage, done, len(documents), "documents"),
+    )
+    row = Row(subject.name, "model", found.bits_per_byte, found)
+    return _Line(row, found.text_nats, found.bytes.astype(np.float64))
+
+
+def _baselines(text: Text, known: Known, units: Units, meter: Meter) -> list[_Line]:
+    meter("counting bytes", 0, None, "share")
+    lines = [_Line(Row("uniform", "baseline", UNIFORM_BITS_PER_BYTE, note="all bytes alike"))]
+    if len(known.training):
+        counts = ByteCounts.of(_first(known.training, _MOST_COUNTED))
+        for name, chances, note in (
+            ("unigram", counts.unigram(), "bytes of the training text"),
+            ("bigram", counts.bigram(), "pairs of bytes of the training text"),
+        ):
+            nats, sizes = _per_unit(chances, text, units, meter)
+            bits = math.fsum(nats) / math.log(2) / sizes.sum()
+            lines.append(_Line(Row(name, "baseline", bits, note=note), nats, sizes))
+    stage = "compressing"
+    bits = lzma_bits_per_byte(
+        text.documents, known.training, lambda: meter(stage, 0, None, "share")
+    )
+    note = "compressor, after the training text" if len(known.training) else "compressor"
+    if sum(map(len, text.documents)) > MOST_COMPRESSED:
+        note += f"; the first {MOST_COMPRESSED // 1_000_000} MB"
+    return [*lines, _Line(Row("lzma", "baseline", bits, note=note))]
+
+
+def _first(documents: Sequence[bytes], most: int) -> list[bytes]:
+    taken: list[bytes] = []
+    for document in documents:
+        taken.append(document[:most])
+        most -= len(taken[-1])
+        if most <= 0:
+            break
+    return taken
+
+
+def _per_unit(
+    chances: NDArray[np.float64], text: Text, units: Units, meter: Meter
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    nats, sizes = np.zeros(len(units)), np.zeros(len(units))
+    for number, document in enumerate(text.documents):
+        meter.check()
+        for at, found in byte_nats(chances, document):
+            where = units.of(number, np.arange(at, at + len(found)))
+            low, high = int(where[0]), int(where[-1]) + 1
+            nats[low:high] += np.bincount(where - low, found, high - low)
+            sizes[low:high] += np.bincount(where - low, minlength=high - low)
+    return nats, sizes
+
+
+def _floor(text: Text, known: Known, units: Units) -> list[_Line]:
+    note = "true entropy of the text: no model can be better on average"
+    size = sum(map(len, text.documents))
+    if known.floor_bits is not None and units.block_bytes is None:
+        row = Row("floor", "floor", math.fsum(known.floor_bits) / size, note=note)
+        sizes = np.array([len(document) for document in text.documents], np.float64)
+        return [_Line(row, known.floor_bits * math.log(2), sizes)]
+    if known.floor is not None:
+        return [_Line(Row("floor", "floor", known.floor, note=note))]
+    return []
+
+
+def _resampled(lines: list[_Line], resamples: int) -> Resampled | None:
+    """Draw for all lines that have sums per unit; they learn which column is theirs."""
+    drawn = [line for line in lines if line.nats is not None and line.sizes is not None]
+    drawn = [line for line in drawn if math.isfinite(line.row.bits_per_byte)]
+    if not drawn:
+        return None
+    nats = np.array([line.nats for line in drawn])
+    sizes = np.array([line.sizes for line in drawn])
+    found = bootstrap.resample(nats, sizes, resamples=resamples)
+    for at, line in enumerate(drawn):
+        line.column = at if found is not None else -1
+    return found
+
+
+def _ranked(lines: list[_Line], drawn: Resampled | None) -> list[Row]:
+    """The rows by bits per byte, with ranks of models, intervals and differences to the best."""
+    lines = sorted(lines, key=lambda line: _order(line.row.bits_per_byte))
+    best = next(line for line in lines if line.row.kind == "model")
+    rows, rank = [], 0
+    for line in lines:
+        row = replace(line.row, difference=line.row.bits_per_byte - best.row.bits_per_byte)
+        if row.kind == "model":
+            rank += 1
+            row = replace(row, rank=rank)
+        if drawn is not None and line.column >= 0:
+            row = replace(row, interval=drawn.interval(line.column))
+            if best.column >= 0 and line is not best:
+                between = drawn.difference(line.column, best.column)
+                noise = bootstrap.is_noise(between)
+                row = replace(row, difference_interval=between, is_noise=noise)
+        rows.append(row)
+    return rows
+
+
+def _order(value: float) -> float:
+    return value if math.isfinite(value) else math.inf

@@ -1,0 +1,197 @@
+"""The text that checkpoints are evaluated on: where it comes from, its floor, and its leaks."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slm_tui.config.data import Limit
+from slm_tui.config.pointing import reading
+from slm_tui.config.preset import Preset
+from slm_tui.corpus import prepare, sources
+from slm_tui.corpus.prepare import Corpus
+from slm_tui.corpus.progress import Meter
+from slm_tui.corpus.split import text_of as texts_of
+from slm_tui.corpus.tokenizers import Tokenizer
+from slm_tui.errors import CorpusError
+from slm_tui.evaluation.compare import Known
+from slm_tui.evaluation.texts import StreamDocuments, Text, decoded
+from slm_tui.runs.evaluation_results import PARTS, Settings
+from slm_tui.training.checkpoint import Checkpoint
+
+# Parsing a story takes half a millisecond.
+_MOST_PARSED = 4_000
+# Passages of a long text that are looked for in the training text.
+_PROBES, _PROBE_BYTES, _MOST_SEARCHED = 100, 160, 64_000_000
+
+
+def text_of(
+    first: Checkpoint, settings: Settings, scratch: Path, meter: Meter
+) -> tuple[Text, Corpus | None, list[str]]:
+    """The text to score, the corpus that baselines learn from, and what is to be said of them.
+
+    Raises:
+        CorpusError: the text or the split is not there.
+        SlmTuiError: it cannot be read.
+        Cancelled: `meter` was told so.
+    """
+    if settings.text:
+        corpus = prepare.reopen(first.state.corpus)
+        notes = [] if corpus else ["the training text is not here: no unigram, no bigram"]
+        return _named(first.preset, settings, scratch, meter), corpus, notes
+    corpus, notes = _corpus(first, meter)
+    part = PARTS[settings.split]
+    text = Text.of_corpus(corpus, part, settings.documents)
+    if not len(text.documents):
+        raise CorpusError(
+            f"there is no {settings.split} text",
+            f"the corpus {corpus.fingerprint[:8]} was divided without it",
+            "take another split, or name a text with --text",
+        )
+    return text, corpus, notes
+
+
+def _corpus(first: Checkpoint, meter: Meter) -> tuple[Corpus, list[str]]:
+    """The corpus that the checkpoint was trained on, made again where it is gone."""
+    found = prepare.reopen(first.state.corpus) if first.state.corpus else None
+    if found is not None:
+        return found, []
+    try:
+        made = prepare.prepare(first.preset, progress=meter.report, cancel=meter.cancel)
+    except CorpusError as error:
+        raise CorpusError(
+            f"the text of {first.path.parent.parent.name} cannot be had: {error.what}",
+            error.why,
+            f"{error.remedy + ', or ' if error.remedy else ''}name a text with --text",
+        ) from None
+    if first.state.corpus and made.fingerprint != first.state.corpus:
+        return made, ["the text is not what the first checkpoint was trained on: it has changed"]
+    return made, []
+
+
+def _named(preset: Preset, settings: Settings, scratch: Path, meter: Meter) -> Text:
+    """The documents of what the user named."""
+    data = reading(preset, settings.text).data
+    data = data.model_copy(update={"limit": Limit()})
+    staged = sources.stage(data, scratch, meter)
+    spans = staged.parts["train"]
+    whole = len(spans)
+    chosen = spans if settings.documents is None else spans.chosen(slice(0, settings.documents))
+    documents = [text.encode("utf-8", "surrogatepass") for text in texts_of(chosen)]
+    return Text(sources.name_of(data), documents, whole)
+
+
+def known_of(text: Text, corpus: Corpus | None, meter: Meter) -> Known:
+    """The training text for the baselines, and the floor where the source knows it."""
+    training = decoded(corpus.train, corpus.tokenizer) if corpus is not None else ()
+    if text.corpus is None:
+        return Known(training)
+    part = text.corpus.manifest["parts"][text.part]
+    whole = len(text.documents) == text.whole
+    bits = _story_bits(text, meter)
+    return Known(training, bits, part.get("bits_per_byte") if whole and bits is None else None)
+
+
+def _story_bits(text: Text, meter: Meter) -> NDArray[np.float64] | None:
+    """The exact information of each document that the built-in grammar wrote."""
+    from slm_tui.corpus.stories import StoryError, StoryGenerator
+
+    assert text.corpus is not None
+    source = text.corpus.manifest.get("identity", {}).get("source", {})
+    if source.get("kind") != "stories" or len(text.documents) > _MOST_PARSED:
+        return None
+    generator = StoryGenerator(source["richness"], source["seed"])
+    bits = np.zeros(len(text.documents))
+    for number, document in enumerate(text.documents):
+        meter("finding the floor", number, len(text.documents), "documents")
+        try:
+            bits[number] = generator.parse(document.decode("utf-8"))
+        except (StoryError, UnicodeDecodeError):
+            # A limit cut it off: its information is not known.
+            return None
+    return bits
+
+
+def gap_text(text: Text, corpus: Corpus | None, settings: Settings) -> tuple[Text | None, str]:
+    """The other side of the gap, of at most as many documents and bytes as `text` has.
+
+    It is the training part, or validation where the training part itself was evaluated.
+    """
+    if corpus is None or settings.text:
+        return None, ""
+    where = "validation" if settings.split == "train" else "train"
+    other = Text.of_corpus(corpus, PARTS[where])
+    if not len(other.documents):
+        return None, ""
+    most = sum(len(document) for document in text.documents)
+    return other.spread(len(text.documents), most), where
+
+
+class Leaks:
+    """Whether a checkpoint was trained on the text that it is scored on."""
+
+    def __init__(self, text: Text, meter: Meter) -> None:
+        self._text, self._meter = text, meter
+
+    def of(self, checkpoint: Checkpoint, tokenizer: Tokenizer) -> str:
+        """What is to be said of it; empty where nothing was found."""
+        text, state = self._text, checkpoint.state
+        if text.corpus is not None and text.part == "train":
+            if text.corpus.fingerprint == state.corpus:
+                return "this is its training text"
+        elif text.corpus is not None and text.corpus.fingerprint == state.corpus:
+            return ""
+        corpus = prepare.reopen(state.corpus) if state.corpus else None
+        if corpus is None:
+            return ""
+        self._meter("looking for leaks", 0, None, "share")
+        found = self._documents(corpus, tokenizer)
+        total = len(text.documents)
+        if found:
+            return f"{found:,} of {total:,} documents stand in its training text"
+        share = self._passages(corpus)
+        if share > 0.02:
+            return f"{share:.0%} of its passages stand in its training text"
+        return ""
+
+    def _documents(self, corpus: Corpus, tokenizer: Tokenizer) -> int:
+        """How many of the documents stand in the training part, token for token."""
+        mine = self._text.encoded(tokenizer)
+        wanted: dict[bytes, int] = {}
+        for number in range(len(mine)):
+            self._meter.check()
+            key = _key(mine[number], corpus)
+            wanted[key] = wanted.get(key, 0) + 1
+        found = 0
+        training = StreamDocuments(corpus.train, corpus.tokenizer.end_of_text)
+        for number in range(len(training)):
+            if number % 256 == 0:
+                self._meter.check()
+            found += wanted.pop(_key(training[number], corpus), 0)
+        return found
+
+    def _passages(self, corpus: Corpus) -> float:
+        """The share of passages of long documents that stand in the training part."""
+        long = [one for one in self._text.documents[:1000] if len(one) > 50 * _PROBE_BYTES]
+        if not long:
+            return 0.0
+        each = max(1, _PROBES // len(long))
+        probes = [
+            document[at : at + _PROBE_BYTES]
+            for document in long[:_PROBES]
+            for at in np.linspace(0, len(document) - _PROBE_BYTES, each).astype(int)
+        ]
+        wanted, left = set(probes), _MOST_SEARCHED
+        for document in decoded(corpus.train, corpus.tokenizer):
+            self._meter.check()
+            wanted -= {probe for probe in wanted if probe in document}
+            left -= len(document)
+            if left <= 0:
+                break
+        return sum(probe not in wanted for probe in probes) / len(probes)
+
+
+def _key(ids: NDArray[np.unsignedinteger], corpus: Corpus) -> bytes:
+    raw = ids.astype(corpus.train.dtype).tobytes()
+    return hashlib.blake2b(raw, digest_size=12).digest()

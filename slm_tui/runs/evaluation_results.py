@@ -1,0 +1,111 @@
+"""What is asked of an evaluation, and where its reports are kept.
+
+`evaluation_results.json` holds the reports of a run, one for each set of checkpoints and
+settings, the newest last; `generations.txt` the texts of the newest.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from slm_tui import manifest, paths
+from slm_tui.errors import RunError, SlmTuiError
+
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+RESULTS, GENERATIONS = "evaluation_results.json", "generations.txt"
+FORMAT = 1
+PARTS = {"train": "train", "validation": "val", "test": "test"}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is asked. `text` names a text to score instead of a split of the first checkpoint's
+    corpus; `documents` bounds how many; `stride` is in tokens, `context_bytes` in bytes."""
+
+    split: Split = "validation"
+    text: str = ""
+    documents: int | None = None
+    context_bytes: int | None = None
+    stride: int | None = None
+    samples: int = 10
+    max_tokens: int = 100
+    device: str = "cpu"
+
+    def check(self) -> None:
+        """Raises `SlmTuiError` where a number cannot be."""
+        for name, least in (("documents", 1), ("context_bytes", 2), ("stride", 1)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                word = name.replace("_", "-")
+                raise SlmTuiError(f"{word} {value} cannot be", f"it must be at least {least}")
+        if self.samples < 0 or self.max_tokens < 1:
+            raise SlmTuiError("there must be 0 samples or more, of 1 token or more")
+
+
+def digest_of(checkpoint: Path) -> str:
+    """What tells the weights and the tokenizer of a checkpoint from all others; needs no torch.
+
+    Raises:
+        CheckpointError, OSError, ValueError, KeyError: its manifest cannot be read.
+    """
+    sums = manifest.unsealed((checkpoint / "manifest.json").read_text(encoding="utf-8"))["sha256"]
+    return f"{sums['model.safetensors'][:24]}{sums['tokenizer.json'][:8]}"
+
+
+def key_of(digests: Sequence[str], settings: Settings) -> str:
+    """What tells a report from others of the same run."""
+    asked = {name: value for name, value in asdict(settings).items() if name != "device"}
+    return json.dumps([list(digests), asked], sort_keys=True)
+
+
+def kept(checkpoints: Sequence[Path], settings: Settings) -> dict[str, Any] | None:
+    """The report of these checkpoints and settings if the first one's run has it."""
+    try:
+        unique = dict.fromkeys(path.resolve() for path in checkpoints)
+        key = key_of([digest_of(path) for path in unique], settings)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    run = run_of(checkpoints[0])
+    found = [one for one in (read(run) if run else []) if one.get("key") == key]
+    return found[-1] if found else None
+
+
+def run_of(checkpoint: Path) -> Path | None:
+    """The run directory that a checkpoint is in."""
+    run = checkpoint.resolve().parent.parent
+    return run if (run / "run.json").is_file() else None
+
+
+def read(directory: Path) -> list[dict[str, Any]]:
+    """The reports in `directory`; none where there is no file, or none that can be read."""
+    try:
+        values = json.loads((directory / RESULTS).read_text(encoding="utf-8"))
+        if values["format"] == FORMAT:
+            return [one for one in values["evaluations"] if isinstance(one, dict)]
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    return []
+
+
+def write(report: dict[str, Any], directory: Path, generations: str = "") -> None:
+    """Add `report` to the results in `directory`, in the place of one like it.
+
+    Raises:
+        RunError: the directory cannot be written.
+    """
+    others = [one for one in read(directory) if one.get("key") != report["key"]]
+    values = {"format": FORMAT, "evaluations": [*others, report]}
+    text = json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False)
+    try:
+        paths.write_atomically(directory / RESULTS, text.encode("utf-8", "replace"))
+        if generations:
+            paths.write_atomically(directory / GENERATIONS, generations.encode("utf-8", "replace"))
+    except OSError as error:
+        raise RunError(
+            f"the results cannot be written to {directory}",
+            error.strerror or str(error),
+            "name another directory with --output",
+        ) from None

@@ -1,0 +1,75 @@
+"""`slm-tui evaluate`: how good checkpoints are, alone or side by side."""
+
+import argparse
+import json
+import shutil
+import sys
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+from slm_tui import paths
+from slm_tui.corpus.progress import Cancelled
+from slm_tui.errors import RunError
+from slm_tui.runs import evaluating, evaluation_results, store
+from slm_tui.runs.evaluation_words import lines
+from slm_tui.text import visible
+from slm_tui.verbs.data import ProgressLine, cancelling
+
+_INTERRUPTED = 130
+
+
+def evaluate(options: argparse.Namespace) -> int:
+    """Evaluate and print; 130 when it was interrupted. Progress goes to stderr."""
+    found = [store.find_checkpoint(spec) for spec in options.checkpoints]
+    settings = evaluation_results.Settings(
+        split=options.split,
+        text=options.text,
+        documents=options.documents,
+        context_bytes=options.context_bytes,
+        stride=options.stride,
+        samples=0 if options.no_generations else options.samples,
+        max_tokens=options.max_tokens,
+        device=options.device,
+    )
+    settings.check()
+    cancel, line = Event(), ProgressLine(sys.stderr)
+    try:
+        with cancelling(cancel):
+            report, generations = evaluating.evaluate(found, settings, progress=line, cancel=cancel)
+    except Cancelled:
+        line.clear()
+        print("stopped; nothing was written", file=sys.stderr)
+        return _INTERRUPTED
+    finally:
+        line.clear()
+    directory = _directory(options, found)
+    if directory is not None:
+        evaluation_results.write(report, directory, generations)
+    _show(report, options.json, directory)
+    return 0
+
+
+def _directory(options: argparse.Namespace, found: list[Path]) -> Path | None:
+    """Where the results go: as named, else the run of a single checkpoint."""
+    if options.output:
+        return Path(options.output).expanduser()
+    return evaluation_results.run_of(found[0]) if len(found) == 1 else None
+
+
+def _show(report: dict[str, Any], target: str, directory: Path | None) -> None:
+    text = json.dumps(report, ensure_ascii=False, allow_nan=False)
+    if target == "-":
+        print(text)
+        return
+    width = shutil.get_terminal_size((100, 24)).columns
+    for one in lines(report, min(width, 160)):
+        print(visible(one.text))
+    if target:
+        path = Path(target).expanduser()
+        try:
+            paths.write_atomically(path, (text + "\n").encode("utf-8", "replace"))
+        except OSError as error:
+            raise RunError(f"{path} cannot be written", error.strerror or str(error)) from None
+    if directory is not None:
+        print(f"\nwritten to {visible(str(directory))}")

@@ -1,0 +1,157 @@
+"""`slm-tui evaluate` on runs that were really trained."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slm_tui import paths
+from slm_tui.cli import main
+from slm_tui.config.preset import Preset
+from slm_tui.runs import evaluation_results, store
+from slm_tui.runs.evaluation_words import lines
+from slm_tui.runs.session import Session
+from slm_tui.runs.store import Run
+
+FEW = ("--samples", "2", "--max-tokens", "5", "--device", "cpu")
+
+
+def trained(preset: Preset, name: str) -> Run:
+    session = Session.start(preset, name)
+    session.wait()
+    assert session.status.state == "done", session.status.error
+    return session.run
+
+
+@pytest.fixture
+def runs(tiny: Callable[..., Preset]) -> list[Run]:
+    """Two runs of different tokenizers on the same stories."""
+    bpe = {"kind": "bpe", "vocab_size": 300}
+    split = {"validation": 0.1, "test": 0.1}
+    return [
+        trained(tiny(data__split=split), "plain"),
+        trained(tiny(tokenizer=bpe, data__split=split), "merged"),
+    ]
+
+
+def objects(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_evaluate_end_to_end(runs: list[Run], capsys: pytest.CaptureFixture[str]) -> None:
+    plain, _ = runs
+    capsys.readouterr()
+    # One checkpoint: a report, and files beside the run.
+    assert main(["evaluate", "plain", "--split", "test", *FEW]) == 0
+    out = capsys.readouterr().out
+    for word in ("nats per token", "perplexity", "among the first five", "gap", "valid UTF-8"):
+        assert word in out
+    for name in ("floor", "uniform", "unigram", "bigram", "lzma"):
+        assert name in out
+    (report,) = evaluation_results.read(plain.path)
+    (model,) = report["models"]
+    assert report["text"]["split"] == "test"
+    assert model["num_bytes"] == report["text"]["bytes"]
+    assert model["num_tokens"] == model["num_bytes"] + report["text"]["documents"]
+    floor = next(row for row in report["baselines"] if row["name"] == "floor")
+    assert floor["bits_per_byte"] < model["interval"][0]
+    assert report["generation"]["num_samples"] == 2
+    assert report["data"]["tokens_per_parameter"] > 0
+    written = (plain.path / "generations.txt").read_text()
+    assert written.count("--- sample") == 2
+    # Again: the same figures, and still one report of this kind; another split is another one.
+    assert main(["evaluate", "plain", "--split", "test", *FEW]) == 0
+    (again,) = evaluation_results.read(plain.path)
+    assert again["models"] == report["models"]
+    assert again["sample_generations"] == report["sample_generations"]
+    assert main(["evaluate", "plain", "--no-generations", "--split", "train"]) == 0
+    assert "this is its training text" in capsys.readouterr().out
+    assert len(evaluation_results.read(plain.path)) == 2
+
+    # Several, as one JSON object and nothing else.
+    assert main(["evaluate", "plain@last", "merged@last", "--json"]) == 0
+    (found,) = objects(capsys.readouterr().out)
+    assert found["kind"] == "comparison"
+    assert [one["rank"] for one in found["models"]] == [1, 2]
+    assert {one["tokenizer"] for one in found["models"]} == {"bytes", "bpe"}
+    assert len({one["num_bytes"] for one in found["models"]}) == 1
+    assert found["models"][0]["bits_per_byte"] <= found["models"][1]["bits_per_byte"]
+    assert len(evaluation_results.read(plain.path)) == 2
+    for width in (60, 76, 100, 160):
+        assert max(len(line.text) for line in lines(found, width)) <= width
+
+    # Any text, into any directory; of a text it was trained on it says so.
+    home = paths.data_dir()
+    page = home / "page.txt"
+    page.write_text("Ein Text, der gr\u00f6\u00dfer ist.\n" * 40, encoding="utf-8")
+    there = ["--text", str(page), "--output", str(home / "out"), "--json", str(home / "out.json")]
+    assert main(["evaluate", "plain", "merged", *there]) == 0
+    (kept,) = evaluation_results.read(home / "out")
+    assert kept == json.loads((home / "out.json").read_text())
+    assert kept["text"]["bytes"] == len(page.read_bytes().rstrip(b"\n"))
+    assert not any(one["leak"] for one in kept["models"])
+
+
+def test_a_story_that_a_model_was_trained_on_is_a_leak(
+    tiny: Callable[..., Preset], capsys: pytest.CaptureFixture[str]
+) -> None:
+    few = trained(tiny(), "few")
+    # The validation stories of the small corpus come after its training stories: here they train.
+    trained(tiny(data__documents=150), "many")
+    capsys.readouterr()
+    assert main(["evaluate", "few", "many", "--json"]) == 0
+    (found,) = objects(capsys.readouterr().out)
+    leaks = {one["run"].split("-")[0]: one["leak"] for one in found["models"]}
+    assert leaks["few"] == ""
+    total = found["text"]["documents"]
+    assert leaks["many"] == f"{total} of {total} documents stand in its training text"
+    assert any("different texts" in note for note in found["notes"])
+    assert few.path.is_dir()
+
+
+def test_a_corpus_that_is_gone_is_made_again(
+    tiny: Callable[..., Preset], home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import shutil
+
+    trained(tiny(), "plain")
+    assert main(["evaluate", "plain", "--no-generations", "--json"]) == 0
+    (before,) = objects(capsys.readouterr().out.splitlines()[-1])
+    shutil.rmtree(paths.corpora_dir())
+    assert main(["evaluate", "plain", "--no-generations", "--json"]) == 0
+    (after,) = objects(capsys.readouterr().out.splitlines()[-1])
+    assert after["models"] == before["models"]
+
+
+def test_what_cannot_be_evaluated_says_so(
+    tiny: Callable[..., Preset], home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import shutil
+
+    source = home / "source.txt"
+    source.write_text("A line of text that is long enough.\n" * 200)
+    data = {"kind": "file", "path": str(source), "split": {"validation": 0.2}}
+    run = trained(tiny(data=data), "file")
+    for arguments, words in (
+        (["file", "--split", "test"], "there is no test text"),
+        (["nothing"], "there is no run"),
+        (["file", "--text", str(home / "no.txt")], "there is no text at"),
+        (["file", "--documents", "0"], "at least 1"),
+        (["file", "--stride", "0"], "at least 1"),
+    ):
+        assert main(["evaluate", *arguments]) == 1
+        assert words in capsys.readouterr().err
+    source.unlink()
+    shutil.rmtree(paths.corpora_dir())
+    assert main(["evaluate", "file"]) == 1
+    assert "--text" in capsys.readouterr().err
+    # Another text will do.
+    other = home / "other.txt"
+    other.write_text("Something else.")
+    assert main(["evaluate", "file", "--text", str(other), "--no-generations"]) == 0
+    out = capsys.readouterr().out
+    assert "no unigram" in out
+    assert "differences may be noise" in out
+    assert store.find("file").path == run.path

@@ -1,0 +1,152 @@
+"""Tables of several models: the same bytes, baselines, the floor, and what is noise."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from slm_tui.corpus.prepare import Corpus, prepare
+from slm_tui.corpus.progress import Meter
+from slm_tui.corpus.tokenizers import Tokenizer, byte_tokenizer, train_bpe
+from slm_tui.errors import SlmTuiError
+from slm_tui.evaluation.compare import Comparison, Known, Row, Subject, compare, smallest_context
+from slm_tui.evaluation.texts import Text, decoded
+from slm_tui.models.base import LanguageModel
+from slm_tui.models.build import build
+from tests.conftest import make_tiny
+
+CPU = torch.device("cpu")
+STORIES = [f"Once there was a cat of {number} years. It sat on the mat." for number in range(30)]
+
+
+def model_of(tokenizer: Tokenizer, seed: int, steps: int = 0) -> LanguageModel:
+    """A small model, trained for some steps on the stories above."""
+    model = build(make_tiny(model__block_size=32).model, tokenizer.n_vocab, CPU, seed)
+    optimizer = torch.optim.AdamW(model.parameters(), 0.01)
+    end = tokenizer.end_of_text
+    texts = [[end, *tokenizer.encode(one), end][:33] for one in STORIES]
+    length = min(map(len, texts))
+    ids = torch.tensor([one[:length] for one in texts])
+    for _ in range(steps):
+        optimizer.zero_grad()
+        model.loss(ids[:, :-1], ids[:, 1:]).total.backward()
+        optimizer.step()
+    return model.eval()
+
+
+def subject(name: str, tokenizer: Tokenizer, seed: int, steps: int = 0) -> Subject:
+    return Subject(name, tokenizer, 32, lambda: model_of(tokenizer, seed, steps))
+
+
+def text(documents: list[str] = STORIES) -> Text:
+    return Text("stories", [one.encode() for one in documents], len(documents))
+
+
+def rows(found: Comparison) -> dict[str, Row]:
+    return {row.name: row for row in found.rows}
+
+
+def compared(*subjects: Subject, on: Text | None = None, **options: Any) -> Comparison:
+    on = on or text()
+    return compare(subjects, on, Known(on.documents), Meter(), resamples=500, **options)
+
+
+def test_a_trained_model_is_better_than_an_untrained_one_and_that_is_no_noise() -> None:
+    tokenizer = byte_tokenizer()
+    found = rows(compared(subject("new", tokenizer, 1), subject("trained", tokenizer, 1, 60)))
+    assert (found["trained"].rank, found["new"].rank) == (1, 2)
+    assert found["new"].is_noise is False
+    assert found["new"].difference_interval is not None
+    assert found["new"].difference_interval[0] > 0
+    assert found["uniform"].bits_per_byte == 8
+    assert found["bigram"].bits_per_byte < found["unigram"].bits_per_byte < 8
+    assert found["bigram"].interval is not None
+    assert found["lzma"].interval is None
+    assert found["trained"].bits_per_byte < found["unigram"].bits_per_byte
+
+
+def test_the_same_model_twice_is_noise() -> None:
+    tokenizer = byte_tokenizer()
+    found = compared(subject("one", tokenizer, 1), subject("two", tokenizer, 1)).models
+    assert [row.is_noise for row in found] == [None, True]
+    assert found[1].difference == 0
+
+
+def test_tokenizers_are_compared_on_the_same_bytes() -> None:
+    bpe = train_bpe(STORIES, 300)
+    subjects = [subject("bytes", byte_tokenizer(), 1), subject("bpe", bpe, 1)]
+    found = compared(*subjects)
+    counted = [row.scores.bytes.sum() for row in found.models if row.scores]
+    assert counted == [found.bytes] * 2 == [sum(len(one) for one in STORIES)] * 2
+    assert found.context_bytes == 32 == smallest_context(subjects, text())
+    tokens = {row.name: row.scores.tokens.sum() for row in found.models if row.scores}
+    assert tokens["bpe"] < tokens["bytes"] == found.bytes + len(STORIES)
+
+
+def test_few_documents_are_cut_into_blocks_and_very_little_text_has_no_interval() -> None:
+    tokenizer = byte_tokenizer()
+    one = compared(subject("a", tokenizer, 1), on=text([" ".join(STORIES * 3)]))
+    assert one.unit.startswith("blocks")
+    assert one.models[0].interval is not None
+    little = compared(subject("a", tokenizer, 1), subject("b", tokenizer, 2), on=text(STORIES[:3]))
+    assert (little.unit, little.resamples) == ("", 0)
+    assert [row.is_noise for row in little.models] == [None, None]
+
+
+def test_a_model_that_is_broken_comes_last_and_does_not_spoil_the_others() -> None:
+    def broken() -> LanguageModel:
+        model = model_of(byte_tokenizer(), 1)
+        with torch.no_grad():
+            next(model.parameters()).fill_(float("nan"))
+        return model
+
+    tokenizer = byte_tokenizer()
+    found = compared(Subject("broken", tokenizer, 32, broken), subject("sound", tokenizer, 1))
+    assert found.rows[-1].name == "broken"
+    assert found.rows[-1].interval is None
+    assert rows(found)["sound"].interval is not None
+
+
+def test_without_text_there_is_nothing_to_evaluate() -> None:
+    with pytest.raises(SlmTuiError, match="nothing to evaluate"):
+        compared(subject("a", byte_tokenizer(), 1), on=text([""]))
+
+
+@pytest.fixture
+def corpus() -> Corpus:
+    return prepare(make_tiny(data__split={"validation": 0.1, "test": 0.1}))
+
+
+def test_a_stored_part_is_scored_as_what_its_bytes_encode_to(corpus: Corpus) -> None:
+    stored = Text.of_corpus(corpus, "val")
+    encoded = stored.encoded(corpus.tokenizer)
+    again = Text("again", stored.documents, stored.whole).encoded(corpus.tokenizer)
+    assert len(encoded) == len(again) == stored.whole
+    assert all(encoded[at].tolist() == again[at].tolist() for at in range(len(encoded)))
+    # Every token of the part but the first is a target.
+    targets = sum(len(encoded[at]) - 1 for at in range(len(encoded)))
+    assert targets == len(corpus.val) - 1
+    assert sum(map(len, stored.documents)) == corpus.manifest["parts"]["val"]["bytes"]
+
+
+def test_the_floor_is_that_of_the_stories_and_below_every_model(corpus: Corpus) -> None:
+    from slm_tui.runs.evaluated_text import known_of
+
+    part = Text.of_corpus(corpus, "val")
+    known = known_of(part, corpus, Meter())
+    found = compare([subject("a", byte_tokenizer(), 1)], part, known, Meter(), resamples=500)
+    floor = rows(found)["floor"]
+    assert floor.bits_per_byte == pytest.approx(corpus.floor)
+    assert floor.interval is not None
+    model = found.models[0]
+    assert model.interval is not None
+    assert floor.interval[1] < model.interval[0]
+    assert list(decoded(corpus.train, corpus.tokenizer)) == list(known.training)
+
+
+def test_documents_are_spread_evenly_and_bounded() -> None:
+    some = text().spread(3, 10_000)
+    assert [one.decode() for one in some.documents] == [STORIES[0], STORIES[14], STORIES[29]]
+    few = text().spread(30, 70)
+    assert sum(map(len, few.documents)) == 70
+    assert few.is_open

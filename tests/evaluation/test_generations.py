@@ -1,0 +1,96 @@
+"""UTF-8 of what is written: strict, with a tail that the limit cut forgiven."""
+
+import pytest
+import torch
+
+from slm_tui.corpus.tokenizers import byte_tokenizer, train_bpe
+from slm_tui.evaluation.generations import (
+    USUAL_PROMPTS,
+    Generation,
+    as_text,
+    generate,
+    judged,
+    summary,
+)
+from slm_tui.evaluation.speed import measure, tensor_bytes
+from slm_tui.generation.sampling import SamplingSettings
+from slm_tui.models.build import build
+from tests.conftest import make_tiny
+
+BYTES = byte_tokenizer()
+
+
+def judge(data: bytes, *, limit: int | None = None) -> Generation:
+    """A text of these bytes that ended by itself, or at the `limit`."""
+    ids = BYTES.encode_bytes(data)
+    return judged(BYTES, "", ids, SamplingSettings(max_tokens=limit or len(ids) + 1), 0.1)
+
+
+@pytest.mark.parametrize(
+    ("data", "at_limit", "is_valid", "valid", "invalid"),
+    [
+        (b"plain", False, True, 5, 0),
+        ("grüße ☃ 🐈".encode(), False, True, 16, 0),
+        ("\ufffd".encode(), False, True, 3, 0),
+        # Cut in the middle of a snowman: forgiven at the limit only.
+        (b"a\xe2\x98", True, True, 1, 0),
+        (b"a\xe2\x98", False, False, 1, 2),
+        # Wrong before the end is wrong in any case.
+        (b"a\xffb", True, False, 2, 1),
+        (b"a\xe2b\xe2\x98", True, False, 2, 1),
+        (b"\xc0\x80", False, False, 0, 2),
+        (b"\xed\xa0\x80", False, False, 0, 3),
+        (b"", False, True, 0, 0),
+    ],
+)
+def test_validity(data: bytes, at_limit: bool, is_valid: bool, valid: int, invalid: int) -> None:
+    length = len(BYTES.encode_bytes(data))
+    found = judge(data, limit=length if at_limit else None)
+    assert found.ended is not at_limit
+    assert (found.is_valid, found.valid_bytes, found.invalid_bytes) == (is_valid, valid, invalid)
+    assert found.bytes == len(data)
+
+
+def test_a_character_may_be_of_several_tokens() -> None:
+    tokenizer = train_bpe(["plain text"] * 5, 260)
+    ids = tokenizer.encode("🐈🐈")
+    assert len(ids) == 8
+    found = judged(tokenizer, "", ids, SamplingSettings(max_tokens=9), 0.1)
+    assert found.is_valid
+    assert found.text == "🐈🐈"
+
+
+def test_the_summary_counts_texts_and_bytes() -> None:
+    found = summary([judge(b"abcd"), judge(b"a\xff")])
+    assert found["utf8_validity"] == 0.5
+    assert found["utf8_byte_validity"] == pytest.approx(5 / 6)
+    assert found["bytes"] == {"mean": 3, "min": 2, "max": 4}
+    assert found["ended_by_end_of_text"] == 2
+    assert summary([judge(b"")])["utf8_byte_validity"] is None
+
+
+def test_texts_are_the_same_every_time_and_prompts_take_turns() -> None:
+    model = build(make_tiny().model, 256, torch.device("cpu"), 3)
+    settings = SamplingSettings(max_tokens=6, seed=5)
+    one, two = (
+        generate(model, BYTES, USUAL_PROMPTS[:2], settings, 3, begin=True) for _ in range(2)
+    )
+    assert [each.text for each in one] == [each.text for each in two]
+    assert [each.seed for each in one] == [5, 6, 7]
+    assert [each.prompt for each in one] == [USUAL_PROMPTS[0], USUAL_PROMPTS[1], USUAL_PROMPTS[0]]
+    written = as_text("a model", one)
+    assert written.startswith("a model")
+    assert written.count("--- sample") == 3
+
+
+def test_speed_and_memory_of_a_real_model() -> None:
+    model = build(make_tiny().model, 256, torch.device("cpu"), 3).eval()
+    found = measure(model, BYTES.end_of_text)
+    assert found["parameter_bytes"] == 4 * sum(one.numel() for one in model.parameters())
+    # Keys and values of one layer: 16 tokens of 16 channels.
+    assert found["cache_bytes_per_text"] == 2 * 16 * 16 * 4
+    assert found["block_size"] / found["forward_tokens_per_second"] == pytest.approx(
+        found["forward_ms"] / 1000
+    )
+    assert found["generation_ms_per_token"] > 0
+    assert tensor_bytes([torch.zeros(3), {"a": torch.zeros(2, dtype=torch.int64)}, "x"]) == 28

@@ -1,0 +1,171 @@
+"""`e` on the Runs screen: a real evaluation of real runs, shown, kept, cancelled, compared."""
+
+import json
+import threading
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+
+from slm_tui.runs import evaluating, evaluation_results, store
+from slm_tui.runs.evaluation_results import Settings
+from slm_tui.runs.session import Session
+from slm_tui.tui.app import SlmTuiApp
+from slm_tui.tui.base import NoWorkshop
+from slm_tui.tui.dialogs import Notice, Question
+from slm_tui.tui.screens import evaluation_worker
+from slm_tui.tui.screens.evaluation import EvaluationDialog
+from slm_tui.tui.screens.runs_table import CheckpointList
+from slm_tui.tui.widgets.line_list import LineList
+from tests.conftest import make_tiny
+from tests.tui.made_runs import add_run, until
+from tests.tui.test_runs_screen import on_screen, open_runs, with_checkpoints
+
+SIZES = [(60, 20), (80, 24), (120, 40)]
+
+
+@pytest.fixture(autouse=True)
+def _short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few and short texts, so that the test is about the dialog."""
+    real = Settings
+
+    def few(split: Any, device: str) -> Settings:
+        return real(split, samples=1, max_tokens=3, device="cpu")
+
+    monkeypatch.setattr("slm_tui.tui.screens.runs_verbs.Settings", few)
+
+
+def trained(name: str, seed: int = 1) -> None:
+    session = Session.start(make_tiny(training__seed=seed), name)
+    session.wait()
+    assert session.status.state == "done", session.status.error
+
+
+def an_app() -> SlmTuiApp:
+    return SlmTuiApp(NoWorkshop(), load_torch=False)
+
+
+async def ask(pilot: Pilot[Any], *keys: str) -> EvaluationDialog:
+    await pilot.press("e")
+    await until(pilot, lambda: isinstance(pilot.app.screen, Question))
+    await pilot.press(*keys, "enter")
+    await until(pilot, lambda: isinstance(pilot.app.screen, EvaluationDialog))
+    dialog = pilot.app.screen
+    assert isinstance(dialog, EvaluationDialog)
+    return dialog
+
+
+def shown(dialog: EvaluationDialog) -> str:
+    return "\n".join(row.content.plain for row in dialog.query_one(LineList).rows)
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_a_checkpoint_is_evaluated_and_the_report_kept(size: tuple[int, int]) -> None:
+    trained("plain")
+    async with an_app().run_test(size=size) as pilot:
+        screen = await open_runs(pilot, 1)
+        await with_checkpoints(pilot, screen)
+        dialog = await ask(pilot)
+        await until(pilot, lambda: dialog.worker.snapshot.state != "working")
+        assert dialog.worker.snapshot.state == "ready", dialog.worker.snapshot
+        await until(pilot, lambda: "bits per byte" in shown(dialog))
+        for word in ("perplexity", "floor", "bigram", "valid UTF-8"):
+            assert word in shown(dialog)
+        listed = dialog.query_one(LineList)
+        width = listed.scrollable_content_region.width
+        assert all(row.content.cell_length <= max(60, width) for row in listed.rows)
+        assert "plain" in on_screen(pilot)
+        await pilot.press("escape")
+        assert pilot.app.screen is screen
+        # Kept: shown again at once, and again only when asked.
+        dialog = await ask(pilot)
+        await until(pilot, lambda: dialog.worker.snapshot.state == "ready")
+        assert dialog.worker.snapshot.is_kept
+        await until(pilot, lambda: "as evaluated on" in shown(dialog))
+        await pilot.press("r")
+        await until(pilot, lambda: dialog.worker.snapshot.state == "ready")
+        assert not dialog.worker.snapshot.is_kept
+    (report,) = evaluation_results.read(store.find("plain").path)
+    assert report["text"]["split"] == "validation"
+
+
+async def test_selected_runs_are_compared() -> None:
+    trained("one", 1)
+    trained("two", 2)
+    async with an_app().run_test(size=(120, 40)) as pilot:
+        screen = await open_runs(pilot, 2)
+        await with_checkpoints(pilot, screen)
+        await pilot.press("space", "down", "space")
+        dialog = await ask(pilot)
+        await until(pilot, lambda: dialog.worker.snapshot.state == "ready")
+        await until(pilot, lambda: "2 checkpoints on the same text" in shown(dialog))
+        report = dialog.worker.snapshot.report
+        assert report is not None
+        assert {one["run"].split("-")[0] for one in report["models"]} == {"one", "two"}
+        # The checkpoint list is about one checkpoint, whatever is selected.
+        await pilot.press("escape")
+        screen.query_one(CheckpointList).focus()
+        await pilot.press("e")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Question))
+        assert "step-" in on_screen(pilot)
+
+
+async def test_escape_ends_the_work_and_nothing_is_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    trained("plain")
+    began, go_on = threading.Event(), threading.Event()
+    real = evaluating.evaluate
+
+    def held(*arguments: Any, **options: Any) -> Any:
+        began.set()
+        go_on.wait(30)
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(evaluation_worker.evaluating, "evaluate", held)
+    async with an_app().run_test(size=(80, 24)) as pilot:
+        screen = await open_runs(pilot, 1)
+        await with_checkpoints(pilot, screen)
+        dialog = await ask(pilot)
+        await until(pilot, began.is_set)
+        await pilot.press("enter", "r")
+        assert pilot.app.screen is dialog
+        await pilot.press("escape")
+        assert pilot.app.screen is screen
+        go_on.set()
+        await until(pilot, lambda: dialog.worker.snapshot.state == "cancelled")
+    assert evaluation_results.read(store.find("plain").path) == []
+
+
+async def test_a_split_that_is_not_there_says_so_and_a_run_without_checkpoints_too() -> None:
+    trained("plain")
+    async with an_app().run_test(size=(80, 24)) as pilot:
+        screen = await open_runs(pilot, 1)
+        await with_checkpoints(pilot, screen)
+        dialog = await ask(pilot, "down")
+        await until(pilot, lambda: dialog.worker.snapshot.state == "failed")
+        await until(pilot, lambda: "there is no test text" in on_screen(pilot))
+        await pilot.press("escape")
+        add_run("bare")
+        screen.reader.wake()
+        await until(pilot, lambda: len(screen.table.lines) == 2)
+        await pilot.press("home")
+        await until(pilot, lambda: screen.current is not None and screen.current.name == "bare")
+        await until(pilot, lambda: screen.current_checkpoint is None)
+        await pilot.press("e")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Notice))
+
+
+def test_results_that_cannot_be_read_are_as_none_and_are_replaced() -> None:
+    trained("plain")
+    run = store.find("plain")
+    checkpoint = store.checkpoint_of(run)
+    for text in ("", "[]", '{"format": 9}', '{"format": 1, "evaluations": [3]}'):
+        (run.path / evaluation_results.RESULTS).write_text(text)
+        assert evaluation_results.kept([checkpoint], Settings()) is None
+    report, _ = evaluating.evaluate([checkpoint], Settings(samples=0))
+    evaluation_results.write(report, run.path)
+    assert evaluation_results.kept([checkpoint], Settings(samples=0)) == json.loads(
+        json.dumps(report)
+    )
+    assert evaluation_results.kept([checkpoint], Settings(samples=0, split="train")) is None
