@@ -4,13 +4,13 @@ import codecs
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from statistics import fmean
 from typing import Any
 
 from slm_tui.corpus.tokenizers import StreamDecoder, Tokenizer
-from slm_tui.generation.engine import next_ids
+from slm_tui.generation.engine import Continuation, Engine
 from slm_tui.generation.sampling import SamplingSettings
+from slm_tui.generation.texts import prompt_ids
 from slm_tui.models.base import LanguageModel
 
 USUAL_PROMPTS = (
@@ -31,7 +31,8 @@ USUAL_PROMPTS = (
 class Generation:
     """One text. `is_valid` is strict UTF-8; a character that the length limit cut is forgiven.
 
-    `valid_bytes` and `invalid_bytes` count the bytes of the text, without such a cut one.
+    `valid_bytes` and `invalid_bytes` count the bytes of the text, without such a cut one;
+    `seconds` passed from the beginning of all to its end.
     """
 
     prompt: str
@@ -46,25 +47,6 @@ class Generation:
     invalid_bytes: int
 
 
-def write(
-    model: LanguageModel,
-    tokenizer: Tokenizer,
-    prompt: str,
-    settings: SamplingSettings,
-    begin: bool,
-    step: Callable[[], None],
-) -> list[int]:
-    """The ids that continue `prompt`: all that this page needs of the engine."""
-    ids = [int(one) for one in tokenizer.encode(prompt)]
-    if begin or not ids:
-        ids.insert(0, tokenizer.end_of_text)
-    found = []
-    for chosen in next_ids(model, ids, settings, tokenizer.end_of_text):
-        step()
-        found.append(chosen)
-    return found
-
-
 def generate(
     model: LanguageModel,
     tokenizer: Tokenizer,
@@ -75,17 +57,34 @@ def generate(
     begin: bool,
     step: Callable[[int], None] = lambda done: None,
 ) -> list[Generation]:
-    """Write `count` texts, the prompts in turn; the seeds follow that of `settings`."""
-    found = []
-    for number in range(count):
-        prompt = prompts[number % len(prompts)]
-        one = settings.with_(seed=settings.seed + number)
-        began = time.perf_counter()
-        ids = write(model, tokenizer, prompt, one, begin, partial(step, number))
-        seconds = time.perf_counter() - began
-        found.append(judged(tokenizer, prompt, ids, one, seconds))
+    """Write `count` texts side by side, the prompts in turn; seeds follow that of `settings`.
+
+    `step` is told after every token how many have ended, and may raise.
+    """
+    asked = [prompts[number % len(prompts)] for number in range(count)]
+    read = [prompt_ids(tokenizer, prompt, begin=begin) for prompt in asked]
+    texts = [Continuation(list(ids), settings.seed + at) for at, ids in enumerate(read)]
+    engine = Engine(model, texts, settings, tokenizer.end_of_text)
+    began, seconds = time.perf_counter(), [0.0] * count
+    while engine.step():
+        now = time.perf_counter() - began
+        done = 0
+        for at, text in enumerate(texts):
+            done += bool(text.ended)
+            seconds[at] = seconds[at] or (now if text.ended else 0.0)
+        step(done)
+    took = time.perf_counter() - began
     step(count)
-    return found
+    return [
+        judged(
+            tokenizer,
+            prompt,
+            text.ids[len(ids) :],
+            settings.with_(seed=text.seed),
+            seconds[at] or took,
+        )
+        for at, (prompt, ids, text) in enumerate(zip(asked, read, texts, strict=True))
+    ]
 
 
 def judged(
@@ -129,7 +128,8 @@ def summary(generations: Sequence[Generation]) -> dict[str, Any]:
     invalid = sum(one.invalid_bytes for one in generations)
     tokens = [one.tokens for one in generations]
     sizes = [one.bytes for one in generations]
-    seconds = sum(one.seconds for one in generations)
+    # They were written side by side: all had been written when the last one ended.
+    seconds = max(one.seconds for one in generations)
     return {
         "num_samples": len(generations),
         "utf8_validity": sum(one.is_valid for one in generations) / len(generations),
