@@ -74,6 +74,8 @@ class Inspector:
         self._focus: _Focus | None = None
         self._seen = Inspected()
         self._fresh = self._moved = self._closed = False
+        # Whether what is in focus is being computed.
+        self._computing = False
         self._logits: dict[int, Tensor] = {}
         self._others: list[Path] = []
         # Of the corpus counted last: (fingerprint, counts).
@@ -97,6 +99,12 @@ class Inspector:
             if wanted != self._focus:
                 self._focus, self._moved = wanted, True
                 self._changed.notify_all()
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether `poll` tells of what was asked for last."""
+        with self._changed:
+            return not self._moved and not self._computing
 
     def poll(self) -> Inspected:
         """What is known now."""
@@ -124,6 +132,7 @@ class Inspector:
                 subject, focus = self._subject, self._focus
                 fresh, moved = self._fresh, self._moved
                 self._fresh = self._moved = False
+                self._computing = fresh or moved
             if subject is None:
                 continue
             try:
@@ -132,6 +141,8 @@ class Inspector:
             except Exception as error:  # noqa: BLE001 - told to whoever polls
                 told = f"{type(error).__name__}: {error}"
                 self._tell(subject, error=told, reading_others=False, counting=False)
+            with self._changed:
+                self._computing = False
 
     def _work_is_left(self) -> bool:
         seen = self._seen

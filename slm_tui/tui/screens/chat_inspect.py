@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, cast
 
+from textual.timer import Timer
+
 from slm_tui.errors import GenerationError
 from slm_tui.runs.inspector import Inspector
 from slm_tui.runs.speaker import Tokens
@@ -16,11 +18,15 @@ if TYPE_CHECKING:
     from slm_tui.tui.screens.data_text import TextView
 
 
+_CHASE_SECONDS = 0.03
+
+
 class ChatInspect:
     """The part of the Chat screen that looks into texts."""
 
     inspector: Inspector
     _inspected: Entry | None = None
+    _chase: Timer | None = None
     # Where to go on inspecting once what is being written is there.
     _back_to: int | None = None
 
@@ -121,7 +127,18 @@ class ChatInspect:
         place = self.pane.place
         if place:
             self.inspector.focus(place, self._drawn_with())
+            if self._chase is None:
+                self._chase = self._chat.set_interval(_CHASE_SECONDS, self._catch)
         self.refresh_inspect()
+
+    def _catch(self) -> None:
+        """An answer to a key is shown as soon as it is there, not with the next redraw."""
+        here = self.inspector.is_answered or not self.is_inspecting
+        if here and self._chase is not None:
+            self._chase.stop()
+            self._chase = None
+        if here:
+            self.refresh_inspect()
 
     def settings_changed(self) -> None:
         """Other settings draw otherwise: show it."""
