@@ -86,8 +86,6 @@ class Engine:
         if not all(text.ids for text in texts):
             remedy = "type some"
             raise GenerationError("there is nothing to continue", "the prompt is empty", remedy)
-                "there is nothing to continue", "the prompt is empty", "type some"
-            )
         self._model = model
         self._settings = settings
         self._end = end_of_text
