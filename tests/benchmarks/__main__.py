@@ -8,6 +8,7 @@ from pathlib import Path
 from tests.benchmarks.corpora import corpus_figures
 from tests.benchmarks.engine import EngineBench
 from tests.benchmarks.figures import machine_line
+from tests.benchmarks.generation import generation_figures
 from tests.benchmarks.gpu import gpu_figures
 from tests.benchmarks.measures import Bench, Effort
 from tests.benchmarks.sizes import SIZES
@@ -27,6 +28,7 @@ def main() -> int:
         "corpus",
         "modern",
         "gpu",
+        "generate",
     ]
     parser.add_argument("--only", action="append", choices=names, help="may be repeated")
     parser.add_argument("--size", action="append", choices=list(SIZES), help="may be repeated")
@@ -69,6 +71,7 @@ def main() -> int:
             "busy": engine.busy,
             "modern": engine.modern,
             "gpu": lambda: gpu_figures(effort.seconds * 4),
+            "generate": lambda: generation_figures(effort.rounds, effort.patience, effort.quiet),
             "keys": bench.keys,
             "traffic": bench.traffic,
             "paint": bench.first_paint,
