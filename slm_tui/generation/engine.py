@@ -140,8 +140,12 @@ class Engine:
         return row.start == window_start(len(row.text.ids), self._model.context)
 
     def _take_waiting(self, room: int) -> list[_Row]:
-        taken, self._waiting = self._waiting[:room], self._waiting[room:]
-        return [row for row in taken if row.left > 0 and not row.text.ended]
+        """The next `room` texts; those that ended, or may get nothing, are passed over."""
+        if not room:
+            return []
+        waiting = [row for row in self._waiting if row.left > 0 and not row.text.ended]
+        taken, self._waiting = waiting[:room], waiting[room:]
+        return taken
 
     def _read(self, rows: list[_Row]) -> tuple[Any, Tensor]:
         """Read the windows of `rows` in one pass, each different one once: state and logits."""
