@@ -104,10 +104,11 @@ class TextDecoder:
         self._held += more
         if self.stopped or not self._stop:
             return "" if self.stopped else self._all()
-        found = [at for one in self._stop if (at := self._held.find(one)) >= 0]
+        found = [(at + len(one), at) for one in self._stop if (at := self._held.find(one)) >= 0]
         if found:
             self.stopped = True
-            return self._first(min(found))
+            # The first to be complete, however many characters a token has.
+            return self._first(min(found)[1])
         return self._first(len(self._held) - self._doubtful())
 
     def _doubtful(self) -> int:

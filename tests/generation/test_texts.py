@@ -52,6 +52,7 @@ def scripted(text: str) -> Scripted:
         ("to be", ["to be", "to"], ""),
         ("abcd", ["bcd", "abce"], "a"),
         ("abcd", ["cd", "bc"], "a"),
+        ("abad", ["abad", "b"], "a"),
         ("User: hi", ["\n", "User:"], ""),
         ("né 🐻 là", ["🐻"], "né "),
         ("né 🐻 là", ["é", "🐻"], "n"),
@@ -95,8 +96,10 @@ def test_a_stop_string_inside_one_token_and_over_several() -> None:
         ("ood", (0, 1), "g"),
         ("goodbye", (3, 0, 1), " go"),
         ("bye and", (0, 1, 2), "good"),
+        # Whole in one token, as if its characters had come one by one.
+        (("bye", "y"), (0, 1), "goodb"),
     ):
-        decoder = TextDecoder(Words(), (stop,))  # type: ignore[arg-type]
+        decoder = TextDecoder(Words(), (stop,) if isinstance(stop, str) else stop)  # type: ignore[arg-type]
         assert "".join(decoder.feed(id) for id in ids) == found
         assert decoder.stopped
 
@@ -116,6 +119,12 @@ def test_an_empty_stop_string_stops_nothing() -> None:
     assert all_of(scripted("text"), "", "")[0] == "text"
 
 
+def stops_in(text: str, stop: list[str]) -> list[tuple[int, int]]:
+    """Ends and beginnings of stop strings: the first that is complete is the one that counts."""
+    found = [(text.find(one), len(one)) for one in stop if one]
+    return [(at + length, at) for at, length in found if at >= 0]
+
+
 TEXTS = st.text(alphabet="ab\né🐻", max_size=30)
 
 
@@ -123,8 +132,8 @@ TEXTS = st.text(alphabet="ab\né🐻", max_size=30)
 @given(text=TEXTS, stop=st.lists(st.text(alphabet="ab\né🐻", max_size=4), max_size=4))
 def test_released_and_held_are_the_whole_text_up_to_the_stop(text: str, stop: list[str]) -> None:
     decoder, released = TextDecoder(BYTES, stop), ""
-    places = [text.find(one) for one in stop if one and one in text]
-    wanted = text[: min(places)] if places else text
+    places = stops_in(text, stop)
+    wanted = text[: min(places)[1]] if places else text
     fed = b""
     for id in text.encode():
         fed += bytes([id])
@@ -152,9 +161,9 @@ RAW = st.lists(st.integers(0, 253), max_size=24).map(bytes)
 def test_any_bytes_at_all_are_decoded_as_a_whole_text_is(raw: bytes, stop: list[str]) -> None:
     decoder = TextDecoder(BYTES, stop)
     whole = raw.decode(errors="replace")
-    places = [whole.find(one) for one in stop if one and one in whole]
+    places = stops_in(whole, stop)
     released = "".join(decoder.feed(id) for id in raw) + decoder.finish()
-    assert released == (whole[: min(places)] if places else whole)
+    assert released == (whole[: min(places)[1]] if places else whole)
     assert decoder.valid_bytes + decoder.invalid_bytes == len(raw)
     assert (decoder.invalid_bytes == 0) == (raw.decode(errors="ignore").encode() == raw)
 
