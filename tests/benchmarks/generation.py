@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 
 from slm_tui.config.model import GptModel
-from slm_tui.generation.engine import Continuation, Engine
+from slm_tui.generation.engine import Continuation, Engine, lay_out
 from slm_tui.generation.sampling import SamplingSettings
 from slm_tui.models.base import LanguageModel
 from slm_tui.models.build import build
@@ -24,16 +24,18 @@ _LENGTHS = (5, 9, 14, 20, 27, 35, 44, 54)
 def generation_figures(rounds: int, patience: float, quiet: float) -> Iterator[Figure]:
     """Ratios of neighbours in every round; the model has d384, 6 layers and random weights."""
     torch.set_num_threads(THREADS)
+    plain = build(_MODEL, _VOCABULARY, torch.device("cpu"), 1).eval()
     model = build(_MODEL, _VOCABULARY, torch.device("cpu"), 1).eval()
+    lay_out(model)
     prompts = [_ids(length, at) for at, length in enumerate(_LENGTHS)]
     _engine(model, prompts, 4)
-    _loop(model, prompts[0], 4)
+    _loop(plain, prompts[0], 4)
     measured = Pairs(rounds, patience, quiet)
     yield measured.ratio(
         "256 tokens, engine over uncached loop",
         256,
         lambda: _engine(model, [[1]], 256),
-        lambda: _loop(model, [1], 256),
+        lambda: _loop(plain, [1], 256),
         5.0,
     )
     yield measured.ratio(
@@ -54,7 +56,7 @@ def generation_figures(rounds: int, patience: float, quiet: float) -> Iterator[F
         "tokens 257 to 768, engine over uncached loop",
         512,
         lambda: _engine(model, [_ids(256, 3)], 512),
-        lambda: _loop(model, _ids(256, 3), 512),
+        lambda: _loop(plain, _ids(256, 3), 512),
         4.0,
     )
     long = _ids(_PROMPT, 2)

@@ -12,7 +12,13 @@ from torch import Tensor
 from slm_tui.config.model import GptModel
 from slm_tui.corpus.tokenizers import byte_tokenizer
 from slm_tui.errors import GenerationError
-from slm_tui.generation.engine import Continuation, Engine, texts_at_once, window_start
+from slm_tui.generation.engine import (
+    Continuation,
+    Engine,
+    lay_out,
+    texts_at_once,
+    window_start,
+)
 from slm_tui.generation.sampling import SamplingSettings
 from slm_tui.generation.texts import complete, stream
 from slm_tui.models.base import LanguageModel
@@ -363,6 +369,29 @@ def test_as_many_texts_at_once_as_their_states_allow(monkeypatch: pytest.MonkeyP
     assert texts_at_once(model) == 5
     monkeypatch.setattr(engine, "_MOST_STATE_BYTES", 1)
     assert texts_at_once(model) == 1
+
+
+def test_how_weights_are_stored_changes_no_text() -> None:
+    model, prompts = model_of(activation="swiglu"), prompts_of(3, 8, 14)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    texts = written(model, prompts, SAMPLED)
+    lay_out(model)
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    assert written(model, prompts, SAMPLED) == texts
+
+
+def test_a_draw_that_is_taken_back_is_made_again() -> None:
+    whole = written(model_of(), [[4, 9]], SAMPLED)[0].ids
+    text = Continuation([4, 9], SAMPLED.seed)
+    engine = Engine(model_of(), [text], SAMPLED.with_(max_tokens=10), None)
+    for _ in range(5):
+        engine.step()
+    text.ids.pop()
+    text.drawn -= 1
+    again = Engine(model_of(), [text], SAMPLED, None)
+    while again.step():
+        pass
+    assert text.ids[: len(whole)] == whole
 
 
 # The 99.9th percentiles of chi-squared.
