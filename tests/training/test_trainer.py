@@ -199,9 +199,7 @@ def test_samples_come_in_the_order_of_the_prompts_and_are_those_alone(
     tiny: Make, tmp_path: Path
 ) -> None:
     prompts = ("Once upon", "The", "A much longer prompt than the others", "")
-    preset = tiny(
-        sampling__prompts=prompts, sampling__temperature=1.0, training__sample_every=10**6
-    )
+    preset = tiny(sampling__prompts=prompts, training__sample_every=10**6)
     done = train(preset, tmp_path)
     found = done.of(Sampled)
     assert [event.prompt for event in found] == list(prompts)
