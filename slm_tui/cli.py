@@ -220,16 +220,30 @@ def _generate(verbs: "_Verbs") -> None:
     generate.add_argument("checkpoint", help="RUN, RUN@best, RUN@last, RUN@500 or a path")
     source = generate.add_mutually_exclusive_group()
     source.add_argument("--prompt", help="what the text begins with")
-    source.add_argument("--prompts", metavar="FILE", help="one prompt per line")
+    source.add_argument(
+        "--prompts",
+        metavar="FILE",
+        help='one prompt per line, with \\n for a new line; if .jsonl, {"prompt": …} per line',
+    )
     generate.add_argument("--samples", type=int, default=1, help="texts per prompt")
-    generate.add_argument("--output", metavar="FILE", default="", help="write there")
+    generate.add_argument(
+        "--output", metavar="FILE", default="", help="write there, as JSON lines if .jsonl"
+    )
     generate.add_argument("--temperature", type=float, help="0 is greedy")
-    generate.add_argument("--top-k", type=int)
-    generate.add_argument("--top-p", type=float)
-    generate.add_argument("--repetition-penalty", type=float)
-    generate.add_argument("--max-tokens", type=int)
-    generate.add_argument("--seed", type=int)
+    generate.add_argument("--top-k", type=int, help="draw from the K likeliest tokens")
+    generate.add_argument("--top-p", type=float, help="draw from the likeliest part, at most 1")
+    generate.add_argument("--repetition-penalty", type=float, help="at least 1, which is off")
+    generate.add_argument("--max-tokens", type=int, help="the longest text")
+    generate.add_argument(
+        "--stop",
+        action="append",
+        metavar="TEXT",
+        help="end before it, with \\n for a new line; repeatable; '' switches the preset's off",
+    )
+    generate.add_argument("--seed", type=int, help="of the first sample; the next has one more")
     generate.add_argument("--greedy", action="store_true", help="always the likeliest token")
+    generate.add_argument("--batch", type=int, metavar="N", help="texts at once; else what fits")
+    generate.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps")
     generate.add_argument("--json", action="store_true", help="one JSON object per text")
     generate.set_defaults(verb=_run_generate)
 

@@ -6,11 +6,11 @@ written beside it.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from slm_tui.errors import GenerationError
 from slm_tui.generation.sampling import SamplingSettings, draw, noise
@@ -21,6 +21,8 @@ Ending = Literal["", "end of text", "stop string", "max tokens", "stopped"]
 # Texts that are written at once at most, and the memory that their states may take.
 _MOST_TEXTS = 32
 _MOST_STATE_BYTES = 2**28
+# Numbers that are drawn in advance for a text.
+_NOISES = 64
 
 
 @dataclass
@@ -39,11 +41,24 @@ class Continuation:
 
 @dataclass
 class _Row:
-    """One text of the state: where its window begins (-1: not read yet), what it may still get."""
+    """One text of the state: where its window begins (-1: not read yet), what it may still get.
+
+    `noises` decide the draws from `first` on.
+    """
 
     text: Continuation
     left: int
     start: int = -1
+    first: int = 0
+    noises: list[float] = field(default_factory=list)
+
+    def noise(self) -> float:
+        """What decides the next draw."""
+        at = self.text.drawn - self.first
+        if not 0 <= at < len(self.noises):
+            self.first, at = self.text.drawn, 0
+            self.noises = noise(self.text.seed, self.first, min(self.left, _NOISES))
+        return self.noises[at]
 
 
 def window_start(length: int, context: int | None) -> int:
@@ -140,8 +155,12 @@ class Engine:
         return row.start == window_start(len(row.text.ids), self._model.context)
 
     def _take_waiting(self, room: int) -> list[_Row]:
-        taken, self._waiting = self._waiting[:room], self._waiting[room:]
-        return [row for row in taken if row.left > 0 and not row.text.ended]
+        """The next `room` texts; those that ended, or may get nothing, are passed over."""
+        if not room:
+            return []
+        waiting = [row for row in self._waiting if row.left > 0 and not row.text.ended]
+        taken, self._waiting = waiting[:room], waiting[room:]
+        return taken
 
     def _read(self, rows: list[_Row]) -> tuple[Any, Tensor]:
         """Read the windows of `rows` in one pass, each different one once: state and logits."""
@@ -169,8 +188,7 @@ class Engine:
         settings, rows = self._settings, self._rows
         noises = torch.zeros(len(rows), dtype=torch.float64)
         if settings.temperature > 0:
-            numbers = [noise(row.text.seed, row.text.drawn) for row in rows]
-            noises = torch.tensor(numbers, dtype=torch.float64)
+            noises = torch.tensor([row.noise() for row in rows], dtype=torch.float64)
         drawn = draw(logits, settings, noises, self._seen()).tolist()
         grown = []
         for row, id in zip(rows, drawn, strict=True):
@@ -200,3 +218,14 @@ def texts_at_once(model: LanguageModel) -> int:
     """How many texts fit into the memory that their states may take, at least 1."""
     size = max(1, int(model.start(1).nbytes))
     return max(1, min(_MOST_TEXTS, _MOST_STATE_BYTES // size))
+
+
+def lay_out(model: LanguageModel) -> None:
+    """Store the weights of linear layers column by column, for a model that only writes.
+
+    Not one value changes, but a pass of few tokens, which does little else than read weights,
+    takes up to a fifth less time on a CPU. Such weights cannot be saved, nor trained as fast.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Linear) and module.weight.is_cpu:
+            module.weight.data = module.weight.data.t().contiguous().t()

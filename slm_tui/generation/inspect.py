@@ -155,8 +155,7 @@ def candidates(
     chosen = ids[place] if place < len(ids) else None
     if chosen is not None and chosen not in top:
         top[-1] = chosen
-    chance = noise(settings.seed, max(0, place - prompt))
-    noises = torch.tensor([chance], dtype=torch.float64)
+    noises = torch.tensor(noise(settings.seed, max(0, place - prompt)), dtype=torch.float64)
 
     def drawn(one: SamplingSettings) -> int:
         return int(draw(logits[None], one, noises, seen))

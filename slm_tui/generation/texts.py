@@ -1,6 +1,7 @@
 """Prompts to texts: what the engine draws, decoded so that no character is ever split."""
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from threading import Event
@@ -103,10 +104,11 @@ class TextDecoder:
         self._held += more
         if self.stopped or not self._stop:
             return "" if self.stopped else self._all()
-        found = [at for one in self._stop if (at := self._held.find(one)) >= 0]
+        found = [(at + len(one), at) for one in self._stop if (at := self._held.find(one)) >= 0]
         if found:
             self.stopped = True
-            return self._first(min(found))
+            # The first to be complete, however many characters a token has.
+            return self._first(min(found)[1])
         return self._first(len(self._held) - self._doubtful())
 
     def _doubtful(self) -> int:
@@ -140,10 +142,15 @@ class _Writing:
         self.faults = 0
         self.closed = False
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether a token was drawn, be it the end of text."""
+        return self.continuation.drawn > 0
+
     def take(self, before: float) -> list[Piece]:
         """What is new since the last call; `before` is when the last token was begun."""
         one = self.continuation
-        if self.began is None and (one.drawn or one.ended):
+        if self.began is None and self.has_begun:
             self.began = before
         pieces = [Piece(id, self.decoder.feed(id)) for id in one.ids[self.fed :]]
         self.fed = len(one.ids)
@@ -212,12 +219,16 @@ def write(
     ]
     continuations = [one.continuation for one in writing]
     engine = Engine(model, continuations, settings, tokenizer.end_of_text, at_once=at_once)
-    while writing:
+    waiting, active = deque(writing), list[_Writing]()
+    while waiting or active:
         before = time.monotonic()
         stopped = stop is not None and stop.is_set()
         grown = [] if stopped else engine.step()
         now = time.monotonic()
-        for one in writing:
+        # The engine begins them in their order.
+        while waiting and (not grown or waiting[0].has_begun):
+            active.append(waiting.popleft())
+        for one in active:
             if not grown:
                 one.continuation.ended = one.continuation.ended or "stopped"
             for piece in one.take(before):
@@ -225,7 +236,7 @@ def write(
                     told(one.number, piece)
             if one.closed:
                 yield one.text(now)
-        writing = [one for one in writing if not one.closed]
+        active = [one for one in active if not one.closed]
 
 
 def stream(

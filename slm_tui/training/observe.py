@@ -9,7 +9,7 @@ from slm_tui.corpus.batches import Batch, fixed_windows
 from slm_tui.corpus.prepare import Corpus
 from slm_tui.evaluation.loss import SplitLoss, split_loss
 from slm_tui.generation.sampling import SamplingSettings
-from slm_tui.generation.texts import complete
+from slm_tui.generation.texts import Text, write
 from slm_tui.models.base import LanguageModel
 from slm_tui.training.checkpoint import TrainingState
 from slm_tui.training.control import Control
@@ -123,24 +123,10 @@ class Observer:
         state = self._state
         if state.sampled_step == state.step and not again:
             return
-        settings = SamplingSettings.of(self._preset.sampling)
         self._model.eval()
         try:
-            for prompt in self._preset.sampling.prompts:
-                if self._control.stop_now.is_set():
-                    return
-                began = time.monotonic()
-                text = complete(
-                    self._model,
-                    self._tokenizer,
-                    prompt,
-                    settings,
-                    begin=self._begin,
-                    stop=self._control.stop_now,
-                )
-                if self._control.stop_now.is_set():
-                    return
-                self._sink(Sampled(state.step, prompt, text, time.monotonic() - began))
+            if not self._write_samples():
+                return
             state.sampled_step = state.step
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
             if not out_of_memory(error):
@@ -149,3 +135,26 @@ class Observer:
             self._warn("memory ran out while sampling: this sample is left out")
         finally:
             self._model.train()
+
+    def _write_samples(self) -> bool:
+        """Tell of each sample in the order of the prompts; `False` if a stop came first.
+
+        They are written together, which changes none of them.
+        """
+        ended: dict[int, Text] = {}
+        told = 0
+        for text in write(
+            self._model,
+            self._tokenizer,
+            self._preset.sampling.prompts,
+            SamplingSettings.of(self._preset.sampling),
+            begin=self._begin,
+            stop=self._control.stop_now,
+        ):
+            if self._control.stop_now.is_set():
+                return False
+            ended[text.number] = text
+            while (found := ended.pop(told, None)) is not None:
+                told += 1
+                self._sink(Sampled(self._state.step, found.prompt, found.text, found.seconds))
+        return True

@@ -9,6 +9,7 @@ from tests.benchmarks.copied import copied_figures
 from tests.benchmarks.corpora import corpus_figures
 from tests.benchmarks.engine import EngineBench
 from tests.benchmarks.figures import machine_line
+from tests.benchmarks.generation import generation_figures
 from tests.benchmarks.gpu import gpu_figures
 from tests.benchmarks.measures import Bench, Effort
 from tests.benchmarks.sizes import SIZES
@@ -29,6 +30,7 @@ def main() -> int:
         "modern",
         "copied",
         "gpu",
+        "generate",
     ]
     parser.add_argument("--only", action="append", choices=names, help="may be repeated")
     parser.add_argument("--size", action="append", choices=list(SIZES), help="may be repeated")
@@ -72,6 +74,7 @@ def main() -> int:
             "modern": engine.modern,
             "copied": lambda: copied_figures(effort.rounds),
             "gpu": lambda: gpu_figures(effort.seconds * 4),
+            "generate": lambda: generation_figures(effort.rounds, effort.patience, effort.quiet),
             "keys": bench.keys,
             "traffic": bench.traffic,
             "paint": bench.first_paint,

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from slm_tui import __version__
-from slm_tui.cli import main
 from slm_tui.config import library
 from slm_tui.config.preset import Preset
 from slm_tui.runs import store
@@ -19,38 +18,7 @@ Make = Callable[..., Preset]
 Capture = pytest.CaptureFixture[str]
 
 
-@pytest.fixture
-def cli(capsys: Capture) -> Callable[..., tuple[int, str, str]]:
-    """Runs a command; gives its exit status, stdout and stderr."""
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        capsys.readouterr()
-        try:
-            code = main(list(arguments))
-        except SystemExit as end:
-            code = int(end.code or 0)
-        found = capsys.readouterr()
-        return code, found.out, found.err
-
-    return run
-
-
 Cli = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def file(tiny: Make, tmp_path: Path) -> str:
-    path = tmp_path / "tiny.toml"
-    path.write_text(tiny(training__max_steps=6).to_toml())
-    return str(path)
-
-
-@pytest.fixture
-def trained(cli: Cli, file: str) -> str:
-    """The id of a run that was trained to its end."""
-    code, out, _ = cli("train", file, "--json")
-    assert code == 0
-    return str(json.loads(out.splitlines()[0])["run"])
 
 
 def assert_one_line(result: tuple[int, str, str], *says: str) -> None:
@@ -325,85 +293,6 @@ def test_a_run_is_renamed_deleted_and_restored(cli: Cli, trained: str) -> None:
     assert store.find(trained).info().name == "better"
     assert_one_line(cli("runs", "restore", trained), "is not deleted")
     assert_one_line(cli("runs", "delete", "x" * 300), "there is no run")
-
-
-# Writing.
-
-
-def test_a_prompt_is_continued(cli: Cli, trained: str) -> None:
-    code, out, err = cli("generate", trained, "--prompt", "Once upon", "--max-tokens", "20")
-    assert (code, err) == (0, "")
-    assert out.startswith("Once upon")
-    same = cli("generate", f"{trained}@last", "--prompt", "Once upon", "--max-tokens", "20")[1]
-    assert same == out
-    other = cli("generate", trained, "--prompt", "Once upon", "--max-tokens", "20", "--seed", "9")
-    assert other[1] != out
-
-
-def test_without_a_prompt_that_of_the_preset_is_used(cli: Cli, trained: str) -> None:
-    assert cli("generate", trained)[1].startswith("Once")
-
-
-def test_prompts_come_from_a_file_and_texts_go_to_one(
-    cli: Cli, trained: str, tmp_path: Path
-) -> None:
-    prompts, output = tmp_path / "prompts.txt", tmp_path / "out" / "texts.jsonl"
-    prompts.write_text("The cat\n\nThe dog\n")
-    arguments = ["generate", trained, "--prompts", str(prompts), "--samples", "2"]
-    code, out, err = cli(*arguments, "--output", str(output), "--json")
-    assert (code, out) == (0, "")
-    assert "wrote 4 texts" in err
-    found = objects(output.read_text())
-    assert [one["prompt"] for one in found] == ["The cat", "The cat", "The dog", "The dog"]
-    assert [one["seed"] for one in found] == [7, 8, 7, 8]
-    _, out, _ = cli(*arguments, "--json")
-    assert [one["text"] for one in objects(out)] == [one["text"] for one in found]
-    plain = tmp_path / "texts.txt"
-    cli(*arguments, "--output", str(plain))
-    assert plain.read_text().startswith("The cat")
-
-
-def test_greedy_is_the_same_whatever_the_seed(cli: Cli, trained: str) -> None:
-    arguments = ["generate", trained, "--prompt", "The", "--greedy", "--max-tokens", "10"]
-    assert cli(*arguments)[1] == cli(*arguments, "--seed", "5")[1]
-
-
-@pytest.mark.parametrize(
-    "option",
-    [
-        ["--temperature", "-1"],
-        ["--temperature", "nan"],
-        ["--temperature", "inf"],
-        ["--top-k", "0"],
-        ["--top-p", "0"],
-        ["--top-p", "1.5"],
-        ["--top-p", "nan"],
-        ["--repetition-penalty", "0.5"],
-        ["--repetition-penalty", "nan"],
-        ["--max-tokens", "0"],
-        ["--samples", "0"],
-        ["--seed", "-1"],
-        ["--seed", str(2**70)],
-    ],
-)
-def test_a_setting_out_of_its_range_is_one_line(cli: Cli, trained: str, option: list[str]) -> None:
-    assert_one_line(cli("generate", trained, "--prompt", "x", *option), option[0])
-
-
-def test_what_generate_cannot_read_or_write_is_one_line(
-    cli: Cli, trained: str, tmp_path: Path
-) -> None:
-    empty = tmp_path / "empty.txt"
-    empty.write_text("\n")
-    assert_one_line(cli("generate", trained, "--prompts", "/nowhere"), "cannot be read")
-    assert_one_line(cli("generate", trained, "--prompts", str(empty)), "has no prompts")
-    way = ["--prompt", "x", "--max-tokens", "1", "--output", f"{empty}/x"]
-    assert_one_line(cli("generate", trained, *way), "cannot be written")
-    assert_one_line(cli("generate", "nothing-like-it"), "there is no run")
-    assert_one_line(cli("generate", f"{trained}@99"), "has no checkpoint 99", "it has 4")
-    weights = store.find_checkpoint(trained) / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:-1])
-    assert_one_line(cli("generate", trained), "is damaged", "model.safetensors")
 
 
 # Doctor.

@@ -92,7 +92,7 @@ def drawn(
     seed: int = 11,
 ) -> list[int]:
     """What the first `count` draws of a text give, all at once as so many texts."""
-    noises = torch.tensor([noise(seed, number) for number in range(count)], dtype=torch.float64)
+    noises = torch.tensor(noise(seed, 0, count), dtype=torch.float64)
     many = None if seen is None else seen.expand(count, -1)
     found: list[int] = draw(logits.expand(count, -1), settings, noises, many).tolist()
     return found
@@ -190,12 +190,14 @@ def test_what_is_not_a_number_is_never_drawn_where_there_is_a_choice() -> None:
 
 
 def test_noise_is_uniform_and_each_number_its_own() -> None:
-    numbers = [noise(seed, number) for seed in (0, 7, 2**63 - 1) for number in range(2000)]
+    numbers = [one for seed in (0, 7, 2**63 - 1) for one in noise(seed, 0, 2000)]
     assert len(set(numbers)) == len(numbers)
     assert all(0 <= one < 1 for one in numbers)
     counts = Counter(int(one * 7) for one in numbers)
     assert sum((counts[part] - 6000 / 7) ** 2 / (6000 / 7) for part in range(7)) <= CRITICAL[6]
-    assert noise(7, 3) == noise(7, 3)
+    row = noise(7, 0, 100)
+    assert row == [one for number in range(100) for one in noise(7, number)]
+    assert row[90:] == noise(7, 90, 10)
 
 
 def test_every_text_is_drawn_by_its_own_noise_alone() -> None:

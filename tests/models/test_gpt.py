@@ -287,3 +287,45 @@ def test_presets_that_can_be_trained_can_be_built() -> None:
         with torch.device("meta"):
             model = build(preset.model, 300, torch.device("meta"), None)
         assert count_parameters(model) == parameters(preset, 300)[0]
+
+
+@pytest.mark.parametrize("switches", SWITCHES, ids=named)
+def test_padded_texts_give_the_logits_that_each_gives_alone(switches: dict[str, object]) -> None:
+    model = model_of(**switches)
+    ids = some_ids()
+    # Lengths of each pass: a prompt, one token, several at once on texts of different lengths.
+    passes = [[5, 1, 3], [1, 1, 1], [2, 4, 1], [1, 1, 1]]
+    with torch.no_grad():
+        whole, state, at = model(ids), model.start(3), [0, 0, 0]
+        for lengths in passes:
+            longest = max(lengths)
+            padded = torch.full((3, longest), V - 1)
+            for text, (begin, length) in enumerate(zip(at, lengths, strict=True)):
+                padded[text, :length] = ids[text, begin : begin + length]
+            logits = model.step(padded, state, None if min(lengths) == longest else lengths)
+            at = [begin + length for begin, length in zip(at, lengths, strict=True)]
+            expected = torch.stack([whole[text, end - 1] for text, end in enumerate(at)])
+            torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-5)
+    assert state.lengths == at == [9, 7, 6]
+
+
+def test_texts_are_taken_from_a_state_and_joined_to_another() -> None:
+    model, ids = model_of(position="rope"), some_ids(4)
+    with torch.no_grad():
+        whole = model(ids)
+        first, second = model.start(2), model.start(2)
+        model.step(ids[:2, :5], first)
+        model.step(ids[2:, :8], second)
+        # Text 3, text 1 twice: each goes on by itself.
+        state = second.take([1]).joined(first.take([1, 1]))
+        assert state.nbytes == model.start(3).nbytes
+        assert state.lengths == [8, 5, 5]
+        more = torch.stack((ids[3, 8], ids[1, 5], (ids[1, 5] + 1) % V))[:, None]
+        logits = model.step(more, state)
+        torch.testing.assert_close(logits[0], whole[3, 8], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(logits[1], whole[1, 5], rtol=1e-4, atol=1e-5)
+        assert not torch.allclose(logits[1], logits[2])
+        # A copy: what it was taken of is as it was.
+        assert first.lengths == [5, 5]
+        logits = model.step(ids[:2, 5:6], first)
+        torch.testing.assert_close(logits, whole[:2, 5], rtol=1e-4, atol=1e-5)

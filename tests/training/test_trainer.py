@@ -11,6 +11,8 @@ from torch import Tensor
 
 from slm_tui.config.preset import Preset
 from slm_tui.corpus.prepare import prepare
+from slm_tui.generation.sampling import SamplingSettings
+from slm_tui.generation.texts import complete
 from slm_tui.models.base import Loss
 from slm_tui.training import checkpoint
 from slm_tui.training.control import Control
@@ -193,18 +195,33 @@ def test_an_extension_moves_the_end(tiny: Make, tmp_path: Path) -> None:
     assert max(done.losses) == 15
 
 
+def test_samples_come_in_the_order_of_the_prompts_and_are_those_alone(
+    tiny: Make, tmp_path: Path
+) -> None:
+    prompts = ("Once upon", "The", "A much longer prompt than the others", "")
+    preset = tiny(sampling__prompts=prompts, training__sample_every=10**6)
+    done = train(preset, tmp_path)
+    found = done.of(Sampled)
+    assert [event.prompt for event in found] == list(prompts)
+    model, tokenizer = done.trainer.model.eval(), done.trainer.corpus.tokenizer
+    chosen = SamplingSettings.of(preset.sampling)
+    begin = done.trainer.corpus.begins_documents
+    for event in found:
+        assert event.text == complete(model, tokenizer, event.prompt, chosen, begin=begin)
+
+
 def test_stop_cuts_a_sample_short(tiny: Make, tmp_path: Path) -> None:
     tokens = 0
 
     def stop_at_the_third_token(trainer: Trainer) -> None:
         whole = trainer.model.step
 
-        def step(ids: Tensor, state: Any) -> Tensor:
+        def step(ids: Tensor, state: Any, lengths: Any = None) -> Tensor:
             nonlocal tokens
             tokens += 1
             if tokens == 3:
                 trainer.control.stop()
-            return whole(ids, state)
+            return whole(ids, state, lengths)
 
         trainer.model.step = step  # type: ignore[method-assign]
 
