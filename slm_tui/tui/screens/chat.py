@@ -13,16 +13,16 @@ from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from slm_tui.config.training import Sampling
-from slm_tui.errors import GenerationError, SlmTuiError
+from slm_tui.errors import GenerationError
 from slm_tui.runs.speaker import Speaker, Spoken
 from slm_tui.runs.store import Run
-from slm_tui.text import one_line
 from slm_tui.tui import actions
 from slm_tui.tui.actions import Action, Room
 from slm_tui.tui.base import RoomScreen, redraws_per_second
 from slm_tui.tui.dialogs import complain
 from slm_tui.tui.screens import chat_panels
 from slm_tui.tui.screens.chat_commands import ChatSettings
+from slm_tui.tui.screens.chat_history import ChatHistory
 from slm_tui.tui.screens.chat_input import PromptInput
 from slm_tui.tui.screens.chat_models import Newer, first_model, has_checkpoint, newer_than
 from slm_tui.tui.screens.chat_picker import ModelPicker
@@ -35,7 +35,7 @@ _NOTHING = "No checkpoint to talk to yet. Press 1, choose a preset, press t."
 _NOT_YET = "The run has saved no checkpoint yet. Press 2, then s saves one."
 
 
-class ChatScreen(ChatVerbs, RoomScreen):
+class ChatScreen(ChatHistory, ChatVerbs, RoomScreen):
     """The room `chat`."""
 
     ROOM: ClassVar[Room] = "chat"
@@ -59,7 +59,6 @@ class ChatScreen(ChatVerbs, RoomScreen):
         self._stream: Timer | None = None
         self._drawn: object = None
         self._put_there: dict[str, Content] = {}
-        self._named: tuple[object, str] = (None, "")
 
     def compose_body(self) -> Iterable[Widget]:
         with Vertical(id="talk"):
@@ -117,6 +116,7 @@ class ChatScreen(ChatVerbs, RoomScreen):
         self._lacked = (path / "run.json").is_file() and not has_checkpoint(Run(path))
         self._waiting.clear()
         self._end_entry("stopped")
+        self.show_history(path)
         self.speaker.load(path)
         self._take()
 
@@ -208,6 +208,7 @@ class ChatScreen(ChatVerbs, RoomScreen):
         )
         facts = self.speaker.poll().facts
         step = f" @ {facts.step:,}" if facts else ""
+        entry.drawn_with = drawn.sampling
         entry.heading = " · ".join([f"{self.run_name()}{step}", *drawn.short()])
         self.transcript.add(entry)
         self._entry, self._base = entry, ("", 0, 0)
@@ -284,20 +285,7 @@ class ChatScreen(ChatVerbs, RoomScreen):
         said = chat_panels.figures(tokens, spoken.tokens_per_second, invalid)
         entry.ending = f"{said} · {ending}"
         self.transcript.grown(entry)
-
-    def run_name(self) -> str:
-        """The name of the run that is loaded or will be."""
-        facts = self._spoken.facts
-        path = facts.checkpoint if facts is not None else self._wanted
-        if path is None or self._named[0] == path:
-            return self._named[1] if path is not None else ""
-        run = Run(path if (path / "run.json").is_file() else path.parent.parent)
-        try:
-            name = run.info().name or run.id
-        except SlmTuiError:
-            name = run.id
-        self._named = (path, one_line(name, 32))
-        return self._named[1]
+        self.keep(entry, ending)
 
     def paint(self) -> None:
         """Bring title, status, settings and facts up to date, if anything of them changed."""

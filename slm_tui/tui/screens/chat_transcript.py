@@ -1,5 +1,6 @@
 """What was asked and written, as plain text that wraps and streams."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -9,6 +10,8 @@ from textual.geometry import Region, Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from slm_tui.config.training import Sampling
+from slm_tui.runs.conversation import Said
 from slm_tui.text import one_line, visible
 
 Kind = Literal["text", "note", "error"]
@@ -24,6 +27,8 @@ class Entry:
     prompt: str = ""
     text: str = ""
     ending: str = ""
+    drawn_with: Sampling | None = None
+    said: Said | None = None  # as it is kept with its run
 
 
 def line_starts(text: str, width: int, begin: int = 0) -> list[tuple[int, int]]:
@@ -115,8 +120,18 @@ class Transcript(ScrollView, can_focus=True):
 
     def add(self, entry: Entry) -> None:
         """Append an entry and go to it."""
-        self.entries.append(entry)
+        self.add_all([entry])
+
+    def add_all(self, entries: Sequence[Entry]) -> None:
+        """Append entries and go to the last."""
+        self.entries += entries
         del self.entries[: -self.MOST_ENTRIES]
+        self._follows = True
+        self._relay()
+
+    def clear(self) -> None:
+        """Show nothing."""
+        self.entries.clear()
         self._follows = True
         self._relay()
 
@@ -180,3 +195,7 @@ class Transcript(ScrollView, can_focus=True):
                 head = f"# {entry.heading}\n" if entry.heading else ""
                 parts.append(f"{head}{entry.prompt}{entry.text}\n")
         return "\n".join(parts)
+
+    def as_json_lines(self) -> str:
+        """All texts that have ended, one JSON object per line."""
+        return "".join(entry.said.line() for entry in self.entries if entry.said is not None)

@@ -79,8 +79,11 @@ class ChatVerbs:
     def _do(self, verb: str, argument: str) -> str:
         me = self._me
         if verb == "save":
-            path = save_text(argument, me.transcript.as_text())
-            return f"saved in {path}"
+            lines = argument.lower().endswith(".jsonl")
+            text = me.transcript.as_json_lines() if lines else me.transcript.as_text()
+            return f"saved in {save_text(argument, text)}"
+        if verb == "history":
+            return me.history(argument)
         if verb == "model" and argument:
             me.load(self._checkpoint(argument))
         elif verb == "model":
@@ -99,7 +102,7 @@ class ChatVerbs:
 
 def _help_lines(width: int) -> list[Content]:
     lines = [
-        Content.assemble((f"/{name} {example}".ljust(18), "bold"), " ", (help, "$foreground 60%"))
+        Content.assemble((f"/{name} {example}".ljust(19), "bold"), " ", (help, "$foreground 60%"))
         for name, (example, help) in COMMANDS.items()
     ]
     told = (
