@@ -231,11 +231,14 @@ class ChatScreen(ChatHistory, ChatVerbs, RoomScreen):
     def action_stop(self) -> None:
         """Stop at once; with nothing to stop, step out."""
         if self._spoken.state == "speaking" or self._waiting:
-            self._waiting.clear()
-            self.speaker.stop()
-            self._take()
+            self.stop_writing()
         else:
             self.step_out()
+
+    def stop_writing(self) -> None:
+        self._waiting.clear()
+        self.speaker.stop()
+        self._take()
 
     def step_out(self) -> bool:
         if super().step_out():
@@ -366,7 +369,7 @@ class ChatScreen(ChatHistory, ChatVerbs, RoomScreen):
             ranked.append(known["chat.type"])
         if self._newer is not None and self._newer.is_newer:
             ranked.append(known["chat.newest"])
-        ranked.append(known["chat.model"])
+        ranked += [known["chat.model"], known["chat.side"]]
         if not typing:
             ranked += [known["chat.cooler"], known["chat.warmer"], known["app.copy"]]
         return [*ranked, known["app.help"]]
