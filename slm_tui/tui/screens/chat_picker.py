@@ -4,6 +4,7 @@ import threading
 from pathlib import Path
 from typing import ClassVar, Generic, TypeVar
 
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
@@ -48,6 +49,8 @@ class CheckpointPicker(Dialog[Result], Generic[Result]):
     CheckpointPicker #words { height: auto; color: $foreground 60%; }
     """
 
+    INPUT: ClassVar[type[Input]] = Input
+
     def __init__(self, title: str, hint: str, loaded: Path | None) -> None:
         super().__init__(title, hint)
         self._loaded = loaded
@@ -56,7 +59,7 @@ class CheckpointPicker(Dialog[Result], Generic[Result]):
         self._shown: Choices | None = None
 
     def compose_box(self) -> ComposeResult:
-        yield Input(placeholder="run, preset or step", classes="-plain")
+        yield self.INPUT(placeholder="run, preset or step", classes="-plain")
         yield LineList(id="choices")
         yield Static("Reading runs…", id="words", markup=False)
 
@@ -163,14 +166,21 @@ class ModelPicker(CheckpointPicker[str]):
         self.dismiss(key)
 
 
+class _MarkingInput(Input):
+    """Space marks: no name or step has a blank."""
+
+    async def on_key(self, event: events.Key) -> None:
+        if event.key == "space":
+            event.stop()
+            event.prevent_default()
+            await self.run_action("screen.mark")
+
+
 class SeveralPicker(CheckpointPicker[tuple[str, ...]]):
     """The result is the paths of two to four checkpoints, run by run as they are listed, in each
     from the first step on."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        # Before the input gets it: no name or step has a blank.
-        Binding("space", "mark", show=False, priority=True),
-    ]
+    INPUT = _MarkingInput
 
     def __init__(self, loaded: Path | None) -> None:
         super().__init__(

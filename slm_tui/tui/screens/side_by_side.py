@@ -55,6 +55,7 @@ class SideBySide(SettingsVerbs, RoomScreen):
         self._samples = settings.samples
         self._chosen = list(chosen)
         self._turns = Turns()
+        self._speakers: list[Speaker] = []
         self._stream: Timer | None = None
         self._told: tuple[Kind, str] = ("note", "")
         self._drawn: object = None
@@ -68,7 +69,9 @@ class SideBySide(SettingsVerbs, RoomScreen):
             yield PromptInput()
 
     def _columns(self) -> list[Column]:
-        return [Column(number, path, self._turns) for number, path in enumerate(self._chosen)]
+        made = [Column(number, path, self._turns) for number, path in enumerate(self._chosen)]
+        self._speakers = [column.speaker for column in made]
+        return made
 
     def on_mount(self) -> None:
         if redraws_per_second() > 1:
@@ -80,7 +83,7 @@ class SideBySide(SettingsVerbs, RoomScreen):
             self._leave()  # another screen handed one over to the chat
 
     def on_unmount(self) -> None:
-        close([column.speaker for column in self.columns])
+        close(self._speakers)  # the columns themselves are gone by now
 
     @property
     def columns(self) -> list[Column]:
@@ -161,8 +164,7 @@ class SideBySide(SettingsVerbs, RoomScreen):
 
     async def choose(self, chosen: Sequence[Path]) -> None:
         """Put other checkpoints in the columns."""
-        old = self.columns
-        close([column.speaker for column in old])
+        close(self._speakers)
         self._chosen = list(chosen)
         container = self.query_one("#columns")
         self._unzoom()

@@ -30,7 +30,7 @@ class Column(Transcript):
         self._answer = 0
         self._base = ("", 0, 0)  # before it was gone on with: text, tokens, invalid bytes
         self._pending: tuple[str, Sampling] | None = None  # to be written once the model is there
-        self._name = run_label(path)
+        self._label = run_label(path)
         self._titles: tuple[str, str] = ("", "")
         self._keeps = True
 
@@ -155,9 +155,9 @@ class Column(Transcript):
         """Run, step and size above; below, what it is doing."""
         spoken = self._spoken
         facts, room = spoken.facts, max(8, self.size.width)
-        parts = [f"{self._name} @ {facts.step:,}" if facts is not None else self._name]
+        parts = [f"{self._label} @ {facts.step:,}" if facts is not None else self._label]
         if facts is not None:
-            parts += [f"{count(facts.parameters)} params", facts.tokenizer]
+            parts += [f"{count(facts.parameters)} params", str(facts.tokenizer)]
         below = "loading…" if spoken.state == "loading" else ""
         if spoken.state == "speaking":
             rate = count(round(spoken.tokens_per_second))
