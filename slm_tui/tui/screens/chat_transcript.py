@@ -91,7 +91,9 @@ class _Drawn:
             self.lines.append(Content.styled(one_line(entry.heading), "$foreground 60%"))
         self.lines += [self._line(*span) for span in self._spans[first:]]
         if entry.ending:
-            self.lines.append(Content.styled(one_line(entry.ending), "$foreground 60%"))
+            ending = one_line(entry.ending)
+            for begin, end in line_starts(ending, self.width):
+                self.lines.append(Content.styled(ending[begin:end], "$foreground 60%"))
         self.lines.append(Content(""))
         return first
 

@@ -101,7 +101,9 @@ class Column(Transcript):
 
     def _write(self, prompt: str, sampling: Sampling) -> None:
         self._pending = None
-        heading = " · ".join(ChatSettings(sampling).short())
+        # The seed first: a narrow column cuts the rest, which is in the border of the input.
+        told = [one for one in ChatSettings(sampling).short() if not one.endswith(" off")]
+        heading = " · ".join(sorted(told, key=lambda one: not one.startswith("seed")))
         entry = Entry(heading=heading, prompt=prompt, drawn_with=sampling)
         self.add(entry)
         self._entry, self._base = entry, ("", 0, 0)
