@@ -77,27 +77,24 @@ def measure(
 
     wanted = overrides.apply(preset(size), ["training.threads=0"])
     data, control = load(corpus), Control()
-    began = 0.0
     marks: list[tuple[float, int]] = []
 
     def follow(event: Event) -> None:
         if isinstance(event, Failed):
             raise RuntimeError(event.error)
-        if isinstance(event, Stepped) and began:
-            now = time.monotonic()
-            if now - began >= warmup:
-                marks.append((now, talk.written))
-            if now - began >= warmup + seconds:
+        if isinstance(event, Stepped):
+            marks.append((time.monotonic(), talk.written))
+            if marks[-1][0] - marks[0][0] >= warmup + seconds:
                 control.stop()
 
     with tempfile.TemporaryDirectory() as directory:
         first = Path(directory) / "first"
-        Trainer(_short(wanted), data, first, follow).run()
-        with _talking(checkpoint.all_in(first / "checkpoints")[-1], many) as talk:
-            began = time.monotonic()
+        Trainer(_short(wanted), data, first, lambda event: None).run()
+        with _talking(checkpoint.all_in(first)[-1], many) as talk:
             Trainer(wanted, data, Path(directory) / "run", follow, control).run()
-    (start, had), (end, has) = marks[0], marks[-1]
-    trained = (len(marks) - 1) * wanted.tokens_per_step
+    warm = [mark for mark in marks if mark[0] - marks[0][0] >= warmup]
+    (start, had), (end, has) = warm[0], warm[-1]
+    trained = (len(warm) - 1) * wanted.tokens_per_step
     return trained / (end - start), (has - had) / (end - start)
 
 

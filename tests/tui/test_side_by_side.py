@@ -111,7 +111,7 @@ async def test_escape_stops_all_and_then_goes_back_with_the_settings() -> None:
         assert speakers() == before + 3
         await pilot.press("escape")
         assert not screen.is_writing
-        # A model without sense may have come to the end of its text by chance.
+        # A model without sense may have ended its text by chance.
         assert all(
             " · stopped" in drawn(one) or " · end of" in drawn(one) for one in screen.columns
         )
