@@ -156,15 +156,19 @@ class Column(Transcript):
     def _name_it(self) -> None:
         """Run, step and size above; below, what it is doing."""
         spoken = self._spoken
-        facts, room = spoken.facts, max(8, self.size.width)
-        parts = [f"{self._label} @ {facts.step:,}" if facts is not None else self._label]
+        # Of the outer width the corners, and a line and two blanks on each side, take eight cells.
+        facts, room = spoken.facts, max(8, self.outer_size.width - 8)
+        above = self._label
         if facts is not None:
-            parts += [f"{count(facts.parameters)} params", str(facts.tokenizer)]
+            short = f"{self._label} @ {facts.step:,} · {count(facts.parameters)}"
+            long = f"{short} params"
+            wanted = (f"{long} · {facts.tokenizer}", long, short)
+            above = next((one for one in wanted if len(one) <= room), short)
         below = "loading…" if spoken.state == "loading" else ""
         if spoken.state == "speaking":
             rate = count(round(spoken.tokens_per_second))
             below = f"writing {spoken.tokens:,} tokens · {rate} tok/s"
-        titles = (chat_panels.fitting(parts, room), one_line(below, room))
+        titles = (one_line(above, room), one_line(below, room))
         if titles != self._titles:
             self._titles = titles
             self.border_title = Content(f" {titles[0]} ")
