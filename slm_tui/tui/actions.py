@@ -151,6 +151,7 @@ ACTIONS: tuple[Action, ...] = (
     _chat("resample", "ctrl+r", "Resample", "Write again from the chosen token", 4),
     _chat("model", "m,f7", "Model", "Choose a run and one of its checkpoints", 5),
     _chat("newest", "b,f8", "Newer", "Move on to the run's best or newest checkpoint", 6),
+    _chat("side", "w,f9", "Side by side", "One prompt and seed through several checkpoints", 6),
     _chat("type", "i", "Type", "Write a prompt or a command", 7),
     _chat("cooler", "t", "Temp", "Lower the temperature", 8),
     _chat("warmer", "T", "Temp", "Raise the temperature", 8),

@@ -1,5 +1,5 @@
-"""The engine by itself: against the plain loop, while it saves, on a busy machine, and what a
-modern recipe is worth."""
+"""The engine by itself: against the plain loop, while it saves, on a busy machine, beside a chat,
+and what a modern recipe is worth."""
 
 import csv
 import itertools
@@ -9,6 +9,7 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from tests.benchmarks.figures import Figure, Sample, ratio
@@ -134,6 +135,35 @@ class EngineBench:
                     beside.append(Sample(found.rate, 0.0))
                 figure = ratio(f"{size} beside a busy process, {name}", beside, alone, 0.0, 9.0)
                 yield Figure(figure.name, figure.value, "x", remark=figure.remark)
+
+    # A chat
+
+    def chat(self) -> Iterator[Figure]:
+        """Training beside a chat that writes without end in its process, over training alone.
+
+        Both want one core of all: the share of the training is what it loses at most.
+        """
+        cores = os.cpu_count() or 1
+        corpus = str(self._corpus("nano"))
+        for many, name in ((1, "a chat"), (4, "four side by side")):
+            alone, beside, written = list[Sample](), list[Sample](), list[float]()
+            for _ in range(self._rounds):
+                wait_until_quiet(self._patience, self._quiet)
+                alone.append(self._talk(corpus, 0)[0])
+                sample, rate = self._talk(corpus, many)
+                beside.append(sample)
+                written.append(rate)
+            target = (cores - 1) / cores if cores > 1 else 0.5
+            figure = ratio(f"nano beside {name}", beside, alone, target, self._quiet)
+            told = f"{figure.remark}; written {statistics.median(written):,.0f} tokens/s"
+            yield replace(figure, remark=told)
+
+    def _talk(self, corpus: str, many: int) -> tuple[Sample, float]:
+        load = Load()
+        times = [f"{self._warmup * 2}", f"{self._seconds}"]
+        done = self._run("tests.benchmarks.chat_loop", "nano", corpus, *times, str(many))
+        trained, written = map(float, done.split())
+        return Sample(trained, load.foreign()), written
 
     # Recipes
 

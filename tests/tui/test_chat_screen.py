@@ -13,6 +13,8 @@ from textual.pilot import Pilot
 
 from slm_tui.config.training import Sampling
 from slm_tui.errors import GenerationError
+from slm_tui.runs import conversation
+from slm_tui.runs.conversation import Said
 from slm_tui.runs.speaker import Facts, Spoken
 from slm_tui.text import visible
 from slm_tui.tui.app import SlmTuiApp
@@ -509,3 +511,134 @@ async def test_every_size_shows_footer_settings_and_input(
         box = pilot.app.screen.query_one(PromptInput)
         assert box.region.bottom < size[1]
         assert box.region.width > 20
+
+
+# What is kept
+
+
+async def _say(pilot: Pilot[Any], line: str, endings: int) -> None:
+    """Type a prompt and wait until `endings` texts have ended."""
+    await type_line(pilot, line)
+    await until(pilot, lambda: shown(pilot).count("UTF-8") == endings)
+
+
+async def test_each_run_shows_its_own_conversation_also_after_a_restart() -> None:
+    one = add_run("one", checkpoints=[10])
+    two = add_run("two", checkpoints=[10], created=5.0)
+    async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
+        screen = await open_chat(pilot)
+        await until(pilot, lambda: screen._spoken.state == "ready")
+        await type_line(pilot, "/max 8")
+        await _say(pilot, "a first prompt\\nin two lines", 1)
+        await _say(pilot, "a second prompt", 2)
+        screen.load(two.path)
+        await until(pilot, lambda: screen._spoken.state == "ready")
+        assert "first prompt" not in shown(pilot)
+        await _say(pilot, "to the other", 1)
+        screen.load(one.path)
+        assert shown(pilot).startswith("earlier")
+        assert "second prompt" in shown(pilot)
+        assert "to the other" not in shown(pilot)
+    assert [said.prompt for said in conversation.read(two.path)] == ["to the other"]
+    async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
+        screen = await open_chat(pilot)
+        assert shown(pilot).startswith("earlier")
+        assert "in two lines" in shown(pilot)
+        assert "max 8" in shown(pilot)
+        box = screen.query_one(PromptInput)
+        await pilot.press("up", "up")
+        assert box.value == "a first prompt\\nin two lines"
+        await until(pilot, lambda: screen._spoken.state == "ready")
+        await type_line(pilot, "/max 8")
+        # A text that is gone on with is kept once, whole.
+        await _say(pilot, "a third", 3)
+        kept = conversation.read(one.path)[-1]
+        await type_line(pilot, "")
+        await until(pilot, lambda: len(conversation.read(one.path)[-1].text) > len(kept.text))
+        said = conversation.read(one.path)
+        assert [one.prompt for one in said][-1:] == ["a third"]
+        assert len(said) == 3
+        assert (said[-1].tokens, said[-1].id, said[-1].seed) == (16, kept.id, kept.seed)
+
+
+async def test_a_run_that_cannot_be_written_is_said_once_and_the_chat_goes_on() -> None:
+    run = add_run("fixed", checkpoints=[10])
+    (run.path / conversation.FILE).mkdir()  # root may write in any directory
+    async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
+        screen = await open_chat(pilot)
+        await until(pilot, lambda: screen._spoken.state == "ready")
+        await type_line(pilot, "/max 8")
+        await _say(pilot, "one", 1)
+        await _say(pilot, "two", 2)
+        assert shown(pilot).count("is not kept") == 1
+
+
+async def test_history_counts_and_forgets_only_when_told_so() -> None:
+    run = add_run("kept", checkpoints=[10])
+    conversation.append(run.path, Said("Once", " upon", 10, 7, "stopped"))
+    async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
+        await open_chat(pilot)
+        await type_line(pilot, "/history")
+        assert "1 text since" in shown(pilot)
+        await type_line(pilot, "/history clear")
+        await pilot.press("enter")  # the default keeps it
+        await pilot.pause()
+        assert len(conversation.read(run.path)) == 1
+        await type_line(pilot, "/history clear")
+        await pilot.press("down", "enter")
+        await until(pilot, lambda: not conversation.read(run.path))
+        assert "Once" not in shown(pilot)
+        await type_line(pilot, "/history")
+        assert "nothing is kept" in shown(pilot)
+        await type_line(pilot, "/history off")
+        assert "cannot be used" in shown(pilot)
+
+
+async def test_json_lines_are_saved_with_all_settings(tmp_path: Path) -> None:
+    run = add_run("kept", checkpoints=[10])
+    said = Said("Once", " upon \ud83d", 10, 7, "stopped", {"temperature": 0.5})
+    conversation.append(run.path, said)
+    async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
+        await open_chat(pilot)
+        await type_line(pilot, f"/save {tmp_path / 'talk.jsonl'}")
+    assert (tmp_path / "talk.jsonl").read_text() == said.line()
+
+
+async def test_hostile_text_that_was_kept_is_shown_as_plain_symbols() -> None:
+    run = add_run("kept", checkpoints=[10])
+    wrong = Said(HOSTILE, HOSTILE, 10, 7, HOSTILE, {"stop": [HOSTILE], "temperature": "hot"})
+    conversation.append(run.path, wrong)
+    async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
+        await open_chat(pilot)
+        text = on_screen(pilot)
+        assert "[bold]x[/bold]" in text
+        assert not {"\x1b", "\x00", "\x07", "\x9b", "\t", "\r", "\u202e", "\ud83d"} & set(text)
+
+
+def test_stop_strings_are_added_shown_and_taken_away() -> None:
+    settings = chat_commands.run("/stop The end", PLAIN).settings
+    done = chat_commands.run("/stop \\n\\n", settings)
+    assert done.settings.sampling.stop == ("The end", "\n\n")
+    assert "“The end” “↵↵”" in done.note
+    assert "stop “The end” “↵↵”" in done.settings.short()
+    assert "The end" in chat_commands.run("/stop", settings).note
+    assert chat_commands.run("/stop off", settings).settings.sampling.stop == ()
+    full = PLAIN.changed(stop=tuple(map(str, range(16))))
+    with pytest.raises(GenerationError):
+        chat_commands.run("/stop one more", full)
+
+
+async def test_a_text_ends_before_a_stop_string() -> None:
+    add_run("talker", checkpoints=[10])
+    async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
+        screen = await open_chat(pilot)
+        await until(pilot, lambda: screen._spoken.state == "ready")
+        await type_line(pilot, "/max 40")
+        await _say(pilot, "Once", 1)
+        whole = screen.transcript.entries[-1].text
+        # A character that comes for the first time in the middle of the text.
+        at = next(at for at in range(10, len(whole)) if whole.index(whole[at]) == at)
+        screen.change(screen.settings.changed(stop=(whole[at],)))
+        await _say(pilot, "Once", 2)
+        assert screen.transcript.entries[-1].text == whole[:at]
+        assert "stop string" in shown(pilot)

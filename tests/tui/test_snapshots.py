@@ -11,12 +11,15 @@ import pytest
 from textual.pilot import Pilot
 
 from slm_tui.config import library
+from slm_tui.config.training import Sampling
 from slm_tui.corpus.prepare import prepare
 from slm_tui.runs import store
 from slm_tui.runs.speaker import Facts
 from slm_tui.tui.app import SlmTuiApp
 from slm_tui.tui.charts.chart import Chart
+from slm_tui.tui.screens.chat_commands import ChatSettings
 from slm_tui.tui.screens.runs import RunsScreen
+from slm_tui.tui.screens.side_by_side import SideBySide
 from tests.conftest import make_tiny
 from tests.tui.made_runs import add_checkpoints
 from tests.tui.shown import STORY, ShownWorkshop, make_run
@@ -142,6 +145,43 @@ def test_chat_screen(
         await type_line(pilot, "Once upon a time")
         speaker.write(STORY, tokens=64, tokens_per_second=1240.0)
         speaker.end("end of text")
+        await _still(pilot)
+
+    assert snap_compare(app, run_before=talk, terminal_size=SIZES[size])
+
+
+@pytest.mark.parametrize(("size", "theme"), LOOKS)
+def test_side_by_side(
+    size: str, theme: str, snap_compare: Snap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app, before = _shown("chat")
+    saved = store.find("stories-tiny").checkpoints
+    steps = (500, 1000, 1840)
+    speakers = []
+    for step in steps:
+        speaker = FakeSpeaker()
+        path = saved / f"step-{step:06}"
+        speaker.facts = Facts(path, "stories-tiny", step, 321_024, 128, "bpe", 1024)
+        speakers.append(speaker)
+    waiting = list(speakers)
+    chat = FakeSpeaker()
+    monkeypatch.setattr("slm_tui.tui.screens.chat.Speaker", lambda: chat)
+    monkeypatch.setattr(
+        "slm_tui.tui.screens.side_by_side_column.Speaker", lambda turns: waiting.pop(0)
+    )
+
+    async def talk(pilot: Pilot[Any]) -> None:
+        await before(theme)(pilot)
+        screen = SideBySide([one.facts.checkpoint for one in speakers], ChatSettings(Sampling()))
+        await pilot.app.push_screen(screen)
+        screen.query_one("Input").cursor_blink = False  # type: ignore[attr-defined]
+        await pilot.pause()
+        await type_line(pilot, "Once upon a time")
+        for number, speaker in enumerate(speakers):
+            text = STORY[: 120 * (number + 1)]
+            speaker.write(text, tokens=30 * (number + 1), tokens_per_second=400.0)
+        speakers[0].end("end of text")
+        speakers[1].end("max tokens")
         await _still(pilot)
 
     assert snap_compare(app, run_before=talk, terminal_size=SIZES[size])

@@ -13,12 +13,11 @@ from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from slm_tui.config.training import Sampling
-from slm_tui.errors import GenerationError, SlmTuiError
+from slm_tui.errors import GenerationError
 from slm_tui.runs.inspector import Inspector
 from slm_tui.runs.speaker import Speaker, Spoken, Tokens
 from slm_tui.runs.store import Run
 from slm_tui.runs.turns import Turns
-from slm_tui.text import one_line
 from slm_tui.tui import actions
 from slm_tui.tui.actions import Action, Room
 from slm_tui.tui.base import RoomScreen, redraws_per_second
@@ -26,9 +25,11 @@ from slm_tui.tui.dialogs import complain
 from slm_tui.tui.screens import chat_panels
 from slm_tui.tui.screens.chat_commands import ChatSettings
 from slm_tui.tui.screens.chat_heat import InspectPane
+from slm_tui.tui.screens.chat_history import ChatHistory
 from slm_tui.tui.screens.chat_input import PromptInput
 from slm_tui.tui.screens.chat_inspect import ChatInspect
 from slm_tui.tui.screens.chat_models import Newer, first_model, has_checkpoint, newer_than
+from slm_tui.tui.screens.chat_paint import ChatPaint
 from slm_tui.tui.screens.chat_picker import ModelPicker
 from slm_tui.tui.screens.chat_transcript import Entry, Transcript
 from slm_tui.tui.screens.chat_verbs import ChatVerbs
@@ -39,7 +40,7 @@ _NOTHING = "No checkpoint to talk to yet. Press 1, choose a preset, press t."
 _NOT_YET = "The run has saved no checkpoint yet. Press 2, then s saves one."
 
 
-class ChatScreen(ChatInspect, ChatVerbs, RoomScreen):
+class ChatScreen(ChatInspect, ChatHistory, ChatPaint, ChatVerbs, RoomScreen):
     """The room `chat`."""
 
     ROOM: ClassVar[Room] = "chat"
@@ -64,7 +65,6 @@ class ChatScreen(ChatInspect, ChatVerbs, RoomScreen):
         self._stream: Timer | None = None
         self._drawn: object = None
         self._put_there: dict[str, Content] = {}
-        self._named: tuple[object, str] = (None, "")
 
     def compose_body(self) -> Iterable[Widget]:
         with Vertical(id="talk"):
@@ -82,7 +82,6 @@ class ChatScreen(ChatInspect, ChatVerbs, RoomScreen):
             yield Static("", id="facts", classes="pane", markup=False)
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.query_one("#sampling").border_title = Content(" sampling ")
         self.query_one("#facts").border_title = Content(" model ")
         if redraws_per_second() > 1:
@@ -91,7 +90,6 @@ class ChatScreen(ChatInspect, ChatVerbs, RoomScreen):
     def on_screen_resume(self) -> None:
         self._named = (None, "")
         self._choose()
-        super().on_screen_resume()
 
     def on_unmount(self) -> None:
         self.speaker.close()
@@ -126,6 +124,7 @@ class ChatScreen(ChatInspect, ChatVerbs, RoomScreen):
         self._end_entry("stopped")
         if self.is_inspecting:
             self.leave_inspect()
+        self.show_history(path)
         self.speaker.load(path)
         self._take()
 
@@ -220,26 +219,12 @@ class ChatScreen(ChatInspect, ChatVerbs, RoomScreen):
         )
         facts = self.speaker.poll().facts
         step = f" @ {facts.step:,}" if facts else ""
+        entry.drawn_with = drawn.sampling
         entry.heading = " · ".join([f"{self.run_name()}{step}", *drawn.short()])
         entry.asked = self.settings.sampling.seed
         self.transcript.add(entry)
         self._entry, self._base = entry, ("", 0, 0)
         self._ask(entry, seed, go_on=False)
-
-    def write_on(self, tokens: Tokens, what: str) -> None:
-        """Write on from these very tokens, as a text of its own; `what` says so above it."""
-        loaded, facts = self.speaker.loaded(), self.speaker.poll().facts
-        if loaded is None or facts is None:
-            return
-        self._waiting.clear()
-        self._end_entry("stopped")
-        prompt = loaded.tokenizer.decode_bytes(tokens.ids[: tokens.prompt])
-        entry = Entry(prompt=prompt.decode("utf-8", "replace"))
-        heading = [f"{self.run_name()} @ {facts.step:,}", what, *self.settings.short()]
-        entry.heading, entry.asked = " · ".join(heading), self.settings.sampling.seed
-        self.transcript.add(entry)
-        self._entry, self._base = entry, ("", 0, 0)
-        self._ask(entry, entry.asked, go_on=False, tokens=tokens)
 
     def _ask(self, entry: Entry, seed: int, *, go_on: bool, tokens: Tokens | None = None) -> None:
         # The model is loaded, so torch is: this import costs nothing by now.
@@ -260,12 +245,20 @@ class ChatScreen(ChatInspect, ChatVerbs, RoomScreen):
 
     def action_stop(self) -> None:
         """Stop at once; with nothing to stop, step out."""
-        if self._spoken.state == "speaking" or self._waiting:
-            self._waiting.clear()
-            self.speaker.stop()
-            self._take()
+        if self.is_writing:
+            self.stop_writing()
         else:
             self.step_out()
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether a text is being written, or waits."""
+        return self._spoken.state == "speaking" or bool(self._waiting)
+
+    def stop_writing(self) -> None:
+        self._waiting.clear()
+        self.speaker.stop()
+        self._take()
 
     def step_out(self) -> bool:
         if super().step_out():
@@ -323,20 +316,7 @@ class ChatScreen(ChatInspect, ChatVerbs, RoomScreen):
         loaded, entry.tokens = self.speaker.loaded(), self.speaker.tokens()
         entry.tokenizer = loaded.tokenizer.fingerprint if loaded is not None else ""
         self.transcript.grown(entry)
-
-    def run_name(self) -> str:
-        """The name of the run that is loaded or will be."""
-        facts = self._spoken.facts
-        path = facts.checkpoint if facts is not None else self._wanted
-        if path is None or self._named[0] == path:
-            return self._named[1] if path is not None else ""
-        run = Run(path if (path / "run.json").is_file() else path.parent.parent)
-        try:
-            name = run.info().name or run.id
-        except SlmTuiError:
-            name = run.id
-        self._named = (path, one_line(name, 32))
-        return self._named[1]
+        self.keep(entry, ending)
 
     def paint(self) -> None:
         """Bring title, status, settings and facts up to date, if anything of them changed."""
@@ -355,45 +335,10 @@ class ChatScreen(ChatInspect, ChatVerbs, RoomScreen):
         transcript.border_title = chat_panels.title(
             spoken, name, kind, (transcript.size.width or self.size.width) - 2
         )
-        self._put("status", chat_panels.status(spoken, name, bool(self._waiting)))
-        self._paint_newer()
-        self._paint_settings(spoken, name)
+        self.put("status", chat_panels.status(spoken, name, bool(self._waiting)))
+        self.paint_newer()
+        self.paint_settings(spoken, name)
         self.refresh_footer()
-
-    def _put(self, name: str, content: Content) -> None:
-        """Show `content` in a widget whose size does not follow it."""
-        if self._put_there.get(name) != content:
-            self._put_there[name] = content
-            self.query_one(f"#{name}", Static).update(content, layout=False)
-
-    def _paint_newer(self) -> None:
-        newer = self._newer
-        widget = self.query_one("#newer", Static)
-        if newer is None or not newer.is_newer:
-            widget.display = False
-            return
-        key = "F8" if isinstance(self.focused, Input) else "b"
-        content = Content.assemble(
-            (f" step {newer.step:,} {newer.word} · ", "$text-accent"),
-            (key, "bold $text-accent"),
-            (" loads it", "$text-accent"),
-        )
-        if not widget.display or self._put_there.get("newer") != content:
-            self._put_there["newer"] = content
-            widget.display = True
-            widget.update(content)
-
-    def _paint_settings(self, spoken: Spoken, name: str) -> None:
-        ask, side = self.query_one("#ask"), self.query_one("#side")
-        width = max(20, ask.size.width - 4)
-        short = chat_panels.fitting(self.settings.short(), width)
-        ask.border_title = Content(f" {short} " if not side.display else " your text ")
-        if side.display:
-            room = max(20, self.query_one("#sampling").content_size.width)
-            lines = chat_panels.sampling_lines(self.settings, room)
-            self._put("sampling", Content("\n").join(lines))
-            told = chat_panels.fact_lines(spoken.facts, spoken, name, room)
-            self._put("facts", Content("\n").join(told))
 
     def on_resize(self) -> None:
         self._drawn = None
@@ -423,7 +368,7 @@ class ChatScreen(ChatInspect, ChatVerbs, RoomScreen):
             ranked.append(known["chat.type"])
         if self._newer is not None and self._newer.is_newer:
             ranked.append(known["chat.newest"])
-        ranked += [known["chat.model"], known["chat.inspect"]]
+        ranked += [known["chat.model"], known["chat.inspect"], known["chat.side"]]
         if not typing:
             ranked += [known["chat.cooler"], known["chat.warmer"], known["app.copy"]]
         return [*ranked, known["app.help"]]
@@ -432,21 +377,6 @@ class ChatScreen(ChatInspect, ChatVerbs, RoomScreen):
 
     def action_type(self) -> None:
         self.query_one(PromptInput).focus()
-
-    def typed(self) -> str:
-        """What stands in the prompt line, if it is no command."""
-        value = self.query_one(PromptInput).value
-        return "" if value.startswith("/") else value.replace("\\n", "\n")
-
-    def last_text(self) -> Entry | None:
-        """What was written last."""
-        texts = [one for one in self.transcript.entries if one.kind == "text"]
-        return texts[-1] if texts else None
-
-    def action_stop_writing(self) -> None:
-        """Stop what is being written, if anything is."""
-        if self._spoken.state == "speaking" or self._waiting:
-            self.action_stop()
 
     def action_sidebar_right(self) -> None:
         self.toggle_class("-no-side")

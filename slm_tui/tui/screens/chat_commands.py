@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from slm_tui.config.preset import problems
 from slm_tui.config.training import Sampling
 from slm_tui.errors import GenerationError
+from slm_tui.text import one_line
 
 MOST_SAMPLES = 20
 _OFF = ("off", "none", "-")
@@ -62,6 +63,8 @@ class ChatSettings:
         parts.append(f"max {sampling.max_tokens}")
         if sampling.repetition_penalty != 1:
             parts.append(f"rep {sampling.repetition_penalty:g}")
+        if sampling.stop:
+            parts.append(f"stop {stop_words(sampling.stop)}")
         if self.samples > 1:
             parts.append(f"×{self.samples}")
         return parts
@@ -71,6 +74,11 @@ _TOP_K: tuple[int | None, ...] = (1, 2, 3, 5, 10, 20, 40, 50, 100, 200, 500, Non
 _TOP_P: tuple[float | None, ...] = (
     *(0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98, None),
 )
+
+
+def stop_words(stop: tuple[str, ...]) -> str:
+    """Stop strings as they are shown, each in quotes; line breaks as `↵`."""
+    return " ".join(f"“{one_line(text, 16)}”" for text in stop) or "off"
 
 
 def _decimal(value: float | None) -> str:
@@ -89,7 +97,7 @@ def _next(steps: tuple[Any, ...], value: Any, direction: int) -> Any:
 @dataclass(frozen=True)
 class Command:
     """What a line asks for: settings as they are now, a note to show, or something that the
-    screen does (`verb`: model, save, help, quit) with `argument`."""
+    screen does (`verb`: model, side, history, save, help, quit) with `argument`."""
 
     settings: ChatSettings
     note: str = ""
@@ -105,11 +113,14 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "rep": ("1.2", "repetition penalty, 1 to 10; 1 is none"),
     "max": ("200", "longest answer in tokens"),
     "seed": ("7 | random", "the same seed writes the same text"),
+    "stop": ("TEXT | off", "a text ends before this one, or another; \\n is a line break"),
     "greedy": ("", "always the likeliest token"),
     "sample": ("", "draw again, as before greedy"),
     "samples": ("3", f"answers to each prompt, up to {MOST_SAMPLES}"),
     "model": ("[RUN@STEP]", "choose a checkpoint"),
-    "save": ("FILE", "write the conversation to a file"),
+    "side": ("[RUN@STEP …]", "two to four checkpoints side by side"),
+    "history": ("[clear]", "what is kept of this run's chats"),
+    "save": ("FILE", "write the conversation to a file; .jsonl keeps all settings"),
     "help": ("", "this list"),
     "quit": ("", "leave the app"),
 }
@@ -142,6 +153,8 @@ def run(line: str, settings: ChatSettings) -> Command:
     if name == "sample":
         warm = settings.warm or 0.8
         return Command(settings.changed(temperature=warm), f"temperature {warm:g}")
+    if name == "stop":
+        return _stop(argument, settings)
     if name == "samples":
         return _samples(argument, settings)
     if name == "save" and not argument:
@@ -172,6 +185,18 @@ def _set(name: str, argument: str, settings: ChatSettings) -> Command:
         settings.changed(**{field: value}),
         f"{label} {value:g}" if kind is float else f"{label} {value}",
     )
+
+
+def _stop(argument: str, settings: ChatSettings) -> Command:
+    """Add a stop string, or take all away."""
+    stop = settings.sampling.stop
+    if not argument:
+        return Command(settings, f"texts end before: {stop_words(stop)}; /stop TEXT adds one")
+    if argument.lower() in _OFF:
+        return Command(settings.changed(stop=()), "stop off")
+    text = argument.replace("\\n", "\n")
+    changed = settings.changed(stop=tuple(dict.fromkeys((*stop, text))))
+    return Command(changed, f"texts end before: {stop_words(changed.sampling.stop)}")
 
 
 def _samples(argument: str, settings: ChatSettings) -> Command:

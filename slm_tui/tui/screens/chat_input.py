@@ -1,5 +1,6 @@
 """The line where prompts and commands are typed, with its history."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
@@ -17,6 +18,7 @@ class PromptInput(Input):
     def __init__(self) -> None:
         super().__init__(id="prompt", classes="-plain", placeholder="a beginning, or /help")
         self._history: list[str] = []
+        self._typed: list[str] = []
         self._at = 0
         self._draft = ""
 
@@ -24,8 +26,16 @@ class PromptInput(Input):
         """Keep a line, and empty the input."""
         if line and (not self._history or self._history[-1] != line):
             self._history.append(line)
+            self._typed.append(line)
         self._at = len(self._history)
         self._draft = self.value = ""
+
+    def recall(self, earlier: Sequence[str]) -> None:
+        """Put what was typed at another time before what was typed here."""
+        here = set(self._typed)
+        before = [line for line in dict.fromkeys(reversed(earlier)) if line not in here]
+        self._history = [*reversed(before), *self._typed]
+        self._at = len(self._history)
 
     def action_earlier(self) -> None:
         if self._at == len(self._history):

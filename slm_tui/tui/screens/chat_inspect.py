@@ -9,6 +9,7 @@ from slm_tui.runs.inspector import Inspector
 from slm_tui.runs.speaker import Tokens
 from slm_tui.tui.dialogs import complain
 from slm_tui.tui.screens.chat_heat import InspectPane
+from slm_tui.tui.screens.chat_input import PromptInput
 from slm_tui.tui.screens.chat_transcript import Entry
 from slm_tui.tui.widgets.focus import focus_now
 
@@ -48,15 +49,16 @@ class ChatInspect:
         if self.is_inspecting:
             self.leave_inspect()
             return
-        typed = me.typed()
+        typed = self.typed()
         if typed:
             entry: Entry | None = Entry(prompt=typed)
         else:
-            entry = me.last_text()
+            entry = self.last_text()
         if entry is None:
             me.notify("There is no text yet: type a beginning, then ctrl+s looks into it.")
             return
-        me.action_stop_writing()
+        if me.is_writing:
+            me.stop_writing()
         self.inspect(entry)
 
     def inspect(self, entry: Entry, place: int | None = None) -> None:
@@ -161,13 +163,13 @@ class ChatInspect:
         if self.is_inspecting:
             self.write_from(self.pane.place)
             return
-        entry = me.last_text()
+        entry = self.last_text()
         if entry is None:
             me.notify("There is no text yet to write again.")
             return
         tokens = self._tokens_of(entry)
         if tokens is not None:
-            me.write_on(Tokens(tokens.ids[: tokens.prompt], tokens.prompt), "again")
+            self.write_on(Tokens(tokens.ids[: tokens.prompt], tokens.prompt), "again")
 
     def take_candidate(self) -> None:
         """Write on from the token under the cursor with the candidate that is marked."""
@@ -191,10 +193,37 @@ class ChatInspect:
         self.leave_inspect()
         self._back_to = place
         what = f"from token {place}"
-        me.write_on(Tokens(ids, min(tokens.prompt, place)), what)
+        self.write_on(Tokens(ids, min(tokens.prompt, place)), what)
+
+    def write_on(self, tokens: Tokens, what: str) -> None:
+        """Write on from these very tokens, as a text of its own; `what` says so above it."""
+        me = self._chat
+        loaded, facts = me.speaker.loaded(), me.speaker.poll().facts
+        if loaded is None or facts is None:
+            return
+        me._waiting.clear()
+        me._end_entry("stopped")
+        prompt = loaded.tokenizer.decode_bytes(tokens.ids[: tokens.prompt])
+        entry = Entry(prompt=prompt.decode("utf-8", "replace"))
+        heading = [f"{me.run_name()} @ {facts.step:,}", what, *me.settings.short()]
+        entry.heading, entry.asked = " · ".join(heading), me.settings.sampling.seed
+        entry.drawn_with = me.settings.sampling
+        me.transcript.add(entry)
+        me._entry, me._base = entry, ("", 0, 0)
+        me._ask(entry, entry.asked, go_on=False, tokens=tokens)
 
     def text_is_there(self, entry: Entry) -> None:
         """What was written from a token is there: look into it where it began."""
         place, self._back_to = self._back_to, None
         if place is not None:
             self.inspect(entry, place)
+
+    def typed(self) -> str:
+        """What stands in the prompt line, if it is no command."""
+        value = self._chat.query_one(PromptInput).value
+        return "" if value.startswith("/") else value.replace("\\n", "\n")
+
+    def last_text(self) -> Entry | None:
+        """What was written last."""
+        texts = [one for one in self._chat.transcript.entries if one.kind == "text"]
+        return texts[-1] if texts else None

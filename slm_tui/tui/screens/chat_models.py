@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slm_tui import paths
-from slm_tui.errors import GenerationError
+from slm_tui.errors import GenerationError, SlmTuiError
 from slm_tui.runs import store
 from slm_tui.runs.store import Run
+from slm_tui.text import one_line
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,16 @@ class Newer:
 def has_checkpoint(run: Run) -> bool:
     """Whether a run directory holds a complete checkpoint. Needs no torch."""
     return any(run.checkpoints.glob("step-*/manifest.json"))
+
+
+def run_label(path: Path) -> str:
+    """The name of the run that `path` is, or is a checkpoint of."""
+    run = Run(path if (path / "run.json").is_file() else path.parent.parent)
+    try:
+        name = run.info().name or run.id
+    except SlmTuiError:
+        name = run.id
+    return one_line(name, 32)
 
 
 def first_model(live: Run | None) -> Path | None:

@@ -7,7 +7,7 @@ from textual.content import Content
 from slm_tui.figures import count
 from slm_tui.runs.speaker import Facts, Spoken
 from slm_tui.text import one_line
-from slm_tui.tui.screens.chat_commands import ChatSettings
+from slm_tui.tui.screens.chat_commands import ChatSettings, stop_words
 
 _MUTED = "$foreground 60%"
 CONTINUES = "continues text"
@@ -89,6 +89,7 @@ def sampling_lines(settings: ChatSettings, width: int) -> list[Content]:
         ("samples", str(settings.samples), None, "/samples"),
     ]
     lines = [_row(*row, width) for row in rows]
+    lines.append(_wide_row("stop", stop_words(sampling.stop), "/stop", width))
     if settings.is_greedy:
         told = "greedy: always the likeliest token (g)"
         lines.append(Content.styled(one_line(told, width), "$text-warning"))
@@ -105,6 +106,13 @@ def _row(label: str, value: str, share: float | None, keys: str, width: int) -> 
         )
     return Content.assemble(
         (f"{label:<12}", _MUTED), (f"{value:<7} ", "bold"), slide, (f" {keys:<8}", _MUTED)
+    )
+
+
+def _wide_row(label: str, value: str, keys: str, width: int) -> Content:
+    shown = one_line(value, max(4, width - 12 - 9))
+    return Content.assemble(
+        (f"{label:<12}", _MUTED), (shown.ljust(width - 12 - 9), "bold"), (f" {keys:<8}", _MUTED)
     )
 
 

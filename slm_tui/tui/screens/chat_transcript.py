@@ -1,5 +1,6 @@
 """What was asked and written, as plain text that wraps and streams."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -9,6 +10,8 @@ from textual.geometry import Region, Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from slm_tui.config.training import Sampling
+from slm_tui.runs.conversation import Said
 from slm_tui.runs.speaker import Tokens
 from slm_tui.text import one_line, visible
 
@@ -33,6 +36,8 @@ class Entry:
     tokenizer: str = ""
     seed: int = 0
     asked: int = 0
+    drawn_with: Sampling | None = None
+    said: Said | None = None  # as it is kept with its run
 
 
 def line_starts(text: str, width: int, begin: int = 0) -> list[tuple[int, int]]:
@@ -95,7 +100,9 @@ class _Drawn:
             self.lines.append(Content.styled(one_line(entry.heading), "$foreground 60%"))
         self.lines += [self._line(*span) for span in self._spans[first:]]
         if entry.ending:
-            self.lines.append(Content.styled(one_line(entry.ending), "$foreground 60%"))
+            ending = one_line(entry.ending)
+            for begin, end in line_starts(ending, self.width):
+                self.lines.append(Content.styled(ending[begin:end], "$foreground 60%"))
         self.lines.append(Content(""))
         return first
 
@@ -124,8 +131,18 @@ class Transcript(ScrollView, can_focus=True):
 
     def add(self, entry: Entry) -> None:
         """Append an entry and go to it."""
-        self.entries.append(entry)
+        self.add_all([entry])
+
+    def add_all(self, entries: Sequence[Entry]) -> None:
+        """Append entries and go to the last."""
+        self.entries += entries
         del self.entries[: -self.MOST_ENTRIES]
+        self._follows = True
+        self._relay()
+
+    def clear(self) -> None:
+        """Show nothing."""
+        self.entries.clear()
         self._follows = True
         self._relay()
 
@@ -189,3 +206,7 @@ class Transcript(ScrollView, can_focus=True):
                 head = f"# {entry.heading}\n" if entry.heading else ""
                 parts.append(f"{head}{entry.prompt}{entry.text}\n")
         return "\n".join(parts)
+
+    def as_json_lines(self) -> str:
+        """All texts that have ended, one JSON object per line."""
+        return "".join(entry.said.line() for entry in self.entries if entry.said is not None)

@@ -58,7 +58,6 @@ class DataScreen(RoomScreen):
             yield Reader(id="reader")
 
     def on_mount(self) -> None:
-        super().on_mount()
         self._draw(self.worker.snapshot)
 
     def on_unmount(self) -> None:
@@ -72,7 +71,6 @@ class DataScreen(RoomScreen):
 
     def on_screen_resume(self) -> None:
         self.look()
-        super().on_screen_resume()
 
     def look(self) -> None:
         """Look at the chosen preset as it is edited now; one being prepared comes first."""

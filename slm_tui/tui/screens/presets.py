@@ -65,7 +65,6 @@ class PresetsScreen(RoomScreen):
         return self.drafts.of(entry) if entry else None
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.query_one("#list").border_title = "presets"
         self.query_one("#budget-pane").border_title = "budget"
         self.reload(select=library.DEFAULT)

@@ -64,14 +64,12 @@ class RunsScreen(RunVerbs, RoomScreen):
         yield Static("Reading runs…", id="nothing", classes="empty-state", markup=False)
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.query_one("#filter").display = False
         self.query_one(Overlay).border_title = ""
         self.query_one("#body").add_class("-empty")
 
     def on_screen_resume(self) -> None:
         self.reader.wake()
-        super().on_screen_resume()
 
     def on_screen_suspend(self) -> None:
         self.reader.sleep()

@@ -82,7 +82,6 @@ class TrainScreen(LiveKeys, RoomScreen):
 
     def on_screen_resume(self) -> None:
         self._looked = False
-        super().on_screen_resume()
         if self.focused is None:
             self.query_one(Chart).focus()
 

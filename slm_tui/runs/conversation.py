@@ -1,0 +1,152 @@
+"""What was asked of a run's checkpoints and what they wrote: `chat.jsonl` in its directory.
+
+One JSON object per line, only ever appended. A text that was gone on with is written again
+under its `id`: of several lines the last counts.
+"""
+
+import json
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from slm_tui import paths
+from slm_tui.errors import RunError
+
+FILE = "chat.jsonl"
+# Of a longer file only so much of its end is read.
+_MOST_BYTES = 8 * 2**20
+_NO_LINKS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+
+
+@dataclass(frozen=True)
+class Said:
+    """A prompt and the text that a checkpoint wrote after it.
+
+    `time` in seconds since the epoch, at the end of the text; `sampling` is the sampling section
+    of a preset without prompts and seed; `invalid_bytes` are those that were not UTF-8.
+    """
+
+    prompt: str
+    text: str
+    step: int
+    seed: int
+    ended: str
+    sampling: dict[str, Any] = field(default_factory=dict)
+    tokens: int = 0
+    tokens_per_second: float = 0.0
+    invalid_bytes: int = 0
+    time: float = field(default_factory=time.time)
+    id: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+    def line(self) -> str:
+        """As a line of JSON: ASCII, so that half a character of a model survives too."""
+        return json.dumps(asdict(self)) + "\n"
+
+
+def run_of(path: Path) -> Path | None:
+    """The directory of the run that `path` is, or is a checkpoint of; `None` outside of runs."""
+    for one in (path, path.parent.parent):
+        if (one / "run.json").is_file():
+            return one.resolve()
+    return None
+
+
+def append(run: Path, said: Said) -> None:
+    """Add one text to the run's conversation, whole.
+
+    Several processes may do so at once: each line is one write at the end of the file.
+
+    Raises:
+        RunError: the directory is gone or cannot be written, or the disk is full.
+    """
+    try:
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | _NO_LINKS
+        file = os.open(run / FILE, flags, 0o644)
+        try:
+            size = os.fstat(file).st_size
+            os.lseek(file, max(0, size - 1), os.SEEK_SET)
+            # After a line that a full disk cut off, a new one begins.
+            torn = size and os.read(file, 1) != b"\n"
+            data = ("\n" * bool(torn) + said.line()).encode()
+            if os.write(file, data) != len(data):
+                raise OSError("the disk is full")
+        finally:
+            os.close(file)
+    except OSError as error:
+        raise RunError(
+            f"the conversation with {run.name} is not kept",
+            f"{run / FILE}: {error.strerror or error}",
+            "/save FILE writes it elsewhere",
+        ) from None
+
+
+def read(run: Path) -> list[Said]:
+    """All that was said, oldest first; lines that are torn or foreign are passed over."""
+    try:
+        if not (run / FILE).is_file():
+            return []
+        with (run / FILE).open("rb") as file:
+            file.seek(0, os.SEEK_END)
+            size = file.tell()
+            file.seek(max(0, size - _MOST_BYTES))
+            lines = file.read().split(b"\n")
+    except OSError:
+        return []
+    found: dict[str, Said] = {}
+    for line in lines:
+        said = _said(line)
+        if said is not None:
+            found.pop(said.id, None)
+            found[said.id] = said
+    return list(found.values())
+
+
+def _said(line: bytes) -> Said | None:
+    try:
+        values = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(values, Mapping):
+        return None
+    known = {one.name for one in fields(Said)}
+    kept = {name: value for name, value in values.items() if name in known}
+    try:
+        said = Said(**kept)
+    except TypeError:
+        return None
+    return said if _is_sound(said) else None
+
+
+def _is_sound(said: Said) -> bool:
+    """Whether all values have their types: the file may have been edited."""
+    texts = (said.prompt, said.text, said.ended, said.id)
+    whole = (said.step, said.seed, said.tokens, said.invalid_bytes)
+    real = (said.time, said.tokens_per_second)
+    return (
+        all(isinstance(one, str) for one in texts)
+        and all(isinstance(one, int) and abs(one) < 2**63 for one in whole)
+        and all(isinstance(one, int | float) and 0 <= one < 1e11 for one in real)
+        and isinstance(said.sampling, dict)
+    )
+
+
+def clear(run: Path) -> Path:
+    """Move the conversation to the trash; return where it went.
+
+    Raises:
+        RunError: there is none, or it cannot be moved.
+    """
+    target = paths.trash_dir() / "chats" / f"{run.name}-{time.time_ns()}.jsonl"
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(run / FILE, target)
+    except FileNotFoundError:
+        raise RunError(f"nothing is kept of chats with {run.name}") from None
+    except OSError as error:
+        raise RunError(f"{run / FILE} cannot be moved", str(error.strerror or error)) from None
+    return target

@@ -1,0 +1,175 @@
+"""One column of the side by side screen: a checkpoint, and what it writes."""
+
+from pathlib import Path
+
+from textual.content import Content
+
+from slm_tui.config.training import Sampling
+from slm_tui.errors import SlmTuiError
+from slm_tui.figures import count
+from slm_tui.runs import conversation
+from slm_tui.runs.speaker import Speaker, Spoken
+from slm_tui.runs.turns import Turns
+from slm_tui.text import one_line
+from slm_tui.tui.screens import chat_panels
+from slm_tui.tui.screens.chat_commands import ChatSettings
+from slm_tui.tui.screens.chat_history import said
+from slm_tui.tui.screens.chat_models import run_label
+from slm_tui.tui.screens.chat_transcript import Entry, Transcript
+
+
+class Column(Transcript):
+    """Speaks with one checkpoint. All columns share `turns`, and so together one core."""
+
+    def __init__(self, number: int, path: Path, turns: Turns) -> None:
+        super().__init__(id=f"column-{number}", classes="pane column")
+        self.path = path
+        self.speaker = Speaker(turns)
+        self._spoken = Spoken()
+        self._entry: Entry | None = None
+        self._answer = 0
+        self._base = ("", 0, 0)  # before it was gone on with: text, tokens, invalid bytes
+        self._pending: tuple[str, Sampling] | None = None  # to be written once the model is there
+        self._label = run_label(path)
+        self._titles: tuple[str, str] = ("", "")
+        self._keeps = True
+
+    def on_mount(self) -> None:
+        self.speaker.load(self.path)
+        self.take()
+
+    # Asked by the screen
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether it writes, or will once it is loaded."""
+        return self._spoken.state == "speaking" or self._pending is not None
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether there is no model, nor will be."""
+        return self._spoken.state == "failed" and self._spoken.facts is None
+
+    @property
+    def can_go_on(self) -> bool:
+        """Whether its last text stopped before the end of the document."""
+        entry = self._entry
+        return entry is not None and not self.is_lost and not entry.ending.endswith("end of text")
+
+    def begin(self, prompt: str, sampling: Sampling) -> None:
+        """Write a new text after `prompt`, once the model is there."""
+        if not self.is_lost:
+            self._end("stopped")
+            self._pending = (prompt, sampling)
+            self.take()
+
+    def go_on(self, sampling: Sampling) -> None:
+        """Go on with the last text from where it stopped."""
+        entry = self._entry
+        if entry is not None and self._spoken.facts is not None:
+            self._end("stopped")
+            spoken = self._spoken
+            _, tokens, invalid = self._base
+            self._base = (entry.text, tokens + spoken.tokens, invalid + spoken.invalid_bytes)
+            entry.ending, entry.drawn_with = "", sampling
+            self._ask(entry, sampling, go_on=True)
+
+    def stop(self) -> None:
+        """Stop at once."""
+        self._pending = None
+        self.speaker.stop()
+        self.take()
+
+    # Taking what was written
+
+    def take(self) -> None:
+        """Show what the speaker has written since."""
+        before, self._spoken = self._spoken, self.speaker.poll()
+        spoken, entry = self._spoken, self._entry
+        text = self._base[0] + spoken.text
+        if entry is not None and spoken.answer == self._answer and text != entry.text:
+            entry.text = text
+            self.grown(entry)
+        if spoken.state in ("ready", "failed") and before.state == "speaking":
+            self._end(spoken.ended or "failed")
+        if spoken.state == "failed" and before.error is not spoken.error:
+            self._pending = None
+            self.add(Entry("error", text=f"✗ {spoken.error}"))
+        if self._pending is not None and spoken.facts is not None:
+            self._write(*self._pending)
+        self._name_it()
+
+    def _write(self, prompt: str, sampling: Sampling) -> None:
+        self._pending = None
+        # The seed first: a narrow column cuts the rest, which is in the border of the input.
+        told = [one for one in ChatSettings(sampling).short() if not one.endswith(" off")]
+        heading = " · ".join(sorted(told, key=lambda one: not one.startswith("seed")))
+        entry = Entry(heading=heading, prompt=prompt, drawn_with=sampling)
+        self.add(entry)
+        self._entry, self._base = entry, ("", 0, 0)
+        self._ask(entry, sampling, go_on=False)
+
+    def _ask(self, entry: Entry, sampling: Sampling, *, go_on: bool) -> None:
+        # The model is loaded, so torch is: this import costs nothing by now.
+        from slm_tui.generation.sampling import SamplingSettings
+
+        settings = SamplingSettings.of(sampling)
+        if go_on:
+            self.speaker.go_on(entry.prompt + entry.text, settings)
+        else:
+            self.speaker.say(entry.prompt, settings)
+        self._spoken = self.speaker.poll()
+        self._answer = self._spoken.answer
+        self.take()
+
+    def _end(self, ending: str) -> None:
+        entry, spoken = self._entry, self._spoken
+        if entry is None or entry.ending or spoken.answer != self._answer:
+            return
+        tokens, invalid = self._base[1] + spoken.tokens, self._base[2] + spoken.invalid_bytes
+        figures = chat_panels.figures(tokens, spoken.tokens_per_second, invalid)
+        entry.ending = f"{figures} · {ending}"
+        self.grown(entry)
+        self._keep(entry, ending)
+
+    def _keep(self, entry: Entry, ending: str) -> None:
+        """Add the text to the conversation of its run; where that cannot be, say so once."""
+        sampling = entry.drawn_with
+        if sampling is None or not (entry.text or ending == "end of text"):
+            return
+        entry.said = said(entry, self._spoken, sampling, self._base[1:], ending)
+        run = conversation.run_of(self.path)
+        if run is None or not self._keeps:
+            return
+        try:
+            conversation.append(run, entry.said)
+        except SlmTuiError as error:
+            self._keeps = False
+            self.add(Entry("note", text=f"! {error}"))
+
+    # What stands around it
+
+    def on_resize(self) -> None:
+        self._titles = ("", "")
+        self._name_it()
+
+    def _name_it(self) -> None:
+        """Run, step and size above; below, what it is doing."""
+        spoken = self._spoken
+        # Of the outer width the corners, and a line and two blanks on each side, take eight cells.
+        facts, room = spoken.facts, max(8, self.outer_size.width - 8)
+        above = self._label
+        if facts is not None:
+            short = f"{self._label} @ {facts.step:,} · {count(facts.parameters)}"
+            long = f"{short} params"
+            wanted = (f"{long} · {facts.tokenizer}", long, short)
+            above = next((one for one in wanted if len(one) <= room), short)
+        below = "loading…" if spoken.state == "loading" else ""
+        if spoken.state == "speaking":
+            rate = count(round(spoken.tokens_per_second))
+            below = f"writing {spoken.tokens:,} tokens · {rate} tok/s"
+        titles = (one_line(above, room), one_line(below, room))
+        if titles != self._titles:
+            self._titles = titles
+            self.border_title = Content(f" {titles[0]} ")
+            self.border_subtitle = Content(f" {titles[1]} ") if below else ""

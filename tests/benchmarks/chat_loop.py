@@ -1,0 +1,121 @@
+"""Training with speakers that write without end in the same process.
+
+    python -m tests.benchmarks.chat_loop SIZE CORPUS WARMUP_SECONDS SECONDS SPEAKERS
+
+Prints the tokens per second of the training, by the mean over all steps as the speakers' part of
+the time is what is measured, and those of all speakers together.
+"""
+
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from slm_tui.config.preset import Preset
+from slm_tui.training.allocator import keep_big_blocks
+from tests.benchmarks.sizes import preset
+
+_LOOK_SECONDS = 0.02
+
+
+class _Talk:
+    """Speakers that take turns, and begin anew whenever a text ends."""
+
+    def __init__(self, checkpoint: Path, many: int) -> None:
+        from slm_tui.runs.speaker import Speaker
+        from slm_tui.runs.turns import Turns
+
+        turns = Turns()
+        self.speakers = [Speaker(turns) for _ in range(many)]
+        self._ended = threading.Event()
+        self._written = 0
+        for speaker in self.speakers:
+            speaker.load(checkpoint)
+        self._thread = threading.Thread(target=self._main, daemon=True)
+        self._thread.start()
+
+    @property
+    def written(self) -> int:
+        """Tokens so far."""
+        return self._written + sum(speaker.poll().tokens for speaker in self.speakers)
+
+    def _main(self) -> None:
+        from slm_tui.generation.sampling import SamplingSettings
+
+        seed = 0
+        while not self._ended.wait(_LOOK_SECONDS):
+            for speaker in self.speakers:
+                spoken = speaker.poll()
+                if spoken.error is not None:
+                    raise spoken.error
+                if spoken.state == "ready":
+                    seed += 1
+                    self._written += spoken.tokens
+                    speaker.say("Once", SamplingSettings(seed=seed, max_tokens=100_000))
+
+    def close(self) -> None:
+        self._ended.set()
+        self._thread.join()
+        for speaker in self.speakers:
+            speaker.close()
+
+
+def measure(
+    size: str, corpus: Path, warmup: float, seconds: float, many: int
+) -> tuple[float, float]:
+    """Tokens per second: trained, written."""
+    keep_big_blocks()
+    from slm_tui.config import overrides
+    from slm_tui.corpus.prepare import load
+    from slm_tui.training import checkpoint
+    from slm_tui.training.control import Control
+    from slm_tui.training.events import Event, Failed, Stepped
+    from slm_tui.training.trainer import Trainer
+
+    wanted = overrides.apply(preset(size), ["training.threads=0"])
+    data, control = load(corpus), Control()
+    marks: list[tuple[float, int]] = []
+
+    def follow(event: Event) -> None:
+        if isinstance(event, Failed):
+            raise RuntimeError(event.error)
+        if isinstance(event, Stepped):
+            marks.append((time.monotonic(), talk.written))
+            if marks[-1][0] - marks[0][0] >= warmup + seconds:
+                control.stop()
+
+    with tempfile.TemporaryDirectory() as directory:
+        first = Path(directory) / "first"
+        Trainer(_short(wanted), data, first, lambda event: None).run()
+        with _talking(checkpoint.all_in(first)[-1], many) as talk:
+            Trainer(wanted, data, Path(directory) / "run", follow, control).run()
+    warm = [mark for mark in marks if mark[0] - marks[0][0] >= warmup]
+    (start, had), (end, has) = warm[0], warm[-1]
+    trained = (len(warm) - 1) * wanted.tokens_per_step
+    return trained / (end - start), (has - had) / (end - start)
+
+
+def _short(wanted: Preset) -> Preset:
+    """A training of a few steps, for a checkpoint to talk to."""
+    from slm_tui.config import overrides
+
+    return overrides.apply(wanted, ["training.max_steps=3"])
+
+
+@contextmanager
+def _talking(saved: Path, many: int) -> Iterator[_Talk]:
+    talk = _Talk(saved, many)
+    try:
+        while any(not speaker.poll().tokens for speaker in talk.speakers):
+            time.sleep(_LOOK_SECONDS)
+        yield talk
+    finally:
+        talk.close()
+
+
+if __name__ == "__main__":
+    given = sys.argv
+    print(*measure(given[1], Path(given[2]), float(given[3]), float(given[4]), int(given[5])))
