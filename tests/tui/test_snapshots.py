@@ -165,7 +165,7 @@ def test_side_by_side(
         speakers.append(speaker)
     waiting = list(speakers)
     chat = FakeSpeaker()
-    monkeypatch.setattr("slm_tui.tui.screens.chat.Speaker", lambda: chat)
+    monkeypatch.setattr("slm_tui.tui.screens.chat.Speaker", lambda *_: chat)
     monkeypatch.setattr(
         "slm_tui.tui.screens.side_by_side_column.Speaker", lambda turns: waiting.pop(0)
     )
