@@ -18,7 +18,7 @@ WARM = 1.5
 """The temperature that `Candidates.warm` shows: enough to change what is written."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Heat:
     """How a model read a text of n tokens, each from those before it.
 

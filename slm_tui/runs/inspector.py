@@ -21,7 +21,8 @@ MOST_OTHERS = 6
 _MOST_LOGITS = 64
 
 
-@dataclass(frozen=True)
+# None of these is compared by what is in it: arrays have no truth value, and each is replaced whole.
+@dataclass(frozen=True, eq=False)
 class Other:
     """How another checkpoint of the run read the same text."""
 
@@ -29,7 +30,7 @@ class Other:
     heat: "Heat"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Inspected:
     """What is known so far of the text that was given last.
 

@@ -1,8 +1,10 @@
 """Inspect mode: a text is walked token by token, and written on from any of them."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from textual.pilot import Pilot
 from textual.widgets import Static
@@ -97,6 +99,19 @@ def shows(screen: ChatScreen, place: int) -> bool:
     screen.refresh_room()
     found = screen.inspector.poll().candidates
     return found is not None and found.place == place
+
+
+async def test_counts_that_come_alone_are_drawn(run: Run) -> None:
+    async with SlmTuiApp(load_torch=False).run_test(size=(120, 40)) as pilot:
+        screen = await inspected(pilot)
+        seen = screen.inspector.poll()
+        screen.inspector.close()
+        assert seen.tokens is not None
+        before = replace(seen, reading_others=False, counts=None, counting=True)
+        counts = np.full(300, 123_457)
+        for one in (before, replace(before, counts=counts, counting=False)):
+            screen.pane.draw(one, [], "")
+        assert "123,457" in about(screen)
 
 
 async def test_settings_change_what_can_be_drawn(run: Run) -> None:
