@@ -40,6 +40,16 @@ def test_heat_is_what_each_token_costs_from_the_window_before_it(position: str) 
         assert found.rank[place] == 1 + int((chances > chances[ids[place]]).sum())
 
 
+def test_heat_is_the_same_piece_by_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, ids = model_of(), written(SETTINGS)
+    whole = heat(model, ids)
+    monkeypatch.setattr("slm_tui.generation.inspect._MOST_LOGITS", 2 * 61)
+    parts = heat(model, ids)
+    assert np.array_equal(parts.surprise, whole.surprise, equal_nan=True)
+    for one, other in ((parts.rank, whole.rank), (parts.best, whole.best)):
+        assert np.array_equal(one, other)
+
+
 def test_the_mean_is_over_what_was_written() -> None:
     found = heat(model_of(), written(SETTINGS))
     assert found.mean(3) == pytest.approx(float(np.mean(found.surprise[3:])))
