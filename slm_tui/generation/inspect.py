@@ -164,11 +164,13 @@ def candidates(
         prompt: how many of the ids were given: the noise of a place counts from there.
         most: rows at most.
     """
+    # As when drawn: what is no number is impossible, and all may be.
+    able = torch.nan_to_num(logits, nan=-torch.inf, posinf=1e30)
     seen = torch.zeros(1, len(logits), dtype=torch.bool)
     seen[0, list(ids[window_start(place, context) : place])] = True
-    before = torch.softmax(logits.double(), 0)
-    left = filtered(logits[None], settings, seen)[0]
-    after, kept = torch.softmax(left.double(), 0), torch.isfinite(left)
+    before = torch.nan_to_num(torch.softmax(able.double(), 0))
+    left = filtered(able[None], settings, seen)[0]
+    after, kept = torch.nan_to_num(torch.softmax(left.double(), 0)), torch.isfinite(left)
     if settings.temperature == 0:
         after = F.one_hot(left.argmax(), len(logits)).double()
         kept = after > 0

@@ -122,3 +122,15 @@ def test_the_warm_choice_is_drawn_at_its_temperature() -> None:
     likely = int(chances.argmax())
     share = float(chances[likely])
     assert abs(counts[likely] / 400 - share) < 4 * math.sqrt(share * (1 - share) / 400)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.9])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_broken_model_has_chances_that_are_numbers(value: float, temperature: float) -> None:
+    settings = SETTINGS.with_(temperature=temperature)
+    found = candidates(torch.full((61,), value), [1, 2, 3], 2, settings, context=BLOCK)
+    for one in found.rows:
+        assert 0 <= one.before <= 1
+        assert 0 <= one.after <= 1
+    for number in (found.cut_mass, found.entropy, found.entropy_after):
+        assert math.isfinite(number)
