@@ -13,7 +13,9 @@ import pytest
 from slm_tui import paths
 from slm_tui.cli import main
 from slm_tui.config.preset import Preset
-from slm_tui.runs import evaluation_results, store
+from slm_tui.corpus.progress import Progress
+from slm_tui.errors import CheckpointError
+from slm_tui.runs import evaluating, evaluation_results, store
 from slm_tui.runs.evaluation_words import lines
 from slm_tui.runs.session import Session
 from slm_tui.runs.store import Run
@@ -174,6 +176,23 @@ def test_results_that_cannot_be_written_are_shown_all_the_same(
     (found,) = objects(shown.out)
     assert found["models"][0]["bits_per_byte"] > 0
     assert taken.read_text() == "a file, no directory"
+
+
+@pytest.mark.parametrize("what", ["gone", "damaged"])
+def test_a_checkpoint_that_is_lost_meanwhile_is_told_and_never_scored(
+    runs: list[Run], what: str
+) -> None:
+    checkpoints = [store.find_checkpoint(run.path.name) for run in runs]
+    weights = checkpoints[1].resolve() / "model.safetensors"
+
+    def lose(progress: Progress) -> None:
+        if "(1 of 2)" in progress.stage and weights.exists():
+            data = weights.read_bytes()
+            weights.unlink() if what == "gone" else weights.write_bytes(data[:-8] + b"damaged!")
+
+    settings = evaluation_results.Settings(device="cpu")
+    with pytest.raises(CheckpointError):
+        evaluating.evaluate(checkpoints, settings, progress=lose)
 
 
 def test_evaluations_that_end_together_keep_each_other(home: Path) -> None:
