@@ -3,6 +3,7 @@
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from slm_tui.corpus.prepare import Tokens
 
@@ -10,7 +11,7 @@ _CHUNK = 1 << 20
 
 
 class Documents:
-    """The documents of one token stream by number, found without holding their positions.
+    """The documents of one token stream by number; of a part of it their positions are held.
 
     Args:
         tokens: `(length,)`, documents parted by `end_of_text`.
@@ -19,6 +20,9 @@ class Documents:
     def __init__(self, tokens: Tokens, end_of_text: int) -> None:
         self._tokens = tokens
         self._end = end_of_text
+        # Of the chunk looked at last: its number, and where end-of-text stands in it. Threads may
+        # share this, so it is replaced whole.
+        self._held: tuple[int, NDArray[np.intp]] = (-1, np.empty(0, np.intp))
 
     @cached_property
     def _before(self) -> list[int]:
@@ -60,5 +64,9 @@ class Documents:
         while high - low > 1:
             middle = (low + high) // 2
             low, high = (middle, high) if self._before[middle] <= number else (low, middle)
-        chunk = self._tokens[low * _CHUNK : (low + 1) * _CHUNK]
-        return low * _CHUNK + int(np.flatnonzero(chunk == self._end)[number - self._before[low]])
+        held, places = self._held
+        if held != low:
+            chunk = self._tokens[low * _CHUNK : (low + 1) * _CHUNK]
+            places = np.flatnonzero(chunk == self._end)
+            self._held = low, places
+        return low * _CHUNK + int(places[number - self._before[low]])

@@ -36,7 +36,8 @@ def overfitting(known: Evidence, steps: list[int], val: Values, train: Values) -
     calm = median_of_three(val[best:]) - val[best]
     if not holds(calm, enter, enter / 2):
         return None
-    before, now = train[best], float(np.nanmedian(train[-3:])) if len(train) else math.nan
+    recent = train[-3:][np.isfinite(train[-3:])]
+    before, now = train[best], float(np.median(recent)) if len(recent) else math.nan
     # Where training rises as well, something else is wrong.
     falls = np.isfinite(before) and now < before - 0.002 * abs(before)
     if not falls or now > val[best] - enter:
@@ -168,7 +169,8 @@ def course(known: Evidence, steps: list[int], val: Values) -> Verdict:
     spread = noise(val[len(val) // 2 :])
     best = int(np.argmin(val))
     above = ""
-    if known.floor_bits_per_byte and len(known.val_bits_per_byte):
+    bits = known.val_bits_per_byte
+    if known.floor_bits_per_byte and len(bits) and math.isfinite(bits[-1]):
         above = f"; {known.val_bits_per_byte[-1] / known.floor_bits_per_byte:.2f} × the floor"
     enter = max(2 * spread, _LEAST_RISE * val[best])
     if holds(median_of_three(val[best:]) - val[best], enter, enter / 2):

@@ -188,25 +188,26 @@ def _losses(
     for row, window in enumerate(batch):
         ids[row, : window.length] = window.ids[:-1]
     logits = model(torch.from_numpy(ids).to(device))
-    nats, ranks = [], []
-    for row, window in enumerate(batch):
-        # The logits of position i are of target i + 1.
-        mine = logits[row, window.scored - 1 : window.length].float()
-        targets = torch.from_numpy(window.ids[window.scored :].astype(np.int64)).to(device)
-        found = _of_targets(mine, targets)
-        nats.append(found[0])
-        ranks.append(found[1])
-    return torch.cat(nats).cpu().numpy(), torch.cat(ranks).cpu().numpy()
+    # All scored places at once: an operation for each window would cost more than the model.
+    counts = [window.length + 1 - window.scored for window in batch]
+    rows = np.repeat(np.arange(len(batch)), counts)
+    # The logits of position i are of target i + 1.
+    places = np.concatenate([np.arange(one.scored - 1, one.length) for one in batch])
+    targets = np.concatenate([one.ids[one.scored :].astype(np.int64) for one in batch])
+    chosen = logits[torch.from_numpy(rows).to(device), torch.from_numpy(places).to(device)]
+    nats, ranks = _of_targets(chosen.float(), torch.from_numpy(targets).to(device))
+    # To float64 here: not all devices have it.
+    return nats.cpu().double().numpy(), ranks.cpu().numpy()
 
 
 def _of_targets(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Nats, float64, and ranks of `targets` `(n,)` under `logits` `(n, n_vocab)`.
+    """Nats, float32, and ranks of `targets` `(n,)` under `logits` `(n, n_vocab)`.
 
     Of equal logits the lower id counts as likelier: a model that prefers nothing is right by
     chance only.
     """
     mine = logits.gather(1, targets[:, None])
-    nats = (logits.logsumexp(1) - mine[:, 0]).double()
+    nats = logits.logsumexp(1) - mine[:, 0]
     ranks = (logits > mine).sum(1)
     ties = logits == mine
     if int(ties.sum()) > len(targets):

@@ -1,7 +1,8 @@
 """What a model thought of every token of a text, and what it could have written instead."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +19,11 @@ WARM = 1.5
 """The temperature that `Candidates.warm` shows: enough to change what is written."""
 
 
-@dataclass(frozen=True)
+# So many logits are held in float64 at a time.
+_MOST_LOGITS = 2**22
+
+
+@dataclass(frozen=True, eq=False)
 class Heat:
     """How a model read a text of n tokens, each from those before it.
 
@@ -89,14 +94,23 @@ class Candidates:
 
 
 @torch.inference_mode()
-def heat(model: LanguageModel, ids: Sequence[int]) -> Heat:
+def heat(
+    model: LanguageModel,
+    ids: Sequence[int],
+    turn: Callable[[], AbstractContextManager[object]] = nullcontext,
+) -> Heat:
     """Read a text as it was written: every token from the window that generation saw before it.
 
-    Neighbouring tokens whose windows begin at the same place share one forward pass.
+    Neighbouring tokens whose windows begin at the same place share one forward pass; `turn` is
+    held during each, and may raise to end it.
     """
     count = len(ids)
-    surprise, best_chance = np.full(count, math.nan), np.full(count, math.nan)
-    rank, best = np.zeros(count, np.int64), np.full(count, -1, np.int64)
+    found = Heat(
+        np.full(count, math.nan),
+        np.zeros(count, np.int64),
+        np.full(count, -1, np.int64),
+        np.full(count, math.nan),
+    )
     device = next(model.parameters()).device
     at = 1
     while at < count:
@@ -104,17 +118,24 @@ def heat(model: LanguageModel, ids: Sequence[int]) -> Heat:
         end = at
         while end < count and window_start(end, model.context) == start:
             end += 1
-        logits = model(torch.tensor([ids[start : end - 1]], device=device))[0, at - 1 - start :]
-        chances = torch.log_softmax(logits.double(), 1)
-        targets = torch.tensor(ids[at:end], device=device)[:, None]
-        own = chances.gather(1, targets)
-        top = chances.max(1)
-        surprise[at:end] = -own[:, 0].cpu().numpy()
-        rank[at:end] = ((chances > own).sum(1) + 1).cpu().numpy()
-        best[at:end] = top.indices.cpu().numpy()
-        best_chance[at:end] = top.values.exp().cpu().numpy()
+        with turn():
+            logits = model(torch.tensor([ids[start : end - 1]], device=device))[0, at - 1 - start :]
+            _fill(found, logits, torch.tensor(ids[at:end], device=device), at)
         at = end
-    return Heat(surprise, rank, best, best_chance)
+    return found
+
+
+def _fill(found: Heat, logits: Tensor, targets: Tensor, at: int) -> None:
+    """Enter the tokens from `at` on, of which `logits` `(n, n_vocab)` are."""
+    rows = max(1, _MOST_LOGITS // logits.shape[1])
+    for first in range(0, len(targets), rows):
+        chances = torch.log_softmax(logits[first : first + rows].double(), 1)
+        own, top = chances.gather(1, targets[first : first + rows, None]), chances.max(1)
+        here = slice(at + first, at + first + len(chances))
+        found.surprise[here] = -own[:, 0].cpu().numpy()
+        found.rank[here] = ((chances > own).sum(1) + 1).cpu().numpy()
+        found.best[here] = top.indices.cpu().numpy()
+        found.best_chance[here] = top.values.exp().cpu().numpy()
 
 
 @torch.inference_mode()
@@ -143,11 +164,13 @@ def candidates(
         prompt: how many of the ids were given: the noise of a place counts from there.
         most: rows at most.
     """
+    # As when drawn: what is no number is impossible, and all may be.
+    able = torch.nan_to_num(logits, nan=-torch.inf, posinf=1e30)
     seen = torch.zeros(1, len(logits), dtype=torch.bool)
     seen[0, list(ids[window_start(place, context) : place])] = True
-    before = torch.softmax(logits.double(), 0)
-    left = filtered(logits[None], settings, seen)[0]
-    after, kept = torch.softmax(left.double(), 0), torch.isfinite(left)
+    before = torch.nan_to_num(torch.softmax(able.double(), 0))
+    left = filtered(able[None], settings, seen)[0]
+    after, kept = torch.nan_to_num(torch.softmax(left.double(), 0)), torch.isfinite(left)
     if settings.temperature == 0:
         after = F.one_hot(left.argmax(), len(logits)).double()
         kept = after > 0

@@ -9,6 +9,7 @@ from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from slm_tui import __version__
+from slm_tui.errors import CheckpointError
 from slm_tui.runs.evaluation_results import Settings, digest_of, key_of, run_of
 from slm_tui.runs.results import finite
 
@@ -37,14 +38,33 @@ class _Opened:
 
     def model(self) -> "LanguageModel":
         if self.loaded is None:
-            self.loaded = self.checkpoint.model(self.device)
+            self.loaded = self._fresh()
         return self.loaded
+
+    def _fresh(self) -> "LanguageModel":
+        """The weights as they are now: others may have been scored for minutes meanwhile.
+
+        Raises:
+            CheckpointError: they are gone, damaged, or other ones.
+        """
+        from slm_tui.training import checkpoint
+
+        path = self.checkpoint.path
+        found = checkpoint.read(path)
+        try:
+            if digest_of(path) == self.digest:
+                return found.model(self.device)
+        except (OSError, ValueError, KeyError) as error:
+            raise CheckpointError(f"checkpoint {self.name} cannot be read", str(error)) from None
+        raise CheckpointError(
+            f"checkpoint {self.name} has changed", "it was written anew meanwhile", "evaluate again"
+        )
 
     def subject(self, *, keep: bool) -> "Subject":
         """As `compare` takes it; `keep` holds the model for what comes after."""
         from slm_tui.evaluation.compare import Subject
 
-        load = self.model if keep else lambda: self.checkpoint.model(self.device)
+        load = self.model if keep else self._fresh
         block = self.checkpoint.preset.model.block_size
         return Subject(self.name, self.tokenizer, block, load)
 

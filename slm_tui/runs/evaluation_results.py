@@ -5,7 +5,10 @@ settings, the newest last; `generations.txt` the texts of the newest.
 """
 
 import json
-from collections.abc import Sequence
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +20,7 @@ Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 RESULTS, GENERATIONS = "evaluation_results.json", "generations.txt"
 FORMAT = 1
+_writing = threading.Lock()
 PARTS = {"train": "train", "validation": "val", "test": "test"}
 
 
@@ -96,16 +100,42 @@ def write(report: dict[str, Any], directory: Path, generations: str = "") -> Non
     Raises:
         RunError: the directory cannot be written.
     """
-    others = [one for one in read(directory) if one.get("key") != report["key"]]
-    values = {"format": FORMAT, "evaluations": [*others, report]}
-    text = json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False)
     try:
-        paths.write_atomically(directory / RESULTS, text.encode("utf-8", "replace"))
-        if generations:
-            paths.write_atomically(directory / GENERATIONS, generations.encode("utf-8", "replace"))
+        with _alone(directory):
+            others = [one for one in read(directory) if one.get("key") != report["key"]]
+            values = {"format": FORMAT, "evaluations": [*others, report]}
+            text = json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False)
+            paths.write_atomically(directory / RESULTS, text.encode("utf-8", "replace"))
+            if generations:
+                data = generations.encode("utf-8", "replace")
+                paths.write_atomically(directory / GENERATIONS, data)
     except OSError as error:
         raise RunError(
             f"the results cannot be written to {directory}",
             error.strerror or str(error),
             "name another directory with --output",
         ) from None
+
+
+@contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    """One writer at a time, of all processes: each keeps what the others have written.
+
+    Raises:
+        OSError: the directory cannot be made or read.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    with _writing:
+        try:
+            import fcntl
+        except ImportError:  # no such locks on this system
+            yield
+            return
+        handle = os.open(directory, os.O_RDONLY)
+        try:
+            # Some file systems have no locks: then it is as before.
+            with suppress(OSError):
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)

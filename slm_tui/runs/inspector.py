@@ -1,6 +1,8 @@
 """Looks into a text that a model wrote: a thread computes, the screen polls what it found."""
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +23,8 @@ MOST_OTHERS = 6
 _MOST_LOGITS = 64
 
 
-@dataclass(frozen=True)
+# Neither is compared by what is in it: arrays have no truth value, and each is replaced whole.
+@dataclass(frozen=True, eq=False)
 class Other:
     """How another checkpoint of the run read the same text."""
 
@@ -29,7 +32,7 @@ class Other:
     heat: "Heat"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Inspected:
     """What is known so far of the text that was given last.
 
@@ -58,6 +61,10 @@ class _Subject:
 class _Focus:
     place: int
     settings: "SamplingSettings"
+
+
+class _Unwanted(Exception):  # noqa: N818 - no error: it was asked for
+    """Another text is wanted by now, or none."""
 
 
 class Inspector:
@@ -96,7 +103,7 @@ class Inspector:
         """Tell what may stand at `place`, 1 to the length of the text, with these settings."""
         with self._changed:
             wanted = _Focus(place, settings)
-            if wanted != self._focus:
+            if wanted != self._focus and self._subject is not None:
                 self._focus, self._moved = wanted, True
                 self._changed.notify_all()
 
@@ -109,6 +116,13 @@ class Inspector:
     def poll(self) -> Inspected:
         """What is known now."""
         return self._seen
+
+    def leave(self) -> None:
+        """Look into nothing: let go of the model and of what is still to be found."""
+        with self._changed:
+            self._subject = self._focus = None
+            self._fresh = self._moved = False
+            self._seen = Inspected()
 
     def close(self) -> None:
         """Let go of the model; the thread ends after what it computes."""
@@ -138,11 +152,17 @@ class Inspector:
             try:
                 with self._turns.computing():
                     self._do(subject, focus, fresh=fresh, moved=moved)
+            except _Unwanted:
+                pass
             except Exception as error:  # noqa: BLE001 - told to whoever polls
                 told = f"{type(error).__name__}: {error}"
                 self._tell(subject, error=told, reading_others=False, counting=False)
+            # While it waits, the thread must not hold a model.
+            subject = focus = None
             with self._changed:
                 self._computing = False
+                if self._subject is None:
+                    self._logits.clear()
 
     def _work_is_left(self) -> bool:
         seen = self._seen
@@ -157,8 +177,7 @@ class Inspector:
         if fresh:
             self._logits.clear()
             self._others = others_of(subject.loaded.checkpoint)
-            with self._turns:
-                found = heat(subject.loaded.model, subject.tokens.ids)
+            found = heat(subject.loaded.model, subject.tokens.ids, lambda: self._turn(subject))
             self._tell(subject, heat=found)
         if focus is not None and (moved or fresh):
             self._tell(subject, candidates=self._candidates(subject, focus))
@@ -166,6 +185,14 @@ class Inspector:
             self._read_other(subject)
         elif not fresh and self._seen.counting:
             self._tell(subject, counts=self._count(subject.loaded), counting=False)
+
+    @contextmanager
+    def _turn(self, subject: _Subject) -> Iterator[None]:
+        """One pass over a text: whoever writes meanwhile is kept waiting for no more than that."""
+        if self._subject is not subject:
+            raise _Unwanted
+        with self._turns:
+            yield
 
     def _candidates(self, subject: _Subject, focus: _Focus) -> "Candidates":
         from slm_tui.generation.inspect import candidates, logits_at
@@ -203,8 +230,9 @@ class Inspector:
             model = found.model(device)
         except SlmTuiError:
             return
-        with self._turns:
-            other = Other(found.state.step, heat(model, subject.tokens.ids))
+        other = Other(
+            found.state.step, heat(model, subject.tokens.ids, lambda: self._turn(subject))
+        )
         others = sorted((*self._seen.others, other), key=lambda one: one.step)
         self._tell(subject, others=tuple(others), reading_others=bool(self._others))
 

@@ -82,7 +82,7 @@ class Loaded:
     """A model, and the text that it wrote last.
 
     `decoder` may hold half a character of it, or half a stop string; `prompt` is how many of its
-    ids were given.
+    ids were given, `told` how many are known outside: one more may just have been drawn.
     """
 
     checkpoint: Path
@@ -94,6 +94,7 @@ class Loaded:
     text: "Continuation | None" = None
     decoder: "TextDecoder | None" = None
     prompt: int = 0
+    told: int = 0
 
 
 class Speaker:
@@ -152,7 +153,7 @@ class Speaker:
             loaded = self._loaded
             if loaded is None or loaded.text is None:
                 return None
-            return Tokens(tuple(loaded.text.ids), loaded.prompt)
+            return Tokens(tuple(loaded.text.ids[: loaded.told]), loaded.prompt)
 
     def _ask(self, request: _Request) -> None:
         with self._changed:
@@ -264,20 +265,21 @@ class Speaker:
         engine = Engine(loaded.model, [continuation], request.settings, end)
         began, before = time.monotonic(), len(continuation.ids)
         while not continuation.ended and not stop.is_set():
+            length, drawn = len(continuation.ids), continuation.drawn
             with self._turns:
                 # What comes of a token that is computed when a stop is asked for is dropped.
                 made = engine.step()
             with self._changed:
                 if stop.is_set():
-                    if made:
-                        continuation.ids.pop()
-                        continuation.drawn -= 1
+                    # Also of an end of text: it is drawn again if the text goes on.
+                    del continuation.ids[length:]
+                    continuation.drawn = drawn
                     return
                 if made:
                     text += decoder.feed(continuation.ids[-1])
                 if decoder.stopped:
                     continuation.ended = "stop string"
-                tokens = len(continuation.ids) - before
+                tokens, loaded.told = len(continuation.ids) - before, len(continuation.ids)
                 self._update(
                     request,
                     stop,
@@ -291,6 +293,7 @@ class Speaker:
             if continuation.ended == "end of text":
                 text += decoder.finish()
                 continuation.ids.append(end)
+                loaded.told = len(continuation.ids)
             self._update(
                 request,
                 stop,
@@ -350,7 +353,8 @@ def _begin(loaded: Loaded, request: _Request) -> "tuple[str, Continuation, TextD
 
     stop = request.settings.stop
     if request.go_on and loaded.text is not None and loaded.decoder is not None:
-        loaded.text.ended = ""
+        loaded.text.ended, loaded.told = "", len(loaded.text.ids)
+        loaded.text.seed = request.settings.seed
         return loaded.decoder.go_on(stop), loaded.text, loaded.decoder
     decoder, text = TextDecoder(loaded.tokenizer, stop), ""
     if request.tokens is not None:
@@ -360,7 +364,7 @@ def _begin(loaded: Loaded, request: _Request) -> "tuple[str, Continuation, TextD
         ids = prompt_ids(loaded.tokenizer, request.prompt, begin=loaded.begins_documents)
         loaded.prompt = len(ids)
     loaded.text = Continuation(ids, request.settings.seed, drawn=len(ids) - loaded.prompt)
-    loaded.decoder = decoder
+    loaded.decoder, loaded.told = decoder, len(ids)
     return text, loaded.text, decoder
 
 

@@ -44,9 +44,16 @@ def evaluate(options: argparse.Namespace) -> int:
     finally:
         line.clear()
     directory = _directory(options, found)
+    problem: RunError | None = None
     if directory is not None:
-        evaluation_results.write(report, directory, generations)
+        try:
+            evaluation_results.write(report, directory, generations)
+        except RunError as error:
+            # What took minutes is shown all the same.
+            directory, problem = None, error
     _show(report, options.json, directory)
+    if problem is not None:
+        raise problem
     return 0
 
 

@@ -1,6 +1,9 @@
 """`slm-tui evaluate` on runs that were really trained."""
 
 import json
+import subprocess
+import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +13,9 @@ import pytest
 from slm_tui import paths
 from slm_tui.cli import main
 from slm_tui.config.preset import Preset
-from slm_tui.runs import evaluation_results, store
+from slm_tui.corpus.progress import Progress
+from slm_tui.errors import CheckpointError
+from slm_tui.runs import evaluating, evaluation_results, store
 from slm_tui.runs.evaluation_words import lines
 from slm_tui.runs.session import Session
 from slm_tui.runs.store import Run
@@ -155,3 +160,54 @@ def test_what_cannot_be_evaluated_says_so(
     assert "no unigram" in out
     assert "differences may be noise" in out
     assert store.find("file").path == run.path
+
+
+def test_results_that_cannot_be_written_are_shown_all_the_same(
+    tiny: Callable[..., Preset], home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained(tiny(), "plain")
+    taken = home / "taken"
+    taken.write_text("a file, no directory")
+    capsys.readouterr()
+    arguments = ["evaluate", "plain", "--no-generations", "--json", "--output", str(taken)]
+    assert main(arguments) == 1
+    shown = capsys.readouterr()
+    assert "cannot be written" in shown.err
+    (found,) = objects(shown.out)
+    assert found["models"][0]["bits_per_byte"] > 0
+    assert taken.read_text() == "a file, no directory"
+
+
+@pytest.mark.parametrize("what", ["gone", "damaged"])
+def test_a_checkpoint_that_is_lost_meanwhile_is_told_and_never_scored(
+    runs: list[Run], what: str
+) -> None:
+    checkpoints = [store.find_checkpoint(run.path.name) for run in runs]
+    weights = checkpoints[1].resolve() / "model.safetensors"
+
+    def lose(progress: Progress) -> None:
+        if "(1 of 2)" in progress.stage and weights.exists():
+            data = weights.read_bytes()
+            weights.unlink() if what == "gone" else weights.write_bytes(data[:-8] + b"damaged!")
+
+    settings = evaluation_results.Settings(device="cpu")
+    with pytest.raises(CheckpointError):
+        evaluating.evaluate(checkpoints, settings, progress=lose)
+
+
+def test_evaluations_that_end_together_keep_each_other(home: Path) -> None:
+    def write(number: int) -> None:
+        evaluation_results.write({"key": str(number)}, home / "out")
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(16)]
+    for thread in threads:
+        thread.start()
+    code = (
+        "import sys; from pathlib import Path; from slm_tui.runs import evaluation_results as r\n"
+        "for number in range(16, 32): r.write({'key': str(number)}, Path(sys.argv[1]))"
+    )
+    subprocess.run([sys.executable, "-c", code, str(home / "out")], check=True)
+    for thread in threads:
+        thread.join()
+    found = evaluation_results.read(home / "out")
+    assert {one["key"] for one in found} == {str(number) for number in range(32)}

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from slm_tui.config.preset import Preset, parse
 from slm_tui.corpus import statistics
@@ -202,6 +203,25 @@ def test_a_document_that_is_not_there_is_an_error(number: int) -> None:
 
 def test_an_empty_stream_has_no_documents() -> None:
     assert len(Documents(EMPTY, END_OF_TEXT)) == 0
+
+
+def test_walking_all_documents_looks_at_each_part_of_the_stream_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("slm_tui.corpus.documents._CHUNK", 50)
+    looks, find = [], np.flatnonzero
+
+    def counted(marks: NDArray[np.bool_]) -> NDArray[np.intp]:
+        looks.append(len(marks))
+        return find(marks)
+
+    monkeypatch.setattr("slm_tui.corpus.documents.np.flatnonzero", counted)
+    texts = [bytes([97 + number % 26]) * (number % 7) for number in range(100)]
+    tokens = stream(*texts)
+    documents = Documents(tokens, END_OF_TEXT)
+    assert [bytes(documents.ids(number)) for number in range(100)] == texts
+    # Twice where a document stands in two parts.
+    assert len(looks) <= 3 * (len(tokens) // 50 + 1)
 
 
 # Showing bytes

@@ -239,3 +239,14 @@ def test_a_validation_loss_that_only_falls_is_never_overfitting(
     val = (40 - np.cumsum(falls)).tolist()
     train = [one - gap for one in val]
     assert not {"overfitting", "rising"} & set(words(diagnose(known(train, val))))
+
+
+@pytest.mark.filterwarnings("error")
+def test_numbers_that_are_missing_warn_nobody_and_are_never_shown() -> None:
+    rising = [5.0, 3.0, *np.linspace(3.1, 4.5, 10)]
+    lost = [5.0, 3.0, *[math.nan] * 10]
+    assert "overfitting" not in words(diagnose(known(lost, rising)))
+    bits = [math.nan] * 12
+    level = diagnose(known([2.0] * 12, [2.0] * 12, val_bits_per_byte=bits, floor_bits_per_byte=0.5))
+    assert "level" in words(level)
+    assert not any("nan" in one.evidence for one in level)

@@ -40,6 +40,16 @@ def test_heat_is_what_each_token_costs_from_the_window_before_it(position: str) 
         assert found.rank[place] == 1 + int((chances > chances[ids[place]]).sum())
 
 
+def test_heat_is_the_same_piece_by_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, ids = model_of(), written(SETTINGS)
+    whole = heat(model, ids)
+    monkeypatch.setattr("slm_tui.generation.inspect._MOST_LOGITS", 2 * 61)
+    parts = heat(model, ids)
+    assert np.array_equal(parts.surprise, whole.surprise, equal_nan=True)
+    for one, other in ((parts.rank, whole.rank), (parts.best, whole.best)):
+        assert np.array_equal(one, other)
+
+
 def test_the_mean_is_over_what_was_written() -> None:
     found = heat(model_of(), written(SETTINGS))
     assert found.mean(3) == pytest.approx(float(np.mean(found.surprise[3:])))
@@ -112,3 +122,15 @@ def test_the_warm_choice_is_drawn_at_its_temperature() -> None:
     likely = int(chances.argmax())
     share = float(chances[likely])
     assert abs(counts[likely] / 400 - share) < 4 * math.sqrt(share * (1 - share) / 400)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.9])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_broken_model_has_chances_that_are_numbers(value: float, temperature: float) -> None:
+    settings = SETTINGS.with_(temperature=temperature)
+    found = candidates(torch.full((61,), value), [1, 2, 3], 2, settings, context=BLOCK)
+    for one in found.rows:
+        assert 0 <= one.before <= 1
+        assert 0 <= one.after <= 1
+    for number in (found.cut_mass, found.entropy, found.entropy_after):
+        assert math.isfinite(number)

@@ -1,6 +1,7 @@
 """The inspector: heat, candidates, other checkpoints and counts, as they come."""
 
 import time
+import weakref
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -125,6 +126,52 @@ def test_other_checkpoints_are_spread_over_the_run() -> None:
     assert steps[0] == 10
     assert steps[-1] == 200
     assert 100 not in steps
+
+
+class CountedTurns(Turns):
+    """Turns that are counted; at turn `at` something happens."""
+
+    def __init__(self, at: int = 0, then: Callable[[], None] = lambda: None) -> None:
+        super().__init__()
+        self.count, self._at, self._then = 0, at, then
+
+    def __enter__(self) -> None:
+        super().__enter__()
+        self.count += 1
+        if self.count == self._at:
+            self._then()
+
+
+def test_a_long_text_leaves_turns_to_those_who_write() -> None:
+    loaded, tokens = opened()
+    turns = CountedTurns()
+    inspector = Inspector(turns)
+    inspector.look(loaded, Tokens(tokens.ids * 5, 5))
+    wait(inspector, lambda one: one.heat is not None)
+    inspector.close()
+    # A pass for every quarter of the context, 16 tokens.
+    assert turns.count > len(tokens.ids)
+
+
+def test_left_it_ends_at_once_and_lets_go_of_the_model() -> None:
+    loaded, tokens = opened()
+    turns = CountedTurns(3, lambda: inspector.leave())
+    inspector = Inspector(turns)
+    model = weakref.ref(loaded.model)
+    inspector.look(loaded, Tokens(tokens.ids * 5, 5))
+    del loaded
+    for _ in range(1000):
+        if model() is None:
+            break
+        time.sleep(0.01)
+    assert model() is None
+    assert turns.count == 3
+    assert inspector.poll().heat is None
+    # And looks again when it is asked to.
+    loaded, tokens = opened()
+    inspector.look(loaded, tokens)
+    wait(inspector, lambda one: one.heat is not None and not one.counting)
+    inspector.close()
 
 
 def test_closed_it_ends_its_thread() -> None:

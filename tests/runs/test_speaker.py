@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import TracebackType
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from slm_tui.errors import SlmTuiError
 from slm_tui.generation.sampling import SamplingSettings
 from slm_tui.generation.texts import complete
 from slm_tui.runs.speaker import Speaker, Spoken
+from slm_tui.runs.turns import Turns
 from slm_tui.training import checkpoint
 from tests.conftest import make_tiny
 from tests.tui.made_runs import add_checkpoints, add_run
@@ -237,3 +239,84 @@ def test_a_wide_model_of_another_run_takes_its_place(speaker: Speaker, saved: Pa
     assert first is not None
     assert second is not None
     assert second.parameters > first.parameters
+
+
+class HookedTurns(Turns):
+    """Turns at whose end, before anything of the new token is told, something happens."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.then: Callable[[], None] = lambda: None
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        super().__exit__(kind, error, trace)
+        self.then()
+
+
+def test_tokens_are_those_of_the_text_that_is_told(saved: Path) -> None:
+    turns = HookedTurns()
+    speaker = Speaker(turns)
+    speaker.load(saved)
+    wait(speaker, ready)
+    seen: list[tuple[int, int]] = []
+
+    def look() -> None:
+        tokens = speaker.tokens()
+        assert tokens is not None
+        seen.append((len(tokens.ids) - tokens.prompt, speaker.poll().tokens))
+
+    turns.then = look
+    speaker.say("Once", SHORT)
+    wait(speaker, lambda one: one.ended)
+    speaker.close()
+    assert seen
+    assert all(have == told for have, told in seen)
+
+
+def test_an_end_of_text_that_a_stop_dropped_is_drawn_again(
+    saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from slm_tui.generation import engine
+
+    numbers: list[int] = []
+
+    def noise(seed: int, number: int) -> float:
+        numbers.append(number)
+        return 0.5
+
+    def draw(logits: torch.Tensor, *rest: object) -> torch.Tensor:
+        # The third token is the end of text.
+        return torch.tensor([65 if len(numbers) < 3 else logits.shape[1] - 1])
+
+    monkeypatch.setattr(engine, "noise", noise)
+    monkeypatch.setattr(engine, "draw", draw)
+    turns = HookedTurns()
+    speaker = Speaker(turns)
+    speaker.load(saved)
+    wait(speaker, ready)
+    turns.then = lambda: speaker.stop() if len(numbers) == 3 else None
+    speaker.say("Once", SHORT)
+    wait(speaker, lambda one: one.ended == "stopped")
+    turns.then = lambda: None
+    speaker.go_on("", SHORT)
+    wait(speaker, lambda one: one.ended == "end of text")
+    speaker.close()
+    assert numbers == [0, 1, 2, 2]
+
+
+def test_a_text_goes_on_with_the_seed_that_is_asked_for(speaker: Speaker, saved: Path) -> None:
+    speaker.load(saved)
+    wait(speaker, ready)
+    texts = []
+    for seed in (1, 1, 2):
+        speaker.say("Once", SHORT.with_(seed=1, temperature=2.0))
+        wait(speaker, lambda one: one.ended)
+        speaker.go_on("", SHORT.with_(seed=seed, temperature=2.0))
+        wait(speaker, lambda one: one.ended)
+        texts.append(speaker.tokens())
+    assert texts[0] == texts[1] != texts[2]

@@ -1,8 +1,11 @@
 """Inspect mode: a text is walked token by token, and written on from any of them."""
 
+import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from textual.pilot import Pilot
 from textual.widgets import Static
@@ -97,6 +100,34 @@ def shows(screen: ChatScreen, place: int) -> bool:
     screen.refresh_room()
     found = screen.inspector.poll().candidates
     return found is not None and found.place == place
+
+
+async def test_counts_that_come_alone_are_drawn(run: Run) -> None:
+    async with SlmTuiApp(load_torch=False).run_test(size=(120, 40)) as pilot:
+        screen = await inspected(pilot)
+        seen = screen.inspector.poll()
+        screen.inspector.close()
+        assert seen.tokens is not None
+        before = replace(seen, reading_others=False, counts=None, counting=True)
+        counts = np.full(300, 123_457)
+        for one in (before, replace(before, counts=counts, counting=False)):
+            screen.pane.draw(one, [], "")
+        assert "123,457" in about(screen)
+
+
+async def test_a_broken_model_is_inspected_like_others(run: Run) -> None:
+    async with SlmTuiApp(load_torch=False).run_test(size=(120, 40)) as pilot:
+        screen = await written(pilot)
+        loaded = screen.speaker.loaded()
+        assert loaded is not None
+        for weights in loaded.model.parameters():
+            weights.detach().fill_(math.nan)
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: screen.inspector.poll().candidates is not None)
+        screen.refresh_room()
+        await pilot.pause()
+        assert "nan" in about(screen)
+        assert screen.pane.choices.rows
 
 
 async def test_settings_change_what_can_be_drawn(run: Run) -> None:

@@ -169,3 +169,23 @@ def test_results_that_cannot_be_read_are_as_none_and_are_replaced() -> None:
         json.dumps(report)
     )
     assert evaluation_results.kept([checkpoint], Settings(samples=0, split="train")) is None
+
+
+@pytest.mark.parametrize("lost", ["models", "resampling", "timestamp"])
+def test_a_kept_report_that_lacks_something_is_made_anew(lost: str) -> None:
+    session = Session.start(make_tiny(), "plain")
+    session.wait()
+    settings = Settings(samples=1, max_tokens=3, device="cpu")
+    checkpoint = store.checkpoint_of(session.run)
+    worker = evaluation_worker.EvaluationWorker([checkpoint], settings, beside=False)
+    worker._main()
+    (report,) = evaluation_results.read(session.run.path)
+    del report[lost]
+    evaluation_results.write(report, session.run.path)
+    worker._main()
+    assert worker.snapshot.state == "ready"
+    assert not worker.snapshot.is_kept
+    (again,) = evaluation_results.read(session.run.path)
+    assert lost in again
+    worker._main()
+    assert worker.snapshot.is_kept

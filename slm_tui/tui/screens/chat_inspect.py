@@ -99,6 +99,7 @@ class ChatInspect:
         """Back to the chat."""
         me = self._chat
         self._inspected = None
+        self.inspector.leave()
         me.remove_class("-inspecting")
         me.action_type()
         me.refresh_footer()

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from slm_tui.errors import SlmTuiError
 from slm_tui.runs import evaluating, evaluation_results, store
 from slm_tui.runs.evaluation_results import Settings
+from slm_tui.runs.evaluation_words import lines
 from slm_tui.runs.store import Run
 
 if TYPE_CHECKING:
     from slm_tui.corpus.progress import Progress
 
+_ANY_WIDTH = 80
 State = Literal["working", "ready", "failed", "cancelled"]
 
 
@@ -76,7 +78,7 @@ class EvaluationWorker:
         ]
         if not self._again:
             kept = evaluation_results.kept(checkpoints, self._settings)
-            if kept is not None:
+            if kept is not None and _can_be_read(kept):
                 return Snapshot("ready", report=kept, is_kept=True)
         report, generations = self._evaluate(checkpoints)
         run = evaluation_results.run_of(checkpoints[0])
@@ -102,3 +104,12 @@ class EvaluationWorker:
 
     def _told(self, progress: "Progress") -> None:
         self.snapshot = Snapshot(progress=progress)
+
+
+def _can_be_read(report: dict[str, Any]) -> bool:
+    """Whether a report from disk has all that is shown; else it is made anew."""
+    try:
+        lines(report, _ANY_WIDTH)
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError):
+        return False
+    return isinstance(report.get("timestamp"), str)
