@@ -50,6 +50,25 @@ def name_of(tokenizer: "Tokenizer", id: int, width: int = 20) -> str:
     return f"'{one_line(shown(data), width)}'" if data else f"{_SPECIAL} end of text"
 
 
+def _names(tokenizer: "Tokenizer", id: int, count: int | None) -> list[str]:
+    """A token with its bytes and how often training has it, the longest telling first."""
+    data = tokenizer.token_bytes(id)
+    name = f"id {id:,} {name_of(tokenizer, id)}"
+    size = "1 byte" if len(data) == 1 else f"{len(data)} bytes"
+    seen = [f"{count:,} in training", f"{count:,} seen"] if count is not None else []
+    return [
+        token_text(tokenizer, id, count),
+        *([f"{name} · {size} · {seen[0]}"] if seen else [f"{name} · {size}"]),
+        *(f"{name} · {one}" for one in seen),
+        name,
+    ]
+
+
+def _fitting(choices: list[str], width: int) -> str:
+    """The first that fits in `width`, else the last, cut."""
+    return next((one for one in choices if len(one) <= width), one_line(choices[-1], width))
+
+
 class HeatView(TextView):
     """A text whose tokens are coloured by how much they surprised the model."""
 
@@ -222,41 +241,44 @@ class InspectPane(Container):
         if place < len(ids):
             counts = seen.counts
             count = None if counts is None else int(counts[ids[place]])
-            lines.append(Content(token_text(tokenizer, ids[place], count)))
+            lines.append(Content(_fitting(_names(tokenizer, ids[place], count), width)))
         else:
             lines.append(Content("the token to come"))
         if not place:
-            return [*lines, Content.styled("Nothing stands before the first token.", MUTED)]
+            return [*lines, *Content.styled("Nothing stands before it.", MUTED).wrap(width)]
         if found is not None and found.chosen is not None and seen.heat is not None:
             nats = float(seen.heat.surprise[place])
-            lines.append(
-                Content.assemble(
-                    f"rank {found.rank:,} · logit {found.logit:.2f} · ",
-                    (f"p {math.exp(-nats):.2%}", "bold"),
-                    f" · −ln p {nats:.2f}",
-                )
-            )
+            chance = f"p {math.exp(-nats):.2%}"
+            rank, logit, surprise = f"rank {found.rank:,}", f"logit {found.logit:.2f}", f"{nats:.2f}"
+            parts = [f"{rank} · ", f"{logit} · ", (chance, "bold"), f" · −ln p {surprise}"]
+            if sum(len(part if isinstance(part, str) else part[0]) for part in parts) > width:
+                del parts[1]
+            lines.append(Content.assemble(*parts))
         if found is not None:
-            lines.append(
-                Content.assemble(
-                    ("T=0 ", MUTED),
-                    (name_of(tokenizer, found.greedy, 14), "bold"),
-                    ("   T=1.5 ", MUTED),
-                    (name_of(tokenizer, found.warm, 14), "bold"),
-                )
-            )
+            lines.append(self._drawn_line(found, width))
         return [*lines, *self._other_lines(seen, width)]
+
+    def _drawn_line(self, found: "Candidates", width: int) -> Content:
+        """What temperature 0 takes here, and what a high one draws."""
+        room = max(4, (width - 11) // 2)
+        return Content.assemble(
+            ("T=0 ", MUTED),
+            (name_of(self._tokenizer, found.greedy, min(14, room - 2)), "bold"),
+            (" T=1.5 ", MUTED),
+            (name_of(self._tokenizer, found.warm, min(14, room - 2)), "bold"),
+        )
 
     def _other_lines(self, seen: Inspected, width: int) -> list[Content]:
         """The same beginning at other steps of the run."""
         place, ids = self.place, self._tokens.ids
         if place >= len(ids):
             return []
-        lines = [Content.styled("the same beginning at other steps:", MUTED)] if seen.others else []
+        told = _fitting(["the same beginning at other steps:", "at other steps:"], width)
+        lines = [Content.styled(told, MUTED)] if seen.others else []
         for other in seen.others:
             best, own = int(other.heat.best[place]), float(other.heat.surprise[place])
             parts: list[str | tuple[str, str]] = [
-                (f"{other.step:>8,} ", "bold"),
+                (f"{other.step:>{8 if width > 40 else 6},} ", "bold"),
                 f"{name_of(self._tokenizer, best, 12)} {other.heat.best_chance[place]:.0%}",
             ]
             if best != ids[place]:
