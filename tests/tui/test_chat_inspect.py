@@ -1,8 +1,10 @@
 """Inspect mode: a text is walked token by token, and written on from any of them."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from textual.pilot import Pilot
 from textual.widgets import Static
@@ -91,6 +93,34 @@ async def test_the_cursor_asks_for_its_token(run: Run) -> None:
         await pilot.press("end")
         await until(pilot, lambda: shows(screen, len(tokens.ids)))
         assert "the token to come" in about(screen)
+
+
+async def test_counts_that_come_by_themselves_are_shown(run: Run) -> None:
+    async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
+        screen = await inspected(pilot)
+        await until(pilot, lambda: not screen.inspector.poll().counting)
+        seen, pane = screen.inspector.poll(), screen.query_one(InspectPane)
+        for counts, told in ((None, False), (np.full(300, 7), True)):
+            pane.draw(replace(seen, counts=counts), [], "")
+            assert ("7 in training" in about(screen)) is told
+
+
+async def test_a_narrow_panel_tells_a_token_in_one_line_each(run: Run) -> None:
+    async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
+        screen = await inspected(pilot)
+        await until(pilot, lambda: len(screen.inspector.poll().others) == 2)
+        await until(pilot, lambda: not screen.inspector.poll().counting)
+        screen.refresh_room()
+        await pilot.pause()
+        panel = screen.query_one("#this-token", Static)
+        lines = about(screen).split("\n")
+        assert max(map(len, lines)) <= panel.content_size.width
+        assert [line.split()[0] for line in lines[:4]] == ["id", "rank", "T=0", "entropy"]
+        assert len(lines) == 5 + 2
+        await pilot.press("k", "k")
+        screen.refresh_room()
+        await pilot.pause()
+        assert "top-k 200" in on_screen(pilot)
 
 
 def shows(screen: ChatScreen, place: int) -> bool:

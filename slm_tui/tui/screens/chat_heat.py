@@ -12,6 +12,7 @@ from textual.widgets import Static
 from slm_tui.runs.inspector import Inspected
 from slm_tui.runs.speaker import Tokens
 from slm_tui.text import one_line
+from slm_tui.tui.screens.chat_panels import fitting
 from slm_tui.tui.screens.data_reader import token_text
 from slm_tui.tui.screens.data_text import Passage, TextView
 from slm_tui.tui.theme import MUTED
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 LEVELS = (0.5, 1.5, 3.0, 5.0)
 _SPECIAL, _NEXT = "∎", "▏"
 _CUT = "cut"
+# Below this width the panel of one token is short of lines too.
+_TIGHT = 44
 
 
 def heat_passage(tokenizer: "Tokenizer", ids: tuple[int, ...]) -> Passage:
@@ -62,6 +65,12 @@ def _names(tokenizer: "Tokenizer", id: int, count: int | None) -> list[str]:
         *(f"{name} · {one}" for one in seen),
         name,
     ]
+
+
+def _spread(found: "Candidates", width: int) -> str:
+    """How open the choice is: in a short list its last line, which says so too, is out of view."""
+    bits = f"entropy {found.entropy:.1f} → {found.entropy_after:.1f} bits"
+    return _fitting([f"{bits}, {found.kept:,} left", bits], width)
 
 
 def _fitting(choices: list[str], width: int) -> str:
@@ -142,6 +151,7 @@ class InspectPane(Container):
         """Show another text."""
         self._tokenizer, self._tokens = tokenizer, tokens
         self._warmed: object = None
+        self._seen: Inspected | None = None
         self._drawn: object = None
         self.heat.warm(None)
         self.heat.show(heat_passage(tokenizer, tokens.ids))
@@ -155,10 +165,11 @@ class InspectPane(Container):
         if seen.heat is not self._warmed:
             self._warmed = seen.heat
             self.heat.warm([] if seen.heat is None else seen.heat.surprise.tolist())
-        drawn = (seen, tuple(settings), title, self.place, self.size)
-        if drawn == self._drawn:
+        # What was found holds arrays, which cannot be compared as a whole: the same one or not.
+        drawn = (tuple(settings), title, self.place, self.size)
+        if seen is self._seen and drawn == self._drawn:
             return
-        self._drawn = drawn
+        self._seen, self._drawn = seen, drawn
         self._draw_heat(seen, title)
         self._draw_candidates(seen, settings)
         self.query_one("#this-token").border_title = Content(" this token ")
@@ -182,12 +193,12 @@ class InspectPane(Container):
         found = self._now(seen)
         before = self._tokens.ids[self.place - 1] if self.place else None
         said = "nothing before" if before is None else f"after {name_of(self._tokenizer, before)}"
-        room = self.choices.size.width - 6
+        room = self.choices.size.width - 4
         parts = [f"next {said}" if before is not None else said, *settings[:3]]
-        shown = parts[0]
-        for part in parts[1:]:
-            shown = f"{shown} · {part}" if len(shown) + len(part) + 3 <= room else shown
-        self.choices.border_title = Content(f" {one_line(shown, max(10, room))} ")
+        if len(" · ".join(parts)) > room:
+            parts = [one for one in parts if not one.endswith(" off")]
+        shown = fitting(parts, max(10, room))
+        self.choices.border_title = Content(f" {shown} ")
         if found is None:
             self.choices.set_rows([])
             return
@@ -245,17 +256,18 @@ class InspectPane(Container):
         else:
             lines.append(Content("the token to come"))
         if not place:
-            return [*lines, *Content.styled("Nothing stands before it.", MUTED).wrap(width)]
+            nothing = "Nothing stands before the first token."
+            return [*lines, *Content.styled(nothing, MUTED).wrap(width)]
         if found is not None and found.chosen is not None and seen.heat is not None:
             nats = float(seen.heat.surprise[place])
-            chance = f"p {math.exp(-nats):.2%}"
-            rank, logit, surprise = f"rank {found.rank:,}", f"logit {found.logit:.2f}", f"{nats:.2f}"
-            parts = [f"{rank} · ", f"{logit} · ", (chance, "bold"), f" · −ln p {surprise}"]
-            if sum(len(part if isinstance(part, str) else part[0]) for part in parts) > width:
-                del parts[1]
-            lines.append(Content.assemble(*parts))
+            begin, chance = f"rank {found.rank:,} · ", f"p {math.exp(-nats):.2%}"
+            logit, end = f"logit {found.logit:.2f} · ", f" · −ln p {nats:.2f}"
+            logit = logit if len(begin + logit + chance + end) <= width else ""
+            lines.append(Content.assemble(begin, logit, (chance, "bold"), end))
         if found is not None:
             lines.append(self._drawn_line(found, width))
+            if width < _TIGHT:
+                lines.append(Content.styled(_spread(found, width), MUTED))
         return [*lines, *self._other_lines(seen, width)]
 
     def _drawn_line(self, found: "Candidates", width: int) -> Content:
@@ -275,11 +287,13 @@ class InspectPane(Container):
             return []
         told = _fitting(["the same beginning at other steps:", "at other steps:"], width)
         lines = [Content.styled(told, MUTED)] if seen.others else []
+        is_tight = width < _TIGHT
         for other in seen.others:
             best, own = int(other.heat.best[place]), float(other.heat.surprise[place])
+            name = name_of(self._tokenizer, best, 8 if is_tight else 12)
             parts: list[str | tuple[str, str]] = [
-                (f"{other.step:>{8 if width > 40 else 6},} ", "bold"),
-                f"{name_of(self._tokenizer, best, 12)} {other.heat.best_chance[place]:.0%}",
+                (f"{other.step:>{6 if is_tight else 8},} ", "bold"),
+                f"{name} {other.heat.best_chance[place]:.0%}",
             ]
             if best != ids[place]:
                 parts.append((f"  this {math.exp(-own):.1%}", MUTED))
