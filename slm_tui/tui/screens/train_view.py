@@ -264,8 +264,9 @@ def event_line(event: dict[str, Any]) -> Content | None:
 def _event_text(event: dict[str, Any]) -> str | None:
     kind, step = event.get("event"), f"{int(event.get('step', 0)):,}"
     if kind == "saved":
-        what = {"best": "best so far", "manual": "kept", "last": "last"}.get(str(event["kind"]), "")
-        return f"checkpoint {step} {what} ({size(event['bytes'])}, {event['seconds']:.2f} s)"
+        kinds = {"best": " best so far", "manual": " kept", "last": " last"}
+        what = kinds.get(str(event["kind"]), "")
+        return f"checkpoint {step}{what} ({size(event['bytes'])}, {event['seconds']:.2f} s)"
     if kind == "warned":
         return str(event.get("message", ""))
     if kind == "failed":
@@ -291,8 +292,13 @@ def preparing(status: Status) -> str:
     return f"{status.stage or 'the first step'} {share}  {status.pace}".rstrip()
 
 
-def two(lines: list[Content]) -> list[Content]:
-    """At most two lines: the verdict with its evidence, and the advice with the keys."""
-    if len(lines) < 3:
-        return lines
-    return [Content(": ").join(lines[:2]), Content("  ").join(lines[2:])]
+def two(verdict: list[Content], others: list[Content], width: int) -> list[Content]:
+    """The verdict in two lines of at most `width` cells: its name with the evidence, which may go
+    on in the second, then the advice, the keys, and by name what else holds, as far as they fit."""
+    if len(verdict) < 3:
+        return verdict[:2]
+    evidence, rest = Content(": ").join(verdict[:2]), Content("  ").join([*verdict[2:], *others])
+    wrapped = evidence.wrap(max(1, width))
+    if len(wrapped) == 1:
+        return [evidence, rest]
+    return [wrapped[0].rstrip(), Content("  ").join([*wrapped[1:], rest])]
