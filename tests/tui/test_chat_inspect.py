@@ -123,6 +123,19 @@ async def test_a_narrow_panel_tells_a_token_in_one_line_each(run: Run) -> None:
         assert "top-k 200" in on_screen(pilot)
 
 
+async def test_help_explains_what_is_seen_and_the_title_counts_the_texts(run: Run) -> None:
+    async with SlmTuiApp(load_torch=False).run_test(size=(120, 40)) as pilot:
+        screen = await inspected(pilot)
+        assert "text" not in str(screen.pane.heat.border_title)
+        await pilot.press("question_mark")
+        await until(pilot, lambda: "Looking into a text" in on_screen(pilot))
+        assert "Rank 1 is the likeliest token" in on_screen(pilot)
+        await pilot.press("escape", "ctrl+r")
+        await until(pilot, lambda: "text 2/2" in str(screen.pane.heat.border_title))
+        await pilot.press("pageup")
+        await until(pilot, lambda: "text 1/2" in str(screen.pane.heat.border_title))
+
+
 def shows(screen: ChatScreen, place: int) -> bool:
     screen.refresh_room()
     found = screen.inspector.poll().candidates

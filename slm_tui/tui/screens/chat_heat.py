@@ -78,6 +78,27 @@ def _fitting(choices: list[str], width: int) -> str:
     return next((one for one in choices if len(one) <= width), one_line(choices[-1], width))
 
 
+_EXPLAINED = (
+    "Every token is coloured by how much it surprised the model: green was expected, yellow less, "
+    "red hardly; grey is unknown. Arrows walk the tokens, page keys go to other texts.",
+    "The list has what may stand at the cursor (▶ is what stands there): its chance as the model "
+    "says → as it is drawn with the present settings, – if they rule it out. t T, k K and p P "
+    "change them at once. Tab goes to the list, where enter writes on with the marked token.",
+    "Rank 1 is the likeliest token. The logit is the model's raw score, p the chance made of it, "
+    "−ln p the surprise in nats: 0 is certainty. T=0 names what would always be taken, T=1.5 what "
+    "is drawn when it is hot. Entropy says how open the choice is, in bits.",
+    "Other steps: what the same model, younger or older, thought likeliest after the same words.",
+)
+
+
+def explained_lines(width: int) -> list[Content]:
+    """How to read a text that is looked into, for the help screen."""
+    lines = [Content.styled("Looking into a text", "bold $text-accent")]
+    for part in _EXPLAINED:
+        lines += [line.rstrip() for line in Content(part).wrap(width)]
+    return [*lines, Content("")]
+
+
 class HeatView(TextView):
     """A text whose tokens are coloured by how much they surprised the model."""
 
@@ -184,10 +205,9 @@ class InspectPane(Container):
             mean = seen.heat.mean(self._tokens.prompt)
             mean = seen.heat.mean() if math.isnan(mean) else mean
             told = f"mean −ln p {mean:.2f} nats · perplexity {math.exp(min(mean, 20)):.3g}"
-        room = max(10, self.heat.size.width - 6)
-        parts = [told, title]
-        shown = " · ".join(parts) if len(" · ".join(parts)) <= room else told
-        self.heat.border_title = Content(f" {one_line(shown, room)} ")
+        room = max(10, self.heat.size.width - 4)
+        shown = fitting([told, *title.split(" · ")], room)
+        self.heat.border_title = Content(f" {shown} ")
 
     def _draw_candidates(self, seen: Inspected, settings: list[str]) -> None:
         found = self._now(seen)
