@@ -179,7 +179,7 @@ class RunView:
         if self.info.val_bpb is not None:
             above = f"floor {self.floor:.3f}" if self.floor else "validation"
             lines.append(_pair("bits per byte", f"{self.info.val_bpb:.3f}", above))
-        threads = f"{facts['threads']} threads" if "threads" in facts else ""
+        threads = _threads(facts["threads"]) if "threads" in facts else ""
         return [*lines, _pair("time", clock(self.info.elapsed_seconds), threads)]
 
     def _ratios(self, parameters: float, tokens: float) -> list[Content]:
@@ -239,6 +239,10 @@ class RunView:
         return lines
 
 
+def _threads(number: Any) -> str:
+    return "1 thread" if int(number) == 1 else f"{int(number)} threads"
+
+
 def _pair(label: str, value: str, remark: str = "") -> Content:
     return Content.assemble((f"{label:13}", MUTED), (f"{value:>9} ", "bold"), (remark, MUTED))
 
@@ -277,7 +281,7 @@ def _event_text(event: dict[str, Any]) -> str | None:
         if event.get("what") == "learning_rate":
             return f"step {step}: learning rate × {event.get('value', 1):g}"
         if event.get("what") == "threads":
-            return f"step {step}: {int(event.get('value', 0))} CPU threads"
+            return f"step {step}: {_threads(event.get('value', 0))} of the CPU"
         return f"step {step}: now {int(event.get('value', 0)):,} steps in all"
     words = {"started": "training from step", "paused": "paused at", "continued": "goes on at"}
     reason = f": {event['reason']}" if event.get("reason") else ""
