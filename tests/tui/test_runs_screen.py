@@ -302,6 +302,18 @@ async def test_the_cursor_follows_the_best_checkpoint_until_it_is_moved() -> Non
         assert listed.current.step == 20
 
 
+async def test_the_title_of_the_checkpoints_is_whole_after_a_comparison() -> None:
+    for name in ("one", "another"):
+        add_run(name, checkpoints=[10])
+    async with an_app().run_test(size=NARROW) as pilot:
+        screen = await open_runs(pilot, 2)
+        await with_checkpoints(pilot, screen)
+        await pilot.press("space", "down", "space")
+        await until(pilot, lambda: "what differs" in on_screen(pilot))
+        await pilot.press("escape")
+        await until(pilot, lambda: "one: checkpoints" in on_screen(pilot))
+
+
 async def test_a_narrow_footer_offers_to_evaluate_and_the_question_names_the_step() -> None:
     add_run("saved", checkpoints=[1000])
     async with an_app().run_test(size=NARROW) as pilot:

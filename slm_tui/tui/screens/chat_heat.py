@@ -296,7 +296,7 @@ class InspectPane(Container):
         return Content.assemble(
             ("T=0 ", MUTED),
             (name_of(self._tokenizer, found.greedy, min(14, room - 2)), "bold"),
-            (" T=1.5 ", MUTED),
+            (" T=1.5 " if width < _TIGHT else "   T=1.5 ", MUTED),
             (name_of(self._tokenizer, found.warm, min(14, room - 2)), "bold"),
         )
 

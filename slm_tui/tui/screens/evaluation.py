@@ -146,5 +146,6 @@ def _progress(snapshot: Snapshot) -> Content:
         return stage
     full = round(progress.share * _BAR)
     bar = Content.assemble(("█" * full, "$primary"), ("░" * (_BAR - full), MUTED))
-    detail = f"  {progress.share:4.0%}  {progress.detail}"
+    # The speed and the time left stand by themselves: beside the bar they would not fit.
+    detail = f"  {progress.share:4.0%}\n{progress.detail}"
     return Content.assemble(stage, "\n", bar, (detail, MUTED))
