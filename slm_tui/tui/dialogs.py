@@ -17,7 +17,7 @@ from slm_tui import paths
 from slm_tui.errors import SlmTuiError
 from slm_tui.text import visible
 from slm_tui.tui.theme import MUTED
-from slm_tui.tui.widgets.line_list import LineList, Row
+from slm_tui.tui.widgets.line_list import LineList, ReadingList, Row
 
 Result = TypeVar("Result")
 
@@ -194,7 +194,7 @@ class Reading(Dialog[None]):
         self.lines = list(lines)
 
     def compose_box(self) -> ComposeResult:
-        yield LineList([Row(str(at), line) for at, line in enumerate(self.lines)], id="lines")
+        yield ReadingList([Row(str(at), line) for at, line in enumerate(self.lines)], id="lines")
 
     def on_mount(self) -> None:
         self._fit()

@@ -282,18 +282,15 @@ def test_an_end_of_text_that_a_stop_dropped_is_drawn_again(
     saved: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from slm_tui.generation import engine
+    from slm_tui.generation.sampling import noise
 
-    numbers: list[int] = []
+    numbers: list[float] = []
 
-    def noise(seed: int, number: int) -> float:
-        numbers.append(number)
-        return 0.5
-
-    def draw(logits: torch.Tensor, *rest: object) -> torch.Tensor:
+    def draw(logits: torch.Tensor, _: object, noises: torch.Tensor, *rest: object) -> torch.Tensor:
+        numbers.append(float(noises[0]))
         # The third token is the end of text.
         return torch.tensor([65 if len(numbers) < 3 else logits.shape[1] - 1])
 
-    monkeypatch.setattr(engine, "noise", noise)
     monkeypatch.setattr(engine, "draw", draw)
     turns = HookedTurns()
     speaker = Speaker(turns)
@@ -306,7 +303,7 @@ def test_an_end_of_text_that_a_stop_dropped_is_drawn_again(
     speaker.go_on("", SHORT)
     wait(speaker, lambda one: one.ended == "end of text")
     speaker.close()
-    assert numbers == [0, 1, 2, 2]
+    assert numbers == [*noise(SHORT.seed, 0, 3), *noise(SHORT.seed, 2)]
 
 
 def test_a_text_goes_on_with_the_seed_that_is_asked_for(speaker: Speaker, saved: Path) -> None:

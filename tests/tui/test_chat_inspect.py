@@ -96,6 +96,47 @@ async def test_the_cursor_asks_for_its_token(run: Run) -> None:
         assert "the token to come" in about(screen)
 
 
+async def test_counts_that_come_by_themselves_are_shown(run: Run) -> None:
+    async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
+        screen = await inspected(pilot)
+        await until(pilot, lambda: not screen.inspector.poll().counting)
+        seen, pane = screen.inspector.poll(), screen.query_one(InspectPane)
+        for counts, told in ((None, False), (np.full(300, 7), True)):
+            pane.draw(replace(seen, counts=counts), [], "")
+            assert ("7 in training" in about(screen)) is told
+
+
+async def test_a_narrow_panel_tells_a_token_in_one_line_each(run: Run) -> None:
+    async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
+        screen = await inspected(pilot)
+        await until(pilot, lambda: len(screen.inspector.poll().others) == 2)
+        await until(pilot, lambda: not screen.inspector.poll().counting)
+        screen.refresh_room()
+        await pilot.pause()
+        panel = screen.query_one("#this-token", Static)
+        lines = about(screen).split("\n")
+        assert max(map(len, lines)) <= panel.content_size.width
+        assert [line.split()[0] for line in lines[:4]] == ["id", "rank", "T=0", "entropy"]
+        assert len(lines) == 5 + 2
+        await pilot.press("k", "k")
+        screen.refresh_room()
+        await pilot.pause()
+        assert "top-k 200" in on_screen(pilot)
+
+
+async def test_help_explains_what_is_seen_and_the_title_counts_the_texts(run: Run) -> None:
+    async with SlmTuiApp(load_torch=False).run_test(size=(120, 40)) as pilot:
+        screen = await inspected(pilot)
+        assert "text" not in str(screen.pane.heat.border_title)
+        await pilot.press("question_mark")
+        await until(pilot, lambda: "Looking into a text" in on_screen(pilot))
+        assert "Rank 1 is the likeliest token" in on_screen(pilot)
+        await pilot.press("escape", "ctrl+r")
+        await until(pilot, lambda: "text 2/2" in str(screen.pane.heat.border_title))
+        await pilot.press("pageup")
+        await until(pilot, lambda: "text 1/2" in str(screen.pane.heat.border_title))
+
+
 def shows(screen: ChatScreen, place: int) -> bool:
     screen.refresh_room()
     found = screen.inspector.poll().candidates

@@ -3,14 +3,16 @@
 from typing import Any
 
 import pytest
+from textual.content import Content
 from textual.pilot import Pilot
-from textual.widgets import Input
+from textual.widgets import Input, Static
 
 from slm_tui.runs.store import Run
 from slm_tui.tui.app import SlmTuiApp
 from slm_tui.tui.dialogs import Ask
 from slm_tui.tui.screens.help import HelpScreen
 from slm_tui.tui.screens.train_verdicts import Details
+from slm_tui.tui.screens.train_view import two
 from slm_tui.tui.workshop import TrainingWorkshop
 from tests.evaluation.record_curves import replay
 from tests.tui.made_runs import until
@@ -80,3 +82,26 @@ async def test_a_healthy_run_has_nothing_to_apply() -> None:
         await pilot.press("a")
         await pilot.pause()
         assert not isinstance(pilot.app.screen, Ask)
+
+
+async def test_the_narrow_verdict_is_whole_and_names_what_else_holds() -> None:
+    async with on_train(replay("overfitting")).run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: getattr(pilot.app.screen, "view", None) is not None)
+        line = pilot.app.screen.query_one("#verdict-line", Static)
+        await until(pilot, lambda: "OVERFITTING" in str(line.content))
+        first, second = str(line.content).split("\n")
+        assert first.startswith("▲ OVERFITTING since step 160")
+        assert len(first) <= line.content_size.width
+        assert "try " in second
+
+
+def test_a_long_verdict_goes_on_in_the_second_line() -> None:
+    verdict = [Content("● LEARNING"), Content("val 0.719 nats, much won"), Content("d details")]
+    others = [Content("also ▲ little text")]
+    first, second = two(verdict, others, 24)
+    assert first.plain == "● LEARNING: val 0.719"
+    assert second.plain == "nats, much won  d details  also ▲ little text"
+    assert [line.plain for line in two(verdict, [], 60)] == [
+        "● LEARNING: val 0.719 nats, much won",
+        "d details",
+    ]

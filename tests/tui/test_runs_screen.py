@@ -30,7 +30,7 @@ from slm_tui.tui.screens.runs_columns import (
     shape_of,
     when_text,
 )
-from slm_tui.tui.screens.runs_reader import RunsReader
+from slm_tui.tui.screens.runs_reader import RunsReader, read_checkpoints
 from slm_tui.tui.screens.runs_table import CheckpointList
 from slm_tui.tui.widgets.key_footer import KeyFooter
 from tests.conftest import make_tiny
@@ -282,6 +282,46 @@ async def test_checkpoints_are_listed_and_l_takes_the_focused_one_to_the_chat() 
         await until(pilot, lambda: app.current_mode == "chat")
         await until(pilot, lambda: app.screen._spoken.facts)  # type: ignore[attr-defined]
         assert app.screen._spoken.facts.step == 10  # type: ignore[attr-defined]
+
+
+async def test_the_cursor_follows_the_best_checkpoint_until_it_is_moved() -> None:
+    run = add_run("saved", checkpoints=[10, 20, 30], best=30)
+    found = read_checkpoints(run.path)
+    early, later = [one for one in found if one.step == 10], [one for one in found if one.step > 10]
+    async with an_app().run_test(size=NARROW) as pilot:
+        screen = await open_runs(pilot, 1)
+        await with_checkpoints(pilot, screen)
+        listed = screen.query_one(CheckpointList)
+        listed.show(early, afresh=True)
+        listed.show([*later, *early], afresh=False)
+        assert listed.current is not None
+        assert listed.current.step == 30
+        listed.focus()
+        await pilot.press("down")
+        listed.show(later, afresh=False)
+        assert listed.current.step == 20
+
+
+async def test_the_title_of_the_checkpoints_is_whole_after_a_comparison() -> None:
+    for name in ("one", "another"):
+        add_run(name, checkpoints=[10])
+    async with an_app().run_test(size=NARROW) as pilot:
+        screen = await open_runs(pilot, 2)
+        await with_checkpoints(pilot, screen)
+        await pilot.press("space", "down", "space")
+        await until(pilot, lambda: "what differs" in on_screen(pilot))
+        await pilot.press("escape")
+        await until(pilot, lambda: "one: checkpoints" in on_screen(pilot))
+
+
+async def test_a_narrow_footer_offers_to_evaluate_and_the_question_names_the_step() -> None:
+    add_run("saved", checkpoints=[1000])
+    async with an_app().run_test(size=NARROW) as pilot:
+        screen = await open_runs(pilot, 1)
+        await with_checkpoints(pilot, screen)
+        assert "e Evaluate" in on_screen(pilot).split("\n")[-1]
+        await pilot.press("e")
+        await until(pilot, lambda: "Evaluate saved @ 1,000 " in on_screen(pilot))
 
 
 async def test_a_run_without_checkpoints_says_so() -> None:

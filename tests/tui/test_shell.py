@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from textual.app import App
 from textual.binding import Binding
+from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Input
 
@@ -646,3 +647,22 @@ def test_figures_read_as_people_write_them() -> None:
         "4 days",
     ]
     assert count(float("nan")) == clock(float("inf")) == duration(float("inf")) == "–"
+
+
+async def test_in_a_dialog_to_read_a_page_key_moves_the_text_by_a_page() -> None:
+    async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
+        lines = [Content(f"line {at}") for at in range(100)]
+        await pilot.app.push_screen(dialogs.Reading("text", lines))
+        listed = pilot.app.screen.query_one(LineList)
+        height = listed.scrollable_content_region.height
+        assert height < 30
+        for key, top in (
+            ("down", 1),
+            ("pagedown", height),
+            ("pageup", 1),
+            ("end", 100 - height),
+            ("home", 0),
+        ):
+            await pilot.press(key)
+            await pilot.pause()
+            assert listed.scroll_offset.y == top

@@ -12,6 +12,7 @@ from textual.widgets import Static
 from slm_tui.runs.inspector import Inspected
 from slm_tui.runs.speaker import Tokens
 from slm_tui.text import one_line
+from slm_tui.tui.screens.chat_panels import fitting
 from slm_tui.tui.screens.data_reader import token_text
 from slm_tui.tui.screens.data_text import Passage, TextView
 from slm_tui.tui.theme import MUTED
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 LEVELS = (0.5, 1.5, 3.0, 5.0)
 _SPECIAL, _NEXT = "∎", "▏"
 _CUT = "cut"
+# Below this width the panel of one token is short of lines too.
+_TIGHT = 44
 
 
 def heat_passage(tokenizer: "Tokenizer", ids: tuple[int, ...]) -> Passage:
@@ -48,6 +51,52 @@ def name_of(tokenizer: "Tokenizer", id: int, width: int = 20) -> str:
 
     data = tokenizer.token_bytes(id)
     return f"'{one_line(shown(data), width)}'" if data else f"{_SPECIAL} end of text"
+
+
+def _names(tokenizer: "Tokenizer", id: int, count: int | None) -> list[str]:
+    """A token with its bytes and how often training has it, the longest telling first."""
+    data = tokenizer.token_bytes(id)
+    name = f"id {id:,} {name_of(tokenizer, id)}"
+    size = "1 byte" if len(data) == 1 else f"{len(data)} bytes"
+    seen = [f"{count:,} in training", f"{count:,} seen"] if count is not None else []
+    return [
+        token_text(tokenizer, id, count),
+        *([f"{name} · {size} · {seen[0]}"] if seen else [f"{name} · {size}"]),
+        *(f"{name} · {one}" for one in seen),
+        name,
+    ]
+
+
+def _spread(found: "Candidates", width: int) -> str:
+    """How open the choice is: in a short list its last line, which says so too, is out of view."""
+    bits = f"entropy {found.entropy:.1f} → {found.entropy_after:.1f} bits"
+    return _fitting([f"{bits}, {found.kept:,} left", bits], width)
+
+
+def _fitting(choices: list[str], width: int) -> str:
+    """The first that fits in `width`, else the last, cut."""
+    return next((one for one in choices if len(one) <= width), one_line(choices[-1], width))
+
+
+_EXPLAINED = (
+    "Every token is coloured by how much it surprised the model: green was expected, yellow less, "
+    "red hardly; grey is unknown. Arrows walk the tokens, page keys go to other texts.",
+    "The list has what may stand at the cursor (▶ is what stands there): its chance as the model "
+    "says → as it is drawn with the present settings, – if they rule it out. t T, k K and p P "
+    "change them at once. Tab goes to the list, where enter writes on with the marked token.",
+    "Rank 1 is the likeliest token. The logit is the model's raw score, p the chance made of it, "
+    "−ln p the surprise in nats: 0 is certainty. T=0 names what would always be taken, T=1.5 what "
+    "is drawn when it is hot. Entropy says how open the choice is, in bits.",
+    "Other steps: what the same model, younger or older, thought likeliest after the same words.",
+)
+
+
+def explained_lines(width: int) -> list[Content]:
+    """How to read a text that is looked into, for the help screen."""
+    lines = [Content.styled("Looking into a text", "bold $text-accent")]
+    for part in _EXPLAINED:
+        lines += [line.rstrip() for line in Content(part).wrap(width)]
+    return [*lines, Content("")]
 
 
 class HeatView(TextView):
@@ -123,6 +172,7 @@ class InspectPane(Container):
         """Show another text."""
         self._tokenizer, self._tokens = tokenizer, tokens
         self._warmed: object = None
+        self._seen: Inspected | None = None
         self._drawn: object = None
         self.heat.warm(None)
         self.heat.show(heat_passage(tokenizer, tokens.ids))
@@ -136,10 +186,11 @@ class InspectPane(Container):
         if seen.heat is not self._warmed:
             self._warmed = seen.heat
             self.heat.warm([] if seen.heat is None else seen.heat.surprise.tolist())
-        drawn = (seen, tuple(settings), title, self.place, self.size)
-        if drawn == self._drawn:
+        # What was found holds arrays, which cannot be compared as a whole: the same one or not.
+        drawn = (tuple(settings), title, self.place, self.size)
+        if seen is self._seen and drawn == self._drawn:
             return
-        self._drawn = drawn
+        self._seen, self._drawn = seen, drawn
         self._draw_heat(seen, title)
         self._draw_candidates(seen, settings)
         self.query_one("#this-token").border_title = Content(" this token ")
@@ -154,21 +205,20 @@ class InspectPane(Container):
             mean = seen.heat.mean(self._tokens.prompt)
             mean = seen.heat.mean() if math.isnan(mean) else mean
             told = f"mean −ln p {mean:.2f} nats · perplexity {math.exp(min(mean, 20)):.3g}"
-        room = max(10, self.heat.size.width - 6)
-        parts = [told, title]
-        shown = " · ".join(parts) if len(" · ".join(parts)) <= room else told
-        self.heat.border_title = Content(f" {one_line(shown, room)} ")
+        room = max(10, self.heat.size.width - 4)
+        shown = fitting([told, *title.split(" · ")], room)
+        self.heat.border_title = Content(f" {shown} ")
 
     def _draw_candidates(self, seen: Inspected, settings: list[str]) -> None:
         found = self._now(seen)
         before = self._tokens.ids[self.place - 1] if self.place else None
         said = "nothing before" if before is None else f"after {name_of(self._tokenizer, before)}"
-        room = self.choices.size.width - 6
+        room = self.choices.size.width - 4
         parts = [f"next {said}" if before is not None else said, *settings[:3]]
-        shown = parts[0]
-        for part in parts[1:]:
-            shown = f"{shown} · {part}" if len(shown) + len(part) + 3 <= room else shown
-        self.choices.border_title = Content(f" {one_line(shown, max(10, room))} ")
+        if len(" · ".join(parts)) > room:
+            parts = [one for one in parts if not one.endswith(" off")]
+        shown = fitting(parts, max(10, room))
+        self.choices.border_title = Content(f" {shown} ")
         if found is None:
             self.choices.set_rows([])
             return
@@ -222,42 +272,48 @@ class InspectPane(Container):
         if place < len(ids):
             counts = seen.counts
             count = None if counts is None else int(counts[ids[place]])
-            lines.append(Content(token_text(tokenizer, ids[place], count)))
+            lines.append(Content(_fitting(_names(tokenizer, ids[place], count), width)))
         else:
             lines.append(Content("the token to come"))
         if not place:
-            return [*lines, Content.styled("Nothing stands before the first token.", MUTED)]
+            nothing = "Nothing stands before the first token."
+            return [*lines, *Content.styled(nothing, MUTED).wrap(width)]
         if found is not None and found.chosen is not None and seen.heat is not None:
             nats = float(seen.heat.surprise[place])
-            lines.append(
-                Content.assemble(
-                    f"rank {found.rank:,} · logit {found.logit:.2f} · ",
-                    (f"p {math.exp(-nats):.2%}", "bold"),
-                    f" · −ln p {nats:.2f}",
-                )
-            )
+            begin, chance = f"rank {found.rank:,} · ", f"p {math.exp(-nats):.2%}"
+            logit, end = f"logit {found.logit:.2f} · ", f" · −ln p {nats:.2f}"
+            logit = logit if len(begin + logit + chance + end) <= width else ""
+            lines.append(Content.assemble(begin, logit, (chance, "bold"), end))
         if found is not None:
-            lines.append(
-                Content.assemble(
-                    ("T=0 ", MUTED),
-                    (name_of(tokenizer, found.greedy, 14), "bold"),
-                    ("   T=1.5 ", MUTED),
-                    (name_of(tokenizer, found.warm, 14), "bold"),
-                )
-            )
+            lines.append(self._drawn_line(found, width))
+            if width < _TIGHT:
+                lines.append(Content.styled(_spread(found, width), MUTED))
         return [*lines, *self._other_lines(seen, width)]
+
+    def _drawn_line(self, found: "Candidates", width: int) -> Content:
+        """What temperature 0 takes here, and what a high one draws."""
+        room = max(4, (width - 11) // 2)
+        return Content.assemble(
+            ("T=0 ", MUTED),
+            (name_of(self._tokenizer, found.greedy, min(14, room - 2)), "bold"),
+            (" T=1.5 " if width < _TIGHT else "   T=1.5 ", MUTED),
+            (name_of(self._tokenizer, found.warm, min(14, room - 2)), "bold"),
+        )
 
     def _other_lines(self, seen: Inspected, width: int) -> list[Content]:
         """The same beginning at other steps of the run."""
         place, ids = self.place, self._tokens.ids
         if place >= len(ids):
             return []
-        lines = [Content.styled("the same beginning at other steps:", MUTED)] if seen.others else []
+        told = _fitting(["the same beginning at other steps:", "at other steps:"], width)
+        lines = [Content.styled(told, MUTED)] if seen.others else []
+        is_tight = width < _TIGHT
         for other in seen.others:
             best, own = int(other.heat.best[place]), float(other.heat.surprise[place])
+            name = name_of(self._tokenizer, best, 8 if is_tight else 12)
             parts: list[str | tuple[str, str]] = [
-                (f"{other.step:>8,} ", "bold"),
-                f"{name_of(self._tokenizer, best, 12)} {other.heat.best_chance[place]:.0%}",
+                (f"{other.step:>{6 if is_tight else 8},} ", "bold"),
+                f"{name} {other.heat.best_chance[place]:.0%}",
             ]
             if best != ids[place]:
                 parts.append((f"  this {math.exp(-own):.1%}", MUTED))

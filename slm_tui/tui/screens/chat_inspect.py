@@ -2,13 +2,14 @@
 
 from typing import TYPE_CHECKING, cast
 
+from textual.content import Content
 from textual.timer import Timer
 
 from slm_tui.errors import GenerationError
 from slm_tui.runs.inspector import Inspector
 from slm_tui.runs.speaker import Tokens
 from slm_tui.tui.dialogs import complain
-from slm_tui.tui.screens.chat_heat import InspectPane
+from slm_tui.tui.screens.chat_heat import InspectPane, explained_lines
 from slm_tui.tui.screens.chat_input import PromptInput
 from slm_tui.tui.screens.chat_transcript import Entry
 from slm_tui.tui.widgets.focus import focus_now
@@ -104,6 +105,10 @@ class ChatInspect:
         me.action_type()
         me.refresh_footer()
 
+    def help_lines(self, width: int) -> list[Content]:
+        """What the help screen says above the keys: how to read what inspect mode shows."""
+        return explained_lines(width) if self.is_inspecting else []
+
     def refresh_inspect(self) -> None:
         """Show what the inspector has found since."""
         me = self._chat
@@ -112,6 +117,9 @@ class ChatInspect:
         facts = me.speaker.poll().facts
         step = f" @ {facts.step:,}" if facts else ""
         title = f"{me.run_name()}{step}"
+        at, texts = self._place_of_text(), len(self._texts())
+        if at < texts > 1:
+            title = f"text {at + 1}/{texts} · {title}"
         self.pane.draw(self.inspector.poll(), me.settings.short(), title)
 
     def on_text_view_walked(self, message: "TextView.Walked") -> None:
@@ -121,10 +129,18 @@ class ChatInspect:
     def on_text_view_turned(self, message: "TextView.Turned") -> None:
         """Past an end of the text: the text after it, or before."""
         message.stop()
-        texts = [one for one in self._chat.transcript.entries if one.kind == "text"]
-        at = next((at for at, one in enumerate(texts) if one is self._inspected), len(texts))
+        texts, at = self._texts(), self._place_of_text()
         if 0 <= at + message.direction < len(texts):
             self.inspect(texts[at + message.direction])
+
+    def _texts(self) -> list[Entry]:
+        """All that was written, oldest first."""
+        return [one for one in self._chat.transcript.entries if one.kind == "text"]
+
+    def _place_of_text(self) -> int:
+        """Which of them is looked into, from 0; what is only typed comes after the last."""
+        texts = self._texts()
+        return next((at for at, one in enumerate(texts) if one is self._inspected), len(texts))
 
     def _ask_candidates(self) -> None:
         place = self.pane.place

@@ -15,7 +15,7 @@ from slm_tui.text import one_line, visible
 from slm_tui.tui.dialogs import Dialog, copy
 from slm_tui.tui.screens.evaluation_worker import EvaluationWorker, Snapshot
 from slm_tui.tui.theme import MUTED
-from slm_tui.tui.widgets.line_list import LineList, Row
+from slm_tui.tui.widgets.line_list import LineList, ReadingList, Row
 
 _STYLES = {
     "": "",
@@ -51,7 +51,7 @@ class EvaluationDialog(Dialog[None]):
 
     def compose_box(self) -> ComposeResult:
         yield Static("", id="progress", markup=False)
-        yield LineList(id="lines")
+        yield ReadingList(id="lines")
 
     def on_mount(self) -> None:
         self.query_one(LineList).display = False
@@ -146,5 +146,6 @@ def _progress(snapshot: Snapshot) -> Content:
         return stage
     full = round(progress.share * _BAR)
     bar = Content.assemble(("█" * full, "$primary"), ("░" * (_BAR - full), MUTED))
-    detail = f"  {progress.share:4.0%}  {progress.detail}"
+    # The speed and the time left stand by themselves: beside the bar they would not fit.
+    detail = f"  {progress.share:4.0%}\n{progress.detail}"
     return Content.assemble(stage, "\n", bar, (detail, MUTED))

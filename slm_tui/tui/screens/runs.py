@@ -181,7 +181,9 @@ class RunsScreen(RunVerbs, RoomScreen):
             name = one_line(current.name, 24)
             words = "checkpoints" if found else "no checkpoints" if found == () else "looking…"
             title = Content.assemble(" ", mark_content(current.mark), f" {name}: {words} ")
-        widget.border_title = title.truncate(max(8, widget.size.width - 4), ellipsis=True)
+        # While runs are compared on a narrow screen the pane is hidden and has no width.
+        room = (widget.size.width or self.size.width) - 4
+        widget.border_title = title.truncate(max(8, room), ellipsis=True)
 
     def _draw_facts(
         self, current: RunLine | None, detail: Detail | None, pairs: list[tuple[RunLine, Detail]]

@@ -56,15 +56,18 @@ class CheckpointList(LineList):
     def __init__(self, *, id: str, classes: str = "") -> None:
         super().__init__(id=id, classes=classes)
         self.checkpoints: dict[str, CheckpointLine] = {}
+        # Where `show` put the cursor; a cursor that is elsewhere was moved there by hand.
+        self._put: str | None = None
 
     def show(self, lines: Sequence[CheckpointLine], *, afresh: bool) -> None:
-        """Show these; `afresh` puts the cursor on the best one, or else the newest."""
+        """Show these. `afresh` puts the cursor on the best one, or else the newest, and there it
+        stays while a run saves more, until it is moved."""
+        follows = afresh or self.key is None or self.key == self._put
         self.checkpoints = {str(line.path): line for line in lines}
         best = next((str(line.path) for line in lines if line.is_best), None)
         first = str(lines[0].path) if lines else None
-        self.set_rows(
-            [Row(key) for key in self.checkpoints], select=(best or first) if afresh else None
-        )
+        self._put = (best or first) if follows else None
+        self.set_rows([Row(key) for key in self.checkpoints], select=self._put)
 
     @property
     def current(self) -> CheckpointLine | None:

@@ -64,6 +64,12 @@ def _error_of(call: object, *arguments: object) -> str:
     return ""
 
 
+def _step_of(checkpoint: Path) -> str:
+    """`1,500` of `step-001500`, as the list of checkpoints has it; else the name itself."""
+    digits = checkpoint.name.removeprefix("step-")
+    return f"{int(digits):,}" if digits.isdecimal() else one_line(checkpoint.name, 30)
+
+
 def _busy(line: RunLine) -> RunError:
     return RunError(f"{one_line(line.name)} is being trained", "", "stop it first (2, then x)")
 
@@ -114,7 +120,7 @@ class RunVerbs:
             checkpoint = self._checkpoint()
             if checkpoint is None or me.current is None:
                 return
-            where, what = [checkpoint], f"{one_line(me.current.name, 30)} @ {checkpoint.name}"
+            where, what = [checkpoint], f"{one_line(me.current.name, 30)} @ {_step_of(checkpoint)}"
         question = Question(
             f"Evaluate {what}",
             "On which text? Every token of it counts once."
@@ -186,7 +192,7 @@ class RunVerbs:
             complain(me.app, error)
             return
         question = Ask(
-            f"New run from {one_line(line.name, 30)} @ {checkpoint.name}",
+            f"New run from {one_line(line.name, 30)} @ {_step_of(checkpoint)}",
             "What should be different? One line, for example\n"
             "training.max_steps=500 optimizer.learning_rate=1e-4",
             f"training.max_steps={preset.training.max_steps} ",

@@ -144,7 +144,8 @@ class TrainScreen(LiveKeys, RoomScreen):
         others = view.other_verdict_lines()
         shown = [*verdict, *others, Content(""), *view.data_lines()]
         self.query_one("#diagnosis", Lines).show(shown)
-        line, text = self.query_one("#verdict-line", Static), Content("\n").join(two(verdict))
+        line = self.query_one("#verdict-line", Static)
+        text = Content("\n").join(two(verdict, others, line.content_size.width or 78))
         if line.content != text:
             line.update(text, layout=False)
         if self.workshop is not None and self.session is not None:
@@ -297,7 +298,10 @@ class TrainScreen(LiveKeys, RoomScreen):
             told = f"{self.view.verdict.word}: {first.text}{instead}"
             self._ask_fork(" ".join(first.changes), fresh=True, why=told)
         else:
-            self.notify("There is nothing to apply: the verdict names no remedy.")
+            self.notify(
+                f"There is nothing to apply: “{self.view.verdict.word}” names no remedy. "
+                "d tells what else holds and what can be tried."
+            )
 
     def _ask_fork(self, value: str, *, fresh: bool = False, why: str = "") -> None:
         """Ask for changes, then start a run with them: anew, or from the best checkpoint."""

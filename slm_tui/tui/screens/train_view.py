@@ -179,7 +179,7 @@ class RunView:
         if self.info.val_bpb is not None:
             above = f"floor {self.floor:.3f}" if self.floor else "validation"
             lines.append(_pair("bits per byte", f"{self.info.val_bpb:.3f}", above))
-        threads = f"{facts['threads']} threads" if "threads" in facts else ""
+        threads = _threads(facts["threads"]) if "threads" in facts else ""
         return [*lines, _pair("time", clock(self.info.elapsed_seconds), threads)]
 
     def _ratios(self, parameters: float, tokens: float) -> list[Content]:
@@ -239,6 +239,10 @@ class RunView:
         return lines
 
 
+def _threads(number: Any) -> str:
+    return "1 thread" if int(number) == 1 else f"{int(number)} threads"
+
+
 def _pair(label: str, value: str, remark: str = "") -> Content:
     return Content.assemble((f"{label:13}", MUTED), (f"{value:>9} ", "bold"), (remark, MUTED))
 
@@ -264,8 +268,9 @@ def event_line(event: dict[str, Any]) -> Content | None:
 def _event_text(event: dict[str, Any]) -> str | None:
     kind, step = event.get("event"), f"{int(event.get('step', 0)):,}"
     if kind == "saved":
-        what = {"best": "best so far", "manual": "kept", "last": "last"}.get(str(event["kind"]), "")
-        return f"checkpoint {step} {what} ({size(event['bytes'])}, {event['seconds']:.2f} s)"
+        kinds = {"best": " best so far", "manual": " kept", "last": " last"}
+        what = kinds.get(str(event["kind"]), "")
+        return f"checkpoint {step}{what} ({size(event['bytes'])}, {event['seconds']:.2f} s)"
     if kind == "warned":
         return str(event.get("message", ""))
     if kind == "failed":
@@ -276,7 +281,7 @@ def _event_text(event: dict[str, Any]) -> str | None:
         if event.get("what") == "learning_rate":
             return f"step {step}: learning rate × {event.get('value', 1):g}"
         if event.get("what") == "threads":
-            return f"step {step}: {int(event.get('value', 0))} CPU threads"
+            return f"step {step}: {_threads(event.get('value', 0))} of the CPU"
         return f"step {step}: now {int(event.get('value', 0)):,} steps in all"
     words = {"started": "training from step", "paused": "paused at", "continued": "goes on at"}
     reason = f": {event['reason']}" if event.get("reason") else ""
@@ -291,8 +296,13 @@ def preparing(status: Status) -> str:
     return f"{status.stage or 'the first step'} {share}  {status.pace}".rstrip()
 
 
-def two(lines: list[Content]) -> list[Content]:
-    """At most two lines: the verdict with its evidence, and the advice with the keys."""
-    if len(lines) < 3:
-        return lines
-    return [Content(": ").join(lines[:2]), Content("  ").join(lines[2:])]
+def two(verdict: list[Content], others: list[Content], width: int) -> list[Content]:
+    """The verdict in two lines of at most `width` cells: its name with the evidence, which may go
+    on in the second, then the advice, the keys, and by name what else holds, as far as they fit."""
+    if len(verdict) < 3:
+        return verdict[:2]
+    evidence, rest = Content(": ").join(verdict[:2]), Content("  ").join([*verdict[2:], *others])
+    wrapped = evidence.wrap(max(1, width))
+    if len(wrapped) == 1:
+        return [evidence, rest]
+    return [wrapped[0].rstrip(), Content("  ").join([*wrapped[1:], rest])]

@@ -179,3 +179,23 @@ class LineList(ScrollView, can_focus=True):
     def watch_has_focus(self, focused: bool) -> None:
         super().watch_has_focus(focused)
         self.refresh()
+
+
+class ReadingList(LineList):
+    """Lines to read: keys move the text, not a cursor in it, which is not shown."""
+
+    def action_move(self, by: int) -> None:
+        self.scroll_relative(y=by, animate=False)
+
+    def action_page(self, direction: int) -> None:
+        page = max(1, self.scrollable_content_region.height - 1)
+        self.scroll_relative(y=direction * page, animate=False)
+
+    def action_edge(self, direction: int) -> None:
+        self.scroll_to(y=0 if direction < 0 else self.max_scroll_y, animate=False)
+
+    def _show_cursor(self) -> None:
+        """There is none to be kept in view."""
+
+    def _row_style(self, at: int) -> Style:
+        return self.visual_style
