@@ -7,9 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from rich.cells import cell_len
 from textual.pilot import Pilot
 from textual.widgets import Static
 
+from slm_tui.corpus.tokenizers import chars_tokenizer
+from slm_tui.generation.inspect import candidates
+from slm_tui.generation.sampling import SamplingSettings
 from slm_tui.runs.inspector import Inspected
 from slm_tui.runs.store import Run
 from slm_tui.tui.app import SlmTuiApp
@@ -169,6 +174,18 @@ async def test_a_broken_model_is_inspected_like_others(run: Run) -> None:
         await pilot.pause()
         assert "nan" in about(screen)
         assert screen.pane.choices.rows
+
+
+def test_bars_begin_in_one_column_whatever_the_characters() -> None:
+    tokenizer = chars_tokenizer(["日本語 wide, and narrow"])
+    pane = InspectPane()
+    pane._tokenizer = tokenizer
+    ids = tokenizer.encode("日n")
+    logits = torch.zeros(tokenizer.n_vocab)
+    logits[ids] = 9.0
+    found = candidates(logits, [*ids, ids[0]], 1, SamplingSettings(), context=16)
+    rows = [pane._candidate(found, one, 1.0, 60).plain for one in found.rows[:2]]
+    assert len({cell_len(row.partition("█")[0]) for row in rows}) == 1
 
 
 async def test_settings_change_what_can_be_drawn(run: Run) -> None:

@@ -3,6 +3,7 @@
 import math
 from typing import TYPE_CHECKING, ClassVar
 
+from rich.cells import set_cell_size
 from textual.app import ComposeResult
 from textual.containers import Container, Vertical
 from textual.content import Content
@@ -259,7 +260,8 @@ class InspectPane(Container):
         label = name_of(self._tokenizer, one.id, name - 2)
         return Content.assemble(
             ("▶" if is_chosen else " ", "bold $text-accent"),
-            (f"{label:<{name}}"[:name], "bold" if is_chosen else ""),
+            # In cells: a character may take two.
+            (set_cell_size(label, name), "bold" if is_chosen else ""),
             (f"{blocks:<{bar}} ", "$primary"),
             f"{one.before:>6.1%} ",
             (after, MUTED),
