@@ -180,11 +180,10 @@ def course(known: Evidence, steps: list[int], val: Values) -> Verdict:
         why = reason(val[-1] - val[best], spread, after)
         return Verdict("▲", "rising", steps[best], what, sure, why, 2.5)
     window = max(2, len(val) // 4)
-    before = float(val[: len(val) - window + 1].min()) if len(val) > window else float(val[0])
-    won = before - float(val[-window:].min())
+    since = int(np.argmin(val[: len(val) - window + 1])) if len(val) > window else 0
+    won = float(val[since] - val[-window:].min())
     if won > max(spread, 0.002 * val[-1]):
-        at = steps[max(0, len(val) - window - 1)]
-        what = f"val {val[-1]:.3f} nats, {won:.3f} won since step {at:,}{above}"
+        what = f"val {val[-1]:.3f} nats, {won:.3f} won since step {steps[since]:,}{above}"
         sure, why = confidence(won, spread, window), reason(won, spread, window)
         if known.is_over and won > 0.02 * val[-1] and len(val) >= 6:
             remedies = known.remedies.steps(3) if known.remedies else ()

@@ -299,8 +299,8 @@ class Copying:
     @property
     def short(self) -> str:
         """The share and the longest passage in a few words."""
-        natural = f" (naturally {self.reference.share:.0%})" if self.reference.shares else ""
-        longest = f", {self.found.longest} tokens on end" if self.found.longest else ""
+        natural = f" (validation text {self.reference.share:.0%})" if self.reference.shares else ""
+        longest = f", {self.found.longest} tokens in a row" if self.found.longest else ""
         return f"copied {self.found.share:.0%}{natural}{longest}"
 
     def told(self) -> str:

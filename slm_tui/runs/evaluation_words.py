@@ -193,7 +193,8 @@ def _legend(report: dict[str, Any], width: int) -> Iterator[Line]:
     drawn = report["resampling"]
     yield Line()
     if len(report["models"]) > 1:
-        tail = f"All models look back at most {report['context_bytes']:,} bytes."
+        tail = f"All models look back at most {report['context_bytes']:,} bytes"
+        tail += "; unless set, as far as the one that sees least."
         yield from _wrapped(tail, width, "muted")
     if drawn["resamples"]:
         how = f"{drawn['resamples']:,} resamples of {drawn['units']:,} {drawn['unit']}"

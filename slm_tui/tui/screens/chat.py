@@ -352,7 +352,7 @@ class ChatScreen(ChatInspect, ChatHistory, ChatPaint, ChatVerbs, RoomScreen):
     def footer_actions(self) -> list[Action]:
         known = actions.BY_ID
         if self.is_inspecting:
-            names = ("continue", "resample", "inspect", "cooler", "warmer", "fewer")
+            names = ("continue", "resample", "inspect", "cooler", "warmer", "fewer", "more")
             labels = {"continue": "Write on", "inspect": "Back"}
             shown = [known[f"chat.{name}"] for name in names]
             shown = [replace(one, label=labels.get(one.name, one.label)) for one in shown]
