@@ -25,6 +25,7 @@ from slm_tui.tui.base import NoWorkshop, PaletteEntry, QuitChoice, RoomScreen, S
 from slm_tui.tui.dialogs import Notice, Question
 from slm_tui.tui.notices import keymap_error, quit_question, torch_error
 from slm_tui.tui.screens.presets import PresetsScreen
+from slm_tui.tui.suspend import stop_between_events
 from slm_tui.tui.widgets.status_line import LiveStatus
 
 _ENDED = ("done", "failed", "diverged")
@@ -125,6 +126,7 @@ class SlmTuiApp(App[None]):
     def on_mount(self) -> None:
         self.theme_changed_signal.subscribe(self, lambda chosen: theme.remember(chosen.name))
         self._event_loop = asyncio.get_running_loop()
+        stop_between_events(self._event_loop)
         if self._leaving is not None:
             self._leave(self._leaving)
         if self._keymap_problems:
