@@ -10,9 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from slm_tui.config import library
 from slm_tui.config.preset import Preset, parse
+
+# The same examples in every run; HYPOTHESIS_PROFILE=search looks for others.
+settings.register_profile("same", derandomize=True)
+settings.register_profile("search")
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -226,7 +226,9 @@ def test_no_curve_is_too_odd(
     assert found
     for one in found:
         assert one.sign or not one.word
-        assert 0.5 <= one.confidence <= 1
+        # How it goes is said in any case; that something is wrong, only where it is likely.
+        assert one.confidence <= 1
+        assert one.confidence >= (0 if one.word in ("learning", "still learning") else 0.5)
         assert not one.word or one.explanation
         json.dumps(one.to_dict())
 
