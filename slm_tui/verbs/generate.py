@@ -72,12 +72,12 @@ class _Job:
         self._texts: list[Text] = []
 
     def run(self, device: "torch.device", stop: threading.Event) -> None:
-        from slm_tui.generation.engine import lay_out
+        from slm_tui.generation.engine import spread_over_threads
         from slm_tui.generation.texts import write
 
         checkpoint = self._checkpoint
         model, tokenizer = checkpoint.model(device), checkpoint.tokenizer()
-        lay_out(model)
+        spread_over_threads(model)
         began = time.monotonic()
         if self._live:
             written.show(self._prompts[0])

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 
 from slm_tui.config.model import GptModel
-from slm_tui.generation.engine import Continuation, Engine, lay_out
+from slm_tui.generation.engine import Continuation, Engine, spread_over_threads
 from slm_tui.generation.sampling import SamplingSettings
 from slm_tui.models.base import LanguageModel
 from slm_tui.models.build import build
@@ -26,7 +26,7 @@ def generation_figures(rounds: int, patience: float, quiet: float) -> Iterator[F
     torch.set_num_threads(THREADS)
     plain = build(_MODEL, _VOCABULARY, torch.device("cpu"), 1).eval()
     model = build(_MODEL, _VOCABULARY, torch.device("cpu"), 1).eval()
-    lay_out(model)
+    spread_over_threads(model)
     prompts = [_ids(length, at) for at, length in enumerate(_LENGTHS)]
     _engine(model, prompts, 4)
     _loop(plain, prompts[0], 4)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from slm_tui.config.model import GptModel
-from slm_tui.generation.engine import Continuation, Engine, lay_out, texts_at_once
+from slm_tui.generation.engine import Continuation, Engine, spread_over_threads, texts_at_once
 from slm_tui.generation.sampling import SamplingSettings
 from slm_tui.models.base import LanguageModel
 from slm_tui.models.build import build
@@ -178,13 +178,21 @@ def test_as_many_texts_at_once_as_their_states_allow(monkeypatch: pytest.MonkeyP
     assert texts_at_once(model) == 1
 
 
-def test_how_weights_are_stored_changes_no_text() -> None:
-    model, prompts = model_of(activation="swiglu"), prompts_of(3, 8, 14)
-    before = {name: value.clone() for name, value in model.state_dict().items()}
-    texts = written(model, prompts, SAMPLED)
-    lay_out(model)
-    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
-    assert written(model, prompts, SAMPLED) == texts
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_passes_that_threads_share_change_no_text(threads: int, bias: bool) -> None:
+    model, prompts = model_of(activation="swiglu", bias=bias), prompts_of(3, 8, 14)
+    texts = [written(model, [prompt], SAMPLED) for prompt in prompts]
+    spread_over_threads(model)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads)
+        assert [written(model, [prompt], SAMPLED) for prompt in prompts] == texts
+        ids = torch.tensor([[4]])
+        plain = model_of(activation="swiglu", bias=bias)
+        assert torch.allclose(model(ids), plain(ids), atol=1e-4, rtol=1e-4)
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_a_draw_that_is_taken_back_is_made_again() -> None:
