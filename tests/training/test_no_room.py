@@ -99,7 +99,9 @@ def test_no_room_for_a_row_of_the_log_pauses_and_no_row_is_lost(
     tiny: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with small_disk(tmp_path / "disk", SIZE) as disk:
-        session = start(tiny, disk, monkeypatch, training__checkpoint_every=10**6)
+        # Nor a best one: nothing but the log is to be written.
+        rarely = {"training__checkpoint_every": 10**6, "training__evaluate_every": 10**6}
+        session = start(tiny, disk, monkeypatch, **rarely)
         wait(session, lambda: session.status.step > 20)
         ballast = fill(disk)
         wait(session, lambda: session.status.state == "paused")
