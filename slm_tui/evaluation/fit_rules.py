@@ -15,6 +15,8 @@ from slm_tui.evaluation.signals import (
 from slm_tui.evaluation.verdict import Evidence, Remedy, Verdict
 
 _LEAST_RISE = 0.01
+# A new best that is lower by this part than half the curve ago has not levelled off.
+_WORTH = 0.02
 _NEAR = 1.03
 # Of what is left above the floor: who still wins more is not at an end.
 _STILL_FALLS = 0.1
@@ -182,7 +184,14 @@ def course(known: Evidence, steps: list[int], val: Values) -> Verdict:
     window = max(2, len(val) // 4)
     since = int(np.argmin(val[: len(val) - window + 1])) if len(val) > window else 0
     won = float(val[since] - val[-window:].min())
-    if won > max(spread, 0.002 * val[-1]):
+    won_enough = won > max(spread, 0.002 * val[-1])
+    if not won_enough and best >= len(val) - window:
+        # Early the curve bends so much that its noise cannot be told from it: look further back.
+        window = max(window, len(val) // 2)
+        since = int(np.argmin(val[: len(val) - window + 1]))
+        won = float(val[since] - val[best])
+        won_enough = won > max(2 * spread, _WORTH * val[-1])
+    if won_enough:
         what = f"val {val[-1]:.3f} nats, {won:.3f} won since step {steps[since]:,}{above}"
         sure, why = confidence(won, spread, window), reason(won, spread, window)
         if known.is_over and won > 0.02 * val[-1] and len(val) >= 6:

@@ -252,3 +252,13 @@ def test_numbers_that_are_missing_warn_nobody_and_are_never_shown() -> None:
     level = diagnose(known([2.0] * 12, [2.0] * 12, val_bits_per_byte=bits, floor_bits_per_byte=0.5))
     assert "level" in words(level)
     assert not any("nan" in one.evidence for one in level)
+
+
+def test_a_steep_start_that_goes_on_falling_is_not_level() -> None:
+    # The first evaluations of stories-tiny: a bend that looks like noise from close by.
+    val = [6.86, 1.714, 0.957, 0.795, 0.692, 0.671, 0.624, 0.610, 0.585, 0.583, 0.569]
+    for count in range(3, len(val) + 1):
+        known = Evidence(
+            range(0, 100 * count, 100), val[:count], [], [], [], 100 * count, 3200, n_vocab=994
+        )
+        assert diagnose(known)[0].word == "learning"
