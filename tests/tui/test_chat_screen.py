@@ -25,7 +25,7 @@ from slm_tui.tui.screens.chat import ChatScreen
 from slm_tui.tui.screens.chat_commands import COMMANDS, ChatSettings
 from slm_tui.tui.screens.chat_input import PromptInput
 from slm_tui.tui.screens.chat_picker import ModelPicker
-from slm_tui.tui.screens.chat_transcript import Transcript, line_starts
+from slm_tui.tui.screens.chat_transcript import Entry, Transcript, line_starts
 from slm_tui.tui.widgets.key_footer import KeyFooter
 from tests.conftest import make_tiny
 from tests.tui.made_runs import add_checkpoints, add_run, until
@@ -243,6 +243,24 @@ async def test_hostile_text_is_shown_as_plain_symbols(fake: FakeSpeaker) -> None
         assert not {"\x1b", "\x00", "\x07", "\x9b", "\t", "\r", "\u202e", "\ud83d"} & set(text)
         fake.end()
         await until(pilot, lambda: "max tokens" in shown(pilot))
+
+
+async def test_no_letter_is_behind_the_scrollbar() -> None:
+    add_run("talker", checkpoints=[10], best=10)
+    async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
+        screen = await open_chat(pilot)
+        transcript = screen.transcript
+        entry = Entry(prompt="Once")
+        transcript.add(entry)
+        await pilot.pause()
+        # All at once, as a fast model does between two looks.
+        entry.text = "x" * 3000
+        entry.ending = "end of text"
+        transcript.grown(entry)
+        await until(pilot, lambda: transcript.show_vertical_scrollbar)
+        await pilot.pause(0.2)
+        width = transcript.scrollable_content_region.width
+        assert all(len(one.plain.rstrip()) <= width for one in transcript._lines)
 
 
 async def test_scrolling_up_holds_still_while_text_comes(fake: FakeSpeaker) -> None:

@@ -186,6 +186,10 @@ class Transcript(ScrollView, can_focus=True):
         elif self._follows:
             self.scroll_end(animate=False, force=True, immediate=True)
 
+    def watch_show_vertical_scrollbar(self) -> None:
+        # The bar takes a column of the text, and no resize tells of it.
+        self.call_after_refresh(self.on_resize)
+
     def watch_scroll_y(self, old: float, new: float) -> None:
         super().watch_scroll_y(old, new)
         self._follows = self.is_vertical_scroll_end
