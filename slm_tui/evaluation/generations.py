@@ -1,16 +1,12 @@
 """Whether what a model writes is text: UTF-8 validity, length and how it ended."""
 
-import codecs
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from slm_tui.corpus.tokenizers import StreamDecoder, Tokenizer
-from slm_tui.generation.engine import Continuation, Engine
+from slm_tui.corpus.tokenizers import Tokenizer
 from slm_tui.generation.sampling import SamplingSettings
-from slm_tui.generation.texts import prompt_ids
+from slm_tui.generation.texts import Text, write
 from slm_tui.models.base import LanguageModel
 
 USUAL_PROMPTS = (
@@ -27,26 +23,6 @@ USUAL_PROMPTS = (
 )
 
 
-@dataclass(frozen=True)
-class Generation:
-    """One text. `is_valid` is strict UTF-8; a character that the length limit cut is forgiven.
-
-    `valid_bytes` and `invalid_bytes` count the bytes of the text, without such a cut one;
-    `seconds` passed from the beginning of all to its end.
-    """
-
-    prompt: str
-    text: str
-    seed: int
-    tokens: int
-    bytes: int
-    seconds: float
-    ended: bool
-    is_valid: bool
-    valid_bytes: int
-    invalid_bytes: int
-
-
 def generate(
     model: LanguageModel,
     tokenizer: Tokenizer,
@@ -56,85 +32,41 @@ def generate(
     *,
     begin: bool,
     step: Callable[[int], None] = lambda done: None,
-) -> list[Generation]:
+) -> list[Text]:
     """Write `count` texts side by side, the prompts in turn; seeds follow that of `settings`.
 
-    `step` is told after every token how many have ended, and may raise.
+    Stop strings are left out: what a model writes by itself is judged. `step` is told after
+    every token how many have ended, and may raise.
     """
     asked = [prompts[number % len(prompts)] for number in range(count)]
-    read = [prompt_ids(tokenizer, prompt, begin=begin) for prompt in asked]
-    texts = [Continuation(list(ids), settings.seed + at) for at, ids in enumerate(read)]
-    engine = Engine(model, texts, settings, tokenizer.end_of_text)
-    began, seconds = time.perf_counter(), [0.0] * count
-    while engine.step():
-        now = time.perf_counter() - began
-        done = 0
-        for at, text in enumerate(texts):
-            done += bool(text.ended)
-            seconds[at] = seconds[at] or (now if text.ended else 0.0)
-        step(done)
-    took = time.perf_counter() - began
+    seeds = [settings.seed + number for number in range(count)]
+    texts: list[Text] = []
+    for text in write(
+        model,
+        tokenizer,
+        asked,
+        settings.with_(stop=()),
+        seeds=seeds,
+        begin=begin,
+        told=lambda *_: step(len(texts)),
+    ):
+        texts.append(text)
     step(count)
-    return [
-        judged(
-            tokenizer,
-            prompt,
-            text.ids[len(ids) :],
-            settings.with_(seed=text.seed),
-            seconds[at] or took,
-        )
-        for at, (prompt, ids, text) in enumerate(zip(asked, read, texts, strict=True))
-    ]
+    return sorted(texts, key=lambda one: one.number)
 
 
-def judged(
-    tokenizer: Tokenizer,
-    prompt: str,
-    ids: Sequence[int],
-    settings: SamplingSettings,
-    seconds: float,
-) -> Generation:
-    """Look at the bytes of `ids`, one token after the other."""
-    ended = len(ids) < settings.max_tokens
-    stream, strict = StreamDecoder(tokenizer), codecs.getincrementaldecoder("utf-8")("strict")
-    texts, size, is_valid, before = [], 0, True, None
-    for id in ids:
-        data = tokenizer.next_bytes(id, before)
-        before = id
-        size += len(data)
-        texts.append(stream.feed(id))
-        if is_valid:
-            try:
-                strict.decode(data)
-            except UnicodeDecodeError:
-                is_valid = False
-    counted = stream.valid_bytes + stream.invalid_bytes
-    texts.append(stream.finish())
-    valid, invalid = stream.valid_bytes, stream.invalid_bytes
-    if not ended:
-        # What is unfinished at the limit might have become a character.
-        invalid -= valid + invalid - counted
-    elif is_valid:
-        is_valid = invalid == 0
-    text = "".join(texts)
-    return Generation(
-        prompt, text, settings.seed, len(ids), size, seconds, ended, is_valid, valid, invalid
-    )
-
-
-def summary(generations: Sequence[Generation]) -> dict[str, Any]:
-    """What they come to; shares are 0 to 1, `None` where nothing was written."""
+def summary(generations: Sequence[Text], seconds: float) -> dict[str, Any]:
+    """What they come to, all written within `seconds`; shares are 0 to 1, `None` where nothing
+    was written."""
     valid = sum(one.valid_bytes for one in generations)
     invalid = sum(one.invalid_bytes for one in generations)
     tokens = [one.tokens for one in generations]
     sizes = [one.bytes for one in generations]
-    # They were written side by side: all had been written when the last one ended.
-    seconds = max(one.seconds for one in generations)
     return {
         "num_samples": len(generations),
         "utf8_validity": sum(one.is_valid for one in generations) / len(generations),
         "utf8_byte_validity": valid / (valid + invalid) if valid + invalid else None,
-        "ended_by_end_of_text": sum(one.ended for one in generations),
+        "ended_by_end_of_text": sum(one.ended == "end of text" for one in generations),
         "tokens": {"mean": fmean(tokens), "min": min(tokens), "max": max(tokens)},
         "bytes": {"mean": fmean(sizes), "min": min(sizes), "max": max(sizes)},
         "tokens_per_second": sum(tokens) / seconds if seconds else None,
@@ -142,11 +74,11 @@ def summary(generations: Sequence[Generation]) -> dict[str, Any]:
     }
 
 
-def as_text(name: str, generations: Sequence[Generation]) -> str:
+def as_text(name: str, generations: Sequence[Text]) -> str:
     """What `generations.txt` holds."""
     parts = [name]
     for number, one in enumerate(generations, 1):
-        ended = "end of text" if one.ended else "length limit"
+        ended = one.ended if one.ended == "end of text" else "length limit"
         valid = "valid UTF-8" if one.is_valid else f"{one.invalid_bytes} bytes are not UTF-8"
         parts.append(
             f"--- sample {number}, seed {one.seed}: {one.tokens} tokens, {one.bytes} bytes, "

@@ -47,6 +47,11 @@ class Text:
         return len(self.ids)
 
     @property
+    def bytes(self) -> int:
+        """Without those of a character that the length limit cut off."""
+        return self.valid_bytes + self.invalid_bytes
+
+    @property
     def is_valid(self) -> bool:
         """Whether all bytes are UTF-8; a character that the length limit cut off is forgiven."""
         return not self.invalid_bytes
@@ -191,6 +196,7 @@ def write(
     settings: SamplingSettings,
     *,
     samples: int = 1,
+    seeds: Sequence[int] | None = None,
     begin: bool = True,
     stop: Event | None = None,
     at_once: int | None = None,
@@ -202,20 +208,24 @@ def write(
     written beside it.
 
     Args:
+        seeds: one for each text instead, in the order of their numbers.
         begin: see `prompt_ids`.
         stop: set it to end all texts after the token being computed.
         at_once: texts at once at most; as many as memory allows if `None`.
         told: is called with a text's number and each of its pieces as they come.
     """
+    many = [prompt for prompt in prompts for _ in range(samples)]
+    if seeds is None:
+        seeds = [(settings.seed + number % samples) % 2**63 for number in range(len(many))]
     writing = [
         _Writing(
             number,
             prompt,
             prompt_ids(tokenizer, prompt, begin=begin),
-            (settings.seed + number % samples) % 2**63,
+            seed,
             TextDecoder(tokenizer, settings.stop),
         )
-        for number, prompt in enumerate(prompt for prompt in prompts for _ in range(samples))
+        for number, (prompt, seed) in enumerate(zip(many, seeds, strict=True))
     ]
     continuations = [one.continuation for one in writing]
     engine = Engine(model, continuations, settings, tokenizer.end_of_text, at_once=at_once)

@@ -211,6 +211,7 @@ def _model(row: "Row", one: _Opened, leak: str) -> dict[str, Any]:
     checkpoint = one.checkpoint
     total, embedding = parameters(checkpoint.preset, checkpoint.state.n_vocab)
     run = run_of(checkpoint.path)
+    is_evaluated = checkpoint.state.evaluated_step == checkpoint.state.step
     return {
         **_row(row),
         "rank": row.rank,
@@ -218,6 +219,7 @@ def _model(row: "Row", one: _Opened, leak: str) -> dict[str, Any]:
         "digest": one.digest,
         "run": run.name if run else "",
         "step": checkpoint.state.step,
+        "val_loss_in_training": checkpoint.state.val_loss if is_evaluated else None,
         "model_type": checkpoint.preset.model.kind,
         "tokenizer": one.tokenizer.kind,
         "n_vocab": checkpoint.state.n_vocab,
@@ -321,6 +323,7 @@ def _generations(report: dict[str, Any], one: _Opened, settings: Settings, meter
     sampling = one.checkpoint.preset.sampling
     prompts = tuple(dict.fromkeys([*sampling.prompts, *generations.USUAL_PROMPTS]))
     how = SamplingSettings.of(sampling).with_(max_tokens=settings.max_tokens)
+    began = time.monotonic()
     written = generations.generate(
         one.model(),
         one.tokenizer,
@@ -330,7 +333,8 @@ def _generations(report: dict[str, Any], one: _Opened, settings: Settings, meter
         begin=one.checkpoint.state.begins_documents,
         step=lambda done: meter("writing", done, settings.samples, "texts"),
     )
-    report["generation"] = {**generations.summary(written), "settings": asdict(how)}
+    told = generations.summary(written, time.monotonic() - began)
+    report["generation"] = {**told, "settings": asdict(how)}
     report["sample_generations"] = [
         {"prompt": each.prompt, "text": each.text, "seed": each.seed, "is_valid": each.is_valid}
         for each in written[:_SHOWN_SAMPLES]

@@ -60,6 +60,10 @@ def _wrapped(text: str, width: int, tone: Tone) -> Iterator[Line]:
 def _metrics(model: dict[str, Any], report: dict[str, Any], width: int) -> Iterator[Line]:
     yield Line()
     yield from _pair("loss", f"{_number(model['loss'], 4)} nats per token", width)
+    before = model.get("val_loss_in_training")
+    if before is not None and report["text"]["split"] == "validation":
+        why = "its windows begin in mid-text, with less to look back at"
+        yield from _pair("", f"{_number(before, 4)} while training: {why}", width)
     yield from _pair(
         "bits per byte", f"{_number(model['bits_per_byte'], 4)}{_interval(model)}", width
     )

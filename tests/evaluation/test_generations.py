@@ -3,27 +3,33 @@
 import pytest
 import torch
 
-from slm_tui.corpus.tokenizers import byte_tokenizer, train_bpe
+from slm_tui.corpus.tokenizers import Tokenizer, byte_tokenizer, train_bpe
 from slm_tui.evaluation.generations import (
     USUAL_PROMPTS,
-    Generation,
     as_text,
     generate,
-    judged,
     summary,
 )
 from slm_tui.evaluation.speed import measure, tensor_bytes
 from slm_tui.generation.sampling import SamplingSettings
+from slm_tui.generation.texts import Text
 from slm_tui.models.build import build
 from tests.conftest import make_tiny
+from tests.generation.test_engine import Scripted
 
 BYTES = byte_tokenizer()
 
 
-def judge(data: bytes, *, limit: int | None = None) -> Generation:
-    """A text of these bytes that ended by itself, or at the `limit`."""
-    ids = BYTES.encode_bytes(data)
-    return judged(BYTES, "", ids, SamplingSettings(max_tokens=limit or len(ids) + 1), 0.1)
+def written(tokenizer: Tokenizer, ids: list[int], *, at_limit: bool = False) -> Text:
+    """What is told of a model that writes `ids`, and then ends by itself or at the limit."""
+    model = Scripted([*ids, tokenizer.end_of_text], tokenizer.n_vocab)
+    settings = SamplingSettings(temperature=0.0, max_tokens=len(ids) + (not at_limit))
+    (text,) = generate(model, tokenizer, ["x"], settings, 1, begin=True)
+    return text
+
+
+def judge(data: bytes) -> Text:
+    return written(BYTES, BYTES.encode_bytes(data))
 
 
 @pytest.mark.parametrize(
@@ -44,29 +50,30 @@ def judge(data: bytes, *, limit: int | None = None) -> Generation:
     ],
 )
 def test_validity(data: bytes, at_limit: bool, is_valid: bool, valid: int, invalid: int) -> None:
-    length = len(BYTES.encode_bytes(data))
-    found = judge(data, limit=length if at_limit else None)
-    assert found.ended is not at_limit
+    found = written(BYTES, BYTES.encode_bytes(data), at_limit=at_limit)
+    assert found.ended == ("max tokens" if at_limit else "end of text")
     assert (found.is_valid, found.valid_bytes, found.invalid_bytes) == (is_valid, valid, invalid)
-    assert found.bytes == len(data)
+    assert found.bytes == valid + invalid
 
 
 def test_a_character_may_be_of_several_tokens() -> None:
     tokenizer = train_bpe(["plain text"] * 5, 260)
     ids = tokenizer.encode("🐈🐈")
     assert len(ids) == 8
-    found = judged(tokenizer, "", ids, SamplingSettings(max_tokens=9), 0.1)
+    found = written(tokenizer, ids)
     assert found.is_valid
     assert found.text == "🐈🐈"
 
 
 def test_the_summary_counts_texts_and_bytes() -> None:
-    found = summary([judge(b"abcd"), judge(b"a\xff")])
+    found = summary([judge(b"abcd"), judge(b"a\xff")], 2.0)
     assert found["utf8_validity"] == 0.5
     assert found["utf8_byte_validity"] == pytest.approx(5 / 6)
     assert found["bytes"] == {"mean": 3, "min": 2, "max": 4}
     assert found["ended_by_end_of_text"] == 2
-    assert summary([judge(b"")])["utf8_byte_validity"] is None
+    # The byte that no text has is spelled by two tokens.
+    assert found["tokens_per_second"] == 3.5
+    assert summary([judge(b"")], 0.0)["utf8_byte_validity"] is None
 
 
 def test_texts_are_the_same_every_time_and_prompts_take_turns() -> None:
