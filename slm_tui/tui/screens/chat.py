@@ -15,7 +15,7 @@ from textual.widgets import Input, Static
 from slm_tui.config.training import Sampling
 from slm_tui.errors import GenerationError
 from slm_tui.runs.inspector import Inspector
-from slm_tui.runs.speaker import Speaker, Spoken, Tokens
+from slm_tui.runs.speaker import Speaker, Spoken
 from slm_tui.runs.store import Run
 from slm_tui.runs.turns import Turns
 from slm_tui.tui import actions
@@ -31,6 +31,7 @@ from slm_tui.tui.screens.chat_inspect import ChatInspect
 from slm_tui.tui.screens.chat_models import Newer, first_model, has_checkpoint, newer_than
 from slm_tui.tui.screens.chat_paint import ChatPaint
 from slm_tui.tui.screens.chat_picker import ModelPicker
+from slm_tui.tui.screens.chat_talk import Talk
 from slm_tui.tui.screens.chat_transcript import Entry, Transcript
 from slm_tui.tui.screens.chat_verbs import ChatVerbs
 
@@ -53,9 +54,7 @@ class ChatScreen(ChatInspect, ChatHistory, ChatPaint, ChatVerbs, RoomScreen):
         self.speaker, self.inspector = Speaker(self.turns), Inspector(self.turns)
         self.settings = ChatSettings(Sampling(max_tokens=200))
         self._spoken = Spoken()
-        self._entry: Entry | None = None  # what is being written, or was last
-        self._answer = 0  # the number of the answer that goes there
-        self._base = ("", 0, 0)  # what it had before that: text, tokens, invalid bytes
+        self.talk = Talk(self.speaker)
         self._waiting: list[tuple[Entry, int]] = []  # to be written: entry, seed
         self._wanted: Path | None = None
         self._lacked = False  # the wanted run had no checkpoint yet: look again
@@ -171,21 +170,18 @@ class ChatScreen(ChatInspect, ChatHistory, ChatPaint, ChatVerbs, RoomScreen):
 
     def action_continue(self) -> None:
         """Go on with the last text from where it stopped; begin one if there is none."""
-        last = self._entry
+        last = self.talk.entry
         if self.is_inspecting:
             self.take_candidate()
         elif last is None or last.ending.endswith("end of text"):
             self._begin("")
         elif self._ready() and self._spoken.facts is not None:
             self._end_entry("stopped")
-            _, tokens, invalid = self._base
-            spoken = self._spoken
-            self._base = (last.text, tokens + spoken.tokens, invalid + spoken.invalid_bytes)
-            last.ending = ""
             # With the same seed it becomes what it would have become in one go.
             sampling = self.settings.sampling
             seed = last.seed if last.asked == sampling.seed else sampling.seed
-            self._ask(last, seed, go_on=True)
+            self.talk.go_on(last, self._spoken, sampling, seed)
+            self.asked()
 
     def _ready(self) -> bool:
         """Whether there is a model, or will be; says what to do if not."""
@@ -223,22 +219,11 @@ class ChatScreen(ChatInspect, ChatHistory, ChatPaint, ChatVerbs, RoomScreen):
         entry.heading = " · ".join([f"{self.run_name()}{step}", *drawn.short()])
         entry.asked = self.settings.sampling.seed
         self.transcript.add(entry)
-        self._entry, self._base = entry, ("", 0, 0)
-        self._ask(entry, seed, go_on=False)
+        self.talk.begin(entry, self.settings.sampling, seed)
+        self.asked()
 
-    def _ask(self, entry: Entry, seed: int, *, go_on: bool, tokens: Tokens | None = None) -> None:
-        # The model is loaded, so torch is: this import costs nothing by now.
-        from slm_tui.generation.sampling import SamplingSettings
-
-        settings = SamplingSettings.of(self.settings.sampling).with_(seed=seed)
-        entry.seed = seed
-        if tokens is not None:
-            self.speaker.go_on_from(tokens, settings)
-        elif go_on:
-            self.speaker.go_on(entry.prompt + entry.text, settings)
-        else:
-            self.speaker.say(entry.prompt, settings)
-        self._answer = self.speaker.poll().answer
+    def asked(self) -> None:
+        """Something was asked of the speaker: look for what comes."""
         if self._stream is not None:
             self._stream.resume()
         self._take()
@@ -287,8 +272,8 @@ class ChatScreen(ChatInspect, ChatHistory, ChatPaint, ChatVerbs, RoomScreen):
         idle = spoken.state in ("ready", "failed")
         if idle and before.state == "speaking":
             self._end_entry(spoken.ended or "failed")
-            if self._entry is not None:
-                self.text_is_there(self._entry)
+            if self.talk.entry is not None:
+                self.text_is_there(self.talk.entry)
         if spoken.state == "failed" and before.error is not spoken.error:
             self._waiting.clear()
             self.transcript.add(Entry("error", text=f"✗ {spoken.error}"))
@@ -300,23 +285,14 @@ class ChatScreen(ChatInspect, ChatHistory, ChatPaint, ChatVerbs, RoomScreen):
         self.paint()
 
     def _grow(self) -> None:
-        entry, text = self._entry, self._base[0] + self._spoken.text
-        if entry is not None and self._spoken.answer == self._answer and text != entry.text:
-            entry.text = text
-            self.transcript.grown(entry)
+        if self.talk.grow(self._spoken) and self.talk.entry is not None:
+            self.transcript.grown(self.talk.entry)
 
     def _end_entry(self, ending: str) -> None:
         """Write under the last text how it ended."""
-        entry, spoken = self._entry, self._spoken
-        if entry is None or entry.ending or spoken.answer != self._answer:
-            return
-        tokens, invalid = self._base[1] + spoken.tokens, self._base[2] + spoken.invalid_bytes
-        said = chat_panels.figures(tokens, spoken.tokens_per_second, invalid)
-        entry.ending = f"{said} · {ending}"
-        loaded, entry.tokens = self.speaker.loaded(), self.speaker.tokens()
-        entry.tokenizer = loaded.tokenizer.fingerprint if loaded is not None else ""
-        self.transcript.grown(entry)
-        self.keep(entry, ending)
+        if self.talk.end(self._spoken, ending) and self.talk.entry is not None:
+            self.transcript.grown(self.talk.entry)
+            self.keep(self.talk.entry, ending)
 
     def paint(self) -> None:
         """Bring title, status, settings and facts up to date, if anything of them changed."""

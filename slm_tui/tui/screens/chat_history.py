@@ -24,10 +24,10 @@ _WITH = {"prompts", "seed"}
 
 
 def said(
-    entry: Entry, spoken: Spoken, sampling: Sampling, base: tuple[int, int], ending: str
+    entry: Entry, spoken: Spoken, sampling: Sampling, counted: tuple[int, int], ending: str
 ) -> Said:
-    """`entry` as it is kept. `base` is what it had before it was gone on with: tokens, and bytes
-    that are not UTF-8; its seed stays that of its beginning."""
+    """`entry` as it is kept. `counted` are its tokens in all, and bytes that are not UTF-8; its
+    seed stays that of its beginning."""
     before = entry.said
     made = Said(
         prompt=entry.prompt,
@@ -36,9 +36,9 @@ def said(
         seed=sampling.seed,
         ended=ending,
         sampling=sampling.model_dump(mode="json", exclude=_WITH),
-        tokens=base[0] + spoken.tokens,
+        tokens=counted[0],
         tokens_per_second=round(spoken.tokens_per_second, 1),
-        invalid_bytes=base[1] + spoken.invalid_bytes,
+        invalid_bytes=counted[1],
     )
     if before is None:
         return made
@@ -94,7 +94,7 @@ class ChatHistory:
         kept = conversation.read(run) if run is not None else []
         if had is not None or kept:
             chat.transcript.clear()
-            chat._entry = None
+            chat.talk.entry = None
         chat.query_one(PromptInput).recall([typed(one.prompt) for one in kept if one.prompt])
         if run is None or not kept:
             return
@@ -110,7 +110,7 @@ class ChatHistory:
         if run is None or not (entry.text or ending == "end of text"):
             return
         sampling = entry.drawn_with or chat.settings.sampling
-        entry.said = said(entry, chat._spoken, sampling, chat._base[1:], ending)
+        entry.said = said(entry, chat._spoken, sampling, chat.talk.figures(chat._spoken), ending)
         try:
             conversation.append(run, entry.said)
         except SlmTuiError as error:
@@ -157,6 +157,6 @@ class ChatHistory:
             complain(chat.app, error)
             return
         chat.transcript.clear()
-        chat._entry = None
+        chat.talk.entry = None
         chat.query_one(PromptInput).recall([])
         chat.transcript.add(Entry("note", text=f"the conversation is in {went}"))

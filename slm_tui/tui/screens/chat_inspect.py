@@ -226,8 +226,8 @@ class ChatInspect:
         entry.heading, entry.asked = " · ".join(heading), me.settings.sampling.seed
         entry.drawn_with = me.settings.sampling
         me.transcript.add(entry)
-        me._entry, me._base = entry, ("", 0, 0)
-        me._ask(entry, entry.asked, go_on=False, tokens=tokens)
+        me.talk.begin(entry, me.settings.sampling, entry.asked, tokens)
+        me.asked()
 
     def text_is_there(self, entry: Entry) -> None:
         """What was written from a token is there: look into it where it began."""

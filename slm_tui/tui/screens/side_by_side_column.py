@@ -11,10 +11,10 @@ from slm_tui.runs import conversation
 from slm_tui.runs.speaker import Speaker, Spoken
 from slm_tui.runs.turns import Turns
 from slm_tui.text import one_line
-from slm_tui.tui.screens import chat_panels
 from slm_tui.tui.screens.chat_commands import ChatSettings
 from slm_tui.tui.screens.chat_history import said
 from slm_tui.tui.screens.chat_models import run_label
+from slm_tui.tui.screens.chat_talk import Talk
 from slm_tui.tui.screens.chat_transcript import Entry, Transcript
 
 
@@ -26,9 +26,7 @@ class Column(Transcript):
         self.path = path
         self.speaker = Speaker(turns)
         self._spoken = Spoken()
-        self._entry: Entry | None = None
-        self._answer = 0
-        self._base = ("", 0, 0)  # before it was gone on with: text, tokens, invalid bytes
+        self.talk = Talk(self.speaker)
         self._pending: tuple[str, Sampling] | None = None  # to be written once the model is there
         self._label = run_label(path)
         self._titles: tuple[str, str] = ("", "")
@@ -53,7 +51,7 @@ class Column(Transcript):
     @property
     def can_go_on(self) -> bool:
         """Whether its last text stopped before the end of the document."""
-        entry = self._entry
+        entry = self.talk.entry
         return entry is not None and not self.is_lost and not entry.ending.endswith("end of text")
 
     def begin(self, prompt: str, sampling: Sampling) -> None:
@@ -65,14 +63,11 @@ class Column(Transcript):
 
     def go_on(self, sampling: Sampling) -> None:
         """Go on with the last text from where it stopped."""
-        entry = self._entry
+        entry = self.talk.entry
         if entry is not None and self._spoken.facts is not None:
             self._end("stopped")
-            spoken = self._spoken
-            _, tokens, invalid = self._base
-            self._base = (entry.text, tokens + spoken.tokens, invalid + spoken.invalid_bytes)
-            entry.ending, entry.drawn_with = "", sampling
-            self._ask(entry, sampling, go_on=True)
+            self.talk.go_on(entry, self._spoken, sampling, sampling.seed)
+            self._asked()
 
     def stop(self) -> None:
         """Stop at once."""
@@ -85,11 +80,9 @@ class Column(Transcript):
     def take(self) -> None:
         """Show what the speaker has written since."""
         before, self._spoken = self._spoken, self.speaker.poll()
-        spoken, entry = self._spoken, self._entry
-        text = self._base[0] + spoken.text
-        if entry is not None and spoken.answer == self._answer and text != entry.text:
-            entry.text = text
-            self.grown(entry)
+        spoken = self._spoken
+        if self.talk.grow(spoken) and self.talk.entry is not None:
+            self.grown(self.talk.entry)
         if spoken.state in ("ready", "failed") and before.state == "speaking":
             self._end(spoken.ended or "failed")
         if spoken.state == "failed" and before.error is not spoken.error:
@@ -106,38 +99,24 @@ class Column(Transcript):
         heading = " · ".join(sorted(told, key=lambda one: not one.startswith("seed")))
         entry = Entry(heading=heading, prompt=prompt, drawn_with=sampling)
         self.add(entry)
-        self._entry, self._base = entry, ("", 0, 0)
-        self._ask(entry, sampling, go_on=False)
+        self.talk.begin(entry, sampling, sampling.seed)
+        self._asked()
 
-    def _ask(self, entry: Entry, sampling: Sampling, *, go_on: bool) -> None:
-        # The model is loaded, so torch is: this import costs nothing by now.
-        from slm_tui.generation.sampling import SamplingSettings
-
-        settings = SamplingSettings.of(sampling)
-        if go_on:
-            self.speaker.go_on(entry.prompt + entry.text, settings)
-        else:
-            self.speaker.say(entry.prompt, settings)
+    def _asked(self) -> None:
         self._spoken = self.speaker.poll()
-        self._answer = self._spoken.answer
         self.take()
 
     def _end(self, ending: str) -> None:
-        entry, spoken = self._entry, self._spoken
-        if entry is None or entry.ending or spoken.answer != self._answer:
-            return
-        tokens, invalid = self._base[1] + spoken.tokens, self._base[2] + spoken.invalid_bytes
-        figures = chat_panels.figures(tokens, spoken.tokens_per_second, invalid)
-        entry.ending = f"{figures} · {ending}"
-        self.grown(entry)
-        self._keep(entry, ending)
+        if self.talk.end(self._spoken, ending) and self.talk.entry is not None:
+            self.grown(self.talk.entry)
+            self._keep(self.talk.entry, ending)
 
     def _keep(self, entry: Entry, ending: str) -> None:
         """Add the text to the conversation of its run; where that cannot be, say so once."""
         sampling = entry.drawn_with
         if sampling is None or not (entry.text or ending == "end of text"):
             return
-        entry.said = said(entry, self._spoken, sampling, self._base[1:], ending)
+        entry.said = said(entry, self._spoken, sampling, self.talk.figures(self._spoken), ending)
         run = conversation.run_of(self.path)
         if run is None or not self._keeps:
             return
