@@ -1,11 +1,12 @@
 """What may import what: the walls of the house, looked at from outside."""
 
 import ast
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests import limits
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "slm_tui"
@@ -15,7 +16,7 @@ HEAVY = ("torch", "numpy", "tiktoken", "tokenizers", "datasets", "textual", "plo
 def loaded_by(code: str) -> set[str]:
     """Top-level modules in memory after running `code` in a fresh interpreter."""
     script = f"import sys\n{code}\nprint(*sorted({{m.split('.')[0] for m in sys.modules}}))"
-    done = subprocess.run(
+    done = limits.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT
     )
     return set(done.stdout.splitlines()[-1].split())

@@ -5,6 +5,8 @@ medians of three and by two thresholds, so that no single evaluation brings or t
 All work is on evaluations and on a few hundred blocks of steps, whatever the length of the run.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from slm_tui.evaluation import fit_rules, plan_rules, rate_rules
@@ -36,7 +38,7 @@ def diagnose(known: Evidence) -> tuple[Verdict, ...]:
     ]
     if len(val) >= 2:
         found += [
-            rate_rules.rate_too_high(known, steps, val),
+            rate_rules.rate_too_high(known, steps, val, train),
             rate_rules.rate_too_low(known, steps, val),
             fit_rules.overfitting(known, steps, val, train),
             fit_rules.underfitting(known, val, train),
@@ -47,13 +49,18 @@ def diagnose(known: Evidence) -> tuple[Verdict, ...]:
     told = _without_contradictions(told)
     if not any(one.severity >= _TROUBLE for one in told):
         told.append(_course(known, steps, val))
+    told = [replace(one, has_ended=known.has_ended) for one in told]
     return tuple(sorted(told, key=lambda one: one.rank, reverse=True))
 
 
 def _course(known: Evidence, steps: list[int], val: Values) -> Verdict:
     if len(val) < 2:
         # Before anything that is known from the preset alone.
-        text = "the verdict comes with the second evaluation"
+        text = (
+            "the run ended before its second evaluation: too little for a verdict"
+            if known.has_ended
+            else "the verdict comes with the second evaluation"
+        )
         return Verdict("", "", None, text, severity=2.0)
     return fit_rules.course(known, steps, val)
 
@@ -74,9 +81,9 @@ _OVERRULES = {
         "overfitting",
         "texts differ",
     },
-    "learning rate too high": {"underfitting", "overfitting", "loss spikes"},
+    "learning rate too high": {"underfitting", "loss spikes"},
     "learning rate too low": {"underfitting"},
-    "overfitting": {"underfitting"},
+    "overfitting": {"underfitting", "learning rate too high"},
     "near the floor": {"underfitting"},
 }
 

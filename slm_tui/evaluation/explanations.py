@@ -97,9 +97,9 @@ EXPLANATIONS = {
         "tokens, and flattens as the rarer things are left. There is nothing to do but wait."
     ),
     "still learning": (
-        "The run has made all its steps, and the validation loss was still falling clearly. The "
-        "model had not learned all it can: it was stopped while it was getting better. More "
-        "steps would have made it better still."
+        "When the run ended, the validation loss was still falling. The model had not learned all "
+        "it can: it was stopped while it was getting better. Resume it, or give a new run more "
+        "steps, and it will get better still."
     ),
     "validation too small": (
         "The validation loss is the mean over so few tokens that chance decides much of it: "
@@ -124,5 +124,15 @@ EXPLANATIONS = {
         "much as fresh text would; after that every repetition is worth less, and after some "
         "forty nothing (Muennighoff et al. 2023). Then the model begins to learn by heart. "
         "More text or fewer steps spend the time better."
+    ),
+}
+
+# Where the text above speaks of what comes next, and the run has ended.
+AFTER_THE_END = {
+    "rising": (
+        "The run ended with a validation loss above its best, but not above it for long enough, or "
+        "not while the training loss fell, so it cannot be called overfitting. It may be chance "
+        "or the learning rate. More evaluations of a longer run would show which; the checkpoint "
+        "`best` is from before the rise."
     ),
 }

@@ -7,6 +7,7 @@ import numpy as np
 from slm_tui.evaluation.signals import (
     Values,
     confidence,
+    flat_from,
     holds,
     median_of_three,
     noise,
@@ -20,6 +21,8 @@ _WORTH = 0.02
 _NEAR = 1.03
 # Of what is left above the floor: who still wins more is not at an end.
 _STILL_FALLS = 0.1
+# So many evaluations tell their noise by themselves.
+_ENOUGH_FOR_NOISE = 8
 # Before this part of the run a slow stretch is no end.
 _LATE = 0.4
 # How far a token's surprise spreads around its mean, in means: measured on the built-in stories,
@@ -33,7 +36,9 @@ def overfitting(known: Evidence, steps: list[int], val: Values, train: Values) -
     after = len(val) - 1 - best
     if after < 3:
         return None
-    spread = noise(val[max(0, best - 2) :])
+    spread = noise(val[flat_from(val) :])
+    if after >= _ENOUGH_FOR_NOISE:
+        spread = max(spread, noise(val[best:]))
     enter = max(3 * spread, _LEAST_RISE * val[best])
     calm = median_of_three(val[best:]) - val[best]
     if not holds(calm, enter, enter / 2):
@@ -175,11 +180,12 @@ def course(known: Evidence, steps: list[int], val: Values) -> Verdict:
     if known.floor_bits_per_byte and len(bits) and math.isfinite(bits[-1]):
         above = f"; {known.val_bits_per_byte[-1] / known.floor_bits_per_byte:.2f} × the floor"
     enter = max(2 * spread, _LEAST_RISE * val[best])
-    if holds(median_of_three(val[best:]) - val[best], enter, enter / 2):
+    calm = median_of_three(val[best:]) - val[best]
+    after = len(val) - 1 - best
+    sure = confidence(float(calm[-1]), spread, after)
+    if sure >= 0.5 and holds(calm, enter, enter / 2):
         what = f"val {val[-1]:.3f} nats, {val[-1] - val[best]:.3f} above its best"
-        after = len(val) - 1 - best
-        sure = confidence(val[-1] - val[best], spread, after)
-        why = reason(val[-1] - val[best], spread, after)
+        why = reason(float(calm[-1]), spread, after)
         return Verdict("▲", "rising", steps[best], what, sure, why, 2.5)
     window = max(2, len(val) // 4)
     since = int(np.argmin(val[: len(val) - window + 1])) if len(val) > window else 0
@@ -194,8 +200,9 @@ def course(known: Evidence, steps: list[int], val: Values) -> Verdict:
     if won_enough:
         what = f"val {val[-1]:.3f} nats, {won:.3f} won since step {steps[since]:,}{above}"
         sure, why = confidence(won, spread, window), reason(won, spread, window)
-        if known.is_over and won > 0.02 * val[-1] and len(val) >= 6:
-            remedies = known.remedies.steps(3) if known.remedies else ()
+        if known.has_ended:
+            more = known.is_over and won > 0.02 * val[-1] and len(val) >= 6
+            remedies = known.remedies.steps(3) if known.remedies and more else ()
             return Verdict("●", "still learning", None, what, sure, why, 2, remedies)
         return Verdict("●", "learning", None, what, sure, why, 2)
     what = f"val {val[-1]:.3f} nats, best {val[best]:.3f} at step {steps[best]:,}{above}"

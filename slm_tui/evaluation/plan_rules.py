@@ -55,7 +55,8 @@ def repeated_text(known: Evidence) -> Verdict | None:
     planned, so_far = known.max_steps * each, known.step * each
     if planned <= MANY_EPOCHS:
         return None
-    what = f"{ratio_text(planned)} epochs planned, {ratio_text(so_far)} so far"
+    when = "trained" if known.has_ended else "so far"
+    what = f"{ratio_text(planned)} epochs planned, {ratio_text(so_far)} {when}"
     since = math.ceil(MANY_EPOCHS / each) if so_far > MANY_EPOCHS else None
     remedies: tuple[Remedy, ...] = ()
     if (offer := known.remedies) is not None:

@@ -34,49 +34,98 @@ def non_finite(known: Evidence) -> Verdict | None:
 
 
 def diverging(known: Evidence) -> Verdict | None:
-    """The training loss stands far above its lowest and does not come back."""
+    """The loss is far above its lowest and does not come back, or is worse than knowing nothing."""
     if known.went_back and not known.skipped:
         what = f"the run went back to a checkpoint {_many(len(known.went_back), 'time')}, each time"
         what += " with half the learning rate: its loss was worse than knowing nothing"
         since = min(known.went_back)
         why = "the trainer's own guard"
         return Verdict("✗", "diverging", since, what, 1.0, why, 9, _calmer(known, 0.1))
+    found = _worse_than_nothing(known) or _climbs(known)
+    if found is None:
+        return None
+    since_step, what, sure, why = found
+    return Verdict("✗", "diverging", since_step, what, sure, why, 9, _calmer(known, 1 / 3))
+
+
+_Found = tuple[int | None, str, float, str]
+
+
+def _worse_than_nothing(known: Evidence) -> _Found | None:
+    """The loss ended above ln V after it had been lower.
+
+    A curve that explodes is its own noise, so noise says nothing here: the line ln V does.
+    """
+    if known.n_vocab < 2:
+        return None
+    uniform = math.log(known.n_vocab)
+    of_training = len(known.blocks) >= 4
+    if of_training:
+        losses = np.array([block.loss for block in known.blocks])
+        steps = [block.last for block in known.blocks]
+    else:
+        count = min(len(known.val_steps), len(known.val_losses))
+        losses = np.asarray(known.val_losses[:count], np.float64)
+        steps = list(known.val_steps[:count])
+    if len(losses) < 2 or steps[-1] < _FEW_STEPS or not np.isfinite(losses).any():
+        return None
+    losses = np.where(np.isfinite(losses), losses, np.inf)
+    lost = losses > 1.1 * uniform
+    after = len(lost) if lost.all() else int(np.argmin(lost[::-1]))
+    best = int(np.argmin(losses))
+    lowest, now = float(losses[best]), float(losses[-2:].min())
+    # Still falling from a high start, as a fork to another text does, is no divergence.
+    if after < 2 or now <= lowest:
+        return None
+    kind = "training" if of_training else "validation"
+    what = (
+        f"{kind} loss {lowest:.3f} → {_nats(now)} nats; "
+        f"knowing nothing is ln {known.n_vocab:,} = {uniform:.2f}"
+    )
+    sure = 1.0 if now > 2 * uniform else 1 - 0.5**after
+    many = "stretches of steps" if of_training else "evaluations"
+    why = f"the last {after} {many} were above ln V" if math.isfinite(now) else "it is not finite"
+    return steps[best], what, sure, why
+
+
+def _climbs(known: Evidence) -> _Found | None:
+    """The training loss rose far above its lowest and stayed there."""
     losses = np.array([block.loss for block in known.blocks])
     steps = [block.last for block in known.blocks]
     if len(losses) < 4 or steps[-1] < _FEW_STEPS:
         return None
-    lost = ~np.isfinite(losses)
-    losses = np.where(lost, np.inf, losses)
+    losses = np.where(np.isfinite(losses), losses, np.inf)
     best = int(np.argmin(losses[:-1]))
     lowest, now = float(losses[best]), float(losses[-2:].min())
-    uniform = math.log(known.n_vocab) if known.n_vocab > 1 else math.inf
     finite = losses[np.isfinite(losses)]
     spread = noise(finite) if len(finite) else 0.0
     far = max(_LEAST_CLIMB, _LEAST_CLIMB * lowest, 6 * spread)
-    climbs = now > lowest + far and len(losses) - 1 - best >= 2
-    worse_than_nothing = now > 1.1 * uniform
-    if not climbs and not worse_than_nothing:
+    after = len(losses) - 1 - best
+    if now <= lowest + far or after < 2:
         return None
     # Coming back down steadily from a climb is a recovery.
-    recovers = np.isfinite(now) and now < 0.8 * float(losses[best:].max()) and now < uniform
-    if recovers and not worse_than_nothing:
+    uniform = math.log(known.n_vocab) if known.n_vocab > 1 else math.inf
+    if np.isfinite(now) and now < 0.8 * float(losses[best:].max()) and now < uniform:
         return None
-    what = f"training loss {lowest:.3f} → {now:.3f} nats"
-    if worse_than_nothing:
-        what += f"; knowing nothing is ln {known.n_vocab:,} = {uniform:.2f}"
-    after = len(losses) - 1 - best
-    sure = 1.0 if not math.isfinite(now) else confidence(now - lowest, spread, after + 2)
-    why = "it is not finite" if not math.isfinite(now) else reason(now - lowest, spread, after)
+    what = f"training loss {lowest:.3f} → {_nats(now)} nats"
+    if not math.isfinite(now):
+        return steps[best], what, 1.0, "it is not finite"
+    sure = confidence(now - lowest, spread, after + 2)
+    why = reason(now - lowest, spread, after)
     why = (
         why.replace("evaluation", "stretch", 1)
         if after == 1
         else why.replace("evaluations", "stretches of steps")
     )
-    return Verdict("✗", "diverging", steps[best], what, sure, why, 9, _calmer(known, 1 / 3))
+    return steps[best], what, sure, why
 
 
-def rate_too_high(known: Evidence, steps: list[int], val: Values) -> Verdict | None:
-    """The loss stays high while evaluations of the same text zigzag.
+def _nats(loss: float) -> str:
+    return f"{loss:.3f}" if loss < 1000 else f"{loss:,.0f}" if loss < 1e9 else f"{loss:.3g}"
+
+
+def rate_too_high(known: Evidence, steps: list[int], val: Values, train: Values) -> Verdict | None:
+    """Both losses stay high while evaluations of the same text zigzag.
 
     The windows of an evaluation never change, so that only the weights can make it zigzag.
     """
@@ -88,7 +137,7 @@ def rate_too_high(known: Evidence, steps: list[int], val: Values) -> Verdict | N
     if known.learning_rate and known.learning_rate < 1e-4:
         return None
     found = _zigzags(known, steps, val) or _better_before(known, steps, val)
-    if found is None:
+    if found is None or _trains_well(known, steps, train):
         return None
     since, what, sure, why = found
     what = f"val {val[-1]:.3f} nats (knowing nothing: {uniform:.2f}), {what}"
@@ -99,9 +148,6 @@ def rate_too_high(known: Evidence, steps: list[int], val: Values) -> Verdict | N
     return Verdict("▲", "learning rate too high", since, what, sure, why, 6, _calmer(known, 0.1))
 
 
-_Found = tuple[int | None, str, float, str]
-
-
 def _zigzags(known: Evidence, steps: list[int], val: Values) -> _Found | None:
     """No progress while the rate was high, and every other evaluation turns the other way."""
     hot = _while_high(known, steps)
@@ -110,8 +156,9 @@ def _zigzags(known: Evidence, steps: list[int], val: Values) -> _Found | None:
         return None
     later = val[hot]
     swing, gain = jitter(later), float(later[0] - later[-1])
-    turns = float(np.mean(np.diff(np.sign(np.diff(later))) != 0))
-    if swing < 0.004 * later[-1] or turns < 0.4 or gain > 10 * swing:
+    turns = _turns(later, swing / 4)
+    # A curve that climbs steadily does not zigzag either.
+    if swing < 0.004 * later[-1] or turns < 0.4 or not -6 * swing < gain < 10 * swing:
         return None
     what = (
         f"±{swing:.3f} from one evaluation to the next; "
@@ -119,6 +166,27 @@ def _zigzags(known: Evidence, steps: list[int], val: Values) -> _Found | None:
     )
     sure = confidence(swing, 0.002 * later[-1], len(later) - 2)
     return None, what, sure, f"{turns:.0%} of {len(later)} evaluations turn the other way"
+
+
+def _turns(values: Values, least: float) -> float:
+    """The part of inner values where the curve turns, with more than `least` on both sides."""
+    moves = np.diff(values)
+    turns = (
+        (moves[:-1] * moves[1:] < 0) & (np.abs(moves[:-1]) > least) & (np.abs(moves[1:]) > least)
+    )
+    return float(np.mean(turns))
+
+
+def _trains_well(known: Evidence, steps: list[int], train: Values) -> bool:
+    """Whether the training loss went on falling while the rate was high."""
+    hot = [at for at in _while_high(known, steps) if np.isfinite(train[at])]
+    hot = hot[len(hot) // 3 :]
+    if len(hot) < 5:
+        return False
+    third = max(2, len(hot) // 3)
+    losses = train[hot]
+    fallen = float(np.median(losses[:third]) - np.median(losses[-third:]))
+    return fallen > max(0.05 * float(np.median(losses[:third])), 2 * noise(losses))
 
 
 def _better_before(known: Evidence, steps: list[int], val: Values) -> _Found | None:

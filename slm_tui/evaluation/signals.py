@@ -35,6 +35,17 @@ def jitter(values: Values) -> float:
     return float(np.median(np.abs(np.diff(values, n=2)))) / _SECOND_DIFFERENCE
 
 
+def flat_from(values: Values) -> int:
+    """Where the steep beginning of a falling curve ends: only a tenth of its fall is left.
+
+    The bend of the beginning is no noise.
+    """
+    if not len(values):
+        return 0
+    lowest = float(values.min())
+    return int(np.argmax(values <= lowest + 0.1 * (float(values[0]) - lowest)))
+
+
 def median_of_three(values: Values) -> Values:
     """Each value replaced by the median of itself and the two before: no single one decides."""
     if len(values) < 3:

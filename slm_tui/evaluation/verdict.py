@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from slm_tui.evaluation.explanations import EXPLANATIONS
+from slm_tui.evaluation.explanations import AFTER_THE_END, EXPLANATIONS
 
 if TYPE_CHECKING:
     from slm_tui.evaluation.memorisation import Copying
@@ -27,7 +27,8 @@ class Verdict:
     """One finding: `sign` and `word` for a status line, `evidence` in numbers with units.
 
     `confidence` is 0 to 1, and `reason` says what it rests on. `severity` orders findings of
-    equal confidence. The first of `remedies` is the one to try first.
+    equal confidence. The first of `remedies` is the one to try first. `has_ended` says that
+    nothing trains the run any more.
     """
 
     sign: str
@@ -39,6 +40,7 @@ class Verdict:
     severity: float = 1.0
     remedies: tuple[Remedy, ...] = ()
     hint: str = ""
+    has_ended: bool = False
 
     @property
     def short(self) -> str:
@@ -58,7 +60,8 @@ class Verdict:
     @property
     def explanation(self) -> str:
         """What it means, why it happens and how one sees it, for who meets it the first time."""
-        return EXPLANATIONS.get(self.word, "")
+        text = AFTER_THE_END.get(self.word, "") if self.has_ended else ""
+        return text or EXPLANATIONS.get(self.word, "")
 
     @property
     def certainty(self) -> str:
@@ -114,7 +117,9 @@ class Evidence:
     blocks: Sequence[Block] = ()
     step: int = 0
     max_steps: int = 0
+    # All steps are done; or nothing trains it any more, whether or not they are.
     is_over: bool = False
+    has_ended: bool = False
     floor_bits_per_byte: float | None = None
     n_vocab: int = 0
     parameters: int = 0

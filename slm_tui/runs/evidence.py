@@ -51,6 +51,7 @@ class Gathering:
             step=max(info.step, self._last),
             max_steps=info.max_steps,
             is_over=info.state not in LIVE_STATES and info.step >= info.max_steps > 0,
+            has_ended=info.state not in LIVE_STATES,
             floor_bits_per_byte=_number(facts, "floor_bits_per_byte") or None,
             n_vocab=int(_number(facts, "n_vocab")),
             parameters=int(_number(facts, "parameters")),

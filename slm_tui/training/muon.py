@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from slm_tui.config.training import Optimizer as OptimizerConfig
-from slm_tui.training.precision import has_native_bf16
+from slm_tui.training import precision
 
 # The quintic of Jordan et al.: five rounds bring all singular values near one.
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
@@ -40,7 +40,7 @@ class Muon:
         self.size = weights.numel()
         self._beta, self._decay = config.muon_momentum, decay
         self._weights, self._gradients, self._momentum = weights, gradients, momentum
-        self._dtype = torch.bfloat16 if has_native_bf16(weights.device) else torch.float32
+        self._dtype = torch.bfloat16 if precision.has_native_bf16(weights.device) else torch.float32
         self._stacks: list[tuple[slice, torch.Size]] = []
         start = 0
         cut = [_one_matrix(name, shape) for name, shape in shapes]

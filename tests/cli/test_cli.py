@@ -1,7 +1,6 @@
 """The command line: every verb, and one line on stderr where something is wrong."""
 
 import json
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ from slm_tui import __version__
 from slm_tui.config import library
 from slm_tui.config.preset import Preset
 from slm_tui.runs import store
+from tests import limits
 
 Make = Callable[..., Preset]
 Capture = pytest.CaptureFixture[str]
@@ -40,7 +40,7 @@ def objects(text: str) -> list[dict[str, Any]]:
 
 
 def test_it_is_a_program_and_a_module() -> None:
-    done = subprocess.run(
+    done = limits.run(
         [sys.executable, "-m", "slm_tui", "--version"], capture_output=True, text=True, check=True
     )
     assert done.stdout == f"slm-tui {__version__}\n"
@@ -82,7 +82,7 @@ def test_debug_shows_the_traceback_of_a_failed_training(cli: Cli, file: str) -> 
 
     try:
         options = ["--set", "data.kind=file", "--set", "data.path=/nowhere"]
-        done = subprocess.run(
+        done = limits.run(
             [sys.executable, "-m", "slm_tui", "--debug", "train", file, *options],
             capture_output=True,
             text=True,

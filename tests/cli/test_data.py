@@ -147,7 +147,7 @@ def test_an_interruption_leaves_nothing_half_written_and_exits_130() -> None:
         out, err = child.communicate(timeout=30)
     finally:
         child.kill()
-        child.wait()
+        child.wait(30)
     assert child.returncode == 130
     assert out == ""
     assert "Traceback" not in err

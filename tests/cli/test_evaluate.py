@@ -1,7 +1,6 @@
 """`slm-tui evaluate` on runs that were really trained."""
 
 import json
-import subprocess
 import sys
 import threading
 from collections.abc import Callable
@@ -19,13 +18,14 @@ from slm_tui.runs import evaluating, evaluation_results, store
 from slm_tui.runs.evaluation_words import lines
 from slm_tui.runs.session import Session
 from slm_tui.runs.store import Run
+from tests import limits
 
 FEW = ("--samples", "2", "--max-tokens", "5", "--device", "cpu")
 
 
 def trained(preset: Preset, name: str) -> Run:
     session = Session.start(preset, name)
-    session.wait()
+    assert session.wait(limits.LIMIT)
     assert session.status.state == "done", session.status.error
     return session.run
 
@@ -206,8 +206,7 @@ def test_evaluations_that_end_together_keep_each_other(home: Path) -> None:
         "import sys; from pathlib import Path; from slm_tui.runs import evaluation_results as r\n"
         "for number in range(16, 32): r.write({'key': str(number)}, Path(sys.argv[1]))"
     )
-    subprocess.run([sys.executable, "-c", code, str(home / "out")], check=True)
-    for thread in threads:
-        thread.join()
+    limits.run([sys.executable, "-c", code, str(home / "out")])
+    limits.join(*threads)
     found = evaluation_results.read(home / "out")
     assert {one["key"] for one in found} == {str(number) for number in range(32)}

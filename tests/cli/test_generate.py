@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from slm_tui.runs import store
+from tests import limits
 from tests.cli.test_cli import Cli, assert_one_line, objects
 
 SUMMARY = re.compile(
@@ -234,10 +235,10 @@ def test_an_interrupt_keeps_what_was_written(trained: str, tmp_path: Path) -> No
     told = b""
     # Progress shows: it has begun.
     while b"tokens/s" not in told:
-        told += os.read(terminal, 1000)
+        told += limits.read(terminal, 1000)
     process.send_signal(signal.SIGINT)
     assert process.wait(60) == 130
-    told += os.read(terminal, 10_000)
+    told += limits.read(terminal, 10_000)
     os.close(terminal)
     found = objects(output.read_text(encoding="utf-8"))
     assert 0 < len(found) < 400
@@ -256,12 +257,12 @@ def test_a_terminal_sees_the_text_as_it_grows_and_no_control_characters(trained:
     os.close(inner)
     shown = b""
     while len(shown) < 100:
-        shown += os.read(terminal, 1000)
+        shown += limits.read(terminal, 1000)
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
     # The end of a terminal is an error.
     with contextlib.suppress(OSError):
-        while more := os.read(terminal, 1000):
+        while more := limits.read(terminal, 1000):
             shown += more
     assert process.wait(60) == 130
     os.close(terminal)

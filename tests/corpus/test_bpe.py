@@ -1,7 +1,6 @@
 """Byte-pair encoding of one's own: learned the same each time, and no run is too long for it."""
 
 import os
-import subprocess
 import sys
 import time
 import unicodedata
@@ -13,6 +12,7 @@ from hypothesis import strategies as st
 
 from slm_tui.corpus.tokenizers import Tokenizer, long_runs, train_bpe
 from slm_tui.errors import CorpusError
+from tests import limits
 from tests.corpus.helpers import STORY, documents
 from tests.corpus.strategies import knotty, quick
 
@@ -116,9 +116,7 @@ def test_another_process_learns_the_same_whatever_its_hashes_and_threads() -> No
     found = set()
     for seed, threads in (("1", "1"), ("2", "4"), ("3", "2")):
         environment = {**os.environ, "PYTHONHASHSEED": seed, "RAYON_NUM_THREADS": threads}
-        done = subprocess.run(
-            [sys.executable, "-c", program], env=environment, capture_output=True, check=True
-        )
+        done = limits.run([sys.executable, "-c", program], env=environment, capture_output=True)
         found.add(done.stdout)
     assert len(found) == 1
 

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from slm_tui import paths
 from slm_tui.config.preset import Preset
 from slm_tui.corpus.prepare import prepare
 from slm_tui.errors import CorpusError
+from tests import limits
 from tests.corpus.helpers import jsonl, readers
 
 Make = Callable[..., Preset]
@@ -32,12 +32,12 @@ LINE = "Some line of text that is long enough to fill a disk in a while.\n"
 def small_disk(place: Path, size: str) -> Iterator[Path]:
     place.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)]
-    if subprocess.run(mount, capture_output=True, check=False).returncode:
+    if limits.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("this machine lets nobody mount a file system")
     try:
         yield place
     finally:
-        subprocess.run(["umount", "--lazy", str(place)], check=True)
+        limits.run(["umount", "--lazy", str(place)])
 
 
 def source(kind: str, place: Path, size: int) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from slm_tui.config.preset import Preset
 from slm_tui.corpus.prepare import prepare
 from slm_tui.corpus.progress import Cancelled, Progress
 from slm_tui.errors import CorpusError
+from tests import limits
 from tests.corpus.helpers import readers
 from tests.corpus.web import Server, serving
 
@@ -179,7 +180,7 @@ def in_the_middle(
         prepare(of(tiny, server.address(name), **settings), cancel=cancel)
     finally:
         over.set()
-        watcher.join()
+        limits.join(watcher)
 
 
 @needs_proc
@@ -250,7 +251,7 @@ def test_a_reader_ends_with_the_program_that_started_it(tiny: Make, home: Path) 
             assert children
         finally:
             parent.kill()
-            parent.wait()
+            parent.wait(limits.LIMIT)
         deadline = time.monotonic() + 60
         while any(running(int(child)) for child in children) and time.monotonic() < deadline:
             time.sleep(0.05)

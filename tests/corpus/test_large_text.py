@@ -1,6 +1,5 @@
 """Large texts: as one line or as many, without a break or without end, in bounded memory."""
 
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +9,7 @@ import pytest
 
 from slm_tui.config.preset import Preset
 from slm_tui.corpus.prepare import Corpus, prepare
+from tests import limits
 
 Make = Callable[..., Preset]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -86,7 +86,7 @@ def test_memory_does_not_grow_with_the_text(separator: str, tokenizer: str, tmp_
                 written += file.write(f"{number} {' '.join(words[at : at + 100])}{separator}")
                 number += 1
     command = [sys.executable, "-c", MEASURE, tokenizer, str(texts["small"]), str(texts["large"])]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = limits.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     before, after = map(int, done.stdout.split())
     assert after < before + 120_000_000

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from tests import limits
+
 
 class Server(ThreadingHTTPServer):
     """Serves `files` by their names; of `slow` ones only the first half until `go_on` is set."""
@@ -71,4 +73,4 @@ def serving(files: dict[str, bytes], *slow: str) -> Iterator[Server]:
         finally:
             server.go_on.set()
             server.shutdown()
-            thread.join()
+            limits.join(thread)

@@ -134,6 +134,58 @@ def test_a_spike_that_passes_is_not_diverging() -> None:
         assert "diverging" not in words(diagnose(evaluated))
 
 
+@pytest.mark.parametrize("rows", ["training", "evaluations"])
+def test_a_loss_far_above_ln_v_is_diverging_however_noisy_the_curve(rows: str) -> None:
+    """An exploding loss is its own noise: only the line ln V can tell."""
+    wild = [5.5, 5.4, 5.6, 9.0, 400.0, 21_000.0, 1_500.0, 90_000.0, 334_121.0]
+    if rows == "training":
+        evidence_of = known(wild, wild)
+    else:
+        evidence_of = Evidence(
+            range(0, 90, 10), wild, [], step=90, max_steps=90, n_vocab=257, has_ended=True
+        )
+    found = diagnose(evidence_of)[0]
+    assert (found.word, found.confidence) == ("diverging", 1.0)
+    assert "knowing nothing" in found.evidence
+
+
+def test_a_fork_that_comes_down_from_above_ln_v_is_not_diverging() -> None:
+    losses = falling(12, 6.9, 12)
+    assert "diverging" not in words(diagnose(known(losses, losses)))
+
+
+# Validation and training losses of `educational-tiny` with 800 tokens of text, as recorded.
+_SMALL_TEXT = [6.247, 4.685, 4.361, 4.436, 4.721, 5.048, 5.344, 5.339, 5.433, 5.721, 5.861]
+_ITS_TRAINING = [6.22, 3.95, 2.89, 2.24, 1.83, 1.56, 1.25, 0.99, 0.97, 0.91, 0.66]
+
+
+@pytest.mark.parametrize("count", range(5, 12))
+def test_a_cliff_before_the_best_does_not_hide_overfitting(count: int) -> None:
+    """The steep beginning is no noise, and a turn of 0.005 nats no zigzag."""
+    over = known(
+        _ITS_TRAINING[:count], _SMALL_TEXT[:count], has_ended=count in (6, 11), gradient_clip=0.1
+    )
+    found = diagnose(over)
+    assert found[0].word == ("overfitting" if count > 5 else "rising")
+    assert "learning rate too high" not in words(found)
+
+
+def test_words_differ_once_a_run_is_over() -> None:
+    losses = [4.0, 3.0, 2.5, 2.6, 2.7, 2.8]
+    live, over = (
+        diagnose(known(losses, losses, has_ended=ended, train_tokens=100, tokens_per_step=64))
+        for ended in (False, True)
+    )
+    assert words(live) == words(over)
+    assert live[0].word == "rising"
+    assert "next evaluations" in live[0].explanation
+    assert "next evaluations" not in over[0].explanation
+    assert "so far" in live[1].evidence
+    assert "so far" not in over[1].evidence
+    once = diagnose(known([4.0], [4.0], has_ended=True))[0]
+    assert "ended before" in once.evidence
+
+
 def test_near_the_floor_and_below_it() -> None:
     losses = falling(4, 0.5, 20)
     for bits, word in ((0.51, "near the floor"), (0.3, "below the floor"), (0.8, "")):

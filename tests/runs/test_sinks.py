@@ -24,6 +24,7 @@ from slm_tui.runs.sinks import feed, open_sinks
 from slm_tui.runs.store import Run
 from slm_tui.training.events import Event, Finished, Saving, Started, Stepped, Warned
 from slm_tui.tui.drafts import Draft, spelled
+from tests import limits
 from tests.conftest import tiny_values
 from tests.runs import log_readers
 from tests.runs.log_readers import Points
@@ -247,7 +248,7 @@ def test_tensorflow_is_not_imported(tmp_path: Path) -> None:
     code = "import slm_tui.runs.sinks.tensorboard"
     path = os.pathsep.join([str(tmp_path), str(Path(__file__).parents[2])])
     environment = {**os.environ, "PYTHONPATH": path}
-    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+    limits.run([sys.executable, "-c", code], env=environment)
 
 
 # Weights & Biases

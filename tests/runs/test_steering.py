@@ -18,6 +18,7 @@ from slm_tui.runs import steering
 from slm_tui.runs.session import Session
 from slm_tui.runs.store import Run
 from slm_tui.training.control import Request
+from tests import limits
 from tests.conftest import make_tiny
 
 pytestmark = pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="needs Unix sockets")
@@ -158,8 +159,8 @@ def test_another_user_is_not_heard(session: Session) -> None:
                 os.write(writing, (error.strerror or "").encode())
             os._exit(0)
         os.close(writing)
-        os.waitpid(child, 0)
-        answers.append(os.read(reading, 100).decode())
+        limits.reap(child)
+        answers.append(limits.read(reading, 100).decode())
         os.close(reading)
     os.close(directory)
     assert answers[0] == "Permission denied"

@@ -15,6 +15,7 @@ from slm_tui.errors import CheckpointError, RunError, SlmTuiError
 from slm_tui.runs import store
 from slm_tui.runs.store import Run
 from slm_tui.training import checkpoint
+from tests import limits
 from tests.training.test_checkpoint import snapshot
 
 Make = Callable[..., Preset]
@@ -136,13 +137,12 @@ def test_a_killed_process_lets_go_of_its_run(tiny: Make) -> None:
             (run.path / "held").touch()
             time.sleep(60)
         os._exit(1)
-    while not (run.path / "held").exists():
-        time.sleep(0.005)
+    limits.until((run.path / "held").exists)
     assert run.info().state == "preparing"
     with pytest.raises(RunError, match="is being trained"), store.lock(run):
         pass
     os.kill(child, 9)
-    os.waitpid(child, 0)
+    limits.reap(child)
     assert run.info().state == "interrupted"
 
 
@@ -176,8 +176,7 @@ def test_many_that_look_do_not_take_each_other_for_the_owner(tiny: Make) -> None
     threads = [threading.Thread(target=look) for _ in range(4)]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join()
+    limits.join(*threads)
     assert wrong == []
 
 

@@ -9,9 +9,9 @@ import torch
 from slm_tui.config.training import Optimizer
 from slm_tui.models.base import LanguageModel
 from slm_tui.models.build import build
+from slm_tui.training import precision
 from slm_tui.training.muon import orthogonalize
 from slm_tui.training.optimizer import FlatOptimizer
-from slm_tui.training.precision import has_native_bf16
 from tests.conftest import make_tiny
 
 CONFIG = Optimizer(learning_rate=0.01, weight_decay=0.2, gradient_clip=0.5)
@@ -154,8 +154,12 @@ def test_orthogonal_matrices_come_out_whatever_goes_in() -> None:
     assert torch.equal(orthogonalize(torch.zeros(1, 4, 4)), torch.zeros(1, 4, 4))
 
 
-def test_muon_moves_hidden_matrices_and_adamw_the_rest() -> None:
+@pytest.mark.parametrize("native_bf16", [False, True])
+def test_muon_moves_hidden_matrices_and_adamw_the_rest(
+    native_bf16: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One step by hand: momentum from nothing, Nesterov, orthogonal, scaled."""
+    monkeypatch.setattr(precision, "has_native_bf16", lambda _: native_bf16)
     config = Optimizer(kind="muon", muon_momentum=0.9, weight_decay=0.0, gradient_clip=0.0)
     model, plain = model_of(bias=False), model_of(bias=False)
     optimizer = FlatOptimizer(model, config)
@@ -167,18 +171,18 @@ def test_muon_moves_hidden_matrices_and_adamw_the_rest() -> None:
     gradient = dict(plain.named_parameters())[name].grad
     assert gradient is not None
     ahead = 0.1 * gradient + 0.9 * (0.1 * gradient)
-    expected = before - 0.01 * 0.2 * 64**0.5 * orthogonalize(ahead[None], dtype_here())[0]
+    update = 0.01 * 0.2 * 64**0.5 * orthogonalize(ahead[None])[0]
     optimizer.update(0.01)
     reference.update(0.01)
-    torch.testing.assert_close(dict(model.named_parameters())[name], expected, rtol=1e-4, atol=1e-5)
+    moved = before - dict(model.named_parameters())[name]
+    # bf16 has 8 bits of mantissa, and five rounds of products add up their errors, most of all
+    # in the directions of small singular values. How products are summed differs by processor.
+    tolerance = 0.25 if native_bf16 else 1e-3
+    assert float(((moved - update).norm() / update.norm()).detach()) < tolerance
     for embedding in ("token_embedding.weight", "final_norm.weight"):
         assert torch.equal(
             dict(model.named_parameters())[embedding], dict(plain.named_parameters())[embedding]
         )
-
-
-def dtype_here() -> torch.dtype:
-    return torch.bfloat16 if has_native_bf16(torch.device("cpu")) else torch.float32
 
 
 def test_muon_learns_and_its_state_makes_another_go_on_exactly() -> None:

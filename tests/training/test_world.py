@@ -17,6 +17,7 @@ from slm_tui.runs.curves import Curves
 from slm_tui.runs.session import Session
 from slm_tui.training import checkpoint
 from slm_tui.training.events import Event, Saved, Stepped
+from tests import limits
 from tests.conftest import make_tiny
 from tests.training.forks import Fork, run
 
@@ -41,7 +42,7 @@ def train_on(steps: int) -> tuple[str, str]:
         first = session.status.step if first is None and session.status.step else first
         if steps and first is not None and session.status.step >= first + steps:
             session.stop()
-    session.wait()
+    assert session.wait(limits.LIMIT)
     return session.status.state, session.status.error
 
 
@@ -129,7 +130,7 @@ def start_as_nobody(home: Path) -> str:
         session = Session.start(make_tiny())
     except RunError as error:
         return str(error)
-    session.wait()
+    assert session.wait(limits.LIMIT)
     return session.status.error
 
 

@@ -6,16 +6,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 from slm_tui.runs import store
 from slm_tui.runs.curves import Curves
 from slm_tui.runs.store import Run
+from tests import limits
+from tests.limits import until
 
-PATIENCE = 120.0
-Found = TypeVar("Found")
+PATIENCE = limits.LIMIT
 
 
 def plain_environment() -> dict[str, str]:
@@ -28,11 +27,13 @@ def plain_environment() -> dict[str, str]:
 class Terminal:
     """A tmux session of its own server: types keys, reads the screen."""
 
-    def __init__(self, folder: Path, columns: int = 120, rows: int = 40) -> None:
+    def __init__(
+        self, folder: Path, columns: int = 120, rows: int = 40, program: str = "sh"
+    ) -> None:
         self._socket = folder / "tmux"
         self._folder = folder
         self._tmux(
-            "-f", "/dev/null", "new-session", "-d", "-x", str(columns), "-y", str(rows), "sh"
+            "-f", "/dev/null", "new-session", "-d", "-x", str(columns), "-y", str(rows), program
         )
         self._tmux("set-option", "-g", "remain-on-exit", "off")
 
@@ -43,6 +44,7 @@ class Terminal:
             text=True,
             env=plain_environment(),
             check=False,
+            timeout=limits.LIMIT,
         )
         return done.stdout
 
@@ -83,6 +85,12 @@ class Terminal:
 def train(terminal: Terminal, program: str = "-m slm_tui") -> Run:
     """Start the app and train the preset `quick` from its list."""
     terminal.run(program=program)
+    choose_quick(terminal)
+    return until(lambda: store.all_runs()[0] if store.all_runs() else None)
+
+
+def choose_quick(terminal: Terminal) -> None:
+    """In the app that is starting, train the preset `quick` from its list."""
     terminal.wait_for("stories-tiny ★")
     # Typed ahead, as a script or a slow line does it: no letter of it is a command.
     terminal.type("/quick")
@@ -91,18 +99,6 @@ def train(terminal: Terminal, program: str = "-m slm_tui") -> Run:
     terminal.wait_for("t Train")
     terminal.press("t")
     terminal.wait_for(r"▶ training")
-    return until(lambda: store.all_runs()[0] if store.all_runs() else None)
-
-
-def until(look: Callable[[], Found | None], seconds: float = PATIENCE) -> Found:
-    """What `look` gives, once that is something."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        found = look()
-        if found:
-            return found
-        time.sleep(0.1)
-    raise AssertionError("it never happened")
 
 
 def steps(run: Run) -> int:

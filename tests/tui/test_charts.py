@@ -37,6 +37,7 @@ from slm_tui.tui.charts.series import (
     unpack,
 )
 from slm_tui.tui.charts.sparkline import SmallChart, braille
+from tests import limits
 
 ROOT = Path(__file__).parents[2]
 ODD = st.sampled_from(
@@ -371,7 +372,7 @@ def test_no_process_is_left_when_the_app_is_killed() -> None:
     pid = int(app.stdout.readline())
     assert not gone(pid)
     app.kill()
-    app.wait()
+    app.wait(30)
     app.stdout.close()
     end = time.monotonic() + 10
     while not gone(pid) and time.monotonic() < end:
@@ -386,7 +387,7 @@ def test_the_app_side_imports_neither_plotext_nor_numpy() -> None:
     )
     command = [sys.executable, "-c", code]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    out = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    out = limits.run(command, capture_output=True, text=True, env=environment)
     assert out.stdout.strip() == "[]"
 
 

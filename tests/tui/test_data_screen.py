@@ -1,6 +1,5 @@
 """The Data screen: figures of a prepared corpus, text to read, preparing and cancelling."""
 
-import subprocess
 import sys
 import unicodedata
 from collections.abc import Callable
@@ -28,6 +27,7 @@ from slm_tui.tui.screens.data_text import Passage, TextView, line, passage, wrap
 from slm_tui.tui.screens.data_view import Summary
 from slm_tui.tui.screens.presets import PresetsScreen
 from slm_tui.tui.widgets.key_footer import KeyFooter
+from tests import limits
 
 SIZES = [(60, 20), (66, 20), (80, 24), (99, 40), (100, 40), (160, 40), (200, 60)]
 HOSTILE = [
@@ -446,4 +446,4 @@ def test_the_screen_loads_neither_numpy_nor_torch() -> None:
         "import sys, slm_tui.tui.screens.data\n"
         "sys.exit(any(name in sys.modules for name in ('numpy', 'torch', 'tokenizers')))"
     )
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    assert limits.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -18,6 +18,7 @@ from slm_tui.tui.screens import evaluation_worker
 from slm_tui.tui.screens.evaluation import EvaluationDialog
 from slm_tui.tui.screens.runs_table import CheckpointList
 from slm_tui.tui.widgets.line_list import LineList
+from tests import limits
 from tests.conftest import make_tiny
 from tests.tui.made_runs import add_run, until
 from tests.tui.test_runs_screen import on_screen, open_runs, with_checkpoints
@@ -38,7 +39,7 @@ def _short(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def trained(name: str, seed: int = 1) -> None:
     session = Session.start(make_tiny(training__seed=seed), name)
-    session.wait()
+    assert session.wait(limits.LIMIT)
     assert session.status.state == "done", session.status.error
 
 
@@ -175,7 +176,7 @@ def test_results_that_cannot_be_read_are_as_none_and_are_replaced() -> None:
 @pytest.mark.parametrize("lost", ["models", "resampling", "timestamp"])
 def test_a_kept_report_that_lacks_something_is_made_anew(lost: str) -> None:
     session = Session.start(make_tiny(), "plain")
-    session.wait()
+    assert session.wait(limits.LIMIT)
     settings = Settings(samples=1, max_tokens=3, device="cpu")
     checkpoint = store.checkpoint_of(session.run)
     worker = evaluation_worker.EvaluationWorker([checkpoint], settings, beside=False)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import pty
 import shutil
 import signal
 import sys
@@ -20,9 +19,9 @@ from tests.tui.terminals import (
     Terminal,
     alive,
     choose,
+    choose_quick,
     end_runs,
     events,
-    plain_environment,
     steps,
     train,
     until,
@@ -37,46 +36,16 @@ pytestmark = [
 _FEW_TICKS = 30
 
 
-class Pty:
-    """A program as the leader of a session in a terminal of its own, which can be closed."""
-
-    def __init__(self, *command: str) -> None:
-        self.pid, self._master = pty.fork()
-        if not self.pid:
-            os.execve(command[0], command, plain_environment() | {"COLUMNS": "100", "LINES": "30"})
-        self._shown = b""
-
-    def wait_for(self, text: str) -> None:
-        """Until the program has written `text`."""
-
-        def found() -> bool:
-            self._shown += os.read(self._master, 1 << 16)
-            return text.encode() in self._shown
-
-        until(found)
-
-    def press(self, keys: str) -> None:
-        """Type; `wait_for` then looks at what comes after it alone."""
-        self._shown = b""
-        os.write(self._master, keys.encode())
-
-    def close(self) -> None:
-        """Hang up, and return once the program at its head has ended."""
-        os.close(self._master)
-        os.waitpid(self.pid, 0)
-
-
 @pytest.fixture
-def closed(quick: Preset) -> Iterator[Run]:
-    """A run whose terminal was closed while it trained."""
-    app = Pty(sys.executable, "-m", "slm_tui")
-    app.wait_for("stories-tiny")
-    app.press("/quick")
-    app.wait_for(" quick ")
-    app.press("\r")
-    app.wait_for("Train")
-    app.press("t")
-    app.wait_for("Pause")
+def closed(quick: Preset, tmp_path: Path) -> Iterator[Run]:
+    """A run whose terminal was closed while it trained.
+
+    The program is the leader of its terminal's session: no shell stands between them.
+    """
+    folder = tmp_path / "closed"
+    folder.mkdir()
+    app = Terminal(folder, program=f"exec {sys.executable} -m slm_tui")
+    choose_quick(app)
     run = until(lambda: store.all_runs()[0] if store.all_runs() else None)
     until(lambda: steps(run) > 50)
     pid = run.info().pid

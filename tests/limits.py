@@ -1,0 +1,53 @@
+"""Waiting with a limit: what never comes must fail a test, not hang it."""
+
+import os
+import select
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+LIMIT = 120.0  # seconds; generous, because test machines may be busy
+Found = TypeVar("Found")
+
+
+def until(look: Callable[[], Found | None], seconds: float = LIMIT) -> Found:
+    """What `look` returns, once that is truthy."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        found = look()
+        if found:
+            return found
+        time.sleep(0.02)
+    raise AssertionError(f"it did not happen within {seconds:g} s")
+
+
+def run(command: Sequence[str], **options: Any) -> "subprocess.CompletedProcess[Any]":
+    """`subprocess.run`, at most `LIMIT` seconds long."""
+    return subprocess.run(command, timeout=LIMIT, check=options.pop("check", True), **options)
+
+
+def read(handle: int, size: int = 1 << 16, seconds: float = LIMIT) -> bytes:
+    """What can be read from a file descriptor; `b""` at its end."""
+    ready, _, _ = select.select([handle], [], [], seconds)
+    assert ready, f"nothing was written within {seconds:g} s"
+    return os.read(handle, size)
+
+
+def reap(pid: int, seconds: float = LIMIT) -> int:
+    """Wait for a child process; its wait status."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        found, status = os.waitpid(pid, os.WNOHANG)
+        if found:
+            return status
+        time.sleep(0.01)
+    raise AssertionError(f"process {pid} did not end within {seconds:g} s")
+
+
+def join(*threads: threading.Thread, seconds: float = LIMIT) -> None:
+    """Wait for threads to end."""
+    for thread in threads:
+        thread.join(seconds)
+        assert not thread.is_alive(), f"{thread.name} did not end within {seconds:g} s"
