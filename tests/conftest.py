@@ -14,6 +14,9 @@ from hypothesis import settings
 
 from slm_tui.config import library
 from slm_tui.config.preset import Preset, parse
+from tests import processors
+
+processors.pretend()
 
 # The same examples in every run; HYPOTHESIS_PROFILE=search looks for others.
 settings.register_profile("same", derandomize=True)

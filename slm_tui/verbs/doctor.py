@@ -67,9 +67,9 @@ def _devices() -> list[tuple[str, bool, str]]:
         import torch
 
         from slm_tui.corpus.parallel import cores
+        from slm_tui.training import precision
         from slm_tui.training.compiled import missing_compiler
         from slm_tui.training.device import choose_device, describe_device
-        from slm_tui.training.precision import has_native_bf16
     except ImportError as error:
         return [("device", False, f"torch cannot be imported: {error}")]
     device = choose_device("auto")
@@ -78,7 +78,7 @@ def _devices() -> list[tuple[str, bool, str]]:
         memory = torch.cuda.get_device_properties(device).total_memory / 2**30
         bf16 = "yes" if torch.cuda.is_bf16_supported(including_emulation=False) else "no"
         found.append(("GPU memory", True, f"{memory:.1f} GiB, native bf16: {bf16}"))
-    native = "yes" if has_native_bf16(torch.device("cpu")) else "no"
+    native = "yes" if precision.has_native_bf16(torch.device("cpu")) else "no"
     found.append(("CPU", True, f"{cores()} cores for this process, native bf16: {native}"))
     missing = missing_compiler(device)
     found.append(("torch.compile", not missing, missing or "a compiler was found"))

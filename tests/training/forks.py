@@ -17,6 +17,8 @@ from typing import Any
 
 import torch
 
+from tests import processors
+
 _SECONDS = 90.0
 _MMAP_THRESHOLD = -3  # of mallopt
 _context = multiprocessing.get_context("forkserver")
@@ -76,6 +78,7 @@ def _main(
     answer: Connection, function: Callable[..., Any], home: str, arguments: tuple[Any, ...]
 ) -> None:
     os.environ["SLM_TUI_HOME"] = home
+    processors.pretend()
     try:
         answer.send(("returned", function(*arguments)))
     except BaseException:

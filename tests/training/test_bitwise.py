@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from slm_tui.training.precision import has_native_bf16
+from slm_tui.training import precision
 from tests.conftest import make_tiny
 from tests.training.forks import run
 from tests.training.harness import train
@@ -53,7 +53,7 @@ def losses(changes: dict[str, Any], directory: Path) -> tuple[list[float], int]:
             2,
             id="bf16, two threads",
             marks=pytest.mark.skipif(
-                not has_native_bf16(torch.device("cpu")),
+                not precision.has_native_bf16(torch.device("cpu")),
                 reason="this CPU has no bf16 of its own",
             ),
         ),

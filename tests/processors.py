@@ -1,0 +1,81 @@
+"""Runs the tests as other processors would: other vector units, bf16 or not, more threads.
+
+    python -m tests.processors [--list] [--only NAME]… [PYTEST-ARGUMENT]…
+
+A combination is a set of environment variables. `NATIVE_BF16` is of these tests alone: `yes` or
+`no` instead of what the processor says. torch then computes bf16 with the instructions it has,
+more slowly, with the same kind of rounding.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+_CAPABILITIES = ("default", "avx2", "avx512")
+COMBINATIONS = {
+    **{f"{name}": {"ATEN_CPU_CAPABILITY": name} for name in _CAPABILITIES},
+    "bf16": {"NATIVE_BF16": "yes"},
+    "no-bf16": {"NATIVE_BF16": "no"},
+    "two-threads": {"OMP_NUM_THREADS": "2"},
+    "four-threads": {"OMP_NUM_THREADS": "4"},
+    "default-bf16-four-threads": {
+        "ATEN_CPU_CAPABILITY": "default",
+        "NATIVE_BF16": "yes",
+        "OMP_NUM_THREADS": "4",
+    },
+}
+# Where numbers are computed, or shown to people who were promised them.
+NUMERIC = ("training", "models", "generation", "evaluation", "runs", "cli", "released")
+
+
+def pretend() -> None:
+    """Let `has_native_bf16` say what `NATIVE_BF16` says; does nothing without it."""
+    asked = os.environ.get("NATIVE_BF16")
+    if asked is None:
+        return
+    from slm_tui.training import precision
+
+    real = precision.has_native_bf16
+    precision.has_native_bf16 = lambda device: (  # type: ignore[assignment]
+        asked == "yes" if device.type == "cpu" else real(device)
+    )
+
+
+def available() -> dict[str, dict[str, str]]:
+    """The combinations that this processor can run."""
+    flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    has = {"default": True, "avx2": "avx2" in flags, "avx512": "avx512f" in flags}
+    return {
+        name: variables
+        for name, variables in COMBINATIONS.items()
+        if has[variables.get("ATEN_CPU_CAPABILITY", "default")]
+    }
+
+
+def main(arguments: list[str]) -> int:
+    wanted, rest = [], []
+    while arguments:
+        word = arguments.pop(0)
+        if word == "--list":
+            print("\n".join(available()))
+            return 0
+        (wanted if word == "--only" else rest).append(
+            arguments.pop(0) if word == "--only" else word
+        )
+    failed = []
+    for name, variables in available().items():
+        if wanted and name not in wanted:
+            continue
+        print(f"== {name}: {variables}", flush=True)
+        command = [sys.executable, "-m", "pytest", "-q", "-n", "auto", "--dist", "loadgroup"]
+        command += rest or [str(ROOT / "tests" / one) for one in NUMERIC]
+        done = subprocess.run(command, cwd=ROOT, env={**os.environ, **variables}, check=False)
+        failed += [name] if done.returncode else []
+    print(f"failed: {', '.join(failed)}" if failed else "all combinations passed")
+    return int(bool(failed))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
