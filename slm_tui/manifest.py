@@ -5,6 +5,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from slm_tui import safe_files
+
 _SEAL = "seal"
 
 
@@ -12,9 +14,9 @@ def digest(path: Path) -> str:
     """SHA-256 of a file, in hex.
 
     Raises:
-        OSError: it is missing or cannot be read.
+        OSError: it is missing, cannot be read, or is no regular file.
     """
-    with path.open("rb") as file:
+    with safe_files.open_to_read(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -29,7 +31,7 @@ def unsealed(text: str) -> dict[str, Any]:
     Raises:
         ValueError: it is no such text, or it was changed.
     """
-    values = json.loads(text)
+    values = safe_files.parse_json(text, "the manifest")
     if not isinstance(values, dict) or values.pop(_SEAL, None) != _sum(values):
         raise ValueError("the checksum of its manifest differs")
     return values

@@ -2,7 +2,6 @@
 
 import os
 import re
-import tempfile
 from pathlib import Path
 
 import platformdirs
@@ -76,41 +75,3 @@ def check_name(name: str, what: str = "name") -> str:
             "choose another",
         )
     return name
-
-
-def write_atomically(path: Path, data: bytes | str, *, durable: bool = True) -> None:
-    """Write `data` to `path` so that a reader sees the old file or the new one, never half.
-
-    `durable` waits for the disk, so that this also holds when the power fails.
-
-    Raises:
-        OSError: the directory cannot be written or the disk is full; the old file stays.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    raw = data.encode() if isinstance(data, str) else data
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(raw)
-            file.flush()
-            if durable:
-                os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def fsync_directory(path: Path) -> None:
-    """Make renames inside `path` durable, where the system allows it."""
-    try:
-        handle = os.open(path, os.O_RDONLY)
-    except OSError:
-        return
-    try:
-        os.fsync(handle)
-    except OSError:
-        pass
-    finally:
-        os.close(handle)

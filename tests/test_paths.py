@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slm_tui import manifest, paths
+from slm_tui import manifest, paths, safe_files
 from slm_tui.errors import SlmTuiError
 from slm_tui.figures import clock, count, duration, size
 from slm_tui.text import one_line, visible
@@ -41,7 +41,7 @@ def test_writing_leaves_the_old_file_or_the_new_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "deep" / "file"
-    paths.write_atomically(path, "old")
+    safe_files.write_atomically(path, "old")
 
     def full(*arguments: object) -> None:
         raise OSError(28, "No space left on device")
@@ -50,10 +50,10 @@ def test_writing_leaves_the_old_file_or_the_new_one(
         with monkeypatch.context() as patched:
             patched.setattr(os, target, full)
             with pytest.raises(OSError, match="No space"):
-                paths.write_atomically(path, "new")
+                safe_files.write_atomically(path, "new")
         assert path.read_text() == "old"
         assert [one.name for one in path.parent.iterdir()] == ["file"]
-    paths.write_atomically(path, b"new")
+    safe_files.write_atomically(path, b"new")
     assert path.read_text() == "new"
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from slm_tui import paths
+from slm_tui import paths, safe_files
 from slm_tui.config.preset import Preset, from_file, parse
 from slm_tui.errors import PresetError, SlmTuiError
 
@@ -95,7 +95,7 @@ def save(preset: Preset, *, replace: bool = True) -> Path:
     if path.exists() and not replace:
         raise PresetError(f"a preset {preset.name!r} exists already", "", "choose another name")
     try:
-        paths.write_atomically(path, preset.to_toml())
+        safe_files.write_atomically(path, preset.to_toml())
     except OSError as error:
         raise PresetError(f"{path} cannot be written", error.strerror or str(error)) from None
     return path

@@ -116,7 +116,7 @@ class Training(Settings):
     """How long, on what, and how often to look."""
 
     max_steps: int = setting(
-        1000, ge=1, help="Optimizer updates to make", unit="steps", nudge="125"
+        1000, ge=1, le=10**12, help="Optimizer updates to make", unit="steps", nudge="125"
     )
     micro_batch: int = setting(
         16,

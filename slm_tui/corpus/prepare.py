@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slm_tui import manifest as manifests
-from slm_tui import paths
+from slm_tui import paths, safe_files
 from slm_tui.config.built import check_built
 from slm_tui.config.preset import Preset
 from slm_tui.corpus import build, sources
@@ -27,6 +28,8 @@ from slm_tui.errors import CorpusError
 __all__ = ["Cancelled", "Corpus", "Progress", "cached", "load", "prepare", "reopen"]
 
 FORMAT = 2
+_FINGERPRINT = re.compile(r"[0-9a-f]{24}")
+_MOST_MANIFEST = 2**26
 Tokens = NDArray[np.unsignedinteger]
 
 
@@ -63,11 +66,16 @@ class Corpus:
 
 
 def prepare(
-    preset: Preset, *, progress: Report | None = None, cancel: Event | None = None
+    preset: Preset,
+    *,
+    tokenizer: Tokenizer | None = None,
+    progress: Report | None = None,
+    cancel: Event | None = None,
 ) -> Corpus:
     """Return the corpus of `preset`, from the cache or made now.
 
-    A cached corpus that is damaged or half-written is made again.
+    A cached corpus that is damaged or half-written is made again. `tokenizer` is used instead of
+    that of the preset where it is given: weights that exist fit no other.
 
     Raises:
         CorpusError: the source cannot be read or is too short.
@@ -75,16 +83,15 @@ def prepare(
         Cancelled: `cancel` was set.
     """
     check_built(preset)
-    identity = _identity(preset)
-    fingerprint = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:24]
-    directory = paths.corpora_dir() / fingerprint
+    identity = _identity(preset, tokenizer)
+    directory = paths.corpora_dir() / _name_of(identity)
     if directory.is_dir():
         try:
             return load(directory)
         except CorpusError:
             shutil.rmtree(directory, ignore_errors=True)
     try:
-        _make(preset, identity, directory, Meter(progress, cancel))
+        _make(preset, tokenizer, identity, directory, Meter(progress, cancel))
     except OSError as error:
         raise CorpusError(
             f"the corpus cannot be written to {directory.parent}",
@@ -94,15 +101,23 @@ def prepare(
     return load(directory)
 
 
+def fingerprint(preset: Preset, tokenizer: Tokenizer | None = None) -> str:
+    """What names the corpus that `prepare` would return; nothing is prepared.
+
+    Raises:
+        CorpusError: the source cannot be read.
+    """
+    return _name_of(_identity(preset, tokenizer))
+
+
 def cached(preset: Preset) -> dict[str, Any] | None:
     """The manifest of the preset's corpus if it is prepared, without checking its tokens."""
     try:
-        identity = _identity(preset)
+        directory = paths.corpora_dir() / fingerprint(preset)
     except (CorpusError, NotImplementedError):
         return None
-    fingerprint = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:24]
     try:
-        manifest = json.loads((paths.corpora_dir() / fingerprint / "manifest.json").read_text())
+        manifest = safe_files.read_json(directory / "manifest.json", _MOST_MANIFEST)
     except (OSError, ValueError):
         return None
     return manifest if isinstance(manifest, dict) else None
@@ -110,6 +125,9 @@ def cached(preset: Preset) -> dict[str, Any] | None:
 
 def reopen(fingerprint: str) -> Corpus | None:
     """The prepared corpus of that fingerprint, if it is there and whole; needs no source."""
+    # It may come from a file that somebody else wrote, and becomes a directory name.
+    if not _FINGERPRINT.fullmatch(fingerprint):
+        return None
     try:
         return load(paths.corpora_dir() / fingerprint)
     except CorpusError:
@@ -123,7 +141,9 @@ def load(directory: Path) -> Corpus:
         CorpusError: it is not there, or a file of it is missing or damaged.
     """
     try:
-        manifest = manifests.unsealed((directory / "manifest.json").read_text(encoding="utf-8"))
+        manifest = manifests.unsealed(
+            safe_files.read_text(directory / "manifest.json", _MOST_MANIFEST)
+        )
         if manifest["format"] != FORMAT:
             raise CorpusError(f"corpus {directory.name} has format {manifest['format']}")
         for name, digest in manifest["sha256"].items():
@@ -136,15 +156,26 @@ def load(directory: Path) -> Corpus:
     return Corpus(directory, tokenizer, manifest, **streams)
 
 
-def _identity(preset: Preset) -> dict[str, Any]:
+def _identity(preset: Preset, tokenizer: Tokenizer | None) -> dict[str, Any]:
+    config = preset.tokenizer.model_dump(mode="json", exclude_none=True)
     return {
         "format": FORMAT,
         "source": sources.fingerprint(preset.data),
-        "tokenizer": preset.tokenizer.model_dump(mode="json", exclude_none=True),
+        "tokenizer": config if tokenizer is None else {"fingerprint": tokenizer.fingerprint},
     }
 
 
-def _make(preset: Preset, identity: dict[str, Any], directory: Path, meter: Meter) -> None:
+def _name_of(identity: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def _make(
+    preset: Preset,
+    tokenizer: Tokenizer | None,
+    identity: dict[str, Any],
+    directory: Path,
+    meter: Meter,
+) -> None:
     directory.parent.mkdir(parents=True, exist_ok=True)
     _sweep(directory.parent)
     temporary = Path(tempfile.mkdtemp(prefix=".making-", dir=directory.parent))
@@ -152,25 +183,25 @@ def _make(preset: Preset, identity: dict[str, Any], directory: Path, meter: Mete
         made, texts = temporary / "corpus", temporary / "texts"
         made.mkdir()
         texts.mkdir()
-        _fill(preset, identity, made, texts, directory.name, meter)
-        paths.fsync_directory(made)
+        _fill(preset, tokenizer, identity, made, texts, meter)
+        safe_files.sync_directory(made)
         try:
             os.replace(made, directory)
         except OSError:
             # Another process made the same corpus in the meantime: its copy is as good.
             if not (directory / "manifest.json").is_file():
                 raise
-        paths.fsync_directory(directory.parent)
+        safe_files.sync_directory(directory.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _fill(
     preset: Preset,
+    tokenizer: Tokenizer | None,
     identity: dict[str, Any],
     made: Path,
     texts: Path,
-    fingerprint: str,
     meter: Meter,
 ) -> None:
     """Write the files of a corpus to `made`; `texts` is for what it is made from."""
@@ -179,7 +210,8 @@ def _fill(
         raise CorpusError(
             "the text changed while it was read", "another program is writing it", "try again"
         )
-    tokenizer = build.tokenizer(preset, parts.documents["train"], meter)
+    if tokenizer is None:
+        tokenizer = build.tokenizer(preset, parts.documents["train"], meter)
     written = build.write(preset, parts, tokenizer, made, meter)
     manifest = {
         "format": FORMAT,
@@ -188,9 +220,9 @@ def _fill(
         "left_out": left_out.to_dict(),
         "text": sources.name_of(preset.data),
         "identity": identity,
-        "fingerprint": fingerprint,
+        "fingerprint": _name_of(identity),
     }
-    paths.write_atomically(made / "manifest.json", manifests.sealed(manifest))
+    safe_files.write_atomically(made / "manifest.json", manifests.sealed(manifest))
 
 
 def _sweep(directory: Path) -> None:

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from slm_tui import manifest, paths
+from slm_tui import manifest, safe_files
 from slm_tui.errors import RunError, SlmTuiError
 
 Split = Literal["train", "validation", "test"]
@@ -105,10 +105,10 @@ def write(report: dict[str, Any], directory: Path, generations: str = "") -> Non
             others = [one for one in read(directory) if one.get("key") != report["key"]]
             values = {"format": FORMAT, "evaluations": [*others, report]}
             text = json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False)
-            paths.write_atomically(directory / RESULTS, text.encode("utf-8", "replace"))
+            safe_files.write_atomically(directory / RESULTS, text.encode("utf-8", "replace"))
             if generations:
                 data = generations.encode("utf-8", "replace")
-                paths.write_atomically(directory / GENERATIONS, data)
+                safe_files.write_atomically(directory / GENERATIONS, data)
     except OSError as error:
         raise RunError(
             f"the results cannot be written to {directory}",

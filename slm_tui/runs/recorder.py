@@ -1,5 +1,6 @@
 """The sink that writes a run's files: logs are appended, `run.json` is replaced."""
 
+import contextlib
 import csv
 import errno
 import io
@@ -13,7 +14,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from slm_tui import __version__
+from slm_tui import __version__, safe_files
+from slm_tui.runs import info as infos
+from slm_tui.runs.info import State
 from slm_tui.runs.store import Run
 from slm_tui.text import one_line
 from slm_tui.training.control import Control
@@ -26,11 +29,9 @@ from slm_tui.training.events import (
     Finished,
     Paused,
     Sampled,
-    Saved,
     Saving,
     Started,
     Stepped,
-    Warned,
 )
 
 TRAINING_COLUMNS = (
@@ -65,16 +66,22 @@ _BEAT_SECONDS = 1.0
 _SAMPLE_WIDTH = 50
 _BLOCK = "log"
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+# A single failed write may be chance; after so many in a row training waits.
+_FAILURES = 2
 # What a file that cannot be written may hold back, in bytes.
 _MOST_HELD_BACK = 2**22
-_STATES = {"done": "done", "stopped": "stopped", "early stop": "stopped early"}
+_STATES: dict[str, State] = {"done": "done", "stopped": "stopped", "early stop": "stopped early"}
 
 
 class Recorder:
     """Writes the files of DESIGN.md section 7. Called from the trainer and the writer thread.
 
-    Where the disk is full, what cannot be written is held back and `control` is blocked, so that
-    training pauses until there is room: `beat` tries again.
+    Where the disk is full or fails, what cannot be written is held back and `control` is blocked,
+    so that training pauses until it can be: `beat` tries again.
+
+    Raises:
+        RunError: the record of the run is damaged.
+        OSError: the files cannot be opened.
     """
 
     def __init__(self, run: Run, control: Control | None = None) -> None:
@@ -82,14 +89,26 @@ class Recorder:
         self._control = control or Control()
         self.info = run.info()
         self._lock = threading.Lock()
-        self._training = _Table(run.path / "training_log.csv", TRAINING_COLUMNS)
-        self._evaluation = _Table(run.path / "eval_log.csv", EVALUATION_COLUMNS)
-        self._events = _Lines(run.path / "events.jsonl")
-        self._samples = _Lines(run.path / "samples.jsonl")
+        with contextlib.ExitStack() as opened:
+            path = run.path
+            self._training = _Table(path / "training_log.csv", TRAINING_COLUMNS)
+            opened.callback(self._training.close)
+            self._evaluation = _Table(path / "eval_log.csv", EVALUATION_COLUMNS)
+            opened.callback(self._evaluation.close)
+            self._events = _Lines(path / "events.jsonl")
+            opened.callback(self._events.close)
+            self._samples = _Lines(path / "samples.jsonl")
+            opened.callback(self._samples.close)
+            self._begin()
+            opened.pop_all()
+
+    def _begin(self) -> None:
+        self._files = (self._training, self._evaluation, self._events, self._samples)
         self._row: dict[str, Any] = {}
         self._flushed = self._beaten = 0.0
         self._bytes_per_token = 1.0
-        self.full = False
+        self.full = self._closed = False
+        self._failures = 0
         info = self.info
         info.pid, info.host, info.version = os.getpid(), socket.gethostname(), __version__
         info.state, info.error = "preparing", ""
@@ -105,30 +124,52 @@ class Recorder:
 
     def _is_stuck(self, error: OSError) -> None:
         self.full = True
+        self._failures += 1
+        reason = error.strerror or str(error)
         if error.errno in _NO_ROOM:
-            self._control.block(_BLOCK, f"no room for the log ({error.strerror})")
+            self._control.block(_BLOCK, f"no room for the log ({reason})")
+        elif self._failures >= _FAILURES:
+            gone = not self._run.path.is_dir()
+            why = f"{self._run.path} is gone; put it back" if gone else reason
+            self._control.block(_BLOCK, f"the log cannot be written ({why})")
 
     def beat(self) -> None:
         """Renew the heartbeat; to be called about once a second."""
         with self._lock:
+            if self._closed:
+                return
             try:
                 self._flush()
                 self._beat(force=self.full)
             except OSError as error:
                 self._is_stuck(error)
             else:
-                self.full = False
+                self.full, self._failures = False, 0
                 self._control.unblock(_BLOCK)
+
+    def settle(self) -> None:
+        """Write all that is known by now, for readers of the files.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        with self._lock:
+            self._end_row()
+            self._beat(force=True)
 
     def close(self) -> None:
         """Write what is held back and close the files."""
         with self._lock:
+            if self._closed:
+                return
+            self._closed = True
             try:
                 self._end_row()
                 self._beat(force=True)
+                infos.drop_live(self._run.path)
             except OSError:
                 self.full = True
-            for file in (self._training, self._evaluation, self._events, self._samples):
+            for file in self._files:
                 file.close()
 
     def _record(self, event: Event) -> None:
@@ -139,16 +180,18 @@ class Recorder:
         elif isinstance(event, Sampled):
             self._sampled(event)
         elif isinstance(event, Saving):
-            # A killed run resumes from this checkpoint: the rows before it must not be lost.
+            # A run resumes from this checkpoint: the rows before it must not be lost, not even
+            # when the power fails.
             self._end_row()
             self._flush()
+            for file in self._files:
+                file.sync()
         else:
             self._end_row()
             kind = type(event).__name__.lower()
             values = {key: value for key, value in asdict(event).items() if key != "facts"}
             self._events.append({"timestamp": time.time(), "event": kind, **values})
-            self._change_state(event)
-            self._beat(force=not isinstance(event, Saved))
+            self._beat(force=self._change_state(event))
         if time.monotonic() - self._flushed > _FLUSH_SECONDS:
             self._flush()
 
@@ -218,7 +261,8 @@ class Recorder:
             row, self._row = self._row, {}
             self._training.append(row)
 
-    def _change_state(self, event: Event) -> None:
+    def _change_state(self, event: Event) -> bool:
+        """Take over what `event` says of the run; whether that must be on the disk at once."""
         info = self.info
         if isinstance(event, Started):
             info.state, info.max_steps, info.facts = "running", event.max_steps, event.facts
@@ -234,23 +278,27 @@ class Recorder:
             info.state = _STATES[event.reason]
         elif isinstance(event, Failed):
             info.state, info.error = "failed", event.error
-        elif isinstance(event, Warned):
-            pass
+        else:
+            return False
+        return True
 
     def _flush(self) -> None:
         self._flushed = time.monotonic()
-        for file in (self._training, self._evaluation, self._events, self._samples):
+        for file in self._files:
             file.flush()
 
     def _beat(self, *, force: bool = False) -> None:
+        """Renew the heartbeat; with `force`, write `run.json` for good."""
         now = time.monotonic()
         if not force and now - self._beaten < _BEAT_SECONDS:
             return
         self._beaten = now
+        self.info.heartbeat = time.time()
         if force:
             self._flush()
-        self.info.heartbeat = time.time()
-        self._run.write_info(self.info, durable=force)
+            self._run.write_info(self.info)
+        else:
+            infos.write_live(self._run.path, self.info)
 
 
 def perplexity(loss: float) -> float:
@@ -266,21 +314,35 @@ class _Appended:
 
     def __init__(self, path: Path) -> None:
         self._held_back = bytearray()
-        size = path.stat().st_size if path.exists() else 0
+        self._file: int | None = safe_files.open_to_append(path)
+        self._is_synced = False
+        size = os.fstat(self._file).st_size
         self._fresh = not size
-        if size and path.read_bytes()[-1:] != b"\n":
-            self.write("\n")
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
-        self._file = os.open(path, flags, 0o644)
+        if size:
+            os.lseek(self._file, size - 1, os.SEEK_SET)
+            if os.read(self._file, 1) != b"\n":
+                self.write("\n")
 
     def write(self, text: str) -> None:
         if len(self._held_back) < _MOST_HELD_BACK:
             self._held_back += text.encode("utf-8", "replace")
 
     def flush(self) -> None:
-        while self._held_back:
+        # Once it is closed, its number may be that of another file.
+        while self._held_back and self._file is not None:
             written = os.write(self._file, self._held_back)
             del self._held_back[:written]
+            self._is_synced = False
+
+    def sync(self) -> None:
+        """Wait until what was written is on the disk.
+
+        Raises:
+            OSError: the disk says that it failed.
+        """
+        if not self._is_synced and self._file is not None:
+            safe_files.sync(self._file)
+            self._is_synced = True
 
     def close(self) -> None:
         try:
@@ -288,7 +350,9 @@ class _Appended:
         except OSError:
             pass
         finally:
-            os.close(self._file)
+            file, self._file = self._file, None
+            if file is not None:
+                os.close(file)
 
 
 class _Table(_Appended):

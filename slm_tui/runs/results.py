@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from slm_tui import paths
+from slm_tui import safe_files
 from slm_tui.config.preset import Preset
 from slm_tui.runs import evidence
 from slm_tui.runs.curves import Curves
@@ -25,7 +25,7 @@ def write_results(run: Run, preset: Preset) -> None:
     curves.read()
     values = finite(_results(run.info(), preset, curves))
     values["diagnosis"] = [one.to_dict() for one in evidence.of_run(run)]
-    paths.write_atomically(run.path / "results.json", json.dumps(values, indent=1))
+    safe_files.write_atomically(run.path / "results.json", json.dumps(values, indent=1))
     if importlib.util.find_spec("matplotlib") is not None:
         draw(curves, run.path / "training_losses.png", preset.name)
 

@@ -1,14 +1,17 @@
 """A training in this process: its thread, its run directory, and its state for others to read."""
 
+import contextlib
 import logging
 import shutil
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from slm_tui import safe_files
 from slm_tui.config.built import check_built
 from slm_tui.config.preset import Preset
 from slm_tui.errors import CheckpointError, RunError, SlmTuiError
@@ -35,6 +38,7 @@ from slm_tui.training.events import (
 if TYPE_CHECKING:
     from slm_tui.corpus.prepare import Corpus, Progress
     from slm_tui.training.checkpoint import Checkpoint
+    from slm_tui.training.trainer import Trainer
 
 _LOG = logging.getLogger(__name__)
 _ETA_WINDOW_SECONDS = 30.0
@@ -78,16 +82,24 @@ class Session:
         preset: Preset,
         *,
         resume: bool = False,
+        changed: bool = False,
         more_steps: int = 0,
         initial: Path | None = None,
         sinks: tuple[Sink, ...] = (),
     ) -> None:
+        """Open the files of the run and hold it; `_begin` starts the thread.
+
+        Raises:
+            RunError: it is being trained already, or its record is damaged.
+            OSError: its files cannot be opened.
+        """
         self.run = run
         self.preset = preset
         self.control = Control()
         # Nobody watches: a run that cannot begin stays, so that its reason can be read later.
         self.unattended = False
         self._resume = resume
+        self._changed = changed
         self._more_steps = more_steps
         self._initial = initial
         self._sinks = sinks
@@ -97,10 +109,14 @@ class Session:
         self._began = False
         # Its patience was at an end: it begins anew, or the run would stop at once.
         self._had_stopped_early = resume and run.info().state == "stopped early"
-        self._held = store.lock(run)
-        self._held.__enter__()
-        self._recorder = Recorder(run, self.control)
-        self._logs = open_sinks(run, preset, self._emit, self.stop)
+        self._failed_sinks: set[int] = set()
+        self._open = contextlib.ExitStack()
+        with contextlib.ExitStack() as opened:
+            opened.enter_context(store.lock(run))
+            self._recorder = Recorder(run, self.control)
+            opened.callback(self._recorder.close)
+            self._logs = open_sinks(run, preset, self._emit, self.stop)
+            self._open = opened.pop_all()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._main, name="training", daemon=True)
         self._heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
@@ -124,13 +140,28 @@ class Session:
         check_built(preset)
         parent = f"{initial.parent.parent.name}@{initial.name}" if initial else ""
         run = store.create(preset, name, parent)
-        session = cls(run, preset, initial=initial, sinks=sinks)
-        session._thread.start()
+        try:
+            session = cls._opened(run, preset, initial=initial, sinks=sinks)
+            session._begin()
+        except BaseException:
+            # Nothing was trained: an empty run would only be in the way.
+            shutil.rmtree(run.path, ignore_errors=True)
+            raise
         return session
 
     @classmethod
-    def resume(cls, run: Run, *, more_steps: int = 0, sinks: tuple[Sink, ...] = ()) -> "Session":
+    def resume(
+        cls,
+        run: Run,
+        *,
+        more_steps: int = 0,
+        preset: Preset | None = None,
+        sinks: tuple[Sink, ...] = (),
+    ) -> "Session":
         """Go on with a run exactly where its newest whole checkpoint stands.
+
+        Args:
+            preset: that of the run with changes that `resuming.check` accepts; they are kept.
 
         Raises:
             RunError: it is being trained already, or is finished and `more_steps` is 0.
@@ -143,9 +174,36 @@ class Session:
                 f"it made all {info.max_steps} steps",
                 "give it more steps (--steps N), or fork a new run from it",
             )
-        session = cls(run, run.preset(), resume=True, more_steps=more_steps, sinks=sinks)
-        session._thread.start()
+        own = run.preset()
+        session = cls._opened(
+            run,
+            preset or own,
+            resume=True,
+            changed=preset is not None and preset != own,
+            more_steps=more_steps,
+            sinks=sinks,
+        )
+        session._begin()
         return session
+
+    @classmethod
+    def _opened(cls, run: Run, preset: Preset, **options: Any) -> "Session":
+        try:
+            return cls(run, preset, **options)
+        except OSError as error:
+            raise RunError(
+                f"run {run.id} cannot be written",
+                error.strerror or str(error),
+                "make it possible, or set SLM_TUI_HOME to a place that can be written",
+            ) from None
+
+    def _begin(self) -> None:
+        try:
+            self._thread.start()
+        except RuntimeError as error:
+            self._open.close()
+            remedy = "end other programs: the system has no memory for one"
+            raise RunError("there is no thread to train in", str(error), remedy) from None
 
     @property
     def status(self) -> Status:
@@ -177,25 +235,41 @@ class Session:
         return ended
 
     def _main(self) -> None:
-        self._heart.start()
-        server = steering.serve(self.run.path, self._told, self._obey)
+        server = None
         try:
+            self._heart.start()
+            server = steering.serve(self.run.path, self._told, self._obey)
             self._train()
         except Exception as error:  # noqa: BLE001 - the thread's last line: it must be told
             _LOG.debug("training failed", exc_info=error)
             self._emit(Failed(self._status.step, _worded(error)))
         finally:
-            self._logs.close()
-            self._recorder.close()
+            self._finish(server)
+
+    def _finish(self, server: "steering.Server | None") -> None:
+        """Close everything and let go of the run, whatever fails on the way."""
+        with contextlib.ExitStack() as last:
+            last.callback(self._ended.set)
+            last.callback(self._guarded, "the run was not closed in order", self._open.close)
             if server is not None:
-                server.close()
+                last.callback(self._guarded, "its socket was not closed", server.close)
+            self._guarded("the log was not written", self._recorder.settle)
             if self._began or self._resume:
-                self._conclude()
-            elif self._status.state == "failed" and not self.unattended:
-                # Nothing was trained: the error is told, and an empty run would only be in the way.
+                self._guarded("the summary of the run was not written", self._conclude)
+            self._guarded("another log was not closed", self._logs.close)
+            self._recorder.close()
+            begun = self._began or self._resume or self.unattended
+            if self._status.state == "failed" and not begun:
+                # Nothing was trained: the error is told, and an empty run would be in the way.
                 shutil.rmtree(self.run.path, ignore_errors=True)
-            self._held.__exit__(None, None, None)
-            self._ended.set()
+
+    def _guarded(self, what: str, action: Callable[[], Any]) -> None:
+        """Do `action`; an error of it is told and goes no further."""
+        try:
+            action()
+        except Exception as error:  # noqa: BLE001 - the run must be let go of in any case
+            _LOG.debug(what, exc_info=error)
+            self._emit(Warned(self._status.step, f"{what}: {_worded(error)}"))
 
     def _told(self) -> dict[str, Any]:
         """The status as other processes get it."""
@@ -219,29 +293,91 @@ class Session:
             self.control.put(request)
 
     def _conclude(self) -> None:
-        """Write what the run came to; the run itself is safe whatever happens here."""
+        """Write what the run came to."""
         from slm_tui.runs.results import write_results
 
-        try:
-            write_results(self.run, self.preset)
-        except (OSError, SlmTuiError, ValueError):
-            return
+        write_results(self.run, self.preset)
 
     def _train(self) -> None:
         from slm_tui.corpus.prepare import Cancelled
 
-        resume = self._newest_checkpoint() if self._resume else None
         try:
-            corpus = self._corpus(resume)
+            trainer = self._resumed() if self._resume else self._fresh()
         except Cancelled:
             self._emit(Finished(self._status.step, "stopped"))
             return
-        self._set(stage="building the model", progress=0.0, pace="")
+        trainer.run()
+
+    def _fresh(self) -> "Trainer":
+        """A trainer at step 0, with the weights and the tokenizer of a checkpoint for a fork."""
+        from slm_tui.corpus import fit
+        from slm_tui.corpus.prepare import prepare
         from slm_tui.training import checkpoint
-        from slm_tui.training.trainer import Trainer
 
         initial = checkpoint.read(self._initial) if self._initial is not None else None
-        trainer = Trainer(
+        tokenizer = initial.tokenizer() if initial is not None else None
+        corpus = prepare(
+            self.preset, tokenizer=tokenizer, progress=self._prepared, cancel=self._cancel
+        )
+        fit.check(self.preset, corpus)
+        return self._trainer(corpus, initial=initial)
+
+    def _resumed(self) -> "Trainer":
+        """A trainer where the newest checkpoint stands that is whole and can be loaded.
+
+        Newer ones that are not are put aside and reported.
+
+        Raises:
+            CheckpointError: steps were made, and no checkpoint can be used.
+        """
+        from slm_tui.runs import resuming
+        from slm_tui.training import checkpoint, checkpoint_dir
+
+        self._set(stage="reading the checkpoint")
+        directory = self.run.checkpoints
+        checkpoint_dir.check_place(directory)
+        checkpoint_dir.sweep(directory)
+        wrong: list[str] = []
+        for found in checkpoint.whole_ones(directory, wrong):
+            step = found.state.step
+            self._set(step=step)
+            corpus = resuming.corpus_of(self.run, self.preset, found, self._prepared, self._cancel)
+            try:
+                trainer = self._trainer(corpus, resume=found)
+            except CheckpointError as error:
+                wrong.append(f"checkpoint {found.path.name} cannot be loaded: {error}")
+                continue
+            for text in wrong:
+                self._emit(Warned(step, f"{text}: going back to an older one"))
+            _make_room(directory, step)
+            self._extend(trainer)
+            return trainer
+        wrong += checkpoint_dir.odd_in(directory)
+        if wrong or self._has_steps():
+            raise _nothing_to_resume(self.run, wrong)
+        return self._fresh()
+
+    def _has_steps(self) -> bool:
+        """Whether the run was ever trained; a log that was lost may say less than `run.json`."""
+        with (
+            contextlib.suppress(OSError),
+            safe_files.open_to_read(self.run.path / "training_log.csv") as log,
+        ):
+            if log.read(4096).count(b"\n") > 1:
+                return True
+        return self._recorder.info.step > 0
+
+    def _trainer(
+        self,
+        corpus: "Corpus",
+        *,
+        resume: "Checkpoint | None" = None,
+        initial: "Checkpoint | None" = None,
+    ) -> "Trainer":
+        self._set(stage="building the model", progress=0.0, pace="")
+        from slm_tui.training.trainer import Trainer
+
+        return Trainer(
             self.preset,
             corpus,
             self.run.checkpoints,
@@ -250,48 +386,19 @@ class Session:
             resume=resume,
             initial=initial,
         )
-        if self._resume:
-            # An end that was moved after the checkpoint stays where it was moved to.
-            moved = max(trainer.state.max_steps, self._recorder.info.max_steps)
-            trainer.state.max_steps = moved + self._more_steps
-            if self._had_stopped_early:
-                trainer.state.patience_from = trainer.state.step
-        trainer.run()
 
-    def _newest_checkpoint(self) -> "Checkpoint | None":
-        """The newest whole checkpoint; damaged ones after it are put aside and reported.
+    def _extend(self, trainer: "Trainer") -> None:
+        """Move the end of a resumed run as asked; keep settings that were changed."""
+        state = trainer.state
+        # An end that was moved after the checkpoint stays where it was moved to.
+        state.max_steps = max(state.max_steps, self._recorder.info.max_steps) + self._more_steps
+        if self._had_stopped_early:
+            state.patience_from = state.step
+        if self._changed:
+            from slm_tui.runs import resuming
 
-        Raises:
-            CheckpointError: there are checkpoints, and none is whole.
-        """
-        from slm_tui.training import checkpoint
-
-        self._set(stage="reading the checkpoint")
-        checkpoint.sweep(self.run.checkpoints)
-        found, wrong = checkpoint.newest(self.run.checkpoints)
-        if found is None and wrong:
-            raise CheckpointError(
-                f"no checkpoint of {self.run.id} is whole", wrong[0], "begin a new run"
-            )
-        for text in wrong:
-            self._emit(Warned(0, f"{text}: going back to an older one"))
-        if found is not None:
-            checkpoint.set_aside(self.run.checkpoints, found.state.step)
-            self._set(step=found.state.step)
-        return found
-
-    def _corpus(self, resume: "Checkpoint | None") -> "Corpus":
-        """The corpus of the checkpoint where it is still there, else that of the preset."""
-        from slm_tui.corpus import fit
-        from slm_tui.corpus.prepare import prepare, reopen
-
-        kept = reopen(resume.state.corpus) if resume is not None else None
-        if kept is not None:
-            return kept
-        corpus = prepare(self.preset, progress=self._prepared, cancel=self._cancel)
-        if resume is None:
-            fit.check(self.preset, corpus)
-        return corpus
+            state.preset = self.preset.to_dict()
+            resuming.write_preset(self.run, self.preset)
 
     def _prepared(self, progress: "Progress") -> None:
         self._set(stage=progress.stage, progress=progress.share or 0.0, pace=progress.detail)
@@ -301,11 +408,20 @@ class Session:
             self._recorder.beat()
 
     def _emit(self, event: Event) -> None:
-        self._recorder(event)
-        self._follow(event)
-        self._logs(event)
-        for sink in self._sinks:
-            sink(event)
+        """Pass `event` on to everybody who listens. One that fails is told of once, and training
+        goes on: what was trained is worth more than a line about it."""
+        receivers: list[Sink] = [self._recorder, self._follow, self._logs, *self._sinks]
+        broken: list[str] = []
+        for number, receive in enumerate(receivers):
+            try:
+                receive(event)
+            except Exception as error:  # noqa: BLE001 - whatever it is, others must hear the event
+                _LOG.debug("a receiver of events failed", exc_info=error)
+                if number not in self._failed_sinks:
+                    self._failed_sinks.add(number)
+                    broken.append(f"an event was not written down: {_worded(error)}")
+        for text in broken:
+            self._emit(Warned(event.step, text))
 
     def _follow(self, event: Event) -> None:
         if isinstance(event, Stepped):
@@ -351,6 +467,31 @@ class Session:
             return None
         seconds_per_step = (pace[-1][0] - pace[0][0]) / (pace[-1][1] - pace[0][1])
         return max(0.0, (status.max_steps - status.step) * seconds_per_step)
+
+
+def _make_room(directory: Path, step: int) -> None:
+    """Set aside what stands in the way of the checkpoints after `step`: nothing of it is lost."""
+    from slm_tui.training import checkpoint_dir
+
+    for path in checkpoint_dir.later_than(directory, step):
+        try:
+            checkpoint_dir.read_manifest(path)
+        except CheckpointError as error:
+            why = "copied" if "under another name" in error.why else "damaged"
+        else:
+            why = "damaged"
+        checkpoint_dir.set_aside([path], why)
+
+
+def _nothing_to_resume(run: Run, wrong: list[str]) -> CheckpointError:
+    steps = run.info().step
+    more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+    why = f"{wrong[0]}{more}" if wrong else "it has no checkpoint"
+    return CheckpointError(
+        f"run {run.id} cannot be resumed",
+        f"{steps:,} steps were made, and {why}" if steps else why,
+        f"put its checkpoints back, or start again: slm-tui train {run.path / 'preset.toml'}",
+    )
 
 
 def _worded(error: Exception) -> str:

@@ -1,55 +1,27 @@
 """Run directories: making, finding, renaming, deleting and bringing them back."""
 
 import contextlib
-import json
 import os
 import shutil
 import socket
-import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
-from slm_tui import __version__, paths
-from slm_tui.config.preset import Preset, from_file
-from slm_tui.errors import CheckpointError, RunError
+from slm_tui import paths, safe_files
+from slm_tui.config.preset import Preset, from_toml, parse
+from slm_tui.errors import CheckpointError, PresetError, RunError
+from slm_tui.runs import info as infos
 from slm_tui.runs import steering
+from slm_tui.runs.info import LIVE_STATES, RunInfo
+from slm_tui.training import checkpoint_dir
 
-FORMAT = 1
+__all__ = ["LIVE_STATES", "Run", "RunInfo"]
+
 _HEARTBEAT_SECONDS = 15.0
-LIVE_STATES = frozenset({"preparing", "running", "paused"})
-
-
-@dataclass
-class RunInfo:
-    """What `run.json` holds. Times in seconds since the epoch; losses in nats per token."""
-
-    format: int = FORMAT
-    name: str = ""
-    preset: str = ""
-    state: str = "preparing"
-    created: float = 0.0
-    heartbeat: float = 0.0
-    pid: int = 0
-    host: str = ""
-    version: str = __version__
-    step: int = 0
-    max_steps: int = 0
-    tokens_seen: int = 0
-    elapsed_seconds: float = 0.0
-    tokens_per_second: float = 0.0
-    train_loss: float | None = None
-    val_loss: float | None = None
-    val_bpb: float | None = None
-    best_loss: float | None = None
-    best_step: int | None = None
-    best_bpb: float | None = None
-    parent: str = ""
-    error: str = ""
-    facts: dict[str, Any] = field(default_factory=dict)
+_MOST_PRESET = 1 << 20
 
 
 class Run:
@@ -73,25 +45,30 @@ class Run:
         return self.path / "checkpoints"
 
     def preset(self) -> Preset:
-        """What was asked for.
+        """What was asked for; where its file is missing, as the newest checkpoint has it.
 
         Raises:
-            PresetError: the file is missing or was damaged.
+            PresetError: it cannot be read or was damaged.
         """
-        return from_file(self.path / "preset.toml")
+        path = self.path / infos.PRESET
+        try:
+            return from_toml(safe_files.read_text(path, _MOST_PRESET), str(path))
+        except FileNotFoundError:
+            state = checkpoint_dir.newest_state(self.checkpoints)
+            if state is not None:
+                return parse(state.preset, f"the preset in the newest checkpoint of {self.id}")
+            raise PresetError(f"{path} is missing") from None
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise PresetError(f"{path} cannot be read", reason) from None
 
     def info(self) -> RunInfo:
         """The state of the run; one whose process is gone reads as `interrupted`.
 
         Raises:
-            RunError: `run.json` is missing or damaged.
+            RunError: `run.json` is damaged, and cannot be rebuilt.
         """
-        try:
-            values = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
-            known = {one.name for one in fields(RunInfo)}
-            info = RunInfo(**{key: value for key, value in values.items() if key in known})
-        except (OSError, ValueError, TypeError, AttributeError) as error:
-            raise RunError(f"run {self.id} cannot be read", str(error)) from None
+        info = infos.read(self.path)
         if info.state in LIVE_STATES and not self._is_alive(info):
             info.state = "interrupted"
         return info
@@ -101,14 +78,13 @@ class Run:
             return is_locked(self.path)
         return time.time() - info.heartbeat < _HEARTBEAT_SECONDS
 
-    def write_info(self, info: RunInfo, *, durable: bool = False) -> None:
-        """Replace `run.json`.
+    def write_info(self, info: RunInfo) -> None:
+        """Replace `run.json` for good.
 
         Raises:
-            OSError: the disk is full or cannot be written.
+            OSError: the disk is full or cannot be written, or the run was moved away.
         """
-        text = json.dumps(asdict(info), indent=1)
-        paths.write_atomically(self.path / "run.json", text, durable=durable)
+        infos.write(self.path, info)
 
 
 def create(preset: Preset, name: str = "", parent: str = "") -> Run:
@@ -134,12 +110,14 @@ def create(preset: Preset, name: str = "", parent: str = "") -> Run:
     root = paths.runs_dir()
     try:
         root.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".making-", dir=root))
-        temporary.chmod(0o755)
-        paths.write_atomically(temporary / "preset.toml", preset.to_toml())
-        Run(temporary).write_info(info, durable=True)
+        temporary = safe_files.make_directory(root, ".making-")
+        safe_files.write_atomically(temporary / infos.PRESET, preset.to_toml())
+        Run(temporary).write_info(info)
         (temporary / "checkpoints").mkdir()
-        return Run(_claim(temporary, root, f"{label}-{stamp}"))
+        safe_files.sync_directory(temporary)
+        run = Run(_claim(temporary, root, f"{label}-{stamp}"))
+        safe_files.sync_directory(root)
+        return run
     except OSError as error:
         reason = error.strerror or str(error)
         raise RunError(
@@ -162,20 +140,34 @@ def _claim(temporary: Path, root: Path, wanted: str) -> Path:
 
 
 def all_runs() -> list[Run]:
-    """Every run, newest first."""
+    """Every run, newest first; damaged ones too."""
+    found = [Run(path) for path in directories()]
+    return sorted(found, key=lambda run: (_created(run), run.id), reverse=True)
+
+
+def directories() -> list[Path]:
+    """The directories of all runs, in no order."""
+    root = paths.runs_dir()
     try:
-        found = [path for path in paths.runs_dir().iterdir() if (path / "run.json").is_file()]
+        names = [name for name in os.listdir(root) if not name.startswith(".")]
     except OSError:
         return []
-    visible = [path for path in found if not path.name.startswith(".")]
-    return [Run(path) for path in sorted(visible, key=_created, reverse=True)]
+    return [root / name for name in names if _looks_like_run(root / name)]
 
 
-def _created(path: Path) -> tuple[float, str]:
+def _looks_like_run(path: Path) -> bool:
+    """Whether somebody would miss it in a list, be it whole or not."""
+    if not path.is_dir():
+        return False
+    marks = (infos.INFO, infos.PRESET, "checkpoints")
+    return any(os.path.lexists(path / mark) for mark in marks)
+
+
+def _created(run: Run) -> float:
     try:
-        return float(json.loads((path / "run.json").read_text())["created"]), path.name
-    except (OSError, ValueError, KeyError, TypeError):
-        return 0.0, path.name
+        return infos.read(run.path).created
+    except RunError:
+        return 0.0
 
 
 def find(spec: str) -> Run:
@@ -184,8 +176,8 @@ def find(spec: str) -> Run:
     Raises:
         RunError: there is none, or several.
     """
-    path = _existing(spec, "run.json")
-    if path is not None:
+    path = _path(spec)
+    if path is not None and infos.is_run(path):
         return Run(path.resolve())
     runs = all_runs()
     if spec == "last":
@@ -205,11 +197,11 @@ def find(spec: str) -> Run:
     raise RunError(f"there is no run {spec!r}", "", "`slm-tui runs list` shows all")
 
 
-def _existing(spec: str, file: str) -> Path | None:
-    """The directory `spec` if it is one that holds `file`; most names are no paths."""
+def _path(spec: str) -> Path | None:
+    """`spec` as a path, if there is something; most names are no paths."""
     try:
         path = Path(spec).expanduser()
-        return path if (path / file).is_file() else None
+        return path if path.exists() else None
     except (OSError, ValueError, RuntimeError):
         return None
 
@@ -230,9 +222,9 @@ def find_checkpoint(spec: str) -> Path:
         RunError: there is no such run.
         CheckpointError: the run has no such checkpoint.
     """
-    path = _existing(spec, "manifest.json")
-    if path is not None:
-        return path
+    path = _path(spec)
+    if path is not None and checkpoint_dir.is_checkpoint(path.resolve()):
+        return path.resolve()
     name, _, which = spec.partition("@")
     return checkpoint_of(find(name), which)
 
@@ -243,24 +235,24 @@ def checkpoint_of(run: Run, which: str = "") -> Path:
     Raises:
         CheckpointError: the run has no such checkpoint.
     """
-    from slm_tui.training import checkpoint
-
-    saved = checkpoint.all_in(run.checkpoints)
-    wanted = [which] if which else ["best", "last"]
+    saved = checkpoint_dir.all_in(run.checkpoints)
+    wanted = [which] if which else list(checkpoint_dir.LINKS)
     for one in wanted:
-        if one in ("best", "last"):
-            found = checkpoint.linked(run.checkpoints, one)
+        if one in checkpoint_dir.LINKS:
+            found = checkpoint_dir.linked(run.checkpoints, one)
         else:
-            name = checkpoint.name_of(int(one)) if one.isdecimal() else one
+            name = checkpoint_dir.name_of(int(one)) if one.isdecimal() and len(one) < 16 else one
             found = next((path for path in saved if path.name == name), None)
         if found is not None:
             return found
     if saved and not which:
         return saved[-1]
-    have = ", ".join(str(checkpoint.step_of(path)) for path in saved)
+    have = ", ".join(str(checkpoint_dir.step_of(path)) for path in saved)
+    odd = checkpoint_dir.odd_in(run.checkpoints)
+    nothing = f"none is complete: {odd[0]}" if odd else "none was saved"
     raise CheckpointError(
         f"run {run.id} has no checkpoint {which or 'yet'}",
-        f"it has {have}" if have else "none was saved",
+        f"it has {have}" if have else nothing,
         "train it further, or name another" if not have else "name one of these",
     )
 
@@ -276,7 +268,8 @@ def rename(run: Run, name: str) -> None:
     with lock(run):
         info = run.info()
         info.name = name
-        run.write_info(info, durable=True)
+        run.write_info(info)
+        infos.drop_live(run.path)
 
 
 def delete(run: Run) -> Path:
@@ -376,15 +369,19 @@ def is_locked(path: Path) -> bool:
 
 
 def _locked(path: Path, *, shared: bool = False) -> IO[bytes] | None:
-    """An open handle that holds the lock, or `None` if somebody else has it."""
+    """An open handle that holds the lock, or `None` if somebody else has it.
+
+    Raises:
+        RunError: the directory cannot be written, or something else stands in the lock's place.
+    """
+    try:
+        handle = safe_files.open_to_lock(path / ".lock")
+    except OSError as error:
+        raise RunError(f"run {path.name} cannot be written", error.strerror or "") from None
     try:
         import fcntl
     except ImportError:  # no such locks on this system: the heartbeat has to do
-        return (path / ".lock").open("ab")
-    try:
-        handle = (path / ".lock").open("ab")
-    except OSError as error:
-        raise RunError(f"run {path.name} cannot be written", error.strerror or "") from None
+        return handle
     try:
         fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except OSError:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 import numpy as np
 import torch
 
-from slm_tui import paths
+from slm_tui import paths, safe_files
 from slm_tui.config.estimate import Calibration, step_flops
 from slm_tui.config.preset import Preset, parse
 from slm_tui.corpus.batches import Batch
@@ -91,7 +91,7 @@ def _read(key: str) -> Calibration | None:
 
 def _write(found: Calibration) -> None:
     try:
-        paths.write_atomically(
+        safe_files.write_atomically(
             paths.cache_dir() / "calibration.json", json.dumps(asdict(found)), durable=False
         )
     except OSError:

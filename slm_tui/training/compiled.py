@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from slm_tui import paths
+from slm_tui import paths, safe_files
 from slm_tui.config.preset import Preset
 from slm_tui.models.base import LanguageModel, Loss
 from slm_tui.training.device import describe_device
@@ -166,6 +166,6 @@ def _remember(key: str, values: dict[str, float]) -> None:
     known = {**_remembered(), key: {**values, "when": time.time()}}
     try:
         path = paths.cache_dir() / "compiled.json"
-        paths.write_atomically(path, json.dumps(known), durable=False)
+        safe_files.write_atomically(path, json.dumps(known), durable=False)
     except OSError:
         return

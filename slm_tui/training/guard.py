@@ -2,7 +2,7 @@
 
 import math
 
-from slm_tui.training.checkpoint import TrainingState
+from slm_tui.training.state import TrainingState
 from slm_tui.training.stepper import Done
 
 NON_FINITE_IN_A_ROW = 5

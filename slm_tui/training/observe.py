@@ -11,11 +11,11 @@ from slm_tui.evaluation.loss import SplitLoss, split_loss
 from slm_tui.generation.sampling import SamplingSettings
 from slm_tui.generation.texts import Text, write
 from slm_tui.models.base import LanguageModel
-from slm_tui.training.checkpoint import TrainingState
 from slm_tui.training.control import Control
 from slm_tui.training.events import Evaluated, Sampled, Sink, Warned
 from slm_tui.training.memory import first_line, out_of_memory, release
 from slm_tui.training.precision import Format, autocast
+from slm_tui.training.state import TrainingState
 
 # All logits of a pass are held, in fp32 and with copies: at most so many of them.
 _MOST_LOGITS = 2**25

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim.adamw import adamw
 
 from slm_tui.config.training import Optimizer as OptimizerConfig
+from slm_tui.errors import CheckpointError
 from slm_tui.models.base import LanguageModel, ParameterGroup
 from slm_tui.training.muon import Muon
 
@@ -146,8 +147,9 @@ class FlatOptimizer:
         """Take over moments as `state` gave them.
 
         Raises:
-            KeyError: a moment is missing.
+            CheckpointError: a moment is missing or of another shape.
         """
+        self._check(state)
         self._steps.fill_(float(state["step"]))
         for group in self._adamw:
             group.step.fill_(float(state["step"]))
@@ -157,6 +159,16 @@ class FlatOptimizer:
             else:
                 slot.cut(self._first).copy_(state[f"{slot.name}.exp_avg"])
                 slot.cut(self._second).copy_(state[f"{slot.name}.exp_avg_sq"])
+
+    def _check(self, state: dict[str, Tensor]) -> None:
+        wanted: dict[str, torch.Size] = {"step": torch.Size()}
+        for slot, is_muon in self._ruled():
+            names = ("momentum",) if is_muon else ("exp_avg", "exp_avg_sq")
+            wanted |= {f"{slot.name}.{name}": slot.cut(self._first).shape for name in names}
+        for name, shape in wanted.items():
+            if name not in state or state[name].shape != shape:
+                what = "is missing" if name not in state else "has another shape"
+                raise CheckpointError("the optimizer's state is of another model", f"{name} {what}")
 
     def _ruled(self) -> Iterator[tuple[_Slot, bool]]:
         border = sum(part.size for part in self._muon)

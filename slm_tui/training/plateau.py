@@ -1,7 +1,7 @@
 """The plateau reducer: a smaller learning rate where the validation loss stands still."""
 
 from slm_tui.config.training import Schedule
-from slm_tui.training.checkpoint import TrainingState
+from slm_tui.training.state import TrainingState
 
 
 def reduce_on_plateau(schedule: Schedule, state: TrainingState, warmup: int) -> bool:

@@ -5,20 +5,12 @@ from pathlib import Path
 import torch
 
 from slm_tui.models.base import LanguageModel
-from slm_tui.training.checkpoint import (
-    Checkpoint,
-    TrainingState,
-    all_in,
-    link,
-    linked,
-    load_weights,
-    name_of,
-    newest,
-    read,
-    set_aside,
-)
+from slm_tui.training import checkpoint_dir
+from slm_tui.training.checkpoint import Checkpoint, load_weights, newest, read
+from slm_tui.training.checkpoint_dir import link, linked, name_of
 from slm_tui.training.guard import Guard
 from slm_tui.training.optimizer import FlatOptimizer
+from slm_tui.training.state import TrainingState
 
 # What belongs to the run and not to a step of it.
 _STAYS = {
@@ -61,7 +53,7 @@ def go_back(
         if name not in _STAYS:
             setattr(state, name, value)
     state.learning_rate_multiplier = good.state.learning_rate_multiplier / 2
-    set_aside(directory, state.step, "diverged")
+    checkpoint_dir.set_aside(checkpoint_dir.later_than(directory, state.step), "diverged")
     link(directory, "last", good.path.name)
     guard.reset()
     guard.has_gone_back = True
@@ -84,5 +76,5 @@ def restore_best(directory: Path, model: LanguageModel) -> bool:
 def relink_best(directory: Path, state: TrainingState) -> None:
     """Let `best` point where `state` says: a process may be killed before it has set the link."""
     best = directory / name_of(state.best_step or 0)
-    if best in all_in(directory) and linked(directory, "best") != best:
+    if checkpoint_dir.is_checkpoint(best) and linked(directory, "best") != best:
         link(directory, "best", best.name)

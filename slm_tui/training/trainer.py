@@ -13,7 +13,7 @@ from slm_tui.errors import TrainingError
 from slm_tui.models.base import LanguageModel
 from slm_tui.models.build import build
 from slm_tui.training import device as devices
-from slm_tui.training.checkpoint import Checkpoint, Snapshot, TrainingState, load_weights
+from slm_tui.training.checkpoint import Checkpoint, Snapshot, load_weights
 from slm_tui.training.control import Control, Request
 from slm_tui.training.events import (
     Changed,
@@ -39,6 +39,7 @@ from slm_tui.training.pace import Pace
 from slm_tui.training.plateau import reduce_on_plateau
 from slm_tui.training.rewind import go_back, relink_best, restore_best
 from slm_tui.training.schedule import learning_rate, warmup_steps
+from slm_tui.training.state import TrainingState
 from slm_tui.training.stepper import Done, Stepper
 from slm_tui.training.threads import Threads
 from slm_tui.training.writer import CheckpointWriter, Policy
@@ -87,7 +88,11 @@ class Trainer:
                 f"the corpus was {resume.state.corpus} and is {corpus.fingerprint}",
                 "bring the text back, or begin a new run with --from",
             )
-        self.state = resume.state if resume is not None else TrainingState.fresh(preset, corpus)
+        self.state = (
+            resume.state
+            if resume is not None
+            else TrainingState.fresh(preset, corpus, str(torch.__version__))
+        )
         self._threads = Threads(training.threads or int(self.device.type != "cpu"))
         sequences = training.micro_batch * training.accumulation
         self._batches = Batches(corpus.train, preset.model.block_size, sequences, training.seed)

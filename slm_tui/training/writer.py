@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slm_tui.errors import TrainingError
-from slm_tui.training import checkpoint
+from slm_tui.training import checkpoint, checkpoint_dir
 from slm_tui.training.checkpoint import Snapshot
 from slm_tui.training.control import Control
 from slm_tui.training.events import Saved, SaveKind, Sink, Warned
@@ -136,10 +136,12 @@ class CheckpointWriter:
         step = job.snapshot.state.step
         try:
             path = checkpoint.write(self._directory, job.snapshot, keep=job.kind == "manual")
-            checkpoint.link(self._directory, "last", path.name)
+            checkpoint_dir.link(self._directory, "last", path.name)
             if job.kind == "best":
-                checkpoint.link(self._directory, "best", path.name)
-            checkpoint.clear_up(self._directory, self._policy.keep_last, self._policy.keep_every)
+                checkpoint_dir.link(self._directory, "best", path.name)
+            checkpoint_dir.clear_up(
+                self._directory, self._policy.keep_last, self._policy.keep_every
+            )
             size = sum(file.stat().st_size for file in path.iterdir())
         except Exception as error:  # noqa: BLE001 - without this thread the loop would wait for ever
             if _is_for_room(error):

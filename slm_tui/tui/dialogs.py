@@ -13,7 +13,7 @@ from textual.screen import ModalScreen
 from textual.suggester import Suggester
 from textual.widgets import Input, Static
 
-from slm_tui import paths
+from slm_tui import paths, safe_files
 from slm_tui.errors import SlmTuiError
 from slm_tui.text import visible
 from slm_tui.tui.theme import MUTED
@@ -216,7 +216,7 @@ def copy(app: App[Any], text: str) -> None:
     app.copy_to_clipboard(text)
     path = paths.data_dir() / "clipboard.txt"
     try:
-        paths.write_atomically(path, text)
+        safe_files.write_atomically(path, text)
         told = f"Copied; also in {path}"
     except OSError as error:
         told = f"Copied to the clipboard only: {path} cannot be written ({error})"

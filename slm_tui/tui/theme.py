@@ -6,7 +6,7 @@ from pathlib import Path
 import tomli_w
 from textual.theme import Theme
 
-from slm_tui import paths
+from slm_tui import paths, safe_files
 
 # Text beside the point, in content. ($text-muted is for CSS: content draws it unmuted.)
 MUTED = "$foreground-muted"
@@ -59,7 +59,7 @@ def remember(name: str) -> None:
     if settings.get("theme") == name:
         return
     try:
-        paths.write_atomically(_path(), tomli_w.dumps({**settings, "theme": name}))
+        safe_files.write_atomically(_path(), tomli_w.dumps({**settings, "theme": name}))
     except OSError:
         return
 

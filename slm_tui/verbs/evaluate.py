@@ -8,7 +8,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-from slm_tui import paths
+from slm_tui import safe_files
 from slm_tui.corpus.progress import Cancelled
 from slm_tui.errors import RunError
 from slm_tui.runs import evaluating, evaluation_results, store
@@ -75,7 +75,7 @@ def _show(report: dict[str, Any], target: str, directory: Path | None) -> None:
     if target:
         path = Path(target).expanduser()
         try:
-            paths.write_atomically(path, (text + "\n").encode("utf-8", "replace"))
+            safe_files.write_atomically(path, (text + "\n").encode("utf-8", "replace"))
         except OSError as error:
             raise RunError(f"{path} cannot be written", error.strerror or str(error)) from None
     if directory is not None:

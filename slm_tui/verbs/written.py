@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from slm_tui import paths
+from slm_tui import safe_files
 from slm_tui.errors import GenerationError
 from slm_tui.text import visible
 
@@ -95,7 +95,7 @@ def save(path: Path, content: str) -> None:
         GenerationError: the disk is full, or the directory cannot be written.
     """
     try:
-        paths.write_atomically(path, content)
+        safe_files.write_atomically(path, content)
     except OSError as error:
         raise GenerationError(f"{path} cannot be written", error.strerror or str(error)) from None
 

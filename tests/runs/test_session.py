@@ -161,16 +161,34 @@ def test_a_run_with_no_whole_checkpoint_is_not_started_over(tiny: Make) -> None:
     before = (first.run.path / "training_log.csv").read_bytes()
     second = ended(Session.resume(first.run))
     assert second.status.state == "failed"
-    assert "no checkpoint of" in second.status.error
+    assert "cannot be resumed: 9 steps were made, and checkpoint" in second.status.error
+    assert "start again: slm-tui train" in second.status.error
     assert (first.run.path / "training_log.csv").read_bytes() == before
 
 
-def test_a_run_stopped_before_its_first_checkpoint_starts_from_the_beginning(tiny: Make) -> None:
+def test_a_run_stopped_before_its_first_step_starts_from_the_beginning(tiny: Make) -> None:
+    run = store.create(tiny())
+    second = ended(Session.resume(run))
+    assert second.status.state == "done"
+    assert list(losses(run)) == list(range(1, 13))
+
+
+@pytest.mark.parametrize("gone", ["checkpoints", "its log too", "its record too"])
+def test_a_run_whose_checkpoints_are_gone_is_refused_not_restarted(tiny: Make, gone: str) -> None:
     first = start(tiny(), 2, Control.stop)
     shutil.rmtree(first.run.checkpoints)
+    if gone == "its log too":
+        (first.run.path / "training_log.csv").unlink()
+    if gone == "its record too":
+        info = first.run.info()
+        info.step = 0
+        first.run.write_info(info)
     second = ended(Session.resume(first.run))
-    assert second.status.state == "done"
-    assert list(losses(first.run)) == list(range(1, 13))
+    assert second.status.state == "failed"
+    assert "cannot be resumed" in second.status.error
+    assert "no checkpoint" in second.status.error
+    if gone != "its log too":
+        assert list(losses(first.run)) == [1, 2]
 
 
 def test_a_damaged_corpus_is_made_again_on_resume(tiny: Make) -> None:
@@ -204,7 +222,8 @@ def test_a_changed_text_is_not_trained_on_as_if_it_were_the_same(
     shutil.rmtree(paths.corpora_dir())
     second = ended(Session.resume(first.run))
     assert second.status.state == "failed"
-    assert "not the one this run was trained on" in second.status.error
+    assert "has changed since it was trained" in second.status.error
+    assert "--text" in second.status.error
 
 
 def test_a_finished_run_needs_more_steps(tiny: Make) -> None:

@@ -1,20 +1,24 @@
 """Checkpoints: whole or not there, verified when read, kept by a policy."""
 
+import errno
 import json
 import os
 import random
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from slm_tui import manifest
 from slm_tui.config.preset import Preset
 from slm_tui.corpus.tokenizers import byte_tokenizer
 from slm_tui.errors import CheckpointError
-from slm_tui.training import checkpoint
+from slm_tui.training import checkpoint, checkpoint_dir
 from slm_tui.training.checkpoint import Snapshot, TrainingState
 from tests.conftest import make_tiny
 from tests.training.harness import train
@@ -87,8 +91,6 @@ def test_a_file_that_is_cut_missing_or_longer_is_noticed(
 
 
 def test_a_checkpoint_of_another_format_is_refused_by_name(tmp_path: Path) -> None:
-    from slm_tui import manifest
-
     path = checkpoint.write(tmp_path, snapshot(7))
     values = manifest.unsealed((path / "manifest.json").read_text())
     (path / "manifest.json").write_text(manifest.sealed({**values, "format": 99}))
@@ -137,10 +139,9 @@ def test_a_half_written_checkpoint_is_never_taken_for_a_whole_one(
     def full(*arguments: object) -> None:
         raise OSError(28, "No space left on device")
 
-    for target in ("save_file", "_fsync", "os.replace"):
+    for owner, target in ((checkpoint, "save_file"), (os, "fsync"), (os, "rename")):
         with monkeypatch.context() as patched:
-            owner = checkpoint.os if target == "os.replace" else checkpoint
-            patched.setattr(owner, target.removeprefix("os."), full)
+            patched.setattr(owner, target, full)
             with pytest.raises(OSError, match="No space left"):
                 checkpoint.write(tmp_path, snapshot(2))
         assert [path.name for path in tmp_path.iterdir()] == ["step-000001"]
@@ -148,12 +149,113 @@ def test_a_half_written_checkpoint_is_never_taken_for_a_whole_one(
 
 def test_what_a_killed_save_left_is_swept_away(tmp_path: Path) -> None:
     checkpoint.write(tmp_path, snapshot(1))
-    (tmp_path / ".writing-abc").mkdir()
-    (tmp_path / "step-000002").mkdir()
-    (tmp_path / "step-000002" / "model.safetensors").write_bytes(b"half")
+    for name in (".writing-ab12_xyz", ".writing-0a1b2c3d", ".discarding-step-000004"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.safetensors").write_bytes(b"half")
+    (tmp_path / ".best.0123abcd").symlink_to("step-000001")
+    (tmp_path / ".last-4711").write_text("step-000001")
     assert [path.name for path in checkpoint.all_in(tmp_path)] == ["step-000001"]
     checkpoint.sweep(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["step-000001"]
+
+
+def test_only_names_of_unfinished_work_are_swept_away(tmp_path: Path) -> None:
+    """What a user put there stays: copies, notes, and checkpoints that lost their manifest."""
+    checkpoint.write(tmp_path, snapshot(1))
+    names = {"step-000020-backup", "step-000002", ".writing-notes", ".writing-old-x", "my.best.old"}
+    for name in names:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.safetensors").write_bytes(b"mine")
+    checkpoint.sweep(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {*names, "step-000001"}
+
+
+def test_a_checkpoint_without_a_manifest_is_named_and_set_aside_by_a_new_one(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "step-000007").mkdir()
+    (tmp_path / "step-000007" / "model.safetensors").write_bytes(b"mine")
+    assert checkpoint_dir.odd_in(tmp_path) == ["checkpoint step-000007 has no manifest.json"]
+    checkpoint.write(tmp_path, snapshot(7))
+    assert checkpoint.read(tmp_path / "step-000007").state.step == 7
+    assert (tmp_path / "damaged-step-000007" / "model.safetensors").read_bytes() == b"mine"
+    assert checkpoint_dir.odd_in(tmp_path) == []
+
+
+def test_a_checkpoint_under_another_name_is_refused_and_never_removed(tmp_path: Path) -> None:
+    for step in (10, 20, 30):
+        checkpoint.write(tmp_path, snapshot(step))
+    shutil.copytree(tmp_path / "step-000010", tmp_path / "step-000099")
+    with pytest.raises(CheckpointError, match="is the checkpoint of step 10 under another name"):
+        checkpoint.read(tmp_path / "step-000099")
+    found, wrong = checkpoint.newest(tmp_path)
+    assert found is not None
+    assert found.state.step == 30
+    assert "step-000099" in wrong[0]
+    checkpoint_dir.clear_up(tmp_path, 1)
+    assert {path.name for path in tmp_path.iterdir()} == {"step-000030", "step-000099"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"model.safetensors": "0" * 64},
+        {**dict.fromkeys(checkpoint_dir.PAYLOAD, "0" * 64), "extra.bin": "0" * 64},
+        {**dict.fromkeys(checkpoint_dir.PAYLOAD, "0" * 64), "../../run.json": "0" * 64},
+        dict.fromkeys(checkpoint_dir.PAYLOAD, "no checksum"),
+        dict.fromkeys(checkpoint_dir.PAYLOAD, 7),
+        [],
+    ],
+)
+def test_a_manifest_names_exactly_the_files_of_a_checkpoint(tmp_path: Path, change: Any) -> None:
+    path = checkpoint.write(tmp_path, snapshot(7))
+    values = manifest.unsealed((path / "manifest.json").read_text())
+    (path / "manifest.json").write_text(manifest.sealed({**values, "sha256": change}))
+    with pytest.raises(CheckpointError):
+        checkpoint.read(path)
+
+
+def test_state_and_manifest_agree_on_the_step(tmp_path: Path) -> None:
+    path = checkpoint.write(tmp_path, snapshot(7))
+    change_state(path, step=8)
+    with pytest.raises(CheckpointError, match=r"state.json is of step 8, the manifest of 7"):
+        checkpoint.read(path)
+
+
+def change_state(path: Path, **changes: object) -> None:
+    """Change entries of a checkpoint's state, with a checksum that fits."""
+    state = json.loads((path / "state.json").read_text())
+    (path / "state.json").write_text(json.dumps({**state, **changes}))
+    values = manifest.unsealed((path / "manifest.json").read_text())
+    values["sha256"]["state.json"] = manifest.digest(path / "state.json")
+    (path / "manifest.json").write_text(manifest.sealed(values))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"step": -7},
+        {"step": "7"},
+        {"step": True},
+        {"max_steps": 1e400},
+        {"elapsed_seconds": "soon"},
+        {"tokens_seen": 2**70},
+        {"guard": []},
+        {"guard": {"seen": float("inf")}},
+        {"corpus": "../../../etc"},
+        {"n_vocab": 10**12},
+        {"preset": []},
+        {"loss_scale": 0},
+    ],
+)
+def test_a_state_of_other_types_is_refused_by_the_name_of_the_entry(
+    tmp_path: Path, change: dict[str, Any]
+) -> None:
+    path = checkpoint.write(tmp_path, snapshot(7))
+    change_state(path, **change)
+    with pytest.raises(CheckpointError, match=next(iter(change))):
+        checkpoint.read(path)
 
 
 def test_links_are_moved_and_followed(tmp_path: Path) -> None:
@@ -205,14 +307,16 @@ def test_the_newest_periodic_ones_best_last_and_manual_stay(
     for step in steps:
         path = directory / checkpoint.name_of(step)
         path.mkdir()
-        (path / "manifest.json").touch()
+        sums = dict.fromkeys(checkpoint_dir.PAYLOAD, "0" * 64)
+        text = manifest.sealed({"format": checkpoint_dir.FORMAT, "step": step, "sha256": sums})
+        (path / "manifest.json").write_text(text)
         if step in manual:
             (path / "keep").touch()
     if steps:
         checkpoint.link(directory, "last", checkpoint.name_of(steps[-1]))
         if best in steps:
             checkpoint.link(directory, "best", checkpoint.name_of(best))
-    checkpoint.clear_up(directory, keep)
+    checkpoint_dir.clear_up(directory, keep)
     left = {checkpoint.step_of(path) for path in checkpoint.all_in(directory)}
     special = (manual & set(steps)) | set(steps[-1:]) | ({best} & set(steps))
     periodic = [step for step in steps if step not in special]
@@ -254,9 +358,14 @@ def test_best_is_the_checkpoint_of_the_lowest_validation_loss(tiny: Make, tmp_pa
 def test_damaged_ones_are_set_aside_not_overwritten(tmp_path: Path) -> None:
     for step in (1, 2, 3):
         checkpoint.write(tmp_path, snapshot(step))
-    checkpoint.set_aside(tmp_path, 1)
+    checkpoint_dir.set_aside(checkpoint_dir.later_than(tmp_path, 1), "damaged")
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == ["damaged-step-000002", "damaged-step-000003", "step-000001"]
+    # Again: what was set aside before stays, too.
+    checkpoint.write(tmp_path, snapshot(2))
+    checkpoint_dir.set_aside(checkpoint_dir.later_than(tmp_path, 1), "damaged")
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names[:2] == ["damaged-step-000002", "damaged-step-000002-2"]
 
 
 def test_weights_of_another_shape_or_model_are_refused(tiny: Make, tmp_path: Path) -> None:
@@ -273,12 +382,105 @@ def test_weights_of_another_shape_or_model_are_refused(tiny: Make, tmp_path: Pat
 
 
 def test_an_entry_of_a_newer_version_in_the_state_is_ignored(tmp_path: Path) -> None:
-    from slm_tui import manifest
-
     path = checkpoint.write(tmp_path, snapshot(7))
-    state = json.loads((path / "state.json").read_text())
-    (path / "state.json").write_text(json.dumps({**state, "mood": "good"}))
-    values = manifest.unsealed((path / "manifest.json").read_text())
-    values["sha256"]["state.json"] = manifest.digest(path / "state.json")
-    (path / "manifest.json").write_text(manifest.sealed(values))
+    change_state(path, mood="good")
     assert checkpoint.read(path).state == snapshot(7).state
+
+
+@pytest.mark.parametrize("both", [True, False])
+def test_a_copied_run_has_a_directory_in_the_place_of_a_link(tmp_path: Path, both: bool) -> None:
+    """`scp -r`, `cp -rL` and zip follow links: `best` and `last` become copies."""
+    for step in (1, 2):
+        checkpoint.write(tmp_path, snapshot(step))
+    for name, step in (("best", 1), ("last", 2)):
+        shutil.copytree(tmp_path / checkpoint.name_of(step), tmp_path / name)
+        if not both:
+            shutil.rmtree(tmp_path / checkpoint.name_of(step))
+    expected = "step-000001" if both else "best"
+    found = checkpoint.linked(tmp_path, "best")
+    assert found == tmp_path / expected
+    assert checkpoint.read(found).state.step == 1
+    assert checkpoint_dir.linked_step(found) == 1
+    # A new link takes the place of the copy, and nothing is lost.
+    checkpoint.write(tmp_path, snapshot(3))
+    for name in ("best", "last"):
+        checkpoint.link(tmp_path, name, "step-000003")
+        assert checkpoint.linked(tmp_path, name) == tmp_path / "step-000003"
+    left = [checkpoint.read(path).state.step for path in checkpoint.all_in(tmp_path)]
+    assert left == [1, 2, 3]
+    assert {path.name for path in tmp_path.iterdir() if path.is_symlink()} == {"best", "last"}
+
+
+def test_a_directory_called_best_that_is_no_checkpoint_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "best").mkdir()
+    (tmp_path / "best" / "notes.txt").write_text("mine")
+    checkpoint.write(tmp_path, snapshot(1))
+    assert checkpoint.linked(tmp_path, "best") is None
+    checkpoint.link(tmp_path, "best", "step-000001")
+    assert checkpoint.linked(tmp_path, "best") == tmp_path / "step-000001"
+    assert (tmp_path / "copied-best" / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("target", ["../other/step-000001", "/etc", "..", "", "step-000001/.."])
+def test_a_link_holds_one_name_and_nothing_else(tmp_path: Path, target: str) -> None:
+    checkpoint.write(tmp_path / "other", snapshot(1))
+    inside = tmp_path / "inside"
+    checkpoint.write(inside, snapshot(1))
+    (inside / "best").unlink(missing_ok=True)
+    if target:
+        (inside / "best").symlink_to(target)
+    assert checkpoint.linked(inside, "best") is None
+    (inside / "last").write_text(target)
+    assert checkpoint.linked(inside, "last") is None
+
+
+def test_checkpoints_that_are_links_are_no_checkpoints_of_this_run(tmp_path: Path) -> None:
+    """A resume that followed them would clear up in another run."""
+    other, own = tmp_path / "other", tmp_path / "own"
+    for step in (1, 2, 3):
+        checkpoint.write(other, snapshot(step))
+    checkpoint.write(own, snapshot(5))
+    for step in (1, 2, 3):
+        (own / checkpoint.name_of(step)).symlink_to(other / checkpoint.name_of(step))
+    assert [path.name for path in checkpoint.all_in(own)] == ["step-000005"]
+    assert "is a symbolic link" in checkpoint_dir.odd_in(own)[0]
+    checkpoint.sweep(own)
+    checkpoint_dir.clear_up(own, 1)
+    checkpoint.write(own, snapshot(2))
+    assert [path.name for path in checkpoint.all_in(other)] == [
+        checkpoint.name_of(step) for step in (1, 2, 3)
+    ]
+    for path in checkpoint.all_in(other):
+        checkpoint.read(path)
+
+
+def test_a_link_in_the_place_of_all_checkpoints_is_refused(tmp_path: Path) -> None:
+    checkpoint.write(tmp_path / "other", snapshot(1))
+    (tmp_path / "checkpoints").symlink_to(tmp_path / "other")
+    assert checkpoint.all_in(tmp_path / "checkpoints") == []
+    assert checkpoint.linked(tmp_path / "checkpoints", "last") is None
+    with pytest.raises(CheckpointError, match="a symbolic link, not a directory"):
+        checkpoint_dir.check_place(tmp_path / "checkpoints")
+    with pytest.raises(OSError, match="a symbolic link, not a directory"):
+        checkpoint.write(tmp_path / "checkpoints", snapshot(2))
+    assert [path.name for path in (tmp_path / "other").iterdir()] == ["step-000001"]
+
+
+def test_a_failed_sync_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", broken)
+    with pytest.raises(OSError, match="Input/output"):
+        checkpoint.write(tmp_path, snapshot(1))
+    monkeypatch.undo()
+    checkpoint.write(tmp_path, snapshot(1))
+    monkeypatch.setattr(os, "fsync", broken)
+    with pytest.raises(OSError, match="Input/output"):
+        checkpoint.link(tmp_path, "best", "step-000001")
+
+
+def test_a_run_that_was_moved_away_is_not_made_again(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        checkpoint.write(tmp_path / "gone" / "checkpoints", snapshot(1))
+    assert not (tmp_path / "gone").exists()

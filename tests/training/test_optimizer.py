@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from slm_tui.config.training import Optimizer
+from slm_tui.errors import CheckpointError
 from slm_tui.models.base import LanguageModel
 from slm_tui.models.build import build
 from slm_tui.training import precision
@@ -118,7 +119,11 @@ def test_a_missing_moment_is_an_error() -> None:
     optimizer = FlatOptimizer(model_of(), CONFIG)
     state = optimizer.state()
     state.pop("final_norm.weight.exp_avg")
-    with pytest.raises(KeyError):
+    with pytest.raises(CheckpointError, match=r"final_norm.weight.exp_avg is missing"):
+        optimizer.load_state(state)
+    state = optimizer.state()
+    state["final_norm.weight.exp_avg"] = torch.zeros(3)
+    with pytest.raises(CheckpointError, match="has another shape"):
         optimizer.load_state(state)
 
 

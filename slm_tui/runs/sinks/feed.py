@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from slm_tui import paths
+from slm_tui import safe_files
 from slm_tui.runs.sinks.contract import Destination, figures
 from slm_tui.training.events import (
     Evaluated,
@@ -150,7 +150,7 @@ class Feed:
             self._keep(self._marks if self._destination.can_rewind else self._complete)
 
     def _keep(self, marks: Marks) -> None:
-        paths.write_atomically(self._progress, json.dumps(asdict(marks)), durable=False)
+        safe_files.write_atomically(self._progress, json.dumps(asdict(marks)), durable=False)
 
     def _write(self, when: float, event: Event) -> None:
         self.step = event.step

@@ -13,7 +13,7 @@ from typing import Any
 
 import wandb
 
-from slm_tui import paths
+from slm_tui import safe_files
 from slm_tui.config.preset import Preset
 from slm_tui.corpus.sources import network
 from slm_tui.runs.store import Run
@@ -145,5 +145,5 @@ def _kept_id(path: Path) -> str:
         kept = str(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError):
         kept = os.environ.get("WANDB_RUN_ID") or secrets.token_hex(4)
-        paths.write_atomically(path, json.dumps(kept))
+        safe_files.write_atomically(path, json.dumps(kept))
     return kept

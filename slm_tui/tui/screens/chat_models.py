@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from slm_tui import paths
+from slm_tui import safe_files
 from slm_tui.errors import GenerationError, SlmTuiError
 from slm_tui.runs import store
 from slm_tui.runs.store import Run
@@ -82,7 +82,7 @@ def save_text(name: str, text: str) -> Path:
     if not path.parent.is_dir():
         raise GenerationError(f"{path.parent} is not there", "", "choose a folder that exists")
     try:
-        paths.write_atomically(path, text.encode("utf-8", "replace"))
+        safe_files.write_atomically(path, text.encode("utf-8", "replace"))
     except (OSError, ValueError) as error:
         raise GenerationError(f"{path} cannot be written", str(error), "choose another") from None
     return path

@@ -89,10 +89,10 @@ class EditAsToml:
 
     def _write(self, text: str) -> bool:
         """Repair the file of a user's preset that had an error."""
-        from slm_tui import paths
+        from slm_tui import safe_files
 
         try:
-            paths.write_atomically(self._entry.path, text)
+            safe_files.write_atomically(self._entry.path, text)
         except OSError as error:
             complain(self._screen.app, SlmTuiError("the file cannot be written", str(error)))
             return False

@@ -1,0 +1,94 @@
+"""Plain values from files as typed records: checked once, where they are read."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Annotated, Any, TypeVar
+
+from pydantic import Field, Strict, TypeAdapter, ValidationError
+
+# No file of a run may make a number so large that arithmetic on it fails.
+LARGEST = 2**53
+# No text becomes a number, and no number a truth value.
+Step = Annotated[int, Strict(), Field(ge=0, le=LARGEST)]
+Count = Annotated[int, Strict(), Field(ge=0, le=LARGEST)]
+# Seconds since the epoch: up to the year 9999, which is as far as dates go.
+Moment = Annotated[float, Strict(), Field(ge=0, le=253_402_300_799, allow_inf_nan=False)]
+Seconds = Annotated[float, Strict(), Field(ge=0, le=1e12, allow_inf_nan=False)]
+Rate = Annotated[float, Strict(), Field(ge=0, le=1e15, allow_inf_nan=False)]
+# A loss in nats or bits; one that diverged may be infinite or not a number.
+Loss = Annotated[float, Strict()]
+Finite = Annotated[float, Strict(), Field(allow_inf_nan=False)]
+Flag = Annotated[bool, Strict()]
+Name = Annotated[str, Strict(), Field(max_length=255)]
+Text = Annotated[str, Strict(), Field(max_length=1 << 20)]
+Scalar = str | int | float | bool | None
+
+Record = TypeVar("Record")
+_adapters: dict[type, TypeAdapter[Any]] = {}
+_MOST_ENTRIES = 200
+_LONGEST_TEXT = 10_000
+
+
+def record(kind: type[Record], values: Any, name: str) -> Record:
+    """The record of type `kind`, a dataclass, in `values`.
+
+    Entries that it does not know are left out: a newer version may have added them.
+
+    Raises:
+        ValueError: `values` is no such record; says which entry is wrong.
+    """
+    if not isinstance(values, Mapping):
+        raise ValueError(f"{name} does not hold an object")
+    known = {one.name for one in fields(kind)}  # type: ignore[arg-type]
+    adapter = _adapters.get(kind)
+    if adapter is None:
+        adapter = _adapters[kind] = TypeAdapter(kind)
+    try:
+        found: Record = adapter.validate_python(
+            {key: value for key, value in values.items() if key in known}
+        )
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        entry = ".".join(str(part) for part in first["loc"][:2]) or "it"
+        what = first["msg"].replace("Input should", "should")
+        raise ValueError(f"{entry!r} in {name} {what[0].lower()}{what[1:]}") from None
+    return found
+
+
+def scalars(values: Any) -> dict[str, Scalar]:
+    """The entries of `values` that are texts, finite numbers, booleans or null.
+
+    Everything else is left out: facts about a run are for display and for simple arithmetic.
+    """
+    if not isinstance(values, Mapping):
+        return {}
+    found: dict[str, Scalar] = {}
+    for name, value in values.items():
+        if len(found) >= _MOST_ENTRIES:
+            break
+        if isinstance(name, str) and len(name) <= 100 and _is_plain(value):
+            found[name] = value
+    return found
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, str):
+        return len(value) <= _LONGEST_TEXT
+    if isinstance(value, bool) or value is None:
+        return True
+    # Not NaN either: it compares as false.
+    return isinstance(value, int | float) and abs(value) <= LARGEST
+
+
+def number(values: Mapping[str, Any], name: str, default: float = 0.0) -> float:
+    """The number called `name`, at least 0; `default` where there is none."""
+    value = values.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return default
+    return float(value) if 0 <= value <= LARGEST else default
+
+
+def text(values: Mapping[str, Any], name: str) -> str:
+    """The text called `name`, or an empty one."""
+    value = values.get(name)
+    return value if isinstance(value, str) else ""

@@ -1,0 +1,248 @@
+"""What `run.json` says of a run: read as a typed record, written so that it survives, rebuilt.
+
+`run.json` is replaced durably when the state of a run changes. Between such changes `live.json`
+beside it has the newest figures and the heartbeat: losing it costs nothing.
+"""
+
+import contextlib
+import json
+import os
+import re
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, Strict
+
+from slm_tui import __version__, records, safe_files
+from slm_tui.errors import RunError
+from slm_tui.records import Count, Loss, Moment, Name, Rate, Seconds, Step, Text
+from slm_tui.training import checkpoint_dir
+from slm_tui.training.state import TrainingState
+
+FORMAT = 1
+INFO, LIVE, PRESET = "run.json", "live.json", "preset.toml"
+# `interrupted` and `damaged` are what a reader makes of a run whose process is gone, and of one
+# whose record cannot be read.
+State = Literal[
+    "preparing",
+    "running",
+    "paused",
+    "done",
+    "stopped",
+    "stopped early",
+    "failed",
+    "interrupted",
+    "damaged",
+]
+LIVE_STATES: frozenset[str] = frozenset({"preparing", "running", "paused"})
+_MOST_BYTES = 1 << 20
+_NUMBERS = (
+    "parameters",
+    "n_vocab",
+    "threads",
+    "sequences_at_once",
+    "tokens_per_step",
+    "train_tokens",
+    "val_tokens",
+    "train_bytes_per_token",
+    "val_bytes_per_token",
+    "floor_bits_per_byte",
+    "windows_per_epoch",
+)
+_TEXTS = ("device", "precision", "torch", "corpus")
+# `<name>-<yyyymmdd>-<hhmmss>`, and a number where two runs began in one second.
+_STAMPED = re.compile(r"(?P<name>.+)-(?P<stamp>\d{8}-\d{6})(-\d+)?")
+
+
+@dataclass
+class RunInfo:
+    """What `run.json` holds. Times in seconds since the epoch; losses in nats per token."""
+
+    format: Count = FORMAT
+    name: Name = ""
+    preset: Name = ""
+    state: State = "preparing"
+    created: Moment = 0.0
+    heartbeat: Moment = 0.0
+    pid: Annotated[int, Strict(), Field(ge=0, le=2**31)] = 0
+    host: Name = ""
+    version: Name = __version__
+    step: Step = 0
+    max_steps: Step = 0
+    tokens_seen: Count = 0
+    elapsed_seconds: Seconds = 0.0
+    tokens_per_second: Rate = 0.0
+    train_loss: Loss | None = None
+    val_loss: Loss | None = None
+    val_bpb: Loss | None = None
+    best_loss: Loss | None = None
+    best_step: Step | None = None
+    best_bpb: Loss | None = None
+    parent: Annotated[str, Strict(), Field(max_length=600)] = ""
+    error: Text = ""
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def parse(values: Any, name: str = INFO) -> RunInfo:
+    """The record in the values of a `run.json`.
+
+    Raises:
+        ValueError: an entry has another type or is out of range.
+    """
+    if isinstance(values, dict):
+        values = {**values, "facts": _facts(values.get("facts"))}
+    found = records.record(RunInfo, values, name)
+    if found.format > FORMAT:
+        raise ValueError(f"{name} has format {found.format}, this version reads {FORMAT}")
+    return found
+
+
+def _facts(values: Any) -> dict[str, Any]:
+    """Facts about a run; those of another type than usual are left out."""
+    found: dict[str, Any] = dict(records.scalars(values))
+    for name in _NUMBERS:
+        if name in found and records.number(found, name, -1.0) < 0:
+            del found[name]
+    for name in _TEXTS:
+        if name in found and not isinstance(found[name], str):
+            del found[name]
+    return found
+
+
+def read(path: Path) -> RunInfo:
+    """The record of the run in `path`, with the newest figures that it wrote.
+
+    Where `run.json` is missing, empty or torn it is rebuilt from the newest checkpoint.
+
+    Raises:
+        RunError: it is damaged, and nothing is there to rebuild it from.
+    """
+    try:
+        info = parse(_json(path / INFO))
+    except (OSError, ValueError) as error:
+        # A pipe or a link, or a value of another type, is no accident of writing.
+        lost = isinstance(error, FileNotFoundError | _NotJsonError)
+        rebuilt = rebuild(path, str(error)) if lost else None
+        if rebuilt is None:
+            raise damaged(path, error) from None
+        info = rebuilt
+    with contextlib.suppress(OSError, ValueError):
+        live = parse(_json(path / LIVE), LIVE)
+        if live.pid == info.pid and live.heartbeat >= info.heartbeat:
+            info = live
+    return info
+
+
+class _NotJsonError(ValueError):
+    """The file is there and holds no JSON."""
+
+
+def _json(path: Path) -> Any:
+    data = safe_files.read_bytes(path, _MOST_BYTES)
+    if not data.strip(b"\0 \r\n\t"):
+        raise _NotJsonError(f"{path.name} is empty")
+    try:
+        return safe_files.parse_json(data, path.name)
+    except ValueError as error:
+        raise _NotJsonError(str(error)) from None
+
+
+def damaged(path: Path, error: Exception) -> RunError:
+    """The error for a run whose record cannot be used."""
+    reason = getattr(error, "strerror", None) or str(error)
+    if isinstance(error, FileNotFoundError):
+        reason = f"{INFO} is missing, and no checkpoint is there to rebuild it from"
+    return RunError(
+        f"run {path.name} is damaged",
+        reason,
+        f"correct {INFO}, or move the run to the trash: slm-tui runs delete {path.name}",
+    )
+
+
+def rebuild(path: Path, why: str) -> RunInfo | None:
+    """The record of an interrupted run from its newest checkpoint; `None` where it has none."""
+    state = checkpoint_dir.newest_state(path / "checkpoints")
+    if state is None:
+        return None
+    match = _STAMPED.fullmatch(path.name)
+    name = match["name"] if match else path.name
+    best_bits = state.val_bits_per_byte if state.best_step == state.evaluated_step else None
+    return RunInfo(
+        name=name[:255],
+        preset=records.text(state.preset, "name")[:255] or name[:255],
+        state="interrupted",
+        created=_created(path, match),
+        version="",
+        step=state.step,
+        max_steps=state.max_steps,
+        tokens_seen=state.tokens_seen,
+        elapsed_seconds=state.elapsed_seconds,
+        train_loss=state.train_loss,
+        val_loss=state.val_loss,
+        val_bpb=state.val_bits_per_byte,
+        best_loss=state.best_loss,
+        best_step=state.best_step,
+        best_bpb=best_bits,
+        error=f"{why}; rebuilt from the checkpoint of step {state.step:,}",
+        facts=_known_facts(state),
+    )
+
+
+def _known_facts(state: TrainingState) -> dict[str, Any]:
+    known = {"n_vocab": state.n_vocab, "corpus": state.corpus, "torch": state.torch_version}
+    return {name: value for name, value in known.items() if value}
+
+
+def _created(path: Path, match: "re.Match[str] | None") -> float:
+    if match:
+        with contextlib.suppress(ValueError, OverflowError, OSError):
+            return datetime.strptime(match["stamp"], "%Y%m%d-%H%M%S").timestamp()
+    with contextlib.suppress(OSError):
+        return max(0.0, os.lstat(path).st_mtime)
+    return 0.0
+
+
+def write(path: Path, info: RunInfo) -> None:
+    """Replace `run.json` for good.
+
+    Raises:
+        OSError: the disk is full or cannot be written, or the directory is gone.
+    """
+    text = json.dumps(asdict(info), indent=1)
+    safe_files.write_atomically(path / INFO, text, parents=False)
+
+
+def write_live(path: Path, info: RunInfo) -> None:
+    """Replace `live.json`, without waiting for the disk.
+
+    Raises:
+        OSError: the disk is full or cannot be written, or the directory is gone.
+    """
+    text = json.dumps(asdict(info))
+    safe_files.write_atomically(path / LIVE, text, durable=False, parents=False)
+
+
+def drop_live(path: Path) -> None:
+    """Remove `live.json`: `run.json` has all that is known."""
+    with contextlib.suppress(OSError):
+        (path / LIVE).unlink()
+
+
+def is_run(path: Path) -> bool:
+    """Whether `path` is the directory of a run, be it damaged."""
+    try:
+        if not path.is_dir():
+            return False
+        return os.path.lexists(path / INFO) or checkpoint_dir.any_in(path / "checkpoints")
+    except (OSError, ValueError):
+        return False
+
+
+def run_of(path: Path) -> Path | None:
+    """The directory of the run that `path` is, or is a checkpoint of; `None` outside of runs."""
+    for one in (path, path.parent.parent):
+        if is_run(one):
+            return one.resolve()
+    return None

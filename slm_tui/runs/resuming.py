@@ -1,0 +1,176 @@
+"""Going on with a run: what may be changed about it, and which corpus it needs."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from threading import Event as ThreadEvent
+from typing import TYPE_CHECKING
+
+from slm_tui.config import overrides, pointing
+from slm_tui.config.data import HuggingFaceData, StoriesData
+from slm_tui.config.preset import Preset
+from slm_tui.errors import CorpusError, PresetError, SlmTuiError, TrainingError
+from slm_tui.runs.store import Run
+
+if TYPE_CHECKING:
+    from slm_tui.corpus.prepare import Corpus
+    from slm_tui.corpus.progress import Report
+    from slm_tui.training.checkpoint import Checkpoint
+
+# Settings that cannot change what a step computes from a batch: where the text is (its content is
+# compared), where and how it is computed, what is shown, logged and kept.
+_PERMITTED = frozenset(
+    {
+        "data.path",
+        "data.dataset",
+        "data.cache_dir",
+        "training.device",
+        "training.threads",
+        "training.compile",
+        "training.log_every",
+        "training.log_to",
+        "training.wandb_mode",
+        "training.wandb_project",
+        "training.evaluate_every",
+        "training.evaluate_batches",
+        "training.sample_every",
+        "training.checkpoint_every",
+        "training.keep_checkpoints",
+        "training.keep_every",
+        "title",
+        "description",
+    }
+)
+_OF_SAMPLES = "sampling."
+# With these set, the learning rate or the end of the run follows the evaluations.
+_EVALUATION = ("training.evaluate_every", "training.evaluate_batches")
+
+
+def changed(run: Run, assignments: Sequence[str] = (), text: str = "") -> Preset:
+    """The preset of `run` with changes that leave its losses as they would be.
+
+    Args:
+        assignments: `PATH=VALUE`, as for a new run.
+        text: where the same text is now.
+
+    Raises:
+        PresetError: a setting cannot change when a run is resumed, or its value cannot be.
+    """
+    preset = run.preset()
+    if not assignments and not text:
+        return preset
+    wanted = overrides.apply(preset, list(assignments))
+    if text:
+        wanted = _with_text(wanted, text)
+    check(preset, wanted, run.id)
+    return wanted
+
+
+def _with_text(preset: Preset, text: str) -> Preset:
+    if isinstance(preset.data, StoriesData):
+        raise PresetError(
+            "--text cannot be used here", "the run was trained on the built-in stories"
+        )
+    section = pointing.source_of(text)
+    if section["kind"] != preset.data.kind:
+        raise PresetError(
+            f"{text} cannot take the place of the text of this run",
+            f"it is a {section['kind']}, the run was trained on a {preset.data.kind}",
+            "name the same text",
+        )
+    name = "dataset" if isinstance(preset.data, HuggingFaceData) else "path"
+    return overrides.apply(preset, [f"data.{name}={text}"])
+
+
+def check(before: Preset, after: Preset, run: str) -> None:
+    """Raise where `after` would train another run than `before`.
+
+    Raises:
+        PresetError: naming the first such setting.
+    """
+    follows = bool(before.schedule.plateau_factor or before.training.early_stop_patience)
+    for path, old, new in overrides.difference(after.to_dict(), before.to_dict()):
+        if path in _EVALUATION and follows:
+            raise PresetError(
+                f"{path} cannot change when a run is resumed",
+                "its learning rate or its end follows the evaluations",
+                f"leave it at {old}",
+            )
+        if path not in _PERMITTED and not path.startswith(_OF_SAMPLES):
+            raise PresetError(
+                f"{path} cannot change when a run is resumed",
+                f"{old} → {new} would change what is trained",
+                f"start a new run: slm-tui train --from {run} --set {path}={new}",
+            )
+
+
+def corpus_of(
+    run: Run,
+    preset: Preset,
+    found: "Checkpoint",
+    progress: "Report | None" = None,
+    cancel: ThreadEvent | None = None,
+) -> "Corpus":
+    """The corpus that the checkpoint `found` was trained on, from the cache or made again.
+
+    Raises:
+        TrainingError: the text is not there, or is another one by now.
+        CorpusError: it cannot be prepared.
+        Cancelled: `cancel` was set.
+    """
+    from slm_tui.corpus import prepare as preparing
+
+    fingerprint = found.state.corpus
+    kept = preparing.reopen(fingerprint)
+    if kept is not None:
+        return kept
+    try:
+        plain = preparing.fingerprint(preset)
+        # A run that was forked kept the tokenizer of its parent.
+        forked = preparing.fingerprint(preset, found.tokenizer())
+    except CorpusError as error:
+        raise TrainingError(
+            f"the text of {run.id} cannot be read", _reason(error), _how_to_name_it(run, preset)
+        ) from None
+    if fingerprint not in (plain, forked):
+        raise TrainingError(
+            f"the text of {run.id} has changed since it was trained",
+            f"{_where(preset)} holds another text than that of step {found.state.step:,}",
+            f"{_how_to_name_it(run, preset)}; or train on the new text from these weights: "
+            f"slm-tui train --from {run.id}@last{_text_option(preset)}",
+        )
+    tokenizer = found.tokenizer() if fingerprint == forked else None
+    return preparing.prepare(preset, tokenizer=tokenizer, progress=progress, cancel=cancel)
+
+
+def _reason(error: SlmTuiError) -> str:
+    return f"{error.what}: {error.why}" if error.why else error.what
+
+
+def _where(preset: Preset) -> str:
+    data = preset.data
+    return str(getattr(data, "path", "") or getattr(data, "dataset", "") or data.kind)
+
+
+def _text_option(preset: Preset) -> str:
+    where = getattr(preset.data, "path", "") or getattr(preset.data, "dataset", "")
+    return f" --text {where}" if where else ""
+
+
+def _how_to_name_it(run: Run, preset: Preset) -> str:
+    if isinstance(preset.data, StoriesData):
+        return "the built-in stories of this version differ: use the version that trained it"
+    name = "dataset" if isinstance(preset.data, HuggingFaceData) else "path"
+    return f"put it back, or say where it is: slm-tui train --resume {run.id} --set data.{name}=…"
+
+
+def write_preset(run: Run, preset: Preset) -> None:
+    """Keep changed settings with the run.
+
+    Raises:
+        OSError: the disk is full or cannot be written.
+    """
+    from slm_tui import safe_files
+    from slm_tui.runs.info import PRESET
+
+    path = Path(run.path) / PRESET
+    safe_files.write_atomically(path, preset.to_toml(), parents=False)

@@ -1,0 +1,76 @@
+"""What a training must know to go on exactly, beside its weights and its optimizer's moments."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field, Strict
+
+from slm_tui import records
+from slm_tui.config.preset import Preset
+from slm_tui.records import Count, Finite, Flag, Loss, Name, Seconds, Step
+
+if TYPE_CHECKING:
+    from slm_tui.corpus.prepare import Corpus
+
+# Becomes a directory name in the cache of prepared texts.
+Fingerprint = Annotated[str, Strict(), Field(pattern=r"^[0-9a-f]{0,64}$")]
+_Factor = Annotated[float, Strict(), Field(ge=0, le=1e9, allow_inf_nan=False)]
+_Scale = Annotated[float, Strict(), Field(gt=0, le=2.0**40, allow_inf_nan=False)]
+_Look = Annotated[int, Strict(), Field(ge=-1, le=records.LARGEST)]
+
+
+@dataclass
+class TrainingState:
+    """All that is needed, beside weights and optimizer, to go on exactly."""
+
+    step: Step = 0
+    max_steps: Step = 0
+    elapsed_seconds: Seconds = 0.0
+    tokens_seen: Count = 0
+    learning_rate_multiplier: _Factor = 1.0
+    best_step: Step | None = None
+    best_loss: Loss | None = None
+    evaluated_step: _Look = -1
+    sampled_step: _Look = -1
+    train_loss: Loss | None = None
+    val_loss: Loss | None = None
+    val_bits_per_byte: Loss | None = None
+    skipped_steps: Count = 0
+    # Steps without a better loss count from here: a run that stopped early was given more.
+    patience_from: Step = 0
+    plateau_multiplier: _Factor = 1.0
+    plateau_loss: Loss | None = None
+    plateau_step: Step = 0
+    loss_scale: _Scale = 1.0
+    loss_scale_calm: Count = 0
+    # What `Guard.state` gave.
+    guard: dict[str, Finite] = field(default_factory=dict)
+    # Sequences that go through the network together.
+    micro_batch: Count = 0
+    threads: Annotated[int, Strict(), Field(ge=0, le=65_536)] = 0
+    n_vocab: Annotated[int, Strict(), Field(ge=0, le=2**24)] = 0
+    begins_documents: Flag = True
+    corpus: Fingerprint = ""
+    preset: dict[str, Any] = field(default_factory=dict)
+    torch_version: Name = ""
+
+    @classmethod
+    def fresh(cls, preset: Preset, corpus: "Corpus", torch_version: Name) -> "TrainingState":
+        """Before the first step."""
+        return cls(
+            max_steps=preset.training.max_steps,
+            n_vocab=corpus.tokenizer.n_vocab,
+            begins_documents=corpus.begins_documents,
+            corpus=corpus.fingerprint,
+            preset=preset.to_dict(),
+            torch_version=torch_version,
+        )
+
+    @classmethod
+    def parse(cls, values: Any) -> "TrainingState":
+        """The state in the values of a `state.json`.
+
+        Raises:
+            ValueError: an entry has another type or is out of range.
+        """
+        return records.record(cls, values, "state.json")
