@@ -179,14 +179,16 @@ def read_json(path: Path, most: int) -> Any:
     return parse_json(read_text(path, most), path.name)
 
 
-def parse_json(text: str | bytes, name: str = "it") -> Any:
-    """The value of a JSON text. Half a surrogate pair, which is no character, becomes U+FFFD.
+def parse_json(text: str | bytes, name: str = "it", *, halves: bool = False) -> Any:
+    """The value of a JSON text. Half a surrogate pair, which is no character, becomes U+FFFD,
+    unless `halves` says that it may stay.
 
     Raises:
         ValueError: it is not JSON, or nested too deeply.
     """
     try:
-        return whole_characters(json.loads(text))
+        values = json.loads(text)
+        return values if halves else whole_characters(values)
     except RecursionError:
         raise ValueError(f"{name} is nested too deeply") from None
     except UnicodeDecodeError:

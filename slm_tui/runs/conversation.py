@@ -14,13 +14,12 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from slm_tui import paths
+from slm_tui import paths, safe_files
 from slm_tui.errors import RunError
 
 FILE = "chat.jsonl"
 # Of a longer file only so much of its end is read.
 _MOST_BYTES = 8 * 2**20
-_NO_LINKS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
 @dataclass(frozen=True)
@@ -48,14 +47,6 @@ class Said:
         return json.dumps(asdict(self)) + "\n"
 
 
-def run_of(path: Path) -> Path | None:
-    """The directory of the run that `path` is, or is a checkpoint of; `None` outside of runs."""
-    for one in (path, path.parent.parent):
-        if (one / "run.json").is_file():
-            return one.resolve()
-    return None
-
-
 def append(run: Path, said: Said) -> None:
     """Add one text to the run's conversation, whole.
 
@@ -65,8 +56,7 @@ def append(run: Path, said: Said) -> None:
         RunError: the directory is gone or cannot be written, or the disk is full.
     """
     try:
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | _NO_LINKS
-        file = os.open(run / FILE, flags, 0o644)
+        file = safe_files.open_to_append(run / FILE)
         try:
             size = os.fstat(file).st_size
             os.lseek(file, max(0, size - 1), os.SEEK_SET)
@@ -88,9 +78,7 @@ def append(run: Path, said: Said) -> None:
 def read(run: Path) -> list[Said]:
     """All that was said, oldest first; lines that are torn or foreign are passed over."""
     try:
-        if not (run / FILE).is_file():
-            return []
-        with (run / FILE).open("rb") as file:
+        with safe_files.open_to_read(run / FILE) as file:
             file.seek(0, os.SEEK_END)
             size = file.tell()
             file.seek(max(0, size - _MOST_BYTES))
@@ -108,8 +96,9 @@ def read(run: Path) -> list[Said]:
 
 def _said(line: bytes) -> Said | None:
     try:
-        values = json.loads(line)
-    except (ValueError, RecursionError):
+        # A model may end in half a character, and go on from there.
+        values = safe_files.parse_json(line, halves=True)
+    except ValueError:
         return None
     if not isinstance(values, Mapping):
         return None

@@ -1,18 +1,26 @@
 """A run's log as curves, read as it grows: the same for a live, a foreign and a finished run."""
 
-import json
 import math
+import os
 from bisect import bisect_left
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
+from slm_tui import records, safe_files
 from slm_tui.runs.recorder import TRAINING_COLUMNS
 from slm_tui.runs.store import Run
 
 _AT = {name: index for index, name in enumerate(TRAINING_COLUMNS)}
 _MOST_SAMPLES = 200
 _MOST_EVENTS = 500
+# Bytes of a file that are read, from its end: more than a million steps, and the newest lines.
+_MOST_LOG = 2**28
+_MOST_LINES = 2**24
+_LONGEST = 2**20
+_CHUNK = 2**22
+_MOST_SECONDS = 1e12
+_LAST_MOMENT = 253_402_300_799.0  # the end of the year 9999
 
 
 @dataclass
@@ -70,9 +78,9 @@ class Curves:
         self.events: list[dict[str, Any]] = []
         # Grows when steps are replaced, so that a chart knows to start again.
         self.generation = 0
-        self._log = _Tail(run.path / "training_log.csv")
-        self._sample_lines = _Tail(run.path / "samples.jsonl")
-        self._event_lines = _Tail(run.path / "events.jsonl")
+        self._log = _Tail(run.path / "training_log.csv", _MOST_LOG)
+        self._sample_lines = _Tail(run.path / "samples.jsonl", _MOST_LINES)
+        self._event_lines = _Tail(run.path / "events.jsonl", _MOST_LINES)
 
     def read(self) -> bool:
         """Take in what is new; returns whether anything was."""
@@ -80,8 +88,8 @@ class Curves:
         for row in rows:
             self._take(row)
         samples, events = self._sample_lines.lines(), self._event_lines.lines()
-        self.samples = [*self.samples, *_objects(samples)][-_MOST_SAMPLES:]
-        self.events = [*self.events, *_objects(events)][-_MOST_EVENTS:]
+        self.samples = [*self.samples, *_samples(samples)][-_MOST_SAMPLES:]
+        self.events = [*self.events, *_events(events)][-_MOST_EVENTS:]
         return bool(rows or samples or events)
 
     def _take(self, line: str) -> None:
@@ -89,9 +97,11 @@ class Curves:
         if len(cells) < len(TRAINING_COLUMNS):
             return  # torn: a number at its end may be cut short
         try:
-            step = int(cells[_AT["step"]])
+            step = _count(cells[_AT["step"]])
             seconds = float(cells[_AT["elapsed_seconds"]])
-            tokens = int(cells[_AT["tokens_seen"]])
+            tokens = _count(cells[_AT["tokens_seen"]])
+            if not 0 <= seconds <= _MOST_SECONDS:
+                return
             loss, val = cells[_AT["train_loss"]], cells[_AT["val_loss"]]
             if loss:
                 self._add_step(step, seconds, tokens, cells)
@@ -132,35 +142,98 @@ class Curves:
         evaluations.bits_per_byte.append(float(bits) if bits else math.nan)
 
 
-class _Tail:
-    """Whole lines appended to a file since the last look."""
+def _count(text: str) -> int:
+    """A whole number that a run can count to.
 
-    def __init__(self, path: Path) -> None:
+    Raises:
+        ValueError: it is none.
+    """
+    number = int(text)
+    if not 0 <= number <= records.LARGEST:
+        raise ValueError(text)
+    return number
+
+
+class _Tail:
+    """Whole lines appended to a file since the last look; of a long file the last ones only.
+
+    Args:
+        most: how many bytes of the file are read at most, from its end.
+    """
+
+    def __init__(self, path: Path, most: int) -> None:
         self._path = path
+        self._most = most
         self._position = 0
         self._rest = b""
+        self._is_cut = False
 
     def lines(self) -> list[str]:
         try:
-            with self._path.open("rb") as file:
-                file.seek(self._position)
-                new = file.read()
+            with safe_files.open_to_read(self._path) as file:
+                return self._read(file)
         except OSError:
             return []
-        if not new:
-            return []
-        self._position += len(new)
-        *whole, self._rest = (self._rest + new).split(b"\n")
-        return [line.decode("utf-8", "replace") for line in whole if line]
+
+    def _read(self, file: BinaryIO) -> list[str]:
+        size = file.seek(0, os.SEEK_END)
+        if size < self._position:  # another file has taken its place
+            self._position, self._rest = 0, b""
+        if size - self._position > self._most:
+            self._position, self._rest, self._is_cut = size - self._most, b"", True
+        file.seek(self._position)
+        found: list[str] = []
+        while data := file.read(_CHUNK):
+            self._position += len(data)
+            *whole, self._rest = (self._rest + data).split(b"\n")
+            if self._is_cut:  # the first one began before
+                whole, self._is_cut = whole[1:], not whole
+            found += [
+                line.decode("utf-8", "replace") for line in whole if 0 < len(line) <= _LONGEST
+            ]
+            if len(self._rest) > _LONGEST:
+                self._rest, self._is_cut = b"", True
+        return found
 
 
 def _objects(lines: list[str]) -> list[dict[str, Any]]:
     found = []
     for line in lines:
         try:
-            value = json.loads(line)
+            value = safe_files.parse_json(line)
         except ValueError:
             continue
         if isinstance(value, dict):
             found.append(value)
     return found
+
+
+def _events(lines: list[str]) -> list[dict[str, Any]]:
+    """What happened, as the lines of a log say it: entries of plain values."""
+    return [entry for line in _objects(lines) for entry in _entries_of(line) if "event" in entry]
+
+
+def _samples(lines: list[str]) -> list[dict[str, Any]]:
+    """The texts that the lines of a log hold."""
+    found = []
+    for line in _objects(lines):
+        prompt, text = line.get("prompt", ""), line.get("text", "")
+        if isinstance(prompt, str) and isinstance(text, str):
+            found += [{**entry, "prompt": prompt, "text": text} for entry in _entries_of(line)]
+    return found
+
+
+def _entries_of(value: dict[str, Any]) -> list[dict[str, Any]]:
+    step, moment = value.get("step", 0), value.get("timestamp", 0.0)
+    if not _is_count(step) or not _is_moment(moment):
+        return []
+    return [{**records.scalars(value), "step": step, "timestamp": float(moment)}]
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= records.LARGEST
+
+
+def _is_moment(value: Any) -> bool:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and 0 <= value <= _LAST_MOMENT

@@ -16,6 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from slm_tui import safe_files
+
 # Undoes what a killed app leaves behind: keyboard protocol, mouse, paste, other screen, cursor.
 _CLEAN = "\x1b[<u\x1b[?1000l\x1b[?1003l\x1b[?1006l\x1b[?1004l\x1b[?2004l\x1b[?1049l\x1b[?25h"
 _FORWARDED = ("SIGINT", "SIGTERM", "SIGHUP")
@@ -219,7 +221,7 @@ def leave_terminal(log: Path) -> None:
     ignore_hangups()
     null = os.open(os.devnull, os.O_RDWR)
     try:
-        out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        out = safe_files.open_to_append(log)
     except OSError:
         out = os.dup(null)
     os.dup2(null, 0)

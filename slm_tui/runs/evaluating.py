@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from slm_tui import __version__
 from slm_tui.errors import CheckpointError
-from slm_tui.runs.evaluation_results import Settings, digest_of, key_of, run_of
+from slm_tui.runs.evaluation_results import Settings, digest_of, key_of
+from slm_tui.runs.info import run_of
 from slm_tui.runs.results import finite
 
 if TYPE_CHECKING:
@@ -51,11 +52,8 @@ class _Opened:
 
         path = self.checkpoint.path
         found = checkpoint.read(path)
-        try:
-            if digest_of(path) == self.digest:
-                return found.model(self.device)
-        except (OSError, ValueError, KeyError) as error:
-            raise CheckpointError(f"checkpoint {self.name} cannot be read", str(error)) from None
+        if digest_of(path) == self.digest:
+            return found.model(self.device)
         raise CheckpointError(
             f"checkpoint {self.name} has changed", "it was written anew meanwhile", "evaluate again"
         )

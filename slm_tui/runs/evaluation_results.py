@@ -13,13 +13,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from slm_tui import manifest, safe_files
-from slm_tui.errors import RunError, SlmTuiError
+from slm_tui import safe_files
+from slm_tui.errors import CheckpointError, RunError, SlmTuiError
+from slm_tui.runs.info import run_of
+from slm_tui.training import checkpoint_dir
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 RESULTS, GENERATIONS = "evaluation_results.json", "generations.txt"
 FORMAT = 1
+_MOST_BYTES = 2**26
 _writing = threading.Lock()
 PARTS = {"train": "train", "validation": "val", "test": "test"}
 
@@ -53,9 +56,9 @@ def digest_of(checkpoint: Path) -> str:
     """What tells the weights and the tokenizer of a checkpoint from all others; needs no torch.
 
     Raises:
-        CheckpointError, OSError, ValueError, KeyError: its manifest cannot be read.
+        CheckpointError: its manifest cannot be read.
     """
-    sums = manifest.unsealed((checkpoint / "manifest.json").read_text(encoding="utf-8"))["sha256"]
+    sums = checkpoint_dir.read_manifest(checkpoint).sha256
     return f"{sums['model.safetensors'][:24]}{sums['tokenizer.json'][:8]}"
 
 
@@ -70,28 +73,29 @@ def kept(checkpoints: Sequence[Path], settings: Settings) -> dict[str, Any] | No
     try:
         unique = dict.fromkeys(path.resolve() for path in checkpoints)
         key = key_of([digest_of(path) for path in unique], settings)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, CheckpointError):
         return None
-    run = run_of(checkpoints[0])
+    run = run_of(checkpoints[0].resolve())
     found = [one for one in (read(run) if run else []) if one.get("key") == key]
     return found[-1] if found else None
 
 
-def run_of(checkpoint: Path) -> Path | None:
-    """The run directory that a checkpoint is in."""
-    run = checkpoint.resolve().parent.parent
-    return run if (run / "run.json").is_file() else None
-
-
 def read(directory: Path) -> list[dict[str, Any]]:
     """The reports in `directory`; none where there is no file, or none that can be read."""
+    return _read(directory) or []
+
+
+def _read(directory: Path) -> list[dict[str, Any]] | None:
+    """The reports; `None` where something is there that cannot be understood."""
     try:
-        values = json.loads((directory / RESULTS).read_text(encoding="utf-8"))
+        values = safe_files.read_json(directory / RESULTS, _MOST_BYTES)
         if values["format"] == FORMAT:
             return [one for one in values["evaluations"] if isinstance(one, dict)]
+    except FileNotFoundError:
+        return []
     except (OSError, ValueError, KeyError, TypeError):
         pass
-    return []
+    return None
 
 
 def write(report: dict[str, Any], directory: Path, generations: str = "") -> None:
@@ -102,7 +106,10 @@ def write(report: dict[str, Any], directory: Path, generations: str = "") -> Non
     """
     try:
         with _alone(directory):
-            others = [one for one in read(directory) if one.get("key") != report["key"]]
+            before = _read(directory)
+            if before is None:
+                _set_aside(directory / RESULTS)
+            others = [one for one in before or [] if one.get("key") != report["key"]]
             values = {"format": FORMAT, "evaluations": [*others, report]}
             text = json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False)
             safe_files.write_atomically(directory / RESULTS, text.encode("utf-8", "replace"))
@@ -115,6 +122,14 @@ def write(report: dict[str, Any], directory: Path, generations: str = "") -> Non
             error.strerror or str(error),
             "name another directory with --output",
         ) from None
+
+
+def _set_aside(path: Path) -> None:
+    """Rename a file that cannot be understood: what is in it may matter to somebody."""
+    number = 1
+    while os.path.lexists(aside := path.with_name(f"{path.stem}-damaged-{number}{path.suffix}")):
+        number += 1
+    os.rename(path, aside)
 
 
 @contextmanager

@@ -4,14 +4,15 @@ import os
 import socket
 import threading
 from collections import deque
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from slm_tui import paths
+from slm_tui import records
 from slm_tui.config.preset import Preset
 from slm_tui.errors import RunError
-from slm_tui.runs import steering
+from slm_tui.runs import steering, store
+from slm_tui.runs.info import stamp_of
 from slm_tui.runs.session import Status
 from slm_tui.runs.store import LIVE_STATES, Run, RunInfo
 from slm_tui.training.control import Control, Request
@@ -136,10 +137,9 @@ def _status(told: Any) -> Status | None:
     """The status in an answer; another version of the program may tell more or less."""
     if not isinstance(told, dict) or not isinstance(told.get("state"), str):
         return None
-    known = {field.name for field in fields(Status)}
     try:
-        return Status(**{key: value for key, value in told.items() if key in known})
-    except TypeError:
+        return records.record(Status, told, "the answer")
+    except ValueError:
         return None
 
 
@@ -152,7 +152,7 @@ class Elsewhere:
     def __init__(self) -> None:
         self.runs: tuple[Run, ...] = ()
         self._extra: set[Path] = set()
-        self._known: dict[Path, tuple[int, float | None]] = {}
+        self._known: dict[Path, tuple[tuple[int, ...], float | None]] = {}
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -177,12 +177,9 @@ class Elsewhere:
 
     def look(self) -> None:
         """Look once."""
-        known: dict[Path, tuple[int, float | None]] = {}
-        for path in {*_directories(), *self._extra}:
-            try:
-                changed = (path / "run.json").stat().st_mtime_ns
-            except OSError:
-                continue
+        known: dict[Path, tuple[tuple[int, ...], float | None]] = {}
+        for path in {*store.directories(), *self._extra}:
+            changed = stamp_of(path)
             before = self._known.get(path)
             if before is not None and before[0] == changed and before[1] is None:
                 known[path] = before
@@ -193,15 +190,6 @@ class Elsewhere:
         found = tuple(Run(path) for _, path in sorted(live, reverse=True))
         if found != self.runs:
             self.runs = found
-
-
-def _directories() -> list[Path]:
-    root = paths.runs_dir()
-    try:
-        with os.scandir(root) as entries:
-            return [root / entry.name for entry in entries if not entry.name.startswith(".")]
-    except OSError:
-        return []
 
 
 def _live_since(path: Path) -> float | None:

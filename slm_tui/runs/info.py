@@ -230,6 +230,19 @@ def drop_live(path: Path) -> None:
         (path / LIVE).unlink()
 
 
+def stamp_of(path: Path) -> tuple[int, ...]:
+    """What changes when the record of the run in `path` does."""
+    found: list[int] = []
+    for name in (INFO, LIVE):
+        try:
+            status = os.lstat(path / name)
+        except OSError:
+            found.append(0)
+        else:
+            found += [status.st_mtime_ns, status.st_size, status.st_ino]
+    return tuple(found)
+
+
 def is_run(path: Path) -> bool:
     """Whether `path` is the directory of a run, be it damaged."""
     try:

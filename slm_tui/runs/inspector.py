@@ -255,9 +255,10 @@ class Inspector:
 
 def others_of(path: Path) -> list[Path]:
     """Other checkpoints of the run of `path`: at most `MOST_OTHERS`, spread over its steps."""
-    from slm_tui.training import checkpoint
 
-    there = [one for one in checkpoint.all_in(path.parent) if one.name != path.name]
+    from slm_tui.training import checkpoint_dir
+
+    there = [one for one in checkpoint_dir.all_in(path.parent) if one.name != path.name]
     if len(there) <= MOST_OTHERS:
         return there
     last = len(there) - 1

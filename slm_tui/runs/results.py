@@ -1,6 +1,7 @@
 """What a finished run came to: `results.json`, and a picture where matplotlib is installed."""
 
 import importlib.util
+import io
 import json
 import math
 import time
@@ -12,6 +13,8 @@ from slm_tui.config.preset import Preset
 from slm_tui.runs import evidence
 from slm_tui.runs.curves import Curves
 from slm_tui.runs.store import Run, RunInfo
+
+RESULTS = "results.json"
 
 
 def write_results(run: Run, preset: Preset) -> None:
@@ -25,7 +28,8 @@ def write_results(run: Run, preset: Preset) -> None:
     curves.read()
     values = finite(_results(run.info(), preset, curves))
     values["diagnosis"] = [one.to_dict() for one in evidence.of_run(run)]
-    safe_files.write_atomically(run.path / "results.json", json.dumps(values, indent=1))
+    text = json.dumps(values, indent=1)
+    safe_files.write_atomically(run.path / RESULTS, text, parents=False)
     if importlib.util.find_spec("matplotlib") is not None:
         draw(curves, run.path / "training_losses.png", preset.name)
 
@@ -96,4 +100,6 @@ def draw(curves: Curves, path: Path, title: str) -> None:
     )
     axes.grid(alpha=0.3)
     axes.legend()
-    figure.savefig(path, dpi=120)
+    picture = io.BytesIO()
+    figure.savefig(picture, dpi=120, format="png")
+    safe_files.write_atomically(path, picture.getvalue(), parents=False)

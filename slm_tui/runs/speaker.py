@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from slm_tui.errors import CheckpointError, GenerationError, SlmTuiError
 from slm_tui.runs import store
+from slm_tui.runs.info import is_run
 from slm_tui.runs.store import Run
 from slm_tui.runs.turns import Turns
 
@@ -320,7 +321,7 @@ def _open(path: Path) -> tuple[Loaded, Facts]:
     from slm_tui.models.build import count_parameters
     from slm_tui.training import checkpoint
 
-    if (path / "run.json").is_file():
+    if is_run(path):
         path = store.checkpoint_of(Run(path))
     if not path.is_dir():
         raise CheckpointError(

@@ -11,6 +11,7 @@ import math
 import os
 import selectors
 import socket
+import stat
 import struct
 import tempfile
 import threading
@@ -20,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast, get_args
 
+from slm_tui import safe_files
 from slm_tui.errors import RunError
 from slm_tui.training.control import Request, Verb
 
@@ -144,7 +146,7 @@ class Server:
 
     def _answer(self, line: bytes) -> dict[str, Any]:
         try:
-            wish = json.loads(line)
+            wish = safe_files.parse_json(line)
             if wish.get("verb") == "status":
                 return {"ok": True, "status": self._status()}
             self._obey(_request(wish))
@@ -248,8 +250,9 @@ def ask(
     """
     name = directory.name
     try:
+        _check_socket(directory / SOCKET)
         line = _exchange(directory, json.dumps({"verb": verb, "value": value}), seconds)
-        answer = json.loads(line)
+        answer = safe_files.parse_json(line)
     except TimeoutError:
         raise RunError(
             f"run {name} does not answer",
@@ -270,6 +273,19 @@ def ask(
             f"run {name} did not obey", str(answer.get("error")) if isinstance(answer, dict) else ""
         )
     return answer
+
+
+def _check_socket(path: Path) -> None:
+    """Raise unless `path` is a socket of this user, and not a link to another program's.
+
+    Raises:
+        OSError: it is something else, or not there.
+    """
+    status = os.lstat(path)
+    if not stat.S_ISSOCK(status.st_mode):
+        raise safe_files.UnsafeFileError(path, f"{path.name} is {safe_files.kind_of(status)}")
+    if hasattr(os, "getuid") and status.st_uid != os.getuid():
+        raise safe_files.UnsafeFileError(path, f"{path.name} belongs to another user")
 
 
 def _exchange(directory: Path, request: str, seconds: float) -> bytes:

@@ -45,6 +45,8 @@ from slm_tui.training.threads import Threads
 from slm_tui.training.writer import CheckpointWriter, Policy
 
 _LOG = logging.getLogger(__name__)
+_WAIT_SECONDS = 0.2
+_ONE_PRESS_SECONDS = 1.0
 
 
 class Trainer:
@@ -110,6 +112,7 @@ class Trainer:
         self._guard = Guard(corpus.tokenizer.n_vocab)
         self._guard.load_state(self.state.guard)
         self._resumes = resume is not None
+        self._given_up = False
         self._pace = Pace()
 
     def _build(self, resume: Checkpoint | None, initial: Checkpoint | None) -> None:
@@ -171,7 +174,7 @@ class Trainer:
             )
             reason = self._loop()
             self._save("last")
-            self._writer.flush()
+            self._wait_for_save()
             if self._writer.failure:
                 raise TrainingError(
                     f"what was trained up to step {state.step} is not saved",
@@ -189,6 +192,22 @@ class Trainer:
             return None
         finally:
             self._writer.close()
+
+    def _wait_for_save(self) -> None:
+        """Wait until the last checkpoint is on disk, for room too, unless a stop is asked for."""
+        assert self._writer is not None
+        state, told, began = self.state, "", time.monotonic()
+        while not self._given_up and not self._writer.idle(_WAIT_SECONDS):
+            if self.control.blocked and not told:
+                told = self.control.blocked
+                self._sink(Paused(state.step, told))
+            request = self.control.take()
+            # A key that is held, or a signal that comes twice, does not mean this wait.
+            patient = time.monotonic() - began < _ONE_PRESS_SECONDS
+            self._given_up = request is not None and request.verb == "stop" and not patient
+        self._writer.flush()
+        if told and not self._writer.failure:
+            self._sink(Continued(state.step))
 
     def _loop(self) -> Reason:
         state = self.state
@@ -359,6 +378,8 @@ class Trainer:
                     return False
                 self.control.wait(0.5)
             elif request.verb == "stop":
+                # Who stops a run that waits for room has seen that it cannot save.
+                self._given_up = bool(blocked)
                 return True
             elif request.verb == "pause" and not paused:
                 paused = True

@@ -1,22 +1,28 @@
 """One background thread that writes checkpoints: the training loop pays for the copy alone."""
 
 import errno
+import logging
 import os
 import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from slm_tui.errors import TrainingError
 from slm_tui.training import checkpoint, checkpoint_dir
 from slm_tui.training.checkpoint import Snapshot
 from slm_tui.training.control import Control
-from slm_tui.training.events import Saved, SaveKind, Sink, Warned
+from slm_tui.training.events import Event, Saved, SaveKind, Sink, Warned
 from slm_tui.training.memory import first_line, out_of_memory
 
 _RETRY_SECONDS = 0.5
+# A single save may fail by chance; after so many in a row training waits until one works.
+_FAILURES = 2
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _BLOCK = "checkpoint"
+_LOG = logging.getLogger(__name__)
+_Kind = Literal["room", "disk", "memory"]
 
 
 @dataclass(frozen=True)
@@ -36,8 +42,9 @@ class _Job:
 class CheckpointWriter:
     """Writes snapshots one after another; at most one waits while another is written.
 
-    Where the disk is full it blocks `control`, so that training pauses, and tries again until
-    there is room. `failure` says why the newest one could not be written; it is empty when it was.
+    Where the disk is full, or saving has failed twice in a row, it blocks `control`, so that
+    training pauses, and tries again until it works: what is trained and never saved is lost.
+    `failure` says why the newest one could not be written; it is empty when it was.
 
     Raises:
         TrainingError: the system has no memory for its thread.
@@ -51,6 +58,7 @@ class CheckpointWriter:
         self._changed = threading.Condition()
         self._waiting: _Job | None = None
         self.failure = ""
+        self._failures = 0
         self._writing = False
         self._hurried = self._stuck = False
         self._closed = False
@@ -72,6 +80,20 @@ class CheckpointWriter:
     def _replaces(self, kind: SaveKind) -> bool:
         """A newer best one does; and any, while there is no room: waiting would be for ever."""
         return self._stuck or (self._waiting is not None and kind == "best" == self._waiting.kind)
+
+    def idle(self, seconds: float) -> bool:
+        """Wait until everything queued is on disk, at most so long; returns whether it is.
+
+        Unlike `flush` it lets the writer wait for room.
+        """
+        end = time.monotonic() + seconds
+        with self._changed:
+            while self._waiting is not None or self._writing:
+                left = end - time.monotonic()
+                if left <= 0:
+                    return False
+                self._changed.wait(left)
+            return True
 
     def flush(self) -> None:
         """Wait until everything queued is on disk, or cannot be written: no waiting for room."""
@@ -102,6 +124,9 @@ class CheckpointWriter:
                 self._changed.notify_all()
             try:
                 self._write(job)
+            except Exception as error:  # noqa: BLE001 - without this thread the loop would hang
+                _LOG.debug("the checkpoint writer failed", exc_info=error)
+                self.failure = str(error) or type(error).__name__
             finally:
                 self._control.unblock(_BLOCK)
                 with self._changed:
@@ -109,20 +134,24 @@ class CheckpointWriter:
                     self._changed.notify_all()
 
     def _write(self, job: _Job) -> None:
-        """Write one, again and again while there is no room for it."""
+        """Write one, again and again while there is no room for it, or the disk fails."""
         told = ""
         while True:
-            reason, no_room = self._attempt(job)
+            reason, kind = self._attempt(job)
             self.failure = reason
             if not reason:
+                self._failures = 0
                 return
             if reason != told:
+                if not told and kind == "disk":
+                    self._failures += 1
                 told = reason
                 text = f"the checkpoint of step {job.snapshot.state.step} was not saved: {reason}"
-                self._sink(Warned(job.snapshot.state.step, text))
-            if not no_room:
+                self._tell(Warned(job.snapshot.state.step, text))
+            if kind == "memory" or (kind == "disk" and self._failures < _FAILURES):
                 return
-            self._control.block(_BLOCK, f"no room for a checkpoint ({reason})")
+            what = "no room for a checkpoint" if kind == "room" else "no checkpoint can be saved"
+            self._control.block(_BLOCK, f"{what} ({reason})")
             with self._changed:
                 self._stuck = True
                 self._changed.notify_all()
@@ -130,8 +159,14 @@ class CheckpointWriter:
                     return
                 self._changed.wait(_RETRY_SECONDS)
 
-    def _attempt(self, job: _Job) -> tuple[str, bool]:
-        """Why the job could not be written, empty if it was; and whether for lack of room."""
+    def _tell(self, event: Event) -> None:
+        try:
+            self._sink(event)
+        except Exception as error:  # noqa: BLE001 - who listens must not end the saving
+            _LOG.debug("a receiver of events failed", exc_info=error)
+
+    def _attempt(self, job: _Job) -> tuple[str, _Kind]:
+        """Why the job could not be written, empty if it was; and what there was too little of."""
         began = time.monotonic()
         step = job.snapshot.state.step
         try:
@@ -145,12 +180,14 @@ class CheckpointWriter:
             size = sum(file.stat().st_size for file in path.iterdir())
         except Exception as error:  # noqa: BLE001 - without this thread the loop would wait for ever
             if _is_for_room(error):
-                return os.strerror(errno.ENOSPC), True
+                return os.strerror(errno.ENOSPC), "room"
             if out_of_memory(error):
-                return f"memory ran out ({first_line(error)})", False
-            return getattr(error, "strerror", None) or str(error) or type(error).__name__, False
-        self._sink(Saved(step, job.kind, path.name, size, time.monotonic() - began))
-        return "", False
+                return f"memory ran out ({first_line(error)})", "memory"
+            if not self._directory.parent.is_dir():
+                return f"{self._directory.parent} is gone; put it back", "disk"
+            return getattr(error, "strerror", None) or str(error) or type(error).__name__, "disk"
+        self._tell(Saved(step, job.kind, path.name, size, time.monotonic() - began))
+        return "", "room"
 
 
 def _is_for_room(error: Exception) -> bool:

@@ -111,11 +111,21 @@ def _after(workshop: Any, leash: Leash, terminal: "_Terminal", code: int) -> int
 
 def _save(session: Any) -> int:
     session.stop()
-    for name in ("SIGINT", "SIGHUP", "SIGTERM"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    # The save may have to wait for room on the disk: a second request gives up.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: session.stop())
     _say(f"saving {session.run.id} …")
-    session.wait()
+    told = ""
+    while not session.wait(0.2):
+        waiting = session.status.waiting_for
+        if waiting and waiting != told:
+            _say(f"waiting: {waiting}; ctrl+c ends without saving")
+        told = waiting
+    if session.status.state == "failed":
+        _say(f"slm-tui: {session.status.error}", sys.stderr)
+        return 1
     _say(f"saved at step {session.status.step:,}; go on: slm-tui train --resume {session.run.id}")
     return 0
 

@@ -13,6 +13,7 @@ from slm_tui.corpus.progress import Cancelled
 from slm_tui.errors import RunError
 from slm_tui.runs import evaluating, evaluation_results, store
 from slm_tui.runs.evaluation_words import lines
+from slm_tui.runs.info import run_of
 from slm_tui.text import visible
 from slm_tui.verbs.data import ProgressLine, cancelling
 
@@ -61,7 +62,7 @@ def _directory(options: argparse.Namespace, found: list[Path]) -> Path | None:
     """Where the results go: as named, else the run of a single checkpoint."""
     if options.output:
         return Path(options.output).expanduser()
-    return evaluation_results.run_of(found[0]) if len(found) == 1 else None
+    return run_of(found[0].resolve()) if len(found) == 1 else None
 
 
 def _show(report: dict[str, Any], target: str, directory: Path | None) -> None:

@@ -15,6 +15,7 @@ from slm_tui import paths
 from slm_tui.errors import RunError
 from slm_tui.runs import conversation
 from slm_tui.runs.conversation import FILE, Said
+from slm_tui.runs.info import run_of
 
 SAID = Said("Once", " upon a time", 10, 7, "max tokens", {"temperature": 0.8}, 5, 100.0, 0, 1e9)
 
@@ -144,7 +145,7 @@ def test_clearing_moves_it_to_the_trash(tmp_path: Path, monkeypatch: pytest.Monk
 def test_the_run_of_a_checkpoint_is_found(tmp_path: Path) -> None:
     saved = tmp_path / "run" / "checkpoints" / "step-000010"
     saved.mkdir(parents=True)
-    assert conversation.run_of(saved) is None
+    assert run_of(saved) is None
     (tmp_path / "run" / "run.json").write_text("{}")
-    assert conversation.run_of(saved) == tmp_path / "run"
-    assert conversation.run_of(tmp_path / "run") == tmp_path / "run"
+    assert run_of(saved) == tmp_path / "run"
+    assert run_of(tmp_path / "run") == tmp_path / "run"

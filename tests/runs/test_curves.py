@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slm_tui.config.preset import Preset
+from slm_tui.runs import curves as curves_module
 from slm_tui.runs import store
 from slm_tui.runs.curves import Curves
 from slm_tui.runs.recorder import TRAINING_COLUMNS
@@ -30,6 +31,10 @@ def run(tiny: Make) -> Run:
 def write(run: Run, text: str) -> None:
     with (run.path / "training_log.csv").open("a") as file:
         file.write(text)
+
+
+def rewrite(run: Run, *parts: str) -> None:
+    (run.path / "training_log.csv").write_text("".join(parts))
 
 
 def test_a_run_without_a_log_has_empty_curves(run: Run) -> None:
@@ -112,7 +117,63 @@ def test_lines_that_are_no_objects_are_ignored(run: Run) -> None:
     (run.path / "events.jsonl").write_text('{"event": "saved"}\n[1]\nnull\n{"half\n')
     curves = Curves(run)
     curves.read()
-    assert curves.events == [{"event": "saved"}]
+    assert curves.events == [{"event": "saved", "step": 0, "timestamp": 0.0}]
+
+
+def test_lines_with_values_of_other_types_are_ignored(run: Run) -> None:
+    bad = ('"step": -1', '"step": "7"', '"step": 1e400', '"step": []', '"timestamp": "now"')
+    events = [f'{{"event": "saved", {one}}}' for one in bad]
+    deep = '{"event": ' + "[" * 100_000
+    (run.path / "events.jsonl").write_text("\n".join([*events, deep, '{"event": "paused"}\n']))
+    samples = ['{"text": 7}', '{"text": "\\ud800 half", "step": 3, "extra": {"deep": [1]}}']
+    (run.path / "samples.jsonl").write_text("\n".join([*samples, ""]))
+    curves = Curves(run)
+    curves.read()
+    assert [one["event"] for one in curves.events] == ["paused"]
+    (sample,) = curves.samples
+    assert (sample["step"], sample["text"], sample["prompt"]) == (3, "\ufffd half", "")
+    assert "extra" not in sample
+
+
+@pytest.mark.parametrize("cell", ["-5", "9" * 30, "9" * 5000, "1e400", "nan", "", "x", "\x1b[2J"])
+def test_rows_with_impossible_numbers_are_ignored(run: Run, cell: str) -> None:
+    good = row(1, 5.0)
+    for at in (0, 2, 3):
+        cells = good.strip("\n").split(",")
+        cells[at] = cell
+        rewrite(run, HEADER, good, ",".join(cells) + "\n", row(2, 4.0))
+        curves = Curves(run)
+        curves.read()
+        assert curves.steps.step == [1, 2], (at, cell)
+
+
+def test_a_long_file_is_read_from_its_end(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(curves_module, "_MOST_LOG", 2000)
+    rewrite(run, HEADER, *(row(step, 5.0) for step in range(1, 1001)))
+    curves = Curves(run)
+    curves.read()
+    assert curves.steps.step[-1] == 1000
+    assert 5 < len(curves.steps.step) < 100
+    assert curves.steps.step == list(range(curves.steps.step[0], 1001))
+
+
+def test_a_line_without_an_end_takes_no_memory(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(curves_module, "_LONGEST", 1000)
+    monkeypatch.setattr(curves_module, "_CHUNK", 300)
+    rewrite(run, HEADER, row(1, 5.0), "9" * 50_000, "\n", row(2, 4.0))
+    curves = Curves(run)
+    curves.read()
+    assert curves.steps.step == [1, 2]
+    assert len(curves._log._rest) <= 1300
+
+
+def test_a_log_that_was_replaced_by_a_shorter_one_is_read_again(run: Run) -> None:
+    rewrite(run, HEADER, row(1, 5.0), row(2, 4.0), row(3, 3.0))
+    curves = Curves(run)
+    curves.read()
+    rewrite(run, HEADER, row(1, 6.0))
+    curves.read()
+    assert (curves.steps.step, curves.steps.loss) == ([1], [6.0])
 
 
 @settings(max_examples=60, deadline=None)

@@ -1,13 +1,16 @@
 """The files of a run: appended, never rewritten, whole after any death."""
 
 import csv
+import errno
 import json
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from slm_tui import safe_files
 from slm_tui.config.preset import Preset
 from slm_tui.runs import store
 from slm_tui.runs.curves import Curves
@@ -230,8 +233,9 @@ def test_a_full_disk_holds_training_back_until_there_is_room(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(Run, "write_info", full)
+        patched.setattr(safe_files, "write_atomically", full)
         recorder(Warned(1, "lost?"))
+        recorder._beaten = 0.0
         recorder.beat()
         assert recorder.full
         assert "no room for the log" in control.blocked
@@ -261,9 +265,118 @@ def test_a_heartbeat_renews_the_time_and_flushes(run: Run) -> None:
     recorder.close()
 
 
-def test_a_run_directory_that_is_gone_does_not_raise(run: Run, tmp_path: Path) -> None:
-    recorder = Recorder(run)
+def test_a_run_that_was_moved_away_is_not_made_again_and_waits(run: Run, tmp_path: Path) -> None:
+    control = Control()
+    recorder = Recorder(run, control)
     run.path.rename(tmp_path / "elsewhere")
     recorder(Warned(1, "still here"))
+    for _ in range(2):
+        recorder._beaten = 0.0
+        recorder.beat()
+    assert not run.path.exists()
+    assert f"{run.path} is gone" in control.blocked
+    (tmp_path / "elsewhere").rename(run.path)
+    recorder.beat()
+    assert not control.blocked
+    recorder.close()
+    assert "still here" in (run.path / "events.jsonl").read_text()
+    assert (run.path / "preset.toml").is_file()
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EMFILE, errno.EFBIG])
+def test_a_disk_that_fails_holds_training_back_at_the_second_failure(
+    run: Run, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    control = Control()
+    recorder = Recorder(run, control)
+
+    def broken(*_: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", broken)
+        recorder(step(1))
+        recorder(step(2))
+        recorder.beat()
+        assert not control.blocked
+        recorder.beat()
+        assert os.strerror(number) in control.blocked
+    recorder.beat()
+    assert not control.blocked
+    recorder.close()
+    assert [row["step"] for row in rows(run)] == ["1", "2"]
+
+
+def test_a_closed_recorder_writes_into_no_other_file(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The number of its descriptor is that of another file soon."""
+    recorder = Recorder(run)
+    recorder(step(1))
+    real = os.write
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    recorder(step(2))
+    recorder.close()
+    monkeypatch.setattr(os, "write", real)
+    others = [(tmp_path / f"other-{number}").open("wb") for number in range(12)]
+    recorder(step(3))
     recorder.beat()
     recorder.close()
+    for other in others:
+        other.close()
+        assert Path(other.name).read_bytes() == b""
+
+
+def test_the_heartbeat_never_touches_the_record(run: Run) -> None:
+    recorder = Recorder(run)
+    recorder(Started(0, 10, {"parameters": 1}))
+    before = (run.path / "run.json").stat()
+    for number in range(1, 5):
+        recorder(step(number))
+        recorder._beaten = 0.0
+        recorder.beat()
+    assert (run.path / "run.json").stat().st_ino == before.st_ino
+    assert run.info().step == 4
+    # Killed here, the newest figures lost with the power: the record is whole.
+    (run.path / "live.json").write_bytes(b"\0" * 100)
+    assert run.info().max_steps == 10
+    recorder.close()
+    assert not (run.path / "live.json").exists()
+    assert run.info().step == 4
+
+
+def test_what_was_logged_is_on_the_disk_before_a_checkpoint(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder = Recorder(run)
+    recorder(step(1))
+    synced: list[str] = []
+    real = os.fsync
+
+    def watch(handle: int) -> None:
+        synced.append(Path(os.readlink(f"/proc/self/fd/{handle}")).name)
+        real(handle)
+
+    if not Path("/proc/self/fd").is_dir():
+        pytest.skip("needs /proc")
+    monkeypatch.setattr(os, "fsync", watch)
+    recorder(Saving(1))
+    assert "training_log.csv" in synced
+    assert [row["step"] for row in rows(run)] == ["1"]
+    recorder.close()
+
+
+@pytest.mark.parametrize("name", ["training_log.csv", "eval_log.csv", "events.jsonl"])
+def test_a_link_in_the_place_of_a_log_is_refused_and_not_written_through(
+    run: Run, tmp_path: Path, name: str
+) -> None:
+    target = tmp_path / "shell-profile"
+    target.write_text("echo mine\n")
+    (run.path / name).symlink_to(target)
+    with pytest.raises(OSError, match="is a symbolic link, not a file"):
+        Recorder(run)
+    assert target.read_text() == "echo mine\n"

@@ -129,3 +129,46 @@ def test_stopping_a_run_that_waits_for_room_says_what_is_not_saved(
         found, wrong = checkpoint.newest(session.run.checkpoints)
         assert found is not None
         assert not wrong
+
+
+def test_a_full_disk_at_the_last_save_waits_as_in_the_middle(
+    tiny: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with small_disk(tmp_path / "disk", SIZE) as disk:
+        changes = {"training__max_steps": 300, "training__checkpoint_every": 10**6}
+        changes |= {"training__evaluate_every": 10**6, "training__sample_every": 10**6}
+        monkeypatch.setenv("SLM_TUI_HOME", str(disk))
+        session = Session.start(tiny(**changes))
+        wait(session, lambda: session.status.step > 10)
+        # All but a few rows of the log.
+        ballast = fill(disk)
+        with ballast.open("rb+") as file:
+            file.truncate(ballast.stat().st_size - 2**16)
+        wait(session, lambda: session.status.state == "paused")
+        time.sleep(0.5)
+        assert session.is_live
+        ballast.unlink()
+        assert session.wait(60)
+        assert session.status.state == "done"
+        found, _ = checkpoint.newest(session.run.checkpoints)
+        assert found is not None
+        assert found.state.step == 300
+
+
+def test_a_second_stop_gives_up_waiting_for_the_last_save(
+    tiny: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with small_disk(tmp_path / "disk", SIZE) as disk:
+        session = start(tiny, disk, monkeypatch, training__checkpoint_every=10**6)
+        wait(session, lambda: session.status.step > 20)
+        ballast = fill(disk)
+        with ballast.open("rb+") as file:
+            file.truncate(ballast.stat().st_size - 2**15)
+        session.stop()
+        wait(session, lambda: session.status.state == "paused")
+        time.sleep(1.2)
+        assert session.is_live
+        session.stop()
+        assert session.wait(60)
+        assert session.status.state == "failed"
+        assert "is not saved: No space left" in session.status.error

@@ -1,5 +1,7 @@
 """The background writer: training never waits for ever, and a full disk never ends it."""
 
+import errno
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -8,9 +10,11 @@ import pytest
 from safetensors import SafetensorError
 
 from slm_tui.config.preset import Preset
+from slm_tui.corpus.prepare import prepare
 from slm_tui.training import checkpoint
 from slm_tui.training.control import Control
-from slm_tui.training.events import Event, Saved, Warned
+from slm_tui.training.events import Event, Paused, Saved, Warned
+from slm_tui.training.trainer import Trainer
 from slm_tui.training.writer import CheckpointWriter, Policy
 from tests.training.harness import train
 from tests.training.test_checkpoint import snapshot
@@ -104,3 +108,47 @@ def test_multiples_of_a_step_stay(tmp_path: Path) -> None:
     # The newest, the one that the limit keeps beside it, and every third.
     kept = [checkpoint.step_of(path) for path in checkpoint.all_in(tmp_path)]
     assert kept == [3, 6, 7, 8]
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EMFILE, errno.EFBIG, errno.EROFS])
+def test_a_disk_that_fails_at_every_save_pauses_training_at_the_second(
+    tiny: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """Otherwise it would train to its end with nothing saved."""
+    whole, broken = checkpoint.save_file, threading.Event()
+    broken.set()
+
+    def save(*arguments: object) -> None:
+        if broken.is_set():
+            raise OSError(number, os.strerror(number))
+        whole(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(checkpoint, "save_file", save)
+    control = Control()
+    seen: list[Event] = []
+
+    def sink(event: Event) -> None:
+        seen.append(event)
+        if isinstance(event, Paused) and event.reason:
+            broken.clear()
+
+    preset = tiny(training__evaluate_every=1000)
+    assert Trainer(preset, prepare(preset), tmp_path, sink, control).run() == "done"
+    paused = [event for event in seen if isinstance(event, Paused)]
+    assert [os.strerror(number) in event.reason for event in paused] == [True]
+    assert 8 <= paused[0].step <= 12
+    found, _ = checkpoint.newest(tmp_path)
+    assert found is not None
+    assert found.state.step == 12
+
+
+def test_a_listener_that_fails_ends_no_saving(tmp_path: Path) -> None:
+    def broken(event: Event) -> None:
+        raise ImportError("no such module")
+
+    writer = CheckpointWriter(tmp_path, Policy(10), broken, Control())
+    for step in (1, 2, 3):
+        writer.submit(snapshot(step), "periodic")
+    writer.close()
+    assert [checkpoint.step_of(path) for path in checkpoint.all_in(tmp_path)] == [1, 2, 3]
+    assert writer.failure == ""

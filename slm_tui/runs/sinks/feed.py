@@ -3,6 +3,7 @@
 import contextlib
 import json
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -26,6 +27,7 @@ from slm_tui.training.events import (
 _LOG = logging.getLogger(__name__)
 # Five points a second are more than a chart shows, and cost two thousandths of a core at most.
 STEP_SECONDS = 0.2
+_MOST_BYTES = 1 << 16
 _TITLES = {"tensorboard": "TensorBoard", "wandb": "Weights & Biases"}
 _WRITTEN = (Stepped, Evaluated, Sampled, Started, Saving, Paused, Finished, Failed)
 
@@ -171,6 +173,9 @@ class Feed:
 
     def _start(self, event: Started) -> None:
         self._bytes_per_token = float(event.facts.get("train_bytes_per_token", 1.0))
+        directory = self._progress.parent
+        if os.path.lexists(directory):
+            safe_files.check_directory(directory)
         self._marks = self._complete = _read(self._progress)
         self._destination = self._begin(event)
         if self._marks.step >= 0:
@@ -213,9 +218,9 @@ class Feed:
 
 def _read(path: Path) -> Marks:
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = safe_files.read_json(path, _MOST_BYTES)
         return Marks(int(values["step"]), int(values["evaluated"]), int(values["sampled"]))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
         return Marks()
 
 

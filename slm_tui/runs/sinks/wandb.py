@@ -6,6 +6,7 @@ a network it writes offline: it never asks on the terminal and never waits for l
 
 import json
 import os
+import re
 import secrets
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ from slm_tui.runs.store import Run
 from slm_tui.training.events import Sampled, Started
 
 _PROJECT = "slm-tui"
+_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 # Unless a variable of wandb says otherwise. Silent, it cannot ask for a key either.
 _SETTINGS: dict[str, Any] = {
     "silent": True,
@@ -142,8 +144,11 @@ def _why_not(mode: str) -> str:
 def _kept_id(path: Path) -> str:
     """The id of the run, made once; `WANDB_RUN_ID` is that of a new one."""
     try:
-        kept = str(json.loads(path.read_text(encoding="utf-8")))
+        kept = str(safe_files.read_json(path, 1000))
     except (OSError, ValueError):
+        kept = ""
+    # It becomes part of a file name.
+    if not _ID.fullmatch(kept):
         kept = os.environ.get("WANDB_RUN_ID") or secrets.token_hex(4)
         safe_files.write_atomically(path, json.dumps(kept))
     return kept

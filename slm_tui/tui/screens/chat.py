@@ -14,6 +14,7 @@ from textual.widgets import Input, Static
 
 from slm_tui.config.training import Sampling
 from slm_tui.errors import GenerationError
+from slm_tui.runs.info import is_run
 from slm_tui.runs.inspector import Inspector
 from slm_tui.runs.speaker import Speaker, Spoken
 from slm_tui.runs.store import Run
@@ -118,7 +119,7 @@ class ChatScreen(ChatInspect, ChatHistory, ChatPaint, ChatVerbs, RoomScreen):
     def load(self, path: Path) -> None:
         """Load a checkpoint, or the best of a run directory."""
         self._wanted, self._newer, self._looked = path, None, time.monotonic()
-        self._lacked = (path / "run.json").is_file() and not has_checkpoint(Run(path))
+        self._lacked = is_run(path) and not has_checkpoint(Run(path))
         self._waiting.clear()
         self._end_entry("stopped")
         if self.is_inspecting:

@@ -8,6 +8,7 @@ from slm_tui.config.training import Sampling
 from slm_tui.errors import GenerationError, SlmTuiError
 from slm_tui.runs import conversation
 from slm_tui.runs.conversation import Said
+from slm_tui.runs.info import run_of
 from slm_tui.runs.speaker import Spoken
 from slm_tui.tui.dialogs import Choice, Question, complain
 from slm_tui.tui.screens.chat_commands import ChatSettings
@@ -87,7 +88,7 @@ class ChatHistory:
 
     def show_history(self, path: Path) -> None:
         """Show the conversation with the run of `path`, if another one is shown."""
-        chat, run = self._chat, conversation.run_of(path)
+        chat, run = self._chat, run_of(path)
         if run is not None and run == self._run:
             return
         had, self._run = self._run, run

@@ -6,8 +6,10 @@ from pathlib import Path
 from slm_tui import safe_files
 from slm_tui.errors import GenerationError, SlmTuiError
 from slm_tui.runs import store
+from slm_tui.runs.info import is_run
 from slm_tui.runs.store import Run
 from slm_tui.text import one_line
+from slm_tui.training import checkpoint_dir
 
 
 @dataclass(frozen=True)
@@ -24,12 +26,12 @@ class Newer:
 
 def has_checkpoint(run: Run) -> bool:
     """Whether a run directory holds a complete checkpoint. Needs no torch."""
-    return any(run.checkpoints.glob("step-*/manifest.json"))
+    return checkpoint_dir.any_in(run.checkpoints)
 
 
 def run_label(path: Path) -> str:
     """The name of the run that `path` is, or is a checkpoint of."""
-    run = Run(path if (path / "run.json").is_file() else path.parent.parent)
+    run = Run(path if is_run(path) else path.parent.parent)
     try:
         name = run.info().name or run.id
     except SlmTuiError:
@@ -44,15 +46,10 @@ def first_model(live: Run | None) -> Path | None:
 
 
 def newer_than(loaded: Path) -> Newer | None:
-    """The run's best checkpoint, or its newest if the best is older than that which is loaded.
-
-    Imports torch: only for when a model is loaded.
-    """
-    from slm_tui.training import checkpoint
-
-    directory, step = loaded.parent, checkpoint.step_of(loaded)
-    best, last = checkpoint.linked(directory, "best"), checkpoint.linked(directory, "last")
-    complete = checkpoint.all_in(directory)
+    """The run's best checkpoint, or its newest if the best is older than that which is loaded."""
+    directory, step = loaded.parent, checkpoint_dir.linked_step(loaded)
+    best, last = (checkpoint_dir.linked(directory, name) for name in checkpoint_dir.LINKS)
+    complete = checkpoint_dir.all_in(directory)
     if not complete:
         return None
     newest = complete[-1]
@@ -60,12 +57,12 @@ def newer_than(loaded: Path) -> Newer | None:
     kind = "★ best" if loaded.name in same else ""
     if not kind and last is not None and last.name == loaded.name:
         kind = "last"
-    if best is not None and checkpoint.step_of(best) > step:
-        return Newer(best, checkpoint.step_of(best), "is best now", True, kind)
-    if checkpoint.step_of(newest) > step:
-        return Newer(newest, checkpoint.step_of(newest), "is newer", True, kind)
+    if best is not None and checkpoint_dir.step_of(best) > step:
+        return Newer(best, checkpoint_dir.step_of(best), "is best now", True, kind)
+    if checkpoint_dir.step_of(newest) > step:
+        return Newer(newest, checkpoint_dir.step_of(newest), "is newer", True, kind)
     other = best if best is not None else newest
-    return Newer(other, checkpoint.step_of(other), "", False, kind)
+    return Newer(other, checkpoint_dir.step_of(other), "", False, kind)
 
 
 def save_text(name: str, text: str) -> Path:

@@ -11,6 +11,7 @@ from slm_tui.errors import SlmTuiError
 from slm_tui.runs import evaluating, evaluation_results, store
 from slm_tui.runs.evaluation_results import Settings
 from slm_tui.runs.evaluation_words import lines
+from slm_tui.runs.info import is_run, run_of
 from slm_tui.runs.store import Run
 
 if TYPE_CHECKING:
@@ -73,15 +74,14 @@ class EvaluationWorker:
 
     def _found(self) -> Snapshot:
         checkpoints = [
-            store.checkpoint_of(Run(path)) if (path / "run.json").is_file() else path
-            for path in self._where
+            store.checkpoint_of(Run(path)) if is_run(path) else path for path in self._where
         ]
         if not self._again:
             kept = evaluation_results.kept(checkpoints, self._settings)
             if kept is not None and _can_be_read(kept):
                 return Snapshot("ready", report=kept, is_kept=True)
         report, generations = self._evaluate(checkpoints)
-        run = evaluation_results.run_of(checkpoints[0])
+        run = run_of(checkpoints[0].resolve())
         note = ""
         if run is not None:
             try:
@@ -110,6 +110,6 @@ def _can_be_read(report: dict[str, Any]) -> bool:
     """Whether a report from disk has all that is shown; else it is made anew."""
     try:
         lines(report, _ANY_WIDTH)
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError):
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError):
         return False
     return isinstance(report.get("timestamp"), str)

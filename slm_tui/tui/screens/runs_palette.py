@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from slm_tui.errors import RunError
 from slm_tui.runs import store
+from slm_tui.training import checkpoint_dir
 from slm_tui.tui.base import PaletteEntry
 
 if TYPE_CHECKING:
@@ -22,9 +23,8 @@ def entries(app: "SlmTuiApp") -> Iterator[PaletteEntry]:
             continue
         opened = functools.partial(_open, app, run.path)
         yield PaletteEntry(f"Run {info.name}", f"{info.state}, {run.id}", opened)
-        for manifest in sorted(run.checkpoints.glob("step-*/manifest.json"), reverse=True):
-            checkpoint = manifest.parent
-            title = f"Checkpoint {info.name}@{checkpoint.name.removeprefix('step-').lstrip('0')}"
+        for checkpoint in reversed(checkpoint_dir.all_in(run.checkpoints)):
+            title = f"Checkpoint {info.name}@{checkpoint_dir.step_of(checkpoint)}"
             load = functools.partial(_chat, app, checkpoint)
             yield PaletteEntry(title, f"load into the chat, {run.id}", load)
 

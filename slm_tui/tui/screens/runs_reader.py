@@ -1,24 +1,23 @@
 """Reads runs for the Runs and Chat screens in a thread: only what changed, once a second."""
 
 import csv
-import os
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from slm_tui import paths
+from slm_tui import safe_files
 from slm_tui.config.preset import Preset
 from slm_tui.errors import SlmTuiError
+from slm_tui.runs import store
 from slm_tui.runs.curves import Curves
-from slm_tui.runs.store import Run, RunInfo
+from slm_tui.runs.info import LIVE_STATES, RunInfo, stamp_of
+from slm_tui.runs.store import Run
+from slm_tui.training import checkpoint_dir
 
 _INTERVAL_SECONDS = 1.0
-_LIVE = ("preparing", "running", "paused")
 _MOST_CURVES = 24
-_TEXTS = ("name", "preset", "state", "parent", "error", "host")
-_NUMBERS = ("created", "step", "max_steps", "tokens_seen", "elapsed_seconds", "tokens_per_second")
-_MAYBE_NUMBERS = ("val_loss", "val_bpb", "best_loss", "best_bpb", "best_step")
+_MOST_LOG = 2**26
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class RunLine:
 
     @property
     def is_live(self) -> bool:
-        return self.info.state in _LIVE
+        return self.info.state in LIVE_STATES
 
 
 @dataclass(frozen=True)
@@ -201,20 +200,7 @@ class RunsReader:
 
 
 def _stamps() -> list[tuple[Path, tuple[int, ...]]]:
-    found: list[tuple[Path, tuple[int, ...]]] = []
-    try:
-        with os.scandir(paths.runs_dir()) as entries:
-            names = [entry.name for entry in entries if not entry.name.startswith(".")]
-    except OSError:
-        return []
-    root = paths.runs_dir()
-    for name in names:
-        try:
-            stat = os.stat(f"{root}/{name}/run.json")
-        except OSError:
-            continue
-        found.append((root / name, (stat.st_mtime_ns, stat.st_size, stat.st_ino)))
-    return found
+    return [(path, stamp_of(path)) for path in store.directories()]
 
 
 def _read_line(path: Path) -> RunLine:
@@ -222,52 +208,26 @@ def _read_line(path: Path) -> RunLine:
         info = Run(path).info()
     except SlmTuiError as error:
         return RunLine(path, RunInfo(name=path.name, state="damaged"), error=str(error))
-    wrong = _wrong_value(info)
-    if wrong:
-        problem = f"run.json of {path.name} is damaged: {wrong}"
-        return RunLine(path, RunInfo(name=path.name, state="damaged"), error=problem)
     return RunLine(path, info)
-
-
-def _wrong_value(info: RunInfo) -> str:
-    """A file may be JSON and still hold anything."""
-
-    def number(value: object) -> bool:
-        return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-    checks: list[tuple[tuple[str, ...], Callable[[object], bool]]] = [
-        (_TEXTS, lambda value: isinstance(value, str)),
-        (_NUMBERS, number),
-        (_MAYBE_NUMBERS, lambda value: value is None or number(value)),
-        (("facts",), lambda value: isinstance(value, dict)),
-    ]
-    for names, fits in checks:
-        for name in names:
-            if not fits(getattr(info, name)):
-                return f"{name} is {getattr(info, name)!r}"
-    return ""
 
 
 def read_checkpoints(
     path: Path, losses: Mapping[int, float] | None = None
 ) -> tuple[CheckpointLine, ...]:
-    """The checkpoints of the run in `path`, newest first. Imports torch: not for the UI thread,
-    unless torch is there already."""
-    from slm_tui.training import checkpoint
-
+    """The checkpoints of the run in `path`, newest first."""
     directory = Run(path).checkpoints
-    best, last = checkpoint.linked(directory, "best"), checkpoint.linked(directory, "last")
+    best, last = (checkpoint_dir.linked(directory, name) for name in checkpoint_dir.LINKS)
     losses = losses or {}
     return tuple(
         CheckpointLine(
             one,
-            checkpoint.step_of(one),
-            losses.get(checkpoint.step_of(one)),
+            checkpoint_dir.step_of(one),
+            losses.get(checkpoint_dir.step_of(one)),
             one == best,
             one == last,
-            checkpoint.is_kept(one),
+            checkpoint_dir.is_kept(one),
         )
-        for one in reversed(checkpoint.all_in(directory))
+        for one in reversed(checkpoint_dir.all_in(directory))
     )
 
 
@@ -275,12 +235,12 @@ def evaluation_losses(path: Path) -> dict[int, float]:
     """Validation loss by step, from the short log of evaluations; bad lines are left out."""
     losses: dict[int, float] = {}
     try:
-        with (path / "eval_log.csv").open(encoding="utf-8", errors="replace", newline="") as file:
-            for row in csv.DictReader(file):
-                try:
-                    losses[int(row["step"])] = float(row["val_loss"])
-                except (KeyError, TypeError, ValueError):
-                    continue
+        text = safe_files.read_bytes(path / "eval_log.csv", _MOST_LOG).decode("utf-8", "replace")
+        for row in csv.DictReader(text.splitlines()):
+            try:
+                losses[int(row["step"])] = float(row["val_loss"])
+            except (KeyError, TypeError, ValueError):
+                continue
     except (OSError, csv.Error):
         return losses
     return losses

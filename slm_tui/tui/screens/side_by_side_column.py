@@ -8,6 +8,7 @@ from slm_tui.config.training import Sampling
 from slm_tui.errors import SlmTuiError
 from slm_tui.figures import count
 from slm_tui.runs import conversation
+from slm_tui.runs.info import run_of
 from slm_tui.runs.speaker import Speaker, Spoken
 from slm_tui.runs.turns import Turns
 from slm_tui.text import one_line
@@ -117,7 +118,7 @@ class Column(Transcript):
         if sampling is None or not (entry.text or ending == "end of text"):
             return
         entry.said = said(entry, self._spoken, sampling, self.talk.figures(self._spoken), ending)
-        run = conversation.run_of(self.path)
+        run = run_of(self.path)
         if run is None or not self._keeps:
             return
         try:
