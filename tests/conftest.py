@@ -5,6 +5,7 @@ import os
 # Before torch is loaded: these models are too small for two threads to help.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from slm_tui.config.preset import Preset, parse
 from tests import processors
 
 processors.pretend()
+# A shell that runs the tests in the background lets them ignore ctrl+c, and all that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples in every run; HYPOTHESIS_PROFILE=search looks for others.
 settings.register_profile("same", derandomize=True)

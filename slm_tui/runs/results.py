@@ -5,16 +5,19 @@ import io
 import json
 import math
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from slm_tui import safe_files
 from slm_tui.config.preset import Preset
-from slm_tui.runs import evidence
+from slm_tui.errors import SlmTuiError
+from slm_tui.runs import evidence, store
 from slm_tui.runs.curves import Curves
 from slm_tui.runs.store import Run, RunInfo
 
 RESULTS = "results.json"
+_ENDED = ("done", "stopped", "stopped early")
 
 
 def write_results(run: Run, preset: Preset) -> None:
@@ -32,6 +35,27 @@ def write_results(run: Run, preset: Preset) -> None:
     safe_files.write_atomically(run.path / RESULTS, text, parents=False)
     if importlib.util.find_spec("matplotlib") is not None:
         draw(curves, run.path / "training_losses.png", preset.name)
+
+
+def catch_up(runs: Iterable[Run]) -> list[Run]:
+    """Write the results of runs that ended without them, as when the process was killed.
+
+    Returns the runs that were written. One that cannot be is left as it is.
+    """
+    written = []
+    for run in runs:
+        try:
+            if (
+                not safe_files.is_file(run.path / RESULTS)
+                and run.info().state in _ENDED
+                and run.info().step > 0
+            ):
+                with store.lock(run):
+                    write_results(run, run.preset())
+                written.append(run)
+        except (OSError, SlmTuiError, ValueError, ArithmeticError, ImportError):
+            continue
+    return written
 
 
 def _results(info: RunInfo, preset: Preset, curves: Curves) -> dict[str, Any]:

@@ -33,16 +33,18 @@ def thread_counts(cores: int, wanted: int) -> list[int]:
 
 
 def micro_batches(preset: Preset, most: int) -> list[int]:
-    """A few up to `most` that divide a step: that of the preset, its halves and its doubles."""
+    """A few up to `most` that divide a step: that of the preset, its halves and its doubles.
+
+    Never none: where `most` allows none, the smallest there can be.
+    """
     own = preset.training.micro_batch
     whole = own * preset.training.accumulation
     ladder = {1, own} | {own * 2**power for power in range(1, 17)}
     ladder |= {own // 2**power for power in range(1, 17) if own % 2**power == 0}
-    fits = {
-        one
-        for one in ladder
-        if whole % one == 0 and one <= most and max(one, whole // one) <= MOST_SEQUENCES
+    possible = {
+        one for one in ladder if whole % one == 0 and max(one, whole // one) <= MOST_SEQUENCES
     }
+    fits = {one for one in possible if one <= most} or {min(possible)}
     nearest = sorted(fits, key=lambda one: (abs(math.log2(one / own)), -one))
     return sorted(nearest[:_MOST_MICRO_BATCHES])
 

@@ -73,6 +73,7 @@ def train(
         events.append(event)
         at(event)
 
+    directory.parent.mkdir(parents=True, exist_ok=True)
     found = checkpoint.newest(directory)[0] if resume else None
     if found is not None:
         found.state.max_steps += more_steps

@@ -121,12 +121,16 @@ class RunsReader:
         self._poke.set()
 
     def _main(self) -> None:
+        is_first = True
         while True:
             self._awake.wait()
             if self._closed:
                 return
             self._poke.clear()
             self.read()
+            if is_first:
+                is_first = False
+                _write_missing_results(self.snapshot.lines)
             self._poke.wait(_INTERVAL_SECONDS)
 
     def read(self) -> None:
@@ -197,6 +201,13 @@ class RunsReader:
             except SlmTuiError as error:
                 return None, str(error)
         return self._presets[path]
+
+
+def _write_missing_results(lines: Iterable[RunLine]) -> None:
+    """Of runs whose process was killed between their end and their summary."""
+    from slm_tui.runs.results import catch_up
+
+    catch_up(Run(line.path) for line in lines if not line.is_live and not line.error)
 
 
 def _stamps() -> list[tuple[Path, tuple[int, ...]]]:
