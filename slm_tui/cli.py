@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from slm_tui import __version__
 from slm_tui.errors import SlmTuiError
+from slm_tui.text import visible
+from slm_tui.verbs import output
 
 _TEXT_HELP = "read this file, directory, dataset or web address instead"
 _SET_HELP = "change one setting, e.g. model.n_layer=6; may be repeated"
@@ -18,6 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     0 is success, 1 an error that was explained, 2 wrong usage, 130 an interruption.
     """
+    output.prepare()
     options = _parser().parse_args(arguments)
     run: Callable[[argparse.Namespace], int] = options.verb
     if options.debug:
@@ -29,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        sys.stderr.close()
+        output.silence(sys.stdout)
         return 0
     except Exception as error:  # noqa: BLE001 - the last line: a user sees one line, not a trace
         return _explain(f"{type(error).__name__}: {error}", options)
@@ -46,12 +49,19 @@ def _trace_failures() -> None:
 def _explain(text: str, options: argparse.Namespace) -> int:
     if options.debug:
         traceback.print_exc()
-    print(f"slm-tui: {text}", file=sys.stderr)
+    output.tell(f"slm-tui: {text}")
     return 1
 
 
+class _Parser(argparse.ArgumentParser):
+    """What is wrong with the words of a command is printed safely: they may be file names."""
+
+    def _print_message(self, message: str, file: "SupportsWrite[str] | None" = None) -> None:
+        super()._print_message(visible(message), file)
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="slm-tui",
         description="Train, watch and talk to small language models. Without a verb: the app.",
     )
@@ -74,7 +84,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if TYPE_CHECKING:
-    _Verbs = argparse._SubParsersAction[argparse.ArgumentParser]
+    from _typeshed import SupportsWrite
+
+    _Verbs = argparse._SubParsersAction[_Parser]
 
 
 def _train(verbs: "_Verbs") -> None:

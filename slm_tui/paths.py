@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import platformdirs
@@ -16,25 +17,53 @@ _RESERVED = {"con", "prn", "aux", "nul", "last", "best"}
 
 def _home() -> Path | None:
     home = os.environ.get("SLM_TUI_HOME")
-    return Path(home).expanduser().resolve() if home else None
+    return Path(os.path.expanduser(home)).resolve() if home else None
 
 
 def config_dir() -> Path:
-    """User presets, keymap and settings."""
-    home = _home()
-    return home / "config" if home else Path(platformdirs.user_config_dir(_APP, appauthor=False))
+    """User presets, keymap and settings.
+
+    Raises:
+        SlmTuiError: no home directory is known.
+    """
+    return _place("config", platformdirs.user_config_dir)
 
 
 def data_dir() -> Path:
-    """Runs and their trash."""
-    home = _home()
-    return home / "data" if home else Path(platformdirs.user_data_dir(_APP, appauthor=False))
+    """Runs and their trash.
+
+    Raises:
+        SlmTuiError: no home directory is known.
+    """
+    return _place("data", platformdirs.user_data_dir)
 
 
 def cache_dir() -> Path:
-    """What can be made again: prepared corpora, tokenizers, calibration."""
+    """What can be made again: prepared corpora, tokenizers, calibration.
+
+    Raises:
+        SlmTuiError: no home directory is known.
+    """
+    return _place("cache", platformdirs.user_cache_dir)
+
+
+def _place(name: str, usual: Callable[..., str]) -> Path:
     home = _home()
-    return home / "cache" if home else Path(platformdirs.user_cache_dir(_APP, appauthor=False))
+    if home is not None:
+        return home / name
+    try:
+        path = usual(_APP, appauthor=False)
+    except RuntimeError:
+        path = "~"  # older versions of the library give a path that begins so
+    has_own = bool(os.environ.get(f"XDG_{name.upper()}_HOME"))
+    # Without a home these would be a directory called `~` here, or one at the root.
+    if not os.path.isabs(path) or (os.environ.get("HOME") == "" and not has_own):
+        raise SlmTuiError(
+            "no home directory is known",
+            "HOME is empty" if os.environ.get("HOME") == "" else "HOME is not set",
+            "set HOME, or set SLM_TUI_HOME to a directory that can be written",
+        )
+    return Path(path)
 
 
 def user_presets_dir() -> Path:

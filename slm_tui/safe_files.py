@@ -17,6 +17,7 @@ from typing import IO, Any, BinaryIO
 
 _NO_LINKS = getattr(os, "O_NOFOLLOW", 0)
 _NO_WAITING = getattr(os, "O_NONBLOCK", 0)
+_CHUNK = 1 << 16
 _CLOSE = getattr(os, "O_CLOEXEC", 0)
 # Errors of a sync that say that this file system has none, and nothing about the data.
 _NO_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EISDIR, errno.ENOSYS}
@@ -150,10 +151,13 @@ def read_bytes(path: Path, most: int) -> bytes:
         OSError: nothing is there, or it cannot be read.
     """
     with open_to_read(path) as file:
-        data = file.read(most + 1)
+        # As much memory as the file needs, and not as much as it might.
+        data = bytearray()
+        while len(data) <= most and (chunk := file.read(min(_CHUNK, most + 1 - len(data)))):
+            data += chunk
     if len(data) > most:
         raise UnsafeFileError(path, f"{path.name} has more than {most:,} bytes")
-    return data
+    return bytes(data)
 
 
 def read_text(path: Path, most: int) -> str:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from slm_tui import safe_files
+from slm_tui.text import visible
 
 # Undoes what a killed app leaves behind: keyboard protocol, mouse, paste, other screen, cursor.
 _CLEAN = "\x1b[<u\x1b[?1000l\x1b[?1003l\x1b[?1006l\x1b[?1004l\x1b[?2004l\x1b[?1049l\x1b[?25h"
@@ -192,7 +193,7 @@ def _say(message: dict[str, Any]) -> int:
         text = str(message.get(key) or "")
         with contextlib.suppress(OSError):
             if text:
-                print(text, file=file, flush=True)
+                print(visible(text), file=file, flush=True)
     return int(message.get("code") or 0)
 
 

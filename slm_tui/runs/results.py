@@ -37,6 +37,17 @@ def write_results(run: Run, preset: Preset) -> None:
         draw(curves, run.path / "training_losses.png", preset.name)
 
 
+def is_missing(run: Run) -> bool:
+    """Whether a run has ended, and nobody has written what it came to."""
+    try:
+        if safe_files.is_file(run.path / RESULTS):
+            return False
+        info = run.info()
+    except SlmTuiError:
+        return False
+    return info.state in _ENDED and info.step > 0
+
+
 def catch_up(runs: Iterable[Run]) -> list[Run]:
     """Write the results of runs that ended without them, as when the process was killed.
 
@@ -45,14 +56,11 @@ def catch_up(runs: Iterable[Run]) -> list[Run]:
     written = []
     for run in runs:
         try:
-            if (
-                not safe_files.is_file(run.path / RESULTS)
-                and run.info().state in _ENDED
-                and run.info().step > 0
-            ):
-                with store.lock(run):
-                    write_results(run, run.preset())
-                written.append(run)
+            if not is_missing(run):
+                continue
+            with store.lock(run):
+                write_results(run, run.preset())
+            written.append(run)
         except (OSError, SlmTuiError, ValueError, ArithmeticError, ImportError):
             continue
     return written

@@ -13,6 +13,7 @@ from slm_tui import paths
 from slm_tui.errors import SlmTuiError
 from slm_tui.runs import detach
 from slm_tui.runs.detach import Leash
+from slm_tui.text import visible
 
 
 def open_app(run: str) -> NoReturn:
@@ -24,6 +25,10 @@ def open_app(run: str) -> NoReturn:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise SlmTuiError(
             "the app needs a terminal", "input or output is redirected", "see slm-tui --help"
+        )
+    if os.environ.get("TERM") == "dumb":
+        raise SlmTuiError(
+            "the app cannot draw on this terminal", "TERM is dumb", "see slm-tui --help"
         )
     first = _run_path(run) if run else None
     # Before anything that has threads is loaded.
@@ -132,7 +137,7 @@ def _save(session: Any) -> int:
 
 def _say(text: str, file: Any = None) -> None:
     with contextlib.suppress(OSError):
-        print(text, flush=True, file=file or sys.stdout)
+        print(visible(text), flush=True, file=file or sys.stdout)
 
 
 class _Screen(io.FileIO):

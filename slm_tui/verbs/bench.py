@@ -1,7 +1,6 @@
 """`slm-tui bench`: how fast a preset trains here, and what makes it fastest."""
 
 import argparse
-import json
 import shlex
 import signal
 import sys
@@ -18,6 +17,8 @@ from slm_tui.training.bench import Stopped
 from slm_tui.training.bench import bench as measure
 from slm_tui.training.bench_plan import command
 from slm_tui.training.bench_result import Measured, Result
+from slm_tui.verbs import output
+from slm_tui.verbs.output import MovingLine
 
 _INTERRUPTED = 130
 
@@ -47,9 +48,9 @@ def bench(options: argparse.Namespace) -> int:
     words = command(options.preset, preset, found.best.setup, options.assignments)
     line = shlex.join(words)
     if options.json:
-        print(json.dumps(_values(found, line)))
+        output.say_json(_values(found, line))
     else:
-        print("\n".join(lines(found, preset, line)))
+        output.say("\n".join(lines(found, preset, line)))
     return _INTERRUPTED if found.interrupted else 0
 
 
@@ -74,21 +75,13 @@ class _Progress:
     """A line on stderr that moves, on a terminal."""
 
     def __init__(self) -> None:
-        self._moving = sys.stderr.isatty()
-        self._width = 0
+        self._line = MovingLine(sys.stderr)
 
     def __call__(self, stage: str, share: float) -> None:
-        if not self._moving:
-            return
-        text = f"{stage} {share:.0%}"
-        sys.stderr.write("\r" + text.ljust(self._width))
-        sys.stderr.flush()
-        self._width = len(text)
+        self._line.draw(f"{stage} {share:.0%}")
 
     def clear(self) -> None:
-        if self._width:
-            sys.stderr.write("\r" + " " * self._width + "\r")
-            sys.stderr.flush()
+        self._line.clear()
 
 
 def lines(found: Result, preset: Preset, line: str) -> list[str]:

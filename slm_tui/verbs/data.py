@@ -1,9 +1,7 @@
 """`slm-tui data`: prepare a preset's corpus, count it, and read in it."""
 
 import argparse
-import json
 import random
-import shutil
 import signal
 import sys
 from collections.abc import Iterator
@@ -35,7 +33,9 @@ from slm_tui.corpus.statistics import (
 from slm_tui.corpus.verdict import verdicts
 from slm_tui.errors import CorpusError, PresetError
 from slm_tui.figures import count, ratio_text, size
-from slm_tui.text import one_line, visible
+from slm_tui.text import one_line
+from slm_tui.verbs import output
+from slm_tui.verbs.output import MovingLine
 
 _INTERRUPTED = 130
 _SHOWN_TOKENS = 20
@@ -51,7 +51,7 @@ def data(options: argparse.Namespace) -> int:
     try:
         corpus = _prepared(preset)
     except Cancelled:
-        print("stopped; nothing was left behind", file=sys.stderr)
+        output.tell("stopped; nothing was left behind")
         return _INTERRUPTED
     if options.what == "prepare":
         _print_prepared(preset, corpus, as_json=options.json)
@@ -108,29 +108,19 @@ class ProgressLine:
     """One line that moves on a terminal, a line per stage elsewhere."""
 
     def __init__(self, out: TextIO) -> None:
-        self._out = out
-        self._moving = out.isatty()
+        self._line = MovingLine(out)
         self._stage = ""
-        self._width = 0
 
     def __call__(self, progress: Progress) -> None:
-        if self._moving:
-            self._draw(progress_line(progress, shutil.get_terminal_size().columns - 1))
+        if self._line.moves:
+            self._line.draw(progress_line(progress, output.columns()))
         elif progress.stage != self._stage:
-            print(f"{progress.stage}…", file=self._out, flush=True)
+            self._line.say(f"{progress.stage}…")
         self._stage = progress.stage
-
-    def _draw(self, text: str) -> None:
-        self._out.write("\r" + text.ljust(self._width))
-        self._out.flush()
-        self._width = len(text)
 
     def clear(self) -> None:
         """Take the moving line away."""
-        if self._moving and self._width:
-            self._draw("")
-            self._out.write("\r")
-            self._out.flush()
+        self._line.clear()
 
 
 def progress_line(progress: Progress, width: int) -> str:
@@ -153,13 +143,13 @@ def _print_prepared(preset: Preset, corpus: Corpus, *, as_json: bool) -> None:
     parts = corpus.manifest["parts"]
     if as_json:
         values = {"preset": preset.name, "path": str(corpus.directory), "parts": parts}
-        print(json.dumps(values, ensure_ascii=False))
+        output.say_json(values)
         return
     words = [
         f"{name} {count(parts[name]['tokens'])} tokens" for name in PARTS if parts[name]["tokens"]
     ]
-    print(f"{preset.name} is prepared: {', '.join(words)}")
-    print(corpus.directory)
+    output.say(f"{preset.name} is prepared: {', '.join(words)}")
+    output.say(str(corpus.directory))
 
 
 def _print_statistics(
@@ -169,9 +159,9 @@ def _print_statistics(
         said = [one.to_dict() for one in verdicts(preset, statistics, planned)]
         values = {"preset": preset.name, **statistics.to_dict(), **asdict(planned)}
         values["verdicts"] = said
-        print(json.dumps(values, ensure_ascii=False))
+        output.say_json(values)
         return
-    print("\n".join(_lines(preset, statistics, planned)))
+    output.say("\n".join(_lines(preset, statistics, planned)))
 
 
 def _lines(preset: Preset, statistics: Statistics, planned: Plan) -> list[str]:
@@ -289,11 +279,11 @@ def _print_documents(corpus: Corpus, options: argparse.Namespace) -> None:
         text = corpus.tokenizer.decode_bytes(ids).decode("utf-8", "replace")
         if options.json:
             values = {"part": options.part, "document": number, "tokens": len(ids), "text": text}
-            print(json.dumps(values, ensure_ascii=False))
+            output.say_json(values)
         else:
-            print(f"── {options.part} {number + 1:,} of {len(documents):,}, {len(ids):,} tokens ──")
-            # A terminal obeys escape sequences; a file gets the text as it is.
-            print(visible(text) if sys.stdout.isatty() else text)
+            head = f"{options.part} {number + 1:,} of {len(documents):,}, {len(ids):,} tokens"
+            output.say(f"── {head} ──")
+            output.say_text(f"{text}\n")
 
 
 def _chosen(documents: int, wanted: int, seed: int | None) -> list[int]:

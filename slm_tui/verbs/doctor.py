@@ -1,6 +1,5 @@
 """`slm-tui doctor`: what works here."""
 
-import json
 import os
 import platform
 import shutil
@@ -9,6 +8,7 @@ from importlib import metadata
 from pathlib import Path
 
 from slm_tui import __version__, paths
+from slm_tui.verbs import output
 
 _PACKAGES = ("torch", "textual", "plotext", "tiktoken", "tokenizers", "datasets", "pydantic")
 
@@ -17,10 +17,10 @@ def doctor(*, as_json: bool) -> int:
     """Print what was found; 1 if something that training needs is missing."""
     found = _facts()
     if as_json:
-        print(json.dumps({name: {"ok": ok, "value": value} for name, ok, value in found}))
+        output.say_json({name: {"ok": ok, "value": value} for name, ok, value in found})
     else:
         for name, ok, value in found:
-            print(f"{'✓' if ok else '✗'} {name:16} {value}")
+            output.say(f"{'✓' if ok else '✗'} {name:16} {value}")
     needed = {"python", "torch", "data directory", "cache directory", "config directory"}
     return int(any(not ok for name, ok, _ in found if name in needed))
 

@@ -14,7 +14,7 @@ from slm_tui.errors import RunError
 from slm_tui.runs import evaluating, evaluation_results, store
 from slm_tui.runs.evaluation_words import lines
 from slm_tui.runs.info import run_of
-from slm_tui.text import visible
+from slm_tui.verbs import output
 from slm_tui.verbs.data import ProgressLine, cancelling
 
 _INTERRUPTED = 130
@@ -40,7 +40,7 @@ def evaluate(options: argparse.Namespace) -> int:
             report, generations = evaluating.evaluate(found, settings, progress=line, cancel=cancel)
     except Cancelled:
         line.clear()
-        print("stopped; nothing was written", file=sys.stderr)
+        output.tell("stopped; nothing was written")
         return _INTERRUPTED
     finally:
         line.clear()
@@ -66,18 +66,18 @@ def _directory(options: argparse.Namespace, found: list[Path]) -> Path | None:
 
 
 def _show(report: dict[str, Any], target: str, directory: Path | None) -> None:
-    text = json.dumps(report, ensure_ascii=False, allow_nan=False)
     if target == "-":
-        print(text)
+        output.say_json(report)
         return
     width = shutil.get_terminal_size((100, 24)).columns
     for one in lines(report, min(width, 160)):
-        print(visible(one.text))
+        output.say(one.text)
     if target:
         path = Path(target).expanduser()
+        text = json.dumps(report, ensure_ascii=False, allow_nan=False)
         try:
             safe_files.write_atomically(path, (text + "\n").encode("utf-8", "replace"))
         except OSError as error:
             raise RunError(f"{path} cannot be written", error.strerror or str(error)) from None
     if directory is not None:
-        print(f"\nwritten to {visible(str(directory))}")
+        output.say(f"\nwritten to {directory}")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from slm_tui.errors import GenerationError, TrainingError
 from slm_tui.generation.sampling import SamplingSettings
 from slm_tui.runs import store
-from slm_tui.verbs import written
+from slm_tui.verbs import output, written
 from slm_tui.verbs.written import Progress
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class _Job:
         spread_over_threads(model)
         began = time.monotonic()
         if self._live:
-            written.show(self._prompts[0])
+            output.say_text(self._prompts[0])
         try:
             for text in write(
                 model,
@@ -102,7 +102,7 @@ class _Job:
 
     def _told(self, number: int, piece: "Piece") -> None:
         if self._live:
-            written.show(piece.text)
+            output.say_text(piece.text)
         elif piece.id >= 0:
             self._progress.tokens += 1
             self._progress.tick()
@@ -118,7 +118,10 @@ class _Job:
         if self._live or self._output is not None or _is_nothing(text):
             return
         self._progress.wipe()
-        written.show(self._shape(text))
+        if self._as_json:
+            output.say_json(written.record(text, self._checkpoint.path))
+        else:
+            output.say_text(written.block(text))
 
     def _shape(self, text: "Text") -> str:
         path = self._checkpoint.path
@@ -133,7 +136,7 @@ class _Job:
         self._progress.wipe()
         texts = [text for text in self._texts if not _is_nothing(text)]
         if self._live:
-            written.show("\n")
+            output.say_text("\n")
         if not texts:
             return
         summary = written.summary(texts, seconds)
@@ -141,8 +144,8 @@ class _Job:
             content = "".join(map(self._shape, texts))
             written.save(self._output, content if self._as_json else content + summary)
             many = f"{len(texts)} text{'s' if len(texts) != 1 else ''}"
-            print(f"wrote {many} to {self._output}", file=sys.stderr)
-        sys.stderr.write(summary)
+            output.tell(f"wrote {many} to {self._output}")
+        output.tell(summary.rstrip("\n"))
 
 
 def _is_nothing(text: "Text") -> bool:

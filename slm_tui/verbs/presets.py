@@ -1,7 +1,6 @@
 """`slm-tui presets`: the library on the command line."""
 
 import argparse
-import json
 from pathlib import Path
 
 from slm_tui.config import built, describe, library, overrides
@@ -10,6 +9,7 @@ from slm_tui.config.preset import Preset, from_file
 from slm_tui.errors import PresetError
 from slm_tui.figures import count, ratio_text, size
 from slm_tui.text import visible
+from slm_tui.verbs import output
 
 
 def presets(options: argparse.Namespace) -> int:
@@ -18,12 +18,12 @@ def presets(options: argparse.Namespace) -> int:
         _list(as_json=options.json)
     elif options.what == "show":
         preset = overrides.apply(library.get(options.name), options.assignments)
-        print(preset.to_toml() if options.toml else "\n".join(_shown(preset)))
+        output.say(preset.to_toml() if options.toml else "\n".join(_shown(preset)))
     elif options.what == "check":
         _check(Path(options.file))
     else:
         made = library.copy(options.name, options.new)
-        print(f"saved {library.find(made.name).path}")  # type: ignore[union-attr]
+        output.say(f"saved {library.find(made.name).path}")  # type: ignore[union-attr]
     return 0
 
 
@@ -32,25 +32,25 @@ def _list(*, as_json: bool) -> None:
     for entry in library.entries():
         if as_json:
             values = entry.preset.to_dict() if entry.preset else {}
-            print(json.dumps({"name": entry.name, "error": entry.error, "preset": values}))
+            output.say_json({"name": entry.name, "error": entry.error, "preset": values})
             continue
         heading = entry.preset.group if entry.preset else "not valid"
         if heading != group:
             group = heading
-            print(f"\n{visible(group)}" if group else "")
+            output.say(f"\n{group}" if group else "")
         if entry.preset is None:
-            print(f"  {entry.name:25} {visible(entry.error)}")
+            output.say(f"  {entry.name:25} {entry.error}")
             continue
         numbers = estimate(entry.preset)
         steps = entry.preset.training.max_steps
-        print(
+        output.say(
             f"  {entry.name:25} {count(numbers.parameters):>6} parameters  {steps:>6,} steps  "
-            f"{visible(entry.preset.title)}"
+            f"{entry.preset.title}"
         )
 
 
 def _shown(preset: Preset) -> list[str]:
-    lines = [visible(f"{preset.name}: {preset.title}"), visible(preset.description), ""]
+    lines = [f"{preset.name}: {preset.title}", preset.description, ""]
     lines += [f"{name:22} {value}" for name, value in budget(preset)]
     values = preset.to_dict()
     section = ""
@@ -94,4 +94,4 @@ def _check(path: Path) -> None:
     missing = built.not_built(preset)
     if missing:
         raise PresetError(f"{path} is valid, but cannot be trained yet", missing[0][1])
-    print(f"{path} is valid: {preset.name}")
+    output.say(f"{path} is valid: {preset.name}")

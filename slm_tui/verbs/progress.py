@@ -1,7 +1,5 @@
 """What the command line shows of a training: lines that tell and one that moves, or JSON."""
 
-import json
-import shutil
 import time
 from dataclasses import asdict
 from typing import Any, TextIO
@@ -24,6 +22,8 @@ from slm_tui.training.events import (
     Started,
     Warned,
 )
+from slm_tui.verbs import output
+from slm_tui.verbs.output import MovingLine
 
 
 class Json:
@@ -43,16 +43,14 @@ class Json:
 
     def _write(self, values: dict[str, Any]) -> None:
         # NaN and infinity are not JSON: a diverged loss is null.
-        print(json.dumps(finite(values), ensure_ascii=False), flush=True)
+        output.say_json(finite(values))
 
 
 class Lines:
     """Lines for what happens, and below them, on a terminal, a line that moves."""
 
     def __init__(self, out: TextIO) -> None:
-        self._out = out
-        self._moving = out.isatty()
-        self._drawn = ""
+        self._line = MovingLine(out)
         self._bytes_per_token = 1.0
         self._last = 0.0
 
@@ -65,14 +63,14 @@ class Lines:
             self.tell(text)
 
     def tick(self, status: Status) -> None:
-        if self._moving:
-            self._draw(progress_line(status, shutil.get_terminal_size().columns - 1))
+        if self._line.moves:
+            self._line.draw(progress_line(status, output.columns()))
         elif status.state == "running" and time.monotonic() - self._last > 30:
             self._last = time.monotonic()
             self.tell(progress_line(status, 120))
 
     def end(self, session: Session | Following, interrupted: bool) -> None:
-        self._draw("")
+        self._line.clear()
         status = session.status
         self._tell_verdict(session)
         if interrupted:
@@ -120,18 +118,7 @@ class Lines:
 
     def tell(self, text: str) -> None:
         """A line that stays."""
-        drawn, self._drawn = self._drawn, ""
-        wipe = f"\r{' ' * len(drawn)}\r" if drawn else ""
-        self._out.write(f"{wipe}{text}\n")
-        self._out.flush()
-
-    def _draw(self, text: str) -> None:
-        if not self._moving or text == self._drawn:
-            return
-        padding = " " * max(0, len(self._drawn) - len(text))
-        self._out.write(f"\r{text}{padding}" + ("" if text else "\r"))
-        self._out.flush()
-        self._drawn = text
+        self._line.say(text)
 
 
 def progress_line(status: Status, width: int) -> str:

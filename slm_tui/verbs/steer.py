@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import json
 import sys
 from dataclasses import asdict, fields
 from typing import Any, cast
@@ -16,6 +15,7 @@ from slm_tui.runs.session import Status
 from slm_tui.runs.store import Run
 from slm_tui.training.control import Request, Verb
 from slm_tui.training.events import Changed, Evaluated, Event, Finished, Sampled, Saved, Warned
+from slm_tui.verbs import output
 from slm_tui.verbs.progress import Lines
 
 _VALUES = {"rate": "a factor, such as 0.5", "extend": "a number of steps, such as 500"}
@@ -35,9 +35,9 @@ def steer(options: argparse.Namespace) -> int:
         raise RunError(f"run {run.id} is not being trained", "", f"slm-tui train --resume {run.id}")
     steering.ask(run.path, request.verb, request.value, seconds=5.0)
     if options.json:
-        print(json.dumps({"run": run.id, "asked": request.verb, "value": request.value}))
+        output.say_json({"run": run.id, "asked": request.verb, "value": request.value})
     else:
-        print(f"asked {run.id}: {request.verb}{f' {options.value}' if options.value else ''}")
+        output.say(f"asked {run.id}: {request.verb}{f' {options.value}' if options.value else ''}")
     return 0
 
 
@@ -77,7 +77,7 @@ def follow(options: argparse.Namespace) -> int:
     finally:
         followed.close()
     if followed.status.state == "failed":
-        print(f"slm-tui: {followed.status.error}", file=sys.stderr)
+        output.tell(f"slm-tui: {followed.status.error}")
         return 1
     return 0
 
@@ -92,7 +92,7 @@ class _Objects:
         status = followed.status
         if status != self._last:
             self._last = status
-            print(json.dumps(finite(asdict(status))), flush=True)
+            output.say_json(finite(asdict(status)))
 
     def end(self, followed: Following) -> None:
         return

@@ -1,6 +1,7 @@
 """`slm-tui train`: train in this terminal, with a progress line or JSON."""
 
 import argparse
+import contextlib
 import errno
 import json
 import os
@@ -19,6 +20,7 @@ from slm_tui.runs import detach, store
 from slm_tui.runs.detach import Leash
 from slm_tui.runs.session import Session
 from slm_tui.training.events import Event
+from slm_tui.verbs import output
 from slm_tui.verbs.progress import Json, Lines
 
 _REFRESH_SECONDS = 0.2
@@ -42,7 +44,8 @@ def train(options: argparse.Namespace) -> int:
         return _train_detached(options, events, leash)
     session = _session(options, events)
     show: Json | Lines = Json() if options.json else Lines(sys.stdout)
-    show.begin(session)
+    with contextlib.suppress(OSError):  # the next line meets the same error, and is told of it
+        show.begin(session)
     return follow(session, events, show, leash)
 
 
@@ -64,7 +67,7 @@ def _train_detached(
         return _INTERRUPTED
     if session.status.state == "failed":
         session.wait()
-        print(f"slm-tui: {session.status.error}", file=sys.stderr)
+        output.tell(f"slm-tui: {session.status.error}")
         return 1
     return train_alone(session, events, leash, _told(session, as_json=options.json))
 
@@ -187,20 +190,30 @@ def follow(
                 show = Lines(sys.stdout)
             try:
                 _show(session, events, show, signals, live)
-            except OSError as error:
-                # A log that cannot be written is no reason to end; nor is a terminal that is gone.
+            except BrokenPipeError as error:
                 if not alone and not signals.lost_terminal(error):
                     # Nobody reads any more: what was trained is saved.
                     session.stop()
                     session.wait()
                     if not signals.interrupted.is_set():
+                        step, run = f"{session.status.step:,}", session.run.id
+                        output.tell(
+                            f"slm-tui: nobody reads the output any more; saved and stopped at step "
+                            f"{step}, go on: slm-tui train --resume {run}"
+                        )
                         raise
+            except OSError as error:
+                # A log that cannot be written is no reason to end; nor is a terminal that is gone.
+                if not alone and not signals.lost_terminal(error):
+                    reason = error.strerror or str(error)
+                    output.tell(f"slm-tui: {reason}: the output is lost, training goes on")
+                    output.silence(sys.stdout)
             if not live:
                 break
             session.wait(_REFRESH_SECONDS)
     failed = session.status.state == "failed"
     if failed:
-        print(f"slm-tui: {session.status.error}", file=sys.stderr)
+        output.tell(f"slm-tui: {session.status.error}")
     return _INTERRUPTED if signals.interrupted.is_set() else int(failed)
 
 

@@ -1,7 +1,6 @@
 """What `slm-tui generate` makes of its texts: blocks to read, JSON lines, a summary, progress."""
 
 import json
-import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from slm_tui import safe_files
 from slm_tui.errors import GenerationError
-from slm_tui.text import visible
+from slm_tui.verbs.output import MovingLine
 
 if TYPE_CHECKING:
     from slm_tui.generation.texts import Text
@@ -100,38 +99,22 @@ def save(path: Path, content: str) -> None:
         raise GenerationError(f"{path} cannot be written", error.strerror or str(error)) from None
 
 
-def show(text: str) -> None:
-    """Print at once. A terminal obeys control characters: it gets pictures of them; what is no
-    terminal gets the text as the model wrote it."""
-    sys.stdout.write(visible(text) if sys.stdout.isatty() else text)
-    sys.stdout.flush()
-
-
 class Progress:
     """A line that moves while many texts are written; on a terminal alone."""
 
     def __init__(self, out: TextIO, texts: int) -> None:
-        self._out, self._texts = out, texts
-        self._moving = out.isatty()
+        self._line, self._texts = MovingLine(out), texts
         self._began = self._last = time.monotonic()
-        self._drawn = ""
         self.tokens = self.done = 0
 
     def tick(self) -> None:
         """Draw, unless it was just done."""
         now = time.monotonic()
-        if self._moving and now - self._last >= 1 / _REDRAWS_PER_SECOND:
+        if self._line.moves and now - self._last >= 1 / _REDRAWS_PER_SECOND:
             self._last = now
             figures = counted(self.tokens, now - self._began)
-            self._draw(f"{self.done}/{self._texts} texts, {figures}")
+            self._line.draw(f"{self.done}/{self._texts} texts, {figures}")
 
     def wipe(self) -> None:
         """Make room for something else."""
-        if self._drawn:
-            self._draw("")
-
-    def _draw(self, text: str) -> None:
-        padding = " " * max(0, len(self._drawn) - len(text))
-        self._out.write(f"\r{text}{padding}" + ("" if text else "\r"))
-        self._out.flush()
-        self._drawn = text
+        self._line.clear()

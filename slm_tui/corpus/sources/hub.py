@@ -202,7 +202,10 @@ def _hub_home() -> Path:
         return Path(os.environ["HF_HOME"])
     if os.environ.get("SLM_TUI_HOME"):
         return paths.cache_dir() / "huggingface"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "huggingface"
+    if os.environ.get("XDG_CACHE_HOME"):
+        return Path(os.environ["XDG_CACHE_HOME"]) / "huggingface"
+    # Beside our own cache, which knows when there is no home.
+    return paths.cache_dir().parent / "huggingface"
 
 
 def _followed(
