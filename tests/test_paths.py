@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from slm_tui import manifest, paths, safe_files
 from slm_tui.errors import SlmTuiError
 from slm_tui.figures import clock, count, duration, size
-from slm_tui.text import one_line, visible
+from slm_tui.text import cells, cut, one_line, pad, visible
 
 
 def test_everything_lives_under_home(home: Path) -> None:
@@ -64,7 +64,47 @@ def test_nothing_visible_is_a_command_to_a_terminal(text: str) -> None:
     assert all(char == "\n" or ord(char) >= 32 for char in shown)
     assert not any(0x7F <= ord(char) <= 0x9F for char in shown)
     assert "\n" not in one_line(text)
-    assert len(one_line(text, 10)) <= 10
+    assert cells(one_line(text, 10)) <= 10
+
+
+@pytest.mark.parametrize(
+    ("text", "width"),
+    [
+        ("\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645", 7),  # Persian, with a non-joiner
+        ("\u0995\u09cd\u200d\u09b7", None),  # Bengali, with a joiner
+        ("\U0001f468\u200d\U0001f469\u200d\U0001f467", 2),  # a family
+        ("\U0001f1ee\U0001f1f7", 2),  # a flag
+        ("\U0001f3f4\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f", 2),
+        ("\U0001f44d\U0001f3fd", 2),  # a skin tone
+        ("1\ufe0f\u20e3", 2),  # a keycap
+        ("e\u0301", 1),
+        ("\u05e9\u200f!", 2),  # Hebrew, with a mark of direction
+        ("soft\u00adhyphen", None),
+        ("\u6f22\u5b57", 4),
+    ],
+)
+def test_joined_characters_are_shown_as_themselves(text: str, width: int | None) -> None:
+    assert visible(text) == text
+    assert one_line(text) == text
+    if width is not None:
+        assert cells(text) == width
+        # Cut between characters as a reader counts them, never in the middle of one.
+        assert cut(text * 4, 2 * width + 1) == text * 2 + "…"
+        assert cells(pad(text, 20)) == cells(pad(text, 20, right=True)) == 20
+
+
+def test_hidden_text_and_turned_text_are_shown_as_broken() -> None:
+    hidden = "".join(chr(0xE0000 + ord(char)) for char in "hi")
+    assert visible(f"a{hidden}b") == "a\ufffd\ufffdb"
+    assert visible("a\u202eb\u2066c\ufff9") == "a\ufffdb\ufffdc\ufffd"
+
+
+@settings(max_examples=200, deadline=None)
+@given(text=st.text(), width=st.integers(0, 12))
+def test_a_cut_line_fits(text: str, width: int) -> None:
+    line = one_line(text, width)
+    assert cells(line) <= max(width, 1)
+    assert line == one_line(text) or line.endswith("…")
 
 
 def test_escape_sequences_become_pictures() -> None:

@@ -17,7 +17,7 @@ from slm_tui.corpus.split import PARTS
 from slm_tui.corpus.tokenizers import Tokenizer
 from slm_tui.corpus.tokenizers.analysis import Analysis, analyse
 from slm_tui.errors import CorpusError
-from slm_tui.text import visible
+from slm_tui.text import cells, visible
 
 RARE = 5
 """A token seen fewer times than this in training is rare: too few to learn much of it."""
@@ -272,7 +272,9 @@ def plan(preset: Preset, corpus: Corpus) -> Plan:
 def shown(data: bytes) -> str:
     """The text of `data`, made safe; bytes that are no whole character as `‹e2›`."""
     try:
-        return visible(data.decode("utf-8"))
+        text = visible(data.decode("utf-8"))
+        # A joiner alone would be a token that nobody sees.
+        return text if not data or cells(text) else "".join(f"‹{ord(char):x}›" for char in text)
     except UnicodeDecodeError:
         text = data.decode("utf-8", "surrogateescape")
     return "".join(

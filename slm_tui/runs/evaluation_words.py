@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from slm_tui.figures import count, ratio_text, size
-from slm_tui.text import one_line
+from slm_tui.text import cells, cut, one_line, pad
 
 Tone = Literal["", "title", "best", "muted", "warning"]
 _NARROWEST = 60
@@ -151,8 +151,7 @@ def _table(report: dict[str, Any], width: int) -> Iterator[Line]:
         ("top-5", 5, lambda row: _share(row["top5_accuracy"]) if "loss" in row else ""),
         ("ppl/tok", 8, lambda row: _large(row["perplexity"]) if "loss" in row else ""),
     ]
-    names = [str(row["name"]) for row in rows]
-    longest = max(len(name) for name in names)
+    longest = max(cells(one_line(str(row["name"]))) for row in rows)
     for column in wide:
         room = width - 3 - sum(one[1] + 1 for one in columns)
         if several and room - column[1] - 1 >= min(longest, 24):
@@ -164,18 +163,22 @@ def _table(report: dict[str, Any], width: int) -> Iterator[Line]:
     for row in rows:
         rank = row.get("rank")
         mark = f"{rank:>2} " if rank else "   "
-        cells = " ".join(one_line(cell(row), wide_).rjust(wide_) for _, wide_, cell in columns)
+        figures = " ".join(one_line(cell(row), wide_).rjust(wide_) for _, wide_, cell in columns)
         tone: Tone = "best" if rank == 1 else "" if rank else "muted"
-        yield Line(f"{mark}{_cut(row['name'], name_width):<{name_width}} {cells}", tone)
+        name = pad(_cut(row["name"], name_width), name_width)
+        yield Line(f"{mark}{name} {figures}", tone)
 
 
 def _cut(name: str, width: int) -> str:
     """A name that is too long loses its middle: its end has the step."""
     name = one_line(name)
-    if len(name) <= width:
+    if cells(name) <= width:
         return name
     head = max(1, (width - 1) * 2 // 5)
-    return f"{name[:head]}…{name[len(name) - (width - 1 - head) :]}"
+    tail = name
+    while cells(tail) > width - 1 - head:
+        tail = tail[1:]
+    return f"{cut(name, head + 1)[:-1]}…{tail}"
 
 
 def _kind(row: dict[str, Any]) -> str:

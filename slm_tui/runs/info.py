@@ -91,7 +91,7 @@ def parse(values: Any, name: str = INFO) -> RunInfo:
     Raises:
         ValueError: an entry has another type or is out of range.
     """
-    if isinstance(values, dict):
+    if isinstance(values, dict) and isinstance(values.get("facts", {}), dict):
         values = {**values, "facts": _facts(values.get("facts"))}
     found = records.record(RunInfo, values, name)
     if found.format > FORMAT:

@@ -33,7 +33,7 @@ from slm_tui.corpus.statistics import (
 from slm_tui.corpus.verdict import verdicts
 from slm_tui.errors import CorpusError, PresetError
 from slm_tui.figures import count, ratio_text, size
-from slm_tui.text import one_line
+from slm_tui.text import one_line, pad
 from slm_tui.verbs import output
 from slm_tui.verbs.output import MovingLine
 
@@ -233,7 +233,7 @@ def _token_lines(statistics: Statistics) -> list[str]:
 
 
 def _name(token: TokenCount) -> str:
-    return f"'{one_line(shown(token.data), 16)}'".rjust(18)
+    return pad(f"'{one_line(shown(token.data), 16)}'", 18, right=True)
 
 
 def _byte_lines(statistics: Statistics) -> list[str]:
@@ -257,7 +257,8 @@ def _analysis_lines(statistics: Statistics) -> list[str]:
     lines += ["", "bytes per token at a vocabulary of"]
     lines += [f"{size:>9,}  {value:.2f}" for size, value in found.sizes]
     lines += ["", "words as they are cut, frequent to rare"]
-    lines += [f"  {word:<20} {'·'.join(map(_plain, cut))}" for word, cut in found.examples]
+    for word, parts in found.examples:
+        lines.append(f"  {pad(one_line(word), 20)} {'·'.join(map(_plain, parts))}")
     return lines
 
 

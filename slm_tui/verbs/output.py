@@ -14,7 +14,7 @@ import sys
 from contextlib import suppress
 from typing import Any, TextIO
 
-from slm_tui.text import visible
+from slm_tui.text import cells, pad, visible
 
 # What stands for our own symbols where they cannot be written.
 _PLAIN = {
@@ -48,7 +48,7 @@ _PLAIN = {
     "\u00a0": " ",
 }
 # JSON leaves these as they are; a terminal may obey them, and others cannot show them.
-_UNSAFE = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
+_UNSAFE = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u206f\ud800-\udfff]")
 _HANDLER = "slm_tui_plain"
 
 
@@ -159,9 +159,9 @@ class MovingLine:
         if not self.moves:
             return
         text = visible(text, keep="")
-        self._out.write("\r" + text.ljust(self._width) + ("" if text else "\r"))
+        self._out.write("\r" + pad(text, self._width) + ("" if text else "\r"))
         self._out.flush()
-        self._width = len(text)
+        self._width = cells(text)
 
     def clear(self) -> None:
         """Make room for something else."""

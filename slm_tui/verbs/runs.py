@@ -10,7 +10,7 @@ from slm_tui.figures import clock, count
 from slm_tui.runs import results, store
 from slm_tui.runs.results import finite
 from slm_tui.runs.store import Run, RunInfo
-from slm_tui.text import one_line
+from slm_tui.text import one_line, pad
 from slm_tui.training import checkpoint_dir
 from slm_tui.verbs import output
 
@@ -45,7 +45,7 @@ def _list(*, as_json: bool) -> None:
             if as_json:
                 output.say_json({"run": run.id, "state": "damaged", "error": str(error)})
             else:
-                output.say(f"{one_line(run.id):44} {'damaged':12} {one_line(error.why)}")
+                output.say(f"{pad(one_line(run.id), 44)} {'damaged':12} {one_line(error.why)}")
             continue
         if as_json:
             output.say_json(_values(run, info))
@@ -53,7 +53,7 @@ def _list(*, as_json: bool) -> None:
             best = f"{info.best_bpb:.3f}" if info.best_bpb is not None else "-"
             steps = f"{info.step:,}/{info.max_steps:,}"
             output.say(
-                f"{one_line(run.id):44} {info.state:12} {steps:>15} steps  "
+                f"{pad(one_line(run.id), 44)} {info.state:12} {steps:>15} steps  "
                 f"best {best:>6} bits per byte"
             )
     _write_missing_results(found)

@@ -145,8 +145,8 @@ async def test_a_damaged_run_is_listed_with_its_error(content: str) -> None:
 async def test_numbers_out_of_this_world_are_drawn(home: Path) -> None:
     run = add_run("odd")
     values = json.loads((run.path / "run.json").read_text())
-    values |= {"created": 1e300, "best_loss": float("nan"), "best_bpb": float("inf")}
-    values |= {"name": "[bold]\x1b[2J漢字" * 9, "tokens_seen": float("inf"), "error": "\x00"}
+    values |= {"created": 2.5e11, "best_loss": float("nan"), "best_bpb": float("inf")}
+    values |= {"name": "[bold]\x1b[2J漢字" * 9, "tokens_seen": 2**53, "error": "\x00"}
     (run.path / "run.json").write_text(json.dumps(values))
     async with an_app().run_test(size=(120, 40)) as pilot:
         await open_runs(pilot, 1)
@@ -154,6 +154,33 @@ async def test_numbers_out_of_this_world_are_drawn(home: Path) -> None:
         text = on_screen(pilot)
         assert "[bold]␛[2J" in text
         assert "\x1b" not in text
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"created": 1e300},
+        {"heartbeat": "now"},
+        {"tokens_seen": float("inf")},
+        {"step": -1},
+        {"pid": 10**30},
+        {"state": []},
+        {"state": "flying"},
+        {"name": "x" * 5000},
+        {"error": 7},
+    ],
+    ids=lambda values: next(iter(values)),
+)
+async def test_one_bad_run_hides_no_other(home: Path, values: dict[str, Any]) -> None:
+    good, bad = add_run("good"), add_run("bad")
+    known = json.loads((bad.path / "run.json").read_text())
+    (bad.path / "run.json").write_text(json.dumps({**known, **values}))
+    async with an_app().run_test(size=(120, 40)) as pilot:
+        screen = await open_runs(pilot, 2)
+        await until(pilot, lambda: "✗ damaged" in on_screen(pilot))
+        assert good.path in [line.path for line in screen.table.lines.values()]
+        line = next(one for one in screen.table.lines.values() if one.path == bad.path)
+        assert next(iter(values)) in line.error
 
 
 async def test_without_runs_the_screen_names_the_keys_that_help() -> None:

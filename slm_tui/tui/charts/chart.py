@@ -16,7 +16,7 @@ from textual.strip import Strip
 from textual.timer import Timer
 from textual.widget import Widget
 
-from slm_tui.text import one_line
+from slm_tui.text import cells, one_line
 from slm_tui.tui.charts import legend
 from slm_tui.tui.charts import series as pure
 from slm_tui.tui.charts.axes import Axes, GrowingRange, Range, StickyRange, extent, make_axes
@@ -283,7 +283,7 @@ class Chart(Widget, can_focus=True):
         if self.crosshair is not None:
             strip = self._with_crosshair(strip, y, self._axes)
         if y == 0 and self._legend:
-            size = sum(len(text) for text, _ in self._legend)
+            size = sum(cells(text) for text, _ in self._legend)
             parts = [Segment(text, self._style(role)) for text, role in self._legend]
             tail = strip.crop(width - 1, width)
             strip = Strip.join([strip.crop(0, width - size - 1), Strip(parts, size), tail])

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from slm_tui.text import one_line
+from slm_tui.text import cells, one_line
 from slm_tui.tui.charts.data import SYMBOLS, Curve, HorizontalLine, Series
 from slm_tui.tui.charts.series import label, time_label
 
@@ -42,7 +42,7 @@ def number(value: float) -> str:
 
 
 def width(groups: list[Group]) -> int:
-    return sum(len(text) for group in groups for text, _ in group) + 2 * (len(groups) - 1)
+    return sum(cells(text) for group in groups for text, _ in group) + 2 * (len(groups) - 1)
 
 
 def fitting(groups: list[Group], room: int) -> list[Part]:

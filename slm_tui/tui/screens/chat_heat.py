@@ -12,7 +12,7 @@ from textual.widgets import Static
 
 from slm_tui.runs.inspector import Inspected
 from slm_tui.runs.speaker import Tokens
-from slm_tui.text import one_line
+from slm_tui.text import cells, one_line
 from slm_tui.tui.screens.chat_panels import fitting
 from slm_tui.tui.screens.data_reader import token_text
 from slm_tui.tui.screens.data_text import Passage, TextView
@@ -76,7 +76,7 @@ def _spread(found: "Candidates", width: int) -> str:
 
 def _fitting(choices: list[str], width: int) -> str:
     """The first that fits in `width`, else the last, cut."""
-    return next((one for one in choices if len(one) <= width), one_line(choices[-1], width))
+    return next((one for one in choices if cells(one) <= width), one_line(choices[-1], width))
 
 
 _EXPLAINED = (

@@ -6,7 +6,7 @@ from textual.content import Content
 
 from slm_tui.figures import count
 from slm_tui.runs.speaker import Facts, Spoken
-from slm_tui.text import one_line
+from slm_tui.text import one_line, pad
 from slm_tui.tui.screens.chat_commands import ChatSettings, stop_words
 
 _MUTED = "$foreground 60%"
@@ -112,7 +112,7 @@ def _row(label: str, value: str, share: float | None, keys: str, width: int) -> 
 def _wide_row(label: str, value: str, keys: str, width: int) -> Content:
     shown = one_line(value, max(4, width - 12 - 9))
     return Content.assemble(
-        (f"{label:<12}", _MUTED), (shown.ljust(width - 12 - 9), "bold"), (f" {keys:<8}", _MUTED)
+        (f"{label:<12}", _MUTED), (pad(shown, width - 12 - 9), "bold"), (f" {keys:<8}", _MUTED)
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from rich.cells import get_character_cell_size
+from rich.cells import cell_len
 from textual.content import Content
 from textual.geometry import Region, Size
 from textual.scroll_view import ScrollView
@@ -13,7 +13,7 @@ from textual.strip import Strip
 from slm_tui.config.training import Sampling
 from slm_tui.runs.conversation import Said
 from slm_tui.runs.speaker import Tokens
-from slm_tui.text import one_line, visible
+from slm_tui.text import clusters, one_line, visible
 
 Kind = Literal["text", "note", "error"]
 _STYLES: dict[Kind, str] = {"text": "", "note": "$foreground 60%", "error": "$text-error"}
@@ -47,25 +47,26 @@ def line_starts(text: str, width: int, begin: int = 0) -> list[tuple[int, int]]:
     """
     lines: list[tuple[int, int]] = []
     start = at = begin
-    blank, cells = -1, 0
-    while at < len(text):
-        char = text[at]
-        if char == "\n":
+    blank, cells, since_blank = -1, 0, 0
+    for cluster in clusters(text[begin:]):
+        if cluster == "\n":
             lines.append((start, at))
             start = at = at + 1
-            blank, cells = -1, 0
+            blank, cells, since_blank = -1, 0, 0
             continue
-        wide = get_character_cell_size(char)
-        if cells + wide > width + (char == " ") and at > start:
-            cut = blank + 1 if blank >= start else at
-            lines.append((start, cut))
-            start = at = cut
-            blank, cells = -1, 0
-            continue
-        if char == " ":
-            blank = at
+        wide = cell_len(cluster)
+        while cells + wide > width + (cluster == " ") and at > start:
+            if blank >= start:
+                lines.append((start, blank + 1))
+                start, cells, blank = blank + 1, since_blank, -1
+            else:
+                lines.append((start, at))
+                start, cells = at, 0
         cells += wide
-        at += 1
+        since_blank += wide
+        if cluster == " ":
+            blank, since_blank = at, 0
+        at += len(cluster)
     lines.append((start, at))
     return lines
 

@@ -9,7 +9,7 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 
 from slm_tui.figures import count
-from slm_tui.text import one_line
+from slm_tui.text import one_line, pad
 from slm_tui.tui.theme import MUTED
 from slm_tui.tui.widgets.line_list import LineList, Row
 from slm_tui.tui.widgets.status_line import bar
@@ -87,7 +87,7 @@ def _size_line(
 def _word_line(words: Sequence[tuple[str, str]], row: int, width: int) -> Content:
     word, cut = words[row]
     name = one_line(word, 16)
-    return Content.assemble((f" {name:<17}", ""), (cut, "bold"))
+    return Content.assemble((f" {pad(name, 17)}", ""), (cut, "bold"))
 
 
 class TokenTable(LineList):

@@ -14,8 +14,13 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.style import Style
 
+from slm_tui.text import clusters
+
 if TYPE_CHECKING:
     from slm_tui.corpus.tokenizers import Tokenizer
+
+# A character with more marks than this is no text.
+_MOST_PER_CELL = 16
 
 
 @dataclass(frozen=True)
@@ -92,12 +97,15 @@ def _fitting(text: str, begin: int, end: int, width: int) -> int:
     stop = min(end, begin + width)
     if text[begin:stop].isascii():
         return stop
-    cells = 0
-    for at in range(begin, end):
-        cells += cell_len(text[at])
+    cells, at = 0, begin
+    # A cluster of joined characters takes as many cells as a terminal gives the whole of it; no
+    # line needs more characters than this to be full.
+    for cluster in clusters(text[begin : min(end, begin + _MOST_PER_CELL * width)]):
+        cells += cell_len(cluster)
         if cells > width:
             return max(at, begin + 1)
-    return end
+        at += len(cluster)
+    return at
 
 
 class TextView(ScrollView, can_focus=True):

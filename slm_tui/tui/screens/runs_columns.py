@@ -9,7 +9,7 @@ from typing import cast
 
 from textual.content import Content
 
-from slm_tui.text import one_line
+from slm_tui.text import one_line, pad
 from slm_tui.tui.charts.data import SYMBOLS, Shape
 from slm_tui.tui.screens.runs_reader import CheckpointLine, RunLine
 
@@ -165,7 +165,7 @@ def column_at(width: int, x: int) -> str:
 
 def _fit(content: Content, width: int, right: bool) -> str:
     text = content.truncate(width, ellipsis=True).plain
-    return text.rjust(width) if right else text.ljust(width)
+    return pad(text, width, right=right)
 
 
 def arranged(lines: Iterable[RunLine], sort: str, wanted: str) -> list[RunLine]:

@@ -7,7 +7,7 @@ from textual.content import Content
 
 from slm_tui.config.overrides import difference, get
 from slm_tui.figures import clock, count
-from slm_tui.text import one_line
+from slm_tui.text import one_line, pad
 from slm_tui.tui.charts.data import ChartData, Series, VerticalLine
 from slm_tui.tui.screens.runs_columns import mark_content, role_of, shape_of
 from slm_tui.tui.screens.runs_reader import Detail, RunLine
@@ -80,10 +80,10 @@ def differences(pairs: Sequence[Pair], width: int) -> list[Content]:
     top = [Content(" " * (wide + 1))]
     for (line, _), name in zip(pairs, names, strict=True):
         text = one_line(name, each - 2)
-        top.append(Content.assemble(mark_content(line.mark), f" {text.ljust(each - 2)} "))
+        top.append(Content.assemble(mark_content(line.mark), f" {pad(text, each - 2)} "))
     lines = [Content("").join(top)]
     for path in found:
-        label = (one_line(path, wide).ljust(wide), "$foreground 60%")
+        label = (pad(one_line(path, wide), wide), "$foreground 60%")
         lines.append(Content.assemble(label, " ", *(_cell(one, path, each) for one in values)))
     if not found:
         lines.append(Content.styled("the same settings in all of them", "$foreground 60%"))
@@ -92,7 +92,7 @@ def differences(pairs: Sequence[Pair], width: int) -> list[Content]:
 
 def _cell(values: dict[str, Any] | None, path: str, width: int) -> Content:
     text = "?" if values is None else setting_text(get(values, path))
-    return Content(one_line(text, width).ljust(width + 1))
+    return Content(pad(one_line(text, width), width + 1))
 
 
 def setting_text(value: Any) -> str:
