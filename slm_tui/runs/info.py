@@ -5,7 +5,9 @@ beside it has the newest figures and the heartbeat: losing it costs nothing.
 """
 
 import contextlib
+import csv
 import json
+import math
 import os
 import re
 from dataclasses import asdict, dataclass, field
@@ -23,6 +25,7 @@ from slm_tui.training.state import TrainingState
 
 FORMAT = 1
 INFO, LIVE, PRESET = "run.json", "live.json", "preset.toml"
+EVALUATIONS = "eval_log.csv"
 # `interrupted` and `damaged` are what a reader makes of a run whose process is gone, and of one
 # whose record cannot be read.
 State = Literal[
@@ -38,6 +41,7 @@ State = Literal[
 ]
 LIVE_STATES: frozenset[str] = frozenset({"preparing", "running", "paused"})
 _MOST_BYTES = 1 << 20
+_MOST_LOG = 1 << 26
 _NUMBERS = (
     "parameters",
     "n_vocab",
@@ -168,7 +172,10 @@ def rebuild(path: Path, why: str) -> RunInfo | None:
         return None
     match = _STAMPED.fullmatch(path.name)
     name = match["name"] if match else path.name
-    best_bits = state.val_bits_per_byte if state.best_step == state.evaluated_step else None
+    # A checkpoint is saved before its evaluation: the log knows more of it.
+    found = evaluations(path)
+    last = found[-1] if found else None
+    best = min((one for one in found if math.isfinite(one.loss)), key=_loss, default=None)
     return RunInfo(
         name=name[:255],
         preset=records.text(state.preset, "name")[:255] or name[:255],
@@ -180,14 +187,43 @@ def rebuild(path: Path, why: str) -> RunInfo | None:
         tokens_seen=state.tokens_seen,
         elapsed_seconds=state.elapsed_seconds,
         train_loss=state.train_loss,
-        val_loss=state.val_loss,
-        val_bpb=state.val_bits_per_byte,
-        best_loss=state.best_loss,
-        best_step=state.best_step,
-        best_bpb=best_bits,
+        val_loss=last.loss if last else state.val_loss,
+        val_bpb=last.bits_per_byte if last else state.val_bits_per_byte,
+        best_loss=best.loss if best else state.best_loss,
+        best_step=best.step if best else state.best_step,
+        best_bpb=best.bits_per_byte if best else None,
         error=f"{why}; rebuilt from the checkpoint of step {state.step:,}",
         facts=_known_facts(state),
     )
+
+
+@dataclass(frozen=True)
+class LoggedEvaluation:
+    """A row of the log of evaluations: nats per token, and bits per byte."""
+
+    step: int
+    loss: float
+    bits_per_byte: float
+
+
+def _loss(one: LoggedEvaluation) -> float:
+    return one.loss
+
+
+def evaluations(path: Path) -> list[LoggedEvaluation]:
+    """The evaluations in the short log of the run in `path`; bad lines are left out."""
+    found: list[LoggedEvaluation] = []
+    try:
+        text = safe_files.read_bytes(path / EVALUATIONS, _MOST_LOG).decode("utf-8", "replace")
+        for row in csv.DictReader(text.splitlines()):
+            with contextlib.suppress(KeyError, TypeError, ValueError):
+                step = int(row["step"])
+                if 0 <= step <= records.LARGEST:
+                    bits = float(row.get("val_bpb") or "nan")
+                    found.append(LoggedEvaluation(step, float(row["val_loss"]), bits))
+    except (OSError, csv.Error):
+        return found
+    return found
 
 
 def _known_facts(state: TrainingState) -> dict[str, Any]:

@@ -6,6 +6,7 @@ tokenizer in JSON, and a manifest of checksums. `checkpoint_dir` has what needs 
 
 import json
 import shutil
+import stat
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -118,6 +119,9 @@ def _fill(temporary: Path, snapshot: Snapshot) -> None:
     save_file(snapshot.moments, temporary / "optimizer.safetensors")
     (temporary / "state.json").write_text(json.dumps(asdict(snapshot.state), indent=1))
     (temporary / "tokenizer.json").write_text(snapshot.tokenizer_json, encoding="utf-8")
+    for name in ("model.safetensors", "optimizer.safetensors"):
+        # The library makes them for their owner alone; they are as all other files of the run.
+        (temporary / name).chmod(stat.S_IMODE((temporary / "state.json").stat().st_mode))
     sums = {name: manifests.digest(temporary / name) for name in PAYLOAD}
     for name in PAYLOAD:
         safe_files.sync_file(temporary / name)

@@ -1,23 +1,20 @@
 """Reads runs for the Runs and Chat screens in a thread: only what changed, once a second."""
 
-import csv
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from slm_tui import safe_files
 from slm_tui.config.preset import Preset
 from slm_tui.errors import SlmTuiError
 from slm_tui.runs import store
 from slm_tui.runs.curves import Curves
-from slm_tui.runs.info import LIVE_STATES, RunInfo, stamp_of
+from slm_tui.runs.info import LIVE_STATES, RunInfo, evaluations, stamp_of
 from slm_tui.runs.store import Run
 from slm_tui.training import checkpoint_dir
 
 _INTERVAL_SECONDS = 1.0
 _MOST_CURVES = 24
-_MOST_LOG = 2**26
 
 
 @dataclass(frozen=True)
@@ -243,15 +240,5 @@ def read_checkpoints(
 
 
 def evaluation_losses(path: Path) -> dict[int, float]:
-    """Validation loss by step, from the short log of evaluations; bad lines are left out."""
-    losses: dict[int, float] = {}
-    try:
-        text = safe_files.read_bytes(path / "eval_log.csv", _MOST_LOG).decode("utf-8", "replace")
-        for row in csv.DictReader(text.splitlines()):
-            try:
-                losses[int(row["step"])] = float(row["val_loss"])
-            except (KeyError, TypeError, ValueError):
-                continue
-    except (OSError, csv.Error):
-        return losses
-    return losses
+    """Validation loss by step, from the short log of evaluations."""
+    return {one.step: one.loss for one in evaluations(path)}
