@@ -104,7 +104,12 @@ def _train(verbs: "_Verbs") -> None:
     train.add_argument("--seed", type=int, help="the same as --set training.seed=N")
     train.add_argument("--name", default="", help="name of the run; else the preset's")
     train.add_argument("--device", default="", help="auto, cpu, cuda, cuda:1 or mps")
-    train.add_argument("--resume", default="", metavar="RUN", help="go on exactly with this run")
+    train.add_argument(
+        "--resume",
+        default="",
+        metavar="RUN",
+        help="go on exactly with this run; --set takes only what cannot change its losses",
+    )
     train.add_argument("--steps", type=int, default=0, help="with --resume: so many more steps")
     train.add_argument(
         "--from",

@@ -87,6 +87,12 @@ def check(before: Preset, after: Preset, run: str) -> None:
     Raises:
         PresetError: naming the first such setting.
     """
+    if before.name != after.name:
+        raise PresetError(
+            "name cannot change when a run is resumed",
+            "",
+            f"slm-tui runs rename {run} {after.name}",
+        )
     follows = bool(before.schedule.plateau_factor or before.training.early_stop_patience)
     for path, old, new in overrides.difference(after.to_dict(), before.to_dict()):
         if path in _EVALUATION and follows:

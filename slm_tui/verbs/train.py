@@ -19,7 +19,7 @@ from slm_tui.errors import PresetError
 from slm_tui.runs import detach, store
 from slm_tui.runs.detach import Leash
 from slm_tui.runs.session import Session
-from slm_tui.training.events import Event
+from slm_tui.training.events import Event, Sink
 from slm_tui.verbs import output
 from slm_tui.verbs.progress import Json, Lines
 
@@ -112,15 +112,7 @@ def goes_on(session: Session) -> str:
 def _session(options: argparse.Namespace, events: "queue.SimpleQueue[Event]") -> Session:
     sinks = (events.put,)
     if options.resume:
-        if _settings_given(options):
-            raise PresetError(
-                "a resumed run keeps its preset",
-                "--resume goes with --steps alone",
-                "to change settings, begin a new run with --from",
-            )
-        if options.steps < 0:
-            raise PresetError("--steps must be at least 1")
-        return Session.resume(store.find(options.resume), more_steps=options.steps, sinks=sinks)
+        return _resumed(options, sinks)
     if options.steps:
         raise PresetError(
             "--steps goes with --resume", "", "for a new run: --set training.max_steps=N"
@@ -150,20 +142,39 @@ def _named(name: str) -> Preset:
     return library.get(name)
 
 
-def _settings_given(options: argparse.Namespace) -> bool:
-    named = (options.preset, options.assignments, options.initial, options.name, options.device)
-    return any(named) or bool(options.text) or options.seed is not None
+def _resumed(options: argparse.Namespace, sinks: tuple[Sink, ...]) -> Session:
+    """Go on with a run, with settings changed that leave its losses as they would be."""
+    from slm_tui.runs import resuming
+
+    for word, value in (("a preset", options.preset), ("--from", options.initial)):
+        if value:
+            raise PresetError(
+                f"--resume does not go with {word}", "a run keeps its own preset", "leave it out"
+            )
+    if options.name:
+        raise PresetError(
+            "--name is for a new run", "", f"slm-tui runs rename {options.resume} {options.name}"
+        )
+    if options.steps < 0:
+        raise PresetError("--steps must be at least 1")
+    run = store.find(options.resume)
+    preset = resuming.changed(run, _assignments(options), options.text)
+    return Session.resume(run, more_steps=options.steps, preset=preset, sinks=sinks)
 
 
 def _changed(preset: Preset, options: argparse.Namespace) -> Preset:
     if options.text:
         preset = pointing.reading(preset, options.text)
+    return overrides.apply(preset, _assignments(options))
+
+
+def _assignments(options: argparse.Namespace) -> list[str]:
     assignments = list(options.assignments)
     if options.seed is not None:
         assignments.append(f"training.seed={options.seed}")
     if options.device:
         assignments.append(f"training.device={options.device}")
-    return overrides.apply(preset, assignments)
+    return assignments
 
 
 def follow(

@@ -1,0 +1,302 @@
+"""A run that moves: copied, to another machine or device, its text elsewhere, edited or gone.
+
+What a message advises is followed to the letter.
+"""
+
+import json
+import re
+import shlex
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from slm_tui import paths
+from slm_tui.config.preset import Preset
+from slm_tui.runs import store
+from slm_tui.runs.curves import Curves
+from slm_tui.runs.store import Run
+from slm_tui.training import checkpoint
+from tests.cli.conftest import Cli, cli
+
+Make = Callable[..., Preset]
+__all__ = ["cli"]
+LINES = [
+    f"Line {n} of the play: {n * 7919 % 100} men and {n * 31 % 17} ships.\n" for n in range(99)
+]
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    path = tmp_path / "play.txt"
+    path.write_text("".join(LINES))
+    return path
+
+
+@pytest.fixture
+def run(cli: Cli, tiny: Make, text: Path, tmp_path: Path) -> Run:
+    """Stopped after 6 of 12 steps; its prepared text is not on this machine."""
+    preset = tiny(
+        data={"kind": "file", "path": str(text)},
+        tokenizer={"kind": "bpe", "vocab_size": 280},
+        training__max_steps=6,
+    )
+    file = tmp_path / "it.toml"
+    file.write_text(preset.to_toml())
+    assert cli("train", str(file), "--name", "it")[0] == 0
+    shutil.rmtree(paths.corpora_dir())
+    return store.find("it")
+
+
+def resume(cli: Cli, *more: str) -> tuple[int, str]:
+    code, out, err = cli("train", "--resume", "it", "--steps", "3", *more)
+    return code, out + err
+
+
+def losses(run: Run) -> dict[int, float]:
+    curves = Curves(run)
+    curves.read()
+    return dict(zip(curves.steps.step, curves.steps.loss, strict=True))
+
+
+def advised(message: str) -> list[str]:
+    """The words of the command that a message names, from the last that it does."""
+    command = re.findall(r"slm-tui ((?:[^;]+))", message)[-1]
+    return shlex.split(command.strip())
+
+
+def test_a_text_that_moved_is_found_where_the_advice_says(
+    cli: Cli, run: Run, text: Path, tmp_path: Path
+) -> None:
+    text.rename(tmp_path / "moved.txt")
+    code, told = resume(cli)
+    assert code == 1
+    assert f"the text of {run.id} cannot be read" in told
+    words = [
+        word.replace("data.path=…", f"data.path={tmp_path / 'moved.txt'}") for word in advised(told)
+    ]
+    assert words[:3] == ["train", "--resume", run.id]
+    code, out, err = cli(*words, "--steps", "3")
+    assert code == 0, err
+    assert list(losses(run)) == list(range(1, 10))
+    # It is kept: the next time nothing needs to be said.
+    shutil.rmtree(paths.corpora_dir())
+    assert resume(cli)[0] == 0
+    assert run.preset().data.path == str(tmp_path / "moved.txt")  # type: ignore[union-attr]
+    newest, _ = checkpoint.newest(run.checkpoints)
+    assert newest is not None
+    assert newest.preset == run.preset()
+
+
+def test_text_names_the_place_too(cli: Cli, run: Run, text: Path, tmp_path: Path) -> None:
+    text.rename(tmp_path / "moved.txt")
+    assert resume(cli, "--text", str(tmp_path / "moved.txt"))[0] == 0
+    code, told = resume(cli, "--text", str(tmp_path))
+    assert code == 1
+    assert "is a directory, the run was trained on a file" in told
+
+
+def test_a_text_that_changed_is_told_and_the_advice_works(cli: Cli, run: Run, text: Path) -> None:
+    """A new run from its weights keeps its tokenizer: the new text would make another one."""
+    text.write_text(
+        "".join(LINES) + "A new scene, with words that were never there: zephyr.\n" * 20
+    )
+    code, told = resume(cli)
+    assert code == 1
+    assert "has changed since it was trained" in told
+    words = advised(told)
+    assert words == ["train", "--from", f"{run.id}@last", "--text", str(text)]
+    code, _, err = cli(*words, "--name", "forked", "--set", "training.max_steps=4")
+    assert code == 0, err
+    fork = store.find("forked")
+    found = [checkpoint.newest(one.checkpoints)[0] for one in (run, fork)]
+    assert found[0] is not None
+    assert found[1] is not None
+    assert found[0].tokenizer().fingerprint == found[1].tokenizer().fingerprint
+    # It can be resumed, too, where its prepared text is gone.
+    shutil.rmtree(paths.corpora_dir())
+    assert cli("train", "--resume", "forked", "--steps", "2")[0] == 0
+    assert list(losses(fork)) == list(range(1, 7))
+
+
+def test_the_same_text_from_another_place_gives_the_same_losses(
+    cli: Cli, run: Run, tiny: Make, text: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(run.path, tmp_path / "copy", symlinks=True)
+    assert resume(cli)[0] == 0
+    shutil.rmtree(paths.corpora_dir())
+    (tmp_path / "there").mkdir()
+    shutil.copy(text, tmp_path / "there" / "other-name.txt")
+    text.unlink()
+    other = Run(tmp_path / "copy")
+    place = f"data.path={tmp_path / 'there' / 'other-name.txt'}"
+    code, _, err = cli("train", "--resume", str(other.path), "--steps", "3", "--set", place)
+    assert code == 0, err
+    assert losses(other) == losses(run)
+
+
+def test_a_run_that_was_copied_with_links_followed_goes_on(
+    cli: Cli, run: Run, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copied" / run.id
+    shutil.copytree(run.path, copy, symlinks=False)
+    assert (copy / "checkpoints" / "best").is_dir()
+    assert not (copy / "checkpoints" / "best").is_symlink()
+    for which in ("@best", "@last", "@6", ""):
+        code, out, err = cli("generate", f"{copy}{which}", "--prompt", "L", "--max-tokens", "3")
+        assert code == 0, err
+    assert cli("evaluate", str(copy), "--samples", "0")[0] == 0
+    code, _, err = cli("train", "--resume", str(copy), "--steps", "5")
+    assert code == 0, err
+    assert (copy / "checkpoints" / "last").is_symlink()
+    assert list(losses(Run(copy))) == list(range(1, 12))
+    assert not list((copy / "checkpoints").glob("damaged-*"))
+
+
+def test_a_run_from_a_machine_with_a_gpu_goes_on_on_the_cpu(cli: Cli, run: Run) -> None:
+    text = (run.path / "preset.toml").read_text()
+    (run.path / "preset.toml").write_text(text.replace('device = "cpu"', 'device = "cuda"'))
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("this machine has one")
+    code, told = resume(cli)
+    assert code == 1
+    assert "there is no cuda device" in told
+    assert "training.device" in told
+    code, told = resume(cli, "--set", "training.device=auto")
+    assert code == 0, told
+    assert run.preset().training.device == "auto"
+    assert resume(cli, "--device", "cpu")[0] == 0
+
+
+@pytest.mark.parametrize(
+    "assignment",
+    [
+        "training.threads=2",
+        "training.log_every=2",
+        "training.evaluate_every=3",
+        "training.sample_every=2",
+        "training.checkpoint_every=2",
+        "training.keep_checkpoints=9",
+        "training.log_to=tensorboard",
+        "sampling.temperature=0.5",
+        "sampling.max_tokens=3",
+        "title=Another title",
+    ],
+)
+def test_what_cannot_change_the_losses_may_be_set(cli: Cli, run: Run, assignment: str) -> None:
+    code, told = resume(cli, "--set", assignment)
+    assert code == 0, told
+    path, _, value = assignment.partition("=")
+    found = run.preset().to_dict()
+    for part in path.split("."):
+        found = found[part]
+    assert str(found).strip("[]'") == value
+
+
+@pytest.mark.parametrize(
+    "assignment",
+    [
+        "optimizer.learning_rate=0.1",
+        "model.n_layer=2",
+        "training.seed=1",
+        "training.micro_batch=8",
+        "training.max_steps=99",
+        "training.precision=bf16",
+        "data.split.validation=0.2",
+        "data.limit.characters=100",
+        "tokenizer.vocab_size=300",
+        "schedule.kind=constant",
+        "name=another",
+    ],
+)
+def test_what_would_change_the_losses_is_refused_by_name(
+    cli: Cli, run: Run, assignment: str
+) -> None:
+    before = (run.path / "preset.toml").read_bytes(), losses(run)
+    code, told = resume(cli, "--set", assignment)
+    assert code == 1
+    assert assignment.partition("=")[0] in told
+    assert told.count("\n") == 1
+    assert ((run.path / "preset.toml").read_bytes(), losses(run)) == before
+
+
+def test_evaluations_that_steer_the_learning_rate_stay(
+    cli: Cli, tiny: Make, tmp_path: Path
+) -> None:
+    file = tmp_path / "plateau.toml"
+    file.write_text(tiny(schedule={"kind": "constant", "plateau_factor": 0.5}).to_toml())
+    assert cli("train", str(file), "--name", "it")[0] == 0
+    code, told = resume(cli, "--set", "training.evaluate_every=2")
+    assert code == 1
+    assert "its learning rate or its end follows the evaluations" in told
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["stories-tiny"], "--resume does not go with a preset"),
+        (["--from", "it"], "--resume does not go with --from"),
+        (["--name", "new"], "slm-tui runs rename it new"),
+        (["--seed", "3"], "training.seed cannot change"),
+        (["--set", "model.n_layr=3"], "did you mean model.n_layer"),
+        (["--set", "training.threads=x"], "training.threads"),
+    ],
+)
+def test_words_that_do_not_go_with_resume_are_named(
+    cli: Cli, run: Run, words: list[str], says: str
+) -> None:
+    code, told = resume(cli, *words)
+    assert code == 1
+    assert says in told
+
+
+def test_nothing_is_changed_where_the_resume_fails(cli: Cli, run: Run, text: Path) -> None:
+    text.unlink()
+    before = (run.path / "preset.toml").read_bytes()
+    code, _ = resume(cli, "--set", "data.path=/nowhere.txt", "--set", "training.threads=2")
+    assert code == 1
+    assert (run.path / "preset.toml").read_bytes() == before
+
+
+def test_the_newest_checkpoint_that_cannot_be_loaded_gives_way(cli: Cli, run: Run) -> None:
+    """Whole by its checksums, and still of another model."""
+    from safetensors.torch import load_file, save_file
+
+    from slm_tui import manifest
+
+    path = run.checkpoints / "step-000006"
+    weights = load_file(path / "model.safetensors")
+    weights["blocks.0.attention.qkv.weight"] = weights["blocks.0.attention.qkv.weight"][:-1].clone()
+    save_file(weights, path / "model.safetensors")
+    values = manifest.unsealed((path / "manifest.json").read_text())
+    values["sha256"]["model.safetensors"] = manifest.digest(path / "model.safetensors")
+    (path / "manifest.json").write_text(manifest.sealed(values))
+    checkpoint.read(path)
+    code, told = resume(cli)
+    assert code == 0, told
+    assert "checkpoint step-000006 cannot be loaded" in told
+    assert "going back to an older one" in told
+    assert list(losses(run)) == list(range(1, 10))
+    assert (run.checkpoints / "damaged-step-000006").is_dir()
+
+
+def test_checkpoints_without_a_manifest_stay_and_are_named(cli: Cli, run: Run) -> None:
+    for path in checkpoint.all_in(run.checkpoints):
+        (path / "manifest.json").unlink()
+    before = sorted(path.name for path in run.checkpoints.iterdir())
+    code, told = resume(cli)
+    assert code == 1
+    assert "6 steps were made, and checkpoint step-000004 has no manifest.json" in told
+    assert sorted(path.name for path in run.checkpoints.iterdir()) == before
+
+
+def test_the_summary_is_written_later_where_a_kill_came_before_it(cli: Cli, run: Run) -> None:
+    (run.path / "results.json").unlink()
+    assert cli("runs", "list")[0] == 0
+    assert json.loads((run.path / "results.json").read_text())["state"] == "done"
+    (run.path / "results.json").unlink()
+    assert cli("runs", "show", "it")[0] == 0
+    assert json.loads((run.path / "results.json").read_text())["training_results"]["steps"] == 6
