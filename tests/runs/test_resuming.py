@@ -22,9 +22,7 @@ from tests.cli.conftest import Cli, cli
 
 Make = Callable[..., Preset]
 __all__ = ["cli"]
-LINES = [
-    f"Line {n} of the play: {n * 7919 % 100} men and {n * 31 % 17} ships.\n" for n in range(99)
-]
+LINES = [f"Line {n}: {n * 7919 % 100} men and {n * 31 % 17} ships.\n" for n in range(120)]
 
 
 @pytest.fixture
@@ -77,7 +75,7 @@ def test_a_text_that_moved_is_found_where_the_advice_says(
         word.replace("data.path=…", f"data.path={tmp_path / 'moved.txt'}") for word in advised(told)
     ]
     assert words[:3] == ["train", "--resume", run.id]
-    code, out, err = cli(*words, "--steps", "3")
+    code, _, err = cli(*words, "--steps", "3")
     assert code == 0, err
     assert list(losses(run)) == list(range(1, 10))
     # It is kept: the next time nothing needs to be said.
@@ -144,7 +142,7 @@ def test_a_run_that_was_copied_with_links_followed_goes_on(
     assert (copy / "checkpoints" / "best").is_dir()
     assert not (copy / "checkpoints" / "best").is_symlink()
     for which in ("@best", "@last", "@6", ""):
-        code, out, err = cli("generate", f"{copy}{which}", "--prompt", "L", "--max-tokens", "3")
+        code, _, err = cli("generate", f"{copy}{which}", "--prompt", "L", "--max-tokens", "3")
         assert code == 0, err
     assert cli("evaluate", str(copy), "--samples", "0")[0] == 0
     code, _, err = cli("train", "--resume", str(copy), "--steps", "5")
