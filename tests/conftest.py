@@ -18,8 +18,11 @@ from slm_tui.config.preset import Preset, parse
 from tests import processors
 
 processors.pretend()
-# A shell that runs the tests in the background lets them ignore ctrl+c, and all that they start.
+# A shell that runs the tests in the background, or nohup, lets them ignore these signals, and
+# all that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # The same examples in every run; HYPOTHESIS_PROFILE=search looks for others.
 settings.register_profile("same", derandomize=True)

@@ -28,6 +28,15 @@ def run(command: Sequence[str], **options: Any) -> "subprocess.CompletedProcess[
     return subprocess.run(command, timeout=LIMIT, check=options.pop("check", True), **options)
 
 
+def start(command: Sequence[str], **options: Any) -> "subprocess.Popen[Any]":
+    """A process that is killed after `2 * LIMIT` seconds: whoever reads from it meets its end."""
+    process = subprocess.Popen(command, **options)
+    timer = threading.Timer(2 * LIMIT, process.kill)
+    timer.daemon = True
+    timer.start()
+    return process
+
+
 def read(handle: int, size: int = 1 << 16, seconds: float = LIMIT) -> bytes:
     """What can be read from a file descriptor; `b""` at its end."""
     ready, _, _ = select.select([handle], [], [], seconds)

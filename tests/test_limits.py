@@ -25,6 +25,8 @@ def unlimited(source: str) -> list[str]:
         waits |= owner == "subprocess" and name in _SUBPROCESS and not limited
         waits |= owner == "os" and name in ("read", "waitpid", "wait")
         waits |= name in ("recv", "accept") and "settimeout" not in source
+        # What is read from a process ends with the process: `limits.start` ends it in time.
+        waits |= owner == "subprocess" and name == "Popen"
         if waits and not owner.startswith(("limits", "fork", "Fork")):
             found.append(f"line {call.lineno}: {ast.unparse(call)[:80]}")
     return found
@@ -36,7 +38,13 @@ def test_no_test_waits_without_a_limit(path: Path) -> None:
 
 
 def test_unlimited_waits_are_found() -> None:
-    for bad in ("thread.join()", "os.read(0, 1)", "subprocess.run(['x'])", "child.wait()"):
+    for bad in (
+        "subprocess.Popen(['x'])",
+        "thread.join()",
+        "os.read(0, 1)",
+        "subprocess.run(['x'])",
+        "child.wait()",
+    ):
         assert unlimited(bad)
     for good in ("thread.join(5)", "subprocess.run(['x'], timeout=3)", "', '.join(words)"):
         assert not unlimited(good)

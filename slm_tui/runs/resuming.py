@@ -5,11 +5,14 @@ from pathlib import Path
 from threading import Event as ThreadEvent
 from typing import TYPE_CHECKING
 
+from slm_tui import paths, safe_files
 from slm_tui.config import overrides, pointing
-from slm_tui.config.data import HuggingFaceData, StoriesData
+from slm_tui.config.data import DirectoryData, FileData, HuggingFaceData, StoriesData
 from slm_tui.config.preset import Preset
 from slm_tui.errors import CorpusError, PresetError, SlmTuiError, TrainingError
+from slm_tui.runs.info import PRESET
 from slm_tui.runs.store import Run
+from slm_tui.training import checkpoint_dir
 
 if TYPE_CHECKING:
     from slm_tui.corpus.prepare import Corpus
@@ -109,6 +112,25 @@ def check(before: Preset, after: Preset, run: str) -> None:
             )
 
 
+def missing_text(run: Run) -> str:
+    """Where the text of `run` should be and is not, if it will be needed; else empty."""
+    try:
+        data = run.preset().data
+    except SlmTuiError:
+        return ""
+    if not isinstance(data, FileData | DirectoryData):
+        return ""
+    state = checkpoint_dir.newest_state(run.checkpoints)
+    corpus = paths.corpora_dir() / state.corpus if state is not None and state.corpus else None
+    if corpus is not None and safe_files.is_file(corpus / "manifest.json"):
+        return ""
+    try:
+        there = Path(data.path).expanduser().exists()
+    except (OSError, ValueError, RuntimeError):
+        there = False
+    return "" if there else data.path
+
+
 def corpus_of(
     run: Run,
     preset: Preset,
@@ -175,8 +197,5 @@ def write_preset(run: Run, preset: Preset) -> None:
     Raises:
         OSError: the disk is full or cannot be written.
     """
-    from slm_tui import safe_files
-    from slm_tui.runs.info import PRESET
-
-    path = Path(run.path) / PRESET
+    path = run.path / PRESET
     safe_files.write_atomically(path, preset.to_toml(), parents=False)

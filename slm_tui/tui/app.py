@@ -17,11 +17,20 @@ from textual.widget import Widget
 from slm_tui.config import library
 from slm_tui.config.estimate import Calibration
 from slm_tui.config.preset import Preset
-from slm_tui.errors import SlmTuiError
+from slm_tui.errors import RunError, SlmTuiError
+from slm_tui.runs.store import Run
 from slm_tui.text import one_line
 from slm_tui.tui import actions, keymap, theme
 from slm_tui.tui.actions import ROOMS, Room
-from slm_tui.tui.base import NoWorkshop, PaletteEntry, QuitChoice, RoomScreen, Shared, Workshop
+from slm_tui.tui.base import (
+    NoWorkshop,
+    PaletteEntry,
+    QuitChoice,
+    Resumes,
+    RoomScreen,
+    Shared,
+    Workshop,
+)
 from slm_tui.tui.dialogs import Notice, Question
 from slm_tui.tui.notices import keymap_error, quit_question, torch_error
 from slm_tui.tui.screens.presets import PresetsScreen
@@ -99,6 +108,7 @@ class SlmTuiApp(App[None]):
         super().__init__()
         self.workshop: Workshop = workshop if workshop is not None else NoWorkshop()
         self.state = Shared(run)
+        self.workshop.on_start = self._run_started
         self._opened_on_a_run = run is not None
         self.calibration: Calibration | None = None
         self.keys, self._keymap_problems = keymap.load()
@@ -278,6 +288,36 @@ class SlmTuiApp(App[None]):
             self.push_screen(Notice(error, "This run cannot start"))
         else:
             self.go("train")
+
+    def resume_run(self, run: Run, more_steps: int = 0, preset: Preset | None = None) -> None:
+        """Go on with a run.
+
+        Raises:
+            SlmTuiError: it cannot go on, or nothing can be trained here.
+        """
+        workshop: object = self.workshop
+        if not isinstance(workshop, Resumes):
+            raise RunError("nothing can be trained here", "the app was started without a workshop")
+        if preset is None:
+            workshop.resume(run, more_steps)
+        else:
+            workshop.resume(run, more_steps, preset)
+
+    def _run_started(self, path: Path) -> None:
+        """A run that starts is the run shown, whatever was opened before."""
+        self.state.run, self.state.started = None, path
+
+    def show_checkpoints(self, path: Path) -> None:
+        """Go to the runs with the cursor on the checkpoints of the run in `path`."""
+
+        async def shown() -> None:
+            from slm_tui.tui.screens.runs import RunsScreen
+
+            await self.go("runs")
+            if isinstance(self.screen, RunsScreen):
+                self.screen.show_checkpoints(path)
+
+        self.run_worker(shown(), exit_on_error=True)
 
     def action_help_quit(self) -> None:
         """Ctrl+C ends nothing here: by habit it is pressed to copy or to clear a line."""

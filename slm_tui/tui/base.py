@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Protocol, cast, runtime_checkable
 
 from textual.app import ComposeResult
 from textual.containers import Container
@@ -22,6 +22,7 @@ from slm_tui.tui.widgets.status_line import LiveStatus, StatusLine
 from slm_tui.tui.widgets.tab_line import TabLine
 
 if TYPE_CHECKING:
+    from slm_tui.runs.store import Run
     from slm_tui.tui.app import SlmTuiApp
 
 QuitChoice = Literal["keep", "save"]
@@ -29,6 +30,9 @@ QuitChoice = Literal["keep", "save"]
 
 class Workshop(Protocol):
     """Where runs are made: all that the screens need to know of training."""
+
+    # Called with the directory of each run that starts or goes on here.
+    on_start: Callable[[Path], None] | None
 
     @property
     def is_training(self) -> bool:
@@ -52,10 +56,23 @@ class Workshop(Protocol):
         ...
 
 
+@runtime_checkable
+class Resumes(Protocol):
+    """A workshop that can go on with runs."""
+
+    def resume(self, run: "Run", more_steps: int = 0, preset: Preset | None = None) -> None:
+        """Go on with `run`.
+
+        Raises:
+            SlmTuiError: it cannot.
+        """
+
+
 class NoWorkshop:
     """Stands in where the app is given none: nothing trains."""
 
     is_training = False
+    on_start: Callable[[Path], None] | None = None
 
     def live_status(self) -> LiveStatus | None:
         return None
@@ -69,9 +86,14 @@ class NoWorkshop:
 
 @dataclass
 class Shared:
-    """What one screen hands to another: `app.state`."""
+    """What one screen hands to another: `app.state`.
+
+    `run` was opened by the user; `started` is the run that started last. The Train screen shows
+    whichever came later: a start takes the place of what was opened before it.
+    """
 
     run: Path | None = None
+    started: Path | None = None
     checkpoint: Path | None = None
 
 

@@ -1,5 +1,6 @@
 """Where the app's runs are made, one at a time in this process, and others are followed."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from slm_tui.config.preset import Preset
@@ -18,6 +19,7 @@ class TrainingWorkshop:
 
     def __init__(self) -> None:
         self.session: Session | None = None
+        self.on_start: Callable[[Path], None] | None = None
         self.leaving: QuitChoice | None = None
         # What the train screen says of a run: the status line repeats it.
         self.verdicts: dict[Path, str] = {}
@@ -93,16 +95,16 @@ class TrainingWorkshop:
             SlmTuiError: it cannot start.
         """
         self._check_free()
-        self.session = self._spoken = Session.start(preset)
+        self._begun(Session.start(preset))
 
-    def resume(self, run: Run, more_steps: int = 0) -> None:
-        """Go on with `run`.
+    def resume(self, run: Run, more_steps: int = 0, preset: Preset | None = None) -> None:
+        """Go on with `run`, with the changes in `preset` where it is given.
 
         Raises:
             SlmTuiError: it is finished, damaged, or something is training already.
         """
         self._check_free()
-        self.session = self._spoken = Session.resume(run, more_steps=more_steps)
+        self._begun(Session.resume(run, more_steps=more_steps, preset=preset))
 
     def fork(self, checkpoint: Path, preset: Preset) -> None:
         """Start a run of `preset` with the weights of `checkpoint`.
@@ -111,7 +113,12 @@ class TrainingWorkshop:
             SlmTuiError: it cannot start.
         """
         self._check_free()
-        self.session = self._spoken = Session.start(preset, initial=checkpoint)
+        self._begun(Session.start(preset, initial=checkpoint))
+
+    def _begun(self, session: Session) -> None:
+        self.session = self._spoken = session
+        if self.on_start is not None:
+            self.on_start(session.run.path)
 
     def request_quit(self, choice: QuitChoice) -> None:
         """The app is leaving: the run goes on without a screen, or is saved and stopped."""

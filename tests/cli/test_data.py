@@ -13,6 +13,7 @@ from slm_tui import paths
 from slm_tui.cli import main
 from slm_tui.corpus.progress import Progress
 from slm_tui.verbs.data import progress_line
+from tests import limits
 
 PRESET = """
 name = "plays"
@@ -130,7 +131,7 @@ def test_what_cannot_be_done_is_one_line_on_stderr(
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for a child")
 def test_an_interruption_leaves_nothing_half_written_and_exits_130() -> None:
     command = [sys.executable, "-m", "slm_tui", "data", "prepare", "stories-tiny"]
-    child = subprocess.Popen(
+    child = limits.start(
         [*command, "--set", "data.documents=2000000"],
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -220,7 +220,7 @@ def test_what_cannot_be_written_is_known_before_the_work(
 
 
 def program(*arguments: str, **options: Any) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-m", "slm_tui", *arguments], **options)
+    return limits.start([sys.executable, "-m", "slm_tui", *arguments], **options)
 
 
 def test_an_interrupt_keeps_what_was_written(trained: str, tmp_path: Path) -> None:

@@ -176,7 +176,7 @@ def test_a_line_moves_only_where_it_can(terminal: str, file: str) -> None:
     ours, theirs = pty.openpty()
     environment = {**os.environ, "TERM": terminal}
     command = [sys.executable, "-m", "slm_tui", "train", file, "--name", "it"]
-    process = subprocess.Popen(
+    process = limits.start(
         command, stdout=theirs, stderr=theirs, stdin=theirs, env=environment, cwd=ROOT,
         start_new_session=True,
     )  # fmt: skip

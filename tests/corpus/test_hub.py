@@ -244,7 +244,7 @@ def test_a_reader_ends_with_the_program_that_started_it(tiny: Make, home: Path) 
     )
     with serving({"x.txt": LINES.encode() * 4}, "x.txt") as server:
         command = [sys.executable, "-c", program, server.address("x.txt")]
-        parent = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        parent = limits.start(command, stderr=subprocess.DEVNULL)
         try:
             assert server.waiting.wait(120)
             children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text().split()

@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from slm_tui.errors import RunError
 from slm_tui.runs import conversation
 from slm_tui.runs.conversation import FILE, Said
 from slm_tui.runs.info import run_of
+from tests import limits
 
 SAID = Said("Once", " upon a time", 10, 7, "max tokens", {"temperature": 0.8}, 5, 100.0, 0, 1e9)
 
@@ -94,7 +94,7 @@ def test_processes_that_write_at_once_do_not_tear_lines(tmp_path: Path) -> None:
         "    append(Path(sys.argv[1]), Said('p', sys.argv[2] * 9000, number, 7, 'stopped'))\n"
     )
     started = [
-        subprocess.Popen([sys.executable, "-c", code, str(tmp_path), letter]) for letter in "abc"
+        limits.start([sys.executable, "-c", code, str(tmp_path), letter]) for letter in "abc"
     ]
     assert [one.wait(60) for one in started] == [0, 0, 0]
     lines = (tmp_path / FILE).read_text().splitlines()

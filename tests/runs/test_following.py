@@ -15,6 +15,7 @@ from slm_tui.cli import main
 from slm_tui.runs import steering, store
 from slm_tui.runs.following import Elsewhere, Following
 from slm_tui.runs.store import Run
+from tests import limits
 from tests.conftest import make_tiny
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
@@ -150,7 +151,7 @@ def test_the_command_line_steers_and_follows(run: Run, capsys: Capture) -> None:
 
 def test_following_shows_the_run_and_leaves_it(run: Run) -> None:
     for words in ([], ["--json"]):
-        process = subprocess.Popen(
+        process = limits.start(
             [sys.executable, "-m", "slm_tui", "runs", "follow", "last", *words],
             stdout=subprocess.PIPE,
             text=True,

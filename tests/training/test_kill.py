@@ -21,6 +21,7 @@ from slm_tui.runs.curves import Curves
 from slm_tui.runs.session import Session
 from slm_tui.runs.store import Run
 from slm_tui.training import checkpoint
+from tests import limits
 from tests.conftest import make_tiny
 from tests.training.forks import Fork, run
 
@@ -29,7 +30,7 @@ ORDERLY = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 def start(*arguments: str) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
+    return limits.start(
         [sys.executable, "-m", "slm_tui", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -1,6 +1,5 @@
 """CPU threads: measured at the start, given up while another process computes, taken back after."""
 
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from slm_tui.training import threads as threads_module
 from slm_tui.training.events import Changed, Started
 from slm_tui.training.machine import Load
 from slm_tui.training.threads import Threads, sharing
+from tests import limits
 from tests.training.harness import train
 
 Make = Callable[..., Preset]
@@ -103,7 +103,7 @@ def test_a_count_that_was_asked_for_stays(monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what others use")
 def test_another_process_that_computes_is_seen() -> None:
-    burner = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    burner = limits.start([sys.executable, "-c", "while True: pass"])
     try:
         load = Load()
         # However busy the machine is: the cores are used, or this process would get them.

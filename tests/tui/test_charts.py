@@ -363,7 +363,7 @@ def test_no_process_is_left_when_the_app_is_killed() -> None:
         "print(client.pid, flush=True)\n"
         "time.sleep(60)\n"
     )
-    app = subprocess.Popen(
+    app = limits.start(
         [sys.executable, "-c", script],
         stdout=subprocess.PIPE,
         env=os.environ | {"PYTHONPATH": str(ROOT)},

@@ -52,6 +52,8 @@ class RunsScreen(RunVerbs, RoomScreen):
         self._sort = "when"
         self._axis = "steps"
         self._shown_run: Path | None = None
+        # The run whose checkpoints another screen asked for, until they are there.
+        self._wanted: Path | None = None
 
     def compose_body(self) -> Iterable[Widget]:
         with Vertical(id="table-pane", classes="pane"):
@@ -124,8 +126,21 @@ class RunsScreen(RunVerbs, RoomScreen):
         self._draw_titles(len(shown), len(lines))
         if self.focused is None:
             self.table.focus()
+        self._go_to_wanted()
         self._look()
         self._draw_current()
+
+    def show_checkpoints(self, path: Path) -> None:
+        """Put the cursor on the checkpoints of a run, whatever is filtered."""
+        self._wanted = path
+        self.step_out_of_filter()
+        if self._drawn:
+            self.draw()
+
+    def _go_to_wanted(self) -> None:
+        if self._wanted is not None and self.table.select(str(self._wanted)):
+            self._wanted = None
+            self.query_one(CheckpointList).focus()
 
     def _draw_titles(self, shown: int, total: int) -> None:
         counted = f"{total} run{'s' * (total != 1)}"
@@ -278,16 +293,22 @@ class RunsScreen(RunVerbs, RoomScreen):
         if self.is_zoomed:
             self.action_zoom()
             return True
-        box = self.query_one("#filter", Input)
-        if box.display:
-            box.value = ""
-            box.display = False
-            self.table.focus()
+        if self.step_out_of_filter():
             return True
         if self.has_class("-comparing"):
             self.remove_class("-comparing")
             return True
         return super().step_out()
+
+    def step_out_of_filter(self) -> bool:
+        """Show all runs again; whether some were hidden."""
+        box = self.query_one("#filter", Input)
+        if not box.display:
+            return False
+        box.value = ""
+        box.display = False
+        self.table.focus()
+        return True
 
     def action_copy(self) -> None:
         path = self.current_checkpoint if self.on_checkpoints else None

@@ -14,6 +14,7 @@ from slm_tui.runs.evaluation_results import Settings, Split
 from slm_tui.runs.store import Run
 from slm_tui.text import one_line
 from slm_tui.tui.dialogs import Ask, Choice, Question, complain
+from slm_tui.tui.resume_dialog import ask_to_resume
 from slm_tui.tui.screens.evaluation import EvaluationDialog
 from slm_tui.tui.screens.runs_reader import RunLine
 
@@ -23,10 +24,7 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class Trains(Protocol):
-    """A workshop that can go on with runs and start new ones from checkpoints."""
-
-    def resume(self, run: Run, more_steps: int = 0) -> None:
-        """Go on with `run`."""
+    """A workshop that can start runs from checkpoints."""
 
     def fork(self, checkpoint: Path, preset: Preset) -> None:
         """Start a run of `preset` with the weights of `checkpoint`."""
@@ -46,14 +44,6 @@ def forked(preset: Preset, text: str) -> Preset:
     changed = apply(preset, words)
     check_built(changed)
     return changed
-
-
-def steps_problem(text: str) -> str:
-    """What is wrong with a number of further steps."""
-    digits = text.strip().replace(",", "").replace("_", "")
-    if not digits.isdecimal() or not 1 <= int(digits) <= 10**9:
-        return "a whole number of steps, 1 or more"
-    return ""
 
 
 def _error_of(call: object, *arguments: object) -> str:
@@ -150,30 +140,12 @@ class RunVerbs:
             return
         if line.is_live:
             complain(me.app, _busy(line))
-        elif line.info.state == "done":
-            question = Ask(
-                f"Go on with {one_line(line.name, 40)}",
-                f"It made all {line.info.max_steps:,} steps. How many more?",
-                str(max(1, line.info.max_steps // 2)),
-                steps_problem,
-            )
-            me.app.push_screen(question, lambda text: self._resume_by(line, text))
         else:
-            self._resume(line, 0)
+            ask_to_resume(me.slm, Run(line.path), line.info, lambda: self._show(line))
 
-    def _resume_by(self, line: RunLine, text: str | None) -> None:
-        if text is not None:
-            self._resume(line, int(text.strip().replace(",", "").replace("_", "")))
-
-    def _resume(self, line: RunLine, more_steps: int) -> None:
-        me = self._me
-        try:
-            self._workshop().resume(Run(line.path), more_steps)
-        except SlmTuiError as error:
-            complain(me.app, error, "This run cannot go on")
-        else:
-            me.slm.state.run = line.path
-            me.slm.go("train")
+    def _show(self, line: RunLine) -> None:
+        self._me.slm.state.run = line.path
+        self._me.slm.go("train")
 
     def _workshop(self) -> Trains:
         workshop: object = self._me.slm.workshop
@@ -209,7 +181,6 @@ class RunVerbs:
         except SlmTuiError as error:
             complain(me.app, error, "This run cannot start")
         else:
-            me.slm.state.run = None
             me.slm.go("train")
 
     # Names and the trash

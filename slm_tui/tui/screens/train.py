@@ -22,7 +22,8 @@ from slm_tui.tui.base import RoomScreen
 from slm_tui.tui.charts.chart import Chart
 from slm_tui.tui.charts.sparkline import SmallChart
 from slm_tui.tui.dialogs import Ask, complain, copy
-from slm_tui.tui.screens.train_live import NO_RUN, LiveKeys, whole_number
+from slm_tui.tui.resume_dialog import ask_to_resume
+from slm_tui.tui.screens.train_live import NO_RUN, LiveKeys
 from slm_tui.tui.screens.train_verdicts import Details, explained_lines
 from slm_tui.tui.screens.train_view import X_MODES, RunView, preparing, two
 from slm_tui.tui.widgets.lines import Lines
@@ -86,11 +87,13 @@ class TrainScreen(LiveKeys, RoomScreen):
             self.query_one(Chart).focus()
 
     def _choose_run(self) -> Run | None:
-        """What was opened; else what trains; else the newest run on disk."""
+        """What was opened or started last; else what trains; else the newest run on disk."""
         if self.slm.state.run is not None:
             if self.workshop is not None:
                 self.workshop.look_at(self.slm.state.run)
             return Run(self.slm.state.run)
+        if self.slm.state.started is not None:
+            return Run(self.slm.state.started)
         session = self.workshop.spoken_of() if self.workshop else None
         if session is not None:
             return session.run
@@ -199,6 +202,17 @@ class TrainScreen(LiveKeys, RoomScreen):
         names = ("resume", "fork", "best_to_chat", "log", "axis")
         return [*(actions.BY_ID[f"train.{name}"] for name in names), actions.BY_ID["app.help"]]
 
+    def step_out(self) -> bool:
+        """From a run that was opened back to the one that is training."""
+        if super().step_out():
+            return True
+        spoken = self.workshop.spoken_of() if self.workshop else None
+        if spoken is None or not spoken.is_live or self.view is None or spoken.run == self.view.run:
+            return False
+        self.slm.state.run, self.slm.state.started = None, spoken.run.path
+        self.refresh_room()
+        return True
+
     # Keys: the chart
 
     def action_log(self) -> None:
@@ -262,29 +276,16 @@ class TrainScreen(LiveKeys, RoomScreen):
 
     def action_checkpoints(self) -> None:
         if self.view is not None:
-            self.slm.state.run = self.view.run.path
-            self.slm.go("runs")
+            self.slm.show_checkpoints(self.view.run.path)
 
     def action_resume(self) -> None:
         view = self.view
-        if view is None or self.workshop is None:
+        if view is None:
             return
         if self.session is not None and self.session.is_live:
             self.notify("It is training already.")
-        elif view.info.state == "done":
-            tenth = str(max(1, view.info.max_steps // 10))
-            ask = Ask("The run is finished", "Train how many steps more?", tenth, whole_number)
-            self.app.push_screen(ask, self._resume)
         else:
-            self._resume("0")
-
-    def _resume(self, steps: str | None) -> None:
-        if steps is None or self.view is None or self.workshop is None:
-            return
-        try:
-            self.workshop.resume(self.view.run, int(steps))
-        except SlmTuiError as error:
-            complain(self.app, error)
+            ask_to_resume(self.slm, view.run, view.info, self.refresh_room)
 
     def action_fork(self) -> None:
         self._ask_fork("")
@@ -329,9 +330,6 @@ class TrainScreen(LiveKeys, RoomScreen):
                 workshop.fork(store.checkpoint_of(run), preset)
         except SlmTuiError as error:
             complain(self.app, error)
-            return
-        if workshop.session is not None:
-            self.slm.state.run = workshop.session.run.path
 
 
 def _is_live(run: Run) -> bool:

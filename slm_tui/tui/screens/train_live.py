@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, cast
 
 from slm_tui.runs.steering import MOST_STEPS
 from slm_tui.tui.dialogs import Ask, Choice, Question
+from slm_tui.tui.resume_dialog import steps_problem, whole_number
 
 if TYPE_CHECKING:
     from slm_tui.training.control import Control
@@ -24,9 +25,17 @@ class LiveKeys:
         session = self._me.session
         if session is not None and session.is_live:
             return session.control
-        what = "It is not training." if self._me.view else NO_RUN
-        self._me.notify(f"{what} r resumes it." if self._me.view else what, markup=False)
+        self._me.notify(self._why_not(), markup=False)
         return None
+
+    def _why_not(self) -> str:
+        me = self._me
+        if me.view is None:
+            return NO_RUN
+        spoken = me.workshop.spoken_of() if me.workshop is not None else None
+        if spoken is not None and spoken.is_live and spoken.run != me.view.run:
+            return f"{me.view.run.id} is not training. esc shows {spoken.run.id}, which is."
+        return f"{me.view.run.id} is not training. r resumes it."
 
     def action_pause(self) -> None:
         control = self._control()
@@ -87,15 +96,9 @@ class LiveKeys:
 
         def extend(text: str | None) -> None:
             if text:
-                control.extend(int(text))
+                control.extend(min(whole_number(text), MOST_STEPS))
 
         tenth = str(max(1, view.info.max_steps // 10))
         self._me.app.push_screen(
-            Ask("More steps", "How many are added?", tenth, whole_number), extend
+            Ask("More steps", "How many are added?", tenth, steps_problem), extend
         )
-
-
-def whole_number(text: str) -> str:
-    """What is wrong with a number of further steps."""
-    fits = text.isascii() and text.isdigit() and 0 < int(text) <= MOST_STEPS
-    return "" if fits else f"a whole number from 1 to {MOST_STEPS:,}, such as 500"
