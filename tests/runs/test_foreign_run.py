@@ -21,6 +21,7 @@ from slm_tui.runs import conversation, detach, evidence, results, store
 from slm_tui.runs.conversation import Said
 from slm_tui.runs.curves import Curves
 from slm_tui.runs.store import Run
+from tests import limits
 from tests.released.test_released import HERE, VERSIONS
 from tests.training.forks import Fork
 
@@ -197,7 +198,7 @@ def use(home: str) -> list[tuple[str, int, str]]:
         detach.leave_terminal(run.path / "console.log")
         print("written without a terminal", flush=True)
         os._exit(0)
-    os.waitpid(detached, 0)
+    limits.reap(detached)
     call("runs", "rename", "it", "other-name")
     call("runs", "delete", "it")
     call("runs", "restore", "it")
