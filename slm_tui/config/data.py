@@ -1,6 +1,7 @@
 """Where text comes from, how much of it is used, and how it is split and cut into tokens."""
 
-from typing import Annotated, Literal, Self
+import codecs
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -65,6 +66,47 @@ def _with_line_ends(text: str) -> str:
 
 Separator = Annotated[str, AfterValidator(_with_line_ends)]
 
+_ENCODINGS = ("auto", "utf-8", "utf-16", "cp1252", "latin-1", "cp1251", "gb18030", "shift_jis")
+# Codecs of Python that are no encodings of a text file.
+_NO_ENCODINGS = {"idna", "punycode", "undefined", "unicode-escape", "raw-unicode-escape"}
+
+
+def _known_encoding(name: str) -> str:
+    name = name.strip()
+    if name.lower() in ("", "auto"):
+        return "auto"
+    try:
+        # Codecs such as hex, which make no bytes of a text, are refused by `encode` alone.
+        " ".encode(name)
+        known = codecs.lookup(name).name not in _NO_ENCODINGS
+    except (LookupError, ValueError):
+        known = False
+    if not known:
+        raise reject("encoding", f"no encoding is called {name!r}", "utf-8, cp1252 or gb18030")
+    return name
+
+
+Encoding = Annotated[str, AfterValidator(_known_encoding)]
+
+
+def _encoding_setting() -> Any:
+    return setting(
+        "auto",
+        help="Encoding of the text; auto: by its byte order mark, else UTF-8",
+        suggestions=_ENCODINGS,
+        advanced=True,
+    )
+
+
+def _one_character(text: str) -> str:
+    text = _with_line_ends(text)
+    if len(text) > 1 or text in ('"', "\n", "\r"):
+        raise reject("delimiter", "a delimiter is one character, and no quote or line end", "\\t")
+    return text
+
+
+Delimiter = Annotated[str, AfterValidator(_one_character)]
+
 
 class _Data(Settings):
     limit: Limit = setting(Limit(), help="How much of the text the model is trained on")
@@ -102,8 +144,20 @@ class FileData(_Data):
     )
     second_column: str = setting("", help="A column to append to the first", advanced=True)
     column_separator: Separator = setting("\n\n", help="What joins two columns", advanced=True)
+    delimiter: Delimiter = setting(
+        "", help="What stands between the cells of csv; empty: found", advanced=True
+    )
+    header: Literal["auto", "yes", "no"] = setting(
+        "auto", help="Whether the first line of csv names the columns", advanced=True
+    )
+    quotes: Literal["auto", "double", "backslash", "none"] = setting(
+        "auto",
+        help="Quotes within csv: doubled, after a backslash, or part of the text",
+        advanced=True,
+    )
+    encoding: Encoding = _encoding_setting()
     on_encoding_error: Literal["refuse", "replace"] = setting(
-        "refuse", help="What to do with bytes that are not UTF-8", advanced=True
+        "refuse", help="What to do with bytes that the encoding does not have", advanced=True
     )
 
 
@@ -120,8 +174,9 @@ class DirectoryData(_Data):
         help="What stands between documents of a file; empty: <|endoftext|> where it is there",
         advanced=True,
     )
+    encoding: Encoding = _encoding_setting()
     on_encoding_error: Literal["refuse", "skip", "replace"] = setting(
-        "refuse", help="What to do with files that are not UTF-8 or cannot be read", advanced=True
+        "refuse", help="What to do with files that are no text or cannot be read", advanced=True
     )
 
 

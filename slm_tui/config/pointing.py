@@ -9,7 +9,8 @@ from slm_tui.config.ready_made import READY_MADE
 from slm_tui.errors import PresetError, SlmTuiError
 from slm_tui.paths import check_name
 
-_DATASET_FILES = (".parquet", ".arrow", ".jsonl", ".csv")
+_DATASET_FILES = (".parquet", ".arrow", ".jsonl", ".ndjson", ".csv", ".tsv")
+_PACKED = ("", ".gz", ".bz2", ".xz", ".zst")
 _DATASET_MARKS = ("dataset_dict.json", "dataset_info.json", "state.json")
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -48,7 +49,8 @@ def _is_dataset(path: Path) -> bool:
     if any((path / mark).is_file() for mark in _DATASET_MARKS):
         return True
     names = [one.name.lower() for pattern in ("*", "*/*") for one in path.glob(pattern)]
-    rows = any(name.endswith(_DATASET_FILES) for name in names)
+    endings = tuple(ending + packed for ending in _DATASET_FILES for packed in _PACKED)
+    rows = any(name.endswith(endings) for name in names)
     return rows and not any(name.endswith(".txt") for name in names)
 
 

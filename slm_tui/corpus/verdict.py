@@ -15,6 +15,7 @@ from slm_tui.figures import ratio_text
 from slm_tui.text import one_line
 
 _FILES_NAMED = 2
+_NOTES_SHOWN = 4
 _PART = {"val": "validation", "test": "test"}
 
 
@@ -93,8 +94,26 @@ def _leaks(preset: Preset, statistics: Statistics) -> list[Verdict]:
     return found
 
 
-def _left_out(statistics: Statistics) -> list[Verdict]:
+def _how_read(statistics: Statistics) -> list[Verdict]:
+    """What was found out about the files, and which characters were lost by it."""
     out, found = statistics.left_out, []
+    replaced = out.get("replaced", 0)
+    if replaced:
+        share = replaced / max(1, out.get("decoded", 0))
+        many = _many(replaced, "character was", "characters were")
+        text = f"{many} replaced by U+FFFD ({share:.2%} of the text)"
+        why = "if letters are missing, set data.encoding to the encoding of the text"
+        found.append(Verdict("encoding", False, text, why))
+    notes = out.get("notes", [])
+    found += [Verdict("reading", True, one_line(note, 160)) for note in notes[:_NOTES_SHOWN]]
+    if len(notes) > _NOTES_SHOWN:
+        text = f"{_many(len(notes) - _NOTES_SHOWN, 'more note', 'more notes')} like these"
+        found.append(Verdict("reading", True, text))
+    return found
+
+
+def _left_out(statistics: Statistics) -> list[Verdict]:
+    out, found = statistics.left_out, [*_how_read(statistics)]
     if out.get("skipped"):
         named = ", ".join(
             f"{one_line(name, 40)} ({one_line(why, 60)})"

@@ -144,7 +144,7 @@ def test_files_that_are_no_text_are_refused_with_their_names(folder: Path) -> No
     told = refused(DirectoryData(path=str(folder)), folder.parent)
     assert told.what == "3 of 4 files cannot be used"
     assert "bad.txt (byte 3 is 0xe9)" in told.why
-    assert "nul.txt (it has zero bytes)" in told.why
+    assert "nul.txt (byte 1 is NUL (0x00))" in told.why
     assert "late.txt (byte 3,000,000 is 0xff)" in told.why
 
 
@@ -167,7 +167,7 @@ def test_bad_files_are_skipped_and_listed_in_the_manifest(folder: Path, tiny: Ma
             ["bad.txt", "byte 3 is 0xe9"],
             ["late.txt", "byte 3,000,000 is 0xff"],
             ["m.txt", "byte 19 is 0xff"],
-            ["nul.txt", "it has zero bytes"],
+            ["nul.txt", "byte 1 is NUL (0x00)"],
         ],
         "skipped": 4,
     }

@@ -163,7 +163,9 @@ def test_a_bad_byte_is_named_exactly_however_far_into_the_file(tmp_path: Path, a
 def test_a_zero_byte_far_into_the_file_is_noticed(tmp_path: Path) -> None:
     path = tmp_path / "text.txt"
     path.write_bytes(b"words " * (CHUNK // 2) + b"\0")
-    assert "zero bytes" in str(refused(FileData(path=str(path)), tmp_path))
+    told = refused(FileData(path=str(path)), tmp_path)
+    assert told.why == f"byte {6 * (CHUNK // 2):,} is NUL (0x00)"
+    assert "tr -d" in told.remedy
     found = read(path, on_encoding_error="replace")
     assert [text.endswith("words \0") for text in found] == [True]
 
@@ -187,9 +189,8 @@ def test_megabytes_of_line_ends_are_no_text(tmp_path: Path) -> None:
         (b"", "has no text"),
         (b" \n\n ", "has no text"),
         (b"caf\xe9", "is not UTF-8: byte 3 is 0xe9; convert it"),
-        (b"\x89PNG\r\n\x1a\n\x00\x00", "is not UTF-8: byte 0 is 0x89"),
-        ("wide".encode("utf-16"), "is not UTF-8"),
-        (b"MZ\x00\x00\x00\x01", "is not text: it has zero bytes"),
+        (b"\x89PNG\r\n\x1a\n\x00\x00", "is a PNG picture, not text"),
+        (b"MZ\x00\x00\x00\x01", "is not text: byte 2 is NUL (0x00)"),
         (b"\xff" * 100, "is not UTF-8: byte 0 is 0xff"),
         (b"\xef\xbb\xbf", "has no text"),
         (b"<|endoftext|>\n<|endoftext|>", "has no text"),

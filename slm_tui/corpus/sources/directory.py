@@ -4,6 +4,7 @@ import errno
 import os
 import re
 import stat
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +12,9 @@ from typing import Any
 
 from slm_tui.config.data import DirectoryData
 from slm_tui.corpus.progress import Meter
-from slm_tui.corpus.sources import text_file
-from slm_tui.corpus.sources.contract import LeftOut, Staged
+from slm_tui.corpus.sources import recognise, text_file
+from slm_tui.corpus.sources.contract import READING, LeftOut, Staged, settings
+from slm_tui.corpus.sources.text_file import NotTextError, TextFile
 from slm_tui.corpus.staging import Staging
 from slm_tui.errors import CorpusError
 
@@ -31,8 +33,10 @@ class Found:
     size: int
 
 
-def fingerprint(data: DirectoryData) -> dict[str, object]:
+def fingerprint(data: DirectoryData, *, reading: int = READING) -> dict[str, object]:
     """Names and contents of the files, and how they are read.
+
+    `reading` 1 gives what the first version of the program gave.
 
     Raises:
         CorpusError: there is no such directory, or no such file in it, or one cannot be read
@@ -46,7 +50,10 @@ def fingerprint(data: DirectoryData) -> dict[str, object]:
             if data.on_encoding_error != "skip":
                 raise
             known[found.name] = "unreadable"
-    return {**data.model_dump(mode="json", exclude={"path"}), "files": known}
+    values = settings(data, exclude={"path"})
+    if reading > 1 and data.on_encoding_error == "replace":
+        values["reading"] = reading
+    return {**values, "files": known}
 
 
 def files(data: DirectoryData) -> tuple[list[Found], list[str]]:
@@ -70,11 +77,20 @@ def files(data: DirectoryData) -> tuple[list[Found], list[str]]:
             "allow it, or set data.on_encoding_error to skip",
         )
     if not found:
-        looked_for = data.pattern or "*.txt or *.md"
-        raise CorpusError(
-            f"{root} has no file to read", f"none is called {looked_for}", "set data.pattern"
-        )
+        raise _nothing_found(root, data.pattern, everything)
     return sorted(found, key=lambda one: one.name), closed
+
+
+def _nothing_found(root: Path, pattern: str, there: list[Found]) -> CorpusError:
+    endings = Counter("".join(Path(one.name).suffixes[-2:]) for one in there)
+    packed = [one for one in endings if recognise.without_suffix(one) != one]
+    usual = max(packed or endings, key=lambda one: endings[one], default="")
+    try_it = f", for example to **/*{usual}" if usual and usual not in pattern else ""
+    return CorpusError(
+        f"{root} has no file to read",
+        f"none is called {pattern or '*.txt or *.md'}",
+        f"set data.pattern{try_it}",
+    )
 
 
 def _walk(root: Path) -> tuple[list[Found], list[str]]:
@@ -149,22 +165,23 @@ def stage(data: DirectoryData, directory: Path, meter: Meter) -> Staged:
     """
     found, closed = files(data)
     total, done = sum(one.size for one in found), 0
-    wrong = LeftOut()
+    wrong, errors = LeftOut(), list[CorpusError]()
     for name in closed:
         wrong.skip(name, os.strerror(errno.EACCES))
     with Staging(directory / "train.text", data.limit) as staging:
         for one in found:
             before = staging.mark()
             try:
-                _add(staging, one, data, meter, done, total)
+                wrong.read(_add(staging, one, data, meter, done, total), one.name)
             except CorpusError as error:
                 staging.drop_since(before)
                 wrong.skip(one.name, error.why or error.what)
+                errors.append(error)
             done += one.size
             if staging.is_full:
                 break
         if wrong.skipped and data.on_encoding_error != "skip":
-            raise _refused(wrong, len(found))
+            raise _refused(wrong, errors, len(found))
         spans = staging.finish()
         wrong.blank = staging.blank
     if not len(spans):
@@ -174,21 +191,36 @@ def stage(data: DirectoryData, directory: Path, meter: Meter) -> Staged:
 
 def _add(
     staging: Staging, one: Found, data: DirectoryData, meter: Meter, done: int, total: int
-) -> None:
+) -> TextFile:
     text_file.signature(one.path)
-    replace = data.on_encoding_error == "replace"
-    for piece in text_file.pieces(
-        one.path, separator=data.separator, replace=replace, meter=meter, done=done, total=total
-    ):
+    # Whoever asks for certain files by a pattern may want pages with their tags.
+    file = TextFile(
+        one.path,
+        encoding=data.encoding,
+        replace=data.on_encoding_error == "replace",
+        tags=bool(data.pattern),
+    )
+    for piece in file.documents(data.separator, meter=meter, done=done, total=total):
         if not staging.add(piece):
-            return
+            break
+    return file
 
 
-def _refused(wrong: LeftOut, files: int) -> CorpusError:
+def _refused(wrong: LeftOut, errors: list[CorpusError], files: int) -> CorpusError:
     named = ", ".join(f"{name} ({why})" for name, why in wrong.files[:_FILES_NAMED])
     more = f" and {wrong.skipped - _FILES_NAMED} more" if wrong.skipped > _FILES_NAMED else ""
+    odd = [one for one in errors if isinstance(one, NotTextError)]
+    looks = Counter(one.looks for one in odd if one.looks)
+    remedies = ["set data.on_encoding_error to skip"]
+    if any(one.may_replace for one in odd):
+        remedies[0] += " or replace"
+    if looks:
+        likely = looks.most_common(1)[0][0]
+        remedies.insert(0, f"set data.encoding to {likely}, which they look like")
+    else:
+        remedies.insert(0, "convert them")
     return CorpusError(
         f"{wrong.skipped:,} of {files:,} files cannot be used",
         f"{named}{more}",
-        "convert them, or set data.on_encoding_error to skip or replace",
+        ", or ".join(remedies),
     )

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from slm_tui.config.data import FileData
 from slm_tui.corpus.progress import Meter
-from slm_tui.corpus.sources import hub, text_file
-from slm_tui.corpus.sources.contract import LeftOut, Staged
+from slm_tui.corpus.sources import hub, recognise, text_file
+from slm_tui.corpus.sources.contract import READING, LeftOut, Staged, settings
 from slm_tui.corpus.staging import Staging
 from slm_tui.errors import CorpusError
 
@@ -19,6 +19,7 @@ _FORMATS = {
 }
 # Settings that do not matter to plain text, and one that does not matter to rows.
 _OF_ROWS = {"text_column", "second_column", "column_separator"}
+_OF_CSV = {"delimiter", "header", "quotes"}
 _OF_TEXT = {"separator"}
 
 
@@ -26,18 +27,28 @@ def format_of(data: FileData) -> str:
     """How the file is laid out: `text`, `jsonl`, `csv` or `parquet`."""
     if data.format != "auto":
         return data.format
-    return _FORMATS.get(Path(data.path).suffix.lower(), "text")
+    return _FORMATS.get(Path(recognise.without_suffix(data.path)).suffix.lower(), "text")
 
 
-def fingerprint(data: FileData) -> dict[str, object]:
+def fingerprint(data: FileData, *, reading: int = READING) -> dict[str, object]:
     """The content of the file, wherever it is, and how it is read.
+
+    `reading` 1 gives what the first version of the program gave.
 
     Raises:
         CorpusError: it cannot be read.
     """
     layout = format_of(data)
-    idle = _OF_ROWS if layout == "text" else _OF_TEXT
-    values = data.model_dump(mode="json", exclude={"path", "format", *idle})
+    idle = {
+        "text": {*_OF_ROWS, *_OF_CSV},
+        "csv": _OF_TEXT,
+        "jsonl": {*_OF_TEXT, *_OF_CSV},
+        "parquet": {*_OF_TEXT, *_OF_CSV},
+    }[layout]
+    values = settings(data, exclude={"path", "format", *idle})
+    # What the first version read otherwise, or lost.
+    if reading > 1 and (layout == "csv" or data.on_encoding_error == "replace"):
+        values["reading"] = reading
     path = text_file.resolved(data.path)
     return {**values, "format": layout, "sha256": text_file.digest(path)}
 
@@ -67,11 +78,18 @@ def _why(left_out: LeftOut) -> str:
 
 
 def _plain(data: FileData, path: Path, size: int, directory: Path, meter: Meter) -> Staged:
-    replace = data.on_encoding_error == "replace"
+    file = text_file.TextFile(
+        path,
+        encoding=data.encoding,
+        replace=data.on_encoding_error == "replace",
+        tags=data.format == "text",
+    )
+    left_out = LeftOut()
     with Staging(directory / "train.text", data.limit) as staging:
-        for piece in text_file.pieces(
-            path, separator=data.separator, replace=replace, meter=meter, done=0, total=size
-        ):
+        for piece in file.documents(data.separator, meter=meter, total=size):
             if not staging.add(piece):
                 break
-        return Staged({"train": staging.finish()}, LeftOut(blank=staging.blank))
+        spans = staging.finish()
+        left_out.blank = staging.blank
+    left_out.read(file)
+    return Staged({"train": spans}, left_out)

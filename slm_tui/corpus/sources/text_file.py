@@ -3,21 +3,45 @@
 import codecs
 import hashlib
 import io
+import shlex
 import stat
 from collections.abc import Iterator
 from functools import lru_cache
+from io import BufferedReader
 from pathlib import Path
+from typing import IO
 
 from slm_tui.corpus.progress import Meter
-from slm_tui.corpus.sources.contract import END_OF_TEXT
+from slm_tui.corpus.sources import encodings, recognise
+from slm_tui.corpus.sources.encodings import AUTO, Encoding
 from slm_tui.corpus.staging import CHUNK, Piece
 from slm_tui.errors import CorpusError
 
+END_OF_TEXT = "<|endoftext|>"
 Signature = tuple[int, int, int, int]
+# Fewer replaced characters than this are no sign of another encoding.
+_FEW_REPLACED = 64
+# A part of NULs from which on a file is no text with some of them.
+_MANY_ZEROS = 0.05
 
 
 class NotTextError(CorpusError):
-    """A file holds something else than UTF-8 text; `why` says what and where."""
+    """A file holds something else than text in its encoding; `why` says what and where.
+
+    `looks` is the encoding that it may be in, `may_replace` whether `replace` would read it.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        why: str = "",
+        remedy: str = "",
+        *,
+        looks: str = "",
+        may_replace: bool = False,
+    ) -> None:
+        super().__init__(what, why, remedy)
+        self.looks, self.may_replace = looks, may_replace
 
 
 def resolved(path: str, what: str = "text file") -> Path:
@@ -72,58 +96,184 @@ def _digest(path: Path, _signature: Signature) -> str:
         raise _unreadable(path, error) from None
 
 
-def pieces(
-    path: Path, *, separator: str = "", replace: bool = False, meter: Meter, done: int, total: int
-) -> Iterator[Piece]:
-    """The documents of a file, cut at `separator`, or at end-of-text marks where it is empty.
+class TextFile:
+    """A file of text, unpacked and decoded as it is read, once.
 
-    Line ends become `\\n`; those around a document are no part of it. `replace` turns what is
-    not UTF-8 into U+FFFD. `done` of `total` bytes were read before this file.
+    Args:
+        encoding: a name that Python knows, or `auto`: by a byte order mark, else UTF-8.
+        replace: turn what the encoding does not allow into U+FFFD.
+        tags: read HTML as the text that it is.
 
-    Raises:
-        NotTextError: it is not UTF-8, or binary.
-        CorpusError: it cannot be read.
+    Attributes:
+        notes: what was done that the user may not expect.
+        replaced: characters that were replaced so far, of `characters` in all.
     """
-    documents = _Documents(separator or END_OF_TEXT)
-    for text in _decoded(path, replace, meter, done, total):
-        yield from documents.feed(text)
-    yield from documents.finish()
 
+    def __init__(
+        self, path: Path, *, encoding: str = AUTO, replace: bool = False, tags: bool = True
+    ) -> None:
+        self.path = path
+        self.notes: list[str] = []
+        self.replaced = self.characters = 0
+        self._wanted, self._replace, self._tags = encoding, replace, tags
 
-def _decoded(path: Path, replace: bool, meter: Meter, done: int, total: int) -> Iterator[str]:
-    utf8 = codecs.getincrementaldecoder("utf-8")(errors="replace" if replace else "strict")
-    lines = io.IncrementalNewlineDecoder(None, translate=True)
-    at, first = 0, True
-    for raw in _raw(path):
-        meter("reading", done + at, total)
-        waiting = len(utf8.getstate()[0])
+    def documents(
+        self, separator: str = "", *, meter: Meter, done: int = 0, total: int = 0
+    ) -> Iterator[Piece]:
+        """The documents, cut at `separator`, or at end-of-text marks where it is empty.
+
+        Line ends become `\\n`; those around a document are no part of it. `done` of `total` bytes
+        were read before this file.
+
+        Raises:
+            NotTextError: it is not text in its encoding.
+            CorpusError: it cannot be read.
+        """
+        found = _Documents(separator or END_OF_TEXT)
+        for text in self.text(meter, done, total):
+            yield from found.feed(text)
+        yield from found.finish()
+
+    def lines(self, meter: Meter, done: int = 0, total: int = 0) -> Iterator[str]:
+        """The lines with their ends, `\\n` in any case.
+
+        Raises:
+            NotTextError, CorpusError: as for `documents`.
+        """
+        rest = ""
+        for text in self.text(meter, done, total):
+            *whole, rest = (rest + text).split("\n")
+            for line in whole:
+                yield f"{line}\n"
+        if rest:
+            yield rest
+
+    def text(self, meter: Meter, done: int = 0, total: int = 0) -> Iterator[str]:
+        """The text in parts, with `\\n` as line ends.
+
+        Raises:
+            NotTextError, CorpusError: as for `documents`.
+        """
         try:
-            text = utf8.decode(raw, final=not raw)
+            with self.path.open("rb") as file:
+                yield from self._decoded(file, meter, done, total)
+        except (OSError, ValueError) as error:
+            raise _unreadable(self.path, error) from None
+
+    def _decoded(self, file: BufferedReader, meter: Meter, done: int, total: int) -> Iterator[str]:
+        content, packed = recognise.opened(file)
+        head = self._read(content, recognise.HEAD, packed)
+        self._recognise(head)
+        encoding = encodings.encoding_of(head, self._wanted)
+        self.notes += [encoding.note] if encoding.note else []
+        decoder = codecs.getincrementaldecoder(encoding.codec)(
+            errors="replace" if self._replace else "strict"
+        )
+        lines = io.IncrementalNewlineDecoder(None, translate=True)
+        at, raw = encoding.mark, head[encoding.mark :]
+        # In chunks of one size from the first on: what is read ahead is cut alike.
+        while True:
+            meter("reading", done + file.tell(), total)
+            for start in range(0, max(1, len(raw)), CHUNK):
+                part = raw[start : start + CHUNK]
+                text = self._part(decoder, encoding, part, at)
+                at += len(part)
+                yield lines.decode(text)
+            if not raw:
+                break
+            raw = self._read(content, CHUNK, packed)
+        yield lines.decode("", final=True)
+        self._check_replaced(encoding, head)
+
+    def _part(
+        self, decoder: codecs.IncrementalDecoder, encoding: Encoding, raw: bytes, at: int
+    ) -> str:
+        """The text of some bytes, which stand at byte `at` of the unpacked file."""
+        waiting = len(decoder.getstate()[0])
+        try:
+            text = decoder.decode(raw, final=not raw)
         except UnicodeDecodeError as error:
-            place = at - waiting + error.start
-            looks = ", as in UTF-16" if first and raw[:2] in (b"\xff\xfe", b"\xfe\xff") else ""
+            raise self._not_in(encoding, error, at - waiting, raw) from None
+        if self._replace:
+            genuine = raw.count("\ufffd".encode()) if encoding.codec == "utf-8" else 0
+            self.replaced += max(0, text.count("\ufffd") - genuine)
+            self.characters += len(text)
+            if self.replaced > 100 * _FEW_REPLACED:
+                self._check_replaced(encoding, raw)
+        elif "\0" in text:
+            raise self._has_zeros(text, raw, at - waiting)
+        return text
+
+    def _read(self, content: IO[bytes], size: int, packed: str) -> bytes:
+        try:
+            # Compressed streams give what they have: an empty answer alone is the end.
+            return content.read(size)
+        except recognise.DAMAGED as error:
+            if not packed:
+                raise
             raise NotTextError(
-                f"{path} is not UTF-8",
-                f"byte {place:,} is 0x{error.object[error.start]:02x}{looks}",
-                "convert it, or set data.on_encoding_error to replace",
+                f"{self.path} cannot be unpacked",
+                f"it is compressed by {packed}, and damaged or cut off ({error})",
+                "bring a whole copy of it",
             ) from None
-        if not replace and "\0" in text:
-            raise NotTextError(f"{path} is not text", "it has zero bytes", "name a text file")
-        if first and text:
-            text, first = text.removeprefix("\ufeff"), False
-        at += len(raw)
-        yield lines.decode(text, final=not raw)
 
+    def _recognise(self, head: bytes) -> None:
+        kind = recognise.not_text(self.path, head)
+        if kind is not None:
+            raise NotTextError(f"{self.path} is {kind.name}, not text", "", kind.remedy)
+        if not self._tags and recognise.is_html(head):
+            raise recognise.html(self.path)
 
-def _raw(path: Path) -> Iterator[bytes]:
-    """The bytes of a file in chunks, and `b""` at its end."""
-    try:
-        with path.open("rb") as file:
-            while data := file.read(CHUNK):
-                yield data
-    except (OSError, ValueError) as error:
-        raise _unreadable(path, error) from None
-    yield b""
+    def _not_in(
+        self, encoding: Encoding, error: UnicodeDecodeError, start: int, raw: bytes
+    ) -> NotTextError:
+        place = start + error.start
+        bad = error.object[error.start] if error.start < len(error.object) else 0
+        looks = self._guessed(raw)
+        return NotTextError(
+            f"{self.path} is not {encoding.name}",
+            f"byte {place:,} is 0x{bad:02x}",
+            f"{_convert(looks)}, or set data.on_encoding_error to replace",
+            looks=looks,
+            may_replace=True,
+        )
+
+    def _has_zeros(self, text: str, raw: bytes, start: int) -> NotTextError:
+        why = f"byte {start + max(0, raw.find(0)):,} is NUL (0x00)"
+        looks = encodings.guess(raw) if raw.count(0) > len(raw) * _MANY_ZEROS else ""
+        if looks.startswith("utf-16"):
+            what = f"{self.path} has no byte order mark and is not UTF-8"
+            return NotTextError(what, why, _convert(looks), looks=looks)
+        if text.count("\0") > _MANY_ZEROS * len(text):
+            return NotTextError(f"{self.path} is not text", why, "name a text file")
+        clean = self.path.with_name(f"clean-{recognise.without_suffix(self.path.name)}")
+        return NotTextError(
+            f"{self.path} has a byte that no text has",
+            why,
+            f"remove it (tr -d '\\000' < {shlex.quote(str(self.path))} > "
+            f"{shlex.quote(str(clean))}), or set data.on_encoding_error to replace, "
+            "which keeps it as a character",
+            may_replace=True,
+        )
+
+    def _check_replaced(self, encoding: Encoding, sample: bytes) -> None:
+        """Refuse what would lose most of its characters.
+
+        Raises:
+            NotTextError: more than half of them.
+        """
+        if self.replaced < _FEW_REPLACED or self.replaced * 2 <= self.characters:
+            return
+        looks = self._guessed(sample)
+        raise NotTextError(
+            f"most of {self.path} is not {encoding.name}",
+            f"{self.replaced:,} of its first {self.characters:,} characters would be replaced",
+            _convert(looks),
+            looks=looks,
+        )
+
+    def _guessed(self, sample: bytes) -> str:
+        return encodings.guess(sample) if self._wanted == AUTO else ""
 
 
 class _Documents:
@@ -157,6 +307,10 @@ class _Documents:
         text = text.lstrip("\n")
         self._begins = not text
         return text
+
+
+def _convert(looks: str) -> str:
+    return f"it looks like {looks}: set data.encoding to {looks}" if looks else "convert it"
 
 
 def _unreadable(path: Path, error: Exception) -> CorpusError:

@@ -1,0 +1,70 @@
+"""In which encoding a text is: by its byte order mark, as asked, or, where it is neither, guessed
+for the advice in an error. A guess is never read as if it were certain."""
+
+import codecs
+from dataclasses import dataclass
+
+AUTO = "auto"
+# UTF-32 first: its mark begins with that of UTF-16.
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+_SAMPLE = 1 << 18
+# `chardet` says less than this of bytes that make no sense.
+_LEAST_CONFIDENCE = 0.01
+# What is a superset of the other, and in files much commoner.
+_SHOWN = {"gb2312": "gb18030", "gbk": "gb18030", "iso8859-1": "cp1252"}
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """A codec, how many bytes of a mark come before the text, and what is to be said of it."""
+
+    codec: str
+    mark: int = 0
+    note: str = ""
+
+    @property
+    def name(self) -> str:
+        """As people write it: `UTF-8`, `UTF-16`, `cp1252`."""
+        upper = self.codec.upper()
+        if upper.startswith("UTF-"):
+            return upper.removesuffix("-LE").removesuffix("-BE")
+        return self.codec
+
+
+def encoding_of(head: bytes, wanted: str = AUTO) -> Encoding:
+    """The encoding of a text that begins with `head`: as `wanted`, or by its mark, or UTF-8."""
+    mark, codec = next(((m, c) for m, c in _MARKS if head.startswith(m)), (b"", ""))
+    if wanted != AUTO:
+        asked = codecs.lookup(wanted).name
+        # The mark says which way round the bytes are, and is no text.
+        fits = bool(codec) and codec.startswith(asked.removesuffix("-sig"))
+        return Encoding(codec if fits else _without_mark(asked), len(mark) if fits else 0)
+    if codec and codec != "utf-8":
+        name = Encoding(codec).name
+        return Encoding(codec, len(mark), f"read as {name}, by its byte order mark")
+    return Encoding("utf-8", len(mark))
+
+
+def _without_mark(codec: str) -> str:
+    return {"utf-16": "utf-16-le", "utf-32": "utf-32-le", "utf-8-sig": "utf-8"}.get(codec, codec)
+
+
+def guess(sample: bytes) -> str:
+    """The encoding that a text which is not UTF-8 seems to be in; empty where nothing fits."""
+    import chardet
+
+    found = chardet.detect(sample[:_SAMPLE])
+    name, sure = found["encoding"], found["confidence"] or 0.0
+    if name is None or sure < _LEAST_CONFIDENCE or name.lower() in ("ascii", "utf-8"):
+        return ""
+    try:
+        # Its names are those of standards, which Python has other ones for.
+        return _SHOWN.get(codecs.lookup(name).name, name.lower())
+    except LookupError:
+        return ""

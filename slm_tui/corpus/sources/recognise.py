@@ -1,0 +1,153 @@
+"""What a file is by its first bytes, and how to make text of it where it is no text."""
+
+import bz2
+import gzip
+import lzma
+import sys
+import zipfile
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from io import BufferedReader
+from pathlib import Path
+from typing import IO, Any
+
+from slm_tui.errors import CorpusError
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+HEAD = 8192
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of file that is no plain text. `remedy` is what makes text of it."""
+
+    name: str
+    remedy: str
+
+
+_COMPRESSED: tuple[tuple[str, bytes, Callable[[Any], Any]], ...] = (
+    ("gzip", b"\x1f\x8b\x08", lambda file: gzip.GzipFile(fileobj=file)),
+    ("bzip2", b"BZh", bz2.BZ2File),
+    ("xz", b"\xfd7zXZ\x00", lzma.LZMAFile),
+    ("Zstandard", b"\x28\xb5\x2f\xfd", zstd.ZstdFile),
+)
+SUFFIXES = (".gz", ".bz2", ".xz", ".zst")
+# What the libraries raise where a compressed file is cut or damaged.
+DAMAGED = (
+    EOFError,
+    gzip.BadGzipFile,
+    lzma.LZMAError,
+    zlib.error,
+    zstd.ZstdError,
+    OSError,
+    ValueError,
+)
+
+
+def compression(head: bytes) -> str:
+    """How a file with these first bytes is compressed; empty where it is not."""
+    for name, magic, _ in _COMPRESSED:
+        # bzip2 says how much it packs at once, from 1 to 9.
+        if head.startswith(magic) and (name != "bzip2" or head[3:4].isdigit()):
+            return name
+    return ""
+
+
+def opened(file: BufferedReader) -> tuple[IO[bytes], str]:
+    """The content of an open file, unpacked if need be, and how it is compressed."""
+    head = file.read(HEAD)
+    file.seek(0)
+    name = compression(head)
+    if not name:
+        return file, ""
+    unpack = next(unpack for known, _, unpack in _COMPRESSED if known == name)
+    return unpack(file), name
+
+
+def without_suffix(name: str) -> str:
+    """A file name without the ending that says how it is compressed."""
+    lower = name.lower()
+    found = next((one for one in SUFFIXES if lower.endswith(one)), "")
+    return name[: len(name) - len(found)]
+
+
+_PANDOC = "make text of it: pandoc {path} -t plain -o {stem}.txt"
+_OFFICE = "save it as plain text in the program that made it"
+# First bytes, and what they say. `{path}` and `{stem}` stand for the file.
+_MAGIC: tuple[tuple[bytes, str, str], ...] = (
+    (b"%PDF-", "a PDF file", "make text of it: pdftotext {path} {stem}.txt"),
+    (b"{\\rtf", "an RTF document", _PANDOC),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "a document of an old Microsoft Office", _OFFICE),
+    (b"PAR1", "a Parquet table", "set data.format to parquet"),
+    (b"ARROW1", "an Arrow table", "name the directory that it is in, with data.kind=huggingface"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive", "unpack it (7z x {path}) and name the directory"),
+    (b"Rar!\x1a\x07", "a RAR archive", "unpack it (unrar x {path}) and name the directory"),
+    (b"SQLite format 3\x00", "an SQLite database", "write the column with the text to a CSV file"),
+    (b"\x89PNG\r\n\x1a\n", "a PNG picture", "name a text file"),
+    (b"\xff\xd8\xff", "a JPEG picture", "name a text file"),
+    (b"GIF8", "a GIF picture", "name a text file"),
+    (b"\x7fELF", "a program", "name a text file"),
+    (b"\x93NUMPY", "a NumPy array", "name a text file"),
+    (b"\x80\x02", "a Python pickle", "name a text file"),
+    (b"\x80\x04\x95", "a Python pickle", "name a text file"),
+    (b"OggS", "a sound file", "name a text file"),
+    (b"ID3", "a sound file", "name a text file"),
+)
+_ZIPPED: tuple[tuple[str, str, str], ...] = (
+    ("word/", "a Word document (docx)", _PANDOC),
+    ("xl/", "an Excel sheet (xlsx)", "save it as CSV in the program that made it"),
+    ("ppt/", "a PowerPoint file (pptx)", _OFFICE),
+    ("META-INF/container.xml", "an EPUB book", _PANDOC),
+    ("content.xml", "an OpenDocument file", _PANDOC),
+)
+_HTML = (b"<!doctype html", b"<html", b"<?xml")
+
+
+def not_text(path: Path, head: bytes) -> Kind | None:
+    """What the file is, if its first (unpacked) bytes say that it is no text."""
+    for magic, name, remedy in _MAGIC:
+        if head.startswith(magic):
+            return _kind(path, name, remedy)
+    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        return _zipped(path)
+    if head[257:262] == b"ustar":
+        return _kind(path, "a tar archive", "unpack it (tar xf {path}) and name the directory")
+    return None
+
+
+def is_html(head: bytes) -> bool:
+    """Whether a text is HTML by its beginning."""
+    start = head.removeprefix(b"\xef\xbb\xbf").lstrip()[:200].lower()
+    return start.startswith(_HTML[:2]) or (start.startswith(_HTML[2]) and b"<html" in head.lower())
+
+
+def html(path: Path) -> CorpusError:
+    """The error for HTML where text was meant."""
+    kind = _kind(path, "HTML", _PANDOC)
+    return CorpusError(
+        f"{path} is HTML",
+        "its tags would be trained on as text",
+        f"{kind.remedy}; or set data.format to text to train on the tags",
+    )
+
+
+def _zipped(path: Path) -> Kind:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()[:1000]
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        names = []
+    for mark, name, remedy in _ZIPPED:
+        if any(one.startswith(mark) for one in names):
+            return _kind(path, name, remedy)
+    return _kind(path, "a zip archive", "unpack it (unzip {path}) and name the directory")
+
+
+def _kind(path: Path, name: str, remedy: str) -> Kind:
+    stem = path.with_name(without_suffix(path.name)).with_suffix("")
+    return Kind(name, remedy.format(path=path, stem=stem))
