@@ -90,7 +90,8 @@ def test_a_full_disk_is_one_clear_line_and_nothing_is_left_on_it(
 def test_a_full_disk_where_datasets_keeps_its_things_is_said(
     tiny: Make, tmp_path: Path, hf_home: Path
 ) -> None:
-    data = source("huggingface", tmp_path, 6_000_000)
+    # Lines of plain text are what `datasets` still reads and keeps itself.
+    data = {"kind": "huggingface", "dataset": source("directory", tmp_path, 6_000_000)["path"]}
     with small_disk(tmp_path / "small", "2m") as disk:
         with pytest.raises(CorpusError) as caught:
             prepare(tiny(data={**data, "cache_dir": str(disk / "datasets")}))

@@ -9,14 +9,6 @@ from slm_tui.corpus.sources.contract import READING, LeftOut, Staged, settings
 from slm_tui.corpus.staging import Staging
 from slm_tui.errors import CorpusError
 
-_FORMATS = {
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".json": "jsonl",
-    ".csv": "csv",
-    ".tsv": "csv",
-    ".parquet": "parquet",
-}
 # Settings that do not matter to plain text, and one that does not matter to rows.
 _OF_ROWS = {"text_column", "second_column", "column_separator"}
 _OF_CSV = {"delimiter", "header", "quotes"}
@@ -27,7 +19,7 @@ def format_of(data: FileData) -> str:
     """How the file is laid out: `text`, `jsonl`, `csv` or `parquet`."""
     if data.format != "auto":
         return data.format
-    return _FORMATS.get(Path(recognise.without_suffix(data.path)).suffix.lower(), "text")
+    return recognise.layout_of(data.path)
 
 
 def fingerprint(data: FileData, *, reading: int = READING) -> dict[str, object]:

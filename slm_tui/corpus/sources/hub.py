@@ -146,7 +146,11 @@ def stage_table(data: FileData, path: Path, layout: str, directory: Path, meter:
         "local": True,
         "splits": {"train": "train"},
         "streaming": True,
-        "encoding_errors": "replace" if data.on_encoding_error == "replace" else "strict",
+        "replace": data.on_encoding_error == "replace",
+        "encoding": data.encoding,
+        "delimiter": data.delimiter,
+        "header": data.header,
+        "quotes": data.quotes,
     }
     return _read(request | _columns(data) | _limit(data), directory, meter)
 

@@ -2,10 +2,8 @@
 
 import errno
 import re
-from pathlib import Path
 from typing import Any
 
-from slm_tui.corpus.sources import json_lines
 from slm_tui.errors import CorpusError, SlmTuiError
 
 _SAYS_NOTHING = ("An error occurred while generating",)
@@ -49,37 +47,11 @@ def _offline(request: dict[str, Any]) -> CorpusError:
 
 
 def _of_a_table(chain: list[BaseException], request: dict[str, Any]) -> CorpusError:
-    layout, name = request["table"], request["dataset"]
-    for one in chain:
-        if isinstance(one, UnicodeDecodeError):
-            return CorpusError(
-                f"{name} is not UTF-8",
-                f"it has the byte 0x{one.object[one.start]:02x}",
-                "convert it, or set data.on_encoding_error to replace",
-            )
-        if type(one).__name__ == "EmptyDataError":
-            return CorpusError(f"{name} has no text", "it is empty", "name another file")
-    found = json_lines.explained(Path(name)) if layout == "jsonl" else None
-    if found is not None:
-        return found
-    if layout == "parquet" and _has_no_rows(Path(name)):
-        return CorpusError(f"{name} has no text", "it has no rows", "name another file")
-    why = _telling(chain)
-    if isinstance(chain[-1], StopIteration) or not why:
-        return CorpusError(f"{name} has no text", "it has no rows", "name another file")
     return CorpusError(
-        f"{name} cannot be read as {layout}", why, "set data.format to how it is laid out"
+        f"{request['dataset']} cannot be read as {request['table']}",
+        _telling(chain),
+        "set data.format to how it is laid out",
     )
-
-
-def _has_no_rows(path: Path) -> bool:
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    try:
-        return bool(parquet.read_metadata(path).num_rows == 0)
-    except (OSError, pa.ArrowException):
-        return False
 
 
 def _of_a_dataset(chain: list[BaseException], request: dict[str, Any]) -> CorpusError:

@@ -2,13 +2,13 @@
 
 import bz2
 import gzip
+import io
 import lzma
 import sys
 import zipfile
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from io import BufferedReader
 from pathlib import Path
 from typing import IO, Any
 
@@ -37,6 +37,14 @@ _COMPRESSED: tuple[tuple[str, bytes, Callable[[Any], Any]], ...] = (
     ("Zstandard", b"\x28\xb5\x2f\xfd", zstd.ZstdFile),
 )
 SUFFIXES = (".gz", ".bz2", ".xz", ".zst")
+_LAYOUTS = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "jsonl",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".parquet": "parquet",
+}
 # What the libraries raise where a compressed file is cut or damaged.
 DAMAGED = (
     EOFError,
@@ -58,15 +66,40 @@ def compression(head: bytes) -> str:
     return ""
 
 
-def opened(file: BufferedReader) -> tuple[IO[bytes], str]:
+def opened(file: IO[bytes]) -> tuple[IO[bytes], str]:
     """The content of an open file, unpacked if need be, and how it is compressed."""
     head = file.read(HEAD)
-    file.seek(0)
+    if file.seekable():
+        file.seek(0)
+        whole: Any = file
+    else:
+        whole = io.BufferedReader(_Again(head, file))
     name = compression(head)
     if not name:
-        return file, ""
+        return whole, ""
     unpack = next(unpack for known, _, unpack in _COMPRESSED if known == name)
-    return unpack(file), name
+    return unpack(whole), name
+
+
+class _Again(io.RawIOBase):
+    """A stream whose beginning was read already, from its beginning."""
+
+    def __init__(self, head: bytes, rest: IO[bytes]) -> None:
+        self._head, self._rest = head, rest
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._head[: len(buffer)] or self._rest.read(len(buffer))
+        self._head = self._head[len(data) :]
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def layout_of(name: str) -> str:
+    """How a file of this name is laid out: `jsonl`, `csv`, `parquet`, or else `text`."""
+    return _LAYOUTS.get(Path(without_suffix(name)).suffix.lower(), "text")
 
 
 def without_suffix(name: str) -> str:

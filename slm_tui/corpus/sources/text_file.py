@@ -5,9 +5,8 @@ import hashlib
 import io
 import shlex
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
-from io import BufferedReader
 from pathlib import Path
 from typing import IO
 
@@ -103,6 +102,7 @@ class TextFile:
         encoding: a name that Python knows, or `auto`: by a byte order mark, else UTF-8.
         replace: turn what the encoding does not allow into U+FFFD.
         tags: read HTML as the text that it is.
+        opener: opens the content where `path` is only its name.
 
     Attributes:
         notes: what was done that the user may not expect.
@@ -110,9 +110,16 @@ class TextFile:
     """
 
     def __init__(
-        self, path: Path, *, encoding: str = AUTO, replace: bool = False, tags: bool = True
+        self,
+        path: Path,
+        *,
+        encoding: str = AUTO,
+        replace: bool = False,
+        tags: bool = True,
+        opener: Callable[[], IO[bytes]] | None = None,
     ) -> None:
         self.path = path
+        self._opener = opener or (lambda: path.open("rb"))
         self.notes: list[str] = []
         self.replaced = self.characters = 0
         self._wanted, self._replace, self._tags = encoding, replace, tags
@@ -140,13 +147,16 @@ class TextFile:
         Raises:
             NotTextError, CorpusError: as for `documents`.
         """
-        rest = ""
+        # A line may be as long as the file: its parts are put together once.
+        open_line = list[str]()
         for text in self.text(meter, done, total):
-            *whole, rest = (rest + text).split("\n")
-            for line in whole:
-                yield f"{line}\n"
-        if rest:
-            yield rest
+            first, *others = text.split("\n")
+            open_line.append(first)
+            for other in others:
+                yield "".join(open_line) + "\n"
+                open_line = [other]
+        if last := "".join(open_line):
+            yield last
 
     def text(self, meter: Meter, done: int = 0, total: int = 0) -> Iterator[str]:
         """The text in parts, with `\\n` as line ends.
@@ -155,12 +165,12 @@ class TextFile:
             NotTextError, CorpusError: as for `documents`.
         """
         try:
-            with self.path.open("rb") as file:
+            with self._opener() as file:
                 yield from self._decoded(file, meter, done, total)
         except (OSError, ValueError) as error:
             raise _unreadable(self.path, error) from None
 
-    def _decoded(self, file: BufferedReader, meter: Meter, done: int, total: int) -> Iterator[str]:
+    def _decoded(self, file: IO[bytes], meter: Meter, done: int, total: int) -> Iterator[str]:
         content, packed = recognise.opened(file)
         head = self._read(content, recognise.HEAD, packed)
         self._recognise(head)
@@ -173,7 +183,7 @@ class TextFile:
         at, raw = encoding.mark, head[encoding.mark :]
         # In chunks of one size from the first on: what is read ahead is cut alike.
         while True:
-            meter("reading", done + file.tell(), total)
+            meter("reading", done + _position(file), total)
             for start in range(0, max(1, len(raw)), CHUNK):
                 part = raw[start : start + CHUNK]
                 text = self._part(decoder, encoding, part, at)
@@ -307,6 +317,11 @@ class _Documents:
         text = text.lstrip("\n")
         self._begins = not text
         return text
+
+
+def _position(file: IO[bytes]) -> int:
+    """How far a file is read, packed or not; nothing is known of a stream."""
+    return file.tell() if file.seekable() else 0
 
 
 def _convert(looks: str) -> str:

@@ -1,0 +1,369 @@
+"""Which columns of a table hold the text, and the text of a row: plain, nested, or turns of a chat.
+
+A row is a mapping of column names to values as JSON has them. Columns within columns are named
+with dots between: `data.text`.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from slm_tui.errors import CorpusError
+
+Row = Mapping[str, Any]
+
+# The names that published tables give their text, the most telling first.
+USUAL_COLUMNS = (
+    "text",
+    "content",
+    "story",
+    "document",
+    "passage",
+    "sentence",
+    "paragraph",
+    "article",
+    "body",
+)
+USUAL_PAIRS = (
+    ("instruction", "output"),
+    ("instruction", "response"),
+    ("prompt", "completion"),
+    ("prompt", "response"),
+    ("input", "output"),
+    ("question", "answer"),
+    ("context", "response"),
+    ("human", "assistant"),
+)
+USUAL_CHATS = ("messages", "conversations", "conversation", "chat", "dialog", "dialogue", "turns")
+_WHO = ("role", "from", "speaker", "author", "sender", "name")
+_WHAT = ("content", "value", "text", "utterance", "message")
+_SPEAKERS = {"human": "User", "gpt": "Assistant", "bot": "Assistant", "model": "Assistant"}
+_DEEPEST = 4
+_MOST_LISTED = 12
+_HALF_A_PAIR = re.compile("[\ud800-\udfff]")
+
+
+class NoRowsError(CorpusError):
+    """A table is empty; among several, it is passed over."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} has no text", "it has no rows", "name another file")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The columns whose texts make a document, and what is to be said of how they were found."""
+
+    columns: tuple[str, ...]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the preset says: names of one or two columns, or empty, and what joins them."""
+
+    text_column: str = ""
+    second_column: str = ""
+    separator: str = "\n\n"
+
+    @property
+    def named(self) -> list[str]:
+        return [one for one in (self.text_column, self.second_column) if one]
+
+
+class Columns:
+    """Finds the text of the rows of one table.
+
+    Args:
+        name: what errors call the table.
+        kinds: the kind of each column, see `kinds_of`.
+
+    Raises:
+        CorpusError: the columns that were named are not there, or none looks like text.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        kinds: Mapping[str, str],
+        wanted: Wanted,
+        *,
+        replace: bool = False,
+        where: Callable[[], str] | None = None,
+    ) -> None:
+        self._name, self._wanted, self._replace = name, wanted, replace
+        self._where = where or (lambda: f"a row of {name}")
+        self._kinds = dict(kinds)
+        self.choice = self._chosen(self._kinds)
+        self.notes = [self.choice.note] if self.choice.note else []
+        self.replaced = 0
+        # Rows may have other columns than the first.
+        self._by_names: dict[tuple[str, ...], Choice | None] = {}
+
+    @property
+    def outermost(self) -> list[str]:
+        """The columns of the table itself that are needed."""
+        return list(dict.fromkeys(outermost(one, self._kinds) for one in self.choice.columns))
+
+    def text(self, row: Row) -> str | None:
+        """The text of a row; `None` where it has none.
+
+        Raises:
+            CorpusError: what is there is not text.
+        """
+        choice = self._choice_for(row)
+        if choice is None:
+            return None
+        values = [value_at(row, one) for one in choice.columns]
+        present = [value for value in values if value is not None]
+        if not present:
+            return None
+        return self._wanted.separator.join(self._text(choice, value) for value in present)
+
+    def _choice_for(self, row: Row) -> Choice | None:
+        if self._wanted.text_column or all(
+            value_at(row, one) is not None for one in self.choice.columns
+        ):
+            return self.choice
+        names = tuple(row)
+        if names not in self._by_names:
+            self._by_names[names] = self._of_other_names(row)
+        return self._by_names[names]
+
+    def _of_other_names(self, row: Row) -> Choice | None:
+        """The columns of a row that lacks those of the others."""
+        there = {name: kind for name, kind in self._kinds.items() if name in row}
+        there |= {name: kind_of(value) for name, value in row.items() if name not in there}
+        if any(one in there for one in self.choice.columns):
+            return self.choice
+        found = _by_usual_names(there)
+        if found is not None:
+            columns = " and ".join(found.columns)
+            self._say(f"rows without {' and '.join(self.choice.columns)} are read from {columns}")
+        return found
+
+    def _text(self, choice: Choice, value: Any) -> str:
+        if isinstance(value, str):
+            text = value
+        elif (said := turns(value, choice.columns[0])) is not None:
+            text = "\n".join(said)
+            self._say(f"each row of {choice.columns[0]} is written as a line for each turn")
+        else:
+            raise CorpusError(
+                f"the column {' or '.join(choice.columns)} is not text",
+                f"{self._where()} has a value of the kind {_named(value)}",
+                "set data.text_column to one with text",
+            )
+        # Quick for nearly all: only escapes in JSON can make one.
+        if text.isascii() or not _HALF_A_PAIR.search(text):
+            return text
+        if not self._replace:
+            raise CorpusError(
+                f"{self._where()} cannot be read",
+                "it has half of a surrogate pair, which is no character",
+                "correct it, or set data.on_encoding_error to replace, which puts U+FFFD there",
+            )
+        text, count = _HALF_A_PAIR.subn("\ufffd", text)
+        self.replaced += count
+        return text
+
+    def _say(self, note: str) -> None:
+        if note not in self.notes:
+            self.notes.append(note)
+
+    def _chosen(self, kinds: Mapping[str, str]) -> Choice:
+        if not kinds:
+            raise NoRowsError(self._name)
+        named = [self._known(one, kinds) for one in self._wanted.named]
+        if self._wanted.text_column:
+            return Choice(tuple(named))
+        found = _by_usual_names(kinds) or _only_one(kinds)
+        if found is None:
+            raise CorpusError(
+                f"{self._name} has no text column",
+                f"its columns are {listed(kinds)}, and none has a usual name",
+                "set data.text_column to the one with the text",
+            )
+        others = [one for one in named if one not in found.columns]
+        return Choice((*found.columns, *others), found.note)
+
+    def _known(self, wanted: str, kinds: Mapping[str, str]) -> str:
+        if wanted in kinds:
+            return wanted
+        # As a person reads it: `Text ` in a table is what they call `text`.
+        alike = [one for one in kinds if plain(one) == plain(wanted)]
+        if len(alike) == 1:
+            return alike[0]
+        raise CorpusError(
+            f"{self._name} has no column {wanted!r}",
+            f"it has {listed(kinds)}",
+            "set data.text_column to one of them",
+        )
+
+
+def kinds_of(rows: Iterable[Row]) -> dict[str, str]:
+    """The kind of every column of some rows, those within columns included.
+
+    `text`, `turns`, `number`, `truth`, `list`, `group`, `nothing` where all values are null, and
+    `mixed` where they differ; of tables without types also `label`, for one of a few texts.
+    """
+    kinds: dict[str, str] = {}
+    for row in rows:
+        _collect(row, "", kinds)
+    return kinds
+
+
+def _collect(row: Row, prefix: str, kinds: dict[str, str]) -> None:
+    for name, value in row.items():
+        whole, kind = prefix + str(name), kind_of(value)
+        known = kinds.get(whole, "nothing")
+        if kind == "nothing" or known == kind:
+            kinds.setdefault(whole, kind)
+        else:
+            kinds[whole] = kind if known == "nothing" else "mixed"
+        if kind == "group" and whole.count(".") < _DEEPEST:
+            _collect(value, f"{whole}.", kinds)
+
+
+def kind_of(value: Any) -> str:
+    """The kind of a value, as `kinds_of` calls it."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, str):
+        return "text"
+    if isinstance(value, bool):
+        return "truth"
+    if isinstance(value, (int, float)):
+        return "number"
+    if isinstance(value, Mapping):
+        return "group"
+    return "turns" if _are_turns(value) else "list" if isinstance(value, list) else "other"
+
+
+def value_at(row: Row, column: str) -> Any:
+    """The value of a column, also of one within others; `None` where there is none."""
+    if column in row:
+        return row[column]
+    value: Any = row
+    rest = column
+    while rest:
+        if not isinstance(value, Mapping):
+            return None
+        if rest in value:
+            return value[rest]
+        name, _, rest = rest.partition(".")
+        value = value.get(name)
+    return None
+
+
+def outermost(column: str, kinds: Mapping[str, str]) -> str:
+    """The column of the table itself that has `column` within it."""
+    parts = column.split(".")
+    for count in range(1, len(parts)):
+        name = ".".join(parts[:count])
+        if kinds.get(name) == "group":
+            return name
+    return column
+
+
+def turns(value: Any, column: str) -> list[str] | None:
+    """The turns of a chat as lines such as `User: Hello`; `None` where it is none.
+
+    Under a usual name for chats they may also be texts of nobody in particular.
+    """
+    if _last(column) in USUAL_CHATS and _are_texts(value):
+        return list(value)
+    if not _are_turns(value):
+        return None
+    said = []
+    for turn in value:
+        who, what = _first(turn, _WHO), _spoken(_first(turn, _WHAT))
+        if what:
+            name = _SPEAKERS.get(str(who).lower(), str(who).capitalize())
+            said.append(f"{name}: {what}" if who else what)
+    return said
+
+
+def _are_turns(value: Any) -> bool:
+    """A list of objects that say who said what."""
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(one, Mapping) and _has(one, _WHO) and _has(one, _WHAT) for one in value)
+    )
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(one, str) for one in value)
+
+
+def _last(column: str) -> str:
+    return plain(column.rpartition(".")[2])
+
+
+def _has(turn: Mapping[str, Any], names: Sequence[str]) -> bool:
+    return any(name in turn for name in names)
+
+
+def _first(turn: Mapping[str, Any], names: Sequence[str]) -> Any:
+    return next((turn[name] for name in names if turn.get(name) is not None), None)
+
+
+def _spoken(value: Any) -> str:
+    """What a turn says; where it has several parts, those that are text."""
+    if isinstance(value, list):
+        parts = (one.get("text") if isinstance(one, Mapping) else one for one in value)
+        return "\n".join(one for one in parts if isinstance(one, str))
+    return value if isinstance(value, str) else ""
+
+
+def _by_usual_names(kinds: Mapping[str, str]) -> Choice | None:
+    names: dict[str, str] = {}
+    for name in kinds:
+        if "." not in name:
+            names.setdefault(plain(name), name)
+    usual = next((names[one] for one in USUAL_COLUMNS if one in names), None)
+    if usual is not None:
+        return Choice((usual,))
+    pair = next((pair for pair in USUAL_PAIRS if set(pair) <= set(names)), None)
+    if pair is not None:
+        return Choice(tuple(names[one] for one in pair))
+    chats = [names[one] for one in USUAL_CHATS if one in names]
+    chat = next((one for one in chats if kinds[one] in ("turns", "list")), None)
+    return Choice((chat,)) if chat is not None else None
+
+
+def _only_one(kinds: Mapping[str, str]) -> Choice | None:
+    """The only column with text, or with a chat, or within another under a usual name."""
+    labels = [name for name, kind in kinds.items() if kind == "label"]
+    own = {name: kind for name, kind in kinds.items() if outermost(name, kinds) == name}
+    for kind in ("text", "turns"):
+        alike = [name for name, found in own.items() if found == kind]
+        if len(alike) == 1:
+            return Choice((alike[0],), f"the text is read from {alike[0]}" if labels else "")
+        if alike:
+            return None
+    inner = {name: kind for name, kind in kinds.items() if name not in own and kind == "text"}
+    usual = [name for name in inner if _last(name) in USUAL_COLUMNS]
+    if len(usual) == 1:
+        return Choice((usual[0],), f"the text is read from {usual[0]}")
+    return None
+
+
+def plain(name: str) -> str:
+    """A name as it is compared: whatever its case and the spaces around it."""
+    return name.strip().casefold()
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names of columns for an error; of many, the first."""
+    every = list(names)
+    shown = ", ".join(every[:_MOST_LISTED])
+    if len(every) > _MOST_LISTED:
+        return f"{shown} and {len(every) - _MOST_LISTED} more"
+    return shown or "none"
+
+
+def _named(value: Any) -> str:
+    return {"group": "object", "truth": "true or false"}.get(kind_of(value), kind_of(value))

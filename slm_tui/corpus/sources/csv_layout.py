@@ -1,0 +1,370 @@
+"""How a file of cells is laid out: what stands between them, how they are quoted, who names them.
+
+Found out from the beginning of the file, by trying; what was guessed is said in notes.
+"""
+
+import csv
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from statistics import median
+from typing import Protocol
+
+from slm_tui.corpus.sources.columns import (
+    USUAL_CHATS,
+    USUAL_COLUMNS,
+    USUAL_PAIRS,
+    NoRowsError,
+    plain,
+)
+from slm_tui.errors import CorpusError
+
+SAMPLE_ROWS = 2000
+_LONGEST_CELL = 1 << 28
+_DELIMITERS = (",", ";", "\t", "|")
+NO_DELIMITER = "\x1f"
+"""Between the cells of a table that has one column: no text has it."""
+_USUAL = {*USUAL_COLUMNS, *USUAL_CHATS, *(name for pair in USUAL_PAIRS for name in pair)}
+_LONGEST_NAME = 40
+# A layout is believed if so large a part of the rows fits it, where no header speaks for it.
+_REGULAR = 0.9
+_SPELLED = {"\t": ("a tab", "tabs"), ",": ("a comma", "commas"), ";": ("a semicolon", "semicolons")}
+# Numbers, dates and times.
+_NUMBER = re.compile(r"[-+]?[\d.,:/\s-]*\d[\d.,:/\s-]*(?:[eE][-+]?\d+)?%?")
+
+
+class Rows(Protocol):
+    """What `csv.reader` makes: rows, and how many lines were read for them."""
+
+    line_num: int
+
+    def __iter__(self) -> Iterator[list[str]]: ...
+
+    def __next__(self) -> list[str]: ...
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the preset says of the layout; empty and `auto`: find out.
+
+    `usual_delimiter` is what the name of the file suggests, `columns` are those with the text.
+    """
+
+    delimiter: str = ""
+    header: str = "auto"
+    quotes: str = "auto"
+    usual_delimiter: str = ","
+    columns: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the cells of a file are written.
+
+    `quotes` within a cell are `double`, after a `backslash`, or `none`: part of the text;
+    `after_space` allows spaces before a quote. `skips` lines come before the rows; `columns` are
+    the names, from the header or made up.
+    """
+
+    delimiter: str
+    quotes: str
+    after_space: bool = False
+    skips: int = 0
+    header: bool = True
+    columns: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def reader(self, lines: Iterator[str]) -> "Rows":
+        """A reader of lines that are laid out so; strict, so that no odd quote is passed over."""
+        csv.field_size_limit(_LONGEST_CELL)
+        if self.quotes == "none":
+            return csv.reader(lines, delimiter=self.delimiter, quoting=csv.QUOTE_NONE, strict=True)
+        return csv.reader(
+            lines,
+            delimiter=self.delimiter,
+            escapechar="\\" if self.quotes == "backslash" else None,
+            skipinitialspace=self.after_space,
+            strict=True,
+        )
+
+
+@dataclass
+class _Trial:
+    """The first rows, parsed one way; `regular` is the part that is as wide as the first."""
+
+    layout: Layout
+    rows: list[list[str]]
+    regular: float
+    error: CorpusError | None = None
+    unclosed: bool = False
+
+    @property
+    def width(self) -> int:
+        return len(self.rows[0]) if self.rows else 0
+
+
+def found(name: str, sample: list[str], asked: Asked, *, whole: bool) -> Layout:
+    """The layout of a file that begins with these lines, which may be the `whole` of it.
+
+    Raises:
+        CorpusError: it has no rows, or they cannot be parsed.
+    """
+    skips = next((at for at, line in enumerate(sample) if line.strip()), len(sample))
+    said = re.fullmatch(r"sep=(.)\n?", sample[skips]) if skips < len(sample) else None
+    if said:
+        # Excel writes this line first.
+        skips += 1
+        asked = replace(asked, delimiter=asked.delimiter or said[1])
+    beginning = "".join(sample[skips:])
+    layouts = _layouts(asked, skips, beginning)
+    trials = [_tried(name, sample, layout, whole) for layout in layouts]
+    trials = [one for one in trials if one.rows or one.error]
+    if not trials:
+        raise NoRowsError(name)
+    best = _best(trials, asked)
+    if best.error is not None:
+        raise best.error
+    return _named(best, asked)
+
+
+def body(sample: list[str], layout: Layout) -> list[list[str]]:
+    """The rows of the sample beneath the header."""
+    rows = list[list[str]]()
+    reader = layout.reader(iter(sample[layout.skips :]))
+    try:
+        for row in reader:
+            if any(cell.strip() for cell in row):
+                rows.append(row)
+            if len(rows) > SAMPLE_ROWS:
+                break
+    except csv.Error:
+        # The end of the sample, in the middle of a row.
+        pass
+    return rows[layout.header :]
+
+
+def _layouts(asked: Asked, skips: int, beginning: str) -> list[Layout]:
+    """What to try, the likeliest first."""
+    if asked.delimiter:
+        delimiters = [asked.delimiter]
+    else:
+        delimiters = sorted(_DELIMITERS, key=lambda one: one != asked.usual_delimiter)
+        delimiters = [NO_DELIMITER, *(one for one in delimiters if one in beginning)]
+    if asked.quotes != "auto":
+        ways = [(asked.quotes, False)]
+    else:
+        ways = [("double", False), ("double", True), ("none", False)]
+        if '\\"' in beginning:
+            ways.insert(2, ("backslash", False))
+    return [
+        Layout(delimiter, quotes, after_space, skips)
+        for delimiter in delimiters
+        for quotes, after_space in ways
+    ]
+
+
+def _tried(name: str, sample: list[str], layout: Layout, whole: bool) -> _Trial:
+    rows, error, unclosed = list[list[str]](), None, False
+    reader = layout.reader(iter(sample[layout.skips :]))
+    while len(rows) < SAMPLE_ROWS:
+        begins = layout.skips + reader.line_num
+        try:
+            row = next(reader, None)
+        except csv.Error as odd:
+            # A sample ends in the middle of a row.
+            unclosed = whole and "unexpected end" in str(odd)
+            if unclosed or "unexpected end" not in str(odd):
+                error = broken(name, odd, begins, layout.skips + reader.line_num)
+            break
+        if row is None:
+            break
+        if any(cell.strip() for cell in row):
+            rows.append(row)
+    if not rows:
+        return _Trial(layout, rows, 0.0, error, unclosed)
+    rows[0] = _without_empty_end(rows[0])
+    width = len(rows[0])
+    others = rows[1:] or rows
+    regular = sum(_width(row, width) == width for row in others) / len(others)
+    return _Trial(layout, rows, regular, error, unclosed)
+
+
+def _width(row: list[str], wanted: int) -> int:
+    return wanted if len(row) > wanted and not any(row[wanted:]) else len(row)
+
+
+def _without_empty_end(row: list[str]) -> list[str]:
+    end = len(row)
+    while end > 1 and not row[end - 1].strip():
+        end -= 1
+    return row[:end]
+
+
+def _best(trials: list[_Trial], asked: Asked) -> _Trial:
+    """The trial to believe: of the delimiter that speaks for itself, with the quotes that fit."""
+    by_delimiter = dict[str, list[_Trial]]()
+    for one in trials:
+        by_delimiter.setdefault(one.layout.delimiter, []).append(one)
+
+    def speaks(delimiter: str) -> float:
+        """How much the rows are alike; 0 where neither they nor a header bear it out."""
+        return max(1 + one.regular for one in by_delimiter[delimiter] if _is_table(one, asked))
+
+    several = [
+        delimiter
+        for delimiter, found in by_delimiter.items()
+        if any(_is_table(one, asked) for one in found)
+    ]
+    delimiter = max(several, key=speaks) if several else next(iter(by_delimiter))
+    found = by_delimiter[delimiter]
+    sound = [one for one in found if _is_sound(one, found, asked)]
+    if sound:
+        return max(sound, key=lambda one: one.regular)
+    return next(one for one in found if one.error is not None)
+
+
+def _is_table(trial: _Trial, asked: Asked) -> bool:
+    """Whether there are columns, by what was asked, a header, or rows that are alike."""
+    if asked.delimiter:
+        return True
+    if trial.width < 2:
+        return False
+    return (
+        trial.regular >= _REGULAR
+        or _is_usual_header(trial.rows[0], asked)
+        or (trial.rows[1:] != [] and _are_numbered(trial.rows) and min(map(len, trial.rows)) > 1)
+    )
+
+
+def _is_sound(trial: _Trial, others: list[_Trial], asked: Asked) -> bool:
+    """Whether the quotes are right: no error, and none read as text that was meant as one."""
+    if trial.error is not None:
+        return False
+    if trial.layout.quotes != "none" or asked.quotes == "none":
+        return True
+    # One that is never closed was meant as one, and something is missing.
+    return trial.regular == 1 and not any(one.unclosed for one in others)
+
+
+def _are_numbered(rows: list[list[str]]) -> bool:
+    """Whether every row begins with the next number, from 0 or 1 on."""
+    firsts = [row[0].strip() for row in rows]
+    start = firsts[0] if firsts else ""
+    return start in ("0", "1") and firsts == [str(int(start) + n) for n in range(len(rows))]
+
+
+def _is_usual_header(first: list[str], asked: Asked) -> bool:
+    names = {plain(cell) for cell in first}
+    wanted = {plain(one) for one in asked.columns}
+    return _may_be_names(first) and bool(names & (_USUAL | wanted))
+
+
+def _may_be_names(first: list[str]) -> bool:
+    names = [cell.strip() for cell in first]
+    named = [name for name in names if name]
+    return (
+        bool(named)
+        # The first may be without, over a column that numbers the rows.
+        and all(names[1:])
+        and all(len(one) <= _LONGEST_NAME and not is_number(one) for one in named)
+        and not any(one[-1] in ".!?;:,\u3002" for one in named)
+    )
+
+
+def _named(best: _Trial, asked: Asked) -> Layout:
+    """The layout with the names of its columns, and notes on what was guessed."""
+    first, rows = best.rows[0], best.rows[1:]
+    notes = _guesses(best.layout, asked)
+    header = asked.header == "yes" or (asked.header == "auto" and _has_header(first, rows, asked))
+    if not header:
+        if asked.header == "auto":
+            notes.append("no line names its columns: the first line is a row")
+        columns = [f"column {at + 1}" for at in range(len(first))]
+        return replace(best.layout, header=False, columns=tuple(columns), notes=tuple(notes))
+    columns = [cell.strip() for cell in first]
+    if asked.header == "auto" and not _is_usual_header(first, asked):
+        notes.append(f"its first line ({_listed(columns)}) is taken as the names of its columns")
+    if _numbers_its_rows(columns, rows):
+        columns = ["", *columns]
+        notes.append("its first column, which has no name, numbers the rows")
+    return replace(best.layout, columns=tuple(_distinct(columns, notes)), notes=tuple(notes))
+
+
+def _guesses(layout: Layout, asked: Asked) -> list[str]:
+    notes = list[str]()
+    if not asked.delimiter and layout.delimiter not in (asked.usual_delimiter, NO_DELIMITER):
+        notes.append(f"its cells have {spelled(layout.delimiter)} between them")
+    if asked.quotes == "auto" and layout.quotes == "none":
+        notes.append("its quotes are read as part of the text")
+    if asked.quotes == "auto" and layout.quotes == "backslash":
+        notes.append("a quote in its cells stands after a backslash")
+    return notes
+
+
+def _distinct(columns: list[str], notes: list[str]) -> list[str]:
+    made = list[str]()
+    for one in columns:
+        count = columns[: len(made)].count(one)
+        made.append(f"{one} ({count + 1})" if count else one)
+        if count and one:
+            notes.append(f"several columns are called {one}: the first of them is meant by it")
+    return made
+
+
+def _has_header(first: list[str], rows: list[list[str]], asked: Asked) -> bool:
+    """Whether the first row names the columns: by usual names, or unlike what is beneath."""
+    if _is_usual_header(first, asked):
+        return True
+    # Of a single column nothing is lost where its name is read as a text; a text would be.
+    if len(first) == 1 or not rows or not _may_be_names(first) or len(set(first)) < len(first):
+        return False
+    columns = [[row[at] for row in rows if at < len(row) and row[at]] for at in range(len(first))]
+    over_numbers = any(column and all(map(is_number, column)) for column in columns)
+    lengths = [median(map(len, column)) if column else 0 for column in columns]
+    longest = max(range(len(first)), key=lambda at: lengths[at])
+    return over_numbers or len(first[longest]) * 2 < lengths[longest]
+
+
+def _numbers_its_rows(columns: list[str], rows: list[list[str]]) -> bool:
+    """Whether the rows have a number more than the header, which begins with that of a text."""
+    return (
+        bool(rows)
+        and plain(columns[0]) in _USUAL
+        and all(len(row) == len(columns) + 1 and row[-1].strip() for row in rows)
+        and _are_numbered(rows)
+    )
+
+
+def broken(name: str, error: csv.Error, begins: int, ends: int) -> CorpusError:
+    """The error for a row that cannot be parsed; lines are counted from 0."""
+    told = str(error)
+    if "unexpected end" in told:
+        why = "a quote is opened there and never closed"
+    elif "expected after" in told:
+        where = f", which ends in line {ends:,}," if ends - begins > 1 else ""
+        why = f"a quoted cell{where} goes on after its closing quote"
+    elif "field larger" in told:
+        why = "a cell is longer than 256 million characters: is a quote never closed?"
+    else:
+        why = told
+    return CorpusError(
+        f"line {begins + 1:,} of {name} cannot be read as csv",
+        why,
+        "correct it, or set data.quotes to none, which reads quotes as part of the text",
+    )
+
+
+def is_number(cell: str) -> bool:
+    """Whether it is a number, a date or a time: nothing that is read."""
+    return bool(_NUMBER.fullmatch(cell.strip()))
+
+
+def spelled(delimiter: str, *, many: bool = False) -> str:
+    """A delimiter in words: `a comma`, or `commas`."""
+    one, several = _SPELLED.get(delimiter, (f"the character {delimiter}", f"{delimiter}"))
+    return several if many else one
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(name[:30] for name in names[:4])
+    return f"{shown}, …" if len(names) > 4 else shown

@@ -1,0 +1,178 @@
+"""What a dataset consists of: rows that `datasets` opens, or files that we read ourselves.
+
+Runs in the reader process only.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, cast
+
+from slm_tui.corpus.sources import recognise, tables
+from slm_tui.corpus.sources.tables import File
+
+_BUILDERS = {"csv": "csv", "json": "jsonl", "parquet": "parquet"}
+# What a dataset says of itself, and not of how its files are to be read.
+_DESCRIBES = {"name", "version", "data_dir", "data_files", "description"}
+_ARCHIVES = (".zip", ".tar", ".tgz", ".7z", ".rar")
+_NOT_CONTENT = (".json", ".lock", ".incomplete")
+
+
+@dataclass(frozen=True)
+class OfFiles:
+    """Splits by name, each in some files."""
+
+    splits: dict[str, list[File]]
+
+
+@dataclass(frozen=True)
+class OfRows:
+    """Splits by name, each as `datasets` gives it."""
+
+    splits: dict[str, Any]
+
+
+def opened(request: dict[str, Any]) -> OfFiles | OfRows:
+    """The splits of a dataset that is here, on the hub, or at an address.
+
+    Raises:
+        Exception: whatever `datasets` raises; see `reader_errors`.
+    """
+    import datasets
+
+    name = request["dataset"]
+    if "://" in name or Path(name).is_file():
+        return OfFiles({"train": [_single(datasets, request)]})
+    if request["local"] and _is_saved(Path(name)):
+        found = datasets.load_from_disk(name)
+        # One without splits is all training text.
+        return OfRows(dict(found) if isinstance(found, dict) else {"train": found})
+    builder = _builder(datasets, request)
+    files = _own_files(builder)
+    # Of cells `datasets` loses some without a word; a stream ends where columns differ.
+    if files and (request["local"] or request["streaming"] or files[0] == "csv"):
+        return _of_files(datasets, files, request)
+    try:
+        return OfRows(dict(_loaded(datasets, request)))
+    except datasets.exceptions.DatasetGenerationError:
+        if not files:
+            raise
+        return _of_files(datasets, files, request)
+
+
+def _options(request: dict[str, Any]) -> dict[str, Any]:
+    options = {"revision": request["revision"] or None}
+    return options | ({"cache_dir": request["cache_dir"]} if request["cache_dir"] else {})
+
+
+def _builder(datasets: Any, request: dict[str, Any]) -> Any:
+    config, options = request["config"] or None, _options(request)
+    try:
+        return datasets.load_dataset_builder(request["dataset"], config, **options)
+    except Exception:
+        kept = None if request["online"] else _kept(request)
+        if kept is None:
+            raise
+        request["dataset"], request["local"] = str(kept), True
+        return datasets.load_dataset_builder(str(kept), config, **{**options, "revision": None})
+
+
+def _kept(request: dict[str, Any]) -> Path | None:
+    """Where the files of a dataset of the hub are that were fetched before."""
+    import huggingface_hub
+
+    try:
+        kept = huggingface_hub.snapshot_download(
+            request["dataset"],
+            repo_type="dataset",
+            revision=request["revision"] or None,
+            local_files_only=True,
+        )
+    except Exception:  # noqa: BLE001 - then there are none, whatever it is called
+        return None
+    return Path(kept)
+
+
+def _loaded(datasets: Any, request: dict[str, Any]) -> Any:
+    options = {**_options(request), "streaming": request["streaming"]}
+    return datasets.load_dataset(request["dataset"], request["config"] or None, **options)
+
+
+def _own_files(builder: Any) -> tuple[str, dict[str, list[str]], str] | None:
+    """The layout, the files by split, and the delimiter; `None` if they are not ours to read."""
+    kinds = [one.__module__.rpartition(".")[2] for one in type(builder).__mro__]
+    layout = next((_BUILDERS[kind] for kind in kinds if kind in _BUILDERS), None)
+    config = builder.config
+    if layout is None or not config.data_files:
+        return None
+    usual = type(config)()
+    changed = {
+        name
+        for name in type(config).__dataclass_fields__
+        if name not in _DESCRIBES and getattr(config, name) != getattr(usual, name)
+    }
+    splits = {str(split): list(map(str, files)) for split, files in config.data_files.items()}
+    packed = any(one.lower().endswith(_ARCHIVES) for files in splits.values() for one in files)
+    if packed or changed - {"sep", "delimiter"}:
+        return None
+    delimiter = str(getattr(config, "delimiter", None) or getattr(config, "sep", ""))
+    return layout, splits, delimiter if changed else ""
+
+
+def _of_files(
+    datasets: Any, files: tuple[str, dict[str, list[str]], str], request: dict[str, Any]
+) -> OfFiles:
+    layout, splits, delimiter = files
+    if delimiter:
+        request["delimiter"] = delimiter
+    wanted = set(request["splits"].values())
+    found = {}
+    for split, names in splits.items():
+        # Splits that nobody asked for are not fetched.
+        here = split in wanted
+        found[split] = [_file(datasets, one, layout, request) for one in names] if here else []
+    return OfFiles(found)
+
+
+def _single(datasets: Any, request: dict[str, Any]) -> File:
+    """One file, here or at an address; what is no table is one document."""
+    name = request["dataset"]
+    layout = recognise.layout_of(name.split("?")[0].split("#")[0])
+    if not request["online"] and not request["local"]:
+        kept = _stored(datasets, name, request["cache_dir"])
+        if kept is not None:
+            return File(name, layout, lambda: kept.open("rb"), kept.stat().st_size)
+    return _file(datasets, name, layout, request)
+
+
+def _file(datasets: Any, name: str, layout: str, request: dict[str, Any]) -> File:
+    """A file that is here, or is fetched now, or is read as it comes."""
+    if "://" not in name:
+        return tables.local(Path(name), layout)
+    shown = name.partition("@")[2].partition("/")[2] if name.startswith("hf://") else name
+    # Plain text is needed whole in any case.
+    if request["streaming"] and layout != "text":
+        return File(shown, layout, lambda: _streamed(datasets, name))
+    cache = Path(request["cache_dir"] or datasets.config.HF_DATASETS_CACHE) / "downloads"
+    manager = datasets.DownloadManager(
+        download_config=datasets.DownloadConfig(cache_dir=str(cache))
+    )
+    path = Path(manager.download(name))
+    return File(shown, layout, lambda: path.open("rb"), path.stat().st_size)
+
+
+def _streamed(datasets: Any, name: str) -> IO[bytes]:
+    return cast("IO[bytes]", datasets.utils.file_utils.xopen(name, "rb"))
+
+
+def _stored(datasets: Any, address: str, cache_dir: str) -> Path | None:
+    """Where `datasets` has stored what it once fetched from `address`."""
+    downloads = Path(cache_dir or datasets.config.HF_DATASETS_CACHE) / "downloads"
+    # Named after the address and, where the server gave one, the version.
+    name = datasets.utils.file_utils.hash_url_to_filename(address)
+    found = [one for one in downloads.glob(f"{name}*") if one.suffix not in _NOT_CONTENT]
+    return max(found, key=lambda one: one.stat().st_mtime) if found else None
+
+
+def _is_saved(path: Path) -> bool:
+    """Whether it is what `save_to_disk` wrote, which `load_dataset` does not open."""
+    return (path / "dataset_dict.json").is_file() or (path / "state.json").is_file()
