@@ -85,6 +85,49 @@ def test_an_experiment_is_prepared_from_the_hub_as_it_ships(hub: Hub) -> None:
     assert documents(corpus, "val") == STORIES[70:80]
 
 
+TABLES = {
+    "csv": ["text,label\nOne, two, three,1\nNA,2\n", "id;story\n7;Four\n"],
+    "json": [
+        '{"text": "One, two, three"}\n{"text": "NA", "n": 1}\n',
+        '{"id": 7, "story": "Four"}\n',
+    ],
+}
+
+
+def tables(tmp_path: Path, layout: str) -> str:
+    """A dataset of the hub whose shards differ, written by hand."""
+    data = tmp_path / "hub" / "somebody" / f"tables-{layout}" / "data"
+    data.mkdir(parents=True)
+    for number, text in enumerate(TABLES[layout]):
+        (data / f"train-{number}.{layout}").write_text(text)
+    (data / f"test-0.{layout}").write_text(TABLES[layout][1].replace("Four", "Five"))
+    return f"somebody/tables-{layout}"
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize("layout", TABLES)
+def test_tables_of_the_hub_are_read_whole_though_their_shards_differ(
+    hub: Hub, tiny: Tiny, tmp_path: Path, layout: str, streaming: bool
+) -> None:
+    name = tables(tmp_path, layout)
+    split = {"validation": 0.0, "test": 0.0}
+    whole = {"streaming": streaming, "split": split, "validation_split": "test"}
+    corpus = prepare(of_hub(tiny, name, **whole))
+    assert documents(corpus, "train") == ["One, two, three", "NA", "Four"]
+    assert documents(corpus, "val") == ["Five"]
+
+
+@pytest.mark.parametrize("layout", TABLES)
+def test_tables_that_were_fetched_are_read_again_without_a_network(
+    hub: Hub, tiny: Tiny, tmp_path: Path, layout: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = tables(tmp_path, layout)
+    prepare(of_hub(tiny, name, validation_split="test"))
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    corpus = prepare(of_hub(tiny, name, validation_split="test", limit={"documents": 2}))
+    assert documents(corpus, "train") == ["One, two, three", "NA"]
+
+
 @pytest.mark.parametrize("dataset", [NAME, "http://127.0.0.1:9/far.txt"])
 def test_without_a_network_one_notice_names_what_is_missing_and_what_works(
     dataset: str, tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -213,15 +213,13 @@ class _Text:
             RecursionError: it is nested too deeply.
         """
         while True:
-            # A line is the usual size of a value; the end of one is no reason to look further.
             try:
                 found, end = _DECODER.raw_decode(self._known, self._at)
             except json.JSONDecodeError as error:
-                if self._is_cut(error) and self._more(len(self._known) - self._at):
+                known, at = self._known[self._at :], error.pos - self._at
+                if self._is_cut(error) and self._more(len(known)):
                     continue
-                raise json.JSONDecodeError(
-                    error.msg, self._known[self._at :], error.pos - self._at
-                ) from None
+                raise json.JSONDecodeError(error.msg, known, at) from None
             self.skip(end - self._at)
             return found
 

@@ -77,19 +77,23 @@ def _builder(datasets: Any, request: dict[str, Any]) -> Any:
 
 
 def _kept(request: dict[str, Any]) -> Path | None:
-    """Where the files of a dataset of the hub are that were fetched before."""
+    """Where the files of a dataset of the hub are that were fetched before, the newest of them."""
     import huggingface_hub
 
     try:
-        kept = huggingface_hub.snapshot_download(
-            request["dataset"],
-            repo_type="dataset",
-            revision=request["revision"] or None,
-            local_files_only=True,
-        )
-    except Exception:  # noqa: BLE001 - then there are none, whatever it is called
+        repositories = huggingface_hub.scan_cache_dir().repos
+    except (huggingface_hub.errors.CacheNotFound, OSError, ValueError):
         return None
-    return Path(kept)
+    wanted = request["revision"]
+    found = [
+        revision
+        for one in repositories
+        if (one.repo_type, one.repo_id) == ("dataset", request["dataset"])
+        for revision in one.revisions
+        if not wanted or wanted in revision.refs or revision.commit_hash.startswith(wanted)
+    ]
+    newest = max(found, key=lambda one: one.last_modified, default=None)
+    return Path(newest.snapshot_path) if newest is not None else None
 
 
 def _loaded(datasets: Any, request: dict[str, Any]) -> Any:
