@@ -101,13 +101,17 @@ def prepare(
     return load(directory)
 
 
-def fingerprint(preset: Preset, tokenizer: Tokenizer | None = None) -> str:
+def fingerprint(
+    preset: Preset, tokenizer: Tokenizer | None = None, *, reading: int = sources.READING
+) -> str:
     """What names the corpus that `prepare` would return; nothing is prepared.
+
+    `reading` 1 gives the name that the first version of the program gave it.
 
     Raises:
         CorpusError: the source cannot be read.
     """
-    return _name_of(_identity(preset, tokenizer))
+    return _name_of(_identity(preset, tokenizer, reading))
 
 
 def cached(preset: Preset) -> dict[str, Any] | None:
@@ -156,11 +160,13 @@ def load(directory: Path) -> Corpus:
     return Corpus(directory, tokenizer, manifest, **streams)
 
 
-def _identity(preset: Preset, tokenizer: Tokenizer | None) -> dict[str, Any]:
+def _identity(
+    preset: Preset, tokenizer: Tokenizer | None, reading: int = sources.READING
+) -> dict[str, Any]:
     config = preset.tokenizer.model_dump(mode="json", exclude_none=True)
     return {
         "format": FORMAT,
-        "source": sources.fingerprint(preset.data),
+        "source": sources.fingerprint(preset.data, reading=reading),
         "tokenizer": config if tokenizer is None else {"fingerprint": tokenizer.fingerprint},
     }
 

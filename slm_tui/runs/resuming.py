@@ -154,19 +154,22 @@ def corpus_of(
     try:
         plain = preparing.fingerprint(preset)
         # A run that was forked kept the tokenizer of its parent.
-        forked = preparing.fingerprint(preset, found.tokenizer())
+        own = found.tokenizer()
+        forked = preparing.fingerprint(preset, own)
+        # The first version of the program read tables otherwise; the weights fit its tokens.
+        first = [preparing.fingerprint(preset, one, reading=1) for one in (None, own)]
     except CorpusError as error:
         raise TrainingError(
             f"the text of {run.id} cannot be read", _reason(error), _how_to_name_it(run, preset)
         ) from None
-    if fingerprint not in (plain, forked):
+    if fingerprint not in (plain, forked, *first):
         raise TrainingError(
             f"the text of {run.id} has changed since it was trained",
             f"{_where(preset)} holds another text than that of step {found.state.step:,}",
             f"{_how_to_name_it(run, preset)}; or train on the new text from these weights: "
             f"slm-tui train --from {run.id}@last{_text_option(preset)}",
         )
-    tokenizer = found.tokenizer() if fingerprint == forked else None
+    tokenizer = None if fingerprint == plain else own
     return preparing.prepare(preset, tokenizer=tokenizer, progress=progress, cancel=cancel)
 
 

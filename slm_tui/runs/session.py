@@ -342,6 +342,8 @@ class Session:
             step = found.state.step
             self._set(step=step)
             corpus = resuming.corpus_of(self.run, self.preset, found, self._prepared, self._cancel)
+            read_otherwise = found.state.corpus not in ("", corpus.fingerprint)
+            found.state.corpus = corpus.fingerprint
             try:
                 trainer = self._trainer(corpus, resume=found)
             except CheckpointError as error:
@@ -349,6 +351,8 @@ class Session:
                 continue
             for text in wrong:
                 self._emit(Warned(step, f"{text}: going back to an older one"))
+            if read_otherwise:
+                self._emit(Warned(step, _READ_OTHERWISE))
             _make_room(directory, step)
             self._extend(trainer)
             return trainer
@@ -467,6 +471,12 @@ class Session:
             return None
         seconds_per_step = (pace[-1][0] - pace[0][0]) / (pace[-1][1] - pace[0][1])
         return max(0.0, (status.max_steps - status.step) * seconds_per_step)
+
+
+_READ_OTHERWISE = (
+    "the text was prepared again by this version, which reads tables more carefully: "
+    "it may differ a little from what the run began with"
+)
 
 
 def _make_room(directory: Path, step: int) -> None:

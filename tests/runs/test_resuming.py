@@ -14,6 +14,7 @@ import pytest
 
 from slm_tui import paths
 from slm_tui.config.preset import Preset
+from slm_tui.corpus import sources
 from slm_tui.runs import store
 from slm_tui.runs.curves import Curves
 from slm_tui.runs.store import Run
@@ -116,6 +117,32 @@ def test_a_text_that_changed_is_told_and_the_advice_works(cli: Cli, run: Run, te
     shutil.rmtree(paths.corpora_dir())
     assert cli("train", "--resume", "forked", "--steps", "2")[0] == 0
     assert list(losses(fork)) == list(range(1, 7))
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_run_on_a_table_that_the_first_version_read_goes_on(
+    cli: Cli, tiny: Make, tmp_path: Path, kept: bool
+) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("text\n" + "".join(LINES))
+    preset = tiny(
+        data={"kind": "file", "path": str(path)},
+        tokenizer={"kind": "bpe", "vocab_size": 280},
+        training__max_steps=6,
+    )
+    (tmp_path / "it.toml").write_text(preset.to_toml())
+    with pytest.MonkeyPatch.context() as patch:
+        known = sources.files.fingerprint
+        patch.setattr(sources.files, "fingerprint", lambda data, reading: known(data, reading=1))
+        assert cli("train", str(tmp_path / "it.toml"), "--name", "it")[0] == 0
+    if not kept:
+        shutil.rmtree(paths.corpora_dir())
+    code, said = resume(cli)
+    assert code == 0, said
+    assert ("the text was prepared again" in said) == (not kept)
+    assert list(losses(store.find("it"))) == list(range(1, 10))
+    if not kept:
+        assert resume(cli)[0] == 0
 
 
 def test_the_same_text_from_another_place_gives_the_same_losses(

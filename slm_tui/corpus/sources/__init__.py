@@ -11,12 +11,13 @@ from slm_tui.corpus.sources import directory as directories
 from slm_tui.corpus.sources import file as files
 from slm_tui.corpus.sources import hub
 from slm_tui.corpus.sources import stories as own
-from slm_tui.corpus.sources.contract import END_OF_TEXT, LeftOut, Staged
+from slm_tui.corpus.sources.contract import END_OF_TEXT, READING, LeftOut, Staged
 from slm_tui.corpus.sources.stories import stories_wanted
 from slm_tui.errors import CorpusError
 
 __all__ = [
     "END_OF_TEXT",
+    "READING",
     "LeftOut",
     "Staged",
     "fingerprint",
@@ -27,8 +28,10 @@ __all__ = [
 ]
 
 
-def fingerprint(data: DataConfig) -> dict[str, object]:
+def fingerprint(data: DataConfig, *, reading: int = READING) -> dict[str, object]:
     """What decides the text of a source, as plain values; needs no network.
+
+    `reading` 1 gives what the first version of the program gave, which read some files otherwise.
 
     Raises:
         CorpusError: it cannot be read.
@@ -36,10 +39,10 @@ def fingerprint(data: DataConfig) -> dict[str, object]:
     if isinstance(data, StoriesData):
         return own.fingerprint(data)
     if isinstance(data, FileData):
-        return files.fingerprint(data)
+        return files.fingerprint(data, reading=reading)
     if isinstance(data, DirectoryData):
-        return directories.fingerprint(data)
-    return hub.fingerprint(data)
+        return directories.fingerprint(data, reading=reading)
+    return hub.fingerprint(data, reading=reading)
 
 
 def stage(data: DataConfig, directory: Path, meter: Meter) -> Staged:

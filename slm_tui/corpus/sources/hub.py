@@ -18,8 +18,8 @@ from slm_tui import paths
 from slm_tui.config.data import FileData, HuggingFaceData
 from slm_tui.config.ready_made import ReadyMade, ready_made
 from slm_tui.corpus.progress import Meter
-from slm_tui.corpus.sources import text_file
-from slm_tui.corpus.sources.contract import LeftOut, Staged
+from slm_tui.corpus.sources import recognise, text_file
+from slm_tui.corpus.sources.contract import READING, LeftOut, Staged
 from slm_tui.corpus.staging import load_spans
 from slm_tui.errors import CorpusError
 
@@ -72,24 +72,31 @@ def is_address(dataset: str) -> bool:
     return dataset.startswith(("http://", "https://"))
 
 
-def fingerprint(data: HuggingFaceData) -> dict[str, object]:
+def fingerprint(data: HuggingFaceData, *, reading: int = READING) -> dict[str, object]:
     """The name and what is read of it; of a local dataset its files, by their content.
+
+    `reading` 1 gives what the first version of the program gave.
 
     Raises:
         CorpusError: it looks like a path, and there is nothing, or a file cannot be read.
     """
+    ready = ready_made(data.dataset, data.config) is not None
     data = completed(data)
     values = data.model_dump(mode="json", exclude={"cache_dir", "streaming"})
     path = local_path(data.dataset)
     if path is None:
         _check_name(data.dataset)
-        return values
+        # It may have tables, which the first version read otherwise; the ready-made have none.
+        return values if ready or reading == 1 else {**values, "reading": reading}
     files = sorted(path.rglob("*")) if path.is_dir() else [path]
     known = {
         one.relative_to(path).as_posix(): text_file.digest(one)
         for one in files
         if one.is_file() and not one.name.endswith(".lock")
     }
+    tables = any(recognise.layout_of(one) == "csv" for one in [*known, path.name])
+    if reading > 1 and (tables or data.limit.fraction is not None):
+        values["reading"] = reading
     return {**values, "dataset": "", "files": known}
 
 
