@@ -1,9 +1,9 @@
 """One way to change a preset by path: `--set model.n_layer=6`, the form, and suites."""
 
-import tomllib
 from copy import deepcopy
 from typing import Any
 
+from slm_tui import plain_text
 from slm_tui.config import describe
 from slm_tui.config.data import Limit
 from slm_tui.config.preset import Preset, parse
@@ -21,8 +21,8 @@ def read_value(text: str) -> Any:
     if text.strip().lower() in _ABSENT:
         return None
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        return plain_text.toml(f"value = {text}")["value"]
+    except ValueError:
         return text
 
 

@@ -1,7 +1,6 @@
 """The preset: everything needed to start a run, and what is wrong with one."""
 
 import re
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -9,6 +8,7 @@ from typing import Any, Self
 import tomli_w
 from pydantic import ValidationError, field_validator, model_validator
 
+from slm_tui import plain_text
 from slm_tui.config.data import DataConfig, StoriesData, TokenizerConfig
 from slm_tui.config.fields import Settings, reject, setting
 from slm_tui.config.model import GptModel, ModelConfig
@@ -207,8 +207,8 @@ def from_toml(text: str, where: str = "the text") -> Preset:
         PresetError: it is not TOML, or not a valid preset.
     """
     try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        values = plain_text.toml(text)
+    except ValueError as error:
         raise PresetError(f"{where} is not valid TOML", str(error)) from None
     return parse(values, where)
 
@@ -220,7 +220,7 @@ def from_file(path: Path) -> Preset:
         PresetError: the file cannot be read or is not a valid preset.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = plain_text.read(path)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise PresetError(f"{path} cannot be read", reason) from None

@@ -19,6 +19,8 @@ from slm_tui.training.stepper import Stepper
 
 _N_VOCAB = 512
 _SECONDS = 0.4
+# Bytes that the file of measurements may have.
+_MOST = 1 << 16
 # One model whose time is spent between operations, one whose time is spent in them.
 _SHAPES = (
     {"n_layer": 2, "n_embd": 32, "n_head": 1, "block_size": 16},
@@ -82,7 +84,7 @@ def _solve(key: str, times: list[float]) -> Calibration:
 
 def _read(key: str) -> Calibration | None:
     try:
-        values = json.loads((paths.cache_dir() / "calibration.json").read_text())
+        values = safe_files.read_json(paths.cache_dir() / "calibration.json", _MOST)
         found = Calibration(str(values["device"]), values["flops"], values["seconds_per_layer"])
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -18,6 +18,8 @@ from slm_tui.models.base import LanguageModel, Loss
 from slm_tui.training.device import describe_device
 
 # Before a shape was ever compiled: what it costs, in seconds.
+# Bytes that the file of what was tried may have.
+_MOST = 1 << 20
 _USUAL_COST = 45.0
 # `auto` may lose at most this part of the time that is left, if compiling gains nothing.
 _MOST_TO_LOSE = 0.01
@@ -156,7 +158,7 @@ def _first_line(error: BaseException) -> str:
 
 def _remembered() -> dict[str, dict[str, float]]:
     try:
-        found = json.loads((paths.cache_dir() / "compiled.json").read_text())
+        found = safe_files.read_json(paths.cache_dir() / "compiled.json", _MOST)
         return {str(key): dict(value) for key, value in found.items()}
     except (OSError, ValueError, AttributeError, TypeError):
         return {}

@@ -9,6 +9,7 @@ from typing import Any
 
 from textual.app import App, SuspendNotSupported
 
+from slm_tui import plain_text
 from slm_tui.errors import SlmTuiError
 
 
@@ -47,8 +48,8 @@ class EditorText:
                 f"the text is in {self.path}",
             )
         try:
-            return self.path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
+            return plain_text.read(self.path)
+        except (OSError, ValueError) as error:
             raise SlmTuiError(f"{self.path} cannot be read back", str(error)) from None
 
     def discard(self) -> None:

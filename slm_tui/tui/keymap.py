@@ -1,10 +1,9 @@
 """Which keys may be used, how they are shown, and the user's own keymap file."""
 
-import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 
-from slm_tui import paths
+from slm_tui import paths, plain_text
 from slm_tui.text import one_line
 from slm_tui.tui.actions import ACTIONS, BY_ID, Action
 
@@ -41,14 +40,14 @@ def load() -> tuple[dict[str, str], list[str]]:
     """
     keys = {action.id: action.key for action in ACTIONS}
     try:
-        text = keymap_path().read_text(encoding="utf-8")
+        text = plain_text.read(keymap_path())
     except FileNotFoundError:
         return keys, []
-    except (OSError, UnicodeDecodeError) as error:
-        return keys, [f"cannot be read: {error}"]
+    except (OSError, ValueError) as error:
+        return keys, [f"cannot be read: {getattr(error, 'strerror', None) or error}"]
     try:
-        wanted = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        wanted = plain_text.toml(text)
+    except ValueError as error:
         return keys, [f"is not TOML: {error}; write lines like \"train.pause\" = 'space'"]
     return _merged(keys, _flat(wanted, ""))
 

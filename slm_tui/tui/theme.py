@@ -1,12 +1,11 @@
 """The program's own two themes, and the settings file that remembers which one is used."""
 
-import tomllib
 from pathlib import Path
 
 import tomli_w
 from textual.theme import Theme
 
-from slm_tui import paths, safe_files
+from slm_tui import paths, plain_text, safe_files
 
 # Text beside the point, in content. ($text-muted is for CSS: content draws it unmuted.)
 MUTED = "$foreground-muted"
@@ -44,7 +43,7 @@ LIGHT = Theme(
 def remembered() -> str:
     """The theme chosen last; empty if none was, or the file cannot be read."""
     try:
-        value = tomllib.loads(_path().read_text(encoding="utf-8")).get("theme", "")
+        value = plain_text.toml(plain_text.read(_path())).get("theme", "")
     except (OSError, ValueError):
         return ""
     return value if isinstance(value, str) else ""
@@ -53,7 +52,7 @@ def remembered() -> str:
 def remember(name: str) -> None:
     """Keep `name` for next time; other settings of the file stay. An unwritable file is no harm."""
     try:
-        settings = tomllib.loads(_path().read_text(encoding="utf-8"))
+        settings = plain_text.toml(plain_text.read(_path()))
     except (OSError, ValueError):
         settings = {}
     if settings.get("theme") == name:

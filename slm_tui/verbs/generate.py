@@ -1,7 +1,6 @@
 """`slm-tui generate`: write text with a checkpoint."""
 
 import argparse
-import json
 import signal
 import sys
 import threading
@@ -12,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from slm_tui import plain_text, safe_files
 from slm_tui.errors import GenerationError, TrainingError
 from slm_tui.generation.sampling import SamplingSettings
 from slm_tui.runs import store
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from slm_tui.training.checkpoint import Checkpoint
 
 _INTERRUPTED = 130
+# Bytes of a file of prompts.
+_MOST_PROMPTS = 1 << 26
 _ESCAPES = {"n": "\n", "t": "\t", "\\": "\\"}
 
 
@@ -221,8 +223,8 @@ def _prompts(options: argparse.Namespace, usual: tuple[str, ...]) -> list[str]:
         return [usual[0]]
     path = Path(options.prompts).expanduser()
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        text = plain_text.read(path, _MOST_PROMPTS)
+    except (OSError, ValueError) as error:
         raise GenerationError(
             f"{options.prompts} cannot be read", getattr(error, "strerror", None) or str(error)
         ) from None
@@ -241,7 +243,7 @@ def _prompts(options: argparse.Namespace, usual: tuple[str, ...]) -> list[str]:
 def _json_prompt(line: str, where: str) -> str:
     remedy = 'write {"prompt": "…"} on each line'
     try:
-        value: Any = json.loads(line)
+        value: Any = safe_files.parse_json(line)
     except ValueError as error:
         raise GenerationError(f"{where} is not JSON", str(error), remedy) from None
     prompt = value.get("prompt") if isinstance(value, dict) else None

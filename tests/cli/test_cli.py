@@ -200,11 +200,17 @@ def test_a_run_is_resumed_with_more_steps(cli: Cli, trained: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "more",
-    [["stories-tiny"], ["--set", "a=1"], ["--seed", "1"], ["--name", "x"], ["--device", "cpu"]],
+    ("more", "says"),
+    [
+        (["stories-tiny"], "a run keeps its own preset"),
+        (["--set", "a=1"], "there is no setting 'a'"),
+        (["--seed", "1"], "training.seed cannot change when a run is resumed"),
+        (["--name", "x"], "--name is for a new run"),
+        (["--set", "model.n_layer=9"], "model.n_layer cannot change"),
+    ],
 )
-def test_a_resumed_run_keeps_its_preset(cli: Cli, trained: str, more: list[str]) -> None:
-    assert_one_line(cli("train", "--resume", trained, *more), "keeps its preset")
+def test_a_resumed_run_keeps_its_preset(cli: Cli, trained: str, more: list[str], says: str) -> None:
+    assert_one_line(cli("train", "--resume", trained, *more), says)
 
 
 def test_steps_without_a_resume_are_refused(cli: Cli, trained: str, file: str) -> None:

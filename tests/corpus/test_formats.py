@@ -92,7 +92,7 @@ def test_what_is_packed_is_looked_at_too(tmp_path: Path) -> None:
     path = tmp_path / "book.txt.gz"
     path.write_bytes(gzip.compress(b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n"))
     told = refused(FileData(path=str(path)), tmp_path)
-    assert "is a PDF file" in told.what
+    assert told.why == "it is a PDF file"
     path.write_bytes(gzip.compress(b"caf\xe9"))
     assert refused(FileData(path=str(path)), tmp_path).why == "byte 3 is 0xe9"
 
@@ -167,7 +167,7 @@ def test_a_document_that_is_no_text_is_named_with_the_way_to_make_text_of_it(
     path = tmp_path / name
     path.write_bytes(raw)
     told = refused(FileData(path=str(path), on_encoding_error=on_error), tmp_path)  # type: ignore[arg-type]
-    assert kind in told.what
+    assert kind in str(told)
     assert way in told.remedy
     assert "to replace" not in str(told)
 

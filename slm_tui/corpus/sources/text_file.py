@@ -230,7 +230,7 @@ class TextFile:
     def _recognise(self, head: bytes) -> None:
         kind = recognise.not_text(self.path, head)
         if kind is not None:
-            raise NotTextError(f"{self.path} is {kind.name}, not text", "", kind.remedy)
+            raise NotTextError(f"{self.path} is not text", f"it is {kind.name}", kind.remedy)
         if not self._tags and recognise.is_html(head):
             raise recognise.html(self.path)
 

@@ -1,11 +1,10 @@
 """Tokenizers to compare with: which there are, and how to get one."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from slm_tui import paths
+from slm_tui import paths, safe_files
 from slm_tui.text import one_line
 from slm_tui.tui.dialogs import Choice
 
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
 
 NONE = "none"
 _MOST_PREPARED = 6
+_MOST_MANIFEST = 1 << 26
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def _prepared(corpus: "Corpus") -> list[Other]:
     directories.sort(key=lambda one: one.stat().st_mtime, reverse=True)
     for file in directories:
         try:
-            manifest = json.loads((file.parent / "manifest.json").read_text())
+            manifest = safe_files.read_json(file.parent / "manifest.json", _MOST_MANIFEST)
             kind, size = manifest["identity"]["tokenizer"]["kind"], manifest["n_vocab"]
             text = one_line(str(manifest["text"]), 36)
             digest = manifest["sha256"]["tokenizer.json"]

@@ -1,10 +1,10 @@
 """What the Presets screen opens: the difference from the base, and the preset as TOML."""
 
-import tomllib
 from typing import TYPE_CHECKING, Any
 
 from textual.content import Content
 
+from slm_tui import plain_text
 from slm_tui.config.library import Entry
 from slm_tui.config.preset import check, from_toml
 from slm_tui.errors import PresetError, SlmTuiError
@@ -57,8 +57,8 @@ class EditAsToml:
             complain(self._screen.app, error)
             return
         try:
-            before = self._draft.to_toml() if self._draft else self._entry.path.read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
+            before = self._draft.to_toml() if self._draft else plain_text.read(self._entry.path)
+        except (OSError, ValueError) as error:
             complain(self._screen.app, SlmTuiError("the file cannot be read", str(error)))
             return
         self._text = EditorText(self._entry.name, before)
@@ -127,8 +127,8 @@ class EditAsToml:
 def _values(text: str) -> dict[str, Any] | None:
     """The values of a text that is TOML and looks like a preset; `None` for anything else."""
     try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError:
+        values = plain_text.toml(text)
+    except ValueError:
         return None
     _, wrong = check(values)
     return None if any("no such setting" in one.message for one in wrong) else values
