@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from slm_tui import __version__
-from slm_tui.errors import SlmTuiError
+from slm_tui.errors import SlmTuiError, in_words
 from slm_tui.text import visible
 from slm_tui.verbs import output
 
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         output.silence(sys.stdout)
         return 0
     except Exception as error:  # noqa: BLE001 - the last line: a user sees one line, not a trace
-        return _explain(f"{type(error).__name__}: {error}", options)
+        return _explain(in_words(error), options)
 
 
 def _trace_failures() -> None:

@@ -23,6 +23,22 @@ class SlmTuiError(Exception):
         return text
 
 
+def cause_of(error: BaseException) -> str:
+    """Why something failed, without the file and the class of the error: "Permission denied"."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def in_words(error: BaseException) -> str:
+    """An error that was perhaps not foreseen, in the words that say most to a user."""
+    if isinstance(error, SlmTuiError):
+        return str(error)
+    if isinstance(error, OSError) and error.strerror:
+        file = error.filename2 or error.filename
+        return error.strerror if file is None else f"{error.strerror}: {file}"
+    text = str(error)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
 class PresetError(SlmTuiError):
     """A preset is not valid, not found, or cannot be written."""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from slm_tui import paths, safe_files
 from slm_tui.config.preset import Preset, from_file, parse
-from slm_tui.errors import PresetError, SlmTuiError
+from slm_tui.errors import PresetError, SlmTuiError, cause_of
 
 DEFAULT = "stories-tiny"
 # The order in which the groups of shipped presets stand in lists.
@@ -97,7 +97,7 @@ def save(preset: Preset, *, replace: bool = True) -> Path:
     try:
         safe_files.write_atomically(path, preset.to_toml())
     except OSError as error:
-        raise PresetError(f"{path} cannot be written", error.strerror or str(error)) from None
+        raise PresetError(f"{path} cannot be written", cause_of(error)) from None
     return path
 
 

@@ -13,7 +13,7 @@ from slm_tui.config.data import DataConfig, StoriesData, TokenizerConfig
 from slm_tui.config.fields import Settings, reject, setting
 from slm_tui.config.model import GptModel, ModelConfig
 from slm_tui.config.training import Optimizer, Sampling, Schedule, Training
-from slm_tui.errors import PresetError, SlmTuiError
+from slm_tui.errors import PresetError, SlmTuiError, cause_of
 from slm_tui.paths import check_name
 
 _UNION_TAGS = {
@@ -222,6 +222,6 @@ def from_file(path: Path) -> Preset:
     try:
         text = plain_text.read(path)
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+        reason = cause_of(error)
         raise PresetError(f"{path} cannot be read", reason) from None
     return from_toml(text, str(path))

@@ -23,7 +23,7 @@ from slm_tui.corpus import build, sources
 from slm_tui.corpus.progress import Cancelled, Meter, Progress, Report
 from slm_tui.corpus.split import PARTS
 from slm_tui.corpus.tokenizers import Tokenizer, from_json
-from slm_tui.errors import CorpusError
+from slm_tui.errors import CorpusError, cause_of
 
 __all__ = ["Cancelled", "Corpus", "Progress", "cached", "load", "prepare", "reopen"]
 
@@ -95,7 +95,7 @@ def prepare(
     except OSError as error:
         raise CorpusError(
             f"the corpus cannot be written to {directory.parent}",
-            error.strerror or str(error),
+            cause_of(error),
             "free some space, or set SLM_TUI_HOME to another place",
         ) from None
     return load(directory)

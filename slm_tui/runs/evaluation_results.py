@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from slm_tui import safe_files
-from slm_tui.errors import CheckpointError, RunError, SlmTuiError
+from slm_tui.errors import CheckpointError, RunError, SlmTuiError, cause_of
 from slm_tui.runs.info import run_of
 from slm_tui.training import checkpoint_dir
 
@@ -119,7 +119,7 @@ def write(report: dict[str, Any], directory: Path, generations: str = "") -> Non
     except OSError as error:
         raise RunError(
             f"the results cannot be written to {directory}",
-            error.strerror or str(error),
+            cause_of(error),
             "name another directory with --output",
         ) from None
 

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, Strict
 
 from slm_tui import __version__, records, safe_files
-from slm_tui.errors import RunError
+from slm_tui.errors import RunError, cause_of
 from slm_tui.records import Count, Loss, Moment, Name, Rate, Seconds, Step, Text
 from slm_tui.training import checkpoint_dir
 from slm_tui.training.state import TrainingState
@@ -155,7 +155,7 @@ def _json(path: Path) -> Any:
 
 def damaged(path: Path, error: Exception) -> RunError:
     """The error for a run whose record cannot be used."""
-    reason = getattr(error, "strerror", None) or str(error)
+    reason = cause_of(error)
     if isinstance(error, FileNotFoundError):
         reason = f"{INFO} is missing, and no checkpoint is there to rebuild it from"
     return RunError(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from slm_tui.errors import in_words
 from slm_tui.runs.speaker import Loaded, Tokens
 from slm_tui.runs.turns import Turns
 
@@ -155,7 +156,7 @@ class Inspector:
             except _Unwanted:
                 pass
             except Exception as error:  # noqa: BLE001 - told to whoever polls
-                told = f"{type(error).__name__}: {error}"
+                told = in_words(error)
                 self._tell(subject, error=told, reading_others=False, counting=False)
             # While it waits, the thread must not hold a model.
             subject = focus = None

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from slm_tui import __version__, safe_files
+from slm_tui.errors import cause_of
 from slm_tui.runs import info as infos
 from slm_tui.runs.info import State
 from slm_tui.runs.store import Run
@@ -125,7 +126,7 @@ class Recorder:
     def _is_stuck(self, error: OSError) -> None:
         self.full = True
         self._failures += 1
-        reason = error.strerror or str(error)
+        reason = cause_of(error)
         if error.errno in _NO_ROOM:
             self._control.block(_BLOCK, f"no room for the log ({reason})")
         elif self._failures >= _FAILURES:

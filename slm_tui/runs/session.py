@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from slm_tui import safe_files
 from slm_tui.config.built import check_built
 from slm_tui.config.preset import Preset
-from slm_tui.errors import CheckpointError, RunError, SlmTuiError
+from slm_tui.errors import CheckpointError, RunError, cause_of, in_words
 from slm_tui.runs import steering, store
 from slm_tui.runs.recorder import Recorder
 from slm_tui.runs.results import finite
@@ -193,7 +193,7 @@ class Session:
         except OSError as error:
             raise RunError(
                 f"run {run.id} cannot be written",
-                error.strerror or str(error),
+                cause_of(error),
                 "make it possible, or set SLM_TUI_HOME to a place that can be written",
             ) from None
 
@@ -242,7 +242,7 @@ class Session:
             self._train()
         except Exception as error:  # noqa: BLE001 - the thread's last line: it must be told
             _LOG.debug("training failed", exc_info=error)
-            self._emit(Failed(self._status.step, _worded(error)))
+            self._emit(Failed(self._status.step, in_words(error)))
         finally:
             self._finish(server)
 
@@ -269,7 +269,7 @@ class Session:
             action()
         except Exception as error:  # noqa: BLE001 - the run must be let go of in any case
             _LOG.debug(what, exc_info=error)
-            self._emit(Warned(self._status.step, f"{what}: {_worded(error)}"))
+            self._emit(Warned(self._status.step, f"{what}: {in_words(error)}"))
 
     def _told(self) -> dict[str, Any]:
         """The status as other processes get it."""
@@ -423,7 +423,7 @@ class Session:
                 _LOG.debug("a receiver of events failed", exc_info=error)
                 if number not in self._failed_sinks:
                     self._failed_sinks.add(number)
-                    broken.append(f"an event was not written down: {_worded(error)}")
+                    broken.append(f"an event was not written down: {in_words(error)}")
         for text in broken:
             self._emit(Warned(event.step, text))
 
@@ -502,7 +502,3 @@ def _nothing_to_resume(run: Run, wrong: list[str]) -> CheckpointError:
         f"{steps:,} steps were made, and {why}" if steps else why,
         f"put its checkpoints back, or start again: slm-tui train {run.path / 'preset.toml'}",
     )
-
-
-def _worded(error: Exception) -> str:
-    return str(error) if isinstance(error, SlmTuiError) else f"{type(error).__name__}: {error}"

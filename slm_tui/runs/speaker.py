@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from slm_tui.errors import CheckpointError, GenerationError, SlmTuiError
+from slm_tui.errors import CheckpointError, GenerationError, SlmTuiError, in_words
 from slm_tui.runs import store
 from slm_tui.runs.info import is_run
 from slm_tui.runs.store import Run
@@ -372,4 +372,4 @@ def _begin(loaded: Loaded, request: _Request) -> "tuple[str, Continuation, TextD
 def _worded(error: Exception, what: str) -> SlmTuiError:
     if isinstance(error, SlmTuiError):
         return error
-    return GenerationError(what, f"{type(error).__name__}: {error}", "choose another checkpoint")
+    return GenerationError(what, in_words(error), "choose another checkpoint")

@@ -12,7 +12,7 @@ from typing import IO
 
 from slm_tui import paths, safe_files
 from slm_tui.config.preset import Preset, from_toml, parse
-from slm_tui.errors import CheckpointError, PresetError, RunError
+from slm_tui.errors import CheckpointError, PresetError, RunError, cause_of
 from slm_tui.runs import info as infos
 from slm_tui.runs import steering
 from slm_tui.runs.info import LIVE_STATES, RunInfo
@@ -59,7 +59,7 @@ class Run:
                 return parse(state.preset, f"the preset in the newest checkpoint of {self.id}")
             raise PresetError(f"{path} is missing") from None
         except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
+            reason = cause_of(error)
             raise PresetError(f"{path} cannot be read", reason) from None
 
     def info(self) -> RunInfo:
@@ -119,7 +119,7 @@ def create(preset: Preset, name: str = "", parent: str = "") -> Run:
         safe_files.sync_directory(root)
         return run
     except OSError as error:
-        reason = error.strerror or str(error)
+        reason = cause_of(error)
         raise RunError(
             f"no run can be made in {root}",
             reason,

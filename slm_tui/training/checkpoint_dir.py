@@ -15,7 +15,7 @@ from pathlib import Path
 
 from slm_tui import manifest as manifests
 from slm_tui import records, safe_files
-from slm_tui.errors import CheckpointError
+from slm_tui.errors import CheckpointError, cause_of
 from slm_tui.records import Count, Name, Step
 from slm_tui.training.state import TrainingState
 
@@ -199,7 +199,7 @@ def newest_state(directory: Path) -> TrainingState | None:
 
 
 def _unreadable(path: Path, error: Exception) -> CheckpointError:
-    reason = getattr(error, "strerror", None) or str(error)
+    reason = cause_of(error)
     missing = getattr(error, "filename", None)
     if isinstance(error, FileNotFoundError) and missing:
         reason = f"{Path(str(missing)).name} is missing"

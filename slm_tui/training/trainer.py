@@ -9,7 +9,7 @@ import torch
 from slm_tui.config.preset import Preset
 from slm_tui.corpus.batches import Batches
 from slm_tui.corpus.prepare import Corpus
-from slm_tui.errors import TrainingError
+from slm_tui.errors import TrainingError, in_words
 from slm_tui.models.base import LanguageModel
 from slm_tui.models.build import build
 from slm_tui.training import device as devices
@@ -418,9 +418,7 @@ class Trainer:
                 self._writer.flush()
         except Exception as second:  # noqa: BLE001 - the first error is the one to report
             self._sink(Warned(self.state.step, f"the last checkpoint failed too: {second}"))
-        text = str(error) or type(error).__name__
+        text = in_words(error)
         if out_of_memory(error) and not isinstance(error, TrainingError):
             text = f"memory ran out: {first_line(error)}; end other programs, then resume the run"
-        elif not isinstance(error, TrainingError):
-            text = f"{type(error).__name__}: {text}"
         self._sink(Failed(self.state.step, text))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from slm_tui.errors import TrainingError
+from slm_tui.errors import TrainingError, cause_of
 from slm_tui.training import checkpoint, checkpoint_dir
 from slm_tui.training.checkpoint import Snapshot
 from slm_tui.training.control import Control
@@ -185,7 +185,7 @@ class CheckpointWriter:
                 return f"memory ran out ({first_line(error)})", "memory"
             if not self._directory.parent.is_dir():
                 return f"{self._directory.parent} is gone; put it back", "disk"
-            return getattr(error, "strerror", None) or str(error) or type(error).__name__, "disk"
+            return cause_of(error), "disk"
         self._tell(Saved(step, job.kind, path.name, size, time.monotonic() - began))
         return "", "room"
 

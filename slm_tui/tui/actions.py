@@ -20,7 +20,7 @@ ROOM_TITLES: dict[Room, str] = {
 # Bindings that come before the focused widget. ctrl+q is Textual's own such binding: ours must
 # be as strong to replace it. The others open an input: keys that follow in the same burst, from
 # a slow line or a script, must find it open and not be taken for commands.
-_AT_ONCE = {"app.quit", "app.filter", "presets.edit"}
+_AT_ONCE = {"app.quit", "app.suspend", "app.filter", "presets.edit"}
 
 
 @dataclass(frozen=True)
@@ -96,6 +96,7 @@ ACTIONS: tuple[Action, ...] = (
     _all("copy", "c", "Copy", "Copy what is focused"),
     _all("back", "escape", "Back", "Step out of a question, a filter, an edit or a zoom"),
     _all("help", "?,f1", "Help", "Show all keys of this screen", 99),
+    _all("suspend", "ctrl+z", "Suspend", "Stop, training too, until `fg` in the shell"),
     _all("quit", "ctrl+q", "Quit", "Leave; asks first while a run is going"),
     # Presets
     _presets("train", "t", "Train", "Start a run of this preset as it is edited now", 1),

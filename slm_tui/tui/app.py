@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, ClassVar
 
+from textual import events
 from textual.app import App, SystemCommand
 from textual.await_complete import AwaitComplete
 from textual.binding import BindingType
@@ -17,7 +18,7 @@ from textual.widget import Widget
 from slm_tui.config import library
 from slm_tui.config.estimate import Calibration
 from slm_tui.config.preset import Preset
-from slm_tui.errors import RunError, SlmTuiError
+from slm_tui.errors import RunError, SlmTuiError, in_words
 from slm_tui.runs.store import Run
 from slm_tui.text import one_line
 from slm_tui.tui import actions, keymap, theme
@@ -34,7 +35,7 @@ from slm_tui.tui.base import (
 from slm_tui.tui.dialogs import Notice, Question
 from slm_tui.tui.notices import keymap_error, quit_question, torch_error
 from slm_tui.tui.screens.presets import PresetsScreen
-from slm_tui.tui.suspend import stop_between_events
+from slm_tui.tui.suspend import Suspension
 from slm_tui.tui.widgets.status_line import LiveStatus
 
 _ENDED = ("done", "failed", "diverged")
@@ -123,6 +124,7 @@ class SlmTuiApp(App[None]):
         self._waiting_for = ""
         self._event_loop: asyncio.AbstractEventLoop | None = None
         self._leaving: QuitChoice | None = None
+        self._suspension = Suspension(self)
 
     # Start and end
 
@@ -136,7 +138,7 @@ class SlmTuiApp(App[None]):
     def on_mount(self) -> None:
         self.theme_changed_signal.subscribe(self, lambda chosen: theme.remember(chosen.name))
         self._event_loop = asyncio.get_running_loop()
-        stop_between_events(self._event_loop)
+        self._suspension.watch(self._event_loop)
         if self._leaving is not None:
             self._leave(self._leaving)
         if self._keymap_problems:
@@ -154,7 +156,7 @@ class SlmTuiApp(App[None]):
         try:
             import torch  # noqa: F401
         except Exception as error:  # noqa: BLE001 - a broken install fails in many ways
-            self.torch_error = f"{type(error).__name__}: {error}"
+            self.torch_error = in_words(error)
             return
         self.torch_ready.set()
         if self.calibration is None:
@@ -229,6 +231,14 @@ class SlmTuiApp(App[None]):
 
     async def action_go_data(self) -> None:
         await self.go("data")
+
+    async def on_event(self, event: events.Event) -> None:
+        if not self._suspension.keeps_out(event):
+            await super().on_event(event)
+
+    def action_suspend(self) -> None:
+        if not self._suspension.begin():
+            self.notify("This terminal cannot stop a program and bring it back", markup=False)
 
     def action_palette(self) -> None:
         self.action_command_palette()

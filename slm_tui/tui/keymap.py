@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from slm_tui import paths, plain_text
+from slm_tui.errors import cause_of
 from slm_tui.text import one_line
 from slm_tui.tui.actions import ACTIONS, BY_ID, Action
 
@@ -44,7 +45,7 @@ def load() -> tuple[dict[str, str], list[str]]:
     except FileNotFoundError:
         return keys, []
     except (OSError, ValueError) as error:
-        return keys, [f"cannot be read: {getattr(error, 'strerror', None) or error}"]
+        return keys, [f"cannot be read: {cause_of(error)}"]
     try:
         wanted = plain_text.toml(text)
     except ValueError as error:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from slm_tui import paths
-from slm_tui.errors import SlmTuiError
+from slm_tui.errors import SlmTuiError, in_words
 from slm_tui.runs import detach
 from slm_tui.runs.detach import Leash
 from slm_tui.text import visible
@@ -48,7 +48,7 @@ def open_app(run: str) -> NoReturn:
         app.run()
         code, failure = app.return_code or 0, app.failure
     except Exception as error:  # noqa: BLE001 - whatever it was, a run must not end by it
-        failure = f"{type(error).__name__}: {error}"
+        failure = in_words(error)
     workshop.close()
     terminal.restore()
     if failure:

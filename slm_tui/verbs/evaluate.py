@@ -10,7 +10,7 @@ from typing import Any
 
 from slm_tui import safe_files
 from slm_tui.corpus.progress import Cancelled
-from slm_tui.errors import RunError
+from slm_tui.errors import RunError, cause_of
 from slm_tui.runs import evaluating, evaluation_results, store
 from slm_tui.runs.evaluation_words import lines
 from slm_tui.runs.info import run_of
@@ -78,6 +78,6 @@ def _show(report: dict[str, Any], target: str, directory: Path | None) -> None:
         try:
             safe_files.write_atomically(path, (text + "\n").encode("utf-8", "replace"))
         except OSError as error:
-            raise RunError(f"{path} cannot be written", error.strerror or str(error)) from None
+            raise RunError(f"{path} cannot be written", cause_of(error)) from None
     if directory is not None:
         output.say(f"\nwritten to {directory}")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slm_tui import plain_text, safe_files
-from slm_tui.errors import GenerationError, TrainingError
+from slm_tui.errors import GenerationError, TrainingError, cause_of
 from slm_tui.generation.sampling import SamplingSettings
 from slm_tui.runs import store
 from slm_tui.verbs import output, written
@@ -225,9 +225,7 @@ def _prompts(options: argparse.Namespace, usual: tuple[str, ...]) -> list[str]:
     try:
         text = plain_text.read(path, _MOST_PROMPTS)
     except (OSError, ValueError) as error:
-        raise GenerationError(
-            f"{options.prompts} cannot be read", getattr(error, "strerror", None) or str(error)
-        ) from None
+        raise GenerationError(f"{options.prompts} cannot be read", cause_of(error)) from None
     as_json = path.suffix.lower() == ".jsonl"
     found = [
         _json_prompt(line, f"{options.prompts}, line {number}") if as_json else _unescaped(line)

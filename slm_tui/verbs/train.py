@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from slm_tui.config import library, overrides, pointing
 from slm_tui.config.preset import Preset
-from slm_tui.errors import PresetError
+from slm_tui.errors import PresetError, cause_of
 from slm_tui.runs import detach, store
 from slm_tui.runs.detach import Leash
 from slm_tui.runs.session import Session
@@ -216,7 +216,7 @@ def follow(
             except OSError as error:
                 # A log that cannot be written is no reason to end; nor is a terminal that is gone.
                 if not alone and not signals.lost_terminal(error):
-                    reason = error.strerror or str(error)
+                    reason = cause_of(error)
                     output.tell(f"slm-tui: {reason}: the output is lost, training goes on")
                     output.silence(sys.stdout)
             if not live:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from slm_tui import safe_files
-from slm_tui.errors import GenerationError
+from slm_tui.errors import GenerationError, cause_of
 from slm_tui.verbs.output import MovingLine
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def check_writable(path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise GenerationError(f"{path} cannot be written", error.strerror or str(error)) from None
+        raise GenerationError(f"{path} cannot be written", cause_of(error)) from None
     if path.is_dir():
         raise GenerationError(f"{path} cannot be written", "it is a directory", "name a file")
 
@@ -96,7 +96,7 @@ def save(path: Path, content: str) -> None:
     try:
         safe_files.write_atomically(path, content)
     except OSError as error:
-        raise GenerationError(f"{path} cannot be written", error.strerror or str(error)) from None
+        raise GenerationError(f"{path} cannot be written", cause_of(error)) from None
 
 
 class Progress:

@@ -172,7 +172,7 @@ async def test_what_is_wrong_with_the_text_is_said_and_explained(tmp_path: Path)
     directory.mkdir()
     (directory / "a.txt").write_text("word by word the same story is told again and again " * 40)
     (directory / "b.txt").write_text("word by word the same story is told again and again " * 41)
-    (directory / "c[red].txt").write_bytes(b"\xff\xfe")
+    (directory / "c[red].txt").write_bytes(b"\xff\xfd")
     data = {"kind": "directory", "path": str(directory), "on_encoding_error": "skip"}
     values = {**file_preset(tmp_path / "x").to_dict(), "name": "texts"}
     values["data"] = {**data, "split": {"validation": 0.45}}

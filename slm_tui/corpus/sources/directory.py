@@ -16,7 +16,7 @@ from slm_tui.corpus.sources import recognise, text_file
 from slm_tui.corpus.sources.contract import READING, LeftOut, Staged, settings
 from slm_tui.corpus.sources.text_file import NotTextError, TextFile
 from slm_tui.corpus.staging import Staging
-from slm_tui.errors import CorpusError
+from slm_tui.errors import CorpusError, cause_of
 
 SUFFIXES = (".txt", ".md")
 _FILES_NAMED = 3
@@ -133,7 +133,7 @@ def _check_root(root: Path) -> None:
         is_directory = stat.S_ISDIR(root.stat().st_mode)
         os.listdir(root) if is_directory else None
     except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or str(error)
+        why = cause_of(error)
         name = root if len(str(root)) < 200 else f"{str(root)[:200]}…"
         raise CorpusError(
             f"the directory {name} cannot be read", why, "set data.path to a directory"

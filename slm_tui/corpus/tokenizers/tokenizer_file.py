@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from slm_tui.corpus.tokenizers.alphabet import byte_symbols, to_bytes, to_symbols
-from slm_tui.errors import CorpusError
+from slm_tui.errors import CorpusError, in_words
 
 END_OF_TEXT = "<|endoftext|>"
 BEGIN_OF_TEXT = "<|begin_of_text|>"
@@ -110,7 +110,7 @@ def read(text: str) -> tuple[str, list[bytes]]:
         ]
         ids = sorted(vocabulary.values())
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise _unknown(f"{type(error).__name__}: {error}") from None
+        raise _unknown(in_words(error)) from None
     if not isinstance(kind, str) or ids != list(range(len(ids))):
         raise _unknown("its ids do not count up from 0")
     if tokens and tokens[-1]:

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from slm_tui import safe_files
+from slm_tui.errors import cause_of
 from slm_tui.runs.sinks.contract import Destination, figures
 from slm_tui.training.events import (
     Evaluated,
@@ -225,5 +226,5 @@ def _read(path: Path) -> Marks:
 
 
 def _worded(error: BaseException) -> str:
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    text = cause_of(error)
     return " ".join(str(text).split())[:300]

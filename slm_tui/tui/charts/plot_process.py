@@ -10,6 +10,7 @@ from typing import Any
 
 import plotext
 
+from slm_tui.errors import in_words
 from slm_tui.tui.charts.series import finite, unpack
 
 Run = tuple[str, str]  # text, role
@@ -228,7 +229,7 @@ def answer(line: bytes) -> bytes:
         reply["id"] = request.get("id")
         reply["rows"] = draw(request)
     except Exception as error:  # noqa: BLE001 - a bad chart must not end the process
-        reply["error"] = f"{type(error).__name__}: {error}"
+        reply["error"] = in_words(error)
     reply["cpu"] = time.process_time() - started
     return json.dumps(reply, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 

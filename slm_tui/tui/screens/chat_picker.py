@@ -10,6 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.widgets import Input, Static
 
+from slm_tui.errors import in_words
 from slm_tui.text import one_line
 from slm_tui.tui.dialogs import Dialog
 from slm_tui.tui.screens.runs_columns import (
@@ -81,7 +82,7 @@ class CheckpointPicker(Dialog[Result], Generic[Result]):
             ]
             self._choices = [(line, checkpoints) for line, checkpoints in found if checkpoints]
         except Exception as error:  # noqa: BLE001 - shown in the dialog
-            self._problem = f"{type(error).__name__}: {error}"
+            self._problem = in_words(error)
             self._choices = []
 
     def _look(self) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from slm_tui.config.preset import Preset
-from slm_tui.errors import SlmTuiError
+from slm_tui.errors import SlmTuiError, in_words
 
 if TYPE_CHECKING:
     from slm_tui.corpus.documents import Documents
@@ -103,7 +103,7 @@ class CorpusWorker:
         except SlmTuiError as error:
             self._publish(Snapshot(state="failed", preset=preset, error=error), cancel, True)
         except Exception as error:  # noqa: BLE001 - the thread's last line: nobody else hears it
-            told = SlmTuiError("the corpus cannot be read", f"{type(error).__name__}: {error}")
+            told = SlmTuiError("the corpus cannot be read", in_words(error))
             self._publish(Snapshot(state="failed", preset=preset, error=told), cancel, True)
 
     def _found(self, preset: Preset, prepare: bool, cancel: threading.Event) -> Snapshot:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from slm_tui.errors import SlmTuiError
+from slm_tui.errors import SlmTuiError, in_words
 from slm_tui.runs import evaluating, evaluation_results, store
 from slm_tui.runs.evaluation_results import Settings
 from slm_tui.runs.evaluation_words import lines
@@ -69,7 +69,7 @@ class EvaluationWorker:
         except SlmTuiError as error:
             self.snapshot = Snapshot("failed", error=error)
         except Exception as error:  # noqa: BLE001 - the thread's last line: nobody else hears it
-            told = SlmTuiError("the evaluation failed", f"{type(error).__name__}: {error}")
+            told = SlmTuiError("the evaluation failed", in_words(error))
             self.snapshot = Snapshot("failed", error=told)
 
     def _found(self) -> Snapshot:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from slm_tui.config.preset import Preset
-from slm_tui.errors import SlmTuiError
+from slm_tui.errors import SlmTuiError, in_words
 from slm_tui.runs import store
 from slm_tui.runs.curves import Curves
 from slm_tui.runs.info import LIVE_STATES, RunInfo, evaluations, stamp_of
@@ -179,7 +179,7 @@ class RunsReader:
         try:
             checkpoints = read_checkpoints(path, losses)
         except Exception as error:  # noqa: BLE001 - a broken torch, a disk that is gone
-            checkpoints, wrong = (), f"{type(error).__name__}: {error}"
+            checkpoints, wrong = (), in_words(error)
         return Detail(
             checkpoints,
             preset,

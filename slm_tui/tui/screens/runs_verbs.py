@@ -8,7 +8,7 @@ from slm_tui import paths
 from slm_tui.config.built import check_built
 from slm_tui.config.overrides import apply
 from slm_tui.config.preset import Preset
-from slm_tui.errors import CheckpointError, PresetError, RunError, SlmTuiError
+from slm_tui.errors import CheckpointError, PresetError, RunError, SlmTuiError, cause_of
 from slm_tui.runs import store
 from slm_tui.runs.evaluation_results import Settings, Split
 from slm_tui.runs.store import Run
@@ -251,9 +251,7 @@ class RunVerbs:
         except SlmTuiError as error:
             complain(self._me.app, error)
         except OSError as error:
-            complain(
-                self._me.app, RunError("the run cannot be changed", error.strerror or str(error))
-            )
+            complain(self._me.app, RunError("the run cannot be changed", cause_of(error)))
         return None
 
     def _read_again(self, note: str) -> None:
