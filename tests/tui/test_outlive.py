@@ -197,6 +197,29 @@ def test_a_stopped_app_comes_back(terminal: Terminal, quick: Preset) -> None:
     terminal.wait_for("▶ training")
 
 
+def test_ctrl_z_stops_the_app_and_what_is_typed_for_the_shell_steers_nothing(
+    terminal: Terminal, quick: Preset
+) -> None:
+    run = train(terminal)
+    terminal.press("2")
+    terminal.wait_for("loss ·")
+    # In one burst, as somebody types who is at the shell already.
+    terminal.type("\x1a x")
+    terminal.wait_for("(?i)stopped")
+    at = steps(run)
+    terminal.press("C-u")
+    terminal.type("echo the shell$((6*7))")
+    terminal.press("Enter")
+    terminal.wait_for("the shell42")
+    terminal.type("fg")
+    terminal.press("Enter")
+    until(lambda: steps(run) > at)
+    shown = terminal.wait_for("▶ training")
+    assert "1 Presets  2 Train" in shown
+    assert "? Help" in shown.rstrip().splitlines()[-1]
+    assert run.info().state == "running"
+
+
 def test_the_verb_train_outlives_its_terminal(terminal: Terminal, quick: Preset) -> None:
     terminal.run("train", "quick")
     run = until(lambda: store.all_runs()[0] if store.all_runs() else None)

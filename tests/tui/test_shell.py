@@ -666,3 +666,16 @@ async def test_in_a_dialog_to_read_a_page_key_moves_the_text_by_a_page() -> None
             await pilot.press(key)
             await pilot.pause()
             assert listed.scroll_offset.y == top
+
+
+async def test_ctrl_z_says_so_where_the_terminal_cannot_stop_a_program() -> None:
+    app = an_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("ctrl+z")
+        await pilot.pause()
+        told = [notice.message for notice in app._notifications]
+        assert told == ["This terminal cannot stop a program and bring it back"]
+        # Keys are heard as before.
+        await pilot.press("?")
+        await pilot.pause()
+        assert isinstance(app.screen, HelpScreen)
