@@ -33,7 +33,7 @@ from slm_tui.tui.base import (
     Workshop,
 )
 from slm_tui.tui.dialogs import Notice, Question
-from slm_tui.tui.notices import keymap_error, quit_question, torch_error
+from slm_tui.tui.notices import keymap_error, quit_question, torch_error, unsaved_question
 from slm_tui.tui.screens.presets import PresetsScreen
 from slm_tui.tui.suspend import Suspension
 from slm_tui.tui.widgets.status_line import LiveStatus
@@ -125,6 +125,7 @@ class SlmTuiApp(App[None]):
         self._event_loop: asyncio.AbstractEventLoop | None = None
         self._leaving: QuitChoice | None = None
         self._suspension = Suspension(self)
+        self._asked: Question | None = None
 
     # Start and end
 
@@ -278,13 +279,15 @@ class SlmTuiApp(App[None]):
 
         return runs_palette.entries(self)
 
-    def show_preset(self, name: str) -> None:
-        """Go to the presets with `name` chosen."""
+    def show_preset(self, name: str, then: Callable[[], object] | None = None) -> None:
+        """Go to the presets with `name` chosen, then do `then`."""
 
         async def chosen() -> None:
             await self.switch_mode("presets")
             if isinstance(self.screen, PresetsScreen):
                 self.screen.choose(name)
+            if then is not None:
+                then()
 
         self.run_worker(chosen(), exit_on_error=True)
 
@@ -334,10 +337,44 @@ class SlmTuiApp(App[None]):
         self.notify("ctrl+q leaves the app; it asks first while a run is training.", markup=False)
 
     async def action_quit(self) -> None:
-        if not self.workshop.is_training:
+        """Leave; asks first about edits that are not saved, then about a run that is going."""
+        if self.screen is self._asked:
+            return
+        presets = self.presets_screen
+        unsaved = presets.drafts.unsaved() if presets is not None else []
+        if unsaved:
+            self._ask(unsaved_question([draft.name for draft in unsaved]), self._leave_edits)
+        else:
+            self._leave_run()
+
+    def _ask(self, question: Question, then: Callable[[str | None], None]) -> None:
+        """Ask something on the way out; quitting again does not ask it twice."""
+        self._asked = question
+        self.push_screen(question, then)
+
+    @property
+    def presets_screen(self) -> PresetsScreen | None:
+        """The Presets screen, from whatever screen is shown."""
+        found = self.get_screen_stack("presets")
+        return next((one for one in found if isinstance(one, PresetsScreen)), None)
+
+    def _leave_edits(self, answer: str | None) -> None:
+        if answer not in ("save", "lose"):
+            return
+        presets = self.presets_screen
+        wrong = presets.save_all() if answer == "save" and presets is not None else None
+        if wrong is None:
+            self._leave_run()
+        else:
+            name, error = wrong
+            title = f"{one_line(name, 40)} cannot be saved"
+            self.show_preset(name, lambda: self.push_screen(Notice(error, title)))
+
+    def _leave_run(self) -> None:
+        if self.workshop.is_training:
+            self._ask(quit_question(), self._leave)
+        else:
             self.exit()
-        elif not isinstance(self.screen, Question):
-            self.push_screen(quit_question(), self._leave)
 
     def _leave(self, choice: str | None) -> None:
         if choice in ("keep", "save"):

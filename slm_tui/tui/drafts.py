@@ -2,6 +2,7 @@
 
 import difflib
 import shlex
+import time
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ class Draft:
         self.values = deepcopy(self.saved)
         self.preset: Preset | None = None
         self.problems: dict[str, Problem] = {}
-        self._history: list[tuple[str, dict[str, Any]]] = []
+        self._history: list[tuple[str, dict[str, Any], float]] = []
         # What the kinds had that were chosen before, by section and kind.
         self._left: dict[tuple[str, Any], dict[str, Any]] = {}
         self.recheck()
@@ -112,16 +113,21 @@ class Draft:
         if values != self.values:
             self._change("", deepcopy(values))
 
+    @property
+    def last_edit(self) -> float:
+        """When the last edit that can be taken back was made (monotonic seconds); 0 for none."""
+        return self._history[-1][2] if self._history else 0.0
+
     def undo(self) -> str | None:
         """Take back the last edit; the path it changed (empty: all), or `None` for no edits."""
         if not self._history:
             return None
-        path, self.values = self._history.pop()
+        path, self.values, _ = self._history.pop()
         self.recheck()
         return path
 
     def _change(self, path: str, values: dict[str, Any]) -> None:
-        self._history.append((path, self.values))
+        self._history.append((path, self.values, time.monotonic()))
         self.values = values
         self.recheck()
 
@@ -198,6 +204,11 @@ class Drafts:
         if draft is None or (draft.saved != entry.preset.to_dict() and not draft.is_changed):
             draft = self._drafts[entry.name] = Draft(entry.preset, builtin=entry.builtin)
         return draft
+
+    def unsaved(self) -> list[Draft]:
+        """The drafts with edits that are not saved, of presets that are still there."""
+        names = {entry.name for entry in library.entries()}
+        return [one for one in self._drafts.values() if one.is_changed and one.name in names]
 
     def is_changed(self, name: str) -> bool:
         return name in self._drafts and self._drafts[name].is_changed

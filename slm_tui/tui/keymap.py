@@ -9,7 +9,7 @@ from slm_tui.text import one_line
 from slm_tui.tui.actions import ACTIONS, BY_ID, Action
 
 # What tmux and SSH pass on unchanged. ctrl+h, ctrl+i and ctrl+m arrive as other keys.
-_CTRL = frozenset(f"ctrl+{letter}" for letter in "opqrs")
+_CTRL = frozenset(f"ctrl+{letter}" for letter in "opqrsz")
 _ARROWS = frozenset({"left", "right", "up", "down", "home", "end", "pageup", "pagedown"})
 _NAMED = _ARROWS | {"space", "enter", "escape", "tab", "backspace", "delete"}
 _FUNCTION = frozenset(f"f{number}" for number in range(1, 13))

@@ -1,6 +1,7 @@
 """What the app asks and reports by itself."""
 
 from slm_tui.errors import SlmTuiError
+from slm_tui.text import one_line
 from slm_tui.tui import keymap
 from slm_tui.tui.dialogs import Choice, Question
 
@@ -13,6 +14,22 @@ def quit_question() -> Question:
         [
             Choice("keep", "Keep training", "it goes on without a screen and can be opened later"),
             Choice("save", "Save and stop", "a checkpoint is written; resume it later"),
+            Choice("cancel", "Cancel", "stay here"),
+        ],
+        default="cancel",
+    )
+
+
+def unsaved_question(names: list[str]) -> Question:
+    """What quitting asks while presets have edits that are not saved."""
+    shown = ", ".join(one_line(name, 30) for name in names[:5])
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return Question(
+        "Edits that are not saved",
+        f"Leave with unsaved edits of {shown}{more}?",
+        [
+            Choice("save", "Save and leave", "edits of shipped presets become your own presets"),
+            Choice("lose", "Leave without", "the edits are lost"),
             Choice("cancel", "Cancel", "stay here"),
         ],
         default="cancel",

@@ -89,12 +89,8 @@ class DataScreen(RoomScreen):
         Raises:
             SlmTuiError: it is not valid, or there is none.
         """
-        screen = self._presets_screen()
+        screen = self.slm.presets_screen
         return library.get(library.DEFAULT) if screen is None else _usable(screen)
-
-    def _presets_screen(self) -> PresetsScreen | None:
-        stack = self.app.get_screen_stack("presets")
-        return next((one for one in stack if isinstance(one, PresetsScreen)), None)
 
     # Drawing
 
@@ -176,7 +172,7 @@ class DataScreen(RoomScreen):
 
     def action_open(self) -> None:
         """Ask for another text and let the chosen preset read it."""
-        screen = self._presets_screen()
+        screen = self.slm.presets_screen
         draft = screen.draft if screen is not None else None
         if draft is None:
             error = SlmTuiError("there is no preset to read with", "", "press 1 and choose one")
@@ -189,7 +185,7 @@ class DataScreen(RoomScreen):
         self.app.push_screen(ask, self._open)
 
     def _open(self, where: str | None) -> None:
-        screen = self._presets_screen()
+        screen = self.slm.presets_screen
         if not where or screen is None or screen.draft is None:
             return
         screen.draft.replace(pointing.changes(screen.draft.values, where))

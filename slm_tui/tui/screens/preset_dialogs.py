@@ -19,6 +19,16 @@ if TYPE_CHECKING:
     from slm_tui.tui.screens.presets import PresetsScreen
 
 
+def delete_question(name: str) -> Question:
+    """Asks before a preset of the user goes to the trash."""
+    return Question(
+        f"Delete preset {one_line(name, 40)}?",
+        "Its file goes to the trash; u brings it back. Runs made with it stay.",
+        [Choice("delete", "Delete", "move it to the trash"), Choice("keep", "Keep")],
+        default="keep",
+    )
+
+
 def difference_dialog(draft: Draft) -> Reading:
     """What differs from the preset that `draft` is based on."""
     base = str(draft.reference.get("name", draft.name))

@@ -1,5 +1,6 @@
 """The Presets screen: choose one, change it with its budget in view, and train it."""
 
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import ClassVar
@@ -18,7 +19,11 @@ from slm_tui.tui.actions import BY_ID, Action, Room
 from slm_tui.tui.base import RoomScreen
 from slm_tui.tui.dialogs import Ask, complain, copy
 from slm_tui.tui.drafts import Draft, Drafts, name_problem
-from slm_tui.tui.screens.preset_dialogs import EditAsToml, difference_dialog
+from slm_tui.tui.screens.preset_dialogs import (
+    EditAsToml,
+    delete_question,
+    difference_dialog,
+)
 from slm_tui.tui.widgets.budget import Budget
 from slm_tui.tui.widgets.focus import focus_now
 from slm_tui.tui.widgets.form_pane import FormPane
@@ -36,7 +41,8 @@ class PresetsScreen(RoomScreen):
     def __init__(self) -> None:
         super().__init__()
         self.drafts = Drafts()
-        self._trashed: Path | None = None
+        # Where deleted presets went and when (monotonic seconds), newest last.
+        self._trashed: list[tuple[Path, float]] = []
 
     # The parts
 
@@ -173,12 +179,13 @@ class PresetsScreen(RoomScreen):
             edit(draft)
         except PresetError as error:
             complain(self.app, error)
-        self._trashed = None
         self.show_draft()
 
     def action_undo(self) -> None:
-        if self._trashed is not None:
-            self._restore(self._trashed)
+        """Take back what was done last: an edit of the chosen preset, or a delete."""
+        edited = self.draft.last_edit if self.draft else 0.0
+        if self._trashed and self._trashed[-1][1] > edited:
+            self._restore(self._trashed.pop()[0])
             return
         path = self.draft.undo() if self.draft else None
         self.show_draft()
@@ -277,7 +284,6 @@ class PresetsScreen(RoomScreen):
             complain(self.app, error)
             return
         self.drafts.forget(draft.name)
-        self._trashed = None
         self.reload(select=name)
         self._say(f"saved as {name}")
 
@@ -302,7 +308,6 @@ class PresetsScreen(RoomScreen):
         except SlmTuiError as error:
             complain(self.app, error)
             return
-        self._trashed = None
         self.choose(name)
 
     def action_delete(self) -> None:
@@ -312,16 +317,36 @@ class PresetsScreen(RoomScreen):
         if entry.builtin:
             self._say(f"{entry.name} ships with the program and cannot be deleted")
             return
+        name = entry.name
+        self.app.push_screen(delete_question(name), lambda answer: self._delete(name, answer))
+
+    def _delete(self, name: str, answer: str | None) -> None:
+        if answer != "delete":
+            return
         try:
-            self._trashed = library.delete(entry.name)
+            went = library.delete(name)
         except (SlmTuiError, OSError) as error:
             complain(self.app, _as_ours(error))
             return
+        self._trashed.append((went, time.monotonic()))
         self.reload()
-        self._say(f"{entry.name} is in the trash; u brings it back")
+        self._say(f"{name} is in the trash; u brings it back")
+
+    def save_all(self) -> tuple[str, SlmTuiError] | None:
+        """Save all edits, those of presets that ship as presets of the user's own.
+
+        Returns the name of the first that cannot be saved, and why.
+        """
+        for draft in self.drafts.unsaved():
+            name = library.free_name(draft.name) if draft.builtin else draft.name
+            try:
+                library.save(draft.named(name), replace=name == draft.name)
+            except SlmTuiError as error:
+                return draft.name, error
+            self.drafts.forget(draft.name)
+        return None
 
     def _restore(self, trashed: Path) -> None:
-        self._trashed = None
         try:
             name = library.restore(trashed)
         except (SlmTuiError, OSError) as error:
