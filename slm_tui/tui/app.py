@@ -266,7 +266,23 @@ class SlmTuiApp(App[None]):
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         yield SystemCommand("Theme", "Choose the colours", self.action_change_theme)
+        yield SystemCommand(
+            "Trash", "Bring back a deleted preset, run or conversation", self.open_trash
+        )
         yield SystemCommand("Screenshot", "Save the screen as SVG", self.action_screenshot)
+
+    def open_trash(self) -> None:
+        """Show what was deleted."""
+        from slm_tui.tui.screens.trash import TrashScreen
+
+        self.push_screen(TrashScreen(), self._came_back)
+
+    def _came_back(self, name: str | None) -> None:
+        if name is not None:
+            presets = self.presets_screen
+            if presets is not None:
+                presets.reload()
+            self.notify(f"{one_line(name, 40)} is back", markup=False)
 
     def _palette_presets(self) -> Iterable[PaletteEntry]:
         for entry in library.entries():

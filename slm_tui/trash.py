@@ -1,0 +1,69 @@
+"""What was deleted: presets, runs and conversations, and how they come back."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from slm_tui import paths
+from slm_tui.config import library
+from slm_tui.errors import RunError, SlmTuiError
+from slm_tui.runs import conversation, store
+
+Kind = Literal["preset", "run", "conversation"]
+_FOLDERS: dict[str, Kind] = {"presets": "preset", "runs": "run", "chats": "conversation"}
+
+
+@dataclass(frozen=True)
+class Trashed:
+    """One thing in the trash; `when` it was deleted is in seconds since the epoch."""
+
+    kind: Kind
+    name: str
+    path: Path
+    when: float
+
+
+def entries() -> list[Trashed]:
+    """All that is in the trash, the newest deletion first."""
+    return sorted(_found(), key=lambda one: -one.when)
+
+
+def _found() -> Iterator[Trashed]:
+    for folder, kind in _FOLDERS.items():
+        try:
+            paths_there = list((paths.trash_dir() / folder).iterdir())
+        except OSError:
+            continue
+        for path in paths_there:
+            try:
+                # Moving a file changes the time of its entry, and not that of its content.
+                when = path.lstat().st_ctime
+            except OSError:
+                continue
+            name = path.name if kind == "run" else path.stem.rpartition("-")[0] or path.stem
+            yield Trashed(kind, name, path, when)
+
+
+def restore(one: Trashed) -> str:
+    """Bring it back; returns its name.
+
+    Raises:
+        SlmTuiError: something of that name is there, or the run of a conversation is gone.
+        OSError: it cannot be moved.
+    """
+    if one.kind == "preset":
+        return library.restore(one.path)
+    if one.kind == "run":
+        return store.restore(one.path).id
+    run = paths.runs_dir() / one.name
+    target = run / conversation.FILE
+    if not run.is_dir():
+        raise RunError(f"the run {one.name} of this conversation is not there", "", "restore it")
+    if target.exists() or target.is_symlink():
+        raise SlmTuiError(
+            f"{one.name} has another conversation", "", "`/history clear` in the chat moves it away"
+        )
+    shutil.move(one.path, target)
+    return one.name
