@@ -88,19 +88,24 @@ def test_names_of_runs_and_files_are_printed_as_symbols(
 @pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "ascii", "utf-8", "cp437"])
 def test_every_encoding_of_standard_output_will_do(encoding: str, file: str) -> None:
     environment = {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
-    for words in (
+    commands = [
         ["train", file, "--name", "it"],
-        ["runs", "list"],
         ["runs", "show", "it"],
-        ["presets", "list"],
-        ["presets", "show", "stories-tiny"],
-        ["doctor"],
-        ["data", "stats", file],
         ["data", "stats", "no-such-fil\N{LATIN SMALL LETTER E WITH ACUTE}-\u4e2d.txt"],
-        ["generate", "it", "--max-tokens", "5"],
-        ["evaluate", "it", "--samples", "1", "--max-tokens", "3"],
         ["--help"],
-    ):
+    ]
+    # All commands for the one that can write least; what they print is written in one way.
+    if encoding == "ascii":
+        commands += [
+            ["runs", "list"],
+            ["presets", "list"],
+            ["presets", "show", "stories-tiny"],
+            ["doctor"],
+            ["data", "stats", file],
+            ["generate", "it", "--max-tokens", "5"],
+            ["evaluate", "it", "--samples", "1", "--max-tokens", "3"],
+        ]
+    for words in commands:
         done = program(*words, environment=environment)
         assert b"Traceback" not in done.stderr, done.stderr
         assert b"UnicodeEncodeError" not in done.stderr + done.stdout
