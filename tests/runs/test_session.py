@@ -12,14 +12,14 @@ import pytest
 from slm_tui import paths
 from slm_tui.config.built import NotBuiltYet
 from slm_tui.config.preset import Preset
-from slm_tui.errors import RunError
-from slm_tui.runs import store
+from slm_tui.errors import RunError, in_words
+from slm_tui.runs import results, store
 from slm_tui.runs.curves import Curves
 from slm_tui.runs.session import Session
 from slm_tui.runs.store import Run
 from slm_tui.training import checkpoint
 from slm_tui.training.control import Control
-from slm_tui.training.events import Event, Stepped
+from slm_tui.training.events import Event, Stepped, Warned
 
 Make = Callable[..., Preset]
 
@@ -80,6 +80,39 @@ def test_a_session_trains_to_the_end(tiny: Make) -> None:
         "events.jsonl",
         "checkpoints",
     }
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ImportError("libpng16.so.16: no such file"),
+        OverflowError("cannot convert float infinity to integer"),
+        OSError(5, "Input/output error"),
+        RecursionError(),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_whatever_fails_after_the_last_step_is_told_and_lets_go_of_the_run(
+    tiny: Make, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def broken(*_: object) -> None:
+        raise error
+
+    told: list[Event] = []
+    with monkeypatch.context() as patched:
+        patched.setattr("slm_tui.runs.evidence.of_run", broken)
+        session = ended(Session.start(tiny(), "whole", sinks=(told.append,)))
+    assert session.status.state == "done"
+    assert not session.is_live
+    warned = [one.message for one in told if isinstance(one, Warned)]
+    assert len(warned) == 1
+    assert in_words(error) in warned[0]
+    with store.lock(session.run):
+        pass
+    assert not (session.run.path / "results.json").exists()
+    # What was not written is written as soon as it can be.
+    assert results.catch_up([session.run]) == [session.run]
+    assert (session.run.path / "results.json").is_file()
 
 
 def test_every_request_leaves_an_event(tiny: Make) -> None:
