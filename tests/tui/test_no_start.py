@@ -4,11 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from slm_tui import paths
 from slm_tui.config import library
 from slm_tui.config.preset import parse
 from slm_tui.runs import store
 from slm_tui.tui.app import SlmTuiApp
 from slm_tui.tui.charts.chart import Chart
+from slm_tui.tui.dialogs import Notice
 from slm_tui.tui.screens.presets import PresetsScreen
 from slm_tui.tui.screens.train import TrainScreen
 from slm_tui.tui.workshop import TrainingWorkshop
@@ -59,3 +61,35 @@ async def test_a_validation_below_a_window_names_a_ratio(tmp_path: Path) -> None
     library.save(parse({**values, "name": "short", "tokenizer": {"kind": "bytes"}}, "short"))
     told = await reason("short")
     assert "set data.split.validation to 0." in told
+
+
+async def test_a_place_that_cannot_be_written_is_named_and_the_next_start_works() -> None:
+    values = library.get("stories-tiny").to_dict()
+    library.save(parse({**values, "name": "mine", "group": "mine"}, "mine"))
+    runs = paths.runs_dir()
+    runs.parent.mkdir(parents=True, exist_ok=True)
+    runs.write_text("a file where the runs should be")
+    workshop = TrainingWorkshop()
+    app = SlmTuiApp(workshop, load_torch=False)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        assert isinstance(app.screen, PresetsScreen)
+        app.screen.choose("mine")
+        await pilot.press("t")
+        await pilot.pause()
+        assert isinstance(app.screen, Notice)
+        assert str(runs) in str(app.screen.error)
+        assert "SLM_TUI_HOME" in app.screen.error.remedy
+        await pilot.press("enter")
+        assert runs.read_text() == "a file where the runs should be"
+        runs.unlink()
+        await pilot.press("t")
+        for _ in range(400):
+            await pilot.pause(0.05)
+            if isinstance(app.screen, TrainScreen) and app.screen.session is not None:
+                break
+        assert isinstance(app.screen, TrainScreen)
+        session = app.screen.session
+        assert session is not None
+        session.stop()
+        assert session.wait(60)
