@@ -32,11 +32,7 @@ def entries() -> list[Trashed]:
 
 def _found() -> Iterator[Trashed]:
     for folder, kind in _FOLDERS.items():
-        try:
-            paths_there = list((paths.trash_dir() / folder).iterdir())
-        except OSError:
-            continue
-        for path in paths_there:
+        for path in _inside(paths.trash_dir() / folder):
             try:
                 # Moving a file changes the time of its entry, and not that of its content.
                 when = path.lstat().st_ctime
@@ -44,6 +40,13 @@ def _found() -> Iterator[Trashed]:
                 continue
             name = path.name if kind == "run" else path.stem.rpartition("-")[0] or path.stem
             yield Trashed(kind, name, path, when)
+
+
+def _inside(directory: Path) -> list[Path]:
+    try:
+        return list(directory.iterdir())
+    except OSError:
+        return []
 
 
 def restore(one: Trashed) -> str:
@@ -60,7 +63,9 @@ def restore(one: Trashed) -> str:
     run = paths.runs_dir() / one.name
     target = run / conversation.FILE
     if not run.is_dir():
-        raise RunError(f"the run {one.name} of this conversation is not there", "", "restore it")
+        raise RunError(
+            f"the run {one.name} of this conversation is not there", "", "bring the run back first"
+        )
     if target.exists() or target.is_symlink():
         raise SlmTuiError(
             f"{one.name} has another conversation", "", "`/history clear` in the chat moves it away"

@@ -4,8 +4,6 @@ import contextlib
 import logging
 import shutil
 import threading
-import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -16,6 +14,7 @@ from slm_tui.config.built import check_built
 from slm_tui.config.preset import Preset
 from slm_tui.errors import CheckpointError, RunError, cause_of, in_words
 from slm_tui.runs import steering, store
+from slm_tui.runs.pace import Pace
 from slm_tui.runs.recorder import Recorder
 from slm_tui.runs.results import finite
 from slm_tui.runs.sinks import open_sinks
@@ -41,7 +40,6 @@ if TYPE_CHECKING:
     from slm_tui.training.trainer import Trainer
 
 _LOG = logging.getLogger(__name__)
-_ETA_WINDOW_SECONDS = 30.0
 _MOST_WAITING = 100
 
 
@@ -104,7 +102,7 @@ class Session:
         self._initial = initial
         self._sinks = sinks
         self._status = Status(run=run.id, max_steps=preset.training.max_steps)
-        self._pace: deque[tuple[float, int]] = deque()
+        self._pace = Pace()
         self._cancel = threading.Event()
         self._began = False
         # Its patience was at an end: it begins anew, or the run would stop at once.
@@ -209,7 +207,9 @@ class Session:
     def status(self) -> Status:
         """The state now; a new object at every change."""
         status = self._status
-        return replace(status, eta_seconds=self._eta(status)) if status.is_live else status
+        if not status.is_live:
+            return status
+        return replace(status, eta_seconds=self._pace.seconds_for(status.max_steps - status.step))
 
     @property
     def is_live(self) -> bool:
@@ -435,7 +435,7 @@ class Session:
                 loss=event.loss,
                 tokens_per_second=event.tokens_per_second,
             )
-            self._keep_pace(event.step)
+            self._pace.mark(event.step)
         elif isinstance(event, Started):
             self._began = True
             self._set(state="running", stage="", step=event.step, max_steps=event.max_steps)
@@ -455,22 +455,6 @@ class Session:
 
     def _set(self, **changes: object) -> None:
         self._status = replace(self._status, **changes)  # type: ignore[arg-type]
-
-    def _keep_pace(self, step: int) -> None:
-        """Wall-clock marks, half a second apart: evaluations and samples count as well."""
-        now = time.monotonic()
-        if self._pace and now - self._pace[-1][0] < 0.5:
-            return
-        self._pace.append((now, step))
-        while now - self._pace[0][0] > _ETA_WINDOW_SECONDS:
-            self._pace.popleft()
-
-    def _eta(self, status: Status) -> float | None:
-        pace = list(self._pace)
-        if len(pace) < 2 or pace[-1][1] <= pace[0][1]:
-            return None
-        seconds_per_step = (pace[-1][0] - pace[0][0]) / (pace[-1][1] - pace[0][1])
-        return max(0.0, (status.max_steps - status.step) * seconds_per_step)
 
 
 _READ_OTHERWISE = (

@@ -96,8 +96,8 @@ ACTIONS: tuple[Action, ...] = (
     _all("copy", "c", "Copy", "Copy what is focused"),
     _all("back", "escape", "Back", "Step out of a question, a filter, an edit or a zoom"),
     _all("help", "?,f1", "Help", "Show all keys of this screen", 99),
-    _all("suspend", "ctrl+z", "Suspend", "Stop, training too, until `fg` in the shell"),
-    _all("quit", "ctrl+q", "Quit", "Leave; asks about a run that is going and unsaved edits"),
+    _all("suspend", "ctrl+z", "Suspend", "Suspend the program, training too, until `fg`"),
+    _all("quit", "ctrl+q", "Quit", "Leave; asks about unsaved edits and a run in training"),
     # Presets
     _presets("train", "t", "Train", "Start a run of this preset as it is edited now", 1),
     _presets("edit", "enter", "Edit", "Edit the focused setting, or open the focused preset", 2),

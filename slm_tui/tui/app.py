@@ -239,7 +239,7 @@ class SlmTuiApp(App[None]):
 
     def action_suspend(self) -> None:
         if not self._suspension.begin():
-            self.notify("This terminal cannot stop a program and bring it back", markup=False)
+            self.notify("This terminal cannot suspend a program", markup=False)
 
     def action_palette(self) -> None:
         self.action_command_palette()

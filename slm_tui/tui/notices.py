@@ -25,11 +25,11 @@ def unsaved_question(names: list[str]) -> Question:
     shown = ", ".join(one_line(name, 30) for name in names[:5])
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
     return Question(
-        "Edits that are not saved",
+        "Unsaved edits",
         f"Leave with unsaved edits of {shown}{more}?",
         [
-            Choice("save", "Save and leave", "edits of shipped presets become your own presets"),
-            Choice("lose", "Leave without", "the edits are lost"),
+            Choice("save", "Save and leave", "edits of shipped presets are saved as your own"),
+            Choice("lose", "Leave without saving", "the edits are lost"),
             Choice("cancel", "Cancel", "stay here"),
         ],
         default="cancel",

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from slm_tui import paths
 from slm_tui.config import library
 from slm_tui.config.preset import Preset, parse
 from tests.tui.terminals import Terminal, end_runs
+from tests.tui.two_presets import MINE, TINY
 
 
 @pytest.fixture
@@ -42,3 +44,21 @@ def terminal(tmp_path: Path, home: Path) -> Iterator[Terminal]:
     yield made
     made.close()
     end_runs()
+
+
+@pytest.fixture
+def two_presets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A home with the presets of `two_presets.py`; returns its directory."""
+    home = tmp_path / "home"
+    monkeypatch.setenv("SLM_TUI_HOME", str(home))
+    shipped = tmp_path / "shipped"
+    shipped.mkdir()
+    (shipped / "stories-tiny.toml").write_text(TINY)
+    monkeypatch.setattr(paths, "builtin_presets_dir", lambda: shipped)
+    library._builtin.cache_clear()
+    mine = home / "config" / "presets"
+    mine.mkdir(parents=True)
+    (mine / "mine.toml").write_text(MINE)
+    monkeypatch.chdir(tmp_path)
+    yield home
+    library._builtin.cache_clear()

@@ -2,112 +2,25 @@
 
 import contextlib
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from textual.pilot import Pilot
 from textual.widgets import Input
 
 from slm_tui import paths
 from slm_tui.config import library, overrides
 from slm_tui.config.estimate import Calibration
-from slm_tui.config.preset import Preset, from_file
+from slm_tui.config.preset import from_file
 from slm_tui.tui import dialogs
 from slm_tui.tui.app import SlmTuiApp
 from slm_tui.tui.drafts import Draft, spelled
-from slm_tui.tui.screens.presets import PresetsScreen
 from slm_tui.tui.widgets.budget import Budget
-from slm_tui.tui.widgets.status_line import LiveStatus
-
-TINY = """
-name = "stories-tiny"
-title = "Stories, tiny"
-group = "stories"
-description = "Short [bold]words[/bold] \\u001b[31m and plots."
-[data]
-kind = "stories"
-[tokenizer]
-kind = "bpe"
-vocab_size = 512
-[model]
-n_layer = 4
-n_head = 4
-n_embd = 128
-[schedule]
-warmup_fraction = 0.1
-[training]
-max_steps = 1000
-"""
-MINE = """
-name = "mine"
-title = "[red]My[/red] own"
-base = "stories-tiny"
-[model]
-n_layer = 2
-"""
-
-
-class Recorder:
-    """Takes presets as a workshop does."""
-
-    is_training = False
-
-    def __init__(self) -> None:
-        self.trained: list[Preset] = []
-
-    def live_status(self) -> LiveStatus | None:
-        return None
-
-    def train(self, preset: Preset) -> None:
-        self.trained.append(preset)
-
-    def request_quit(self, choice: str) -> None:
-        return
+from tests.tui.two_presets import MINE, Recorder, an_app, draft, enter, room
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    home = tmp_path / "home"
-    monkeypatch.setenv("SLM_TUI_HOME", str(home))
-    shipped = tmp_path / "shipped"
-    shipped.mkdir()
-    (shipped / "stories-tiny.toml").write_text(TINY)
-    monkeypatch.setattr(paths, "builtin_presets_dir", lambda: shipped)
-    library._builtin.cache_clear()
-    mine = home / "config" / "presets"
-    mine.mkdir(parents=True)
-    (mine / "mine.toml").write_text(MINE)
-    monkeypatch.chdir(tmp_path)
-    yield home
-    library._builtin.cache_clear()
-
-
-def an_app(workshop: Recorder | None = None) -> SlmTuiApp:
-    return SlmTuiApp(workshop=workshop, load_torch=False)
-
-
-def room(app: SlmTuiApp) -> PresetsScreen:
-    return next(one for one in app.screen_stack if isinstance(one, PresetsScreen))
-
-
-def draft(app: SlmTuiApp) -> Draft:
-    found = room(app).draft
-    assert found is not None
-    return found
-
-
-async def enter(pilot: Pilot[None], path: str, text: str) -> None:
-    """Type `text` into the row `path`, as a user does."""
-    screen = pilot.app.screen
-    assert isinstance(screen, PresetsScreen)
-    screen.form.properties.focus()
-    screen.form.properties.reveal(path)
-    await pilot.press("enter")
-    assert screen.form.is_editing
-    pilot.app.screen.query_one("#edit", Input).value = text
-    await pilot.press("enter")
-    await pilot.pause()
+def home(two_presets: Path) -> Path:
+    return two_presets
 
 
 def on_screen(app: SlmTuiApp) -> str:
@@ -646,150 +559,6 @@ async def test_a_preset_that_is_not_valid_is_not_saved(home: Path) -> None:
         await pilot.pause()
         assert room(app).form.properties.key == "model.n_head"
     assert (home / "config" / "presets" / "mine.toml").read_text() == MINE
-
-
-async def test_delete_goes_to_the_trash_and_undo_brings_it_back(home: Path) -> None:
-    app = an_app()
-    async with app.run_test(size=(80, 24)) as pilot:
-        room(app).choose("mine")
-        await pilot.pause()
-        await pilot.press("D")
-        await pilot.pause()
-        assert isinstance(app.screen, dialogs.Question)
-        await pilot.press("enter")
-        await pilot.pause()
-        assert library.find("mine") is not None
-        await pilot.press("D", "up", "enter")
-        await pilot.pause()
-        assert library.find("mine") is None
-        await pilot.press("u")
-        await pilot.pause()
-        assert room(app).presets.key == "mine"
-        assert (home / "config" / "presets" / "mine.toml").read_text() == MINE
-
-
-async def test_delete_asks_from_a_setting_too(home: Path) -> None:
-    app = an_app()
-    async with app.run_test(size=(80, 24)) as pilot:
-        room(app).choose("mine")
-        await pilot.pause()
-        await pilot.press("enter", "down", "D")
-        await pilot.pause()
-        assert isinstance(app.screen, dialogs.Question)
-        await pilot.press("escape")
-        await pilot.pause()
-    assert (home / "config" / "presets" / "mine.toml").read_text() == MINE
-
-
-async def test_a_deleted_preset_comes_back_after_other_edits_and_deletes(home: Path) -> None:
-    other = home / "config" / "presets" / "other.toml"
-    other.write_text(MINE.replace("mine", "other"))
-    app = an_app()
-    async with app.run_test(size=(80, 24)) as pilot:
-        for name in ("mine", "other"):
-            room(app).choose(name)
-            await pilot.pause()
-            await pilot.press("D", "up", "enter")
-            await pilot.pause()
-        assert not other.exists()
-        room(app).choose("stories-tiny")
-        await pilot.pause()
-        await enter(pilot, "model.n_layer", "7")
-        draft = room(app).draft
-        assert draft is not None
-        await pilot.press("u")
-        await pilot.pause()
-        assert not draft.is_changed
-        assert not other.exists()
-        await pilot.press("u")
-        await pilot.pause()
-        assert other.exists()
-        assert library.find("mine") is None
-        room(app).choose("stories-tiny")
-        await pilot.pause()
-        await pilot.press("u")
-        await pilot.pause()
-    assert (home / "config" / "presets" / "mine.toml").read_text() == MINE
-
-
-async def test_quit_asks_about_edits_and_stays_unless_told_otherwise() -> None:
-    app = an_app()
-    async with app.run_test(size=(80, 24)) as pilot:
-        await enter(pilot, "model.n_layer", "7")
-        await pilot.press("ctrl+q")
-        await pilot.pause()
-        assert isinstance(app.screen, dialogs.Question)
-        # Asked once, however often the key is pressed; the safe answer is the default.
-        await pilot.press("ctrl+q", "enter")
-        await pilot.pause()
-        assert isinstance(app.screen, PresetsScreen)
-        assert app._exit is False
-        await pilot.press("ctrl+q", "up", "enter")
-        await pilot.pause()
-        assert app._exit is True
-    assert [entry.name for entry in library.entries() if not entry.builtin] == ["mine"]
-
-
-async def test_quit_saves_all_edits_when_asked_to(home: Path) -> None:
-    app = an_app()
-    async with app.run_test(size=(80, 24)) as pilot:
-        await enter(pilot, "model.n_layer", "7")
-        await pilot.press("escape", "escape")
-        room(app).choose("mine")
-        await pilot.pause()
-        await enter(pilot, "model.n_layer", "3")
-        # From another screen as well.
-        await pilot.press("2")
-        await pilot.pause()
-        await pilot.press("ctrl+q", "up", "up", "enter")
-        await pilot.pause()
-        assert app._exit is True
-    folder = home / "config" / "presets"
-    assert from_file(folder / "my-stories-tiny.toml").to_dict()["model"]["n_layer"] == 7
-    assert from_file(folder / "mine.toml").to_dict()["model"]["n_layer"] == 3
-
-
-async def test_quit_names_an_edit_that_cannot_be_saved_and_stays(home: Path) -> None:
-    app = an_app()
-    async with app.run_test(size=(80, 24)) as pilot:
-        room(app).choose("mine")
-        await pilot.pause()
-        await enter(pilot, "model.n_head", "5")
-        await pilot.press("3")
-        await pilot.pause()
-        await pilot.press("ctrl+q", "up", "up", "enter")
-        await pilot.pause()
-        await pilot.pause()
-        assert isinstance(app.screen, dialogs.Notice)
-        assert app._exit is False
-        await pilot.press("enter")
-        await pilot.pause()
-        assert room(app).presets.key == "mine"
-        draft = room(app).draft
-        assert draft is not None
-        assert draft.is_changed
-    assert (home / "config" / "presets" / "mine.toml").read_text() == MINE
-
-
-async def test_a_text_opened_on_the_data_screen_is_an_edit_that_quit_asks_about(
-    home: Path,
-) -> None:
-    text = home / "text.txt"
-    text.write_text("once upon a time there was a word " * 200)
-    app = an_app()
-    async with app.run_test(size=(80, 24)) as pilot:
-        room(app).choose("mine")
-        await pilot.press("5")
-        await pilot.pause()
-        await pilot.press("o")
-        await pilot.pause()
-        app.screen.query_one(Input).value = str(text)
-        await pilot.press("enter")
-        await pilot.pause()
-        await pilot.press("ctrl+q")
-        await pilot.pause()
-        assert isinstance(app.screen, dialogs.Question)
-        assert "mine" in app.screen._text
 
 
 async def test_a_shipped_preset_cannot_be_deleted() -> None:

@@ -184,6 +184,8 @@ class PresetsScreen(RoomScreen):
     def action_undo(self) -> None:
         """Take back what was done last: an edit of the chosen preset, or a delete."""
         edited = self.draft.last_edit if self.draft else 0.0
+        # The trash can be opened too: what came back from there is not brought back again.
+        self._trashed = [one for one in self._trashed if one[0].exists()]
         if self._trashed and self._trashed[-1][1] > edited:
             self._restore(self._trashed.pop()[0])
             return
@@ -344,6 +346,7 @@ class PresetsScreen(RoomScreen):
             except SlmTuiError as error:
                 return draft.name, error
             self.drafts.forget(draft.name)
+        self.reload()
         return None
 
     def _restore(self, trashed: Path) -> None:

@@ -229,6 +229,8 @@ class RunVerbs:
 
     def action_undo(self) -> None:
         deleted = self._trash()
+        # The trash can be opened too: what came back from there is not brought back again.
+        deleted[:] = [one for one in deleted if one[0].exists()]
         if not deleted:
             found = store.trashed()
             if not found:

@@ -1,0 +1,36 @@
+"""How fast a training goes, and how long the rest of it will take."""
+
+import time
+from collections import deque
+
+_WINDOW_SECONDS = 30.0
+_BETWEEN_MARKS = 0.5
+
+
+class Pace:
+    """Steps over wall-clock time of the last half minute: evaluations and samples count as well."""
+
+    def __init__(self) -> None:
+        self._marks: deque[tuple[float, int]] = deque()
+
+    def mark(self, step: int) -> None:
+        """Note that `step` was made now."""
+        now = time.monotonic()
+        if self._marks and now - self._marks[-1][0] < _BETWEEN_MARKS:
+            return
+        self._marks.append((now, step))
+        while now - self._marks[0][0] > _WINDOW_SECONDS:
+            self._marks.popleft()
+
+    def clear(self) -> None:
+        """Forget the marks: the time of a pause is no training."""
+        self._marks.clear()
+
+    def seconds_for(self, steps: int) -> float | None:
+        """Seconds that `steps` more will take; `None` until there is a pace."""
+        # Another thread adds marks meanwhile.
+        marks = list(self._marks)
+        if len(marks) < 2 or marks[-1][1] <= marks[0][1]:
+            return None
+        per_step = (marks[-1][0] - marks[0][0]) / (marks[-1][1] - marks[0][1])
+        return max(0.0, steps * per_step)
