@@ -350,7 +350,7 @@ class SlmTuiApp(App[None]):
 
     def action_help_quit(self) -> None:
         """Ctrl+C ends nothing here: by habit it is pressed to copy or to clear a line."""
-        self.notify("ctrl+q leaves the app; it asks first while a run is training.", markup=False)
+        self.notify("ctrl+q leaves the app; it asks about unsaved edits and a run.", markup=False)
 
     async def action_quit(self) -> None:
         """Leave; asks first about edits that are not saved, then about a run that is going."""
@@ -382,7 +382,8 @@ class SlmTuiApp(App[None]):
         if wrong is None:
             self._leave_run()
         else:
-            name, error = wrong
+            name, found = wrong
+            error = SlmTuiError(found.what, found.why, found.remedy or "correct it, or press u")
             title = f"{one_line(name, 40)} cannot be saved"
             self.show_preset(name, lambda: self.push_screen(Notice(error, title)))
 
