@@ -1,5 +1,8 @@
 """The errors that users see: what failed, why, and what to do."""
 
+# What Python and torch say where the system starts no more threads.
+_NO_THREAD = ("can't start new thread", "resource temporarily unavailable")
+
 
 class SlmTuiError(Exception):
     """An error whose text is meant for the user.
@@ -36,6 +39,11 @@ def in_words(error: BaseException) -> str:
         file = error.filename2 or error.filename
         return error.strerror if file is None else f"{error.strerror}: {file}"
     text = str(error)
+    if isinstance(error, RuntimeError) and any(sign in text.lower() for sign in _NO_THREAD):
+        return (
+            "the system starts no more threads: a limit of processes or of memory is reached; "
+            "end other programs, or raise the limit (ulimit -u)"
+        )
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 

@@ -200,8 +200,7 @@ class Session:
             self._thread.start()
         except RuntimeError as error:
             self._open.close()
-            remedy = "end other programs: the system has no memory for one"
-            raise RunError("there is no thread to train in", str(error), remedy) from None
+            raise RunError("training cannot begin", in_words(error)) from None
 
     @property
     def status(self) -> Status:

@@ -1,0 +1,64 @@
+"""The words of errors that nobody foresaw."""
+
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slm_tui.errors import RunError, in_words
+from slm_tui.runs.session import Session
+from tests.conftest import make_tiny
+from tests.training.forks import FullMemory, run
+
+NO_THREAD = "the system starts no more threads: a limit of processes or of memory is reached"
+
+
+def thread_in_full_memory() -> str:
+    full = FullMemory(0)
+    try:
+        threading.Thread(target=print).start()
+    except RuntimeError as error:
+        return in_words(error)
+    finally:
+        full.free()
+    return "it started"
+
+
+def session_in_full_memory() -> str:
+    begin: Any = Session._begin
+
+    def without_memory(session: Session) -> None:
+        full = FullMemory(0)
+        try:
+            begin(session)
+        finally:
+            full.free()
+
+    Session._begin = without_memory  # type: ignore[method-assign]
+    try:
+        Session.start(make_tiny())
+    except RunError as error:
+        return str(error)
+    return "it started"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit on memory is Linux's")
+def test_a_thread_that_cannot_start_is_told_with_what_to_do(home: Path) -> None:
+    assert run(thread_in_full_memory, home).startswith(NO_THREAD)
+    assert run(session_in_full_memory, home).startswith(f"training cannot begin: {NO_THREAD}")
+
+
+def test_a_thread_that_torch_cannot_start_is_told_in_the_same_words() -> None:
+    assert in_words(RuntimeError("Resource temporarily unavailable")).startswith(NO_THREAD)
+
+
+def test_an_error_of_the_system_is_told_in_its_own_words_with_the_file() -> None:
+    assert in_words(PermissionError(13, "Permission denied", "a.txt")) == "Permission denied: a.txt"
+    assert in_words(PermissionError(13, "Permission denied")) == "Permission denied"
+
+
+def test_any_other_error_is_told_with_its_class() -> None:
+    assert in_words(KeyError("a")) == "KeyError: 'a'"
+    assert in_words(RecursionError()) == "RecursionError"
