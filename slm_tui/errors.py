@@ -1,5 +1,19 @@
 """The errors that users see: what failed, why, and what to do."""
 
+import errno
+
+_OPEN_FILES = "end other programs, or raise the limit of open files (ulimit -n)"
+_ROOM = "make room on that disk"
+# What helps, whatever was being done.
+_REMEDIES = {
+    errno.EMFILE: _OPEN_FILES,
+    errno.ENFILE: _OPEN_FILES,
+    errno.ENOMEM: "end other programs: the memory is full",
+    errno.ENOSPC: _ROOM,
+    errno.EDQUOT: _ROOM,
+    errno.EIO: "check that disk: it reports errors",
+}
+
 # What Python and torch say where the system starts no more threads.
 _NO_THREAD = ("can't start new thread", "resource temporarily unavailable")
 
@@ -31,13 +45,25 @@ def cause_of(error: BaseException) -> str:
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
+def remedy_for(error: BaseException, otherwise: str) -> str:
+    """What helps against an error of the system: `otherwise`, unless its number says more."""
+    return _REMEDIES.get(getattr(error, "errno", None) or 0, otherwise)
+
+
+def is_of_the_machine(error: BaseException) -> bool:
+    """Whether a file could not be opened because the machine is at a limit: it may be whole."""
+    return getattr(error, "errno", None) in (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+
+
 def in_words(error: BaseException) -> str:
     """An error that was perhaps not foreseen, in the words that say most to a user."""
     if isinstance(error, SlmTuiError):
         return str(error)
     if isinstance(error, OSError) and error.strerror:
         file = error.filename2 or error.filename
-        return error.strerror if file is None else f"{error.strerror}: {file}"
+        text = error.strerror if file is None else f"{error.strerror}: {file}"
+        remedy = remedy_for(error, "")
+        return f"{text}; {remedy}" if remedy else text
     text = str(error)
     if isinstance(error, RuntimeError) and any(sign in text.lower() for sign in _NO_THREAD):
         return (

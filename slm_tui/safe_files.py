@@ -5,11 +5,14 @@ its files, this module opens regular files only, follows no link, waits for no p
 more than it was told to.
 """
 
+import contextlib
 import errno
 import json
 import os
 import secrets
+import shutil
 import stat
+import time
 from collections.abc import Callable, Iterator
 from io import BufferedReader
 from pathlib import Path
@@ -18,6 +21,7 @@ from typing import IO, Any, BinaryIO
 _NO_LINKS = getattr(os, "O_NOFOLLOW", 0)
 _NO_WAITING = getattr(os, "O_NONBLOCK", 0)
 _CHUNK = 1 << 16
+_OLD = 3600.0  # seconds
 _CLOSE = getattr(os, "O_CLOEXEC", 0)
 # Errors of a sync that say that this file system has none, and nothing about the data.
 _NO_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EISDIR, errno.ENOSYS}
@@ -300,6 +304,27 @@ def make_directory(parent: Path, prefix: str) -> Path:
         except FileExistsError:
             continue
         return path
+
+
+def remove_directory(path: Path, prefix: str) -> None:
+    """Delete a directory that nobody will miss; what cannot be deleted now is out of the way.
+
+    It gets a hidden name first, which needs no open file: `sweep` deletes the rest later.
+    """
+    hidden = path.with_name(f"{prefix}{secrets.token_hex(4)}")
+    try:
+        os.rename(path, hidden)
+    except OSError:
+        hidden = path
+    shutil.rmtree(hidden, ignore_errors=True)
+
+
+def sweep(parent: Path, prefix: str) -> None:
+    """Delete the directories of that prefix which a process left behind over an hour ago."""
+    for left in parent.glob(f"{prefix}*"):
+        with contextlib.suppress(OSError):
+            if time.time() - os.lstat(left).st_mtime > _OLD and is_directory(left):
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def sync_file(path: Path) -> None:

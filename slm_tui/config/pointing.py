@@ -39,7 +39,7 @@ def source_of(where: str) -> dict[str, Any]:
         return {"kind": "huggingface", "dataset": where}
     raise PresetError(
         f"there is no text at {where!r}",
-        "it is no file, no directory and no name of a dataset",
+        "it is not a file, a directory or the name of a dataset",
         f"name one, or a ready-made dataset: {', '.join(READY_MADE)}",
     )
 

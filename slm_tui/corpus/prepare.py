@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
@@ -23,13 +22,14 @@ from slm_tui.corpus import build, sources
 from slm_tui.corpus.progress import Cancelled, Meter, Progress, Report
 from slm_tui.corpus.split import PARTS
 from slm_tui.corpus.tokenizers import Tokenizer, from_json
-from slm_tui.errors import CorpusError, cause_of
+from slm_tui.errors import CorpusError, cause_of, is_of_the_machine, remedy_for
 
 __all__ = ["Cancelled", "Corpus", "Progress", "cached", "load", "prepare", "reopen"]
 
 FORMAT = 2
 _FINGERPRINT = re.compile(r"[0-9a-f]{24}")
 _MOST_MANIFEST = 2**26
+_MAKING = ".making-"
 Tokens = NDArray[np.unsignedinteger]
 
 
@@ -65,6 +65,10 @@ class Corpus:
         return int(self.manifest["parts"]["train"]["documents"]) >= 16
 
 
+class _ClosedError(CorpusError):
+    """The corpus may be whole, but the machine cannot open it now."""
+
+
 def prepare(
     preset: Preset,
     *,
@@ -88,6 +92,8 @@ def prepare(
     if directory.is_dir():
         try:
             return load(directory)
+        except _ClosedError:
+            raise
         except CorpusError:
             shutil.rmtree(directory, ignore_errors=True)
     try:
@@ -96,7 +102,7 @@ def prepare(
         raise CorpusError(
             f"the corpus cannot be written to {directory.parent}",
             cause_of(error),
-            "free some space, or set SLM_TUI_HOME to another place",
+            remedy_for(error, "set SLM_TUI_HOME to a place that can be written"),
         ) from None
     return load(directory)
 
@@ -128,12 +134,18 @@ def cached(preset: Preset) -> dict[str, Any] | None:
 
 
 def reopen(fingerprint: str) -> Corpus | None:
-    """The prepared corpus of that fingerprint, if it is there and whole; needs no source."""
+    """The prepared corpus of that fingerprint, if it is there and whole; needs no source.
+
+    Raises:
+        CorpusError: the machine is at a limit, and cannot open it now.
+    """
     # It may come from a file that somebody else wrote, and becomes a directory name.
     if not _FINGERPRINT.fullmatch(fingerprint):
         return None
     try:
         return load(paths.corpora_dir() / fingerprint)
+    except _ClosedError:
+        raise
     except CorpusError:
         return None
 
@@ -156,7 +168,9 @@ def load(directory: Path) -> Corpus:
         tokenizer = from_json((directory / "tokenizer.json").read_text(encoding="utf-8"))
         streams = {part: _mapped(directory / f"{part}.bin", manifest["dtype"]) for part in PARTS}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CorpusError(f"the corpus in {directory} cannot be opened", str(error)) from None
+        kind = _ClosedError if is_of_the_machine(error) else CorpusError
+        what = f"the corpus in {directory} cannot be opened"
+        raise kind(what, cause_of(error), remedy_for(error, "")) from None
     return Corpus(directory, tokenizer, manifest, **streams)
 
 
@@ -183,8 +197,8 @@ def _make(
     meter: Meter,
 ) -> None:
     directory.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(directory.parent)
-    temporary = Path(tempfile.mkdtemp(prefix=".making-", dir=directory.parent))
+    safe_files.sweep(directory.parent, _MAKING)
+    temporary = Path(tempfile.mkdtemp(prefix=_MAKING, dir=directory.parent))
     try:
         made, texts = temporary / "corpus", temporary / "texts"
         made.mkdir()
@@ -229,16 +243,6 @@ def _fill(
         "fingerprint": _name_of(identity),
     }
     safe_files.write_atomically(made / "manifest.json", manifests.sealed(manifest))
-
-
-def _sweep(directory: Path) -> None:
-    """Remove what a killed preparation left behind more than an hour ago."""
-    for left in directory.glob(".making-*"):
-        try:
-            if time.time() - left.stat().st_mtime > 3600:
-                shutil.rmtree(left, ignore_errors=True)
-        except OSError:
-            continue
 
 
 def _mapped(path: Path, dtype: str) -> Tokens:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from slm_tui import safe_files
-from slm_tui.errors import CheckpointError, RunError, SlmTuiError, cause_of
+from slm_tui.errors import CheckpointError, RunError, SlmTuiError, cause_of, remedy_for
 from slm_tui.runs.info import run_of
 from slm_tui.training import checkpoint_dir
 
@@ -120,7 +120,7 @@ def write(report: dict[str, Any], directory: Path, generations: str = "") -> Non
         raise RunError(
             f"the results cannot be written to {directory}",
             cause_of(error),
-            "name another directory with --output",
+            remedy_for(error, "name another directory with --output"),
         ) from None
 
 

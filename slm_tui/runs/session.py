@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import shutil
 import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from slm_tui import safe_files
 from slm_tui.config.built import check_built
 from slm_tui.config.preset import Preset
-from slm_tui.errors import CheckpointError, RunError, cause_of, in_words
+from slm_tui.errors import CheckpointError, RunError, cause_of, in_words, remedy_for
 from slm_tui.runs import steering, store
 from slm_tui.runs.pace import Pace
 from slm_tui.runs.recorder import Recorder
@@ -143,7 +142,7 @@ class Session:
             session._begin()
         except BaseException:
             # Nothing was trained: an empty run would only be in the way.
-            shutil.rmtree(run.path, ignore_errors=True)
+            store.drop(run)
             raise
         return session
 
@@ -192,7 +191,7 @@ class Session:
             raise RunError(
                 f"run {run.id} cannot be written",
                 cause_of(error),
-                "make it possible, or set SLM_TUI_HOME to a place that can be written",
+                remedy_for(error, "check the permissions of its directory"),
             ) from None
 
     def _begin(self) -> None:
@@ -260,7 +259,7 @@ class Session:
             begun = self._began or self._resume or self.unattended
             if self._status.state == "failed" and not begun:
                 # Nothing was trained: the error is told, and an empty run would be in the way.
-                shutil.rmtree(self.run.path, ignore_errors=True)
+                store.drop(self.run)
 
     def _guarded(self, what: str, action: Callable[[], Any]) -> None:
         """Do `action`; an error of it is told and goes no further."""
@@ -345,6 +344,8 @@ class Session:
             found.state.corpus = corpus.fingerprint
             try:
                 trainer = self._trainer(corpus, resume=found)
+            except checkpoint_dir.ClosedError:
+                raise
             except CheckpointError as error:
                 wrong.append(f"checkpoint {found.path.name} cannot be loaded: {error}")
                 continue

@@ -12,7 +12,7 @@ from typing import IO
 
 from slm_tui import paths, safe_files
 from slm_tui.config.preset import Preset, from_toml, parse
-from slm_tui.errors import CheckpointError, PresetError, RunError, cause_of
+from slm_tui.errors import CheckpointError, PresetError, RunError, cause_of, remedy_for
 from slm_tui.runs import info as infos
 from slm_tui.runs import steering
 from slm_tui.runs.info import LIVE_STATES, RunInfo
@@ -22,6 +22,7 @@ __all__ = ["LIVE_STATES", "Run", "RunInfo"]
 
 _HEARTBEAT_SECONDS = 15.0
 _MOST_PRESET = 1 << 20
+_MAKING = ".making-"
 
 
 class Run:
@@ -60,7 +61,7 @@ class Run:
             raise PresetError(f"{path} is missing") from None
         except (OSError, ValueError) as error:
             reason = cause_of(error)
-            raise PresetError(f"{path} cannot be read", reason) from None
+            raise PresetError(f"{path} cannot be read", reason, remedy_for(error, "")) from None
 
     def info(self) -> RunInfo:
         """The state of the run; one whose process is gone reads as `interrupted`.
@@ -110,7 +111,8 @@ def create(preset: Preset, name: str = "", parent: str = "") -> Run:
     root = paths.runs_dir()
     try:
         root.mkdir(parents=True, exist_ok=True)
-        temporary = safe_files.make_directory(root, ".making-")
+        safe_files.sweep(root, _MAKING)
+        temporary = safe_files.make_directory(root, _MAKING)
         safe_files.write_atomically(temporary / infos.PRESET, preset.to_toml())
         Run(temporary).write_info(info)
         (temporary / "checkpoints").mkdir()
@@ -123,8 +125,13 @@ def create(preset: Preset, name: str = "", parent: str = "") -> Run:
         raise RunError(
             f"no run can be made in {root}",
             reason,
-            "make room there, or set SLM_TUI_HOME to a place that can be written",
+            remedy_for(error, "set SLM_TUI_HOME to a place that can be written"),
         ) from None
+
+
+def drop(run: Run) -> None:
+    """Remove a run in which nothing was trained. Never raises."""
+    safe_files.remove_directory(run.path, _MAKING)
 
 
 def _claim(temporary: Path, root: Path, wanted: str) -> Path:

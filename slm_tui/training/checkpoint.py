@@ -4,7 +4,9 @@ A checkpoint has weights and optimizer in safetensors, the state needed to go on
 tokenizer in JSON, and a manifest of checksums. `checkpoint_dir` has what needs no torch.
 """
 
+import errno
 import json
+import os
 import shutil
 import stat
 from collections.abc import Callable, Iterator
@@ -20,13 +22,21 @@ from slm_tui import manifest as manifests
 from slm_tui import safe_files
 from slm_tui.config.preset import Preset, parse
 from slm_tui.corpus.tokenizers import Tokenizer, from_json
-from slm_tui.errors import CheckpointError, CorpusError, PresetError
+from slm_tui.errors import (
+    CheckpointError,
+    CorpusError,
+    PresetError,
+    cause_of,
+    is_of_the_machine,
+    remedy_for,
+)
 from slm_tui.models.base import LanguageModel
 from slm_tui.models.build import build
 from slm_tui.training import checkpoint_dir
 from slm_tui.training.checkpoint_dir import (
     FORMAT,
     PAYLOAD,
+    ClosedError,
     ForeignFormatError,
     all_in,
     discard,
@@ -192,11 +202,22 @@ def _loaded(path: Path) -> dict[str, Tensor]:
         if not safe_files.is_file(path):
             raise OSError(f"{path.name} is missing or no file")
         tensors: dict[str, Tensor] = load_file(path)
+    except RuntimeError as error:
+        if (why := os.strerror(errno.EMFILE)) not in str(error):
+            raise
+        raise _closed(path, OSError(errno.EMFILE, why)) from None
     except (SafetensorError, OSError, ValueError) as error:
+        if is_of_the_machine(error):
+            raise _closed(path, error) from None
         raise CheckpointError(
             f"{path.name} of {path.parent.name} cannot be read", str(error)
         ) from None
     return tensors
+
+
+def _closed(path: Path, error: Exception) -> ClosedError:
+    what = f"{path.name} of {path.parent.name} cannot be read"
+    return ClosedError(what, cause_of(error), remedy_for(error, ""))
 
 
 def check_weights(model: LanguageModel, weights: dict[str, Tensor]) -> None:
@@ -251,11 +272,12 @@ def whole_ones(directory: Path, wrong: list[str]) -> Iterator[Checkpoint]:
 
     Raises:
         ForeignFormatError: another version wrote it, whose work must not be taken for damage.
+        ClosedError: the machine is at a limit; older checkpoints are not what was asked for.
     """
     for path in reversed(all_in(directory)):
         try:
             found = read(path)
-        except ForeignFormatError:
+        except (ForeignFormatError, ClosedError):
             raise
         except CheckpointError as error:
             wrong.append(str(error))
@@ -272,6 +294,7 @@ def newest(
 
     Raises:
         ForeignFormatError: another version wrote it, whose work must not be taken for damage.
+        ClosedError: the machine is at a limit; older checkpoints are not what was asked for.
     """
     wrong: list[str] = []
     found = (one for one in whole_ones(directory, wrong) if accept(one))

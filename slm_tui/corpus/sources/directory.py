@@ -16,7 +16,7 @@ from slm_tui.corpus.sources import recognise, text_file
 from slm_tui.corpus.sources.contract import READING, LeftOut, Staged, settings
 from slm_tui.corpus.sources.text_file import NotTextError, TextFile
 from slm_tui.corpus.staging import Staging
-from slm_tui.errors import CorpusError, cause_of
+from slm_tui.errors import CorpusError, cause_of, remedy_for
 
 SUFFIXES = (".txt", ".md")
 _FILES_NAMED = 3
@@ -135,9 +135,8 @@ def _check_root(root: Path) -> None:
     except (OSError, ValueError) as error:
         why = cause_of(error)
         name = root if len(str(root)) < 200 else f"{str(root)[:200]}…"
-        raise CorpusError(
-            f"the directory {name} cannot be read", why, "set data.path to a directory"
-        ) from None
+        remedy = remedy_for(error, "set data.path to a directory")
+        raise CorpusError(f"the directory {name} cannot be read", why, remedy) from None
     if not is_directory:
         raise CorpusError(
             f"the directory {root} cannot be read", "it is a file", "set data.path to a directory"

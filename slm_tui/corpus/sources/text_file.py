@@ -14,7 +14,7 @@ from slm_tui.corpus.progress import Meter
 from slm_tui.corpus.sources import encodings, recognise
 from slm_tui.corpus.sources.encodings import AUTO, Encoding
 from slm_tui.corpus.staging import CHUNK, Piece
-from slm_tui.errors import CorpusError, cause_of
+from slm_tui.errors import CorpusError, cause_of, remedy_for
 
 END_OF_TEXT = "<|endoftext|>"
 Signature = tuple[int, int, int, int]
@@ -331,6 +331,5 @@ def _convert(looks: str) -> str:
 def _unreadable(path: Path, error: Exception) -> CorpusError:
     reason = cause_of(error)
     name = path if len(str(path)) < 200 else f"{str(path)[:200]}…"
-    return CorpusError(
-        f"the text file {name} cannot be read", reason, "set data.path to a file that is there"
-    )
+    remedy = remedy_for(error, "set data.path to a file that is there")
+    return CorpusError(f"the text file {name} cannot be read", reason, remedy)
