@@ -39,6 +39,7 @@ _HARMLESS = frozenset(
 # The flags of England, Scotland and Wales: a black flag, letters as tags, and an end.
 _TAGGED_FLAG = re.compile("\U0001f3f4[\U000e0020-\U000e007e]{1,8}\U000e007f")
 _TAGS = re.compile("[\U000e0000-\U000e007f]")
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f]")
 _ELLIPSIS = "…"
 
 
@@ -82,10 +83,11 @@ def one_line(text: str, width: int | None = None) -> str:
 
 
 def cells(text: str) -> int:
-    """How many cells of a terminal a line takes."""
+    """How many cells of a terminal a line takes; a control character counts as one."""
     if text.isascii():
         return len(text)
-    return max(0, int(wcwidth.wcswidth(text)))
+    width = int(wcwidth.wcswidth(text))
+    return width if width >= 0 else int(wcwidth.wcswidth(_CONTROLS.sub(" ", text)))
 
 
 def clusters(text: str) -> Iterable[str]:

@@ -231,6 +231,9 @@ def test_whole_characters_are_shown_and_halves_are_symbols() -> None:
     assert shown("é中".encode()) == "é中"
     assert shown("中".encode()[:2]) == "‹e4›‹b8›"
     assert shown(b"a\xa9b") == "a‹a9›b"
+    # Lines of a text with letters beyond ASCII.
+    assert shown("é—\n中\n".encode()) == "é—\n中\n"
+    assert shown("\u200d".encode()) == "‹200d›"
 
 
 @given(st.binary(max_size=40))

@@ -1,0 +1,29 @@
+"""The width of text, and cutting it, whatever characters it has."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slm_tui.text import cells, cut, one_line, pad, visible
+
+
+def test_a_control_character_takes_away_nothing_of_the_width() -> None:
+    assert cells("é—\n中") == 5
+    assert cells("\x1b[0mé") == 5
+    assert cells("\x85é") == 2
+    assert cells("ab\n") == 3
+
+
+@given(st.text(max_size=30))
+def test_a_width_is_that_of_the_parts_or_less(text: str) -> None:
+    shown = visible(text)
+    assert 0 <= cells(shown) <= 2 * len(shown)
+    # Only what joins to nothing has no width.
+    if any(char.isalnum() and char.isascii() for char in shown):
+        assert cells(shown) > 0
+
+
+@given(st.text(max_size=30), st.integers(1, 40))
+def test_a_cut_or_padded_line_has_the_width_that_was_asked_for(text: str, width: int) -> None:
+    line = one_line(text)
+    assert cells(cut(line, width)) <= width
+    assert cells(pad(cut(line, width), width)) == width
