@@ -21,7 +21,7 @@ from slm_tui.runs.curves import Curves
 from slm_tui.runs.session import Session
 from slm_tui.runs.store import Run
 from slm_tui.training import checkpoint
-from tests import limits
+from tests import extent, limits
 from tests.conftest import make_tiny
 from tests.training.forks import Fork, run
 
@@ -146,6 +146,9 @@ def a_moment(watched: Watched, fork: Fork, chance: random.Random, *, aimed: bool
     before = logged(watched.run)
     wanted = before + chance.randint(1, 6)
     watched.until(lambda: logged(watched.run) >= wanted, fork)
+    if not before:
+        # A run that has steps and no checkpoint is never begun anew.
+        watched.until(lambda: watched.saved() > 0, fork)
     time.sleep(chance.random() * 0.02)
     if aimed:
         watched.until(watched.is_saving, fork)
@@ -153,10 +156,12 @@ def a_moment(watched: Watched, fork: Fork, chance: random.Random, *, aimed: bool
 
 @pytest.mark.slow
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize(("changes", "rounds"), [(BUSY, 60), (SAVING, 40)], ids=["all", "saving"])
-def test_a_hundred_kills_cost_nothing_but_time(
-    home: Path, changes: dict[str, Any], rounds: int
-) -> None:
+@pytest.mark.parametrize(
+    ("changes", "rounds"),
+    [(BUSY, extent.of(18, 60)), (SAVING, extent.of(12, 40))],
+    ids=["all", "saving"],
+)
+def test_many_kills_cost_nothing_but_time(home: Path, changes: dict[str, Any], rounds: int) -> None:
     chance = random.Random(rounds)
     watched = Watched(home)
     aimed = changes is SAVING
@@ -181,7 +186,7 @@ def test_a_hundred_kills_cost_nothing_but_time(
             assert watched.saved() == fork.result() == logged(found)
     assert len(store.all_runs()) == 1
     if aimed:
-        assert in_a_save >= 3
+        assert in_a_save >= rounds // 13
     # Once more, in order; then all of it without a kill.
     broken = watched.run
     assert broken is not None

@@ -1,0 +1,15 @@
+"""How much the tests try: a sample by default, everything with `make test-all`."""
+
+import os
+
+import pytest
+
+ALL = os.environ.get("SLM_TUI_TEST_ALL") == "1"
+
+# A case that the sample leaves out: another one stands for it.
+only_in_all = pytest.mark.skipif(not ALL, reason="only in `make test-all`")
+
+
+def of(sample: int, whole: int) -> int:
+    """How often, or how large: `sample` by default."""
+    return whole if ALL else sample
