@@ -12,7 +12,7 @@ import pytest
 from slm_tui import paths
 from slm_tui.runs import store
 from slm_tui.verbs import output
-from tests import limits
+from tests import extent, limits
 from tests.cli.conftest import Cli
 
 ROOT = Path(__file__).parents[2]
@@ -85,7 +85,16 @@ def test_names_of_runs_and_files_are_printed_as_symbols(
     assert_safe(err if words[0] == "generate" else out + err)
 
 
-@pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "ascii", "utf-8", "cp437"])
+@pytest.mark.parametrize(
+    "encoding",
+    [
+        "latin-1",
+        "ascii",
+        pytest.param("cp1252", marks=extent.only_in_all),
+        pytest.param("utf-8", marks=extent.only_in_all),
+        pytest.param("cp437", marks=extent.only_in_all),
+    ],
+)
 def test_every_encoding_of_standard_output_will_do(encoding: str, file: str) -> None:
     environment = {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
     commands = [
@@ -137,7 +146,16 @@ def test_our_own_symbols_have_plain_forms() -> None:
     assert shown.encode("ascii", output._HANDLER).decode() == plain
 
 
-@pytest.mark.parametrize("closed", ["0<&-", "1>&-", "2>&-", "1>&- 2>&-", "0<&- 1>&- 2>&-"])
+@pytest.mark.parametrize(
+    "closed",
+    [
+        pytest.param("0<&-", marks=extent.only_in_all),
+        "1>&-",
+        pytest.param("2>&-", marks=extent.only_in_all),
+        pytest.param("1>&- 2>&-", marks=extent.only_in_all),
+        "0<&- 1>&- 2>&-",
+    ],
+)
 def test_closed_descriptors_end_nothing(closed: str, file: str, home: Path) -> None:
     command = f"{sys.executable} -m slm_tui train {file} --name it {closed}"
     done = limits.run(["sh", "-c", command], capture_output=True, check=False, cwd=ROOT)

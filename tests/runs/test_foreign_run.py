@@ -21,7 +21,7 @@ from slm_tui.runs import conversation, detach, evidence, results, store
 from slm_tui.runs.conversation import Said
 from slm_tui.runs.curves import Curves
 from slm_tui.runs.store import Run
-from tests import limits
+from tests import extent, limits
 from tests.released.test_released import HERE, VERSIONS
 from tests.training.forks import Fork
 
@@ -116,9 +116,16 @@ TOGETHER = (
 )
 ALONE = [(name,) for name in FILES if name not in TOGETHER]
 OTHERS: list[Place] = [_link_to_directory, _link_to_other_run, _dangling, _device, _socket]
+# Always a link in the place of each file, and a second kind by turns.
+KINDS: list[tuple[Place, ...]] = [(_link, _pipe), (_link, _directory)]
 CASES: list[tuple[tuple[str, ...], Place]] = [
-    *((names, place) for names in (*ALONE, TOGETHER) for place in (_link, _pipe, _directory)),
-    *((names, OTHERS[at % len(OTHERS)]) for at, names in enumerate(ALONE)),
+    *(
+        (names, place)
+        for at, names in enumerate(ALONE)
+        for place in ((_link, _pipe, _directory) if extent.ALL else KINDS[at % 2])
+    ),
+    *((TOGETHER, place) for place in (_link, _pipe, _directory)),
+    *((names, OTHERS[at % len(OTHERS)]) for at, names in enumerate(ALONE) if extent.ALL),
     *((TOGETHER, place) for place in OTHERS),
     ((STEP,), _link_to_other_run),
     (("checkpoints",), _link_to_other_run),
