@@ -86,6 +86,8 @@ async def open_runs(pilot: Pilot[Any], many: int | None = None) -> RunsScreen:
     await until(pilot, lambda: screen._drawn)
     if many is not None:
         await until(pilot, lambda: len(screen.table.lines) == many)
+        # Painted, too.
+        await until(pilot, lambda: f"{many} run" in on_screen(pilot))
     return screen
 
 
