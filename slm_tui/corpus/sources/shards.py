@@ -37,10 +37,13 @@ def opened(request: dict[str, Any]) -> OfFiles | OfRows:
     Raises:
         Exception: whatever `datasets` raises; see `reader_errors`.
     """
+    name = request["dataset"]
+    if "://" not in name and Path(name).is_file():
+        # Without `datasets`, which takes a second to import.
+        return OfFiles({"train": [tables.local(Path(name), recognise.layout_of(name))]})
     import datasets
 
-    name = request["dataset"]
-    if "://" in name or Path(name).is_file():
+    if "://" in name:
         return OfFiles({"train": [_single(datasets, request)]})
     if request["local"] and _is_saved(Path(name)):
         found = datasets.load_from_disk(name)
@@ -138,10 +141,10 @@ def _of_files(
 
 
 def _single(datasets: Any, request: dict[str, Any]) -> File:
-    """One file, here or at an address; what is no table is one document."""
+    """The file at an address; what is no table is one document."""
     name = request["dataset"]
     layout = recognise.layout_of(name.split("?")[0].split("#")[0])
-    if not request["online"] and not request["local"]:
+    if not request["online"]:
         kept = _stored(datasets, name, request["cache_dir"])
         if kept is not None:
             return File(name, layout, lambda: kept.open("rb"), kept.stat().st_size)
