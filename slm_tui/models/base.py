@@ -13,13 +13,14 @@ from torch import Tensor, nn
 class Loss:
     """The loss of a batch, in nats per target.
 
-    `total` is what is minimised: `cross_entropy` plus the weighted `auxiliary` terms.
-    All are 0-dimensional tensors on the device of the model.
+    `total` is what is minimised: `cross_entropy`, and whatever the model adds to it. `metrics`
+    are figures to watch, by the names that the model declares: they go to the log, to every
+    sink and to the charts. All are 0-dimensional tensors on the device of the model.
     """
 
     total: Tensor
     cross_entropy: Tensor
-    auxiliary: dict[str, Tensor] = field(default_factory=dict)
+    metrics: dict[str, Tensor] = field(default_factory=dict)
 
 
 Role = Literal["hidden", "embedding", "vector"]
@@ -56,6 +57,8 @@ class LanguageModel(nn.Module):
 
     n_vocab: int
     block_size: int
+    metrics: tuple[str, ...] = ()
+    """The names of the metrics that every loss has."""
 
     @property
     def context(self) -> int | None:

@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from slm_tui import records, safe_files
+from slm_tui.runs.log_layout import LogLayout, cells
 from slm_tui.runs.recorder import TRAINING_COLUMNS
 from slm_tui.runs.store import Run
 
-_AT = {name: index for index, name in enumerate(TRAINING_COLUMNS)}
+# What a chart or a verdict asks for by name, or what follows from it.
+_KNOWN = frozenset(TRAINING_COLUMNS)
+_NUMBERS = ("learning_rate", "train_loss", "grad_norm", "tokens_per_second")
 _MOST_SAMPLES = 200
 _MOST_EVENTS = 500
 # Bytes of a file that are read, from its end: more than a million steps, and the newest lines.
@@ -33,12 +36,13 @@ class _Columns:
         """Drop everything at or after `step`."""
         at = bisect_left(self.step, step)
         for values in vars(self).values():
-            del values[at:]
+            for column in values.values() if isinstance(values, dict) else (values,):
+                del column[at:]
 
 
 @dataclass
 class Steps(_Columns):
-    """One entry per logged step."""
+    """One entry per logged step; `metrics` are the other columns that have numbers, by name."""
 
     seconds: list[float] = field(default_factory=list)
     tokens: list[int] = field(default_factory=list)
@@ -46,6 +50,14 @@ class Steps(_Columns):
     loss: list[float] = field(default_factory=list)
     gradient_norm: list[float] = field(default_factory=list)
     tokens_per_second: list[float] = field(default_factory=list)
+    metrics: dict[str, list[float]] = field(default_factory=dict)
+
+    def add_metrics(self, numbers: dict[str, float]) -> None:
+        """The other numbers of the newest step; a metric that it lacks is not a number there."""
+        for name in numbers.keys() - self.metrics.keys():
+            self.metrics[name] = [math.nan] * (len(self.step) - 1)
+        for name, column in self.metrics.items():
+            column.append(numbers.get(name, math.nan))
 
 
 @dataclass
@@ -61,6 +73,28 @@ class Evaluations(_Columns):
         """Index of the lowest finite loss."""
         finite = [index for index, loss in enumerate(self.loss) if math.isfinite(loss)]
         return min(finite, key=self.loss.__getitem__) if finite else None
+
+
+# Behind the cells of a row: what stands for a column that the log does not have.
+_MISSING = ("", "0", "nan")
+
+
+class _Places:
+    """Where the columns of a log stand; those it does not have, behind the row."""
+
+    def __init__(self, layout: LogLayout) -> None:
+        self.many = many = len(layout.columns)
+
+        def place(name: str, missing: str) -> int:
+            at = layout.place(name)
+            return many + _MISSING.index(missing) if at is None else at
+
+        self.step = place("step", "")
+        self.seconds, self.tokens = place("elapsed_seconds", "0"), place("tokens_seen", "0")
+        self.loss, self.val_loss = place("train_loss", ""), place("val_loss", "")
+        self.val_bpb = place("val_bpb", "nan")
+        self.numbers = [place(name, "nan") for name in _NUMBERS]
+        self.metrics = layout.others(_KNOWN)
 
 
 class Curves:
@@ -79,12 +113,18 @@ class Curves:
         # Grows when steps are replaced, so that a chart knows to start again.
         self.generation = 0
         self._log = _Tail(run.path / "training_log.csv", _MOST_LOG)
+        self._header = ""
+        self._columns = _Places(LogLayout(TRAINING_COLUMNS))
         self._sample_lines = _Tail(run.path / "samples.jsonl", _MOST_LINES)
         self._event_lines = _Tail(run.path / "events.jsonl", _MOST_LINES)
 
     def read(self) -> bool:
         """Take in what is new; returns whether anything was."""
         rows = self._log.lines()
+        if self._log.first != self._header:
+            self._header = self._log.first
+            # A log that lost its header is laid out as the first version did it.
+            self._columns = _Places(LogLayout.of(self._header) or LogLayout(TRAINING_COLUMNS))
         for row in rows:
             self._take(row)
         samples, events = self._sample_lines.lines(), self._event_lines.lines()
@@ -93,29 +133,27 @@ class Curves:
         return bool(rows or samples or events)
 
     def _take(self, line: str) -> None:
-        cells = line.split(",", len(TRAINING_COLUMNS) - 1)
-        if len(cells) < len(TRAINING_COLUMNS):
+        at, row = self._columns, cells(line)
+        if len(row) < at.many:
             return  # torn: a number at its end may be cut short
+        row = [*row[: at.many], *_MISSING]
         try:
-            step = _count(cells[_AT["step"]])
-            seconds = float(cells[_AT["elapsed_seconds"]])
-            tokens = _count(cells[_AT["tokens_seen"]])
+            step, seconds = _count(row[at.step]), float(row[at.seconds])
+            tokens = _count(row[at.tokens])
             if not 0 <= seconds <= _MOST_SECONDS:
                 return
-            loss, val = cells[_AT["train_loss"]], cells[_AT["val_loss"]]
-            if loss:
-                self._add_step(step, seconds, tokens, cells)
-            if val:
-                self._add_evaluation(step, seconds, tokens, float(val), cells[_AT["val_bpb"]])
-        except (ValueError, IndexError):
+            if row[at.loss]:
+                self._add_step(step, seconds, tokens, row)
+            if row[at.val_loss]:
+                bits = row[at.val_bpb]
+                self._add_evaluation(step, seconds, tokens, float(row[at.val_loss]), bits)
+        except ValueError:
             return
 
-    def _add_step(self, step: int, seconds: float, tokens: int, cells: list[str]) -> None:
+    def _add_step(self, step: int, seconds: float, tokens: int, row: list[str]) -> None:
         steps = self.steps
-        numbers = [
-            float(cells[_AT[name]])
-            for name in ("learning_rate", "train_loss", "grad_norm", "tokens_per_second")
-        ]
+        numbers = [float(row[at]) for at in self._columns.numbers]
+        metrics = {name: _metric(row[at]) for name, at in self._columns.metrics if row[at]}
         if steps.step and step <= steps.step[-1]:
             steps.cut(step)
             self.evaluations.cut(step)
@@ -127,6 +165,8 @@ class Curves:
         steps.loss.append(numbers[1])
         steps.gradient_norm.append(numbers[2])
         steps.tokens_per_second.append(numbers[3])
+        if metrics or steps.metrics:
+            steps.add_metrics({name: one for name, one in metrics.items() if one is not None})
 
     def _add_evaluation(
         self, step: int, seconds: float, tokens: int, loss: float, bits: str
@@ -154,6 +194,14 @@ def _count(text: str) -> int:
     return number
 
 
+def _metric(cell: str) -> float | None:
+    """A number, or `None` for a text."""
+    try:
+        return float(cell)
+    except ValueError:
+        return None
+
+
 class _Tail:
     """Whole lines appended to a file since the last look; of a long file the last ones only.
 
@@ -167,6 +215,8 @@ class _Tail:
         self._position = 0
         self._rest = b""
         self._is_cut = False
+        # The first line of the file, once it is whole.
+        self.first = ""
 
     def lines(self) -> list[str]:
         try:
@@ -178,7 +228,11 @@ class _Tail:
     def _read(self, file: BinaryIO) -> list[str]:
         size = file.seek(0, os.SEEK_END)
         if size < self._position:  # another file has taken its place
-            self._position, self._rest = 0, b""
+            self._position, self._rest, self.first = 0, b"", ""
+        if not self.first:
+            file.seek(0)
+            line = file.readline(_LONGEST)
+            self.first = line.decode("utf-8", "replace").strip() if line[-1:] == b"\n" else ""
         if size - self._position > self._most:
             self._position, self._rest, self._is_cut = size - self._most, b"", True
         file.seek(self._position)

@@ -10,6 +10,7 @@ import os
 import socket
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from slm_tui import __version__, safe_files
 from slm_tui.errors import cause_of
 from slm_tui.runs import info as infos
 from slm_tui.runs.info import State
+from slm_tui.runs.log_layout import LogLayout
 from slm_tui.runs.store import Run
 from slm_tui.text import one_line
 from slm_tui.training.control import Control
@@ -48,7 +50,6 @@ TRAINING_COLUMNS = (
     "train_bpb",
     "val_bpb",
     "grad_norm",
-    "auxiliary_loss",
     "tokens_per_second",
     "sample",
 )
@@ -66,6 +67,9 @@ _FLUSH_SECONDS = 0.1
 _BEAT_SECONDS = 1.0
 _SAMPLE_WIDTH = 50
 _BLOCK = "log"
+# Of the start of training: `run.json` and the header of the log have these.
+_NOT_TOLD = ("facts", "metrics")
+_LONGEST_HEADER = 2**16
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 # A single failed write may be chance; after so many in a row training waits.
 _FAILURES = 2
@@ -190,7 +194,7 @@ class Recorder:
         else:
             self._end_row()
             kind = type(event).__name__.lower()
-            values = {key: value for key, value in asdict(event).items() if key != "facts"}
+            values = {key: value for key, value in asdict(event).items() if key not in _NOT_TOLD}
             self._events.append({"timestamp": time.time(), "event": kind, **values})
             self._beat(force=self._change_state(event))
         if time.monotonic() - self._flushed > _FLUSH_SECONDS:
@@ -208,8 +212,8 @@ class Recorder:
             "train_perplexity": perplexity(event.loss),
             "train_bpb": event.loss / math.log(2) / self._bytes_per_token,
             "grad_norm": event.gradient_norm,
-            "auxiliary_loss": event.auxiliary_loss or "",
             "tokens_per_second": round(event.tokens_per_second, 1),
+            **event.metrics,
         }
         info = self.info
         info.step, info.tokens_seen = event.step, event.tokens_seen
@@ -268,6 +272,7 @@ class Recorder:
         if isinstance(event, Started):
             info.state, info.max_steps, info.facts = "running", event.max_steps, event.facts
             info.step = event.step
+            self._training.begin(event.metrics)
             self._bytes_per_token = float(event.facts.get("train_bytes_per_token", 1.0))
         elif isinstance(event, Paused):
             info.state = "paused"
@@ -345,6 +350,13 @@ class _Appended:
             safe_files.sync(self._file)
             self._is_synced = True
 
+    def clear(self) -> None:
+        """Begin the file anew."""
+        if self._file is not None:
+            os.ftruncate(self._file, 0)
+        self._held_back.clear()
+        self._fresh = True
+
     def close(self) -> None:
         try:
             self.flush()
@@ -359,16 +371,36 @@ class _Appended:
 class _Table(_Appended):
     def __init__(self, path: Path, columns: tuple[str, ...]) -> None:
         super().__init__(path)
-        self._columns = columns
-        if self._fresh:
-            self.write(",".join(columns) + "\n")
+        header = b"" if self._fresh else _first_line(path)
+        if not self._fresh and (not header.endswith(b"\n") or not header.strip()):
+            # A killed process wrote a part of the header, and no row.
+            self.clear()
+        # A log that goes on keeps the columns that it began with.
+        layout = LogLayout.of(header.decode("utf-8", "replace").strip())
+        self._columns = layout.columns if layout is not None else columns
+        self._begun = not self._fresh
+
+    def begin(self, more: Sequence[str] = ()) -> None:
+        """Write the header of a new log, with the columns `more` before the last one."""
+        if self._begun:
+            return
+        self._begun = True
+        new = [name for name in more if name not in self._columns]
+        self._columns = (*self._columns[:-1], *new, self._columns[-1])
+        self.write(",".join(self._columns) + "\n")
 
     def append(self, row: dict[str, Any]) -> None:
+        self.begin()
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerow(
             [_cell(row.get(name, "")) for name in self._columns]
         )
         self.write(text.getvalue())
+
+
+def _first_line(path: Path) -> bytes:
+    with safe_files.open_to_read(path) as file:
+        return file.readline(_LONGEST_HEADER)
 
 
 class _Lines(_Appended):

@@ -10,16 +10,21 @@ Reason = Literal["done", "stopped", "early stop"]
 
 @dataclass(frozen=True)
 class Started:
-    """Training begins or goes on at `step`; `facts` say with what."""
+    """Training begins or goes on at `step`; `facts` say with what, `metrics` name what every
+    step will report beyond its loss."""
 
     step: int
     max_steps: int
     facts: dict[str, Any] = field(default_factory=dict)
+    metrics: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Stepped:
-    """One optimizer update. Losses in nats per token; `tokens_per_second` over recent steps."""
+    """One optimizer update. Losses in nats per token; `tokens_per_second` over recent steps.
+
+    `metrics` are what else the model reports of the step, by name.
+    """
 
     step: int
     elapsed_seconds: float
@@ -27,8 +32,8 @@ class Stepped:
     learning_rate: float
     loss: float
     gradient_norm: float
-    auxiliary_loss: float
     tokens_per_second: float
+    metrics: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

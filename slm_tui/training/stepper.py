@@ -24,9 +24,9 @@ class Done:
     """What one update did. Not finite: the gradient was thrown away and nothing changed."""
 
     loss: float
-    auxiliary_loss: float
     gradient_norm: float
     finite: bool
+    metrics: dict[str, float] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
 
@@ -60,7 +60,7 @@ class Stepper:
         warnings: list[str] = []
         before = self.scale.value, self.scale.calm
         while True:
-            total, auxiliary = self._within_memory(ids, targets, step, warnings)
+            total, metrics = self._within_memory(ids, targets, step, warnings)
             norm, loss = float(self._optimizer.gradient_norm()), float(total)
             finite = math.isfinite(norm) and math.isfinite(loss)
             # Too large for fp16 at this scale: the same batch again with a smaller one.
@@ -77,7 +77,8 @@ class Stepper:
         self._optimizer.clear()
         warnings += self.forward.notices
         self.forward.notices.clear()
-        return Done(loss, float(auxiliary), norm, finite, warnings)
+        numbers = {name: float(value) for name, value in metrics.items()}
+        return Done(loss, norm, finite, numbers, warnings)
 
     def rehearse(self, batch: Batch, step: int) -> None:
         """The work of a step without its update: for measuring."""
@@ -90,7 +91,7 @@ class Stepper:
 
     def _within_memory(
         self, ids: Tensor, targets: Tensor, step: int, warnings: list[str]
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """Gradients of the batch, in smaller passes if it must be."""
         while True:
             if self._drops:
@@ -104,11 +105,11 @@ class Stepper:
             # Outside of the handler: the error's traceback holds the tensors of the failed pass.
             warnings.append(self._shrink(reason))
 
-    def _accumulate(self, ids: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Gradients of the mean loss over all sequences; returns cross-entropy and auxiliary."""
+    def _accumulate(self, ids: Tensor, targets: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Gradients of the mean loss over all sequences; returns cross-entropy and metrics."""
         sequences = len(ids)
         entropy = torch.zeros((), device=self._device)
-        auxiliary = torch.zeros((), device=self._device)
+        metrics: dict[str, Tensor] = {}
         for at in range(0, sequences, self.at_once):
             part = ids[at : at + self.at_once]
             share = len(part) / sequences
@@ -117,12 +118,13 @@ class Stepper:
             factor = share * self.scale.value
             (loss.total if factor == 1 else loss.total * factor).backward()  # type: ignore[no-untyped-call]
             entropy += loss.cross_entropy.detach() * share
-            for term in loss.auxiliary.values():
-                auxiliary += term.detach() * share
+            for name, value in loss.metrics.items():
+                part_of_it = value.detach() * share
+                metrics[name] = metrics[name] + part_of_it if name in metrics else part_of_it
         if self.scale.value != 1:
             # Before the norm is taken and the gradient clipped.
             self._optimizer.gradients.mul_(1 / self.scale.value)
-        return entropy, auxiliary
+        return entropy, metrics
 
     def _seed(self, step: int) -> None:
         """Dropout depends on (seed, step) alone: a resumed run needs no generator state."""

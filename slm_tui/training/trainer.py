@@ -170,7 +170,12 @@ class Trainer:
                 relink_best(self._directory, state)
             self._choose_threads()
             self._sink(
-                Started(state.step, state.max_steps, facts(self, self._stepper, self._batches))
+                Started(
+                    state.step,
+                    state.max_steps,
+                    facts(self, self._stepper, self._batches),
+                    self.model.metrics,
+                )
             )
             reason = self._loop()
             self._save("last")
@@ -266,8 +271,8 @@ class Trainer:
                     rate,
                     done.loss,
                     done.gradient_norm,
-                    done.auxiliary_loss,
                     speed,
+                    done.metrics,
                 )
             )
 

@@ -176,7 +176,7 @@ def test_the_loss_is_the_mean_cross_entropy_of_the_targets(switches: dict[str, o
     chances = F.log_softmax(model(ids), dim=-1)
     expected = -chances.gather(-1, targets[..., None]).mean()
     torch.testing.assert_close(loss.total, expected)
-    assert loss.auxiliary == {}
+    assert loss.metrics == {}
 
 
 @pytest.mark.parametrize("switches", SWITCHES, ids=named)

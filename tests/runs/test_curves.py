@@ -20,7 +20,7 @@ HEADER = ",".join(TRAINING_COLUMNS) + "\n"
 
 def row(step: int, loss: float | str = 2.0, val: float | str = "") -> str:
     bits = "" if val == "" else "1.25"
-    return f"{step},1.0,{step / 10},{step * 64},0.01,{loss},{val},,,,{bits},1.5,,640.0,text\n"
+    return f"{step},1.0,{step / 10},{step * 64},0.01,{loss},{val},,,,{bits},1.5,640.0,text\n"
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_an_evaluation_made_again_replaces_the_one_of_before(run: Run) -> None:
         "x" * 999 + "\n",
         row(9)[:-12] + "\n",
         row(9)[:-8] + "\n",
-        "9" + "," * 14 + "\n",
+        "9" + "," * 13 + "\n",
     ],
 )
 def test_a_line_that_is_no_row_is_ignored(run: Run, line: str) -> None:
@@ -194,3 +194,62 @@ def test_whatever_was_interrupted_steps_ascend_and_the_last_attempt_counts(
         curves.read()
     assert dict(zip(curves.steps.step, curves.steps.loss, strict=True)) == expected
     assert curves.steps.step == sorted(expected)
+
+
+# Logs with other columns
+
+
+def test_a_log_is_read_by_its_header(run: Run) -> None:
+    rewrite(
+        run,
+        "tokens_seen,note,train_loss,step,elapsed_seconds,val_loss,learning_rate\n",
+        '64,"a, b",4.0,1,0.5,,0.01\n128,x,3.0,2,1.0,3.5,0.02\n',
+    )
+    curves = Curves(run)
+    assert curves.read()
+    assert (curves.steps.step, curves.steps.loss) == ([1, 2], [4.0, 3.0])
+    assert (curves.steps.tokens, curves.steps.seconds) == ([64, 128], [0.5, 1.0])
+    assert curves.steps.learning_rate == [0.01, 0.02]
+    # What the log does not have is not a number.
+    assert all(map(math.isnan, curves.steps.gradient_norm))
+    assert (curves.evaluations.step, curves.evaluations.loss) == ([2], [3.5])
+    assert all(map(math.isnan, curves.evaluations.bits_per_byte))
+    # A text is no metric.
+    assert curves.steps.metrics == {}
+
+
+def test_unknown_columns_are_kept_by_name(run: Run) -> None:
+    header = HEADER.replace("sample", "ratio,rate of chunks,sample")
+
+    def line(step: int, *cells: str) -> str:
+        return row(step).replace("text", ",".join([*cells, "text"]))
+
+    write(run, header + line(1, "", "") + line(2, "0.5", "") + line(3, "0.25", "7"))
+    curves = Curves(run)
+    curves.read()
+    ratio, rate = curves.steps.metrics["ratio"], curves.steps.metrics["rate of chunks"]
+    assert math.isnan(ratio[0])
+    assert ratio[1:] == [0.5, 0.25]
+    assert rate[2] == 7.0
+    write(run, line(2, "0.75", "8"))
+    curves.read()
+    assert curves.steps.step == [1, 2]
+    assert curves.steps.metrics["ratio"][1] == 0.75
+    assert len(curves.steps.metrics["rate of chunks"]) == 2
+
+
+def test_another_file_in_its_place_is_read_by_its_own_header(run: Run) -> None:
+    write(run, HEADER + "".join(row(step) for step in range(1, 30)))
+    curves = Curves(run)
+    curves.read()
+    rewrite(run, "train_loss,step\n", "1.5,1\n")
+    curves.read()
+    assert (curves.steps.step, curves.steps.loss) == ([1], [1.5])
+
+
+def test_a_log_of_the_first_version_has_all_its_steps(run: Run) -> None:
+    header = HEADER.replace("tokens_per_second", "auxiliary_loss,tokens_per_second")
+    write(run, header + row(1).replace(",1.5,640.0", ",1.5,,640.0"))
+    curves = Curves(run)
+    curves.read()
+    assert (curves.steps.step, curves.steps.tokens_per_second) == ([1], [640.0])

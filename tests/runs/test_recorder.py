@@ -6,6 +6,7 @@ import json
 import math
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -37,7 +38,7 @@ Make = Callable[..., Preset]
 
 
 def step(number: int, loss: float = 2.0) -> Stepped:
-    return Stepped(number, number * 0.1, number * 64, 0.01, loss, 1.5, 0.0, 640.0)
+    return Stepped(number, number * 0.1, number * 64, 0.01, loss, 1.5, 640.0)
 
 
 def evaluation(number: int, loss: float = 2.5, best: bool = False) -> Evaluated:
@@ -65,7 +66,7 @@ def test_the_log_has_the_documented_columns(run: Run) -> None:
     header = (run.path / "training_log.csv").read_text().splitlines()[0]
     assert header == (
         "step,timestamp,elapsed_seconds,tokens_seen,learning_rate,train_loss,val_loss,"
-        "train_perplexity,val_perplexity,train_bpb,val_bpb,grad_norm,auxiliary_loss,"
+        "train_perplexity,val_perplexity,train_bpb,val_bpb,grad_norm,"
         "tokens_per_second,sample"
     )
     (row,) = rows(run)
@@ -250,7 +251,7 @@ def test_a_full_disk_holds_training_back_until_there_is_room(
 def test_perplexity_never_overflows() -> None:
     assert perplexity(0.0) == 1.0
     assert perplexity(1e6) == math.inf
-    assert len(TRAINING_COLUMNS) == len(set(TRAINING_COLUMNS)) == 15
+    assert len(TRAINING_COLUMNS) == len(set(TRAINING_COLUMNS)) == 14
 
 
 def test_a_heartbeat_renews_the_time_and_flushes(run: Run) -> None:
@@ -380,3 +381,44 @@ def test_a_link_in_the_place_of_a_log_is_refused_and_not_written_through(
     with pytest.raises(OSError, match="is a symbolic link, not a file"):
         Recorder(run)
     assert target.read_text() == "echo mine\n"
+
+
+# Logs that go on, and metrics of the model
+
+
+def test_a_resumed_log_keeps_the_columns_of_its_file(run: Run) -> None:
+    log = run.path / "training_log.csv"
+    log.write_text("step,train_loss,mine,auxiliary_loss\n1,4.0,7,\n")
+    recorder = Recorder(run)
+    recorder(Started(1, 3, {}, ("ratio",)))
+    recorder(step(2, 3.0))
+    recorder.close()
+    assert log.read_text() == "step,train_loss,mine,auxiliary_loss\n1,4.0,7,\n2,3.0,,\n"
+    curves = Curves(run)
+    curves.read()
+    assert (curves.steps.step, curves.steps.loss) == ([1, 2], [4.0, 3.0])
+
+
+@pytest.mark.parametrize("torn", ["step,timest", "step,train_loss,val_lo", "\n", "s"])
+def test_a_log_with_half_a_header_begins_anew(run: Run, torn: str) -> None:
+    (run.path / "training_log.csv").write_text(torn)
+    recorder = Recorder(run)
+    recorder(step(1, 3.0))
+    recorder.close()
+    curves = Curves(run)
+    curves.read()
+    assert (curves.steps.step, curves.steps.loss) == ([1], [3.0])
+
+
+def test_a_metric_of_the_model_has_a_column(run: Run) -> None:
+    recorder = Recorder(run)
+    recorder(Started(0, 3, {}, ("ratio",)))
+    recorder(Evaluated(0, 0.0, 5.0, 1.0, True, 0.1))
+    recorder(replace(step(1, 3.0), metrics={"ratio": 0.5}))
+    recorder.close()
+    header = (run.path / "training_log.csv").read_text().splitlines()[0]
+    assert header.endswith(",tokens_per_second,ratio,sample")
+    curves = Curves(run)
+    curves.read()
+    assert curves.steps.metrics == {"ratio": [0.5]}
+    assert curves.evaluations.step == [0]

@@ -428,7 +428,7 @@ class Stuck:
 
 
 def step(number: int) -> Stepped:
-    return Stepped(number, number * 0.1, number * 64, 0.01, 2.0, 1.5, 0.0, 640.0)
+    return Stepped(number, number * 0.1, number * 64, 0.01, 2.0, 1.5, 640.0)
 
 
 def test_a_destination_that_hangs_is_left_behind(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def add_run(
     for step in range(0, reached + 1, 10):
         loss = floor + 4 * math.exp(-step / 20)
         if step:
-            recorder(Stepped(step, step * 0.1, step * 64, 0.01, loss, 0.5, 0.0, 1000.0))
+            recorder(Stepped(step, step * 0.1, step * 64, 0.01, loss, 0.5, 1000.0))
         recorder(Evaluated(step, step * 0.1, loss, loss / math.log(2), loss < lowest, 0.1))
         lowest = min(lowest, loss)
     if error:

@@ -36,13 +36,11 @@ def figures(event: Stepped | Evaluated, bytes_per_token: float) -> dict[str, flo
     """The scalars of an event, by name: losses in nats per token, `bpb` in bits per byte."""
     if isinstance(event, Evaluated):
         return {"loss/validation": event.loss, "bpb/validation": event.bits_per_byte}
-    values = {
+    return {
         "loss/train": event.loss,
         "bpb/train": event.loss / math.log(2) / bytes_per_token,
         "learning_rate": event.learning_rate,
         "gradient_norm": event.gradient_norm,
         "tokens_per_second": event.tokens_per_second,
+        **{f"metrics/{name}": value for name, value in event.metrics.items()},
     }
-    if event.auxiliary_loss:
-        values["loss/auxiliary"] = event.auxiliary_loss
-    return values

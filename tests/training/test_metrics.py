@@ -1,0 +1,74 @@
+"""A metric that a model reports reaches the log, the other logs and the curves by its name."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from slm_tui.config.preset import Preset
+from slm_tui.models.base import Loss
+from slm_tui.models.gpt import Gpt
+from slm_tui.runs.curves import Curves
+from slm_tui.runs.session import Session
+from slm_tui.training.events import Started, Stepped
+from tests import limits
+from tests.training.harness import train
+
+Make = Callable[..., Preset]
+
+
+@pytest.fixture
+def with_metric(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPT that reports which share of its targets is the space."""
+    plain = Gpt.loss
+
+    def loss(self: Gpt, ids: torch.Tensor, targets: torch.Tensor) -> Loss:
+        found = plain(self, ids, targets)
+        share = (targets == ord(" ")).float().mean()
+        return Loss(found.total, found.cross_entropy, {"spaces": share})
+
+    monkeypatch.setattr(Gpt, "loss", loss)
+    monkeypatch.setattr(Gpt, "metrics", ("spaces",))
+
+
+@pytest.mark.usefixtures("with_metric")
+def test_a_metric_is_the_mean_over_the_passes_of_a_step(tiny: Make, tmp_path: Path) -> None:
+    def smaller(trainer: Any) -> None:
+        trainer._stepper.at_once = 3
+
+    whole = train(tiny(training__max_steps=4), tmp_path / "whole")
+    parts = train(tiny(training__max_steps=4), tmp_path / "parts", patch=smaller)
+    (started,) = whole.of(Started)
+    assert started.metrics == ("spaces",)
+    found = [event.metrics["spaces"] for event in whole.of(Stepped)]
+    assert all(0 < one < 1 for one in found)
+    assert [event.metrics["spaces"] for event in parts.of(Stepped)] == pytest.approx(found)
+
+
+@pytest.mark.usefixtures("with_metric")
+def test_a_metric_is_in_the_log_and_in_the_curves(tiny: Make) -> None:
+    told: list[float] = []
+
+    def sink(event: object) -> None:
+        if isinstance(event, Stepped):
+            told.append(event.metrics["spaces"])
+
+    session = Session.start(tiny(training__max_steps=6), sinks=(sink,))
+    assert session.wait(limits.LIMIT)
+    curves = Curves(session.run)
+    curves.read()
+    assert curves.steps.metrics == {"spaces": told}
+    again = Session.resume(session.run, more_steps=2)
+    assert again.wait(limits.LIMIT)
+    curves.read()
+    assert len(curves.steps.metrics["spaces"]) == len(curves.steps.step) == 8
+
+
+def test_a_model_without_metrics_has_no_column_for_them(tiny: Make) -> None:
+    session = Session.start(tiny(training__max_steps=2))
+    assert session.wait(limits.LIMIT)
+    curves = Curves(session.run)
+    curves.read()
+    assert curves.steps.metrics == {}
