@@ -11,6 +11,8 @@ from slm_tui import records, safe_files
 from slm_tui.runs.log_layout import LogLayout, cells
 from slm_tui.runs.recorder import TRAINING_COLUMNS
 from slm_tui.runs.store import Run
+from slm_tui.training import event_json
+from slm_tui.training.events import Event
 
 # What a chart or a verdict asks for by name, or what follows from it.
 _KNOWN = frozenset(TRAINING_COLUMNS)
@@ -97,6 +99,14 @@ class _Places:
         self.metrics = layout.others(_KNOWN)
 
 
+@dataclass(frozen=True)
+class Logged:
+    """An event of the log, and when it was written, in seconds since the epoch."""
+
+    timestamp: float
+    event: Event
+
+
 class Curves:
     """Follows the files of a run. `read` takes in what was appended since the last call.
 
@@ -109,7 +119,7 @@ class Curves:
         self.steps = Steps()
         self.evaluations = Evaluations()
         self.samples: list[dict[str, Any]] = []
-        self.events: list[dict[str, Any]] = []
+        self.events: list[Logged] = []
         # Grows when steps are replaced, so that a chart knows to start again.
         self.generation = 0
         self._log = _Tail(run.path / "training_log.csv", _MOST_LOG)
@@ -262,9 +272,15 @@ def _objects(lines: list[str]) -> list[dict[str, Any]]:
     return found
 
 
-def _events(lines: list[str]) -> list[dict[str, Any]]:
-    """What happened, as the lines of a log say it: entries of plain values."""
-    return [entry for line in _objects(lines) for entry in _entries_of(line) if "event" in entry]
+def _events(lines: list[str]) -> list[Logged]:
+    """What happened, as the lines of a log say it."""
+    found = []
+    for line in _objects(lines):
+        for entry in _entries_of(line):
+            event = event_json.from_json(entry)
+            if event is not None:
+                found.append(Logged(entry["timestamp"], event))
+    return found
 
 
 def _samples(lines: list[str]) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from slm_tui.evaluation.diagnosis import Block, Evidence, Verdict, diagnose
 from slm_tui.evaluation.remedies import Remedies
 from slm_tui.runs.curves import Curves
 from slm_tui.runs.store import LIVE_STATES, Run, RunInfo
+from slm_tui.training.events import Event, Skipped, Spiked, WentBack
 
 if TYPE_CHECKING:
     from slm_tui.evaluation.memorisation import Copying
@@ -41,7 +42,6 @@ class Gathering:
             self._forget()
         self._take(curves)
         evaluations, facts = curves.evaluations, info.facts
-        skipped, back, spikes = _warnings(curves.events)
         return Evidence(
             val_steps=evaluations.step,
             val_losses=evaluations.loss,
@@ -58,10 +58,10 @@ class Gathering:
             train_tokens=int(_number(facts, "train_tokens")),
             val_tokens=int(_number(facts, "val_tokens")),
             tokens_per_step=int(_number(facts, "tokens_per_step")),
-            skipped=skipped,
-            went_back=back,
-            spikes=spikes,
-            failed_non_finite=info.state == "failed" and "not finite" in info.error,
+            skipped=_steps(curves, Skipped),
+            went_back=_steps(curves, WentBack),
+            spikes=_steps(curves, Spiked),
+            failed_non_finite=info.state == "failed" and info.cause == "not finite",
             is_forked=bool(info.parent),
             copying=self.copying,
             remedies=self._remedies,
@@ -133,20 +133,9 @@ def _merged(one: Block, two: Block) -> Block:
     )
 
 
-def _warnings(events: list[dict[str, Any]]) -> tuple[list[int], list[int], list[int]]:
-    """Steps that were skipped, at which the run went back, and that had a loss spike."""
-    skipped, back, spikes = [], [], []
-    for event in events:
-        if event.get("event") != "warned":
-            continue
-        text, step = str(event.get("message", "")), int(event.get("step", 0))
-        if "skipped: not finite" in text:
-            skipped.append(step)
-        elif text.startswith("back to step"):
-            back.append(step)
-        elif text.startswith("loss spike"):
-            spikes.append(step)
-    return skipped, back, spikes
+def _steps(curves: Curves, kind: type[Event]) -> list[int]:
+    """The steps of the events of a kind."""
+    return [one.event.step for one in curves.events if isinstance(one.event, kind)]
 
 
 def _number(facts: dict[str, Any], name: str) -> float:

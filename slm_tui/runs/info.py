@@ -21,9 +21,10 @@ from slm_tui import __version__, records, safe_files
 from slm_tui.errors import RunError, cause_of, is_of_the_machine, remedy_for
 from slm_tui.records import Count, Loss, Moment, Name, Rate, Seconds, Step, Text
 from slm_tui.training import checkpoint_dir
+from slm_tui.training.events import Cause
 from slm_tui.training.state import TrainingState
 
-FORMAT = 1
+FORMAT = 2
 INFO, LIVE, PRESET = "run.json", "live.json", "preset.toml"
 EVALUATIONS = "eval_log.csv"
 # `interrupted` and `damaged` are what a reader makes of a run whose process is gone, and of one
@@ -86,6 +87,7 @@ class RunInfo:
     best_bpb: Loss | None = None
     parent: Annotated[str, Strict(), Field(max_length=600)] = ""
     error: Text = ""
+    cause: Cause = "other"
     facts: dict[str, Any] = field(default_factory=dict)
 
 
@@ -96,11 +98,20 @@ def parse(values: Any, name: str = INFO) -> RunInfo:
         ValueError: an entry has another type or is out of range.
     """
     if isinstance(values, dict) and isinstance(values.get("facts", {}), dict):
-        values = {**values, "facts": _facts(values.get("facts"))}
+        values = {"format": 1, **values, "facts": _facts(values.get("facts"))}
     found = records.record(RunInfo, values, name)
     if found.format > FORMAT:
         raise ValueError(f"{name} has format {found.format}, this version reads {FORMAT}")
-    return found
+    return _migrated(found)
+
+
+def _migrated(info: RunInfo) -> RunInfo:
+    """The record as this version would have written it."""
+    if info.format < 2:
+        # The first version told the cause of a failure in the words of its error alone.
+        info.cause = "not finite" if "is not finite" in info.error else "other"
+    info.format = FORMAT
+    return info
 
 
 def _facts(values: Any) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from slm_tui.runs.info import State
 from slm_tui.runs.log_layout import LogLayout
 from slm_tui.runs.store import Run
 from slm_tui.text import one_line
+from slm_tui.training import event_json
 from slm_tui.training.control import Control
 from slm_tui.training.events import (
     Changed,
@@ -116,7 +117,7 @@ class Recorder:
         self._failures = 0
         info = self.info
         info.pid, info.host, info.version = os.getpid(), socket.gethostname(), __version__
-        info.state, info.error = "preparing", ""
+        info.state, info.error, info.cause = "preparing", "", "other"
         self._beat(force=True)
 
     def __call__(self, event: Event) -> None:
@@ -193,9 +194,12 @@ class Recorder:
                 file.sync()
         else:
             self._end_row()
-            kind = type(event).__name__.lower()
-            values = {key: value for key, value in asdict(event).items() if key not in _NOT_TOLD}
-            self._events.append({"timestamp": time.time(), "event": kind, **values})
+            values = {
+                key: value
+                for key, value in event_json.to_json(event).items()
+                if key not in _NOT_TOLD
+            }
+            self._events.append({"timestamp": time.time(), **values})
             self._beat(force=self._change_state(event))
         if time.monotonic() - self._flushed > _FLUSH_SECONDS:
             self._flush()
@@ -283,7 +287,7 @@ class Recorder:
         elif isinstance(event, Finished):
             info.state = _STATES[event.reason]
         elif isinstance(event, Failed):
-            info.state, info.error = "failed", event.error
+            info.state, info.error, info.cause = "failed", event.error, event.cause
         else:
             return False
         return True

@@ -470,8 +470,10 @@ def _make_room(directory: Path, step: int) -> None:
     for path in checkpoint_dir.later_than(directory, step):
         try:
             checkpoint_dir.read_manifest(path)
-        except CheckpointError as error:
-            why = "copied" if "under another name" in error.why else "damaged"
+        except checkpoint_dir.RenamedError:
+            why = "copied"
+        except CheckpointError:
+            why = "damaged"
         else:
             why = "damaged"
         checkpoint_dir.set_aside([path], why)

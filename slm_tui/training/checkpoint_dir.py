@@ -40,6 +40,10 @@ class ClosedError(CheckpointError):
     """The checkpoint may be whole, but the machine cannot open it now."""
 
 
+class RenamedError(CheckpointError):
+    """The checkpoint stands under the name of another step."""
+
+
 class ForeignFormatError(CheckpointError):
     """A checkpoint is whole, and written by another version in a format of its own."""
 
@@ -141,7 +145,7 @@ def read_manifest(path: Path) -> Manifest:
         raise _unreadable(path, error) from None
     named = step_of(path)
     if named >= 0 and named != manifest.step:
-        raise CheckpointError(
+        raise RenamedError(
             f"checkpoint {path.name} cannot be opened",
             f"it is the checkpoint of step {manifest.step:,} under another name",
             f"rename it to {name_of(manifest.step)}, or move it out of the run",

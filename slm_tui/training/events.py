@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 SaveKind = Literal["periodic", "best", "last", "manual"]
+Cause = Literal["other", "not finite", "diverged"]
 Reason = Literal["done", "stopped", "early stop"]
 
 
@@ -85,6 +86,48 @@ class Warned:
 
 
 @dataclass(frozen=True)
+class Skipped:
+    """An update was thrown away: the loss, in nats, or the norm of the gradient is not finite."""
+
+    step: int
+    loss: float
+    gradient_norm: float
+
+    @property
+    def message(self) -> str:
+        what = f"loss {self.loss:.3g}, gradient norm {self.gradient_norm:.3g}"
+        return f"step {self.step} skipped: not finite ({what})"
+
+
+@dataclass(frozen=True)
+class Spiked:
+    """The loss jumped far above what was usual; both in nats per token."""
+
+    step: int
+    loss: float
+    usual: float
+    gradient_norm: float
+
+    @property
+    def message(self) -> str:
+        return (
+            f"loss spike: {self.loss:.3g} nats where {self.usual:.3g} was usual "
+            f"(gradient norm {self.gradient_norm:.3g})"
+        )
+
+
+@dataclass(frozen=True)
+class WentBack:
+    """Training broke, and goes on from the checkpoint of `step` with half the learning rate."""
+
+    step: int
+
+    @property
+    def message(self) -> str:
+        return f"back to step {self.step} with half the learning rate"
+
+
+@dataclass(frozen=True)
 class Requested:
     """Somebody asked for a look or a checkpoint at this step: `save`, `evaluate` or `sample`."""
 
@@ -130,6 +173,7 @@ class Failed:
 
     step: int
     error: str
+    cause: Cause = "other"
 
 
 Event = (
@@ -140,6 +184,9 @@ Event = (
     | Saving
     | Saved
     | Warned
+    | Skipped
+    | Spiked
+    | WentBack
     | Requested
     | Changed
     | Paused
@@ -147,4 +194,6 @@ Event = (
     | Finished
     | Failed
 )
+# What the user should know while training goes on; each has a `message`.
+Note = Warned | Skipped | Spiked | WentBack
 Sink = Callable[[Event], None]

@@ -2,6 +2,7 @@
 
 import math
 
+from slm_tui.training.events import Spiked
 from slm_tui.training.state import TrainingState
 from slm_tui.training.stepper import Done
 
@@ -88,17 +89,14 @@ class Guard:
             f"({self._uniform:.2f}), after it had been {self._best:.2f}"
         )
 
-    def spike(self, step: int, done: Done) -> str:
+    def spike(self, step: int, done: Done) -> Spiked | None:
         """Take in a finite step; what to tell of a loss that jumped, once per jump."""
         loss = done.loss
         far = max(_LEAST_NATS, _DEVIATIONS * self._deviation)
         jumped = self._seen >= _STEPS_TO_LEARN and loss > self._mean + far
-        text = ""
+        spike = None
         if jumped and step - self._spiked >= _QUIET_STEPS:
-            text = (
-                f"loss spike: {loss:.3g} nats where {self._mean:.3g} was usual "
-                f"(gradient norm {done.gradient_norm:.3g})"
-            )
+            spike = Spiked(step, loss, self._mean, done.gradient_norm)
         if jumped:
             self._spiked = step
         memory = min(_MEMORY, self._seen / (self._seen + 1))
@@ -107,4 +105,4 @@ class Guard:
         self._seen += 1
         if self._seen >= _STEPS_TO_LEARN:
             self._best = min(self._best, self._mean)
-        return text
+        return spike

@@ -16,6 +16,7 @@ from slm_tui.training import device as devices
 from slm_tui.training.checkpoint import Checkpoint, Snapshot, load_weights
 from slm_tui.training.control import Control, Request
 from slm_tui.training.events import (
+    Cause,
     Changed,
     Continued,
     Failed,
@@ -26,9 +27,11 @@ from slm_tui.training.events import (
     SaveKind,
     Saving,
     Sink,
+    Skipped,
     Started,
     Stepped,
     Warned,
+    WentBack,
 )
 from slm_tui.training.facts import facts
 from slm_tui.training.guard import Guard
@@ -113,6 +116,7 @@ class Trainer:
         self._guard.load_state(self.state.guard)
         self._resumes = resume is not None
         self._given_up = False
+        self._cause: Cause = "other"
         self._pace = Pace()
 
     def _build(self, resume: Checkpoint | None, initial: Checkpoint | None) -> None:
@@ -286,11 +290,11 @@ class Trainer:
         broken = self._guard.is_broken(done)
         if not done.finite:
             state.skipped_steps += 1
-            what = f"loss {done.loss:.3g}, gradient norm {done.gradient_norm:.3g}"
-            self._sink(Warned(state.step, f"step {state.step} skipped: not finite ({what})"))
+            self._sink(Skipped(state.step, done.loss, done.gradient_norm))
         if broken:
             again = self._guard.has_gone_back
             if again or not self._go_back():
+                self._cause = "diverged" if done.finite else "not finite"
                 raise TrainingError(
                     broken,
                     f"the learning rate was {self.preset.optimizer.learning_rate:g}"
@@ -298,9 +302,9 @@ class Trainer:
                     "try a tenth of optimizer.learning_rate, or a smaller gradient_clip",
                 )
             return True
-        spike = self._guard.spike(state.step, done) if done.finite else ""
-        if spike:
-            self._sink(Warned(state.step, spike))
+        spike = self._guard.spike(state.step, done) if done.finite else None
+        if spike is not None:
+            self._sink(spike)
         return not done.finite
 
     def _go_back(self) -> bool:
@@ -310,7 +314,7 @@ class Trainer:
         state = self.state
         if not go_back(self._directory, self.model, self.optimizer, state, self._guard):
             return False
-        self._sink(Warned(state.step, f"back to step {state.step} with half the learning rate"))
+        self._sink(WentBack(state.step))
         self._sink(Changed(state.step, "learning_rate", state.learning_rate_multiplier))
         return True
 
@@ -426,4 +430,4 @@ class Trainer:
         text = in_words(error)
         if out_of_memory(error) and not isinstance(error, TrainingError):
             text = f"memory ran out: {first_line(error)}; end other programs, then resume the run"
-        self._sink(Failed(self.state.step, text))
+        self._sink(Failed(self.state.step, text, self._cause))

@@ -38,7 +38,7 @@ from slm_tui.tui.screens.presets import PresetsScreen
 from slm_tui.tui.suspend import Suspension
 from slm_tui.tui.widgets.status_line import LiveStatus
 
-_ENDED = ("done", "failed", "diverged")
+_ENDED = ("done", "failed")
 
 
 def _train() -> Screen[Any]:

@@ -11,16 +11,17 @@ from slm_tui.runs.following import Following
 from slm_tui.runs.results import finite
 from slm_tui.runs.session import Session, Status
 from slm_tui.text import one_line
+from slm_tui.training.event_json import kind_of
 from slm_tui.training.events import (
     Changed,
     Evaluated,
     Event,
     Finished,
+    Note,
     Paused,
     Sampled,
     Saved,
     Started,
-    Warned,
 )
 from slm_tui.verbs import output
 from slm_tui.verbs.output import MovingLine
@@ -33,7 +34,7 @@ class Json:
         self._write({"event": "run", "run": session.run.id, "path": str(session.run.path)})
 
     def event(self, event: Event) -> None:
-        self._write({"event": type(event).__name__.lower(), **asdict(event)})
+        self._write({"event": kind_of(event), **asdict(event)})
 
     def tick(self, status: Status) -> None:
         return
@@ -106,7 +107,7 @@ class Lines:
             return f"step {event.step:,}: {one_line(event.prompt + event.text, 200)}"
         if isinstance(event, Saved) and event.kind != "best":
             return f"step {event.step:,}: saved {event.name} ({size(event.bytes)})"
-        if isinstance(event, Warned):
+        if isinstance(event, Note):
             return f"step {event.step:,}: note: {event.message}"
         if isinstance(event, Paused) and event.reason:
             return f"step {event.step:,}: waits: {event.reason}"

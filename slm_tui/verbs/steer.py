@@ -4,7 +4,7 @@ import argparse
 import contextlib
 import sys
 from dataclasses import asdict, fields
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 from slm_tui.errors import RunError
 from slm_tui.runs import steering, store
@@ -14,13 +14,13 @@ from slm_tui.runs.results import finite
 from slm_tui.runs.session import Status
 from slm_tui.runs.store import Run
 from slm_tui.training.control import Request, Verb
-from slm_tui.training.events import Changed, Evaluated, Event, Finished, Sampled, Saved, Warned
+from slm_tui.training.events import Changed, Evaluated, Event, Finished, Note, Sampled, Saved
 from slm_tui.verbs import output
 from slm_tui.verbs.progress import Lines
 
 _VALUES = {"rate": "a factor, such as 0.5", "extend": "a number of steps, such as 500"}
 _REFRESH_SECONDS = 0.2
-_EVENTS = (Warned, Changed, Saved, Finished)
+_TOLD = (*get_args(Note), Changed, Saved, Finished)
 
 
 def steer(options: argparse.Namespace) -> int:
@@ -113,11 +113,10 @@ class _Progress:
 
     def _counts(self) -> tuple[int, float, float]:
         """How many evaluations there are, and when the newest sample and event came."""
-        newest = [
-            float(rows[-1].get("timestamp", 0)) if rows else 0.0
-            for rows in (self._curves.samples, self._curves.events)
-        ]
-        return len(self._curves.evaluations.step), newest[0], newest[1]
+        samples, events = self._curves.samples, self._curves.events
+        sampled = float(samples[-1].get("timestamp", 0)) if samples else 0.0
+        told = events[-1].timestamp if events else 0.0
+        return len(self._curves.evaluations.step), sampled, told
 
     def tick(self, followed: Following) -> None:
         if self._curves.read():
@@ -142,9 +141,11 @@ class _Progress:
             for at in range(min(seen, len(every.step)), len(every.step))
         ]
         found += _events(Sampled, curves.samples, sampled)
-        for kind in _EVENTS:
-            named = [one for one in curves.events if one.get("event") == kind.__name__.lower()]
-            found += _events(kind, named, told)
+        found += [
+            one.event
+            for one in curves.events
+            if one.timestamp > told and isinstance(one.event, _TOLD)
+        ]
         return sorted(found, key=lambda event: event.step)
 
 

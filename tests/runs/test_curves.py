@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 from slm_tui.config.preset import Preset
 from slm_tui.runs import curves as curves_module
 from slm_tui.runs import store
-from slm_tui.runs.curves import Curves
+from slm_tui.runs.curves import Curves, Logged
 from slm_tui.runs.recorder import TRAINING_COLUMNS
 from slm_tui.runs.store import Run
+from slm_tui.training.event_json import kind_of
+from slm_tui.training.events import Paused
 
 Make = Callable[..., Preset]
 HEADER = ",".join(TRAINING_COLUMNS) + "\n"
@@ -114,10 +116,10 @@ def test_a_loss_that_is_not_finite_is_no_best(run: Run) -> None:
 
 
 def test_lines_that_are_no_objects_are_ignored(run: Run) -> None:
-    (run.path / "events.jsonl").write_text('{"event": "saved"}\n[1]\nnull\n{"half\n')
+    (run.path / "events.jsonl").write_text('{"event": "paused"}\n[1]\nnull\n{"half\n')
     curves = Curves(run)
     curves.read()
-    assert curves.events == [{"event": "saved", "step": 0, "timestamp": 0.0}]
+    assert curves.events == [Logged(0.0, Paused(0))]
 
 
 def test_lines_with_values_of_other_types_are_ignored(run: Run) -> None:
@@ -129,7 +131,7 @@ def test_lines_with_values_of_other_types_are_ignored(run: Run) -> None:
     (run.path / "samples.jsonl").write_text("\n".join([*samples, ""]))
     curves = Curves(run)
     curves.read()
-    assert [one["event"] for one in curves.events] == ["paused"]
+    assert [kind_of(one.event) for one in curves.events] == ["paused"]
     (sample,) = curves.samples
     assert (sample["step"], sample["text"], sample["prompt"]) == (3, "\ufffd half", "")
     assert "extra" not in sample

@@ -18,6 +18,7 @@ from slm_tui.runs.curves import Curves
 from slm_tui.runs.recorder import TRAINING_COLUMNS, Recorder, perplexity
 from slm_tui.runs.store import Run
 from slm_tui.training.control import Control
+from slm_tui.training.event_json import kind_of
 from slm_tui.training.events import (
     Changed,
     Continued,
@@ -213,7 +214,7 @@ def test_a_torn_event_is_ignored_and_healed(run: Run) -> None:
     recorder.close()
     curves = Curves(run)
     curves.read()
-    assert [event["event"] for event in curves.events] == ["paused", "warned"]
+    assert [kind_of(one.event) for one in curves.events] == ["paused", "warned"]
 
 
 def test_rows_are_appended_to_those_of_before(run: Run) -> None:

@@ -10,7 +10,7 @@ from slm_tui.config.preset import Preset
 from slm_tui.corpus.prepare import prepare
 from slm_tui.training import checkpoint
 from slm_tui.training.control import Control
-from slm_tui.training.events import Evaluated, Event, Stepped, Warned
+from slm_tui.training.events import Evaluated, Event, Note, Stepped
 from slm_tui.training.trainer import Trainer
 
 
@@ -22,7 +22,7 @@ class Training:
     events: list[Event] = field(default_factory=list)
     reason: str | None = None
 
-    def of(self, kind: type) -> list[Any]:
+    def of(self, kind: Any) -> list[Any]:
         return [event for event in self.events if isinstance(event, kind)]
 
     @property
@@ -36,7 +36,7 @@ class Training:
 
     @property
     def warnings(self) -> list[str]:
-        return [event.message for event in self.of(Warned)]
+        return [event.message for event in self.of(Note)]
 
     @property
     def weights(self) -> dict[str, Tensor]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from slm_tui.runs import store
 from slm_tui.runs.curves import Curves
 from slm_tui.runs.store import Run
+from slm_tui.training.event_json import kind_of
 from tests import limits
 from tests.limits import until
 
@@ -108,7 +109,7 @@ def steps(run: Run) -> int:
 def events(run: Run) -> list[str]:
     curves = Curves(run)
     curves.read()
-    return [str(event["event"]) for event in curves.events]
+    return [kind_of(one.event) for one in curves.events]
 
 
 def end_runs() -> None:

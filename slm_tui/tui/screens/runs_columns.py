@@ -32,7 +32,6 @@ _STATES = {
     "stopped": ("■", "stopped", "$foreground 60%"),
     "interrupted": ("!", "interrupted", "$text-warning"),
     "failed": ("✗", "failed", "$text-error"),
-    "diverged": ("✗", "diverged", "$text-error"),
     "damaged": ("✗", "damaged", "$text-error"),
 }
 

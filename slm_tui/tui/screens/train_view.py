@@ -13,11 +13,25 @@ from slm_tui.errors import SlmTuiError
 from slm_tui.evaluation.diagnosis import Verdict, diagnose
 from slm_tui.figures import clock, count, ratio_text, size
 from slm_tui.runs.copying import Watch
-from slm_tui.runs.curves import Curves
+from slm_tui.runs.curves import Curves, Logged
 from slm_tui.runs.evidence import Gathering
 from slm_tui.runs.session import Status
 from slm_tui.runs.store import Run, RunInfo
 from slm_tui.text import one_line, visible
+from slm_tui.training.events import (
+    Changed,
+    Continued,
+    Event,
+    Failed,
+    Finished,
+    Paused,
+    Saved,
+    Skipped,
+    Spiked,
+    Started,
+    Warned,
+    WentBack,
+)
 from slm_tui.tui.charts.data import ChartData, HorizontalLine, Series, VerticalLine
 from slm_tui.tui.screens.train_verdicts import headline_lines, other_line
 from slm_tui.tui.theme import MUTED
@@ -157,9 +171,10 @@ class RunView:
         xs, _ = self._xs(x_mode)
         steps = self.curves.steps.step
         found = []
-        for event in self.curves.events:
-            if event.get("event") == "changed" and event.get("what") != "threads" and steps:
-                at = bisect_left(steps, event["step"])
+        for one in self.curves.events:
+            event = one.event
+            if isinstance(event, Changed) and event.what != "threads" and steps:
+                at = bisect_left(steps, event.step)
                 found.append(float(xs[min(at, len(xs) - 1)]))
         return found
 
@@ -228,12 +243,14 @@ class RunView:
 
     def event_lines(self) -> list[Content]:
         """What happened, newest first."""
-        lines, saved = [], None
-        for event in reversed(self.curves.events):
+        lines: list[Content] = []
+        saved: int | None = None
+        for one in reversed(self.curves.events):
             # A checkpoint that was kept and turned out the best is one checkpoint.
-            again = event.get("event") == "saved" and event.get("step") == saved
-            saved = event.get("step") if event.get("event") == "saved" else saved
-            line = None if again else event_line(event)
+            is_saved = isinstance(one.event, Saved)
+            again = is_saved and one.event.step == saved
+            saved = one.event.step if is_saved else saved
+            line = None if again else event_line(one)
             if line is not None:
                 lines.append(line)
         return lines
@@ -247,45 +264,57 @@ def _pair(label: str, value: str, remark: str = "") -> Content:
     return Content.assemble((f"{label:13}", MUTED), (f"{value:>9} ", "bold"), (remark, MUTED))
 
 
-_SIGNS = {
-    "saved": ("✓", "$text-success"),
-    "warned": ("▲", "$text-warning"),
-    "failed": ("✗", "$text-error"),
-    "finished": ("■", "$text-success"),
-}
+_KINDS = {"best": " best so far", "manual": " kept", "last": " last"}
 
 
-def event_line(event: dict[str, Any]) -> Content | None:
+def event_line(logged: Logged) -> Content | None:
     """One event as a line; `None` for what is not worth one."""
-    text = _event_text(event)
+    text = _event_text(logged.event)
     if text is None:
         return None
-    sign, style = _SIGNS.get(str(event.get("event")), ("·", MUTED))
-    at = time.strftime("%H:%M:%S", time.localtime(float(event.get("timestamp", 0))))
+    sign, style = _sign(logged.event)
+    at = time.strftime("%H:%M:%S", time.localtime(logged.timestamp))
     return Content.assemble((f"{at} ", MUTED), (f"{sign} ", style), one_line(text))
 
 
-def _event_text(event: dict[str, Any]) -> str | None:
-    kind, step = event.get("event"), f"{int(event.get('step', 0)):,}"
-    if kind == "saved":
-        kinds = {"best": " best so far", "manual": " kept", "last": " last"}
-        what = kinds.get(str(event["kind"]), "")
-        return f"checkpoint {step}{what} ({size(event['bytes'])}, {event['seconds']:.2f} s)"
-    if kind == "warned":
-        return str(event.get("message", ""))
-    if kind == "failed":
-        return f"failed at step {step}: {event.get('error', '')}"
-    if kind == "finished":
-        return f"ended at step {step}: {event.get('reason', '')}"
-    if kind == "changed":
-        if event.get("what") == "learning_rate":
-            return f"step {step}: learning rate × {event.get('value', 1):g}"
-        if event.get("what") == "threads":
-            return f"step {step}: {_threads(event.get('value', 0))} of the CPU"
-        return f"step {step}: now {int(event.get('value', 0)):,} steps in all"
-    words = {"started": "training from step", "paused": "paused at", "continued": "goes on at"}
-    reason = f": {event['reason']}" if event.get("reason") else ""
-    return f"{words[kind]} {step}{reason}" if kind in words else None
+def _sign(event: Event) -> tuple[str, str]:
+    match event:
+        case Saved():
+            return "✓", "$text-success"
+        case Warned() | Skipped() | Spiked() | WentBack():
+            return "▲", "$text-warning"
+        case Failed():
+            return "✗", "$text-error"
+        case Finished():
+            return "■", "$text-success"
+    return "·", MUTED
+
+
+def _event_text(event: Event) -> str | None:
+    step = f"{event.step:,}"
+    match event:
+        case Saved():
+            what = _KINDS.get(event.kind, "")
+            return f"checkpoint {step}{what} ({size(event.bytes)}, {event.seconds:.2f} s)"
+        case Warned() | Skipped() | Spiked() | WentBack():
+            return event.message
+        case Failed():
+            return f"failed at step {step}: {event.error}"
+        case Finished():
+            return f"ended at step {step}: {event.reason}"
+        case Changed(what="learning_rate"):
+            return f"step {step}: learning rate × {event.value:g}"
+        case Changed(what="threads"):
+            return f"step {step}: {_threads(event.value)} of the CPU"
+        case Changed():
+            return f"step {step}: now {int(event.value):,} steps in all"
+        case Started():
+            return f"training from step {step}"
+        case Paused():
+            return f"paused at {step}" + (f": {event.reason}" if event.reason else "")
+        case Continued():
+            return f"goes on at {step}"
+    return None
 
 
 def preparing(status: Status) -> str:

@@ -14,7 +14,6 @@ _STATE_STYLES = {
     "done": "$text-success",
     "paused": "$text-warning",
     "failed": "$text-error",
-    "diverged": "$text-error",
     "interrupted": "$text-warning",
 }
 _STATE_SIGNS = {
@@ -22,7 +21,6 @@ _STATE_SIGNS = {
     "paused": "‖",
     "done": "✓",
     "failed": "✗",
-    "diverged": "✗",
     "interrupted": "!",
     "stopped": "■",
 }
