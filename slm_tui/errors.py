@@ -2,19 +2,19 @@
 
 import errno
 
-_OPEN_FILES = "end other programs, or raise the limit of open files (ulimit -n)"
-_ROOM = "make room on that disk"
-# What helps, whatever was being done.
+_OPEN_FILES = "close other programs, or raise the limit on open files (ulimit -n)"
+_ROOM = "free some space on that disk"
+# What helps, whatever the program was doing.
 _REMEDIES = {
     errno.EMFILE: _OPEN_FILES,
     errno.ENFILE: _OPEN_FILES,
-    errno.ENOMEM: "end other programs: the memory is full",
+    errno.ENOMEM: "close other programs: memory is full",
     errno.ENOSPC: _ROOM,
     errno.EDQUOT: _ROOM,
-    errno.EIO: "check that disk: it reports errors",
+    errno.EIO: "check the disk: it reports errors",
 }
 
-# What Python and torch say where the system starts no more threads.
+# What Python and torch say when the system cannot start another thread.
 _NO_THREAD = ("can't start new thread", "resource temporarily unavailable")
 
 
@@ -46,12 +46,12 @@ def cause_of(error: BaseException) -> str:
 
 
 def remedy_for(error: BaseException, otherwise: str) -> str:
-    """What helps against an error of the system: `otherwise`, unless its number says more."""
+    """What to do about an error of the system: `otherwise`, unless its errno says more."""
     return _REMEDIES.get(getattr(error, "errno", None) or 0, otherwise)
 
 
-def is_of_the_machine(error: BaseException) -> bool:
-    """Whether a file could not be opened because the machine is at a limit: it may be whole."""
+def is_system_limit(error: BaseException) -> bool:
+    """Whether `error` is about a limit of the system, and not about the file: it may be whole."""
     return getattr(error, "errno", None) in (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
@@ -67,8 +67,8 @@ def in_words(error: BaseException) -> str:
     text = str(error)
     if isinstance(error, RuntimeError) and any(sign in text.lower() for sign in _NO_THREAD):
         return (
-            "the system starts no more threads: a limit of processes or of memory is reached; "
-            "end other programs, or raise the limit (ulimit -u)"
+            "no more threads can be started: the limit on processes or memory has been reached; "
+            "close other programs, or raise the limit (ulimit -u)"
         )
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 

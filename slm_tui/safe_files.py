@@ -21,6 +21,8 @@ from typing import IO, Any, BinaryIO
 _NO_LINKS = getattr(os, "O_NOFOLLOW", 0)
 _NO_WAITING = getattr(os, "O_NONBLOCK", 0)
 _CHUNK = 1 << 16
+# How the name of a directory begins that is being made or removed.
+MAKING = ".making-"
 _OLD = 3600.0  # seconds
 _CLOSE = getattr(os, "O_CLOEXEC", 0)
 # Errors of a sync that say that this file system has none, and nothing about the data.
@@ -306,12 +308,12 @@ def make_directory(parent: Path, prefix: str) -> Path:
         return path
 
 
-def remove_directory(path: Path, prefix: str) -> None:
-    """Delete a directory that nobody will miss; what cannot be deleted now is out of the way.
+def remove_directory(path: Path) -> None:
+    """Delete a directory; what cannot be deleted now is out of the way. Never raises.
 
     It gets a hidden name first, which needs no open file: `sweep` deletes the rest later.
     """
-    hidden = path.with_name(f"{prefix}{secrets.token_hex(4)}")
+    hidden = path.with_name(f"{MAKING}{secrets.token_hex(4)}")
     try:
         os.rename(path, hidden)
     except OSError:
@@ -319,9 +321,9 @@ def remove_directory(path: Path, prefix: str) -> None:
     shutil.rmtree(hidden, ignore_errors=True)
 
 
-def sweep(parent: Path, prefix: str) -> None:
-    """Delete the directories of that prefix which a process left behind over an hour ago."""
-    for left in parent.glob(f"{prefix}*"):
+def sweep(parent: Path) -> None:
+    """Delete the temporary directories that a process left behind over an hour ago."""
+    for left in parent.glob(f"{MAKING}*"):
         with contextlib.suppress(OSError):
             if time.time() - os.lstat(left).st_mtime > _OLD and is_directory(left):
                 shutil.rmtree(left, ignore_errors=True)

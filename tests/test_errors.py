@@ -12,7 +12,7 @@ from slm_tui.runs.session import Session
 from tests.conftest import make_tiny
 from tests.training.forks import FullMemory, run
 
-NO_THREAD = "the system starts no more threads: a limit of processes or of memory is reached"
+NO_THREAD = "no more threads can be started: the limit on processes or memory has been reached"
 
 
 def thread_in_full_memory() -> str:

@@ -22,14 +22,13 @@ from slm_tui.corpus import build, sources
 from slm_tui.corpus.progress import Cancelled, Meter, Progress, Report
 from slm_tui.corpus.split import PARTS
 from slm_tui.corpus.tokenizers import Tokenizer, from_json
-from slm_tui.errors import CorpusError, cause_of, is_of_the_machine, remedy_for
+from slm_tui.errors import CorpusError, cause_of, is_system_limit, remedy_for
 
 __all__ = ["Cancelled", "Corpus", "Progress", "cached", "load", "prepare", "reopen"]
 
 FORMAT = 2
 _FINGERPRINT = re.compile(r"[0-9a-f]{24}")
 _MOST_MANIFEST = 2**26
-_MAKING = ".making-"
 Tokens = NDArray[np.unsignedinteger]
 
 
@@ -65,8 +64,8 @@ class Corpus:
         return int(self.manifest["parts"]["train"]["documents"]) >= 16
 
 
-class _ClosedError(CorpusError):
-    """The corpus may be whole, but the machine cannot open it now."""
+class _UnavailableError(CorpusError):
+    """The corpus may be whole, but a limit of the system keeps it from being opened."""
 
 
 def prepare(
@@ -89,15 +88,16 @@ def prepare(
     check_built(preset)
     identity = _identity(preset, tokenizer)
     directory = paths.corpora_dir() / _name_of(identity)
+    replaces = False
     if directory.is_dir():
         try:
             return load(directory)
-        except _ClosedError:
+        except _UnavailableError:
             raise
         except CorpusError:
-            shutil.rmtree(directory, ignore_errors=True)
+            replaces = True
     try:
-        _make(preset, tokenizer, identity, directory, Meter(progress, cancel))
+        _make(preset, tokenizer, identity, directory, Meter(progress, cancel), replaces=replaces)
     except OSError as error:
         raise CorpusError(
             f"the corpus cannot be written to {directory.parent}",
@@ -137,14 +137,14 @@ def reopen(fingerprint: str) -> Corpus | None:
     """The prepared corpus of that fingerprint, if it is there and whole; needs no source.
 
     Raises:
-        CorpusError: the machine is at a limit, and cannot open it now.
+        CorpusError: a limit of the system keeps it from being opened.
     """
     # It may come from a file that somebody else wrote, and becomes a directory name.
     if not _FINGERPRINT.fullmatch(fingerprint):
         return None
     try:
         return load(paths.corpora_dir() / fingerprint)
-    except _ClosedError:
+    except _UnavailableError:
         raise
     except CorpusError:
         return None
@@ -168,7 +168,7 @@ def load(directory: Path) -> Corpus:
         tokenizer = from_json((directory / "tokenizer.json").read_text(encoding="utf-8"))
         streams = {part: _mapped(directory / f"{part}.bin", manifest["dtype"]) for part in PARTS}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        kind = _ClosedError if is_of_the_machine(error) else CorpusError
+        kind = _UnavailableError if is_system_limit(error) else CorpusError
         what = f"the corpus in {directory} cannot be opened"
         raise kind(what, cause_of(error), remedy_for(error, "")) from None
     return Corpus(directory, tokenizer, manifest, **streams)
@@ -195,16 +195,21 @@ def _make(
     identity: dict[str, Any],
     directory: Path,
     meter: Meter,
+    *,
+    replaces: bool,
 ) -> None:
     directory.parent.mkdir(parents=True, exist_ok=True)
-    safe_files.sweep(directory.parent, _MAKING)
-    temporary = Path(tempfile.mkdtemp(prefix=_MAKING, dir=directory.parent))
+    safe_files.sweep(directory.parent)
+    temporary = Path(tempfile.mkdtemp(prefix=safe_files.MAKING, dir=directory.parent))
     try:
         made, texts = temporary / "corpus", temporary / "texts"
         made.mkdir()
         texts.mkdir()
         _fill(preset, tokenizer, identity, made, texts, meter)
         safe_files.sync_directory(made)
+        if replaces:
+            # Not before: the text of a damaged corpus may be gone.
+            safe_files.remove_directory(directory)
         try:
             os.replace(made, directory)
         except OSError:

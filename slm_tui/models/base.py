@@ -14,8 +14,8 @@ class Loss:
     """The loss of a batch, in nats per target.
 
     `total` is what is minimised: `cross_entropy`, and whatever the model adds to it. `metrics`
-    are figures to watch, by the names that the model declares: they go to the log, to every
-    sink and to the charts. All are 0-dimensional tensors on the device of the model.
+    are figures to watch, by the names that the model declares: they go to the log and to every
+    sink. All are 0-dimensional tensors on the device of the model.
     """
 
     total: Tensor
@@ -58,7 +58,7 @@ class LanguageModel(nn.Module):
     n_vocab: int
     block_size: int
     metrics: tuple[str, ...] = ()
-    """The names of the metrics that every loss has."""
+    """The names of the metrics in every `loss`."""
 
     @property
     def context(self) -> int | None:

@@ -100,7 +100,7 @@ class _Places:
 
 
 @dataclass(frozen=True)
-class Logged:
+class LoggedEvent:
     """An event of the log, and when it was written, in seconds since the epoch."""
 
     timestamp: float
@@ -119,7 +119,7 @@ class Curves:
         self.steps = Steps()
         self.evaluations = Evaluations()
         self.samples: list[dict[str, Any]] = []
-        self.events: list[Logged] = []
+        self.events: list[LoggedEvent] = []
         # Grows when steps are replaced, so that a chart knows to start again.
         self.generation = 0
         self._log = _Tail(run.path / "training_log.csv", _MOST_LOG)
@@ -133,7 +133,7 @@ class Curves:
         rows = self._log.lines()
         if self._log.first != self._header:
             self._header = self._log.first
-            # A log that lost its header is laid out as the first version did it.
+            # A log that lost its header is read as this version writes it.
             self._columns = _Places(LogLayout.of(self._header) or LogLayout(TRAINING_COLUMNS))
         for row in rows:
             self._take(row)
@@ -272,14 +272,14 @@ def _objects(lines: list[str]) -> list[dict[str, Any]]:
     return found
 
 
-def _events(lines: list[str]) -> list[Logged]:
+def _events(lines: list[str]) -> list[LoggedEvent]:
     """What happened, as the lines of a log say it."""
     found = []
     for line in _objects(lines):
         for entry in _entries_of(line):
             event = event_json.from_json(entry)
             if event is not None:
-                found.append(Logged(entry["timestamp"], event))
+                found.append(LoggedEvent(entry["timestamp"], event))
     return found
 
 

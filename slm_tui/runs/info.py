@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, Strict
 
 from slm_tui import __version__, records, safe_files
-from slm_tui.errors import RunError, cause_of, is_of_the_machine, remedy_for
+from slm_tui.errors import RunError, cause_of, is_system_limit, remedy_for
 from slm_tui.records import Count, Loss, Moment, Name, Rate, Seconds, Step, Text
 from slm_tui.training import checkpoint_dir
 from slm_tui.training.events import Cause
@@ -169,7 +169,7 @@ def damaged(path: Path, error: Exception) -> RunError:
     reason = cause_of(error)
     if isinstance(error, FileNotFoundError):
         reason = f"{INFO} is missing, and no checkpoint is there to rebuild it from"
-    if is_of_the_machine(error):
+    if is_system_limit(error):
         return RunError(f"run {path.name} cannot be read", reason, remedy_for(error, ""))
     return RunError(
         f"run {path.name} is damaged",

@@ -69,7 +69,7 @@ _BEAT_SECONDS = 1.0
 _SAMPLE_WIDTH = 50
 _BLOCK = "log"
 # Of the start of training: `run.json` and the header of the log have these.
-_NOT_TOLD = ("facts", "metrics")
+_NOT_LOGGED = ("facts", "metrics")
 _LONGEST_HEADER = 2**16
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 # A single failed write may be chance; after so many in a row training waits.
@@ -197,7 +197,7 @@ class Recorder:
             values = {
                 key: value
                 for key, value in event_json.to_json(event).items()
-                if key not in _NOT_TOLD
+                if key not in _NOT_LOGGED
             }
             self._events.append({"timestamp": time.time(), **values})
             self._beat(force=self._change_state(event))
@@ -207,6 +207,8 @@ class Recorder:
     def _stepped(self, event: Stepped) -> None:
         self._end_row()
         self._row = {
+            # First: no metric of a model may stand in the place of these.
+            **event.metrics,
             "step": event.step,
             "timestamp": round(time.time(), 3),
             "elapsed_seconds": round(event.elapsed_seconds, 3),
@@ -217,7 +219,6 @@ class Recorder:
             "train_bpb": event.loss / math.log(2) / self._bytes_per_token,
             "grad_norm": event.gradient_norm,
             "tokens_per_second": round(event.tokens_per_second, 1),
-            **event.metrics,
         }
         info = self.info
         info.step, info.tokens_seen = event.step, event.tokens_seen

@@ -344,7 +344,7 @@ class Session:
             found.state.corpus = corpus.fingerprint
             try:
                 trainer = self._trainer(corpus, resume=found)
-            except checkpoint_dir.ClosedError:
+            except checkpoint_dir.UnavailableError:
                 raise
             except CheckpointError as error:
                 wrong.append(f"checkpoint {found.path.name} cannot be loaded: {error}")

@@ -22,7 +22,6 @@ __all__ = ["LIVE_STATES", "Run", "RunInfo"]
 
 _HEARTBEAT_SECONDS = 15.0
 _MOST_PRESET = 1 << 20
-_MAKING = ".making-"
 
 
 class Run:
@@ -111,8 +110,8 @@ def create(preset: Preset, name: str = "", parent: str = "") -> Run:
     root = paths.runs_dir()
     try:
         root.mkdir(parents=True, exist_ok=True)
-        safe_files.sweep(root, _MAKING)
-        temporary = safe_files.make_directory(root, _MAKING)
+        safe_files.sweep(root)
+        temporary = safe_files.make_directory(root, safe_files.MAKING)
         safe_files.write_atomically(temporary / infos.PRESET, preset.to_toml())
         Run(temporary).write_info(info)
         (temporary / "checkpoints").mkdir()
@@ -131,7 +130,7 @@ def create(preset: Preset, name: str = "", parent: str = "") -> Run:
 
 def drop(run: Run) -> None:
     """Remove a run in which nothing was trained. Never raises."""
-    safe_files.remove_directory(run.path, _MAKING)
+    safe_files.remove_directory(run.path)
 
 
 def _claim(temporary: Path, root: Path, wanted: str) -> Path:

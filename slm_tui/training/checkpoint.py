@@ -27,7 +27,7 @@ from slm_tui.errors import (
     CorpusError,
     PresetError,
     cause_of,
-    is_of_the_machine,
+    is_system_limit,
     remedy_for,
 )
 from slm_tui.models.base import LanguageModel
@@ -36,8 +36,8 @@ from slm_tui.training import checkpoint_dir
 from slm_tui.training.checkpoint_dir import (
     FORMAT,
     PAYLOAD,
-    ClosedError,
     ForeignFormatError,
+    UnavailableError,
     all_in,
     discard,
     is_kept,
@@ -207,7 +207,7 @@ def _loaded(path: Path) -> dict[str, Tensor]:
             raise
         raise _closed(path, OSError(errno.EMFILE, why)) from None
     except (SafetensorError, OSError, ValueError) as error:
-        if is_of_the_machine(error):
+        if is_system_limit(error):
             raise _closed(path, error) from None
         raise CheckpointError(
             f"{path.name} of {path.parent.name} cannot be read", str(error)
@@ -215,9 +215,9 @@ def _loaded(path: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def _closed(path: Path, error: Exception) -> ClosedError:
+def _closed(path: Path, error: Exception) -> UnavailableError:
     what = f"{path.name} of {path.parent.name} cannot be read"
-    return ClosedError(what, cause_of(error), remedy_for(error, ""))
+    return UnavailableError(what, cause_of(error), remedy_for(error, ""))
 
 
 def check_weights(model: LanguageModel, weights: dict[str, Tensor]) -> None:
@@ -272,12 +272,12 @@ def whole_ones(directory: Path, wrong: list[str]) -> Iterator[Checkpoint]:
 
     Raises:
         ForeignFormatError: another version wrote it, whose work must not be taken for damage.
-        ClosedError: the machine is at a limit; older checkpoints are not what was asked for.
+        UnavailableError: a limit of the system keeps the newest one from being opened.
     """
     for path in reversed(all_in(directory)):
         try:
             found = read(path)
-        except (ForeignFormatError, ClosedError):
+        except (ForeignFormatError, UnavailableError):
             raise
         except CheckpointError as error:
             wrong.append(str(error))
@@ -294,7 +294,7 @@ def newest(
 
     Raises:
         ForeignFormatError: another version wrote it, whose work must not be taken for damage.
-        ClosedError: the machine is at a limit; older checkpoints are not what was asked for.
+        UnavailableError: a limit of the system keeps the newest one from being opened.
     """
     wrong: list[str] = []
     found = (one for one in whole_ones(directory, wrong) if accept(one))

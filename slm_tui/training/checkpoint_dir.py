@@ -15,7 +15,7 @@ from pathlib import Path
 
 from slm_tui import manifest as manifests
 from slm_tui import records, safe_files
-from slm_tui.errors import CheckpointError, cause_of, is_of_the_machine, remedy_for
+from slm_tui.errors import CheckpointError, cause_of, is_system_limit, remedy_for
 from slm_tui.records import Count, Name, Step
 from slm_tui.training.state import TrainingState
 
@@ -36,12 +36,12 @@ _MOST_STATE = 1 << 24
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
-class ClosedError(CheckpointError):
-    """The checkpoint may be whole, but the machine cannot open it now."""
+class UnavailableError(CheckpointError):
+    """The checkpoint may be whole, but a limit of the system keeps it from being opened."""
 
 
 class RenamedError(CheckpointError):
-    """The checkpoint stands under the name of another step."""
+    """The checkpoint has the name of another step."""
 
 
 class ForeignFormatError(CheckpointError):
@@ -211,7 +211,7 @@ def _unreadable(path: Path, error: Exception) -> CheckpointError:
     missing = getattr(error, "filename", None)
     if isinstance(error, FileNotFoundError) and missing:
         reason = f"{Path(str(missing)).name} is missing"
-    kind = ClosedError if is_of_the_machine(error) else CheckpointError
+    kind = UnavailableError if is_system_limit(error) else CheckpointError
     remedy = remedy_for(error, "use another checkpoint of the run")
     return kind(f"checkpoint {path.name} cannot be opened", reason, remedy)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 SaveKind = Literal["periodic", "best", "last", "manual"]
-Cause = Literal["other", "not finite", "diverged"]
+Cause = Literal["other", "not finite"]
 Reason = Literal["done", "stopped", "early stop"]
 
 
@@ -118,7 +118,7 @@ class Spiked:
 
 @dataclass(frozen=True)
 class WentBack:
-    """Training broke, and goes on from the checkpoint of `step` with half the learning rate."""
+    """Training broke down and continues from the checkpoint of `step` at half the learning rate."""
 
     step: int
 
@@ -194,6 +194,6 @@ Event = (
     | Finished
     | Failed
 )
-# What the user should know while training goes on; each has a `message`.
+# What the user should know while training continues; each has a `message`.
 Note = Warned | Skipped | Spiked | WentBack
 Sink = Callable[[Event], None]

@@ -109,7 +109,7 @@ class Trainer:
             raise TrainingError(
                 "there is not enough memory for this model",
                 "weights, gradients and two moments are needed",
-                "set a smaller model.n_embd or model.n_layer, or end other programs",
+                "set a smaller model.n_embd or model.n_layer, or close other programs",
             ) from None
         self._writer: CheckpointWriter | None = None
         self._guard = Guard(corpus.tokenizer.n_vocab)
@@ -294,7 +294,7 @@ class Trainer:
         if broken:
             again = self._guard.has_gone_back
             if again or not self._go_back():
-                self._cause = "diverged" if done.finite else "not finite"
+                self._cause = "other" if done.finite else "not finite"
                 raise TrainingError(
                     broken,
                     f"the learning rate was {self.preset.optimizer.learning_rate:g}"
@@ -429,5 +429,5 @@ class Trainer:
             self._sink(Warned(self.state.step, f"the last checkpoint failed too: {second}"))
         text = in_words(error)
         if out_of_memory(error) and not isinstance(error, TrainingError):
-            text = f"memory ran out: {first_line(error)}; end other programs, then resume the run"
+            text = f"memory ran out: {first_line(error)}; close other programs, then resume the run"
         self._sink(Failed(self.state.step, text, self._cause))

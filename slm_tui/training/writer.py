@@ -66,7 +66,7 @@ class CheckpointWriter:
         try:
             self._thread.start()
         except RuntimeError as error:
-            remedy = "end other programs: the system has no memory for one"
+            remedy = "close other programs: the system has no memory for one"
             raise TrainingError("there is no thread to save with", str(error), remedy) from None
 
     def submit(self, snapshot: Snapshot, kind: SaveKind) -> None:

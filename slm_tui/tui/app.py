@@ -350,7 +350,9 @@ class SlmTuiApp(App[None]):
 
     def action_help_quit(self) -> None:
         """Ctrl+C ends nothing here: by habit it is pressed to copy or to clear a line."""
-        self.notify("ctrl+q leaves the app; it asks about unsaved edits and a run.", markup=False)
+        self.notify(
+            "ctrl+q quits; it asks first about unsaved edits and a run in training.", markup=False
+        )
 
     async def action_quit(self) -> None:
         """Leave; asks first about edits that are not saved, then about a run that is going."""

@@ -28,7 +28,7 @@ def unsaved_question(names: list[str]) -> Question:
         "Unsaved edits",
         f"Leave with unsaved edits of {shown}{more}?",
         [
-            Choice("save", "Save and leave", "edits of shipped presets are saved as your own"),
+            Choice("save", "Save and leave", "built-in presets are saved as your copies"),
             Choice("lose", "Leave without saving", "the edits are lost"),
             Choice("cancel", "Cancel", "stay here"),
         ],

@@ -20,7 +20,7 @@ from slm_tui.verbs.progress import Lines
 
 _VALUES = {"rate": "a factor, such as 0.5", "extend": "a number of steps, such as 500"}
 _REFRESH_SECONDS = 0.2
-_TOLD = (*get_args(Note), Changed, Saved, Finished)
+_PRINTED = (*get_args(Note), Changed, Saved, Finished)
 
 
 def steer(options: argparse.Namespace) -> int:
@@ -144,7 +144,7 @@ class _Progress:
         found += [
             one.event
             for one in curves.events
-            if one.timestamp > told and isinstance(one.event, _TOLD)
+            if one.timestamp > told and isinstance(one.event, _PRINTED)
         ]
         return sorted(found, key=lambda event: event.step)
 

@@ -78,7 +78,7 @@ def test_a_full_disk_is_one_clear_line_and_nothing_is_left_on_it(
             prepare(tiny(data=data))
         told = caught.value
         assert "No space left" in str(told)
-        assert "make room on that disk" in told.remedy
+        assert "free some space on that disk" in told.remedy
         assert str(disk) in told.what
         assert list(paths.corpora_dir().iterdir()) == []
         assert shutil.disk_usage(disk).used < 100_000
@@ -96,6 +96,6 @@ def test_a_full_disk_where_datasets_keeps_its_things_is_said(
         with pytest.raises(CorpusError) as caught:
             prepare(tiny(data={**data, "cache_dir": str(disk / "datasets")}))
         assert "No space left" in str(caught.value)
-        assert "make room on that disk" in caught.value.remedy
+        assert "free some space on that disk" in caught.value.remedy
         assert list(paths.corpora_dir().iterdir()) == []
         assert [path.name for path in disk.rglob("*.incomplete")] == []

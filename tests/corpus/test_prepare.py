@@ -128,6 +128,22 @@ def test_a_missing_or_cut_file_is_noticed(tiny: Make, name: str) -> None:
     assert path.is_file()
 
 
+def test_a_damaged_corpus_stays_until_another_one_is_whole(tiny: Make) -> None:
+    corpus = prepare(tiny())
+    tokens = corpus.directory / "train.bin"
+    whole = tokens.read_bytes()
+    tokens.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    cancel = Event()
+    cancel.set()
+    with pytest.raises(Cancelled):
+        prepare(tiny(), cancel=cancel)
+    # Most of it may be of use to somebody whose text is gone.
+    assert len(tokens.read_bytes()) == len(whole)
+    assert prepare(tiny()).directory == corpus.directory
+    assert tokens.read_bytes() == whole
+    assert list(corpus.directory.parent.glob(".making-*")) == []
+
+
 def test_a_half_written_corpus_is_not_taken_for_one(tiny: Make) -> None:
     corpus = prepare(tiny())
     (corpus.directory / "manifest.json").unlink()

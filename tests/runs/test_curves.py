@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from slm_tui.config.preset import Preset
 from slm_tui.runs import curves as curves_module
 from slm_tui.runs import store
-from slm_tui.runs.curves import Curves, Logged
+from slm_tui.runs.curves import Curves, LoggedEvent
 from slm_tui.runs.recorder import TRAINING_COLUMNS
 from slm_tui.runs.store import Run
 from slm_tui.training.event_json import kind_of
@@ -119,7 +119,7 @@ def test_lines_that_are_no_objects_are_ignored(run: Run) -> None:
     (run.path / "events.jsonl").write_text('{"event": "paused"}\n[1]\nnull\n{"half\n')
     curves = Curves(run)
     curves.read()
-    assert curves.events == [Logged(0.0, Paused(0))]
+    assert curves.events == [LoggedEvent(0.0, Paused(0))]
 
 
 def test_lines_with_values_of_other_types_are_ignored(run: Run) -> None:

@@ -20,7 +20,7 @@ from tests.training.forks import run
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="it counts as Linux does")
 LIMIT = 256
 ENOUGH = 200
-REMEDY = "end other programs, or raise the limit of open files (ulimit -n)"
+REMEDY = "close other programs, or raise the limit on open files (ulimit -n)"
 
 
 @contextlib.contextmanager

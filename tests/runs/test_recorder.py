@@ -423,3 +423,13 @@ def test_a_metric_of_the_model_has_a_column(run: Run) -> None:
     curves.read()
     assert curves.steps.metrics == {"ratio": [0.5]}
     assert curves.evaluations.step == [0]
+
+
+def test_a_metric_named_like_a_column_takes_no_place(run: Run) -> None:
+    recorder = Recorder(run)
+    recorder(Started(0, 3, {}, ("step", "train_loss")))
+    recorder(replace(step(1, 3.0), metrics={"step": 9.0, "train_loss": 9.0}))
+    recorder.close()
+    curves = Curves(run)
+    curves.read()
+    assert (curves.steps.step, curves.steps.loss) == ([1], [3.0])

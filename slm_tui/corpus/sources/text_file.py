@@ -331,5 +331,5 @@ def _convert(looks: str) -> str:
 def _unreadable(path: Path, error: Exception) -> CorpusError:
     reason = cause_of(error)
     name = path if len(str(path)) < 200 else f"{str(path)[:200]}…"
-    remedy = remedy_for(error, "set data.path to a file that is there")
+    remedy = remedy_for(error, "set data.path to an existing file")
     return CorpusError(f"the text file {name} cannot be read", reason, remedy)

@@ -13,7 +13,7 @@ from slm_tui.errors import SlmTuiError
 from slm_tui.evaluation.diagnosis import Verdict, diagnose
 from slm_tui.figures import clock, count, ratio_text, size
 from slm_tui.runs.copying import Watch
-from slm_tui.runs.curves import Curves, Logged
+from slm_tui.runs.curves import Curves, LoggedEvent
 from slm_tui.runs.evidence import Gathering
 from slm_tui.runs.session import Status
 from slm_tui.runs.store import Run, RunInfo
@@ -267,7 +267,7 @@ def _pair(label: str, value: str, remark: str = "") -> Content:
 _KINDS = {"best": " best so far", "manual": " kept", "last": " last"}
 
 
-def event_line(logged: Logged) -> Content | None:
+def event_line(logged: LoggedEvent) -> Content | None:
     """One event as a line; `None` for what is not worth one."""
     text = _event_text(logged.event)
     if text is None:
