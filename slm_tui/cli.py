@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from slm_tui import __version__
+from slm_tui.commands import output
 from slm_tui.errors import SlmTuiError, in_words
 from slm_tui.text import visible
-from slm_tui.verbs import output
 
 _TEXT_HELP = "read this file, directory, dataset or web address instead"
 _SET_HELP = "change one setting, e.g. model.n_layer=6; may be repeated"
@@ -290,66 +290,66 @@ def _bench(verbs: "_Verbs") -> None:
 
 
 def _app(options: argparse.Namespace) -> int:
-    from slm_tui.verbs.app import open_app
+    from slm_tui.commands.app import open_app
 
     open_app(options.run)
 
 
 def _run_train(options: argparse.Namespace) -> int:
-    from slm_tui.verbs.train import train
+    from slm_tui.commands.train import train
 
     return train(options)
 
 
 def _run_presets(options: argparse.Namespace) -> int:
-    from slm_tui.verbs.presets import presets
+    from slm_tui.commands.presets import presets
 
     return presets(options)
 
 
 def _run_data(options: argparse.Namespace) -> int:
-    from slm_tui.verbs.data import data
+    from slm_tui.commands.data import data
 
     return data(options)
 
 
 def _run_runs(options: argparse.Namespace) -> int:
-    from slm_tui.verbs.runs import runs
+    from slm_tui.commands.runs import runs
 
     return runs(options)
 
 
 def _follow_run(options: argparse.Namespace) -> int:
-    from slm_tui.verbs.steer import follow
+    from slm_tui.commands.steer import follow
 
     return follow(options)
 
 
 def _steer_run(options: argparse.Namespace) -> int:
-    from slm_tui.verbs.steer import steer
+    from slm_tui.commands.steer import steer
 
     return steer(options)
 
 
 def _run_evaluate(options: argparse.Namespace) -> int:
-    from slm_tui.verbs.evaluate import evaluate
+    from slm_tui.commands.evaluate import evaluate
 
     return evaluate(options)
 
 
 def _run_generate(options: argparse.Namespace) -> int:
-    from slm_tui.verbs.generate import generate
+    from slm_tui.commands.generate import generate
 
     return generate(options)
 
 
 def _run_bench(options: argparse.Namespace) -> int:
-    from slm_tui.verbs.bench import bench
+    from slm_tui.commands.bench import bench
 
     return bench(options)
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    from slm_tui.verbs.doctor import doctor
+    from slm_tui.commands.doctor import doctor
 
     return doctor(as_json=options.json)

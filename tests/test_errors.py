@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from slm_tui.errors import RunError, in_words
-from slm_tui.runs.session import Session
+from slm_tui.live.session import Session
 from tests.conftest import make_tiny
 from tests.training.forks import FullMemory, run
 

@@ -1,12 +1,15 @@
-"""What may import what: the walls of the house, looked at from outside."""
+"""What may import what."""
 
 import ast
 import sys
+import tomllib
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 from tests import limits
+from tests.tui.made_runs import add_run
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "slm_tui"
@@ -42,7 +45,7 @@ def test_listing_presets_and_runs_imports_no_torch() -> None:
 
 
 def test_training_imports_no_screen() -> None:
-    code = "import slm_tui.runs.session, slm_tui.training.trainer, slm_tui.verbs.train"
+    code = "import slm_tui.live.session, slm_tui.training.trainer, slm_tui.commands.train"
     assert not loaded_by(code) & {"textual", "plotext", "rich"}
 
 
@@ -54,29 +57,38 @@ def imports_of(path: Path) -> set[str]:
             found |= {name.name for name in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             found.add(node.module)
+            found |= {f"{node.module}.{name.name}" for name in node.names}
     return found
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE))
+)
 def test_only_the_tui_knows_textual(path: Path) -> None:
     inside = path.relative_to(PACKAGE).parts[0] == "tui"
     tops = {name.split(".")[0] for name in imports_of(path)}
     assert inside or not tops & {"textual", "rich", "plotext"}
 
 
-LAYERS = [
-    {"cli", "__main__"},
-    {"verbs"},
-    {"tui"},
-    {"runs"},
-    {"training"},
-    {"evaluation", "generation"},
-    {"models", "corpus"},
-    {"config"},
-    {"manifest"},
-    {"paths"},
-    {"errors", "text", "figures"},
-]
+def _layers() -> list[set[str]]:
+    """The layers as the import contract in `pyproject.toml` has them, the highest first."""
+    settings = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    contracts = settings["tool"]["importlinter"]["contracts"]
+    lines = next(one["layers"] for one in contracts if one["type"] == "layers")
+    return [{name.strip().split(".")[1] for name in line.split("|")} for line in lines]
+
+
+LAYERS = _layers()
+
+
+def test_every_package_is_in_a_layer() -> None:
+    known = set().union(*LAYERS)
+    found = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or _is_package(path)}
+    assert found - {"__init__", "__main__"} <= known
+
+
+def _is_package(path: Path) -> bool:
+    return (path / "__init__.py").exists()
 
 
 def layer_of(module: str) -> int | None:
@@ -86,7 +98,9 @@ def layer_of(module: str) -> int | None:
     return next((at for at, names in enumerate(LAYERS) if parts[1] in names), None)
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE))
+)
 def test_arrows_go_down_only(path: Path) -> None:
     module = ".".join(("slm_tui", *path.relative_to(PACKAGE).with_suffix("").parts))
     own = layer_of(module)
@@ -95,9 +109,40 @@ def test_arrows_go_down_only(path: Path) -> None:
         assert own is None or other is None or own <= other, f"{module} imports {name}"
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE))
+)
 def test_there_is_no_pickle(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert "pickle" not in {name.split(".")[0] for name in imports_of(path)}
     assert "torch.load(" not in text
     assert "torch.save(" not in text
+
+
+def test_the_modules_of_the_tui_import_one_another_in_no_circle() -> None:
+    """Imports inside functions and for type checking count too."""
+    graph: dict[str, set[str]] = {}
+    for path in sorted((PACKAGE / "tui").rglob("*.py")):
+        parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+        module = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        graph[module] = imports_of(path)
+    inside = {name: imported & graph.keys() for name, imported in graph.items()}
+    TopologicalSorter(inside).prepare()  # raises CycleError
+
+
+LISTING = """
+import sys
+from slm_tui.live.run_scanner import RunScanner
+from slm_tui.runs import store
+from slm_tui.training import checkpoint_dir
+for run in store.all_runs():
+    run.info()
+    checkpoint_dir.all_in(run.checkpoints)
+    store.checkpoint_of(run)
+assert "torch" not in sys.modules, "torch was imported"
+"""
+
+
+def test_listing_runs_and_checkpoints_imports_no_torch() -> None:
+    add_run("listed", checkpoints=[10, 20], best=10)
+    limits.run([sys.executable, "-c", LISTING], check=True, cwd=ROOT)

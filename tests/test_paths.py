@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from slm_tui import manifest, paths, safe_files
 from slm_tui.errors import SlmTuiError
-from slm_tui.figures import clock, count, duration, size
+from slm_tui.formatting import clock, count, duration, size
 from slm_tui.text import cells, cut, one_line, pad, visible
 
 

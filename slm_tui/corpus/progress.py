@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Event
 
-from slm_tui.figures import clock, count, size
+from slm_tui.formatting import clock, count, size
 
 _SECONDS_BETWEEN_REPORTS = 0.1
 # A rate measured over less than this is noise.

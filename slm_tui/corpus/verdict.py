@@ -11,7 +11,7 @@ from slm_tui.config.estimate import (
 from slm_tui.config.preset import Preset
 from slm_tui.corpus.overlap import WARN_ABOVE, WORDS
 from slm_tui.corpus.statistics import Plan, Statistics
-from slm_tui.figures import ratio_text
+from slm_tui.formatting import ratio_text
 from slm_tui.text import one_line
 
 _FILES_NAMED = 2

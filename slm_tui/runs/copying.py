@@ -66,7 +66,7 @@ def _text(tokenizer: Any, ids: Any) -> str:
     return found.decode("utf-8", "replace")
 
 
-class Watch:
+class CopyWatcher:
     """Looks up the newest samples in a thread; `copying` is the last answer, or `None`."""
 
     def __init__(self) -> None:

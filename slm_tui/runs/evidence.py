@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from slm_tui.config.preset import Preset
 from slm_tui.errors import SlmTuiError
 from slm_tui.evaluation.diagnosis import Block, Evidence, Verdict, diagnose
-from slm_tui.evaluation.remedies import Remedies
+from slm_tui.evaluation.diagnosis.remedies import Remedies
 from slm_tui.runs.curves import Curves
 from slm_tui.runs.store import LIVE_STATES, Run, RunInfo
 from slm_tui.training.events import Event, Skipped, Spiked, WentBack
@@ -20,7 +20,7 @@ _MOST_BLOCKS = 512
 _FIRST_BLOCK = 4
 
 
-class Gathering:
+class EvidenceBuilder:
     """Turns the curves of a run into evidence, and takes in only what is new each time."""
 
     def __init__(self, preset: Preset | None) -> None:
@@ -170,7 +170,7 @@ def of_run(run: Run, *, copied: bool = True) -> tuple[Verdict, ...]:
         preset = run.preset()
     except SlmTuiError:
         preset = None
-    info, gathering = run.info(), Gathering(preset)
+    info, gathering = run.info(), EvidenceBuilder(preset)
     if copied:
         from slm_tui.runs.copying import of_samples
 

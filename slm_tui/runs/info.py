@@ -26,6 +26,7 @@ from slm_tui.training.state import TrainingState
 
 FORMAT = 2
 INFO, LIVE, PRESET = "run.json", "live.json", "preset.toml"
+SOCKET = "control.sock"
 EVALUATIONS = "eval_log.csv"
 # `interrupted` and `damaged` are what a reader makes of a run whose process is gone, and of one
 # whose record cannot be read.

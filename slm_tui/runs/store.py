@@ -14,7 +14,6 @@ from slm_tui import paths, safe_files
 from slm_tui.config.preset import Preset, from_toml, parse
 from slm_tui.errors import CheckpointError, PresetError, RunError, cause_of, remedy_for
 from slm_tui.runs import info as infos
-from slm_tui.runs import steering
 from slm_tui.runs.info import LIVE_STATES, RunInfo
 from slm_tui.training import checkpoint_dir
 
@@ -291,7 +290,7 @@ def delete(run: Run) -> Path:
             target = target.with_name(f"{run.id}.{time.time_ns()}")
         with contextlib.suppress(OSError):
             # Of a process that was killed; not every way of moving takes sockets along.
-            (run.path / steering.SOCKET).unlink()
+            (run.path / infos.SOCKET).unlink()
         shutil.move(run.path, target)
     return target
 

@@ -6,7 +6,7 @@ import functools
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual import events
 from textual.app import App, SystemCommand
@@ -16,53 +16,60 @@ from textual.screen import Screen
 from textual.widget import Widget
 
 from slm_tui.config import library
+from slm_tui.config.drafts import Draft
 from slm_tui.config.estimate import Calibration
 from slm_tui.config.preset import Preset
-from slm_tui.errors import RunError, SlmTuiError, in_words
-from slm_tui.runs.store import Run
+from slm_tui.errors import SlmTuiError, in_words
+from slm_tui.live.workshop import LiveStatus, NoWorkshop, QuitChoice, Workshop
 from slm_tui.text import one_line
 from slm_tui.tui import actions, keymap, theme
 from slm_tui.tui.actions import ROOMS, Room
-from slm_tui.tui.base import (
-    NoWorkshop,
-    PaletteEntry,
-    QuitChoice,
-    Resumes,
-    RoomScreen,
-    Shared,
-    Workshop,
-)
+from slm_tui.tui.base import PaletteEntry, RoomScreen
 from slm_tui.tui.dialogs import Notice, Question
 from slm_tui.tui.notices import keymap_error, quit_question, torch_error, unsaved_question
-from slm_tui.tui.screens.presets import PresetsScreen
+from slm_tui.tui.screens.presets.screen import PresetsScreen
 from slm_tui.tui.suspend import Suspension
-from slm_tui.tui.widgets.status_line import LiveStatus
+
+if TYPE_CHECKING:
+    from slm_tui.tui.screens.chat.screen import ChatScreen
+    from slm_tui.tui.screens.runs.screen import RunsScreen
+    from slm_tui.tui.screens.train.screen import TrainScreen
 
 _ENDED = ("done", "failed")
 
 
-def _train() -> Screen[Any]:
-    from slm_tui.tui.screens.train import TrainScreen
+def _train_screen() -> RoomScreen:
+    from slm_tui.tui.screens.train.screen import TrainScreen
 
     return TrainScreen()
 
 
-def _runs() -> Screen[Any]:
-    from slm_tui.tui.screens.runs import RunsScreen
+def _runs_screen() -> RoomScreen:
+    from slm_tui.tui.screens.runs.screen import RunsScreen
 
     return RunsScreen()
 
 
-def _chat() -> Screen[Any]:
-    from slm_tui.tui.screens.chat import ChatScreen
+def _chat_screen() -> RoomScreen:
+    from slm_tui.tui.screens.chat.screen import ChatScreen
 
     return ChatScreen()
 
 
-def _data() -> Screen[Any]:
-    from slm_tui.tui.screens.data import DataScreen
+def _data_screen() -> RoomScreen:
+    from slm_tui.tui.screens.data.screen import DataScreen
 
     return DataScreen()
+
+
+# Screens whose imports are heavy load when they are first needed.
+_SCREENS: dict[Room, Callable[[], RoomScreen]] = {
+    "presets": PresetsScreen,
+    "train": _train_screen,
+    "runs": _runs_screen,
+    "chat": _chat_screen,
+    "data": _data_screen,
+}
 
 
 def _palette_provider() -> Any:
@@ -82,14 +89,6 @@ class SlmTuiApp(App[None]):
 
     TITLE = "slm-tui"
     CSS_PATH = Path(__file__).with_name("base.tcss")
-    # Screens whose imports are heavy load when they are first shown.
-    MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {
-        "presets": PresetsScreen,
-        "train": _train,
-        "runs": _runs,
-        "chat": _chat,
-        "data": _data,
-    }
     DEFAULT_MODE = "presets"
     BINDINGS: ClassVar[list[BindingType]] = [
         action.binding() for action in actions.ACTIONS if action.screen == "all"
@@ -108,9 +107,11 @@ class SlmTuiApp(App[None]):
     ) -> None:
         super().__init__()
         self.workshop: Workshop = workshop if workshop is not None else NoWorkshop()
-        self.state = Shared(run)
         self.workshop.on_start = self._run_started
-        self._opened_on_a_run = run is not None
+        self._opened_on = run
+        self._rooms: dict[Room, RoomScreen] = {}
+        for room in ROOMS:
+            self.add_mode(room, functools.partial(self._room, room))
         self.calibration: Calibration | None = None
         self.keys, self._keymap_problems = keymap.load()
         self.palette_sources: list[Callable[[], Iterable[PaletteEntry]]] = [
@@ -147,8 +148,8 @@ class SlmTuiApp(App[None]):
         self.call_after_refresh(self._first_frame_is_there)
 
     def _first_frame_is_there(self) -> None:
-        if self._opened_on_a_run:
-            self.go("train")
+        if self._opened_on is not None:
+            self.open_run(self._opened_on)
         if self._load_torch:
             threading.Thread(target=self._import_torch, name="load-torch", daemon=True).start()
 
@@ -210,6 +211,13 @@ class SlmTuiApp(App[None]):
 
     # Going places
 
+    def _room(self, room: Room) -> RoomScreen:
+        """One of the five screens; made when it is first needed."""
+        found = self._rooms.get(room)
+        if found is None:
+            found = self._rooms[room] = _SCREENS[room]()
+        return found
+
     def go(self, room: Room) -> AwaitComplete:
         """Show one of the five screens; await it to know that it is there."""
         if room not in ROOMS or self.current_mode == room or self.screen.is_modal:
@@ -257,7 +265,7 @@ class SlmTuiApp(App[None]):
             self.push_screen(JumpScreen(targets), _focus)
 
     def action_help(self) -> None:
-        from slm_tui.tui.screens.help import HelpScreen
+        from slm_tui.tui.screens.help.screen import HelpScreen
 
         room = self.screen
         if isinstance(room, RoomScreen):
@@ -273,15 +281,13 @@ class SlmTuiApp(App[None]):
 
     def open_trash(self) -> None:
         """Show what was deleted."""
-        from slm_tui.tui.screens.trash import TrashScreen
+        from slm_tui.tui.screens.trash.screen import TrashScreen
 
         self.push_screen(TrashScreen(), self._came_back)
 
     def _came_back(self, name: str | None) -> None:
         if name is not None:
-            presets = self.presets_screen
-            if presets is not None:
-                presets.reload()
+            self._presets.reload()
             self.notify(f"{one_line(name, 40)} is back", markup=False)
 
     def _palette_presets(self) -> Iterable[PaletteEntry]:
@@ -291,17 +297,16 @@ class SlmTuiApp(App[None]):
             yield PaletteEntry(f"Preset {entry.name}", title, show)
 
     def _palette_runs(self) -> Iterable[PaletteEntry]:
-        from slm_tui.tui.screens import runs_palette
+        from slm_tui.tui.screens.runs import palette
 
-        return runs_palette.entries(self)
+        return palette.entries(self)
 
     def show_preset(self, name: str, then: Callable[[], object] | None = None) -> None:
         """Go to the presets with `name` chosen, then do `then`."""
 
         async def chosen() -> None:
             await self.switch_mode("presets")
-            if isinstance(self.screen, PresetsScreen):
-                self.screen.choose(name)
+            self._presets.choose(name)
             if then is not None:
                 then()
 
@@ -318,35 +323,35 @@ class SlmTuiApp(App[None]):
         else:
             self.go("train")
 
-    def resume_run(self, run: Run, more_steps: int = 0, preset: Preset | None = None) -> None:
-        """Go on with a run.
-
-        Raises:
-            SlmTuiError: it cannot go on, or nothing can be trained here.
-        """
-        workshop: object = self.workshop
-        if not isinstance(workshop, Resumes):
-            raise RunError("nothing can be trained here", "the app was started without a workshop")
-        if preset is None:
-            workshop.resume(run, more_steps)
-        else:
-            workshop.resume(run, more_steps, preset)
-
     def _run_started(self, path: Path) -> None:
         """A run that starts is the run shown, whatever was opened before."""
-        self.state.run, self.state.started = None, path
+        self._train.show_started(path)
+
+    @property
+    def _train(self) -> "TrainScreen":
+        return cast("TrainScreen", self._room("train"))
+
+    @property
+    def opened_run(self) -> Path | None:
+        """The run that the user opened last, if nothing was started since."""
+        return self._train.opened if "train" in self._rooms else None
+
+    def open_run(self, path: Path) -> None:
+        """Show the run in `path` on the Train screen."""
+        self._train.open(path)
+        self.go("train")
+
+    def open_chat(self, checkpoint: Path) -> None:
+        """Load `checkpoint` on the Chat screen and go there."""
+        chat = cast("ChatScreen", self._room("chat"))
+        chat.open(checkpoint)
+        self.go("chat")
 
     def show_checkpoints(self, path: Path) -> None:
         """Go to the runs with the cursor on the checkpoints of the run in `path`."""
-
-        async def shown() -> None:
-            from slm_tui.tui.screens.runs import RunsScreen
-
-            await self.go("runs")
-            if isinstance(self.screen, RunsScreen):
-                self.screen.show_checkpoints(path)
-
-        self.run_worker(shown(), exit_on_error=True)
+        runs = cast("RunsScreen", self._room("runs"))
+        runs.show_checkpoints(path)
+        self.go("runs")
 
     def action_help_quit(self) -> None:
         """Ctrl+C ends nothing here: by habit it is pressed to copy or to clear a line."""
@@ -358,8 +363,7 @@ class SlmTuiApp(App[None]):
         """Leave; asks first about edits that are not saved, then about a run that is going."""
         if self.screen is self._asked:
             return
-        presets = self.presets_screen
-        unsaved = presets.drafts.unsaved() if presets is not None else []
+        unsaved = self._presets.drafts.unsaved()
         if unsaved:
             self._ask(unsaved_question([draft.name for draft in unsaved]), self._leave_edits)
         else:
@@ -371,16 +375,30 @@ class SlmTuiApp(App[None]):
         self.push_screen(question, then)
 
     @property
-    def presets_screen(self) -> PresetsScreen | None:
-        """The Presets screen, from whatever screen is shown."""
-        found = self.get_screen_stack("presets")
-        return next((one for one in found if isinstance(one, PresetsScreen)), None)
+    def _presets(self) -> PresetsScreen:
+        return cast(PresetsScreen, self._room("presets"))
+
+    def chosen_preset(self) -> Preset:
+        """The preset under the cursor of the Presets screen, with its edits.
+
+        Raises:
+            SlmTuiError: it is not valid, or there is none.
+        """
+        return self._presets.chosen()
+
+    @property
+    def chosen_draft(self) -> Draft | None:
+        """The draft under the cursor of the Presets screen."""
+        return self._presets.draft
+
+    def draft_changed(self) -> None:
+        """The draft under the cursor was changed by another screen: show it as it is now."""
+        self._presets.show_draft()
 
     def _leave_edits(self, answer: str | None) -> None:
         if answer not in ("save", "lose"):
             return
-        presets = self.presets_screen
-        wrong = presets.save_all() if answer == "save" and presets is not None else None
+        wrong = self._presets.save_all() if answer == "save" else None
         if wrong is None:
             self._leave_run()
         else:

@@ -1,100 +1,27 @@
-"""What every screen is built on: the base screen, and what it may ask of the workshop."""
+"""What every screen is built on."""
 
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Protocol, cast, runtime_checkable
+from typing import ClassVar, NamedTuple, Protocol, cast
 
 from textual.app import ComposeResult
+from textual.await_complete import AwaitComplete
 from textual.containers import Container
 from textual.content import Content
 from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Input
 
+from slm_tui.config.drafts import Draft
+from slm_tui.config.estimate import Calibration
 from slm_tui.config.preset import Preset
-from slm_tui.errors import SlmTuiError
+from slm_tui.live.workshop import LiveStatus, Workshop
 from slm_tui.tui import actions
 from slm_tui.tui.actions import Action, Room
 from slm_tui.tui.widgets.key_footer import KeyFooter
-from slm_tui.tui.widgets.status_line import LiveStatus, StatusLine
+from slm_tui.tui.widgets.status_line import StatusLine
 from slm_tui.tui.widgets.tab_line import TabLine
-
-if TYPE_CHECKING:
-    from slm_tui.runs.store import Run
-    from slm_tui.tui.app import SlmTuiApp
-
-QuitChoice = Literal["keep", "save"]
-
-
-class Workshop(Protocol):
-    """Where runs are made: all that the screens need to know of training."""
-
-    # Called with the directory of each run that starts or goes on here.
-    on_start: Callable[[Path], None] | None
-
-    @property
-    def is_training(self) -> bool:
-        """Whether a run is going now, paused ones included."""
-        ...
-
-    def live_status(self) -> LiveStatus | None:
-        """The run for the status line; `None` where there is none. Called often: be quick."""
-        ...
-
-    def train(self, preset: Preset) -> None:
-        """Start a run of `preset`.
-
-        Raises:
-            SlmTuiError: it cannot start, with what to do.
-        """
-        ...
-
-    def request_quit(self, choice: QuitChoice) -> None:
-        """The app is leaving: let the run go on without a screen, or save and stop it."""
-        ...
-
-
-@runtime_checkable
-class Resumes(Protocol):
-    """A workshop that can go on with runs."""
-
-    def resume(self, run: "Run", more_steps: int = 0, preset: Preset | None = None) -> None:
-        """Go on with `run`.
-
-        Raises:
-            SlmTuiError: it cannot.
-        """
-
-
-class NoWorkshop:
-    """Stands in where the app is given none: nothing trains."""
-
-    is_training = False
-    on_start: Callable[[Path], None] | None = None
-
-    def live_status(self) -> LiveStatus | None:
-        return None
-
-    def train(self, preset: Preset) -> None:
-        raise SlmTuiError("nothing can be trained here", "training arrives with the workshop")
-
-    def request_quit(self, choice: QuitChoice) -> None:
-        return
-
-
-@dataclass
-class Shared:
-    """What one screen hands to another: `app.state`.
-
-    `run` was opened by the user; `started` is the run that started last. The Train screen shows
-    whichever came later: a start takes the place of what was opened before it.
-    """
-
-    run: Path | None = None
-    started: Path | None = None
-    checkpoint: Path | None = None
 
 
 class PaletteEntry(NamedTuple):
@@ -103,6 +30,69 @@ class PaletteEntry(NamedTuple):
     title: str
     help: str
     run: Callable[[], object]
+
+
+class AppServices(Protocol):
+    """What a screen may use of the app."""
+
+    calibration: Calibration | None
+    keys: dict[str, str]
+
+    @property
+    def workshop(self) -> Workshop:
+        """Where runs are trained."""
+        ...
+
+    @property
+    def hint(self) -> str:
+        """What the status line adds to the run."""
+        ...
+
+    @property
+    def opened_run(self) -> Path | None:
+        """The run that the user opened last, if nothing was started since."""
+        ...
+
+    def note_state(self, live: LiveStatus | None) -> None:
+        """Report changes in the state of the run in the status line."""
+        ...
+
+    def chosen_preset(self) -> Preset:
+        """The preset under the cursor of the Presets screen, with its edits.
+
+        Raises:
+            SlmTuiError: it is not valid, or there is none.
+        """
+        ...
+
+    @property
+    def chosen_draft(self) -> Draft | None:
+        """The draft under the cursor of the Presets screen."""
+        ...
+
+    def draft_changed(self) -> None:
+        """The draft under the cursor was changed by another screen: show it as it is now."""
+        ...
+
+    def go(self, room: Room) -> AwaitComplete:
+        """Show one of the five screens; await it to know that it is there."""
+        ...
+
+    def start_training(self, preset: Preset) -> None:
+        """Start a run of `preset` and show it, or say why it cannot start."""
+        ...
+
+    def open_run(self, path: Path) -> None:
+        """Show the run in `path` on the Train screen."""
+        ...
+
+    def open_chat(self, checkpoint: Path) -> None:
+        """Load `checkpoint` on the Chat screen and go there."""
+        ...
+
+    def show_checkpoints(self, path: Path) -> None:
+        """Go to the runs with the cursor on the checkpoints of the run in `path`."""
+        ...
 
 
 def redraws_per_second() -> int:
@@ -124,8 +114,8 @@ class RoomScreen(Screen[None]):
         super().__init_subclass__()
 
     @property
-    def slm(self) -> "SlmTuiApp":
-        return cast("SlmTuiApp", self.app)
+    def slm(self) -> AppServices:
+        return cast(AppServices, self.app)
 
     def compose(self) -> ComposeResult:
         yield StatusLine()

@@ -1,30 +1,44 @@
 """The palette: every action that can be done now, and what the screens add to it."""
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, cast
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from typing import Any, Protocol, cast
 
+from textual.app import SystemCommand
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
+from textual.screen import Screen
 
 from slm_tui.text import one_line
 from slm_tui.tui import actions
 from slm_tui.tui.base import PaletteEntry, RoomScreen
 from slm_tui.tui.keymap import shown
 
-if TYPE_CHECKING:
-    from slm_tui.tui.app import SlmTuiApp
+
+class PaletteHost(Protocol):
+    """What the palette uses of the app."""
+
+    keys: dict[str, str]
+    palette_sources: list[Callable[[], Iterable[PaletteEntry]]]
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """Commands of the whole app."""
+        ...
+
+    def run_action(self, action: str, default_namespace: Any) -> Awaitable[bool]:
+        """Do an action."""
+        ...
 
 
 class PaletteProvider(Provider):
     """Offers actions with their keys, then presets, runs and checkpoints."""
 
     def _entries(self) -> Iterator[PaletteEntry]:
-        app = cast("SlmTuiApp", self.app)
+        app = cast(PaletteHost, self.app)
         room = self.screen
         if isinstance(room, RoomScreen):
             for one in actions.offered(type(room), room.ROOM):
                 yield self._of_action(app, one, room)
-        for one in actions.offered(type(app), "all"):
+        for one in actions.offered(type(self.app), "all"):
             if one.name not in ("palette", "back"):
                 yield self._of_action(app, one, None)
         for title, help, callback, _ in app.get_system_commands(room):
@@ -33,7 +47,7 @@ class PaletteProvider(Provider):
             yield from source()
 
     def _of_action(
-        self, app: "SlmTuiApp", action: actions.Action, room: RoomScreen | None
+        self, app: PaletteHost, action: actions.Action, room: RoomScreen | None
     ) -> PaletteEntry:
         keys = " ".join(shown(key) for key in app.keys[action.id].split(","))
         target = f"screen.{action.name}" if room else f"app.{action.name}"

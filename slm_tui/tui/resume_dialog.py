@@ -2,22 +2,24 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
+
+from textual.app import App
 
 from slm_tui.errors import SlmTuiError
-from slm_tui.runs import resuming
+from slm_tui.live import resuming
+from slm_tui.live.workshop import Workshop
 from slm_tui.runs.info import RunInfo
 from slm_tui.runs.store import Run
 from slm_tui.text import one_line
 from slm_tui.tui.dialogs import Ask, complain
 
-if TYPE_CHECKING:
-    from slm_tui.tui.app import SlmTuiApp
-
 _MOST_STEPS = 10**9
 
 
-def ask_to_resume(app: "SlmTuiApp", run: Run, info: RunInfo, done: Callable[[], object]) -> None:
+def ask_to_resume(
+    app: App[Any], workshop: Workshop, run: Run, info: RunInfo, done: Callable[[], object]
+) -> None:
     """Go on with `run`, after the questions it takes; `done` is called once it has begun."""
 
     def with_steps(steps: int) -> None:
@@ -38,7 +40,7 @@ def ask_to_resume(app: "SlmTuiApp", run: Run, info: RunInfo, done: Callable[[], 
             return
         try:
             preset = resuming.changed(run, text=place) if place else None
-            app.resume_run(run, steps, preset)
+            workshop.resume(run, steps, preset)
         except SlmTuiError as error:
             complain(app, error, "This run cannot go on")
         else:

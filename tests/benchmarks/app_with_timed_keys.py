@@ -12,7 +12,7 @@ import time
 from textual import events
 
 import slm_tui.tui.app as app_module
-from slm_tui.verbs.app import open_app
+from slm_tui.commands.app import open_app
 
 
 class TimedApp(app_module.SlmTuiApp):

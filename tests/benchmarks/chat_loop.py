@@ -1,9 +1,9 @@
-"""Training with speakers that write without end in the same process.
+"""Training with generators that write without end in the same process.
 
     python -m tests.benchmarks.chat_loop SIZE CORPUS WARMUP_SECONDS SECONDS SPEAKERS
 
-Prints the tokens per second of the training, by the mean over all steps as the speakers' part of
-the time is what is measured, and those of all speakers together.
+Prints the tokens per second of the training, by the mean over all steps as the generators' part of
+the time is what is measured, and those of all generators together.
 """
 
 import sys
@@ -22,51 +22,51 @@ _LOOK_SECONDS = 0.02
 
 
 class _Talk:
-    """Speakers that take turns, and begin anew whenever a text ends."""
+    """Speakers that take lock, and begin anew whenever a text ends."""
 
     def __init__(self, checkpoint: Path, many: int) -> None:
-        from slm_tui.runs.speaker import Speaker
-        from slm_tui.runs.turns import Turns
+        from slm_tui.live.fair_lock import FairLock
+        from slm_tui.live.generation_thread import GenerationThread
 
-        turns = Turns()
-        self.speakers = [Speaker(turns) for _ in range(many)]
+        lock = FairLock()
+        self.generators = [GenerationThread(lock) for _ in range(many)]
         self._ended = threading.Event()
         self._written = 0
-        for speaker in self.speakers:
-            speaker.load(checkpoint)
+        for generator in self.generators:
+            generator.load(checkpoint)
         self._thread = threading.Thread(target=self._main, daemon=True)
         self._thread.start()
 
     @property
     def written(self) -> int:
-        """Tokens so far."""
-        return self._written + sum(speaker.poll().tokens for speaker in self.speakers)
+        """PromptedTokens so far."""
+        return self._written + sum(generator.poll().tokens for generator in self.generators)
 
     def _main(self) -> None:
         from slm_tui.generation.sampling import SamplingSettings
 
         seed = 0
         while not self._ended.wait(_LOOK_SECONDS):
-            for speaker in self.speakers:
-                spoken = speaker.poll()
-                if spoken.error is not None:
-                    raise spoken.error
-                if spoken.state == "ready":
+            for generator in self.generators:
+                generation = generator.poll()
+                if generation.error is not None:
+                    raise generation.error
+                if generation.state == "ready":
                     seed += 1
-                    self._written += spoken.tokens
-                    speaker.say("Once", SamplingSettings(seed=seed, max_tokens=100_000))
+                    self._written += generation.tokens
+                    generator.complete("Once", SamplingSettings(seed=seed, max_tokens=100_000))
 
     def close(self) -> None:
         self._ended.set()
         self._thread.join()
-        for speaker in self.speakers:
-            speaker.close()
+        for generator in self.generators:
+            generator.close()
 
 
 def measure(
     size: str, corpus: Path, warmup: float, seconds: float, many: int
 ) -> tuple[float, float]:
-    """Tokens per second: trained, written."""
+    """PromptedTokens per second: trained, written."""
     keep_big_blocks()
     from slm_tui.config import overrides
     from slm_tui.corpus.prepare import load
@@ -109,7 +109,7 @@ def _short(wanted: Preset) -> Preset:
 def _talking(saved: Path, many: int) -> Iterator[_Talk]:
     talk = _Talk(saved, many)
     try:
-        while any(not speaker.poll().tokens for speaker in talk.speakers):
+        while any(not generator.poll().tokens for generator in talk.generators):
             time.sleep(_LOOK_SECONDS)
         yield talk
     finally:

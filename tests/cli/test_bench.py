@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from slm_tui.cli import _parser, main
-from slm_tui.verbs import bench
+from slm_tui.commands import bench
 from tests.conftest import make_tiny
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from slm_tui import paths
 from slm_tui.cli import main
+from slm_tui.commands.data import progress_line
 from slm_tui.corpus.progress import Progress
-from slm_tui.verbs.data import progress_line
 from tests import limits
 
 PRESET = """

@@ -14,9 +14,9 @@ from slm_tui.cli import main
 from slm_tui.config.preset import Preset
 from slm_tui.corpus.progress import Progress
 from slm_tui.errors import CheckpointError
-from slm_tui.runs import evaluating, evaluation_results, store
-from slm_tui.runs.evaluation_words import lines
-from slm_tui.runs.session import Session
+from slm_tui.live.session import Session
+from slm_tui.runs import evaluate, evaluation_results, store
+from slm_tui.runs.evaluation_report import lines
 from slm_tui.runs.store import Run
 from tests import limits
 
@@ -192,7 +192,7 @@ def test_a_checkpoint_that_is_lost_meanwhile_is_told_and_never_scored(
 
     settings = evaluation_results.Settings(device="cpu")
     with pytest.raises(CheckpointError):
-        evaluating.evaluate(checkpoints, settings, progress=lose)
+        evaluate.evaluate(checkpoints, settings, progress=lose)
 
 
 def test_evaluations_that_end_together_keep_each_other(home: Path) -> None:

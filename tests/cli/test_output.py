@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from slm_tui import paths
+from slm_tui.commands import output
 from slm_tui.runs import store
-from slm_tui.verbs import output
 from tests import extent, limits
 from tests.cli.conftest import Cli
 
@@ -258,7 +258,7 @@ def test_a_missing_home_is_a_sentence(tmp_path: Path, home: str | None, words: s
 def test_everything_printed_goes_through_one_module() -> None:
     """`print` in another module of the command line would be a way around it."""
     allowed = {"output.py", "app.py"}
-    for path in (ROOT / "slm_tui" / "verbs").glob("*.py"):
+    for path in (ROOT / "slm_tui" / "commands").glob("*.py"):
         text = path.read_text()
         if path.name not in allowed:
             assert "print(" not in text.replace("_print(", ""), path.name

@@ -9,8 +9,8 @@ from slm_tui.config.preset import Preset, parse
 from slm_tui.corpus import fit
 from slm_tui.corpus.prepare import prepare
 from slm_tui.errors import CorpusError
+from slm_tui.live.session import Session
 from slm_tui.runs import store
-from slm_tui.runs.session import Session
 
 Tiny = Callable[..., Preset]
 

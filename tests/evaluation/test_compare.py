@@ -130,7 +130,7 @@ def test_a_stored_part_is_scored_as_what_its_bytes_encode_to(corpus: Corpus) -> 
 
 
 def test_the_floor_is_that_of_the_stories_and_below_every_model(corpus: Corpus) -> None:
-    from slm_tui.runs.evaluated_text import known_of
+    from slm_tui.runs.evaluation_text import known_of
 
     part = Text.of_corpus(corpus, "val")
     known = known_of(part, corpus, Meter())

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from slm_tui.config import overrides
 from slm_tui.config.library import get
 from slm_tui.evaluation.diagnosis import EXPLANATIONS, Block, Evidence, Verdict, diagnose
-from slm_tui.evaluation.remedies import Remedies, rounded
-from slm_tui.evaluation.signals import confidence, holds, noise
+from slm_tui.evaluation.diagnosis.remedies import Remedies, rounded
+from slm_tui.evaluation.diagnosis.signals import confidence, holds, noise
 from slm_tui.runs import evidence
 from tests.conftest import make_tiny
 from tests.evaluation.record_curves import CURVES, replay

@@ -18,15 +18,15 @@ from slm_tui import paths
 from slm_tui.cli import main
 from slm_tui.config import library
 from slm_tui.generation.sampling import SamplingSettings
+from slm_tui.live.generation_thread import GenerationStatus, GenerationThread
+from slm_tui.live.session import Session
 from slm_tui.runs import conversation, evaluation_results, evidence, store
 from slm_tui.runs.curves import Curves
-from slm_tui.runs.session import Session
-from slm_tui.runs.speaker import Speaker, Spoken
 from slm_tui.runs.store import Run
 from slm_tui.training.events import Event, Stepped
 from slm_tui.tui import keymap
 from slm_tui.tui.app import SlmTuiApp
-from slm_tui.tui.screens.chat import ChatScreen
+from slm_tui.tui.screens.chat.screen import ChatScreen
 from tests.tui.made_runs import until
 
 HERE = Path(__file__).parent
@@ -132,31 +132,33 @@ def test_it_resumes_where_it_stood(run: Run) -> None:
     assert max(after) < 0.5 * math.log(run.info().facts["n_vocab"])
 
 
-def wait(speaker: Speaker, holds: Callable[[Spoken], object]) -> Spoken:
+def wait(
+    generator: GenerationThread, holds: Callable[[GenerationStatus], object]
+) -> GenerationStatus:
     import time
 
     for _ in range(6000):
-        spoken = speaker.poll()
-        assert spoken.error is None, spoken.error
-        if holds(spoken):
-            return spoken
+        generation = generator.poll()
+        assert generation.error is None, generation.error
+        if holds(generation):
+            return generation
         time.sleep(0.01)
-    raise AssertionError(f"never came: {speaker.poll()}")
+    raise AssertionError(f"never came: {generator.poll()}")
 
 
 @pytest.fixture
-def speaker() -> Iterator[Speaker]:
-    made = Speaker()
+def generator() -> Iterator[GenerationThread]:
+    made = GenerationThread()
     yield made
     made.close()
 
 
-def test_its_checkpoints_go_on_writing(run: Run, speaker: Speaker) -> None:
+def test_its_checkpoints_go_on_writing(run: Run, generator: GenerationThread) -> None:
     for path in sorted(run.checkpoints.glob("step-*")):
-        speaker.load(path)
-        wait(speaker, lambda spoken: spoken.state == "ready")
-        speaker.say("The ", SamplingSettings(max_tokens=8, temperature=0.0))
-        assert wait(speaker, lambda spoken: spoken.ended).text
+        generator.load(path)
+        wait(generator, lambda generation: generation.state == "ready")
+        generator.complete("The ", SamplingSettings(max_tokens=8, temperature=0.0))
+        assert wait(generator, lambda generation: generation.ended).text
 
 
 async def test_the_chat_screen_shows_what_was_said_and_adds_to_it(run: Run) -> None:

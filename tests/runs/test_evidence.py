@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from slm_tui.cli import main
+from slm_tui.live.session import Session
 from slm_tui.runs import evidence, store
-from slm_tui.runs.copying import Watch
+from slm_tui.runs.copying import CopyWatcher
 from slm_tui.runs.curves import Curves
-from slm_tui.runs.evidence import Gathering
-from slm_tui.runs.session import Session
+from slm_tui.runs.evidence import EvidenceBuilder
 from tests.conftest import make_tiny
 from tests.evaluation.record_curves import replay
 from tests.tui.made_runs import add_run
@@ -22,7 +22,7 @@ def test_growing_and_whole_logs_give_the_same_evidence(home: Path) -> None:
     log = run.path / "training_log.csv"
     lines = log.read_text().splitlines(keepends=True)
     growing = Curves(run)
-    gathering = Gathering(run.preset())
+    gathering = EvidenceBuilder(run.preset())
     for upto in range(1, len(lines) + 1, 37):
         log.write_text("".join(lines[:upto]))
         growing.read()
@@ -31,7 +31,7 @@ def test_growing_and_whole_logs_give_the_same_evidence(home: Path) -> None:
     growing.read()
     whole = Curves(run)
     whole.read()
-    assert gathering.evidence(growing, run.info()) == Gathering(run.preset()).evidence(
+    assert gathering.evidence(growing, run.info()) == EvidenceBuilder(run.preset()).evidence(
         whole, run.info()
     )
 
@@ -45,7 +45,7 @@ def test_a_long_log_becomes_few_blocks() -> None:
     steps.loss += [3.0] * count
     steps.learning_rate += [0.5] * count
     steps.gradient_norm += [1.0] * count
-    known = Gathering(run.preset()).evidence(curves, run.info())
+    known = EvidenceBuilder(run.preset()).evidence(curves, run.info())
     assert 100 < len(known.blocks) < 512
     last = known.blocks[-1].last
     assert sum(block.rates for block in known.blocks) == pytest.approx(0.5 * last)
@@ -56,7 +56,7 @@ def test_steps_that_are_trained_again_replace_those_of_before() -> None:
     run = replay("healthy")
     curves = Curves(run)
     curves.read()
-    gathering = Gathering(run.preset())
+    gathering = EvidenceBuilder(run.preset())
     before = gathering.evidence(curves, run.info())
     rows = (run.path / "training_log.csv").read_text().splitlines()
     again = [row for row in rows[1:] if row and int(row.split(",")[0]) > 200]
@@ -103,7 +103,7 @@ def test_copied_samples_of_a_real_run_are_seen() -> None:
     assert index.is_whole
     assert natural.shares
     text = corpus.tokenizer.decode_bytes(corpus.train[40:240].tolist()).decode("utf-8", "replace")
-    watch = Watch()
+    watch = CopyWatcher()
     watch.ask(fingerprint, [{"step": 9, "prompt": "", "text": text}])
     for _ in range(400):
         if watch.copying is not None:
@@ -116,7 +116,7 @@ def test_copied_samples_of_a_real_run_are_seen() -> None:
 
 
 def test_a_corpus_that_is_gone_gives_no_answer() -> None:
-    watch = Watch()
+    watch = CopyWatcher()
     watch.ask("0" * 24, [{"step": 1, "prompt": "a", "text": "b"}])
     assert store.all_runs() == []
     for _ in range(200):

@@ -17,7 +17,8 @@ import pytest
 from slm_tui import paths
 from slm_tui.cli import main
 from slm_tui.errors import SlmTuiError
-from slm_tui.runs import conversation, detach, evidence, results, store
+from slm_tui.live import detach
+from slm_tui.runs import conversation, evidence, results, store
 from slm_tui.runs.conversation import Said
 from slm_tui.runs.curves import Curves
 from slm_tui.runs.store import Run
@@ -214,9 +215,9 @@ def use(home: str) -> list[tuple[str, int, str]]:
 
 
 def look_as_the_app_does(run: Run) -> None:
-    from slm_tui.tui.screens.runs_reader import RunsReader
+    from slm_tui.live.run_scanner import RunScanner
 
-    reader = RunsReader()
+    reader = RunScanner()
     reader.look([run.path])
     reader.read()
     assert run.path in [line.path for line in reader.snapshot.lines]

@@ -27,7 +27,7 @@ _context.set_forkserver_preload(
     [
         "pytest",
         "torch._dynamo",
-        "slm_tui.runs.session",
+        "slm_tui.live.session",
         "slm_tui.runs.results",
         "tests.training.harness",
     ]

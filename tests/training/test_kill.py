@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 from slm_tui.config.preset import Preset
+from slm_tui.live.session import Session
 from slm_tui.runs import store
 from slm_tui.runs.curves import Curves
-from slm_tui.runs.session import Session
 from slm_tui.runs.store import Run
 from slm_tui.training import checkpoint
 from tests import extent, limits

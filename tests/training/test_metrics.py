@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from slm_tui.config.preset import Preset
+from slm_tui.live.session import Session
 from slm_tui.models.base import Loss
 from slm_tui.models.gpt import Gpt
 from slm_tui.runs.curves import Curves
-from slm_tui.runs.session import Session
 from slm_tui.training.events import Started, Stepped
 from tests import limits
 from tests.training.harness import train

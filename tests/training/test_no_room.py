@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from slm_tui.config.preset import Preset
+from slm_tui.live.session import Session
 from slm_tui.runs.curves import Curves
-from slm_tui.runs.session import Session
 from slm_tui.training import checkpoint
 from tests.corpus.test_full_disk import small_disk
 

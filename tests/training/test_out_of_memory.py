@@ -11,8 +11,8 @@ import torch
 
 from slm_tui.corpus.prepare import prepare
 from slm_tui.errors import TrainingError
+from slm_tui.live.session import Session
 from slm_tui.runs import store
-from slm_tui.runs.session import Session
 from slm_tui.training import checkpoint
 from slm_tui.training.allocator import keep_big_blocks
 from slm_tui.training.events import Evaluated, Event, Failed, Saving, Started, Stepped, Warned

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from slm_tui.config.preset import Preset
+from slm_tui.live.session import Session
 from slm_tui.runs import store
-from slm_tui.runs.session import Session
 from slm_tui.training import checkpoint
 from tests.training.test_kill import end, events_of, losses, start
 

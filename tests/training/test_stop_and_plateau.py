@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from slm_tui.config.preset import Preset
+from slm_tui.live.session import Session
 from slm_tui.runs.curves import Curves
-from slm_tui.runs.session import Session
 from slm_tui.training import checkpoint
 from slm_tui.training.control import Control
 from slm_tui.training.events import Saved, Stepped

@@ -12,9 +12,9 @@ import pytest
 
 from slm_tui.corpus.prepare import prepare, reopen
 from slm_tui.errors import CheckpointError, RunError
+from slm_tui.live.session import Session
 from slm_tui.runs import store
 from slm_tui.runs.curves import Curves
-from slm_tui.runs.session import Session
 from slm_tui.training import checkpoint
 from slm_tui.training.events import Event, Saved, Stepped
 from tests import limits

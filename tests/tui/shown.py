@@ -5,11 +5,11 @@ import math
 from pathlib import Path
 
 from slm_tui.config import library
+from slm_tui.live.training_workshop import TrainingWorkshop
+from slm_tui.live.workshop import LiveStatus
 from slm_tui.runs import store
 from slm_tui.runs.recorder import EVALUATION_COLUMNS, TRAINING_COLUMNS
 from slm_tui.runs.store import Run, RunInfo
-from slm_tui.tui.widgets.status_line import LiveStatus
-from slm_tui.tui.workshop import TrainingWorkshop
 
 MADE = 1_790_000_000.0  # a moment in 2026
 FLOOR = 0.1224

@@ -15,11 +15,14 @@ from textual.widgets import Static
 from slm_tui.corpus.tokenizers import chars_tokenizer
 from slm_tui.generation.inspect import candidates
 from slm_tui.generation.sampling import SamplingSettings
-from slm_tui.runs.inspector import Inspected
+from slm_tui.live.inspector import Inspected
 from slm_tui.runs.store import Run
 from slm_tui.tui.app import SlmTuiApp
-from slm_tui.tui.screens.chat import ChatScreen
-from slm_tui.tui.screens.chat_heat import LEVELS, HeatView, InspectPane, level_of
+from slm_tui.tui.screens.chat.candidates import candidate_row
+from slm_tui.tui.screens.chat.heat import LEVELS, HeatView, level_of
+from slm_tui.tui.screens.chat.inspect_pane import InspectPane
+from slm_tui.tui.screens.chat.screen import ChatScreen
+from slm_tui.tui.screens.chat.transcript import Entry
 from slm_tui.tui.widgets.key_footer import KeyFooter
 from slm_tui.tui.widgets.line_list import LineList
 from tests.tui.made_runs import add_run, until
@@ -36,20 +39,28 @@ def run() -> Run:
 async def written(pilot: Pilot[Any], prompt: str = "Once upon") -> ChatScreen:
     """The chat with a text of 20 tokens or fewer."""
     screen = await open_chat(pilot)
-    await until(pilot, lambda: screen._spoken.state == "ready")
+    await until(pilot, lambda: screen.generation.state == "ready")
     await type_line(pilot, "/max 20")
     await type_line(pilot, prompt)
-    await until(pilot, lambda: (last := screen.last_text()) and last.ending)
+    await until(pilot, lambda: (last := last_text(screen)) and last.ending)
     return screen
 
 
 async def inspected(pilot: Pilot[Any], prompt: str = "Once upon") -> ChatScreen:
     screen = await written(pilot, prompt)
     await pilot.press("ctrl+s")
-    await until(pilot, lambda: screen.inspector.poll().candidates is not None)
+    await until(pilot, lambda: screen.pane.inspector.poll().candidates is not None)
     screen.refresh_room()
     await pilot.pause()
     return screen
+
+
+def last_text(screen: ChatScreen) -> Entry | None:
+    return screen.transcript.last_text
+
+
+def found(screen: ChatScreen) -> Any:
+    return screen.pane.inspector.poll().candidates
 
 
 def about(screen: ChatScreen) -> str:
@@ -61,7 +72,7 @@ async def test_everything_is_there_at_every_size(run: Run, size: tuple[int, int]
     async with SlmTuiApp(load_torch=False).run_test(size=size) as pilot:
         screen = await inspected(pilot)
         pane = screen.query_one(InspectPane)
-        await until(pilot, lambda: len(screen.inspector.poll().others) == 2)
+        await until(pilot, lambda: len(screen.pane.inspector.poll().others) == 2)
         assert isinstance(screen.focused, HeatView)
         # end-of-text, the nine bytes of the prompt: the cursor is on the first that was written.
         assert pane.place == 10
@@ -81,7 +92,7 @@ async def test_the_cursor_asks_for_its_token(run: Run) -> None:
     async with SlmTuiApp(load_torch=False).run_test(size=(120, 40)) as pilot:
         screen = await inspected(pilot)
         pane = screen.query_one(InspectPane)
-        tokens = screen.inspector.poll().tokens
+        tokens = screen.pane.inspector.poll().tokens
         assert tokens is not None
         for keys, place in ((("left",), 9), (("home",), 0), (("right", "right"), 2)):
             await pilot.press(*keys)
@@ -89,7 +100,7 @@ async def test_the_cursor_asks_for_its_token(run: Run) -> None:
         await until(pilot, lambda: shows(screen, 2))
         assert f"id {tokens.ids[2]}" in about(screen)
         assert "rank" in about(screen)
-        await until(pilot, lambda: not screen.inspector.poll().reading_others)
+        await until(pilot, lambda: not screen.pane.inspector.poll().reading_others)
         screen.refresh_room()
         await pilot.pause()
         assert "10 " in about(screen)
@@ -104,8 +115,8 @@ async def test_the_cursor_asks_for_its_token(run: Run) -> None:
 async def test_counts_that_come_by_themselves_are_shown(run: Run) -> None:
     async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
         screen = await inspected(pilot)
-        await until(pilot, lambda: not screen.inspector.poll().counting)
-        seen, pane = screen.inspector.poll(), screen.query_one(InspectPane)
+        await until(pilot, lambda: not screen.pane.inspector.poll().counting)
+        seen, pane = screen.pane.inspector.poll(), screen.query_one(InspectPane)
         for counts, told in ((None, False), (np.full(300, 7), True)):
             pane.draw(replace(seen, counts=counts), [], "")
             assert ("7 in training" in about(screen)) is told
@@ -114,8 +125,8 @@ async def test_counts_that_come_by_themselves_are_shown(run: Run) -> None:
 async def test_a_narrow_panel_tells_a_token_in_one_line_each(run: Run) -> None:
     async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
         screen = await inspected(pilot)
-        await until(pilot, lambda: len(screen.inspector.poll().others) == 2)
-        await until(pilot, lambda: not screen.inspector.poll().counting)
+        await until(pilot, lambda: len(screen.pane.inspector.poll().others) == 2)
+        await until(pilot, lambda: not screen.pane.inspector.poll().counting)
         screen.refresh_room()
         await pilot.pause()
         panel = screen.query_one("#this-token", Static)
@@ -144,15 +155,15 @@ async def test_help_explains_what_is_seen_and_the_title_counts_the_texts(run: Ru
 
 def shows(screen: ChatScreen, place: int) -> bool:
     screen.refresh_room()
-    found = screen.inspector.poll().candidates
+    found = screen.pane.inspector.poll().candidates
     return found is not None and found.place == place
 
 
 async def test_counts_that_come_alone_are_drawn(run: Run) -> None:
     async with SlmTuiApp(load_torch=False).run_test(size=(120, 40)) as pilot:
         screen = await inspected(pilot)
-        seen = screen.inspector.poll()
-        screen.inspector.close()
+        seen = screen.pane.inspector.poll()
+        screen.pane.inspector.close()
         assert seen.tokens is not None
         before = replace(seen, reading_others=False, counts=None, counting=True)
         counts = np.full(300, 123_457)
@@ -164,12 +175,12 @@ async def test_counts_that_come_alone_are_drawn(run: Run) -> None:
 async def test_a_broken_model_is_inspected_like_others(run: Run) -> None:
     async with SlmTuiApp(load_torch=False).run_test(size=(120, 40)) as pilot:
         screen = await written(pilot)
-        loaded = screen.speaker.loaded()
+        loaded = screen.generator.loaded()
         assert loaded is not None
         for weights in loaded.model.parameters():
             weights.detach().fill_(math.nan)
         await pilot.press("ctrl+s")
-        await until(pilot, lambda: screen.inspector.poll().candidates is not None)
+        await until(pilot, lambda: screen.pane.inspector.poll().candidates is not None)
         screen.refresh_room()
         await pilot.pause()
         assert "nan" in about(screen)
@@ -178,13 +189,11 @@ async def test_a_broken_model_is_inspected_like_others(run: Run) -> None:
 
 def test_bars_begin_in_one_column_whatever_the_characters() -> None:
     tokenizer = chars_tokenizer(["日本語 wide, and narrow"])
-    pane = InspectPane()
-    pane._tokenizer = tokenizer
     ids = tokenizer.encode("日n")
     logits = torch.zeros(tokenizer.n_vocab)
     logits[ids] = 9.0
     found = candidates(logits, [*ids, ids[0]], 1, SamplingSettings(), context=16)
-    rows = [pane._candidate(found, one, 1.0, 60).plain for one in found.rows[:2]]
+    rows = [candidate_row(tokenizer, found, one, 1.0, 60).plain for one in found.rows[:2]]
     assert len({cell_len(row.partition("█")[0]) for row in rows}) == 1
 
 
@@ -192,7 +201,7 @@ async def test_settings_change_what_can_be_drawn(run: Run) -> None:
     async with SlmTuiApp(load_torch=False).run_test(size=(120, 40)) as pilot:
         screen = await inspected(pilot)
         await pilot.press("g")
-        await until(pilot, lambda: (one := screen.inspector.poll().candidates) and one.kept == 1)
+        await until(pilot, lambda: (one := found(screen)) and one.kept == 1)
         screen.refresh_room()
         await pilot.pause()
         assert "1 can be drawn" in on_screen(pilot)
@@ -201,13 +210,13 @@ async def test_settings_change_what_can_be_drawn(run: Run) -> None:
 async def test_what_is_typed_is_looked_into(run: Run) -> None:
     async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
         screen = await open_chat(pilot)
-        await until(pilot, lambda: screen._spoken.state == "ready")
+        await until(pilot, lambda: screen.generation.state == "ready")
         await pilot.press("ctrl+s")
         assert not screen.is_inspecting
         await pilot.press(*"a cat")
         await pilot.press("ctrl+s")
-        await until(pilot, lambda: screen.inspector.poll().heat is not None)
-        tokens = screen.inspector.poll().tokens
+        await until(pilot, lambda: screen.pane.inspector.poll().heat is not None)
+        tokens = screen.pane.inspector.poll().tokens
         assert tokens is not None
         assert tokens.ids[1:] == tuple(b"a cat")
         await pilot.press("escape")
@@ -218,13 +227,13 @@ async def test_what_is_typed_is_looked_into(run: Run) -> None:
 async def test_resampling_writes_another_text_from_the_token(run: Run) -> None:
     async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
         screen = await inspected(pilot)
-        first = screen.last_text()
+        first = last_text(screen)
         assert first is not None
         assert first.tokens is not None
         seed = screen.settings.sampling.seed
         await pilot.press("right", "right", "ctrl+r")
-        await until(pilot, lambda: screen.is_inspecting and screen.last_text() is not first)
-        second = screen.last_text()
+        await until(pilot, lambda: screen.is_inspecting and last_text(screen) is not first)
+        second = last_text(screen)
         assert second is not None
         assert second.tokens is not None
         assert screen.settings.sampling.seed == second.seed == seed + 1
@@ -245,12 +254,12 @@ async def test_a_candidate_is_put_there_and_written_on(run: Run) -> None:
         await pilot.press("home", "down")
         key = choices.key
         assert key is not None
-        first = screen.last_text()
+        first = last_text(screen)
         assert first is not None
         assert first.tokens is not None
         await pilot.press("enter")
-        await until(pilot, lambda: screen.is_inspecting and screen.last_text() is not first)
-        second = screen.last_text()
+        await until(pilot, lambda: screen.is_inspecting and last_text(screen) is not first)
+        second = last_text(screen)
         assert second is not None
         assert second.tokens is not None
         assert second.tokens.ids[:11] == (*first.tokens.ids[:10], int(key))
@@ -259,10 +268,10 @@ async def test_a_candidate_is_put_there_and_written_on(run: Run) -> None:
 async def test_ctrl_r_in_the_chat_writes_the_answer_again(run: Run) -> None:
     async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
         screen = await written(pilot)
-        first = screen.last_text()
+        first = last_text(screen)
         await pilot.press("ctrl+r")
-        await until(pilot, lambda: (last := screen.last_text()) is not first and last.ending)
-        second = screen.last_text()
+        await until(pilot, lambda: (last := last_text(screen)) is not first and last.ending)
+        second = last_text(screen)
         assert first is not None
         assert second is not None
         assert second.prompt == first.prompt == "Once upon"
@@ -273,26 +282,26 @@ async def test_ctrl_r_in_the_chat_writes_the_answer_again(run: Run) -> None:
 async def test_earlier_texts_are_behind_the_edges(run: Run) -> None:
     async with SlmTuiApp(load_torch=False).run_test(size=(120, 40)) as pilot:
         screen = await written(pilot, "One")
-        first = screen.last_text()
+        first = last_text(screen)
         await type_line(pilot, "Two")
-        await until(pilot, lambda: (last := screen.last_text()) is not first and last.ending)
+        await until(pilot, lambda: (last := last_text(screen)) is not first and last.ending)
         await pilot.press("ctrl+s", "pageup")
-        assert screen._inspected is first
+        assert screen.pane.entry is first
         await pilot.press("pagedown")
-        assert screen._inspected is screen.last_text()
+        assert screen.pane.entry is last_text(screen)
 
 
 async def test_another_model_reads_the_same_text(run: Run) -> None:
     other = add_run("reader", checkpoints=[5], best=5)
     async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
         screen = await inspected(pilot)
-        before = screen.inspector.poll()
+        before = screen.pane.inspector.poll()
         screen.load(Path(other.checkpoints / "step-000005"))
         assert not screen.is_inspecting
-        await until(pilot, lambda: screen._spoken.state == "ready")
+        await until(pilot, lambda: screen.generation.state == "ready")
         await pilot.press("ctrl+s")
-        await until(pilot, lambda: screen.inspector.poll().heat is not None)
-        after = screen.inspector.poll()
+        await until(pilot, lambda: screen.pane.inspector.poll().heat is not None)
+        after = screen.pane.inspector.poll()
         assert before.tokens is not None
         assert after.tokens == before.tokens
 

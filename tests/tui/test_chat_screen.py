@@ -13,19 +13,19 @@ from textual.pilot import Pilot
 
 from slm_tui.config.training import Sampling
 from slm_tui.errors import GenerationError
+from slm_tui.live.generation_thread import GenerationStatus, ModelFacts
+from slm_tui.live.workshop import NoWorkshop
 from slm_tui.runs import conversation
 from slm_tui.runs.conversation import Said
-from slm_tui.runs.speaker import Facts, Spoken
 from slm_tui.text import visible
 from slm_tui.tui.app import SlmTuiApp
-from slm_tui.tui.base import NoWorkshop
 from slm_tui.tui.dialogs import Notice, Reading
-from slm_tui.tui.screens import chat_commands
-from slm_tui.tui.screens.chat import ChatScreen
-from slm_tui.tui.screens.chat_commands import COMMANDS, ChatSettings
-from slm_tui.tui.screens.chat_input import PromptInput
-from slm_tui.tui.screens.chat_picker import ModelPicker
-from slm_tui.tui.screens.chat_transcript import Entry, Transcript, line_starts
+from slm_tui.tui.screens.chat import commands
+from slm_tui.tui.screens.chat.commands import COMMANDS, ChatSettings
+from slm_tui.tui.screens.chat.picker import ModelPicker
+from slm_tui.tui.screens.chat.prompt_input import PromptInput
+from slm_tui.tui.screens.chat.screen import ChatScreen
+from slm_tui.tui.screens.chat.transcript import Entry, Transcript, line_starts
 from slm_tui.tui.widgets.key_footer import KeyFooter
 from tests.conftest import make_tiny
 from tests.tui.made_runs import add_checkpoints, add_run, until
@@ -38,40 +38,44 @@ HOSTILE = (
 PLAIN = ChatSettings(Sampling())
 
 
-class FakeSpeaker:
+class FakeGenerator:
     """Says what a test gives it: for what no real model can be made to write."""
 
     def __init__(self) -> None:
-        self.spoken = Spoken()
+        self.generation = GenerationStatus()
         self.asked: list[tuple[str, str, Any]] = []
-        self.facts = Facts(Path("/r/run-1/checkpoints/step-000007"), "run-1", 7, 900, 16, "bpe", 99)
+        self.facts = ModelFacts(
+            Path("/r/run-1/checkpoints/step-000007"), "run-1", 7, 900, 16, "bpe", 99
+        )
 
     def load(self, checkpoint: Path) -> None:
-        self.spoken = Spoken("ready", self.spoken.answer, facts=self.facts)
+        self.generation = GenerationStatus("ready", self.generation.completion, facts=self.facts)
 
-    def say(self, prompt: str, settings: Any) -> None:
-        self._ask("say", prompt, settings)
+    def complete(self, prompt: str, settings: Any) -> None:
+        self._ask("complete", prompt, settings)
 
-    def go_on(self, text: str, settings: Any) -> None:
-        self._ask("go on", text, settings)
+    def continue_last(self, text: str, settings: Any) -> None:
+        self._ask("continue", text, settings)
 
     def _ask(self, how: str, text: str, settings: Any) -> None:
         self.asked.append((how, text, settings))
-        self.spoken = Spoken("speaking", self.spoken.answer + 1, facts=self.facts)
+        self.generation = GenerationStatus(
+            "generating", self.generation.completion + 1, facts=self.facts
+        )
 
     def write(self, text: str, **changes: Any) -> None:
         changes = {"tokens": 3, **changes}
-        self.spoken = replace(self.spoken, text=self.spoken.text + text, **changes)
+        self.generation = replace(self.generation, text=self.generation.text + text, **changes)
 
     def end(self, ended: Any = "max tokens") -> None:
-        self.spoken = replace(self.spoken, state="ready", ended=ended)
+        self.generation = replace(self.generation, state="ready", ended=ended)
 
     def stop(self) -> None:
-        if self.spoken.state == "speaking":
+        if self.generation.state == "generating":
             self.end("stopped")
 
-    def poll(self) -> Spoken:
-        return self.spoken
+    def poll(self) -> GenerationStatus:
+        return self.generation
 
     def loaded(self) -> None:
         return None
@@ -95,11 +99,11 @@ def on_screen(pilot: Pilot[Any]) -> str:
     return "\n".join("".join(segment.text for segment in strip) for strip in lines)
 
 
-async def open_chat(pilot: Pilot[Any], speaker: FakeSpeaker | None = None) -> ChatScreen:
+async def open_chat(pilot: Pilot[Any], generator: FakeGenerator | None = None) -> ChatScreen:
     app = pilot.app
     assert isinstance(app, SlmTuiApp)
-    if speaker is not None:
-        app.state.checkpoint = speaker.facts.checkpoint
+    if generator is not None:
+        app.open_chat(generator.facts.checkpoint)
     await app.switch_mode("chat")
     screen = app.screen
     assert isinstance(screen, ChatScreen)
@@ -108,9 +112,9 @@ async def open_chat(pilot: Pilot[Any], speaker: FakeSpeaker | None = None) -> Ch
 
 
 @pytest.fixture
-def fake(monkeypatch: pytest.MonkeyPatch) -> FakeSpeaker:
-    made = FakeSpeaker()
-    monkeypatch.setattr("slm_tui.tui.screens.chat.Speaker", lambda *_: made)
+def fake(monkeypatch: pytest.MonkeyPatch) -> FakeGenerator:
+    made = FakeGenerator()
+    monkeypatch.setattr("slm_tui.tui.screens.chat.screen.GenerationThread", lambda *_: made)
     return made
 
 
@@ -130,7 +134,7 @@ async def test_a_real_model_continues_the_prompt_and_says_how_it_went() -> None:
     add_run("talker", checkpoints=[10, 20], best=10)
     async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
         screen = await open_chat(pilot)
-        await until(pilot, lambda: screen._spoken.state == "ready")
+        await until(pilot, lambda: screen.generation.state == "ready")
         await until(pilot, lambda: "talker @ 10 ★ best · continues text" in on_screen(pilot))
         await type_line(pilot, "/max 20")
         await type_line(pilot, "Once upon")
@@ -146,16 +150,16 @@ async def test_what_another_screen_hands_over_is_loaded() -> None:
     async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
         app = pilot.app
         assert isinstance(app, SlmTuiApp)
-        app.state.checkpoint = other.checkpoints / "step-000010"
+        app.open_chat(other.checkpoints / "step-000010")
         screen = await open_chat(pilot)
-        await until(pilot, lambda: screen._spoken.facts)
-        assert screen._spoken.facts is not None
-        assert screen._spoken.facts.run == other.id
-        assert screen._spoken.facts.step == 10
+        await until(pilot, lambda: screen.generation.facts)
+        assert screen.generation.facts is not None
+        assert screen.generation.facts.run == other.id
+        assert screen.generation.facts.step == 10
         await app.switch_mode("runs")
-        app.state.run = other.path
+        app.open_run(other.path)
         await app.switch_mode("chat")
-        await until(pilot, lambda: screen._spoken.facts and screen._spoken.facts.step == 20)
+        await until(pilot, lambda: screen.generation.facts and screen.generation.facts.step == 20)
 
 
 async def test_a_newer_checkpoint_is_offered_and_a_key_moves_on_to_it() -> None:
@@ -163,13 +167,13 @@ async def test_a_newer_checkpoint_is_offered_and_a_key_moves_on_to_it() -> None:
     run = add_run("growing", preset=preset, checkpoints=[10])
     async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
         screen = await open_chat(pilot)
-        await until(pilot, lambda: screen._spoken.state == "ready")
+        await until(pilot, lambda: screen.generation.state == "ready")
         assert not screen.query_one("#newer").display
         add_checkpoints(run, preset, [20])
         await until(pilot, lambda: screen.query_one("#newer").display)
         assert "F8" in on_screen(pilot)
         await pilot.press("f8")
-        await until(pilot, lambda: screen._spoken.facts and screen._spoken.facts.step == 20)
+        await until(pilot, lambda: screen.generation.facts and screen.generation.facts.step == 20)
         await until(pilot, lambda: not screen.query_one("#newer").display)
 
 
@@ -180,12 +184,12 @@ async def test_a_run_that_had_no_checkpoint_is_loaded_once_it_has_one() -> None:
         screen = await open_chat(pilot)
         app = screen.slm
         await app.switch_mode("runs")
-        app.state.run = run.path
+        app.open_run(run.path)
         await app.switch_mode("chat")
-        await until(pilot, lambda: screen._spoken.state == "failed")
+        await until(pilot, lambda: screen.generation.state == "failed")
         assert shown(pilot).count("no checkpoint") == 1
         add_checkpoints(run, preset, [10])
-        await until(pilot, lambda: screen._spoken.state == "ready")
+        await until(pilot, lambda: screen.generation.state == "ready")
 
 
 async def test_the_picker_lists_all_checkpoints_and_loads_the_chosen_one() -> None:
@@ -193,14 +197,14 @@ async def test_the_picker_lists_all_checkpoints_and_loads_the_chosen_one() -> No
     add_run("second", checkpoints=[30], created=5.0)
     async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
         screen = await open_chat(pilot)
-        await until(pilot, lambda: screen._spoken.state == "ready")
+        await until(pilot, lambda: screen.generation.state == "ready")
         await pilot.press("f7")
         picker = pilot.app.screen
         assert isinstance(picker, ModelPicker)
         await until(pilot, lambda: len(picker.query_one("#choices").rows) == 5)  # type: ignore[attr-defined]
         await pilot.press(*"second")
         await pilot.press("enter")
-        await until(pilot, lambda: screen._spoken.facts and screen._spoken.facts.step == 30)
+        await until(pilot, lambda: screen.generation.facts and screen.generation.facts.step == 30)
 
 
 async def test_without_any_run_the_screen_names_the_keys_that_help() -> None:
@@ -216,19 +220,20 @@ async def test_while_a_run_trains_its_checkpoint_comes_first() -> None:
     add_run("newer", checkpoints=[20])
 
     class Training(NoWorkshop):
-        session = SimpleNamespace(run=live)
+        def current_training(self) -> Any:
+            return SimpleNamespace(run=live)
 
     async with SlmTuiApp(Training(), load_torch=False).run_test(size=(80, 24)) as pilot:
         screen = await open_chat(pilot)
-        await until(pilot, lambda: screen._spoken.facts)
-        assert screen._spoken.facts is not None
-        assert screen._spoken.facts.run == live.id
+        await until(pilot, lambda: screen.generation.facts)
+        assert screen.generation.facts is not None
+        assert screen.generation.facts.run == live.id
 
 
 # What a model may write
 
 
-async def test_hostile_text_is_shown_as_plain_symbols(fake: FakeSpeaker) -> None:
+async def test_hostile_text_is_shown_as_plain_symbols(fake: FakeGenerator) -> None:
     async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
         await open_chat(pilot, fake)
         await type_line(pilot, "[red]prompt[/red] \x1b[31m")
@@ -263,7 +268,7 @@ async def test_no_letter_is_behind_the_scrollbar() -> None:
         assert all(len(one.plain.rstrip()) <= width for one in transcript._lines)
 
 
-async def test_scrolling_up_holds_still_while_text_comes(fake: FakeSpeaker) -> None:
+async def test_scrolling_up_holds_still_while_text_comes(fake: FakeGenerator) -> None:
     async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
         screen = await open_chat(pilot, fake)
         await type_line(pilot, "Once")
@@ -296,7 +301,7 @@ def test_wrapping_loses_no_character_and_fits(text: str, width: int) -> None:
 
 @given(st.lists(st.text("ab \n", max_size=9), max_size=20), st.integers(2, 12))
 def test_text_that_comes_in_pieces_wraps_like_the_whole(pieces: list[str], width: int) -> None:
-    from slm_tui.tui.screens.chat_transcript import Entry, _Drawn
+    from slm_tui.tui.screens.chat.transcript import Entry, _Drawn
 
     entry = Entry(prompt="p q")
     drawn = _Drawn(entry, width)
@@ -310,20 +315,20 @@ def test_text_that_comes_in_pieces_wraps_like_the_whole(pieces: list[str], width
 # Keys
 
 
-async def test_escape_stops_at_once_and_the_text_stays(fake: FakeSpeaker) -> None:
+async def test_escape_stops_at_once_and_the_text_stays(fake: FakeGenerator) -> None:
     async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
         await open_chat(pilot, fake)
         await type_line(pilot, "Once")
         fake.write(" there was")
         await until(pilot, lambda: "there was" in shown(pilot))
         await pilot.press("escape")
-        assert fake.spoken.state == "ready"
+        assert fake.generation.state == "ready"
         await until(pilot, lambda: "stopped" in shown(pilot))
         assert "Once there was" in shown(pilot)
         assert pilot.app.screen.query_one(PromptInput).has_focus
 
 
-async def test_an_empty_prompt_goes_on_from_where_the_text_stopped(fake: FakeSpeaker) -> None:
+async def test_an_empty_prompt_goes_on_from_where_the_text_stopped(fake: FakeGenerator) -> None:
     async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
         await open_chat(pilot, fake)
         await type_line(pilot, "Once")
@@ -332,16 +337,16 @@ async def test_an_empty_prompt_goes_on_from_where_the_text_stopped(fake: FakeSpe
         fake.end()
         await until(pilot, lambda: "max tokens" in shown(pilot))
         await type_line(pilot, "")
-        assert fake.asked[-1][:2] == ("go on", "Once upon")
+        assert fake.asked[-1][:2] == ("continue", "Once upon")
         fake.write(" a time")
         await until(pilot, lambda: "Once upon a time" in shown(pilot))
         fake.end("end of text")
         await until(pilot, lambda: "6 tokens" in shown(pilot))
         await type_line(pilot, "")
-        assert fake.asked[-1][:2] == ("say", "")
+        assert fake.asked[-1][:2] == ("complete", "")
 
 
-async def test_the_arrows_bring_back_what_was_typed(fake: FakeSpeaker) -> None:
+async def test_the_arrows_bring_back_what_was_typed(fake: FakeGenerator) -> None:
     async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
         screen = await open_chat(pilot, fake)
         box = screen.query_one(PromptInput)
@@ -354,14 +359,14 @@ async def test_the_arrows_bring_back_what_was_typed(fake: FakeSpeaker) -> None:
         assert box.value == "draft"
 
 
-async def test_a_backslash_n_is_a_line_break(fake: FakeSpeaker) -> None:
+async def test_a_backslash_n_is_a_line_break(fake: FakeGenerator) -> None:
     async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
         await open_chat(pilot, fake)
         await type_line(pilot, "ROMEO:\\n")
         assert fake.asked[-1][1] == "ROMEO:\n"
 
 
-async def test_letters_change_the_settings_where_nothing_is_typed(fake: FakeSpeaker) -> None:
+async def test_letters_change_the_settings_where_nothing_is_typed(fake: FakeGenerator) -> None:
     async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
         screen = await open_chat(pilot, fake)
         await pilot.press("t")
@@ -380,7 +385,7 @@ async def test_letters_change_the_settings_where_nothing_is_typed(fake: FakeSpea
 
 
 async def test_samples_are_written_one_after_another_each_with_its_seed(
-    fake: FakeSpeaker,
+    fake: FakeGenerator,
 ) -> None:
     async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
         await open_chat(pilot, fake)
@@ -395,7 +400,9 @@ async def test_samples_are_written_one_after_another_each_with_its_seed(
         assert all(f"text {number}" in shown(pilot) for number in range(3))
 
 
-async def test_copy_takes_the_last_answer_as_it_was_written(fake: FakeSpeaker, home: Path) -> None:
+async def test_copy_takes_the_last_answer_as_it_was_written(
+    fake: FakeGenerator, home: Path
+) -> None:
     async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
         await open_chat(pilot, fake)
         await type_line(pilot, "Once")
@@ -411,7 +418,7 @@ async def test_copy_takes_the_last_answer_as_it_was_written(fake: FakeSpeaker, h
 
 
 async def test_save_writes_the_conversation_and_never_over_a_file(
-    fake: FakeSpeaker, tmp_path: Path
+    fake: FakeGenerator, tmp_path: Path
 ) -> None:
     target = tmp_path / "talk.txt"
     async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
@@ -428,7 +435,7 @@ async def test_save_writes_the_conversation_and_never_over_a_file(
         assert target.read_text() == "mine"
 
 
-async def test_help_lists_every_command(fake: FakeSpeaker) -> None:
+async def test_help_lists_every_command(fake: FakeGenerator) -> None:
     async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
         await open_chat(pilot, fake)
         await type_line(pilot, "/help")
@@ -438,7 +445,7 @@ async def test_help_lists_every_command(fake: FakeSpeaker) -> None:
         assert all(f"/{name}" in text for name in COMMANDS)
 
 
-async def test_a_wrong_command_says_what_works_and_the_chat_goes_on(fake: FakeSpeaker) -> None:
+async def test_a_wrong_command_says_what_works_and_the_chat_goes_on(fake: FakeGenerator) -> None:
     async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
         await open_chat(pilot, fake)
         await type_line(pilot, "/tmep 0.5")
@@ -449,7 +456,7 @@ async def test_a_wrong_command_says_what_works_and_the_chat_goes_on(fake: FakeSp
         assert fake.asked[-1][1] == "Once"
 
 
-async def test_quit_leaves_the_app(fake: FakeSpeaker) -> None:
+async def test_quit_leaves_the_app(fake: FakeGenerator) -> None:
     app = SlmTuiApp(load_torch=False)
     async with app.run_test(size=(80, 24)) as pilot:
         await open_chat(pilot, fake)
@@ -471,15 +478,15 @@ async def test_quit_leaves_the_app(fake: FakeSpeaker) -> None:
     ],
 )
 def test_a_command_sets_its_setting(line: str, field: str, value: object) -> None:
-    done = chat_commands.run(line, PLAIN)
+    done = commands.run(line, PLAIN)
     assert getattr(done.settings.sampling, field) == value
     assert done.note
 
 
 def test_sample_goes_back_to_the_temperature_before_greedy() -> None:
-    warm = chat_commands.run("/temp 1.3", PLAIN).settings
-    greedy = chat_commands.run("/greedy", warm).settings
-    assert chat_commands.run("/sample", greedy).settings.sampling.temperature == 1.3
+    warm = commands.run("/temp 1.3", PLAIN).settings
+    greedy = commands.run("/greedy", warm).settings
+    assert commands.run("/sample", greedy).settings.sampling.temperature == 1.3
 
 
 @pytest.mark.parametrize(
@@ -492,14 +499,14 @@ def test_sample_goes_back_to_the_temperature_before_greedy() -> None:
 )
 def test_a_value_out_of_range_is_refused_with_a_reason(line: str) -> None:
     with pytest.raises(GenerationError) as refused:
-        chat_commands.run(line, PLAIN)
+        commands.run(line, PLAIN)
     assert refused.value.why or refused.value.remedy
 
 
 @given(st.text(max_size=40))
 def test_no_line_breaks_the_commands(line: str) -> None:
     with contextlib.suppress(GenerationError):
-        chat_commands.run("/" + line, PLAIN)
+        commands.run("/" + line, PLAIN)
 
 
 @given(st.lists(st.sampled_from(["temperature", "top_k", "top_p"]), max_size=40), st.data())
@@ -515,7 +522,7 @@ def test_nudging_stays_in_range(names: list[str], data: st.DataObject) -> None:
 
 @pytest.mark.parametrize("size", SIZES)
 async def test_every_size_shows_footer_settings_and_input(
-    fake: FakeSpeaker, size: tuple[int, int]
+    fake: FakeGenerator, size: tuple[int, int]
 ) -> None:
     async with SlmTuiApp(load_torch=False).run_test(size=size) as pilot:
         await open_chat(pilot, fake)
@@ -545,12 +552,12 @@ async def test_each_run_shows_its_own_conversation_also_after_a_restart() -> Non
     two = add_run("two", checkpoints=[10], created=5.0)
     async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
         screen = await open_chat(pilot)
-        await until(pilot, lambda: screen._spoken.state == "ready")
+        await until(pilot, lambda: screen.generation.state == "ready")
         await type_line(pilot, "/max 8")
         await _say(pilot, "a first prompt\\nin two lines", 1)
         await _say(pilot, "a second prompt", 2)
         screen.load(two.path)
-        await until(pilot, lambda: screen._spoken.state == "ready")
+        await until(pilot, lambda: screen.generation.state == "ready")
         assert "first prompt" not in shown(pilot)
         await _say(pilot, "to the other", 1)
         screen.load(one.path)
@@ -566,7 +573,7 @@ async def test_each_run_shows_its_own_conversation_also_after_a_restart() -> Non
         box = screen.query_one(PromptInput)
         await pilot.press("up", "up")
         assert box.value == "a first prompt\\nin two lines"
-        await until(pilot, lambda: screen._spoken.state == "ready")
+        await until(pilot, lambda: screen.generation.state == "ready")
         await type_line(pilot, "/max 8")
         # A text that is gone on with is kept once, whole.
         await _say(pilot, "a third", 3)
@@ -584,7 +591,7 @@ async def test_a_run_that_cannot_be_written_is_said_once_and_the_chat_goes_on() 
     (run.path / conversation.FILE).mkdir()  # root may write in any directory
     async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
         screen = await open_chat(pilot)
-        await until(pilot, lambda: screen._spoken.state == "ready")
+        await until(pilot, lambda: screen.generation.state == "ready")
         await type_line(pilot, "/max 8")
         await _say(pilot, "one", 1)
         await _say(pilot, "two", 2)
@@ -634,23 +641,23 @@ async def test_hostile_text_that_was_kept_is_shown_as_plain_symbols() -> None:
 
 
 def test_stop_strings_are_added_shown_and_taken_away() -> None:
-    settings = chat_commands.run("/stop The end", PLAIN).settings
-    done = chat_commands.run("/stop \\n\\n", settings)
+    settings = commands.run("/stop The end", PLAIN).settings
+    done = commands.run("/stop \\n\\n", settings)
     assert done.settings.sampling.stop == ("The end", "\n\n")
     assert "“The end” “↵↵”" in done.note
     assert "stop “The end” “↵↵”" in done.settings.short()
-    assert "The end" in chat_commands.run("/stop", settings).note
-    assert chat_commands.run("/stop off", settings).settings.sampling.stop == ()
+    assert "The end" in commands.run("/stop", settings).note
+    assert commands.run("/stop off", settings).settings.sampling.stop == ()
     full = PLAIN.changed(stop=tuple(map(str, range(16))))
     with pytest.raises(GenerationError):
-        chat_commands.run("/stop one more", full)
+        commands.run("/stop one more", full)
 
 
 async def test_a_text_ends_before_a_stop_string() -> None:
     add_run("talker", checkpoints=[10])
     async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
         screen = await open_chat(pilot)
-        await until(pilot, lambda: screen._spoken.state == "ready")
+        await until(pilot, lambda: screen.generation.state == "ready")
         await type_line(pilot, "/max 40")
         await _say(pilot, "Once", 1)
         whole = screen.transcript.entries[-1].text

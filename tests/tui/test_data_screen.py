@@ -20,13 +20,13 @@ from slm_tui.corpus.prepare import cached, prepare
 from slm_tui.corpus.statistics import measure
 from slm_tui.corpus.tokenizers import byte_tokenizer
 from slm_tui.tui.app import SlmTuiApp
-from slm_tui.tui.screens.data import DataScreen
-from slm_tui.tui.screens.data_charts import Lengths, blocks, charts
-from slm_tui.tui.screens.data_tables import TokenTable
-from slm_tui.tui.screens.data_text import Passage, TextView, line, passage, wrapped
-from slm_tui.tui.screens.data_view import Summary
-from slm_tui.tui.screens.presets import PresetsScreen
+from slm_tui.tui.screens.data.charts import Lengths, blocks, charts
+from slm_tui.tui.screens.data.screen import DataScreen
+from slm_tui.tui.screens.data.tables import TokenTable
+from slm_tui.tui.screens.data.view import Summary
+from slm_tui.tui.screens.presets.screen import PresetsScreen
 from slm_tui.tui.widgets.key_footer import KeyFooter
+from slm_tui.tui.widgets.token_text import Passage, TextView, line, passage, wrapped
 from tests import limits
 
 SIZES = [(60, 20), (66, 20), (80, 24), (99, 40), (100, 40), (160, 40), (200, 60)]
@@ -443,7 +443,7 @@ def test_charts_keep_to_their_room(tokenizer: dict[str, Any], tiny: Tiny) -> Non
 
 def test_the_screen_loads_neither_numpy_nor_torch() -> None:
     code = (
-        "import sys, slm_tui.tui.screens.data\n"
+        "import sys, slm_tui.tui.screens.data.screen\n"
         "sys.exit(any(name in sys.modules for name in ('numpy', 'torch', 'tokenizers')))"
     )
     assert limits.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -12,10 +12,10 @@ from slm_tui.config.preset import Preset
 from slm_tui.corpus.prepare import prepare
 from slm_tui.tui.app import SlmTuiApp
 from slm_tui.tui.dialogs import Ask, Question, Reading
-from slm_tui.tui.screens.data import DataScreen
-from slm_tui.tui.screens.data_charts import Lengths
-from slm_tui.tui.screens.data_tables import TokenTable
-from slm_tui.tui.screens.presets import PresetsScreen
+from slm_tui.tui.screens.data.charts import Lengths
+from slm_tui.tui.screens.data.screen import DataScreen
+from slm_tui.tui.screens.data.tables import TokenTable
+from slm_tui.tui.screens.presets.screen import PresetsScreen
 from tests.tui.test_data_screen import chosen, file_preset, opened, shows, written
 
 Tiny = Callable[..., Preset]

@@ -7,13 +7,13 @@ from textual.content import Content
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
+from slm_tui.live.training_workshop import TrainingWorkshop
 from slm_tui.runs.store import Run
 from slm_tui.tui.app import SlmTuiApp
 from slm_tui.tui.dialogs import Ask
-from slm_tui.tui.screens.help import HelpScreen
-from slm_tui.tui.screens.train_verdicts import Details
-from slm_tui.tui.screens.train_view import two
-from slm_tui.tui.workshop import TrainingWorkshop
+from slm_tui.tui.screens.help.screen import HelpScreen
+from slm_tui.tui.screens.train.verdicts import Details
+from slm_tui.tui.screens.train.view import two
 from tests.evaluation.record_curves import replay
 from tests.tui.made_runs import until
 

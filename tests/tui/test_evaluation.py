@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from slm_tui.runs import evaluating, evaluation_results, store
+from slm_tui.live import evaluation_worker
+from slm_tui.live.session import Session
+from slm_tui.live.workshop import NoWorkshop
+from slm_tui.runs import evaluate, evaluation_results, store
 from slm_tui.runs.evaluation_results import Settings
-from slm_tui.runs.session import Session
 from slm_tui.tui.app import SlmTuiApp
-from slm_tui.tui.base import NoWorkshop
 from slm_tui.tui.dialogs import Notice, Question
-from slm_tui.tui.screens import evaluation_worker
-from slm_tui.tui.screens.evaluation import EvaluationDialog
-from slm_tui.tui.screens.runs_table import CheckpointList
+from slm_tui.tui.screens.evaluation.screen import EvaluationDialog
+from slm_tui.tui.screens.runs.table import CheckpointList
 from slm_tui.tui.widgets.line_list import LineList
 from tests import limits
 from tests.conftest import make_tiny
@@ -34,7 +34,7 @@ def _short(monkeypatch: pytest.MonkeyPatch) -> None:
     def few(split: Any, device: str) -> Settings:
         return real(split, samples=1, max_tokens=3, device="cpu")
 
-    monkeypatch.setattr("slm_tui.tui.screens.runs_verbs.Settings", few)
+    monkeypatch.setattr("slm_tui.tui.screens.runs.verbs.Settings", few)
 
 
 def trained(name: str, seed: int = 1) -> None:
@@ -117,7 +117,7 @@ async def test_escape_ends_the_work_and_nothing_is_written(
 ) -> None:
     trained("plain")
     began, go_on = threading.Event(), threading.Event()
-    real = evaluating.evaluate
+    real = evaluate.evaluate
 
     def held(*arguments: Any, **options: Any) -> Any:
         began.set()
@@ -165,7 +165,7 @@ def test_results_that_cannot_be_read_are_as_none_and_are_replaced() -> None:
     for text in ("", "[]", '{"format": 9}', '{"format": 1, "evaluations": [3]}'):
         (run.path / evaluation_results.RESULTS).write_text(text)
         assert evaluation_results.kept([checkpoint], Settings()) is None
-    report, _ = evaluating.evaluate([checkpoint], Settings(samples=0))
+    report, _ = evaluate.evaluate([checkpoint], Settings(samples=0))
     evaluation_results.write(report, run.path)
     assert evaluation_results.kept([checkpoint], Settings(samples=0)) == json.loads(
         json.dumps(report)

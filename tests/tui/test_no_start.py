@@ -7,13 +7,13 @@ import pytest
 from slm_tui import paths
 from slm_tui.config import library
 from slm_tui.config.preset import parse
+from slm_tui.live.training_workshop import TrainingWorkshop
 from slm_tui.runs import store
 from slm_tui.tui.app import SlmTuiApp
 from slm_tui.tui.charts.chart import Chart
 from slm_tui.tui.dialogs import Notice
-from slm_tui.tui.screens.presets import PresetsScreen
-from slm_tui.tui.screens.train import TrainScreen
-from slm_tui.tui.workshop import TrainingWorkshop
+from slm_tui.tui.screens.presets.screen import PresetsScreen
+from slm_tui.tui.screens.train.screen import TrainScreen
 
 
 async def reason(preset: str) -> str:

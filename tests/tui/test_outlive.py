@@ -13,7 +13,8 @@ import pytest
 
 from slm_tui.config import library
 from slm_tui.config.preset import Preset
-from slm_tui.runs import steering, store
+from slm_tui.live import steering
+from slm_tui.runs import store
 from slm_tui.runs.store import Run
 from tests.tui.terminals import (
     Terminal,
@@ -148,8 +149,8 @@ def test_an_error_on_the_screen_ends_the_screen_alone(
 ) -> None:
     script = tmp_path / "fails.py"
     script.write_text(
-        "from slm_tui.tui.screens.train import TrainScreen\n"
-        "from slm_tui.verbs.app import open_app\n"
+        "from slm_tui.tui.screens.train.screen import TrainScreen\n"
+        "from slm_tui.commands.app import open_app\n"
         "shown = TrainScreen.refresh_room\n"
         "def fails(self):\n"
         "    shown(self)\n"

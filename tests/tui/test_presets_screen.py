@@ -9,11 +9,11 @@ from textual.widgets import Input
 
 from slm_tui import paths
 from slm_tui.config import library, overrides
+from slm_tui.config.drafts import Draft, spelled
 from slm_tui.config.estimate import Calibration
 from slm_tui.config.preset import from_file
 from slm_tui.tui import dialogs
 from slm_tui.tui.app import SlmTuiApp
-from slm_tui.tui.drafts import Draft, spelled
 from slm_tui.tui.widgets.budget import Budget
 from tests.tui.two_presets import MINE, Recorder, an_app, draft, enter, room
 

@@ -13,15 +13,15 @@ from textual.widgets import Input, Static
 
 from slm_tui.config.preset import Preset
 from slm_tui.errors import RunError
+from slm_tui.live.run_scanner import RunScanner, read_checkpoints
+from slm_tui.live.workshop import NoWorkshop
 from slm_tui.runs import store
 from slm_tui.runs.store import Run
 from slm_tui.tui.app import SlmTuiApp
-from slm_tui.tui.base import NoWorkshop
 from slm_tui.tui.charts.chart import Chart
 from slm_tui.tui.dialogs import Ask, Notice, Question
-from slm_tui.tui.screens import runs_compare
-from slm_tui.tui.screens.runs import RunsScreen
-from slm_tui.tui.screens.runs_columns import (
+from slm_tui.tui.screens.runs import compare
+from slm_tui.tui.screens.runs.columns import (
     SORTS,
     arranged,
     columns_for,
@@ -30,8 +30,8 @@ from slm_tui.tui.screens.runs_columns import (
     shape_of,
     when_text,
 )
-from slm_tui.tui.screens.runs_reader import RunsReader, read_checkpoints
-from slm_tui.tui.screens.runs_table import CheckpointList
+from slm_tui.tui.screens.runs.screen import RunsScreen
+from slm_tui.tui.screens.runs.table import CheckpointList
 from slm_tui.tui.widgets.key_footer import KeyFooter
 from tests.conftest import make_tiny
 from tests.tui.made_runs import add_run, until
@@ -207,7 +207,7 @@ async def test_only_files_that_changed_are_read_again(monkeypatch: pytest.Monkey
         return real(self)
 
     monkeypatch.setattr(Run, "info", info)
-    reader = RunsReader()
+    reader = RunScanner()
     reader.read()
     assert len(read) == 5
     version = reader.snapshot.version
@@ -224,7 +224,7 @@ async def test_only_files_that_changed_are_read_again(monkeypatch: pytest.Monkey
 
 def test_a_run_keeps_its_mark_when_others_come_and_go() -> None:
     first, second = add_run("a", created=10.0), add_run("b", created=20.0)
-    reader = RunsReader()
+    reader = RunScanner()
     reader.read()
     before = {line.path: line.mark for line in reader.snapshot.lines}
     store.delete(first)
@@ -245,7 +245,7 @@ def test_the_marks_of_twelve_runs_all_differ() -> None:
 def test_each_order_puts_the_best_first() -> None:
     add_run("good", floor=1.0, created=10.0, reached=50, reason="stopped")
     add_run("bad", floor=2.0, created=20.0)
-    reader = RunsReader()
+    reader = RunScanner()
     reader.read()
     lines = reader.snapshot.lines
     first = {sort: arranged(lines, sort, "")[0].name for sort in SORTS}
@@ -292,7 +292,7 @@ async def test_enter_opens_the_run_on_the_train_screen() -> None:
         app = pilot.app
         assert isinstance(app, SlmTuiApp)
         await until(pilot, lambda: app.current_mode == "train")
-        assert app.state.run == run.path
+        assert app.opened_run == run.path
 
 
 async def test_checkpoints_are_listed_and_l_takes_the_focused_one_to_the_chat() -> None:
@@ -409,7 +409,7 @@ async def test_resuming_an_unfinished_run_goes_on_at_once(bench: Bench) -> None:
         assert isinstance(app, SlmTuiApp)
         await until(pilot, lambda: app.current_mode == "train")
         assert bench.resumed == [(run, 0)]
-        assert app.state.run == run.path
+        assert app.opened_run == run.path
 
 
 async def test_a_refusal_is_shown_and_nothing_changes() -> None:
@@ -557,13 +557,13 @@ def test_runs_of_other_vocabularies_are_compared_in_bits_per_byte() -> None:
     bytes_run = add_run("bytes")
     bpe = make_tiny(tokenizer={"kind": "bpe", "vocab_size": 300})
     bpe_run = add_run("bpe", preset=bpe)
-    reader = RunsReader()
+    reader = RunScanner()
     reader.look([bytes_run.path, bpe_run.path])
     reader.read()
     pairs = [(line, reader.snapshot.details[line.path]) for line in reader.snapshot.lines]
-    data = runs_compare.chart_data(pairs, "steps")
+    data = compare.chart_data(pairs, "steps")
     assert list(data.series[0].ys) == list(pairs[0][1].bits_per_byte)
-    alone = runs_compare.chart_data(pairs[:1], "steps")
+    alone = compare.chart_data(pairs[:1], "steps")
     assert list(alone.series[0].ys) == list(pairs[0][1].loss)
 
 

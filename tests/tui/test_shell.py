@@ -15,11 +15,11 @@ from textual.widgets import Input
 from slm_tui import paths
 from slm_tui.config.preset import Preset
 from slm_tui.errors import SlmTuiError
-from slm_tui.figures import clock, count, duration, size
+from slm_tui.formatting import clock, count, duration, size
 from slm_tui.tui import actions, dialogs, keymap
 from slm_tui.tui.app import SlmTuiApp
 from slm_tui.tui.base import RoomScreen
-from slm_tui.tui.screens.help import HelpScreen
+from slm_tui.tui.screens.help.screen import HelpScreen
 from slm_tui.tui.widgets.key_footer import MOST_KEYS, KeyFooter, footer_keys
 from slm_tui.tui.widgets.line_list import LineList, Row
 from slm_tui.tui.widgets.status_line import LiveStatus, StatusLine, status_content
@@ -59,11 +59,11 @@ def an_app(workshop: Busy | None = None) -> SlmTuiApp:
 
 
 def room_classes() -> list[type[RoomScreen]]:
-    from slm_tui.tui.screens.chat import ChatScreen
-    from slm_tui.tui.screens.data import DataScreen
-    from slm_tui.tui.screens.presets import PresetsScreen
-    from slm_tui.tui.screens.runs import RunsScreen
-    from slm_tui.tui.screens.train import TrainScreen
+    from slm_tui.tui.screens.chat.screen import ChatScreen
+    from slm_tui.tui.screens.data.screen import DataScreen
+    from slm_tui.tui.screens.presets.screen import PresetsScreen
+    from slm_tui.tui.screens.runs.screen import RunsScreen
+    from slm_tui.tui.screens.train.screen import TrainScreen
 
     return [PresetsScreen, TrainScreen, RunsScreen, ChatScreen, DataScreen]
 

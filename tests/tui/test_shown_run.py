@@ -10,16 +10,16 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from slm_tui.config import library
+from slm_tui.live.training_workshop import TrainingWorkshop
 from slm_tui.runs import store
 from slm_tui.runs.store import Run
 from slm_tui.tui.app import SlmTuiApp
 from slm_tui.tui.charts.chart import Chart
 from slm_tui.tui.dialogs import Ask
-from slm_tui.tui.screens.presets import PresetsScreen
-from slm_tui.tui.screens.runs import RunsScreen
-from slm_tui.tui.screens.train import TrainScreen
+from slm_tui.tui.screens.presets.screen import PresetsScreen
+from slm_tui.tui.screens.runs.screen import RunsScreen
+from slm_tui.tui.screens.train.screen import TrainScreen
 from slm_tui.tui.widgets.status_line import StatusLine
-from slm_tui.tui.workshop import TrainingWorkshop
 from tests.conftest import make_tiny
 from tests.tui.made_runs import add_run, until
 

@@ -12,13 +12,13 @@ from slm_tui.config.training import Sampling
 from slm_tui.runs import conversation, store
 from slm_tui.runs.store import Run
 from slm_tui.tui.app import SlmTuiApp
-from slm_tui.tui.screens import side_by_side
-from slm_tui.tui.screens.chat import ChatScreen
-from slm_tui.tui.screens.chat_commands import ChatSettings
-from slm_tui.tui.screens.chat_input import PromptInput
-from slm_tui.tui.screens.chat_picker import SeveralPicker
-from slm_tui.tui.screens.side_by_side import SideBySide
-from slm_tui.tui.screens.side_by_side_column import Column
+from slm_tui.tui.screens.chat.commands import ChatSettings
+from slm_tui.tui.screens.chat.picker import SeveralPicker
+from slm_tui.tui.screens.chat.prompt_input import PromptInput
+from slm_tui.tui.screens.chat.screen import ChatScreen
+from slm_tui.tui.screens.side_by_side import screen as side_by_side
+from slm_tui.tui.screens.side_by_side.column import Column
+from slm_tui.tui.screens.side_by_side.screen import SideBySide
 from slm_tui.tui.widgets.key_footer import KeyFooter
 from slm_tui.tui.widgets.line_list import LineList
 from tests.tui.made_runs import add_run, until
@@ -34,15 +34,18 @@ def saved(run: Run, *steps: int) -> list[Path]:
 async def open_side(
     pilot: Pilot[Any], chosen: list[Path], settings: ChatSettings = SHORT
 ) -> SideBySide:
-    await open_chat(pilot)
-    screen = SideBySide(chosen, settings)
-    await pilot.app.push_screen(screen)
+    chat = await open_chat(pilot)
+    chat.change(settings)
+    chat.show_side_by_side(tuple(map(str, chosen)))
+    await until(pilot, lambda: isinstance(pilot.app.screen, SideBySide))
+    screen = pilot.app.screen
+    assert isinstance(screen, SideBySide)
     await until(pilot, lambda: len(screen.columns) == len(chosen))
     return screen
 
 
 def loaded(screen: SideBySide) -> bool:
-    return all(column._spoken.state == "ready" for column in screen.columns)
+    return all(column.generation.state == "ready" for column in screen.columns)
 
 
 def texts(screen: SideBySide) -> list[str]:
@@ -55,8 +58,8 @@ def drawn(column: Column) -> str:
     return "\n".join(line.plain for line in column._lines)
 
 
-def speakers() -> int:
-    return sum(thread.name == "speaker" for thread in threading.enumerate())
+def generators() -> int:
+    return sum(thread.name == "generator" for thread in threading.enumerate())
 
 
 async def test_the_same_prompt_and_seed_go_through_all_columns() -> None:
@@ -98,17 +101,17 @@ async def test_enter_alone_goes_on_with_all_of_them() -> None:
 
 async def test_escape_stops_all_and_then_goes_back_with_the_settings() -> None:
     run = add_run("grown", checkpoints=[10, 20])
-    before = speakers()
+    before = generators()
     async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
         chat = await open_chat(pilot)
-        await until(pilot, lambda: chat._spoken.state == "ready")
+        await until(pilot, lambda: chat.generation.state == "ready")
         await type_line(pilot, "/max 100000")
         await type_line(pilot, f"/side {run.id}@10 {run.id}@20")
         screen = pilot.app.screen
         assert isinstance(screen, SideBySide)
         await type_line(pilot, "Once")
-        await until(pilot, lambda: all(one._spoken.tokens > 3 for one in screen.columns))
-        assert speakers() == before + 3
+        await until(pilot, lambda: all(one.generation.tokens > 3 for one in screen.columns))
+        assert generators() == before + 3
         await pilot.press("escape")
         assert not screen.is_writing
         # A model without sense may have ended its text by chance.
@@ -119,8 +122,8 @@ async def test_escape_stops_all_and_then_goes_back_with_the_settings() -> None:
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(pilot.app.screen, ChatScreen))
         assert chat.settings.sampling.temperature == 0.5
-        await until(pilot, lambda: speakers() == before + 1)
-        assert all(column.speaker.loaded() is None for column in screen.columns)
+        await until(pilot, lambda: generators() == before + 1)
+        assert all(column.generator.loaded() is None for column in screen.columns)
 
 
 async def test_a_damaged_or_missing_checkpoint_says_why_and_the_others_write() -> None:
@@ -146,7 +149,7 @@ async def test_the_picker_marks_two_to_four_and_begins_with_sensible_ones() -> N
     async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
         chat = await open_chat(pilot)
         chat.load(saved(run, 30)[0])
-        await until(pilot, lambda: chat._spoken.state == "ready")
+        await until(pilot, lambda: chat.generation.state == "ready")
         await type_line(pilot, "/side")
         picker = pilot.app.screen
         assert isinstance(picker, SeveralPicker)
@@ -165,9 +168,9 @@ async def test_the_picker_marks_two_to_four_and_begins_with_sensible_ones() -> N
         screen = pilot.app.screen
         assert isinstance(screen, SideBySide)
         await until(pilot, lambda: loaded(screen))
-        facts = [column._spoken.facts for column in screen.columns]
+        facts = [column.generation.facts for column in screen.columns]
         assert [one.step for one in facts if one] == [10, 20, 50, 60]
-        # Other checkpoints take the place of these, whose speakers end.
+        # Other checkpoints take the place of these, whose generators end.
         await pilot.press("f7")
         await until(pilot, lambda: isinstance(pilot.app.screen, SeveralPicker))
         again = pilot.app.screen
@@ -175,7 +178,7 @@ async def test_the_picker_marks_two_to_four_and_begins_with_sensible_ones() -> N
         await pilot.press(*"50", "space", "enter")
         await until(pilot, lambda: pilot.app.screen is screen and len(screen.columns) == 2)
         await until(pilot, lambda: loaded(screen))
-        await until(pilot, lambda: speakers() == 3)
+        await until(pilot, lambda: generators() == 3)
 
 
 async def test_one_mark_takes_the_line_of_the_cursor_along() -> None:
@@ -233,12 +236,12 @@ async def test_a_checkpoint_handed_over_by_another_screen_goes_to_the_chat() -> 
         app = pilot.app
         assert isinstance(app, SlmTuiApp)
         await app.switch_mode("runs")
-        app.state.checkpoint = store.checkpoint_of(run, "10")
+        app.open_chat(store.checkpoint_of(run, "10"))
         await app.switch_mode("chat")
         await until(pilot, lambda: isinstance(pilot.app.screen, ChatScreen))
         chat = pilot.app.screen
         assert isinstance(chat, ChatScreen)
-        await until(pilot, lambda: chat._spoken.facts and chat._spoken.facts.step == 10)
+        await until(pilot, lambda: chat.generation.facts and chat.generation.facts.step == 10)
 
 
 @pytest.mark.parametrize("many", [2, 3, 4])
@@ -269,14 +272,14 @@ async def test_every_size_shows_all_columns_footer_and_input(
 
 
 def test_closing_does_not_wait_for_a_token() -> None:
-    from slm_tui.runs.speaker import Speaker
-    from slm_tui.runs.turns import Turns
+    from slm_tui.live.fair_lock import FairLock
+    from slm_tui.live.generation_thread import GenerationThread
 
-    turns = Turns()
-    many = [Speaker(turns) for _ in range(3)]
-    for speaker in many:
-        speaker.load(Path("/nowhere"))
+    lock = FairLock()
+    many = [GenerationThread(lock) for _ in range(3)]
+    for generator in many:
+        generator.load(Path("/nowhere"))
     side_by_side.close(many)
-    for speaker in many:
-        speaker._thread.join(60)
-        assert not speaker._thread.is_alive()
+    for generator in many:
+        generator._thread.join(60)
+        assert not generator._thread.is_alive()

@@ -13,17 +13,17 @@ from textual.pilot import Pilot
 from slm_tui.config import library
 from slm_tui.config.training import Sampling
 from slm_tui.corpus.prepare import prepare
+from slm_tui.live.generation_thread import ModelFacts
 from slm_tui.runs import store
-from slm_tui.runs.speaker import Facts
 from slm_tui.tui.app import SlmTuiApp
 from slm_tui.tui.charts.chart import Chart
-from slm_tui.tui.screens.chat_commands import ChatSettings
-from slm_tui.tui.screens.runs import RunsScreen
-from slm_tui.tui.screens.side_by_side import SideBySide
+from slm_tui.tui.screens.chat.commands import ChatSettings
+from slm_tui.tui.screens.runs.screen import RunsScreen
+from slm_tui.tui.screens.side_by_side.screen import SideBySide
 from tests.conftest import make_tiny
 from tests.tui.made_runs import add_checkpoints
 from tests.tui.shown import STORY, ShownWorkshop, make_run
-from tests.tui.test_chat_screen import FakeSpeaker, type_line
+from tests.tui.test_chat_screen import FakeGenerator, type_line
 from tests.tui.test_runs_screen import on_screen, open_runs, with_checkpoints
 
 SIZES = {"80x24": (80, 24), "120x40": (120, 40)}
@@ -98,7 +98,7 @@ def _shown(
         async def prepare(pilot: Pilot[Any]) -> None:
             pilot.app.theme = THEMES[theme]
             if screen != "presets":
-                app.state.run = run.path
+                app.open_run(run.path)
                 await pilot.press({"train": "2", "runs": "3", "chat": "4", "data": "5"}[screen])
             await pilot.pause()
             for field in pilot.app.screen.query("Input"):
@@ -134,17 +134,17 @@ def test_runs_screen(size: str, theme: str, snap_compare: Snap) -> None:
 def test_chat_screen(
     size: str, theme: str, snap_compare: Snap, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    speaker = FakeSpeaker()
-    monkeypatch.setattr("slm_tui.tui.screens.chat.Speaker", lambda *_: speaker)
+    generator = FakeGenerator()
+    monkeypatch.setattr("slm_tui.tui.screens.chat.screen.GenerationThread", lambda *_: generator)
     app, before = _shown("chat")
     saved = store.checkpoint_of(store.find("stories-tiny"), "best")
-    speaker.facts = Facts(saved, "stories-tiny", 1840, 321_024, 128, "bpe", 1024)
+    generator.facts = ModelFacts(saved, "stories-tiny", 1840, 321_024, 128, "bpe", 1024)
 
     async def talk(pilot: Pilot[Any]) -> None:
         await before(theme)(pilot)
         await type_line(pilot, "Once upon a time")
-        speaker.write(STORY, tokens=64, tokens_per_second=1240.0)
-        speaker.end("end of text")
+        generator.write(STORY, tokens=64, tokens_per_second=1240.0)
+        generator.end("end of text")
         await _still(pilot)
 
     assert snap_compare(app, run_before=talk, terminal_size=SIZES[size])
@@ -157,31 +157,31 @@ def test_side_by_side(
     app, before = _shown("chat")
     saved = store.find("stories-tiny").checkpoints
     steps = (500, 1000, 1840)
-    speakers = []
+    generators = []
     for step in steps:
-        speaker = FakeSpeaker()
+        generator = FakeGenerator()
         path = saved / f"step-{step:06}"
-        speaker.facts = Facts(path, "stories-tiny", step, 321_024, 128, "bpe", 1024)
-        speakers.append(speaker)
-    waiting = list(speakers)
-    chat = FakeSpeaker()
-    monkeypatch.setattr("slm_tui.tui.screens.chat.Speaker", lambda *_: chat)
+        generator.facts = ModelFacts(path, "stories-tiny", step, 321_024, 128, "bpe", 1024)
+        generators.append(generator)
+    waiting = list(generators)
+    chat = FakeGenerator()
+    monkeypatch.setattr("slm_tui.tui.screens.chat.screen.GenerationThread", lambda *_: chat)
     monkeypatch.setattr(
-        "slm_tui.tui.screens.side_by_side_column.Speaker", lambda turns: waiting.pop(0)
+        "slm_tui.tui.screens.side_by_side.column.GenerationThread", lambda lock: waiting.pop(0)
     )
 
     async def talk(pilot: Pilot[Any]) -> None:
         await before(theme)(pilot)
-        screen = SideBySide([one.facts.checkpoint for one in speakers], ChatSettings(Sampling()))
+        screen = SideBySide([one.facts.checkpoint for one in generators], ChatSettings(Sampling()))
         await pilot.app.push_screen(screen)
         screen.query_one("Input").cursor_blink = False  # type: ignore[attr-defined]
         await pilot.pause()
         await type_line(pilot, "Once upon a time")
-        for number, speaker in enumerate(speakers):
+        for number, generator in enumerate(generators):
             text = STORY[: 120 * (number + 1)]
-            speaker.write(text, tokens=30 * (number + 1), tokens_per_second=400.0)
-        speakers[0].end("end of text")
-        speakers[1].end("max tokens")
+            generator.write(text, tokens=30 * (number + 1), tokens_per_second=400.0)
+        generators[0].end("end of text")
+        generators[1].end("max tokens")
         await _still(pilot)
 
     assert snap_compare(app, run_before=talk, terminal_size=SIZES[size])

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from slm_tui import paths, trash
+from slm_tui import paths
 from slm_tui.config import library
 from slm_tui.config.preset import Preset
 from slm_tui.errors import RunError, SlmTuiError
-from slm_tui.runs import conversation
+from slm_tui.runs import conversation, trash
 from slm_tui.tui.app import SlmTuiApp
 from slm_tui.tui.dialogs import Notice
-from slm_tui.tui.screens.trash import TrashScreen
+from slm_tui.tui.screens.trash.screen import TrashScreen
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +37,7 @@ async def test_a_preset_comes_back_from_the_trash() -> None:
         await pilot.pause()
         assert not isinstance(app.screen, TrashScreen)
         assert library.find("my-own") is not None
-        presets = app.presets_screen
+        presets = app._presets
         assert presets is not None
         presets.choose("my-own")
         assert presets.presets.key == "my-own"

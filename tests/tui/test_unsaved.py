@@ -8,8 +8,8 @@ from textual.widgets import Input
 from slm_tui.config import library
 from slm_tui.config.preset import from_file
 from slm_tui.tui import dialogs
-from slm_tui.tui.screens.presets import PresetsScreen
-from slm_tui.tui.screens.trash import TrashScreen
+from slm_tui.tui.screens.presets.screen import PresetsScreen
+from slm_tui.tui.screens.trash.screen import TrashScreen
 from tests.tui.two_presets import MINE, Recorder, an_app, draft, enter, room
 
 

@@ -3,11 +3,11 @@
 from textual.pilot import Pilot
 from textual.widgets import Input
 
+from slm_tui.config.drafts import Draft
 from slm_tui.config.preset import Preset
+from slm_tui.live.workshop import LiveStatus
 from slm_tui.tui.app import SlmTuiApp
-from slm_tui.tui.drafts import Draft
-from slm_tui.tui.screens.presets import PresetsScreen
-from slm_tui.tui.widgets.status_line import LiveStatus
+from slm_tui.tui.screens.presets.screen import PresetsScreen
 
 TINY = """
 name = "stories-tiny"

@@ -6,11 +6,11 @@ from textual.content import Content
 from textual.widget import Widget
 
 from slm_tui.config import estimate
+from slm_tui.config.drafts import Draft
 from slm_tui.config.estimate import Calibration, Estimate
 from slm_tui.config.preset import Preset
-from slm_tui.figures import count, duration, ratio_text, size
+from slm_tui.formatting import count, duration, ratio_text, size
 from slm_tui.text import one_line
-from slm_tui.tui.drafts import Draft
 from slm_tui.tui.theme import MUTED
 
 _FAR_BELOW = estimate.FEW_TOKENS_PER_PARAMETER

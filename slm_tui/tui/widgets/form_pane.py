@@ -11,8 +11,8 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from slm_tui.config.describe import Setting
+from slm_tui.config.drafts import Draft, spelled
 from slm_tui.text import visible
-from slm_tui.tui.drafts import Draft, spelled
 from slm_tui.tui.theme import MUTED
 from slm_tui.tui.widgets.focus import focus_now
 from slm_tui.tui.widgets.line_list import LineList, Row

@@ -5,8 +5,8 @@ from typing import Any
 from textual.content import Content
 
 from slm_tui.config.describe import Setting
+from slm_tui.config.drafts import Draft, spelled
 from slm_tui.text import one_line
-from slm_tui.tui.drafts import Draft, spelled
 from slm_tui.tui.theme import MUTED
 from slm_tui.tui.widgets.line_list import LineList, Row
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from textual.content import Content
 from textual.widget import Widget
 
-from slm_tui.figures import clock, count
+from slm_tui.formatting import clock, count
+from slm_tui.live.workshop import LiveStatus
 from slm_tui.text import one_line
 from slm_tui.tui.theme import MUTED
 
@@ -24,23 +25,6 @@ _STATE_SIGNS = {
     "interrupted": "!",
     "stopped": "■",
 }
-
-
-@dataclass(frozen=True)
-class LiveStatus:
-    """What the status line shows of a run. `verdict` is one or two words, with its sign; `live`
-    says that it is being trained, here or elsewhere; `waiting_for` why a paused one cannot go
-    on."""
-
-    run: str
-    state: str
-    step: int
-    max_steps: int
-    eta_seconds: float | None = None
-    tokens_per_second: float | None = None
-    verdict: str = ""
-    live: bool = False
-    waiting_for: str = ""
 
 
 @dataclass(frozen=True)

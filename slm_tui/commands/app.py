@@ -1,0 +1,205 @@
+"""`slm-tui`: the full-screen app, and what happens to a run when it closes."""
+
+import contextlib
+import io
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Any, NoReturn
+
+from slm_tui import paths
+from slm_tui.errors import SlmTuiError, in_words
+from slm_tui.live import detach
+from slm_tui.live.detach import Leash
+from slm_tui.text import visible
+
+
+def open_app(run: str) -> NoReturn:
+    """Run the app until it is left; a run that is kept goes on without the terminal.
+
+    Raises:
+        SlmTuiError: this is no terminal, or `run` is not there.
+    """
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise SlmTuiError(
+            "the app needs a terminal", "input or output is redirected", "see slm-tui --help"
+        )
+    if os.environ.get("TERM") == "dumb":
+        raise SlmTuiError(
+            "the app cannot draw on this terminal", "TERM is dumb", "see slm-tui --help"
+        )
+    first = _run_path(run) if run else None
+    # Before anything that has threads is loaded.
+    leash = detach.fork(terminal=True)
+    from slm_tui.training.allocator import keep_big_blocks
+
+    keep_big_blocks()
+    terminal = _keep_terminal_clean()
+    from slm_tui.live.training_workshop import TrainingWorkshop
+    from slm_tui.tui.app import SlmTuiApp
+
+    workshop = TrainingWorkshop()
+    app = SlmTuiApp(workshop=workshop, run=first)
+    _leave_on_signals(app, workshop, leash)
+    code, failure = 1, ""
+    try:
+        app.run()
+        code, failure = app.return_code or 0, app.failure
+    except Exception as error:  # noqa: BLE001 - whatever it was, a run must not end by it
+        failure = in_words(error)
+    workshop.close()
+    terminal.restore()
+    if failure:
+        _say(f"slm-tui: the screen failed: {failure}; all of it: {_log()}", sys.stderr)
+    code = _after(workshop, leash, terminal, code) or code
+    _flush()
+    # Threads of torch may still be at work; ending the interpreter under them can crash.
+    os._exit(code)
+
+
+def _log() -> Path:
+    return paths.data_dir() / "console.log"
+
+
+def _run_path(run: str) -> Any:
+    from slm_tui.runs import store
+
+    return store.find(run).path
+
+
+def _leave_on_signals(app: Any, workshop: Any, leash: Leash) -> None:
+    """SIGTERM and SIGINT save and stop, a terminal that is gone leaves the run alone.
+
+    Plain handlers, and not those of the app's event loop: these also hold before and after it.
+    """
+
+    def end(_number: int, _frame: Any) -> None:
+        # In a thread: the screen may be stuck in a write to a terminal that takes nothing.
+        threading.Thread(target=workshop.request_quit, args=("save",), daemon=True).start()
+        app.leave_soon("save")
+
+    def hang_up(*_: Any) -> None:
+        app.leave_soon("keep" if detach.can_fork() else "save")
+
+    # Ctrl+C is a key on the screen: as a signal it comes from a `kill -INT`.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, hang_up)
+    leash.watch(hang_up, terminal=sys.stdin.fileno())
+
+
+def _after(workshop: Any, leash: Leash, terminal: "_Terminal", code: int) -> int:
+    """The app is gone: wait for a save, or let the run go on without a terminal."""
+    session = workshop.session
+    if session is None or not session.is_live:
+        return 0
+    if workshop.leaving == "save" or (workshop.leaving is None and not detach.can_fork()):
+        return _save(session)
+    import queue
+
+    from slm_tui.commands.progress import Lines
+    from slm_tui.commands.train import follow, goes_on, train_alone
+    from slm_tui.training.events import Event
+
+    # Left by choice, with the terminal, or by an error on the screen: the run outlives it.
+    events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+    session.add_sink(events.put)
+    if not detach.can_fork():
+        _say(f"{session.run.id} goes on here; ctrl+c saves and stops it")
+        return follow(session, events, Lines(sys.stdout), leash)
+    terminal.close()
+    return train_alone(session, events, leash, goes_on(session), code=code)
+
+
+def _save(session: Any) -> int:
+    session.stop()
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    # The save may have to wait for room on the disk: a second request gives up.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: session.stop())
+    _say(f"saving {session.run.id} …")
+    told = ""
+    while not session.wait(0.2):
+        waiting = session.status.waiting_for
+        if waiting and waiting != told:
+            _say(f"waiting: {waiting}; ctrl+c ends without saving")
+        told = waiting
+    if session.status.state == "failed":
+        _say(f"slm-tui: {session.status.error}", sys.stderr)
+        return 1
+    _say(f"saved at step {session.status.step:,}; go on: slm-tui train --resume {session.run.id}")
+    return 0
+
+
+def _say(text: str, file: Any = None) -> None:
+    with contextlib.suppress(OSError):
+        print(visible(text), flush=True, file=file or sys.stdout)
+
+
+class _Screen(io.FileIO):
+    """The real terminal, for the app's pictures. One that is gone takes them without a word:
+
+    an error would end the app's writing thread, and then the app would wait for it for ever.
+    """
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data) or 0
+        except OSError:
+            return len(data)
+
+
+class _Terminal:
+    """The real terminal, set aside while C libraries write to a log instead."""
+
+    def __init__(self) -> None:
+        self._out, self._error = os.dup(1), os.dup(2)
+        raw = io.BufferedWriter(_Screen(os.dup(1), "w"))
+        self.screen = io.TextIOWrapper(raw, encoding="utf-8", errors="replace")
+        self._before = sys.__stdout__, sys.__stderr__
+        sys.__stdout__ = sys.__stderr__ = self.screen  # type: ignore[misc]
+
+    def restore(self) -> None:
+        """Print to it again, and forget the app's handling of its signals."""
+        for name in ("SIGTSTP", "SIGCONT", "SIGWINCH"):
+            if hasattr(signal, name):
+                signal.signal(getattr(signal, name), signal.SIG_DFL)
+        _flush()
+        os.dup2(self._out, 1)
+        os.dup2(self._error, 2)
+        sys.__stdout__, sys.__stderr__ = self._before  # type: ignore[misc]
+
+    def close(self) -> None:
+        """Let go of it: a terminal that somebody holds open does not end."""
+        self.screen.close()
+        os.close(self._out)
+        os.close(self._error)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):
+            stream.flush()
+
+
+def _keep_terminal_clean() -> _Terminal:
+    """Send file descriptors 1 and 2 to a log: torch's C++ writes there and would spoil the screen.
+
+    Textual draws through `sys.__stderr__` and asks `sys.__stdout__` for the size: both are
+    pointed at the real terminal.
+    """
+    kept = _Terminal()
+    path = _log()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o644)
+    except OSError:
+        log = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(log)
+    return kept

@@ -1,0 +1,131 @@
+"""`slm-tui bench`: how fast a preset trains here, and what makes it fastest."""
+
+import argparse
+import shlex
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from slm_tui.commands import output
+from slm_tui.commands.output import MovingLine
+from slm_tui.config import library, overrides
+from slm_tui.config.preset import Preset
+from slm_tui.errors import SlmTuiError
+from slm_tui.formatting import count, size
+from slm_tui.training.bench import Stopped
+from slm_tui.training.bench import bench as measure
+from slm_tui.training.bench_plan import command
+from slm_tui.training.bench_result import Measured, Result
+
+_INTERRUPTED = 130
+
+
+def bench(options: argparse.Namespace) -> int:
+    """Measure and print; 130 if it was interrupted, with what was known by then."""
+    from slm_tui.training.allocator import keep_big_blocks
+
+    keep_big_blocks()
+    if not options.seconds > 0:
+        raise SlmTuiError("--seconds must be more than 0", "", "try --seconds 30")
+    preset = overrides.apply(library.get(options.preset), options.assignments)
+    progress = _Progress()
+    with _stopping_on_ctrl_c() as stopped:
+        try:
+            found = measure(
+                preset,
+                seconds=options.seconds,
+                compiled=options.compile,
+                stop=stopped.is_set,
+                report=progress,
+            )
+        except Stopped:
+            progress.clear()
+            return _INTERRUPTED
+    progress.clear()
+    words = command(options.preset, preset, found.best.setup, options.assignments)
+    line = shlex.join(words)
+    if options.json:
+        output.say_json(_values(found, line))
+    else:
+        output.say("\n".join(lines(found, preset, line)))
+    return _INTERRUPTED if found.interrupted else 0
+
+
+@contextmanager
+def _stopping_on_ctrl_c() -> Iterator[threading.Event]:
+    """Set the event on ctrl+C; a second one ends the program at once."""
+    stopped = threading.Event()
+
+    def stop(_number: int, _frame: Any) -> None:
+        if stopped.is_set():
+            raise KeyboardInterrupt
+        stopped.set()
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield stopped
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+class _Progress:
+    """A line on stderr that moves, on a terminal."""
+
+    def __init__(self) -> None:
+        self._line = MovingLine(sys.stderr)
+
+    def __call__(self, stage: str, share: float) -> None:
+        self._line.draw(f"{stage} {share:.0%}")
+
+    def clear(self) -> None:
+        self._line.clear()
+
+
+def lines(found: Result, preset: Preset, line: str) -> list[str]:
+    """What is printed: the machine, the table, the notices, and the command to paste."""
+    best, out = found.best, []
+    out.append(
+        f"{found.preset}: {count(found.parameters)} parameters, vocabulary {found.n_vocab:,}, "
+        f"{found.sequences:,} sequences of {preset.model.block_size} tokens per step"
+    )
+    products = ", ".join(
+        f"{flops / 1e9:,.0f} GFLOP/s with {threads} thread{'s' if threads > 1 else ''}"
+        for threads, flops in found.matmul.items()
+    )
+    out.append(f"{found.device}, {found.cores} cores; {found.matmul_format} product: {products}")
+    out += ["", " threads  micro-batch  passes   tokens/s    ms/step  utilisation    memory  steps"]
+    out += [_row(row, found) for row in found.rows]
+    out.append("")
+    out += [f"note: {notice}" for notice in found.notices]
+    if found.interrupted:
+        out.append("note: stopped before the end")
+    out.append(
+        f"fastest: {best.tokens_per_second:,.0f} tokens/s, {best.flops / 1e9:,.1f} GFLOP/s, "
+        f"{best.utilisation:.0%} of the matrix product"
+    )
+    return [*out, line]
+
+
+def _row(row: Measured, found: Result) -> str:
+    memory = found.memory.get(row.setup.micro_batch)
+    mark = "*" if row is found.best else " "
+    return (
+        f"{mark}{row.setup.threads:7}  {row.setup.micro_batch:11}  {row.setup.accumulation:6}"
+        f"  {row.tokens_per_second:9,.0f}  {row.step_seconds * 1000:9,.1f}"
+        f"  {row.utilisation:11.0%}  {size(memory) if memory is not None else '-':>8}"
+        f"  {row.steps:5}{'  compiled' if row.setup.compiled else ''}"
+    )
+
+
+def _values(found: Result, line: str) -> dict[str, Any]:
+    """The result as JSON has it: one flat object per row."""
+    values = {**vars(found), "command": line, "best": _flat(found.best, found)}
+    return {**values, "rows": [_flat(row, found) for row in found.rows]}
+
+
+def _flat(row: Measured, found: Result) -> dict[str, Any]:
+    values = {**vars(row.setup), **{k: v for k, v in vars(row).items() if k != "setup"}}
+    return {**values, "memory": found.memory.get(row.setup.micro_batch)}

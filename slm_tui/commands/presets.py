@@ -1,0 +1,97 @@
+"""`slm-tui presets`: the library on the command line."""
+
+import argparse
+from pathlib import Path
+
+from slm_tui.commands import output
+from slm_tui.config import built, describe, library, overrides
+from slm_tui.config.estimate import COMPUTE_OPTIMAL_TOKENS_PER_PARAMETER, estimate
+from slm_tui.config.preset import Preset, from_file
+from slm_tui.errors import PresetError
+from slm_tui.formatting import count, ratio_text, size
+from slm_tui.text import visible
+
+
+def presets(options: argparse.Namespace) -> int:
+    """Do what was asked of the library."""
+    if options.what == "list":
+        _list(as_json=options.json)
+    elif options.what == "show":
+        preset = overrides.apply(library.get(options.name), options.assignments)
+        output.say(preset.to_toml() if options.toml else "\n".join(_shown(preset)))
+    elif options.what == "check":
+        _check(Path(options.file))
+    else:
+        made = library.copy(options.name, options.new)
+        output.say(f"saved {library.find(made.name).path}")  # type: ignore[union-attr]
+    return 0
+
+
+def _list(*, as_json: bool) -> None:
+    group = ""
+    for entry in library.entries():
+        if as_json:
+            values = entry.preset.to_dict() if entry.preset else {}
+            output.say_json({"name": entry.name, "error": entry.error, "preset": values})
+            continue
+        heading = entry.preset.group if entry.preset else "not valid"
+        if heading != group:
+            group = heading
+            output.say(f"\n{group}" if group else "")
+        if entry.preset is None:
+            output.say(f"  {entry.name:25} {entry.error}")
+            continue
+        numbers = estimate(entry.preset)
+        steps = entry.preset.training.max_steps
+        output.say(
+            f"  {entry.name:25} {count(numbers.parameters):>6} parameters  {steps:>6,} steps  "
+            f"{entry.preset.title}"
+        )
+
+
+def _shown(preset: Preset) -> list[str]:
+    lines = [f"{preset.name}: {preset.title}", preset.description, ""]
+    lines += [f"{name:22} {value}" for name, value in budget(preset)]
+    values = preset.to_dict()
+    section = ""
+    for one in describe.settings(values):
+        if one.section == "preset":
+            continue
+        if one.section != section:
+            section = one.section
+            lines += ["", f"[{section}]"]
+        value = overrides.get(values, one.path)
+        shown = "-" if value is None else visible(str(value), keep="")
+        unit = f" ({one.unit})" if one.unit else ""
+        lines.append(f"{one.path:32} {shown:20} {one.help}{unit}")
+    return lines
+
+
+def budget(preset: Preset) -> list[tuple[str, str]]:
+    """What the preset will cost, as label and value."""
+    numbers = estimate(preset)
+    found = [
+        ("parameters", f"{numbers.parameters:,} ({numbers.non_embedding:,} without embeddings)"),
+        ("tokens per step", f"{numbers.tokens_per_step:,}"),
+        ("tokens in all", count(numbers.tokens)),
+        ("memory", f"about {size(numbers.memory_bytes)}"),
+        ("checkpoint", size(numbers.checkpoint_bytes)),
+    ]
+    if numbers.epochs is not None and numbers.tokens_per_parameter is not None:
+        found += [
+            ("epochs", f"about {numbers.epochs:.1f}"),
+            (
+                "tokens per parameter",
+                f"about {ratio_text(numbers.tokens_per_parameter)} "
+                f"({COMPUTE_OPTIMAL_TOKENS_PER_PARAMETER} is compute-optimal)",
+            ),
+        ]
+    return found + [("note", reason) for _, reason in built.not_built(preset)]
+
+
+def _check(path: Path) -> None:
+    preset = from_file(path)
+    missing = built.not_built(preset)
+    if missing:
+        raise PresetError(f"{path} is valid, but cannot be trained yet", missing[0][1])
+    output.say(f"{path} is valid: {preset.name}")

@@ -1,0 +1,140 @@
+"""What the command line shows of a training: lines that tell and one that moves, or JSON."""
+
+import time
+from dataclasses import asdict
+from typing import Any, TextIO
+
+from slm_tui.commands import output
+from slm_tui.commands.output import MovingLine
+from slm_tui.errors import SlmTuiError
+from slm_tui.formatting import clock, count, size
+from slm_tui.live.remote_session import RemoteSession
+from slm_tui.live.session import Session, Status
+from slm_tui.runs import evidence
+from slm_tui.runs.results import finite
+from slm_tui.text import one_line
+from slm_tui.training.event_json import kind_of
+from slm_tui.training.events import (
+    Changed,
+    Evaluated,
+    Event,
+    Finished,
+    Note,
+    Paused,
+    Sampled,
+    Saved,
+    Started,
+)
+
+
+class Json:
+    """One JSON object per event, and nothing else on stdout."""
+
+    def begin(self, session: Session) -> None:
+        self._write({"event": "run", "run": session.run.id, "path": str(session.run.path)})
+
+    def event(self, event: Event) -> None:
+        self._write({"event": kind_of(event), **asdict(event)})
+
+    def tick(self, status: Status) -> None:
+        return
+
+    def end(self, session: Session, interrupted: bool) -> None:
+        return
+
+    def _write(self, values: dict[str, Any]) -> None:
+        # NaN and infinity are not JSON: a diverged loss is null.
+        output.say_json(finite(values))
+
+
+class Lines:
+    """Lines for what happens, and below them, on a terminal, a line that moves."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._line = MovingLine(out)
+        self._bytes_per_token = 1.0
+        self._last = 0.0
+
+    def begin(self, session: Session) -> None:
+        self.tell(f"run {session.run.id}")
+
+    def event(self, event: Event) -> None:
+        text = self._worded(event)
+        if text:
+            self.tell(text)
+
+    def tick(self, status: Status) -> None:
+        if self._line.moves:
+            self._line.draw(progress_line(status, output.columns()))
+        elif status.state == "running" and time.monotonic() - self._last > 30:
+            self._last = time.monotonic()
+            self.tell(progress_line(status, 120))
+
+    def end(self, session: Session | RemoteSession, interrupted: bool) -> None:
+        self._line.clear()
+        status = session.status
+        self._tell_verdict(session)
+        if interrupted:
+            self.tell(f"stopped at step {status.step:,} and saved")
+        if status.state != "done" and not status.error:
+            self.tell(f"go on with: slm-tui train --resume {session.run.id}")
+        elif status.state == "done":
+            self.tell(f"write with it: slm-tui generate {session.run.id} --prompt 'Once'")
+
+    def _tell_verdict(self, session: Session | RemoteSession) -> None:
+        try:
+            verdict = evidence.of_run(session.run, copied=False)[0]
+        except (SlmTuiError, OSError):
+            return  # a run that could not begin leaves nothing to judge
+        if verdict.word:
+            self.tell(evidence.told(verdict))
+
+    def _worded(self, event: Event) -> str:
+        if isinstance(event, Started):
+            facts = event.facts
+            return (
+                f"{count(float(facts['parameters']))} parameters, vocabulary {facts['n_vocab']:,}, "
+                f"{count(float(facts['train_tokens']))} training tokens, {facts['device']}, "
+                f"{facts['threads']} threads"
+            )
+        if isinstance(event, Evaluated):
+            star = " ★" if event.is_best else ""
+            return (
+                f"step {event.step:,}: validation {event.loss:.4f} nats, "
+                f"{event.bits_per_byte:.4f} bits per byte{star}"
+            )
+        if isinstance(event, Sampled):
+            return f"step {event.step:,}: {one_line(event.prompt + event.text, 200)}"
+        if isinstance(event, Saved) and event.kind != "best":
+            return f"step {event.step:,}: saved {event.name} ({size(event.bytes)})"
+        if isinstance(event, Note):
+            return f"step {event.step:,}: note: {event.message}"
+        if isinstance(event, Paused) and event.reason:
+            return f"step {event.step:,}: waits: {event.reason}"
+        if isinstance(event, Changed):
+            return f"step {event.step:,}: {event.what} is now {event.value:g}"
+        if isinstance(event, Finished):
+            return f"step {event.step:,}: {event.reason}"
+        return ""
+
+    def tell(self, text: str) -> None:
+        """A line that stays."""
+        self._line.say(text)
+
+
+def progress_line(status: Status, width: int) -> str:
+    """State, steps, a bar, ETA, loss and speed in at most `width` characters."""
+    if status.state == "preparing":
+        share = f" {status.progress:.0%}" if status.progress else "…"
+        return f"{status.stage}{share}  {status.pace}".rstrip()[:width]
+    part = status.step / status.max_steps if status.max_steps else 0.0
+    left = f"{status.step:,}/{status.max_steps:,} "
+    eta = clock(status.eta_seconds) if status.eta_seconds is not None else "--:--"
+    loss = f" loss {status.loss:.3f}" if status.loss is not None else ""
+    val = f" val {status.val_loss:.3f}" if status.val_loss is not None else ""
+    speed = f" {count(status.tokens_per_second)} tok/s" if status.tokens_per_second else ""
+    state = " paused" if status.state == "paused" else ""
+    right = f" {part:4.0%} ETA {eta}{loss}{val}{speed}{state}"
+    room = min(30, width - len(left) - len(right))
+    bar = "█" * round(room * part) + "░" * (room - round(room * part)) if room >= 5 else ""
+    return (left + bar + right)[:width]

@@ -1,0 +1,112 @@
+"""`slm-tui runs`: what was trained, on the command line."""
+
+import argparse
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from slm_tui.commands import output
+from slm_tui.errors import RunError
+from slm_tui.formatting import clock, count
+from slm_tui.runs import results, store
+from slm_tui.runs.results import finite
+from slm_tui.runs.store import Run, RunInfo
+from slm_tui.text import one_line, pad
+from slm_tui.training import checkpoint_dir
+
+
+def runs(options: argparse.Namespace) -> int:
+    """Do what was asked of the runs."""
+    if options.what == "list":
+        _list(as_json=options.json)
+    elif options.what == "restore":
+        output.say(f"restored {store.restore(options.run).id}")
+    else:
+        run = store.find(options.run)
+        if options.what == "show":
+            _show(run, as_json=options.json)
+        elif options.what == "rename":
+            store.rename(run, options.name)
+            output.say(f"{run.id} is now called {options.name}")
+        else:
+            store.delete(run)
+            output.say(f"moved {run.id} to the trash; bring it back: slm-tui runs restore {run.id}")
+    return 0
+
+
+def _list(*, as_json: bool) -> None:
+    found = store.all_runs()
+    if not found and not as_json:
+        output.say("no runs yet; start one: slm-tui train stories-tiny")
+    for run in found:
+        try:
+            info = run.info()
+        except RunError as error:
+            if as_json:
+                output.say_json({"run": run.id, "state": "damaged", "error": str(error)})
+            else:
+                output.say(f"{pad(one_line(run.id), 44)} {'damaged':12} {one_line(error.why)}")
+            continue
+        if as_json:
+            output.say_json(_values(run, info))
+        else:
+            best = f"{info.best_bpb:.3f}" if info.best_bpb is not None else "-"
+            steps = f"{info.step:,}/{info.max_steps:,}"
+            output.say(
+                f"{pad(one_line(run.id), 44)} {info.state:12} {steps:>15} steps  "
+                f"best {best:>6} bits per byte"
+            )
+    _write_missing_results(found)
+
+
+def _write_missing_results(found: list[Run]) -> None:
+    """A process may have been killed between its last step and the summary of its run."""
+    if any(results.is_missing(run) for run in found):
+        results.catch_up(found)
+
+
+def _values(run: Run, info: RunInfo) -> dict[str, Any]:
+    values = {"run": run.id, "path": str(run.path), **asdict(info)}
+    return dict(finite(values))
+
+
+def _show(run: Run, *, as_json: bool) -> None:
+    from slm_tui.runs import evidence
+
+    info = run.info()
+    _write_missing_results([run])
+    saved = checkpoint_dir.all_in(run.checkpoints)
+    odd = checkpoint_dir.odd_in(run.checkpoints)
+    marks = {name: checkpoint_dir.linked(run.checkpoints, name) for name in checkpoint_dir.LINKS}
+    if as_json:
+        links = {name: path.name if path else None for name, path in marks.items()}
+        names = [path.name for path in saved]
+        verdicts = [one.to_dict() for one in evidence.of_run(run)]
+        told = {**_values(run, info), "checkpoints": names, **links, "diagnosis": verdicts}
+        output.say_json(finite({**told, "problems": odd}))
+        return
+    created = datetime.fromtimestamp(info.created).strftime("%Y-%m-%d %H:%M")
+    lines = [
+        ("run", f"{run.id} ({info.name})"),
+        ("where", str(run.path)),
+        ("state", info.state + (f": {one_line(info.error)}" if info.error else "")),
+        ("preset", info.preset),
+        ("made", created + (f", from {info.parent}" if info.parent else "")),
+        ("steps", f"{info.step:,} of {info.max_steps:,}, {clock(info.elapsed_seconds)}"),
+        ("tokens seen", count(info.tokens_seen)),
+    ]
+    if info.val_loss is not None and info.best_loss is not None:
+        lines += [
+            ("validation loss", f"{info.val_loss:.4f} nats, {info.val_bpb or 0:.4f} bits per byte"),
+            ("best", f"{info.best_loss:.4f} nats at step {info.best_step:,}"),
+        ]
+    for label, value in lines:
+        output.say(f"{label:16} {one_line(value)}")
+    for path in saved:
+        names = [name for name, target in marks.items() if target == path]
+        names += ["kept"] if checkpoint_dir.is_kept(path) else []
+        output.say(f"{'checkpoint':16} {path.name} {' '.join(names)}".rstrip())
+    for text in odd:
+        output.say(f"{'':16} {one_line(text)}")
+    for number, verdict in enumerate(evidence.of_run(run)):
+        output.say(f"{'' if number else 'diagnosis':16} {one_line(evidence.told(verdict))}")

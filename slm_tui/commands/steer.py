@@ -1,0 +1,161 @@
+"""`slm-tui runs follow` and `runs steer`: a run that another process trains, from here."""
+
+import argparse
+import contextlib
+import sys
+from dataclasses import asdict, fields
+from typing import Any, cast, get_args
+
+from slm_tui.commands import output
+from slm_tui.commands.progress import Lines
+from slm_tui.errors import RunError
+from slm_tui.live import steering
+from slm_tui.live.remote_session import RemoteSession
+from slm_tui.live.session import Status
+from slm_tui.runs import store
+from slm_tui.runs.curves import Curves
+from slm_tui.runs.results import finite
+from slm_tui.runs.store import Run
+from slm_tui.training.control import Request, Verb
+from slm_tui.training.events import Changed, Evaluated, Event, Finished, Note, Sampled, Saved
+
+_VALUES = {"rate": "a factor, such as 0.5", "extend": "a number of steps, such as 500"}
+_REFRESH_SECONDS = 0.2
+_PRINTED = (*get_args(Note), Changed, Saved, Finished)
+
+
+def steer(options: argparse.Namespace) -> int:
+    """Ask the process that trains the run, and wait for its answer.
+
+    Raises:
+        RunError: nobody trains it, it cannot be asked, or it does not do that.
+    """
+    run = store.find(options.run)
+    request = _request(options.request, options.value)
+    if run.info().state not in store.LIVE_STATES:
+        raise RunError(f"run {run.id} is not being trained", "", f"slm-tui train --resume {run.id}")
+    steering.ask(run.path, request.verb, request.value, seconds=5.0)
+    if options.json:
+        output.say_json({"run": run.id, "asked": request.verb, "value": request.value})
+    else:
+        output.say(f"asked {run.id}: {request.verb}{f' {options.value}' if options.value else ''}")
+    return 0
+
+
+def _request(verb: str, value: str | None) -> Request:
+    if (value is not None) != (verb in _VALUES):
+        needs = f"needs {_VALUES[verb]}" if verb in _VALUES else "takes no value"
+        raise RunError(f"{verb} {needs}")
+    try:
+        number = float(value) if value is not None else 0.0
+    except ValueError:
+        raise RunError(f"{verb} needs {_VALUES[verb]}", f"{value!r} is no number") from None
+    return steering.checked(Request(cast(Verb, verb), number))
+
+
+def follow(options: argparse.Namespace) -> int:
+    """Show a run until it ends; leaving changes nothing about it. 1 if the run failed.
+
+    Raises:
+        RunError: nobody trains it.
+    """
+    run = store.find(options.run)
+    if run.info().state not in store.LIVE_STATES:
+        raise RunError(f"run {run.id} is not being trained", "", f"slm-tui runs show {run.id}")
+    followed = RemoteSession(run)
+    show = _Objects() if options.json else _Progress(run)
+    try:
+        while True:
+            live = followed.is_live
+            show.tick(followed)
+            if not live:
+                break
+            followed.wait(_REFRESH_SECONDS)
+        show.end(followed)
+    except KeyboardInterrupt:
+        show.leave(followed)
+        return 0
+    finally:
+        followed.close()
+    if followed.status.state == "failed":
+        output.tell(f"slm-tui: {followed.status.error}")
+        return 1
+    return 0
+
+
+class _Objects:
+    """The status as one JSON object per change."""
+
+    def __init__(self) -> None:
+        self._last: Status | None = None
+
+    def tick(self, followed: RemoteSession) -> None:
+        status = followed.status
+        if status != self._last:
+            self._last = status
+            output.say_json(finite(asdict(status)))
+
+    def end(self, followed: RemoteSession) -> None:
+        return
+
+    def leave(self, followed: RemoteSession) -> None:
+        return
+
+
+class _Progress:
+    """Lines for what is new in the run's files, and the line that moves."""
+
+    def __init__(self, run: Run) -> None:
+        self._lines = Lines(sys.stdout)
+        self._curves = Curves(run)
+        self._curves.read()
+        self._seen = self._counts()
+        self._lines.tell(f"run {run.id}; ctrl+c leaves it to itself")
+
+    def _counts(self) -> tuple[int, float, float]:
+        """How many evaluations there are, and when the newest sample and event came."""
+        samples, events = self._curves.samples, self._curves.events
+        sampled = float(samples[-1].get("timestamp", 0)) if samples else 0.0
+        told = events[-1].timestamp if events else 0.0
+        return len(self._curves.evaluations.step), sampled, told
+
+    def tick(self, followed: RemoteSession) -> None:
+        if self._curves.read():
+            for event in self._news():
+                self._lines.event(event)
+        self._lines.tick(followed.status)
+
+    def end(self, followed: RemoteSession) -> None:
+        self.tick(followed)
+        self._lines.end(followed, interrupted=False)
+
+    def leave(self, followed: RemoteSession) -> None:
+        self._lines.tell(f"{followed.run.id} goes on")
+
+    def _news(self) -> list[Event]:
+        seen, sampled, told = self._seen
+        self._seen = self._counts()
+        every, curves = self._curves.evaluations, self._curves
+        best = every.best()
+        found: list[Event] = [
+            Evaluated(every.step[at], 0.0, every.loss[at], every.bits_per_byte[at], at == best, 0.0)
+            for at in range(min(seen, len(every.step)), len(every.step))
+        ]
+        found += _events(Sampled, curves.samples, sampled)
+        found += [
+            one.event
+            for one in curves.events
+            if one.timestamp > told and isinstance(one.event, _PRINTED)
+        ]
+        return sorted(found, key=lambda event: event.step)
+
+
+def _events(kind: type[Any], rows: list[dict[str, Any]], after: float) -> list[Event]:
+    """Rows of a log that came later, as the events they were."""
+    names = {field.name for field in fields(kind)}
+    found = []
+    for row in rows:
+        if float(row.get("timestamp", 0)) > after:
+            with contextlib.suppress(TypeError):  # a line of another version of the program
+                found.append(kind(**{key: value for key, value in row.items() if key in names}))
+    return found

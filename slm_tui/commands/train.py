@@ -1,0 +1,293 @@
+"""`slm-tui train`: train in this terminal, with a progress line or JSON."""
+
+import argparse
+import contextlib
+import errno
+import json
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any, Self
+
+from slm_tui.commands import output
+from slm_tui.commands.progress import Json, Lines
+from slm_tui.config import library, overrides, pointing
+from slm_tui.config.preset import Preset
+from slm_tui.errors import PresetError, cause_of
+from slm_tui.live import detach
+from slm_tui.live.detach import Leash
+from slm_tui.live.session import Session
+from slm_tui.runs import store
+from slm_tui.training.events import Event, Sink
+
+_REFRESH_SECONDS = 0.2
+_INTERRUPTED = 130
+_BEGIN_SECONDS = 5.0
+# The terminal sends ctrl+C to the parent as well, which passes it on.
+_ONE_PRESS_SECONDS = 0.5
+
+
+def train(options: argparse.Namespace) -> int:
+    """Train as asked; 0 when the run ended in order, 1 when it failed, 130 when interrupted."""
+    if options.detach and not detach.can_fork():
+        raise PresetError("--detach does not work on this system", "", "leave it out")
+    # First of all: a process with threads cannot be forked safely.
+    leash = detach.fork() if options.detach or sys.stdout.isatty() else Leash()
+    from slm_tui.training.allocator import keep_big_blocks
+
+    keep_big_blocks()
+    events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+    if options.detach:
+        return _train_detached(options, events, leash)
+    session = _session(options, events)
+    show: Json | Lines = Json() if options.json else Lines(sys.stdout)
+    with contextlib.suppress(OSError):  # the next line meets the same error, and is told of it
+        show.begin(session)
+    return follow(session, events, show, leash)
+
+
+def _train_detached(
+    options: argparse.Namespace, events: "queue.SimpleQueue[Event]", leash: Leash
+) -> int:
+    """Give the prompt back once the run has begun, or is still preparing after a few seconds."""
+    # At once, so that a closed terminal or its ctrl+C no longer reach this process by themselves.
+    os.setsid()
+    detach.ignore_hangups()
+    session = _session(options, events)
+    end = time.monotonic() + _BEGIN_SECONDS
+    with _Signals(session) as signals:
+        while session.is_live and session.status.state == "preparing":
+            if time.monotonic() > end or session.wait(0.05):
+                break
+    if signals.interrupted.is_set():
+        session.wait()
+        return _INTERRUPTED
+    if session.status.state == "failed":
+        session.wait()
+        output.tell(f"slm-tui: {session.status.error}")
+        return 1
+    return train_alone(session, events, leash, _told(session, as_json=options.json))
+
+
+def _told(session: Session, *, as_json: bool) -> str:
+    run = session.run
+    if as_json:
+        known = {"run": run.id, "path": str(run.path), "pid": os.getpid()}
+        return json.dumps({"event": "run", **known, "state": session.status.state})
+    return (
+        f"run {run.id} trains by itself (process {os.getpid()})\n"
+        f"follow it: slm-tui --run {run.id}   or: slm-tui runs follow {run.id}"
+    )
+
+
+def train_alone(
+    session: Session,
+    events: "queue.SimpleQueue[Event]",
+    leash: Leash,
+    out: str = "",
+    *,
+    code: int = 0,
+) -> int:
+    """Leave the terminal with `out` and train to the end; what is told goes to the run's log."""
+    leave_terminal(session, leash, out, code)
+    return follow(session, events, Lines(sys.stdout), Leash())
+
+
+def leave_terminal(session: Session, leash: Leash, out: str, code: int = 0) -> None:
+    """Let the run go on without a terminal, and the parent print `out` and end with `code`."""
+    session.unattended = True
+    detach.leave_terminal(session.run.path / "console.log")
+    leash.let_go(code, out)
+
+
+def goes_on(session: Session) -> str:
+    """The line that says that a run outlives its terminal."""
+    run = session.run.id
+    return f"{run} trains on without a screen; follow it: slm-tui --run {run}"
+
+
+def _session(options: argparse.Namespace, events: "queue.SimpleQueue[Event]") -> Session:
+    sinks = (events.put,)
+    if options.resume:
+        return _resumed(options, sinks)
+    if options.steps:
+        raise PresetError(
+            "--steps goes with --resume", "", "for a new run: --set training.max_steps=N"
+        )
+    initial = store.find_checkpoint(options.initial) if options.initial else None
+    if options.preset:
+        preset = _named(options.preset)
+    elif initial is not None:
+        from slm_tui.training.checkpoint import read
+
+        preset = read(initial).preset
+    else:
+        raise PresetError("nothing to train", "", f"name a preset, such as {library.DEFAULT}")
+    return Session.start(_changed(preset, options), options.name, initial=initial, sinks=sinks)
+
+
+def _named(name: str) -> Preset:
+    """The preset of that name.
+
+    Raises:
+        PresetError: there is none; what is a text instead is called so.
+    """
+    is_text = not name.endswith(".toml") and Path(name).expanduser().exists()
+    if is_text and library.find(name) is None:
+        remedy = f"slm-tui train {library.DEFAULT} --text {name}"
+        raise PresetError(f"{name} is a text, not a preset", "", remedy)
+    return library.get(name)
+
+
+def _resumed(options: argparse.Namespace, sinks: tuple[Sink, ...]) -> Session:
+    """Go on with a run, with settings changed that leave its losses as they would be."""
+    from slm_tui.live import resuming
+
+    for word, value in (("a preset", options.preset), ("--from", options.initial)):
+        if value:
+            raise PresetError(
+                f"--resume does not go with {word}", "a run keeps its own preset", "leave it out"
+            )
+    if options.name:
+        raise PresetError(
+            "--name is for a new run", "", f"slm-tui runs rename {options.resume} {options.name}"
+        )
+    if options.steps < 0:
+        raise PresetError("--steps must be at least 1")
+    run = store.find(options.resume)
+    preset = resuming.changed(run, _assignments(options), options.text)
+    return Session.resume(run, more_steps=options.steps, preset=preset, sinks=sinks)
+
+
+def _changed(preset: Preset, options: argparse.Namespace) -> Preset:
+    if options.text:
+        preset = pointing.reading(preset, options.text)
+    return overrides.apply(preset, _assignments(options))
+
+
+def _assignments(options: argparse.Namespace) -> list[str]:
+    assignments = list(options.assignments)
+    if options.seed is not None:
+        assignments.append(f"training.seed={options.seed}")
+    if options.device:
+        assignments.append(f"training.device={options.device}")
+    return assignments
+
+
+def follow(
+    session: Session,
+    events: "queue.SimpleQueue[Event]",
+    show: Json | Lines,
+    leash: Leash,
+) -> int:
+    """Show a session until it ends. Ctrl+C or a kill saves and stops it.
+
+    A closed terminal does not: the run goes on without one.
+
+    Raises:
+        OSError: the pipe that was written to is closed; the run was saved and stopped.
+    """
+    alone = False
+    with _Signals(session) as signals:
+        leash.watch(signals.hung_up.set)
+        while True:
+            live = session.is_live
+            if signals.hung_up.is_set() and not alone and live:
+                alone = True
+                leave_terminal(session, leash, goes_on(session))
+                show = Lines(sys.stdout)
+            try:
+                _show(session, events, show, signals, live)
+            except BrokenPipeError as error:
+                if not alone and not signals.lost_terminal(error):
+                    # Nobody reads any more: what was trained is saved.
+                    session.stop()
+                    session.wait()
+                    if not signals.interrupted.is_set():
+                        step, run = f"{session.status.step:,}", session.run.id
+                        output.tell(
+                            f"slm-tui: nobody reads the output any more; saved and stopped at step "
+                            f"{step}, go on: slm-tui train --resume {run}"
+                        )
+                        raise
+            except OSError as error:
+                # A log that cannot be written is no reason to end; nor is a terminal that is gone.
+                if not alone and not signals.lost_terminal(error):
+                    reason = cause_of(error)
+                    output.tell(f"slm-tui: {reason}: the output is lost, training goes on")
+                    output.silence(sys.stdout)
+            if not live:
+                break
+            session.wait(_REFRESH_SECONDS)
+    failed = session.status.state == "failed"
+    if failed:
+        output.tell(f"slm-tui: {session.status.error}")
+    return _INTERRUPTED if signals.interrupted.is_set() else int(failed)
+
+
+def _show(
+    session: Session,
+    events: "queue.SimpleQueue[Event]",
+    show: Json | Lines,
+    signals: "_Signals",
+    live: bool,
+) -> None:
+    if not live:
+        session.wait()
+    while True:
+        try:
+            show.event(events.get_nowait())
+        except queue.Empty:
+            break
+    show.tick(session.status)
+    if not live:
+        show.end(session, signals.interrupted.is_set())
+
+
+class _Signals:
+    """Turns signals into an orderly stop. A second ctrl+C ends the program at once.
+
+    A hangup stops nothing: `hung_up` says that there was one.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._before: dict[int, Any] = {}
+        self._first = 0.0
+        self.interrupted = threading.Event()
+        self.hung_up = threading.Event()
+
+    def __enter__(self) -> Self:
+        self._take("SIGINT", self._stop)
+        self._take("SIGTERM", self._stop)
+        if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            self._take("SIGHUP", lambda *_: self.hung_up.set())
+        return self
+
+    def _take(self, name: str, handler: Any) -> None:
+        number = getattr(signal, name)
+        self._before[number] = signal.signal(number, handler)
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _stop(self, number: int, _frame: Any) -> None:
+        now = time.monotonic()
+        if not self.interrupted.is_set():
+            self._first = now
+        elif number == signal.SIGINT and now - self._first > _ONE_PRESS_SECONDS:
+            raise KeyboardInterrupt
+        self.interrupted.set()
+        self._session.stop()
+
+    def lost_terminal(self, error: OSError) -> bool:
+        """Whether a failed print means that the terminal is gone, and not a reader alone."""
+        if error.errno == errno.EIO:
+            self.hung_up.set()
+        # Of a pipe it may be `tee` that has died first of the same hangup.
+        return self.hung_up.wait(_ONE_PRESS_SECONDS)

@@ -1,0 +1,210 @@
+"""Rules about how training and validation loss stand to each other, and to the floor."""
+
+import math
+
+import numpy as np
+
+from slm_tui.evaluation.diagnosis.signals import (
+    Values,
+    confidence,
+    flat_from,
+    holds,
+    median_of_three,
+    noise,
+    reason,
+)
+from slm_tui.evaluation.diagnosis.verdict import Evidence, Remedy, Verdict
+
+_LEAST_RISE = 0.01
+# A new best that is lower by this part than half the curve ago has not levelled off.
+_WORTH = 0.02
+_NEAR = 1.03
+# Of what is left above the floor: who still wins more is not at an end.
+_STILL_FALLS = 0.1
+# So many evaluations tell their noise by themselves.
+_ENOUGH_FOR_NOISE = 8
+# Before this part of the run a slow stretch is no end.
+_LATE = 0.4
+# How far a token's surprise spreads around its mean, in means: measured on the built-in stories,
+# whose tokens are nearly all certain, with a few that are free choices.
+_SPREAD_OF_SURPRISE = 2.0
+
+
+def overfitting(known: Evidence, steps: list[int], val: Values, train: Values) -> Verdict | None:
+    """Validation has risen clearly above its best while training went on falling."""
+    best = int(np.argmin(val))
+    after = len(val) - 1 - best
+    if after < 3:
+        return None
+    spread = noise(val[flat_from(val) :])
+    if after >= _ENOUGH_FOR_NOISE:
+        spread = max(spread, noise(val[best:]))
+    enter = max(3 * spread, _LEAST_RISE * val[best])
+    calm = median_of_three(val[best:]) - val[best]
+    if not holds(calm, enter, enter / 2):
+        return None
+    recent = train[-3:][np.isfinite(train[-3:])]
+    before, now = train[best], float(np.median(recent)) if len(recent) else math.nan
+    # Where training rises as well, something else is wrong.
+    falls = np.isfinite(before) and now < before - 0.002 * abs(before)
+    if not falls or now > val[best] - enter:
+        return None
+    rise = float(calm[-1])
+    what = (
+        f"val {val[best]:.3f} → {val[best] + rise:.3f} nats (+{rise / val[best]:.0%}) while train "
+        f"falls to {now:.3f}; gap {val[best] + rise - now:.2f}"
+    )
+    remedies: tuple[Remedy, ...] = ()
+    if (offer := known.remedies) is not None:
+        more, drop = offer.more_text(), offer.dropout()
+        remedies = (*more, *drop, *offer.smaller(), *offer.stop_at(steps[best]))
+    return Verdict(
+        "▲",
+        "overfitting",
+        steps[best],
+        what,
+        confidence(rise, spread, after),
+        reason(rise, spread, after),
+        7,
+        remedies,
+        "more text, or a smaller model",
+    )
+
+
+def underfitting(known: Evidence, val: Values, train: Values) -> Verdict | None:
+    """Level, training close to validation, and far above what is possible."""
+    if len(val) < 8 or known.is_forked or not np.isfinite(train[-1]):
+        return None
+    if known.step < _LATE * known.max_steps:
+        return None
+    third = max(3, len(val) // 3)
+    fallen = float(val[0] - val.min())
+    won = float(val[-third - 1] - np.median(val[-2:]))
+    gap = float(np.median(val[-3:]) - np.nanmedian(train[-3:]))
+    if fallen <= 0 or won > 0.05 * fallen or val[-1] > val.min() * 1.02:
+        return None
+    if abs(gap) > 0.05 * val[-1] + 2 * noise(val[-third:]):
+        return None
+    floor, bits = known.floor_bits_per_byte, known.val_bits_per_byte
+    if floor and len(bits):
+        above = float(bits[-1]) / floor
+        left = float(val[-1]) * (1 - 1 / above)
+        if above < 1.5 or won > _STILL_FALLS * left:
+            return None
+        far = f"{above:.1f} × the floor"
+    else:
+        seen = known.step * known.tokens_per_step
+        if not known.parameters or seen < 100 * known.parameters or won > 0.03 * val[-1]:
+            return None
+        far = f"after {seen / known.parameters:,.0f} tokens for each parameter"
+    what = (
+        f"train {np.nanmedian(train[-3:]):.3f} ≈ val {val[-1]:.3f} nats, {far}; the last third "
+        f"won {max(0.0, won):.3f}"
+    )
+    remedies: tuple[Remedy, ...] = ()
+    if (offer := known.remedies) is not None:
+        remedies = (*offer.larger(), *offer.steps(3))
+    # How small the last progress is beside what would still be progress.
+    sure = confidence(0.05 * fallen - max(0.0, won), noise(val[-third:]), third)
+    why = f"{max(0.0, won) / fallen:.1%} of all progress came in the last {third} evaluations"
+    return Verdict("▲", "underfitting", None, what, sure, why, 4, remedies)
+
+
+def floor(known: Evidence) -> Verdict | None:
+    """Close to the entropy of the text, or below it, which cannot be."""
+    least, bits = known.floor_bits_per_byte, known.val_bits_per_byte
+    if not least or not len(bits) or not math.isfinite(bits[-1]):
+        return None
+    now = float(bits[-1])
+    read = known.evaluated_tokens or known.val_tokens
+    error = _SPREAD_OF_SURPRISE / math.sqrt(read) if read else 0.01
+    of_all = bool(known.val_tokens and read >= known.val_tokens)
+    tolerance = max(0.03, 3 * error)
+    seen = f"measured on {read:,} of {known.val_tokens:,} tokens" if known.val_tokens else ""
+    what = f"{now:.4f} bits per byte; the text itself has {least:.4f}" + (
+        f"; {seen}" if seen and not of_all else ""
+    )
+    if now < least * (1 - tolerance):
+        z = (1 - now / least) / error
+        sure = confidence(z, 1.0, 5)
+        why = f"{z:.0f} × the error of an evaluation of {read:,} tokens"
+        remedies = known.remedies.more_validation() if known.remedies and not of_all else ()
+        hint = "look for validation text in the training text (5)"
+        return Verdict("▲", "below the floor", None, what, sure, why, 5, remedies, hint)
+    if now > least * _NEAR:
+        return None
+    remedies = known.remedies.richer() if known.remedies else ()
+    hint = "nothing: there is little left to learn here"
+    sure = math.erf(max(0.0, (1.06 - now / least) / max(error, 0.002)) / math.sqrt(2))
+    why = f"within {abs(now / least - 1):.1%} of the floor, ±{error:.1%}"
+    return Verdict("★", "near the floor", None, what, sure, why, 4.5, remedies, hint)
+
+
+def texts_differ(known: Evidence, steps: list[int], val: Values, train: Values) -> Verdict | None:
+    """A gap of either sign within the first epoch, when nothing can be known by heart."""
+    if not known.train_tokens or not known.tokens_per_step or known.is_forked:
+        return None
+    epochs = np.array(steps) * known.tokens_per_step / known.train_tokens
+    inside = np.flatnonzero((epochs <= 1.0) & np.isfinite(train))
+    # The early, steep part says nothing: the mean of the steps before lags behind.
+    inside = inside[len(inside) // 2 :]
+    if len(inside) < 3:
+        return None
+    gaps = (val[inside] - train[inside]) / val[inside]
+    least, most = float(gaps.min()), float(gaps.max())
+    spread = max(0.01, noise(gaps))
+    if least > 0.15 and least > 3 * spread:
+        what = (
+            f"val {least:.0%} to {most:.0%} above train within the first epoch "
+            f"({len(inside)} evaluations)"
+        )
+        sure, why = confidence(least, spread, len(inside)), reason(least, spread, len(inside))
+        hint = "compare the two texts on the Data screen (5)"
+        return Verdict("▲", "texts differ", steps[inside[0]], what, sure, why, 3.5, (), hint)
+    if most < -0.15 and most < -3 * spread and not known.dropout:
+        what = f"val {-most:.0%} to {-least:.0%} below train ({len(inside)} evaluations)"
+        sure, why = confidence(-most, spread, len(inside)), reason(-most, spread, len(inside))
+        hint = "compare the two texts on the Data screen (5)"
+        return Verdict(
+            "▲", "validation is easier", steps[inside[0]], what, sure, why, 3.5, (), hint
+        )
+    return None
+
+
+def course(known: Evidence, steps: list[int], val: Values) -> Verdict:
+    """Where nothing is wrong: learning, level, or above its best for the moment."""
+    spread = noise(val[len(val) // 2 :])
+    best = int(np.argmin(val))
+    above = ""
+    bits = known.val_bits_per_byte
+    if known.floor_bits_per_byte and len(bits) and math.isfinite(bits[-1]):
+        above = f"; {known.val_bits_per_byte[-1] / known.floor_bits_per_byte:.2f} × the floor"
+    enter = max(2 * spread, _LEAST_RISE * val[best])
+    calm = median_of_three(val[best:]) - val[best]
+    after = len(val) - 1 - best
+    sure = confidence(float(calm[-1]), spread, after)
+    if sure >= 0.5 and holds(calm, enter, enter / 2):
+        what = f"val {val[-1]:.3f} nats, {val[-1] - val[best]:.3f} above its best"
+        why = reason(float(calm[-1]), spread, after)
+        return Verdict("▲", "rising", steps[best], what, sure, why, 2.5)
+    window = max(2, len(val) // 4)
+    since = int(np.argmin(val[: len(val) - window + 1])) if len(val) > window else 0
+    won = float(val[since] - val[-window:].min())
+    won_enough = won > max(spread, 0.002 * val[-1])
+    if not won_enough and best >= len(val) - window:
+        # Early the curve bends so much that its noise cannot be told from it: look further back.
+        window = max(window, len(val) // 2)
+        since = int(np.argmin(val[: len(val) - window + 1]))
+        won = float(val[since] - val[best])
+        won_enough = won > max(2 * spread, _WORTH * val[-1])
+    if won_enough:
+        what = f"val {val[-1]:.3f} nats, {won:.3f} won since step {steps[since]:,}{above}"
+        sure, why = confidence(won, spread, window), reason(won, spread, window)
+        if known.has_ended:
+            more = known.is_over and won > 0.02 * val[-1] and len(val) >= 6
+            remedies = known.remedies.steps(3) if known.remedies and more else ()
+            return Verdict("●", "still learning", None, what, sure, why, 2, remedies)
+        return Verdict("●", "learning", None, what, sure, why, 2)
+    what = f"val {val[-1]:.3f} nats, best {val[best]:.3f} at step {steps[best]:,}{above}"
+    why = f"less than the noise of the curve won in {window} evaluations"
+    return Verdict("●", "level", None, what, 1 - 0.5**window, why, 2)

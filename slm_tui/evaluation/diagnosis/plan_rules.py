@@ -1,0 +1,84 @@
+"""Rules that follow from the preset and the size of its text: arithmetic, not curves."""
+
+import math
+
+import numpy as np
+
+from slm_tui.config.estimate import (
+    COMPUTE_OPTIMAL_TOKENS_PER_PARAMETER,
+    FEW_TOKENS_PER_PARAMETER,
+    MANY_EPOCHS,
+)
+from slm_tui.evaluation.diagnosis.signals import Values
+from slm_tui.evaluation.diagnosis.verdict import Evidence, Remedy, Verdict
+from slm_tui.formatting import count, ratio_text
+
+_ARITHMETIC = "arithmetic, no guess"
+# Above this part of a loss its error hides what is compared.
+_LARGE_ERROR = 0.03
+
+
+def early_stop(known: Evidence, steps: list[int]) -> Verdict | None:
+    """A patience that is longer than the run from its first evaluation after a step."""
+    patience = known.early_stop_patience
+    if patience is None or not known.max_steps or patience < known.max_steps:
+        return None
+    what = f"patience {patience:,} steps, the run has {known.max_steps:,}"
+    remedies = known.remedies.patience() if known.remedies else ()
+    return Verdict("▲", "early stop cannot fire", None, what, 1.0, _ARITHMETIC, 0.8, remedies)
+
+
+def little_text(known: Evidence) -> Verdict | None:
+    """Far fewer tokens than the parameters could hold."""
+    if not known.parameters or not known.train_tokens:
+        return None
+    ratio = known.train_tokens / known.parameters
+    if ratio >= FEW_TOKENS_PER_PARAMETER:
+        return None
+    what = (
+        f"{count(known.train_tokens)} tokens for {count(known.parameters)} parameters: "
+        f"{ratio_text(ratio)} each, about {COMPUTE_OPTIMAL_TOKENS_PER_PARAMETER} are ideal"
+    )
+    remedies: tuple[Remedy, ...] = ()
+    if (offer := known.remedies) is not None:
+        remedies = (*offer.more_text(), *offer.smaller())
+    # The further below, the more it matters; a little below is normal for simple text.
+    severity = 1.0 + min(0.5, max(0.0, math.log10(FEW_TOKENS_PER_PARAMETER / ratio)) / 4)
+    return Verdict("▲", "little text", None, what, 1.0, _ARITHMETIC, severity, remedies)
+
+
+def repeated_text(known: Evidence) -> Verdict | None:
+    """More passes through the text than are worth their time."""
+    if not known.train_tokens or not known.tokens_per_step or not known.max_steps:
+        return None
+    each = known.tokens_per_step / known.train_tokens
+    planned, so_far = known.max_steps * each, known.step * each
+    if planned <= MANY_EPOCHS:
+        return None
+    when = "trained" if known.has_ended else "so far"
+    what = f"{ratio_text(planned)} epochs planned, {ratio_text(so_far)} {when}"
+    since = math.ceil(MANY_EPOCHS / each) if so_far > MANY_EPOCHS else None
+    remedies: tuple[Remedy, ...] = ()
+    if (offer := known.remedies) is not None:
+        remedies = (*offer.more_text(), *offer.steps(MANY_EPOCHS / planned))
+    return Verdict("▲", "repeated text", since, what, 1.0, _ARITHMETIC, 0.9, remedies)
+
+
+def validation_too_small(known: Evidence, val: Values) -> Verdict | None:
+    """The error of the mean over so few tokens is a large part of the loss.
+
+    The surprise of a token spreads about as far as its mean, as that of an exponential
+    distribution; tokens of one text hang together, so the true error is larger still.
+    """
+    read = known.evaluated_tokens or known.val_tokens
+    if not read or not len(val):
+        return None
+    error = 1 / math.sqrt(read)
+    if error < _LARGE_ERROR:
+        return None
+    level = float(np.min(val))
+    what = f"{read:,} tokens: val {level:.2f} ± {level * error:.2f} nats at least"
+    why = "the spread of a mean over so many tokens"
+    sure = math.erf(error / _LARGE_ERROR / math.sqrt(2)) ** 0.5
+    remedies = known.remedies.more_validation() if known.remedies else ()
+    return Verdict("▲", "validation too small", None, what, sure, why, 1.5, remedies)

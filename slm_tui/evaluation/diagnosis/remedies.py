@@ -1,0 +1,159 @@
+"""What can be changed about a preset, as overrides that are known to be valid."""
+
+from slm_tui.config import overrides
+from slm_tui.config.preset import Preset
+from slm_tui.errors import SlmTuiError
+from slm_tui.evaluation.diagnosis.verdict import Remedy
+
+_MOST_DROPOUT = 0.4
+_MORE_TEXT = 4
+
+
+class Remedies:
+    """Makes remedies that fit one preset; what would not validate is never offered."""
+
+    def __init__(self, preset: Preset) -> None:
+        self.preset = preset
+        self._known: dict[tuple[str, ...], bool] = {}
+
+    def offer(self, text: str, *changes: str) -> tuple[Remedy, ...]:
+        """The remedy, or nothing where the preset does not take the changes."""
+        valid = self._known.get(changes)
+        if valid is None:
+            try:
+                changed = overrides.apply(self.preset, list(changes))
+                valid = changed.to_dict() != self.preset.to_dict()
+            except SlmTuiError:
+                valid = False
+            self._known[changes] = valid
+        return (Remedy(text, changes),) if valid else ()
+
+    def rate(self, factor: float) -> tuple[Remedy, ...]:
+        """The learning rate times `factor`."""
+        values = self.preset.optimizer
+        new = min(1.0, values.learning_rate * factor)
+        changes = [f"optimizer.learning_rate={new:.2g}"]
+        if values.muon_learning_rate is not None:
+            changes.append(f"optimizer.muon_learning_rate={values.muon_learning_rate * factor:.2g}")
+        minimum = self.preset.schedule.minimum
+        if minimum is not None and minimum > new:
+            changes.append(f"schedule.minimum={new / 10:.2g}")
+        word = "lower" if factor < 1 else "higher"
+        return self.offer(
+            f"a {word} learning rate, {values.learning_rate:.2g} → {new:.2g}", *changes
+        )
+
+    def clip(self) -> tuple[Remedy, ...]:
+        """Shorten long gradients, where nothing does so yet."""
+        if 0 < self.preset.optimizer.gradient_clip <= 1:
+            return ()
+        return self.offer("gradient clipping at 1", "optimizer.gradient_clip=1.0")
+
+    def warmup(self) -> tuple[Remedy, ...]:
+        """A longer warm-up."""
+        schedule = self.preset.schedule
+        if (schedule.warmup_fraction or 0) >= 0.1 or schedule.warmup_steps:
+            return ()
+        return self.offer("a warm-up of a tenth of the steps", "schedule.warmup_fraction=0.1")
+
+    def steps(self, factor: float) -> tuple[Remedy, ...]:
+        """More steps, or fewer."""
+        steps = rounded(self.preset.training.max_steps * factor)
+        word = "more" if factor > 1 else "fewer"
+        return self.offer(f"{word} steps, {steps:,}", f"training.max_steps={steps}")
+
+    def stop_at(self, step: int) -> tuple[Remedy, ...]:
+        """End about where the best model was."""
+        steps = rounded(max(10, step * 1.1))
+        if steps >= self.preset.training.max_steps:
+            return ()
+        return self.offer(f"fewer steps, {steps:,}", f"training.max_steps={steps}")
+
+    def patience(self) -> tuple[Remedy, ...]:
+        """An early stop that can fire."""
+        training = self.preset.training
+        steps = rounded(max(2 * training.evaluate_every, training.max_steps // 5))
+        if steps >= training.max_steps:
+            return ()
+        text = f"early stopping after {steps:,} steps without a better validation loss"
+        return self.offer(text, f"training.early_stop_patience={steps}")
+
+    def more_text(self) -> tuple[Remedy, ...]:
+        """More of the same text: a wider limit, or more stories where they are endless."""
+        data = self.preset.data
+        if data.limit.tokens is not None:
+            return self._limit("tokens", data.limit.tokens)
+        if data.limit.characters is not None:
+            return self._limit("characters", data.limit.characters)
+        if data.kind == "stories":
+            stories = min(data.documents, data.limit.documents or data.documents) * _MORE_TEXT
+            changes = [f"data.documents={max(stories, data.documents)}"]
+            changes += [f"data.limit.documents={stories}"] if data.limit.documents else []
+            return self.offer(f"more text, {stories:,} stories", *changes)
+        if data.limit.documents is not None:
+            return self._limit("documents", data.limit.documents)
+        if data.limit.fraction is not None and data.limit.fraction < 1:
+            part = min(1.0, data.limit.fraction * _MORE_TEXT)
+            return self.offer(f"more text, {part:.0%} of it", f"data.limit.fraction={part:g}")
+        return ()
+
+    def _limit(self, name: str, now: int) -> tuple[Remedy, ...]:
+        more = now * _MORE_TEXT
+        return self.offer(f"more text, {more:,} {name}", f"data.limit.{name}={more}")
+
+    def dropout(self) -> tuple[Remedy, ...]:
+        """More dropout, where the model has it."""
+        now = getattr(self.preset.model, "dropout", None)
+        if now is None or now >= _MOST_DROPOUT:
+            return ()
+        more = round(min(_MOST_DROPOUT, now + 0.1), 2)
+        return self.offer(f"dropout {now:g} → {more:g}", f"model.dropout={more:g}")
+
+    def smaller(self) -> tuple[Remedy, ...]:
+        """A model of half the depth."""
+        layers = getattr(self.preset.model, "n_layer", 1)
+        if layers < 2:
+            return ()
+        return self.offer(
+            f"a smaller model, {layers} → {layers // 2} layers", f"model.n_layer={layers // 2}"
+        )
+
+    def larger(self) -> tuple[Remedy, ...]:
+        """A model of twice the width."""
+        width = getattr(self.preset.model, "n_embd", None)
+        if width is None:
+            return ()
+        text = f"a larger model, {width} → {2 * width} channels"
+        return self.offer(text, f"model.n_embd={2 * width}")
+
+    def richer(self) -> tuple[Remedy, ...]:
+        """Stories with more in them."""
+        richness = getattr(self.preset.data, "richness", "")
+        following = {"tiny": "small", "small": "rich"}.get(richness)
+        if following is None:
+            return ()
+        text = f"there is little left to learn here: try {following} stories"
+        return self.offer(text, f"data.richness={following}")
+
+    def more_validation(self) -> tuple[Remedy, ...]:
+        """A larger held-out part, or more of it in each evaluation."""
+        training, split = self.preset.training, self.preset.data.split.validation
+        more = self.offer(
+            f"a larger validation part, {split:.0%} → {min(0.5, split * 2):.0%} of the text",
+            f"data.split.validation={min(0.5, split * 2):g}",
+        )
+        batches = training.evaluate_batches * 4
+        return (
+            self.offer(
+                f"{batches} batches in each evaluation", f"training.evaluate_batches={batches}"
+            )
+            if training.evaluate_batches < 8
+            else more
+        )
+
+
+def rounded(number: float) -> int:
+    """Two digits that matter, as a person would type it: 3187 → 3200."""
+    whole = max(1, round(number))
+    unit = 10 ** max(0, len(str(whole)) - 2)
+    return int(max(1, round(whole / unit) * unit))

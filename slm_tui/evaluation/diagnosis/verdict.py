@@ -1,0 +1,141 @@
+"""What a diagnosis goes by, and what it says: the evidence and the verdicts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from slm_tui.evaluation.diagnosis.explanations import AFTER_THE_END, EXPLANATIONS
+
+if TYPE_CHECKING:
+    from slm_tui.evaluation.diagnosis.remedies import Remedies
+    from slm_tui.evaluation.memorisation import Copying
+
+CERTAIN = 0.97
+LIKELY = 0.8
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """Something to try: in words, and as `PATH=VALUE` overrides of the run's preset."""
+
+    text: str
+    changes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One finding: `sign` and `word` for a status line, `evidence` in numbers with units.
+
+    `confidence` is 0 to 1, and `reason` says what it rests on. `severity` orders findings of
+    equal confidence. The first of `remedies` is the one to try first. `has_ended` says that
+    nothing trains the run any more.
+    """
+
+    sign: str
+    word: str
+    since: int | None = None
+    evidence: str = ""
+    confidence: float = 1.0
+    reason: str = ""
+    severity: float = 1.0
+    remedies: tuple[Remedy, ...] = ()
+    hint: str = ""
+    has_ended: bool = False
+
+    @property
+    def short(self) -> str:
+        """`▲ overfitting`, for one place on a line."""
+        return f"{self.sign} {self.word}".strip()
+
+    @property
+    def advice(self) -> str:
+        """What to try, in a line; empty where nothing needs to be done."""
+        return self.remedies[0].text if self.remedies else self.hint
+
+    @property
+    def remedy(self) -> tuple[str, ...]:
+        """The overrides of the first remedy."""
+        return self.remedies[0].changes if self.remedies else ()
+
+    @property
+    def explanation(self) -> str:
+        """What it means, why it happens and how one sees it, for who meets it the first time."""
+        text = AFTER_THE_END.get(self.word, "") if self.has_ended else ""
+        return text or EXPLANATIONS.get(self.word, "")
+
+    @property
+    def certainty(self) -> str:
+        """The confidence as a word."""
+        if self.confidence >= CERTAIN:
+            return "certain"
+        return "likely" if self.confidence >= LIKELY else "possible"
+
+    @property
+    def rank(self) -> float:
+        """Verdicts of a higher rank are told first: half of the severity counts in any case."""
+        return self.severity * (1 + self.confidence) / 2
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain values."""
+        return {
+            "verdict": self.word,
+            "sign": self.sign,
+            "since_step": self.since,
+            "evidence": self.evidence,
+            "confidence": round(self.confidence, 3),
+            "confidence_reason": self.reason,
+            "explanation": self.explanation,
+            "remedies": [{"text": one.text, "changes": list(one.changes)} for one in self.remedies],
+        }
+
+
+@dataclass
+class Block:
+    """Some logged steps in a row. `loss` is their mean in nats per token, `rates` the sum of
+    their learning rates times the steps they stand for, `norm` their mean gradient norm."""
+
+    last: int
+    count: int
+    loss: float
+    rates: float
+    norm: float
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of a run. Losses in nats per token.
+
+    `val_losses` and `train_losses` have one entry for each of `val_steps`: the validation loss,
+    and the mean training loss of the steps just before (NaN where there are none). `blocks` are
+    the same training losses between evaluations, a few hundred at most.
+    """
+
+    val_steps: Sequence[int] = ()
+    val_losses: Sequence[float] = ()
+    train_losses: Sequence[float] = ()
+    val_bits_per_byte: Sequence[float] = ()
+    blocks: Sequence[Block] = ()
+    step: int = 0
+    max_steps: int = 0
+    # All steps are done; or nothing trains it any more, whether or not they are.
+    is_over: bool = False
+    has_ended: bool = False
+    floor_bits_per_byte: float | None = None
+    n_vocab: int = 0
+    parameters: int = 0
+    train_tokens: int = 0
+    val_tokens: int = 0
+    tokens_per_step: int = 0
+    learning_rate: float = 0.0
+    gradient_clip: float = 0.0
+    dropout: float = 0.0
+    warmup_steps: int = 0
+    evaluated_tokens: int = 0
+    early_stop_patience: int | None = None
+    skipped: Sequence[int] = ()
+    went_back: Sequence[int] = ()
+    spikes: Sequence[int] = ()
+    failed_non_finite: bool = False
+    is_forked: bool = False
+    copying: "Copying | None" = None
+    remedies: "Remedies | None" = field(default=None, compare=False)

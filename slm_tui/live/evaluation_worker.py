@@ -1,0 +1,115 @@
+"""Evaluates checkpoints for the screen, in a thread of its own that leaves a training its cores."""
+
+import contextlib
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from slm_tui.errors import SlmTuiError, in_words
+from slm_tui.runs import evaluate, evaluation_results, store
+from slm_tui.runs.evaluation_report import lines
+from slm_tui.runs.evaluation_results import Settings
+from slm_tui.runs.info import is_run, run_of
+from slm_tui.runs.store import Run
+
+if TYPE_CHECKING:
+    from slm_tui.corpus.progress import Progress
+
+_ANY_WIDTH = 80
+State = Literal["working", "ready", "failed", "cancelled"]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The work at one instant. `is_kept` says that the report is of an earlier time."""
+
+    state: State = "working"
+    progress: "Progress | None" = None
+    report: dict[str, Any] | None = None
+    is_kept: bool = False
+    error: SlmTuiError | None = None
+    note: str = ""
+
+
+class EvaluationWorker:
+    """One evaluation. `snapshot` is replaced whole and may be read from any thread.
+
+    Args:
+        where: checkpoints, or runs, of which the best checkpoint counts.
+        beside: whether this process trains meanwhile: then one CPU thread must do.
+        again: do not take a report that is there already.
+    """
+
+    def __init__(
+        self, where: Sequence[Path], settings: Settings, *, beside: bool, again: bool = False
+    ) -> None:
+        self.snapshot = Snapshot()
+        self._where, self._settings = tuple(where), settings
+        self._beside, self._again = beside, again
+        self._cancel = threading.Event()
+        self._thread = threading.Thread(target=self._main, name="evaluation", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def cancel(self) -> None:
+        """End it as soon as it can be; nothing is written then."""
+        self._cancel.set()
+
+    def _main(self) -> None:
+        from slm_tui.corpus.progress import Cancelled
+
+        try:
+            self.snapshot = self._found()
+        except Cancelled:
+            self.snapshot = Snapshot("cancelled")
+        except SlmTuiError as error:
+            self.snapshot = Snapshot("failed", error=error)
+        except Exception as error:  # noqa: BLE001 - the thread's last line: nobody else hears it
+            told = SlmTuiError("the evaluation failed", in_words(error))
+            self.snapshot = Snapshot("failed", error=told)
+
+    def _found(self) -> Snapshot:
+        checkpoints = [
+            store.checkpoint_of(Run(path)) if is_run(path) else path for path in self._where
+        ]
+        if not self._again:
+            kept = evaluation_results.kept(checkpoints, self._settings)
+            if kept is not None and _can_be_read(kept):
+                return Snapshot("ready", report=kept, is_kept=True)
+        report, generations = self._evaluate(checkpoints)
+        run = run_of(checkpoints[0].resolve())
+        note = ""
+        if run is not None:
+            try:
+                evaluation_results.write(report, run, generations)
+            except SlmTuiError as error:
+                note = str(error)
+        return Snapshot("ready", report=report, note=note)
+
+    def _evaluate(self, checkpoints: list[Path]) -> tuple[dict[str, Any], str]:
+        import torch
+
+        from slm_tui.corpus.parallel import cores
+        from slm_tui.training.threads import sharing
+
+        torch.set_num_threads(1 if self._beside else cores())
+        with sharing() if self._beside else contextlib.nullcontext():
+            return evaluate.evaluate(
+                checkpoints, self._settings, progress=self._told, cancel=self._cancel
+            )
+
+    def _told(self, progress: "Progress") -> None:
+        self.snapshot = Snapshot(progress=progress)
+
+
+def _can_be_read(report: dict[str, Any]) -> bool:
+    """Whether a report from disk has all that is shown; else it is made anew."""
+    try:
+        lines(report, _ANY_WIDTH)
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError):
+        return False
+    return isinstance(report.get("timestamp"), str)

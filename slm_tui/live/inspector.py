@@ -1,0 +1,266 @@
+"""Looks into a text that a model wrote: a thread computes, the screen polls what it found."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from slm_tui.errors import in_words
+from slm_tui.live.fair_lock import FairLock
+from slm_tui.live.generation_thread import LoadedModel, PromptedTokens
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from slm_tui.generation.inspect import Candidates, Heat
+    from slm_tui.generation.sampling import SamplingSettings
+
+# So many checkpoints of the run read the text too, spread over its steps.
+MOST_OTHERS = 6
+_MOST_LOGITS = 64
+
+
+# Neither is compared by what is in it: arrays have no truth value, and each is replaced whole.
+@dataclass(frozen=True, eq=False)
+class Other:
+    """How another checkpoint of the run read the same text."""
+
+    step: int
+    heat: "Heat"
+
+
+@dataclass(frozen=True, eq=False)
+class Inspected:
+    """What is known so far of the text that was given last.
+
+    `heat` comes first, then `candidates` of the token in focus, `others` by ascending step, and
+    `counts`, how often training has each token `(n_vocab,)`. `reading_others` and
+    `counting` tell what is still to come; `error` says what failed.
+    """
+
+    tokens: PromptedTokens | None = None
+    heat: "Heat | None" = None
+    candidates: "Candidates | None" = None
+    others: tuple[Other, ...] = ()
+    counts: "NDArray[np.int64] | None" = None
+    reading_others: bool = False
+    counting: bool = False
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class _Subject:
+    loaded: LoadedModel
+    tokens: PromptedTokens
+
+
+@dataclass(frozen=True)
+class _Focus:
+    place: int
+    settings: "SamplingSettings"
+
+
+class _Unwanted(Exception):  # noqa: N818 - no error: it was asked for
+    """Another text is wanted by now, or none."""
+
+
+class Inspector:
+    """Reads a text with a loaded model. All methods return at once, from any thread.
+
+    What is in focus is computed before anything else. It shares `lock`, token by token, with
+    the generation threads of the same screen.
+    """
+
+    def __init__(self, lock: FairLock) -> None:
+        self._lock = lock
+        self._changed = threading.Condition()
+        self._subject: _Subject | None = None
+        self._focus: _Focus | None = None
+        self._seen = Inspected()
+        self._fresh = self._moved = self._closed = False
+        # Whether what is in focus is being computed.
+        self._computing = False
+        self._logits: dict[int, Tensor] = {}
+        self._others: list[Path] = []
+        # Of the corpus counted last: (fingerprint, counts).
+        self._counted: tuple[str, Any] = ("", None)
+        self._thread = threading.Thread(target=self._main, name="inspector", daemon=True)
+
+    def look(self, loaded: LoadedModel, tokens: PromptedTokens) -> None:
+        """Look into this text."""
+        with self._changed:
+            self._subject, self._fresh = _Subject(loaded, tokens), True
+            self._focus = None
+            self._seen = Inspected(tokens, reading_others=True, counting=True)
+            if self._thread.ident is None and not self._closed:
+                self._thread.start()
+            self._changed.notify_all()
+
+    def focus(self, place: int, settings: "SamplingSettings") -> None:
+        """Tell what may stand at `place`, 1 to the length of the text, with these settings."""
+        with self._changed:
+            wanted = _Focus(place, settings)
+            if wanted != self._focus and self._subject is not None:
+                self._focus, self._moved = wanted, True
+                self._changed.notify_all()
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether `poll` tells of what was asked for last."""
+        with self._changed:
+            return not self._moved and not self._computing
+
+    def poll(self) -> Inspected:
+        """What is known now."""
+        return self._seen
+
+    def leave(self) -> None:
+        """Look into nothing: let go of the model and of what is still to be found."""
+        with self._changed:
+            self._subject = self._focus = None
+            self._fresh = self._moved = False
+            self._seen = Inspected()
+
+    def close(self) -> None:
+        """Let go of the model; the thread ends after what it computes."""
+        with self._changed:
+            self._closed, self._subject = True, None
+            self._changed.notify_all()
+
+    # In the thread
+
+    def _main(self) -> None:
+        import torch
+
+        torch.set_num_threads(1)
+        while True:
+            with self._changed:
+                while not (self._closed or self._work_is_left()):
+                    self._changed.wait()
+                if self._closed:
+                    self._logits.clear()
+                    return
+                subject, focus = self._subject, self._focus
+                fresh, moved = self._fresh, self._moved
+                self._fresh = self._moved = False
+                self._computing = fresh or moved
+            if subject is None:
+                continue
+            try:
+                with self._lock.computing():
+                    self._do(subject, focus, fresh=fresh, moved=moved)
+            except _Unwanted:
+                pass
+            except Exception as error:  # noqa: BLE001 - told to whoever polls
+                told = in_words(error)
+                self._tell(subject, error=told, reading_others=False, counting=False)
+            # While it waits, the thread must not hold a model.
+            subject = focus = None
+            with self._changed:
+                self._computing = False
+                if self._subject is None:
+                    self._logits.clear()
+
+    def _work_is_left(self) -> bool:
+        seen = self._seen
+        return self._subject is not None and (
+            self._fresh or self._moved or seen.reading_others or seen.counting
+        )
+
+    def _do(self, subject: _Subject, focus: _Focus | None, *, fresh: bool, moved: bool) -> None:
+        """One thing, the most wanted first, so that the focus never waits for long."""
+        from slm_tui.generation.inspect import heat
+
+        if fresh:
+            self._logits.clear()
+            self._others = others_of(subject.loaded.checkpoint)
+            found = heat(subject.loaded.model, subject.tokens.ids, lambda: self._turn(subject))
+            self._tell(subject, heat=found)
+        if focus is not None and (moved or fresh):
+            self._tell(subject, candidates=self._candidates(subject, focus))
+        elif not fresh and self._seen.reading_others:
+            self._read_other(subject)
+        elif not fresh and self._seen.counting:
+            self._tell(subject, counts=self._count(subject.loaded), counting=False)
+
+    @contextmanager
+    def _turn(self, subject: _Subject) -> Iterator[None]:
+        """One pass over a text: whoever writes meanwhile is kept waiting for no more than that."""
+        if self._subject is not subject:
+            raise _Unwanted
+        with self._lock:
+            yield
+
+    def _candidates(self, subject: _Subject, focus: _Focus) -> "Candidates":
+        from slm_tui.generation.inspect import candidates, logits_at
+
+        model, ids = subject.loaded.model, subject.tokens.ids
+        if focus.place not in self._logits:
+            with self._lock:
+                self._logits[focus.place] = logits_at(model, ids, focus.place)
+            while len(self._logits) > _MOST_LOGITS:
+                del self._logits[next(iter(self._logits))]
+        return candidates(
+            self._logits[focus.place],
+            ids,
+            focus.place,
+            focus.settings,
+            context=model.context,
+            prompt=subject.tokens.prompt,
+        )
+
+    def _read_other(self, subject: _Subject) -> None:
+        """Read the text with the next checkpoint of the run; one that is damaged is left out."""
+        from slm_tui.errors import SlmTuiError
+        from slm_tui.generation.inspect import heat
+        from slm_tui.training import checkpoint
+
+        if not self._others:
+            self._tell(subject, reading_others=False)
+            return
+        path = self._others.pop(0)
+        try:
+            found = checkpoint.read(path)
+            if found.state.n_vocab != subject.loaded.model.n_vocab:
+                return
+            device = next(subject.loaded.model.parameters()).device
+            model = found.model(device)
+        except SlmTuiError:
+            return
+        other = Other(
+            found.state.step, heat(model, subject.tokens.ids, lambda: self._turn(subject))
+        )
+        others = sorted((*self._seen.others, other), key=lambda one: one.step)
+        self._tell(subject, others=tuple(others), reading_others=bool(self._others))
+
+    def _count(self, loaded: LoadedModel) -> Any:
+        """How often the training part has each token; `None` where the corpus is gone."""
+        from slm_tui.corpus.prepare import reopen
+        from slm_tui.corpus.statistics import token_counts
+
+        if self._counted[0] != loaded.corpus:
+            corpus = reopen(loaded.corpus)
+            counts = None if corpus is None else token_counts(corpus.train, loaded.model.n_vocab)
+            self._counted = (loaded.corpus, counts)
+        return self._counted[1]
+
+    def _tell(self, subject: _Subject, **changes: Any) -> None:
+        with self._changed:
+            if self._subject is subject:
+                self._seen = replace(self._seen, **changes)
+
+
+def others_of(path: Path) -> list[Path]:
+    """Other checkpoints of the run of `path`: at most `MOST_OTHERS`, spread over its steps."""
+
+    from slm_tui.training import checkpoint_dir
+
+    there = [one for one in checkpoint_dir.all_in(path.parent) if one.name != path.name]
+    if len(there) <= MOST_OTHERS:
+        return there
+    last = len(there) - 1
+    return [there[round(at * last / (MOST_OTHERS - 1))] for at in range(MOST_OTHERS)]

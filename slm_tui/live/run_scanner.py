@@ -1,0 +1,244 @@
+"""Reads runs for the Runs and Chat screens in a thread: only what changed, once a second."""
+
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from slm_tui.config.preset import Preset
+from slm_tui.errors import SlmTuiError, in_words
+from slm_tui.runs import store
+from slm_tui.runs.curves import Curves
+from slm_tui.runs.info import LIVE_STATES, RunInfo, evaluations, stamp_of
+from slm_tui.runs.store import Run
+from slm_tui.training import checkpoint_dir
+
+_INTERVAL_SECONDS = 1.0
+_MOST_CURVES = 24
+
+
+@dataclass(frozen=True)
+class RunLine:
+    """A run as the table shows it. `mark` numbers its colour and shape; `error` is why its
+    files cannot be read."""
+
+    path: Path
+    info: RunInfo
+    mark: int = 0
+    error: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.info.name or self.path.name
+
+    @property
+    def is_live(self) -> bool:
+        return self.info.state in LIVE_STATES
+
+
+@dataclass(frozen=True)
+class CheckpointLine:
+    """A checkpoint. `loss` is the validation loss of its step, where there was an evaluation."""
+
+    path: Path
+    step: int
+    loss: float | None = None
+    is_best: bool = False
+    is_last: bool = False
+    is_kept: bool = False
+
+
+@dataclass(frozen=True)
+class Detail:
+    """What is read of the runs that are looked at. Losses in nats per token."""
+
+    checkpoints: tuple[CheckpointLine, ...] | None = None
+    preset: Preset | None = None
+    problem: str = ""
+    step: tuple[int, ...] = ()
+    tokens: tuple[int, ...] = ()
+    seconds: tuple[float, ...] = ()
+    loss: tuple[float, ...] = ()
+    bits_per_byte: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """All that was read. `version` grows with every change; 0 is before the first look."""
+
+    version: int = 0
+    lines: tuple[RunLine, ...] = ()
+    details: dict[Path, Detail] = field(default_factory=dict)
+
+
+@dataclass
+class _Known:
+    stamp: tuple[int, ...]
+    line: RunLine
+
+
+class RunScanner:
+    """A daemon thread that keeps `snapshot` up to date while it is awake."""
+
+    def __init__(self) -> None:
+        self.snapshot = Snapshot()
+        self._known: dict[Path, _Known] = {}
+        self._marks: dict[Path, int] = {}
+        self._curves: dict[Path, Curves] = {}
+        self._presets: dict[Path, tuple[Preset | None, str]] = {}
+        self._wanted: tuple[Path, ...] = ()
+        self._poke = threading.Event()
+        self._awake = threading.Event()
+        self._closed = False
+        self._thread: threading.Thread | None = None
+
+    def look(self, wanted: Iterable[Path]) -> None:
+        """Read also the details of these runs."""
+        wanted = tuple(dict.fromkeys(wanted))
+        if wanted != self._wanted:
+            self._wanted = wanted
+            self._poke.set()
+
+    def wake(self) -> None:
+        """Look now, and go on looking."""
+        if self._thread is None and not self._closed:
+            self._thread = threading.Thread(target=self._main, name="runs-reader", daemon=True)
+            self._thread.start()
+        self._awake.set()
+        self._poke.set()
+
+    def sleep(self) -> None:
+        """Stop looking until `wake`."""
+        self._awake.clear()
+
+    def close(self) -> None:
+        """End the thread."""
+        self._closed = True
+        self._awake.set()
+        self._poke.set()
+
+    def _main(self) -> None:
+        is_first = True
+        while True:
+            self._awake.wait()
+            if self._closed:
+                return
+            self._poke.clear()
+            self.read()
+            if is_first:
+                is_first = False
+                _write_missing_results(self.snapshot.lines)
+            self._poke.wait(_INTERVAL_SECONDS)
+
+    def read(self) -> None:
+        """Look once. Only the thread calls it, or a caller that has started none."""
+        lines = self.lines()
+        wanted = self._wanted
+        # The table first: checkpoints may have to wait until torch is loaded.
+        before = self.snapshot.details
+        kept = {path: before[path] for path in wanted if path in before}
+        self._publish(lines, kept)
+        here = {line.path for line in lines}
+        self._publish(lines, {path: self._detail(path) for path in wanted if path in here})
+
+    def _publish(self, lines: tuple[RunLine, ...], details: dict[Path, Detail]) -> None:
+        old = self.snapshot
+        if not old.version or lines != old.lines or details != old.details:
+            self.snapshot = Snapshot(old.version + 1, lines, details)
+
+    def lines(self) -> tuple[RunLine, ...]:
+        """All runs, newest first; files that have not changed are not read again."""
+        known: dict[Path, _Known] = {}
+        for path, stamp in _stamps():
+            before = self._known.get(path)
+            if before is not None and before.stamp == stamp and not before.line.is_live:
+                known[path] = before
+            else:
+                known[path] = _Known(stamp, _read_line(path))
+        self._known = known
+        fresh = [one.line for path, one in known.items() if path not in self._marks]
+        for line in sorted(fresh, key=lambda line: (line.info.created, line.path.name)):
+            self._marks[line.path] = len(self._marks)
+        for path, one in known.items():
+            # Kept lines stay the same objects, so that comparing two looks costs little.
+            if one.line.mark != self._marks[path]:
+                one.line = replace(one.line, mark=self._marks[path])
+        lines = [one.line for one in known.values()]
+        return tuple(sorted(lines, key=lambda line: (-line.info.created, line.path.name)))
+
+    def _detail(self, path: Path) -> Detail:
+        curves = self._curves.pop(path, None) or Curves(Run(path))
+        # Last in, last out: the dict keeps the order in which runs were looked at.
+        self._curves[path] = curves
+        while len(self._curves) > _MOST_CURVES:
+            self._curves.pop(next(iter(self._curves)))
+        curves.read()
+        evaluations = curves.evaluations
+        preset, wrong = self._preset(path)
+        losses = dict(zip(evaluations.step, evaluations.loss, strict=True))
+        try:
+            checkpoints = read_checkpoints(path, losses)
+        except Exception as error:  # noqa: BLE001 - a broken torch, a disk that is gone
+            checkpoints, wrong = (), in_words(error)
+        return Detail(
+            checkpoints,
+            preset,
+            wrong,
+            tuple(evaluations.step),
+            tuple(evaluations.tokens),
+            tuple(evaluations.seconds),
+            tuple(evaluations.loss),
+            tuple(evaluations.bits_per_byte),
+        )
+
+    def _preset(self, path: Path) -> tuple[Preset | None, str]:
+        if path not in self._presets:
+            try:
+                self._presets[path] = (Run(path).preset(), "")
+            except SlmTuiError as error:
+                return None, str(error)
+        return self._presets[path]
+
+
+def _write_missing_results(lines: Iterable[RunLine]) -> None:
+    """Of runs whose process was killed between their end and their summary."""
+    from slm_tui.runs.results import catch_up
+
+    catch_up(Run(line.path) for line in lines if not line.is_live and not line.error)
+
+
+def _stamps() -> list[tuple[Path, tuple[int, ...]]]:
+    return [(path, stamp_of(path)) for path in store.directories()]
+
+
+def _read_line(path: Path) -> RunLine:
+    try:
+        info = Run(path).info()
+    except SlmTuiError as error:
+        return RunLine(path, RunInfo(name=path.name, state="damaged"), error=str(error))
+    return RunLine(path, info)
+
+
+def read_checkpoints(
+    path: Path, losses: Mapping[int, float] | None = None
+) -> tuple[CheckpointLine, ...]:
+    """The checkpoints of the run in `path`, newest first."""
+    directory = Run(path).checkpoints
+    best, last = (checkpoint_dir.linked(directory, name) for name in checkpoint_dir.LINKS)
+    losses = losses or {}
+    return tuple(
+        CheckpointLine(
+            one,
+            checkpoint_dir.step_of(one),
+            losses.get(checkpoint_dir.step_of(one)),
+            one == best,
+            one == last,
+            checkpoint_dir.is_kept(one),
+        )
+        for one in reversed(checkpoint_dir.all_in(directory))
+    )
+
+
+def evaluation_losses(path: Path) -> dict[int, float]:
+    """Validation loss by step, from the short log of evaluations."""
+    return {one.step: one.loss for one in evaluations(path)}

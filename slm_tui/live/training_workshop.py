@@ -1,0 +1,135 @@
+"""Where the app's runs are made, one at a time in this process, and others are followed."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from slm_tui.config.preset import Preset
+from slm_tui.errors import RunError
+from slm_tui.live.remote_session import OtherProcessRuns, RemoteSession
+from slm_tui.live.session import Session
+from slm_tui.live.workshop import LiveStatus, QuitChoice, Training
+from slm_tui.runs.store import Run
+
+_SHOWN = {"running": "training", "stopped early": "done"}
+
+
+class TrainingWorkshop:
+    """Starts sessions, follows what other processes train, and tells how they stand."""
+
+    def __init__(self) -> None:
+        self.session: Session | None = None
+        self.on_start: Callable[[Path], None] | None = None
+        self.leaving: QuitChoice | None = None
+        # What the train screen says of a run: the status line repeats it.
+        self.verdicts: dict[Path, str] = {}
+        self._others = OtherProcessRuns()
+        self._followed: dict[Path, RemoteSession] = {}
+        self._current: Training | None = None
+
+    @property
+    def is_training(self) -> bool:
+        """Whether a run is going in this process now, paused ones included."""
+        return self.session is not None and self.session.is_live
+
+    def training_of(self, run: Run) -> Training | None:
+        """Who trains `run` now, or did while the app was open: this process, or another one."""
+        self._others.start()
+        own = self.session if self.session is not None and self.session.run == run else None
+        if own is not None and own.is_live:
+            return own
+        followed = self._followed.get(run.path)
+        if (followed is None or not followed.is_live) and run in self._others.runs:
+            followed = self._followed[run.path] = RemoteSession(run)
+        if followed is None or (own is not None and not followed.is_live):
+            return own
+        return followed
+
+    def current_training(self) -> Training | None:
+        """The training of the status line: the app's own, else the newest that is live
+        elsewhere, else the last there was."""
+        self._others.start()
+        if self.is_training:
+            self._current = self.session
+        elif self._others.runs and (self._current is None or not self._current.is_live):
+            self._current = self.training_of(self._others.runs[0])
+        elif self._current is None:
+            self._current = self.session
+        return self._current
+
+    def look_at(self, path: Path) -> None:
+        """A run was opened: it may be in another place than all others, and live there."""
+        self._others.include(path)
+
+    def live_status(self) -> LiveStatus | None:
+        """The run of the status line."""
+        training = self.current_training()
+        if training is None:
+            return None
+        status = training.status
+        state = _SHOWN.get(status.state, status.state)
+        if status.state == "preparing" and status.stage:
+            state = f"{status.stage} {status.progress:.0%}" if status.progress else status.stage
+        return LiveStatus(
+            run=training.run.id,
+            state=state,
+            step=status.step,
+            max_steps=status.max_steps,
+            eta_seconds=status.eta_seconds,
+            tokens_per_second=status.tokens_per_second or None,
+            verdict=self.verdicts.get(training.run.path, ""),
+            live=training.is_live,
+            waiting_for=status.waiting_for,
+        )
+
+    def close(self) -> None:
+        """The app is gone: nothing is looked at any more."""
+        self._others.close()
+        for one in self._followed.values():
+            one.close()
+
+    def train(self, preset: Preset) -> None:
+        """Start a run of `preset`.
+
+        Raises:
+            SlmTuiError: it cannot start.
+        """
+        self._check_free()
+        self._begun(Session.start(preset))
+
+    def resume(self, run: Run, more_steps: int = 0, preset: Preset | None = None) -> None:
+        """Go on with `run`, with the changes in `preset` where it is given.
+
+        Raises:
+            SlmTuiError: it is finished, damaged, or something is training already.
+        """
+        self._check_free()
+        self._begun(Session.resume(run, more_steps=more_steps, preset=preset))
+
+    def fork(self, checkpoint: Path, preset: Preset) -> None:
+        """Start a run of `preset` with the weights of `checkpoint`.
+
+        Raises:
+            SlmTuiError: it cannot start.
+        """
+        self._check_free()
+        self._begun(Session.start(preset, initial=checkpoint))
+
+    def _begun(self, session: Session) -> None:
+        self.session = self._current = session
+        if self.on_start is not None:
+            self.on_start(session.run.path)
+
+    def request_quit(self, choice: QuitChoice) -> None:
+        """The app is leaving: the run goes on without a screen, or is saved and stopped."""
+        if self.leaving != "save":  # a terminal that closes meanwhile changes nothing
+            self.leaving = choice
+        if choice == "save" and self.session is not None and self.session.is_live:
+            self.session.stop()
+
+    def _check_free(self) -> None:
+        if self.is_training and self.session is not None:
+            raise RunError(
+                f"{self.session.run.id} is training",
+                "one run trains at a time",
+                "stop it on the Train screen (2, then x), or wait until it ends",
+            )

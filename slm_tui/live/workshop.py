@@ -1,0 +1,136 @@
+"""What the screens may ask of training, and the state that they show of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from slm_tui.errors import RunError
+
+if TYPE_CHECKING:
+    from slm_tui.config.preset import Preset
+    from slm_tui.live.remote_session import RemoteSession
+    from slm_tui.live.session import Session
+    from slm_tui.runs.store import Run
+
+    Training = Session | RemoteSession
+
+QuitChoice = Literal["keep", "save"]
+
+
+@dataclass(frozen=True)
+class LiveStatus:
+    """What the status line shows of a run.
+
+    `verdict` is one or two words, with its sign; `live` says that it is being trained, here or in
+    another process; `waiting_for` why a paused run cannot continue.
+    """
+
+    run: str
+    state: str
+    step: int
+    max_steps: int
+    eta_seconds: float | None = None
+    tokens_per_second: float | None = None
+    verdict: str = ""
+    live: bool = False
+    waiting_for: str = ""
+
+
+class Workshop(Protocol):
+    """Where runs are trained: everything that the screens need to know of training."""
+
+    # Called with the directory of each run that starts or resumes here.
+    on_start: Callable[[Path], None] | None
+    # What the Train screen says of a run, by its directory; the status line repeats it.
+    verdicts: dict[Path, str]
+
+    @property
+    def is_training(self) -> bool:
+        """Whether a run trains in this process now; a paused run counts."""
+        ...
+
+    def training_of(self, run: "Run") -> "Training | None":
+        """Who trains `run` now, or did while the app was open: this process or another one."""
+        ...
+
+    def current_training(self) -> "Training | None":
+        """The training that the status line shows: the app's own, else the newest that is live
+        in another process, else the last there was."""
+        ...
+
+    def look_at(self, path: Path) -> None:
+        """A run was opened: it may be in another place than all others, and live there."""
+        ...
+
+    def live_status(self) -> LiveStatus | None:
+        """The run for the status line; `None` where there is none. Called often: be quick."""
+        ...
+
+    def train(self, preset: "Preset") -> None:
+        """Start a run of `preset`.
+
+        Raises:
+            SlmTuiError: it cannot start, with what to do.
+        """
+        ...
+
+    def resume(self, run: "Run", more_steps: int = 0, preset: "Preset | None" = None) -> None:
+        """Resume `run`, with the changes in `preset` where it is given.
+
+        Raises:
+            SlmTuiError: it is finished, damaged, or something is training already.
+        """
+        ...
+
+    def fork(self, checkpoint: Path, preset: "Preset") -> None:
+        """Start a run of `preset` with the weights of `checkpoint`.
+
+        Raises:
+            SlmTuiError: it cannot start.
+        """
+        ...
+
+    def request_quit(self, choice: QuitChoice) -> None:
+        """The app is leaving: let the run continue without a screen, or save and stop it."""
+        ...
+
+
+class NoWorkshop:
+    """Stands in where the app is given none: nothing trains."""
+
+    def __init__(self) -> None:
+        self.on_start: Callable[[Path], None] | None = None
+        self.verdicts: dict[Path, str] = {}
+
+    @property
+    def is_training(self) -> bool:
+        return False
+
+    def training_of(self, run: "Run") -> None:
+        return None
+
+    def current_training(self) -> None:
+        return None
+
+    def look_at(self, path: Path) -> None:
+        return
+
+    def live_status(self) -> LiveStatus | None:
+        return None
+
+    def train(self, preset: "Preset") -> None:
+        raise _nothing_trains()
+
+    def resume(self, run: "Run", more_steps: int = 0, preset: "Preset | None" = None) -> None:
+        raise _nothing_trains()
+
+    def fork(self, checkpoint: Path, preset: "Preset") -> None:
+        raise _nothing_trains()
+
+    def request_quit(self, choice: QuitChoice) -> None:
+        return
+
+
+def _nothing_trains() -> RunError:
+    return RunError("nothing can be trained here", "the app was started without a workshop")

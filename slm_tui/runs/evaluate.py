@@ -1,0 +1,340 @@
+"""Evaluations of checkpoints: from paths to a report of plain values, as JSON has them."""
+
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING, Any
+
+from slm_tui import __version__
+from slm_tui.errors import CheckpointError
+from slm_tui.runs.evaluation_results import Settings, digest_of, key_of
+from slm_tui.runs.info import run_of
+from slm_tui.runs.results import finite
+
+if TYPE_CHECKING:
+    from slm_tui.corpus.prepare import Corpus
+    from slm_tui.corpus.progress import Meter, Report
+    from slm_tui.corpus.tokenizers import Tokenizer
+    from slm_tui.evaluation.compare import Comparison, Known, Row, Subject
+    from slm_tui.evaluation.texts import Text
+    from slm_tui.models.base import LanguageModel
+    from slm_tui.training.checkpoint import Checkpoint
+
+_SHOWN_SAMPLES = 5
+
+
+@dataclass
+class _Opened:
+    """A checkpoint, and its model while it is in use."""
+
+    checkpoint: "Checkpoint"
+    tokenizer: "Tokenizer"
+    name: str
+    digest: str
+    device: Any
+    loaded: "LanguageModel | None" = None
+
+    def model(self) -> "LanguageModel":
+        if self.loaded is None:
+            self.loaded = self._fresh()
+        return self.loaded
+
+    def _fresh(self) -> "LanguageModel":
+        """The weights as they are now: others may have been scored for minutes meanwhile.
+
+        Raises:
+            CheckpointError: they are gone, damaged, or other ones.
+        """
+        from slm_tui.training import checkpoint
+
+        path = self.checkpoint.path
+        found = checkpoint.read(path)
+        if digest_of(path) == self.digest:
+            return found.model(self.device)
+        raise CheckpointError(
+            f"checkpoint {self.name} has changed", "it was written anew meanwhile", "evaluate again"
+        )
+
+    def subject(self, *, keep: bool) -> "Subject":
+        """As `compare` takes it; `keep` holds the model for what comes after."""
+        from slm_tui.evaluation.compare import Subject
+
+        load = self.model if keep else self._fresh
+        block = self.checkpoint.preset.model.block_size
+        return Subject(self.name, self.tokenizer, block, load)
+
+
+def evaluate(
+    checkpoints: Sequence[Path],
+    settings: Settings,
+    *,
+    progress: "Report | None" = None,
+    cancel: Event | None = None,
+) -> tuple[dict[str, Any], str]:
+    """The report on one checkpoint, or the comparison of several, and the text of generations.
+
+    Raises:
+        SlmTuiError: a checkpoint or the text cannot be read, or there is no such split.
+        Cancelled: `cancel` was set.
+    """
+    from slm_tui.corpus.progress import Meter
+    from slm_tui.evaluation.compare import compare
+    from slm_tui.runs.evaluation_text import Leaks, known_of, text_of
+    from slm_tui.training.device import choose_device
+
+    settings.check()
+    meter = Meter(progress, cancel)
+    began = time.monotonic()
+    device = choose_device(settings.device)
+    unique = dict.fromkeys(path.resolve() for path in checkpoints)
+    opened = [_open(path, device, meter) for path in unique]
+    _name_apart(opened)
+    alone = len(opened) == 1
+    with tempfile.TemporaryDirectory(prefix="slm-tui-") as scratch:
+        first = opened[0].checkpoint
+        text, corpus, notes = text_of(first, settings, Path(scratch), meter)
+        known = known_of(text, corpus, meter)
+        leaks = Leaks(text, meter)
+        found = compare(
+            [one.subject(keep=alone) for one in opened],
+            text,
+            known,
+            meter,
+            context_bytes=settings.context_bytes,
+            stride=settings.stride,
+        )
+        warnings = {one.name: leaks.of(one.checkpoint, one.tokenizer) for one in opened}
+        report = _report(opened, settings, text, found, warnings)
+        report["notes"] = [*notes, *_whose_text(opened, text), *_too_few(found)]
+        generations = ""
+        if alone:
+            generations = _alone(report, opened[0], settings, text, corpus, known, found, meter)
+    report["seconds"] = time.monotonic() - began
+    values: dict[str, Any] = finite(report)
+    return values, generations
+
+
+def _open(path: Path, device: Any, meter: "Meter") -> _Opened:
+    from slm_tui.training import checkpoint
+
+    meter("opening checkpoints", 0, None, "share")
+    found = checkpoint.read(path.resolve())
+    run = run_of(found.path)
+    name = f"{run.name if run else found.path.parent.name}@{found.state.step}"
+    return _Opened(found, found.tokenizer(), name, digest_of(found.path), device)
+
+
+def _name_apart(opened: list[_Opened]) -> None:
+    """Two runs may be called alike where they lie in different directories."""
+    seen: dict[str, int] = {}
+    for one in opened:
+        seen[one.name] = seen.get(one.name, 0) + 1
+        if seen[one.name] > 1:
+            one.name = f"{one.name} ({seen[one.name]})"
+
+
+def _whose_text(opened: list[_Opened], text: "Text") -> list[str]:
+    data = opened[0].checkpoint.preset.data
+    if text.corpus is None or all(one.checkpoint.preset.data == data for one in opened):
+        return []
+    return [f"they were trained on different texts; this is the one of {opened[0].name}"]
+
+
+def _too_few(found: "Comparison") -> list[str]:
+    if found.units and not found.resamples:
+        return ["there is too little text for intervals: differences may be noise"]
+    if found.unit.startswith("blocks"):
+        few = f"{found.documents} document{'s' * (found.documents != 1)}"
+        return [f"the text is only {few}: intervals are over {found.unit}, take them as rough"]
+    return []
+
+
+def _report(
+    opened: Sequence[_Opened],
+    settings: Settings,
+    text: "Text",
+    found: "Comparison",
+    leaks: dict[str, str],
+) -> dict[str, Any]:
+    from slm_tui.evaluation.bootstrap import SEED
+
+    named = {one.name: one for one in opened}
+    return {
+        "kind": "evaluation" if len(opened) == 1 else "comparison",
+        "key": key_of([one.digest for one in opened], settings),
+        "version": __version__,
+        "timestamp": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "device": str(opened[0].device),
+        "text": {
+            "name": text.name,
+            "split": settings.split if not settings.text else "",
+            "corpus": text.corpus.fingerprint if text.corpus else "",
+            "documents": found.documents,
+            "of_documents": text.whole,
+            "bytes": found.bytes,
+        },
+        "context_bytes": found.context_bytes,
+        "resampling": {
+            "unit": found.unit,
+            "units": found.units,
+            "resamples": found.resamples,
+            "seed": SEED,
+        },
+        "models": [
+            _model(row, named[row.name], leaks[row.name]) for row in found.rows if row.scores
+        ],
+        "baselines": [_row(row) for row in found.rows if row.scores is None],
+    }
+
+
+def _row(row: "Row") -> dict[str, Any]:
+    return {
+        "name": row.name,
+        "kind": row.kind,
+        "bits_per_byte": row.bits_per_byte,
+        "interval": list(row.interval) if row.interval else None,
+        "difference": row.difference,
+        "difference_interval": list(row.difference_interval) if row.difference_interval else None,
+        "is_noise": row.is_noise,
+        "note": row.note,
+    }
+
+
+def _model(row: "Row", one: _Opened, leak: str) -> dict[str, Any]:
+    from slm_tui.config.estimate import parameters
+
+    checkpoint = one.checkpoint
+    total, embedding = parameters(checkpoint.preset, checkpoint.state.n_vocab)
+    run = run_of(checkpoint.path)
+    is_evaluated = checkpoint.state.evaluated_step == checkpoint.state.step
+    return {
+        **_row(row),
+        "rank": row.rank,
+        "checkpoint": str(checkpoint.path),
+        "digest": one.digest,
+        "run": run.name if run else "",
+        "step": checkpoint.state.step,
+        "val_loss_in_training": checkpoint.state.val_loss if is_evaluated else None,
+        "model_type": checkpoint.preset.model.kind,
+        "tokenizer": one.tokenizer.kind,
+        "n_vocab": checkpoint.state.n_vocab,
+        "block_size": checkpoint.preset.model.block_size,
+        "parameters": total,
+        "non_embedding_parameters": total - embedding,
+        "leak": leak,
+        **_metrics(row),
+    }
+
+
+def _metrics(row: "Row") -> dict[str, Any]:
+    scores = row.scores
+    assert scores is not None
+    return {
+        "loss": scores.loss,
+        "perplexity": scores.perplexity,
+        "accuracy": scores.accuracy,
+        "top5_accuracy": scores.top5_accuracy,
+        "num_tokens": int(scores.tokens.sum()),
+        "num_bytes": int(scores.bytes.sum()),
+    }
+
+
+def _alone(
+    report: dict[str, Any],
+    one: _Opened,
+    settings: Settings,
+    text: "Text",
+    corpus: "Corpus | None",
+    known: "Known",
+    found: "Comparison",
+    meter: "Meter",
+) -> str:
+    """Add what only the report on one checkpoint has; returns the text of its generations."""
+    from slm_tui.evaluation import speed
+    from slm_tui.runs.evaluation_text import gap_text
+    from slm_tui.training.machine import peak_bytes
+
+    model, state = one.model(), one.checkpoint.state
+    total = report["models"][0]["parameters"]
+    tokens = len(corpus.train) if corpus is not None and corpus.fingerprint == state.corpus else 0
+    report["data"] = {
+        "train_tokens": tokens or None,
+        "tokens_per_parameter": tokens / total if tokens else None,
+        "tokens_seen": state.tokens_seen,
+        "tokens_seen_per_parameter": state.tokens_seen / total,
+    }
+    other, where = gap_text(text, corpus, settings)
+    if other is not None:
+        report["gap"] = _gap(one, other, where, found, settings, meter)
+    generations = ""
+    if settings.samples:
+        generations = _generations(report, one, settings, meter)
+    meter("timing", 0, None, "share")
+    report["efficiency"] = {
+        **speed.measure(model, one.tokenizer.end_of_text, meter.check),
+        "peak_process_bytes": peak_bytes(),
+    }
+    return generations
+
+
+def _gap(
+    one: _Opened,
+    other: "Text",
+    where: str,
+    found: "Comparison",
+    settings: Settings,
+    meter: "Meter",
+) -> dict[str, Any]:
+    """How much worse the model is on text that it was not trained on."""
+    from slm_tui.evaluation.metrics import Units, score
+
+    stage = f"scoring {where} for the gap"
+    there = score(
+        one.model(),
+        one.tokenizer,
+        other.encoded(one.tokenizer),
+        Units.documents(len(other.documents)),
+        context_bytes=settings.context_bytes,
+        stride=settings.stride,
+        step=lambda done: meter(stage, done, len(other.documents), "documents"),
+    )
+    here = found.models[0].scores
+    assert here is not None
+    sign = -1 if settings.split == "train" else 1
+    return {
+        "split": where,
+        "documents": len(other.documents),
+        "loss": there.loss,
+        "bits_per_byte": there.bits_per_byte,
+        "gap": sign * (here.loss - there.loss),
+        "gap_bits_per_byte": sign * (here.bits_per_byte - there.bits_per_byte),
+    }
+
+
+def _generations(report: dict[str, Any], one: _Opened, settings: Settings, meter: "Meter") -> str:
+    from slm_tui.evaluation import generations
+    from slm_tui.generation.sampling import SamplingSettings
+
+    sampling = one.checkpoint.preset.sampling
+    prompts = tuple(dict.fromkeys([*sampling.prompts, *generations.USUAL_PROMPTS]))
+    how = SamplingSettings.of(sampling).with_(max_tokens=settings.max_tokens)
+    began = time.monotonic()
+    written = generations.generate(
+        one.model(),
+        one.tokenizer,
+        prompts,
+        how,
+        settings.samples,
+        begin=one.checkpoint.state.begins_documents,
+        step=lambda done: meter("writing", done, settings.samples, "texts"),
+    )
+    told = generations.summary(written, time.monotonic() - began)
+    report["generation"] = {**told, "settings": asdict(how)}
+    report["sample_generations"] = [
+        {"prompt": each.prompt, "text": each.text, "seed": each.seed, "is_valid": each.is_valid}
+        for each in written[:_SHOWN_SAMPLES]
+    ]
+    return generations.as_text(f"{one.name}, {report['timestamp']}", written)

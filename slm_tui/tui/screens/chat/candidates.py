@@ -1,0 +1,99 @@
+"""The list of tokens that may follow at the cursor of inspect mode, each with its probability."""
+
+from typing import TYPE_CHECKING
+
+from rich.cells import set_cell_size
+from textual.content import Content
+
+from slm_tui.tui.screens.chat.panels import fitting
+from slm_tui.tui.screens.chat.token_names import name_of
+from slm_tui.tui.theme import MUTED
+from slm_tui.tui.widgets.line_list import LineList, Row
+
+if TYPE_CHECKING:
+    from slm_tui.corpus.tokenizers import Tokenizer
+    from slm_tui.generation.inspect import Candidate, Candidates
+
+_CUT = "cut"
+
+
+class CandidateList(LineList):
+    """Probabilities as the model gives them, and as they are after temperature and cuts."""
+
+    def __init__(self, *, id: str, classes: str = "") -> None:
+        super().__init__(id=id, classes=classes)
+        self._place = -1
+
+    @property
+    def token(self) -> int | None:
+        """The id of the marked candidate."""
+        key = self.key
+        return int(key) if key is not None and key.isdecimal() else None
+
+    def empty(self) -> None:
+        """Show nothing until a place is known."""
+        self._place = -1
+        self.set_rows([])
+
+    def show(
+        self,
+        tokenizer: "Tokenizer",
+        found: "Candidates | None",
+        before: int | None,
+        settings: list[str],
+    ) -> None:
+        """Show `found`; `before` is the token in front of the cursor."""
+        self.border_title = Content(f" {self._title(tokenizer, before, settings)} ")
+        if found is None:
+            self.set_rows([])
+            return
+        chosen = found.chosen if found.chosen is not None else found.drawn
+        here = self.key if self._place == found.place else str(chosen)
+        self._place = found.place
+        width = max(20, self.scrollable_content_region.width)
+        self.set_rows(_rows(tokenizer, found, width), select=here)
+
+    def _title(self, tokenizer: "Tokenizer", before: int | None, settings: list[str]) -> str:
+        first = "nothing before" if before is None else f"next after {name_of(tokenizer, before)}"
+        room = self.size.width - 4
+        parts = [first, *settings[:3]]
+        if len(" · ".join(parts)) > room:
+            parts = [one for one in parts if not one.endswith(" off")]
+        return fitting(parts, max(10, room))
+
+
+def _rows(tokenizer: "Tokenizer", found: "Candidates", width: int) -> list[Row]:
+    top = max(one.before for one in found.rows)
+    rows = [
+        Row(str(one.id), candidate_row(tokenizer, found, one, top, width)) for one in found.rows
+    ]
+    kept = [at for at, one in enumerate(found.rows) if one.after > 0]
+    told = f"{found.kept:,} can be drawn; the others have {found.cut_mass:.1%}"
+    if found.kept == found.vocabulary:
+        told = f"all {found.kept:,} can be drawn"
+    cut = Row(_CUT, Content.styled(f"── {told}", MUTED), selectable=False)
+    rows.insert(kept[-1] + 1 if kept else len(rows), cut)
+    bits = f"entropy {found.entropy:.1f} bits → {found.entropy_after:.1f}"
+    told = f"{bits} (uniform {found.uniform:.1f})"
+    return [*rows, Row("bits", Content.styled(told, MUTED), selectable=False)]
+
+
+def candidate_row(
+    tokenizer: "Tokenizer", found: "Candidates", one: "Candidate", top: float, width: int
+) -> Content:
+    """`▶ ' king'  ██████  12.1% → 15.3%`."""
+    name = 14 if width < 50 else 20
+    bar = max(3, width - name - 20)
+    full = one.before / top * bar if top else 0.0
+    blocks = "█" * int(full) + ("▌" if full % 1 >= 0.5 else "")
+    after = f"→ {one.after:>6.1%}" if one.after > 0 else "→     –"
+    is_chosen = one.id == found.chosen
+    label = name_of(tokenizer, one.id, name - 2)
+    return Content.assemble(
+        ("▶" if is_chosen else " ", "bold $text-accent"),
+        # In cells: a character may take two.
+        (set_cell_size(label, name), "bold" if is_chosen else ""),
+        (f"{blocks:<{bar}} ", "$primary"),
+        f"{one.before:>6.1%} ",
+        (after, MUTED),
+    )

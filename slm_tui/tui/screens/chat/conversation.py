@@ -1,0 +1,134 @@
+"""The conversation with one run: what was said before, and where it is kept."""
+
+import time
+from pathlib import Path
+
+from slm_tui.config.training import Sampling
+from slm_tui.errors import GenerationError, SlmTuiError
+from slm_tui.live.generation_thread import GenerationStatus
+from slm_tui.runs import conversation
+from slm_tui.runs.conversation import Said
+from slm_tui.tui.screens.chat.checkpoints import run_label
+from slm_tui.tui.screens.chat.commands import ChatSettings
+from slm_tui.tui.screens.chat.panels import figures
+from slm_tui.tui.screens.chat.transcript import Entry
+
+SHOWN = 50
+_WITHOUT = {"prompts", "seed"}
+
+
+class Conversation:
+    """What was said with the run in `run`; `None` for a checkpoint outside of runs, which keeps
+    nothing."""
+
+    def __init__(self, run: Path | None = None) -> None:
+        self.run = run
+        self.kept = conversation.read(run) if run is not None else []
+        self._reported = False
+
+    @property
+    def name(self) -> str:
+        """The name of the run."""
+        return run_label(self.run) if self.run is not None else ""
+
+    def prompts(self) -> list[str]:
+        """The prompts that were typed before, each as it is typed on one line."""
+        return [one.prompt.replace("\n", "\\n") for one in self.kept if one.prompt]
+
+    def entries(self) -> list[Entry]:
+        """The newest of what was said before, under a heading; empty where nothing was."""
+        if not self.kept:
+            return []
+        many = len(self.kept)
+        older = f", the last {SHOWN} of {many:,}" if many > SHOWN else ""
+        shown = [entry_of(one, self.name) for one in self.kept[-SHOWN:]]
+        return [Entry("note", text=f"earlier{older}"), *shown]
+
+    def keep(self, entry: Entry, said: Said) -> str:
+        """Keep a completion that has ended; returns, once, why that cannot be done."""
+        entry.said = said
+        if self.run is None:
+            return ""
+        try:
+            conversation.append(self.run, said)
+        except SlmTuiError as error:
+            if not self._reported:
+                self._reported = True
+                return str(error)
+        return ""
+
+    def count(self) -> str:
+        """How many completions are kept, in words; empty for none.
+
+        Raises:
+            GenerationError: no run is loaded.
+        """
+        kept = self._read()
+        return f"{len(kept):,} text{'s' * (len(kept) != 1)}" if kept else ""
+
+    def describe(self) -> str:
+        """What is kept, since when and where.
+
+        Raises:
+            GenerationError: no run is loaded.
+        """
+        kept = self._read()
+        if not kept or self.run is None:
+            return f"nothing is kept of chats with {self.name} yet"
+        since = time.strftime("%Y-%m-%d", time.localtime(min(one.time for one in kept)))
+        where = self.run / conversation.FILE
+        return f"{self.count()} since {since} in {where}; /history clear forgets them"
+
+    def forget(self) -> Path | None:
+        """Move everything to the trash; returns where it is now.
+
+        Raises:
+            SlmTuiError: it cannot be moved.
+        """
+        if self.run is None:
+            return None
+        self.kept = []
+        return conversation.clear(self.run)
+
+    def _read(self) -> list[Said]:
+        if self.run is None:
+            raise GenerationError("no run is loaded", "", "/model chooses a checkpoint")
+        return conversation.read(self.run)
+
+
+def said_of(
+    entry: Entry,
+    generation: GenerationStatus,
+    sampling: Sampling,
+    counted: tuple[int, int],
+    ending: str,
+) -> Said:
+    """`entry` as it is kept. `counted` are its tokens in all, and bytes that are not UTF-8; its
+    seed stays that of its beginning."""
+    before = entry.said
+    made = Said(
+        prompt=entry.prompt,
+        text=entry.text,
+        step=generation.facts.step if generation.facts else 0,
+        seed=sampling.seed,
+        ended=ending,
+        sampling=sampling.model_dump(mode="json", exclude=_WITHOUT),
+        tokens=counted[0],
+        tokens_per_second=round(generation.tokens_per_second, 1),
+        invalid_bytes=counted[1],
+    )
+    if before is None:
+        return made
+    return Said(**{**vars(made), "id": before.id, "seed": before.seed})
+
+
+def entry_of(one: Said, name: str) -> Entry:
+    """What was kept, as it is shown: the day in front, then all as it was."""
+    day = time.strftime("%Y-%m-%d %H:%M", time.localtime(one.time))
+    try:
+        drawn = ChatSettings(Sampling(**{**one.sampling, "seed": one.seed})).short()
+    except ValueError:  # of another version
+        drawn = [f"seed {one.seed}"]
+    heading = " · ".join([day, f"{name} @ {one.step:,}", *drawn])
+    ending = f"{figures(one.tokens, one.tokens_per_second, one.invalid_bytes)} · {one.ended}"
+    return Entry("text", heading, one.prompt, one.text, ending, said=one)

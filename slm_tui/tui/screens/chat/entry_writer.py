@@ -1,0 +1,78 @@
+"""What a generator writes goes into an entry, in the chat as in each column side by side."""
+
+from slm_tui.config.training import Sampling
+from slm_tui.live.generation_thread import GenerationStatus, GenerationThread, PromptedTokens
+from slm_tui.tui.screens.chat import panels
+from slm_tui.tui.screens.chat.transcript import Entry
+
+
+class EntryWriter:
+    """Asks a generator for texts, one at a time; `entry` is what is being written, or was last."""
+
+    def __init__(self, generator: GenerationThread) -> None:
+        self.generator = generator
+        self.entry: Entry | None = None
+        self._answer = 0  # the number of the completion that goes there
+        self._text, self._tokens, self._invalid = "", 0, 0  # what it had before that
+
+    def begin(
+        self, entry: Entry, sampling: Sampling, seed: int, tokens: PromptedTokens | None = None
+    ) -> None:
+        """Write `entry` after its prompt, or after these very tokens."""
+        self.entry = entry
+        self._text, self._tokens, self._invalid = "", 0, 0
+        self._ask(entry, sampling, seed, go_on=False, tokens=tokens)
+
+    def go_on(
+        self, entry: Entry, generation: GenerationStatus, sampling: Sampling, seed: int
+    ) -> None:
+        """Go on with the entry, which has ended with `generation`, from where it stopped."""
+        self._text, self._tokens, self._invalid = entry.text, *self.figures(generation)
+        entry.ending, entry.drawn_with = "", sampling
+        self._ask(entry, sampling, seed, go_on=True)
+
+    def _ask(
+        self,
+        entry: Entry,
+        sampling: Sampling,
+        seed: int,
+        *,
+        go_on: bool,
+        tokens: PromptedTokens | None = None,
+    ) -> None:
+        # The model is loaded, so torch is: this import costs nothing by now.
+        from slm_tui.generation.sampling import SamplingSettings
+
+        settings = SamplingSettings.of(sampling).with_(seed=seed)
+        entry.seed = seed
+        if tokens is not None:
+            self.generator.continue_tokens(tokens, settings)
+        elif go_on:
+            self.generator.continue_last(entry.prompt + entry.text, settings)
+        else:
+            self.generator.complete(entry.prompt, settings)
+        self._answer = self.generator.poll().completion
+
+    def grow(self, generation: GenerationStatus) -> bool:
+        """Take over what was written since; returns whether anything was."""
+        entry, text = self.entry, self._text + generation.text
+        if entry is None or generation.completion != self._answer or text == entry.text:
+            return False
+        entry.text = text
+        return True
+
+    def end(self, generation: GenerationStatus, ending: str) -> bool:
+        """Write under the entry how it ended; returns whether it had not ended before."""
+        entry = self.entry
+        if entry is None or entry.ending or generation.completion != self._answer:
+            return False
+        tokens, invalid = self.figures(generation)
+        told = panels.figures(tokens, generation.tokens_per_second, invalid)
+        entry.ending = f"{told} · {ending}"
+        loaded, entry.tokens = self.generator.loaded(), self.generator.tokens()
+        entry.tokenizer = loaded.tokenizer.fingerprint if loaded is not None else ""
+        return True
+
+    def figures(self, generation: GenerationStatus) -> tuple[int, int]:
+        """PromptedTokens of the entry in all, and bytes of it that are not UTF-8."""
+        return self._tokens + generation.tokens, self._invalid + generation.invalid_bytes

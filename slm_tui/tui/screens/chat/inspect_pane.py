@@ -1,0 +1,237 @@
+"""Inspect mode: a text token by token, the candidates at its cursor, and facts of that token."""
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from textual.app import ComposeResult
+from textual.containers import Container, Vertical
+from textual.content import Content
+from textual.message import Message
+from textual.timer import Timer
+from textual.widgets import Static
+
+from slm_tui.config.training import Sampling
+from slm_tui.errors import GenerationError
+from slm_tui.live.fair_lock import FairLock
+from slm_tui.live.generation_thread import LoadedModel, PromptedTokens
+from slm_tui.live.inspector import Inspected, Inspector
+from slm_tui.tui.screens.chat.candidates import CandidateList
+from slm_tui.tui.screens.chat.commands import ChatSettings
+from slm_tui.tui.screens.chat.heat import HeatView, heat_passage
+from slm_tui.tui.screens.chat.panels import fitting
+from slm_tui.tui.screens.chat.token_facts import token_lines
+from slm_tui.tui.screens.chat.transcript import Entry
+from slm_tui.tui.widgets.token_text import TextView
+
+if TYPE_CHECKING:
+    from slm_tui.corpus.tokenizers import Tokenizer
+    from slm_tui.generation.inspect import Candidates
+
+_CHASE_SECONDS = 0.03
+
+
+class InspectPane(Container):
+    """Looks into one text with the loaded model; owns the thread that computes for it."""
+
+    class OtherText(Message):
+        """The cursor went past an end of the text: `entry` is the text before or after it."""
+
+        def __init__(self, entry: Entry) -> None:
+            super().__init__()
+            self.entry = entry
+
+    def __init__(self, lock: FairLock, *, id: str) -> None:
+        super().__init__(id=id)
+        self.inspector = Inspector(lock)
+        self.entry: Entry | None = None
+        self._texts: Sequence[Entry] = ()
+        self._title = ""
+        self._settings = ChatSettings(Sampling())
+        self._chase: Timer | None = None
+        self._warmed: object = None
+        self._seen: Inspected | None = None
+        self._drawn: object = None
+
+    def compose(self) -> ComposeResult:
+        yield HeatView(id="heat", classes="pane")
+        with Vertical(id="about"):
+            yield CandidateList(id="candidates", classes="pane")
+            yield Static("", id="this-token", classes="pane", markup=False)
+
+    @property
+    def heat(self) -> HeatView:
+        return self.query_one(HeatView)
+
+    @property
+    def choices(self) -> CandidateList:
+        return self.query_one(CandidateList)
+
+    @property
+    def place(self) -> int:
+        """Which token of the text the cursor is on; its length is the one to come."""
+        return self.heat.cursor or 0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a text is looked into."""
+        return self.entry is not None
+
+    # Asked by the screen
+
+    def open(
+        self,
+        entry: Entry,
+        loaded: LoadedModel,
+        texts: Sequence[Entry],
+        settings: ChatSettings,
+        title: str,
+        place: int | None = None,
+    ) -> None:
+        """Look into `entry`, at first where the model began to write.
+
+        Args:
+            texts: all texts, oldest first, to walk to; `entry` need not be one of them.
+            title: the run and the step of the model.
+        """
+        tokens = tokens_of(entry, loaded)
+        self.entry, self._texts = entry, texts
+        self._settings, self._title = settings, title
+        self.inspector.look(loaded, tokens)
+        self._tokenizer: Tokenizer = loaded.tokenizer
+        self._tokens = tokens
+        self._warmed = self._seen = self._drawn = None
+        self.heat.warm(None)
+        self.heat.show(heat_passage(self._tokenizer, tokens.ids))
+        start = min(tokens.prompt, len(tokens.ids) - 1) if place is None else place
+        self.heat.walk_to(max(0, start))
+        self.choices.empty()
+        self.take()
+
+    def leave(self) -> None:
+        """Look into nothing any more."""
+        self.entry = None
+        self.inspector.leave()
+
+    def use(self, settings: ChatSettings) -> None:
+        """Show the candidates as they are drawn with these settings."""
+        self._settings = settings
+        if self.is_open:
+            self._ask_candidates()
+
+    def beginning(self, first: int | None = None) -> PromptedTokens:
+        """The tokens before the cursor, and `first` where it is given: to write on from there.
+
+        Raises:
+            GenerationError: the text cannot go on there.
+        """
+        place = self.place
+        if not place:
+            raise GenerationError("Nothing stands before the first token", "", "choose a later one")
+        if first == self._tokenizer.end_of_text:
+            raise GenerationError("The text would end here", "", "choose another candidate")
+        ids = self._tokens.ids[:place] + (() if first is None else (first,))
+        return PromptedTokens(ids, min(self._tokens.prompt, place))
+
+    def close(self) -> None:
+        """End the thread."""
+        self.inspector.close()
+
+    # What was found
+
+    def take(self) -> None:
+        """Show what the inspector has found since."""
+        if self.is_open:
+            self.draw(self.inspector.poll(), self._settings.short(), self._titled())
+
+    def _titled(self) -> str:
+        at, many = self._number(), len(self._texts)
+        return f"text {at + 1}/{many} · {self._title}" if at < many > 1 else self._title
+
+    def _number(self) -> int:
+        """Which of the texts it is, from 0; one that was only typed comes after the last."""
+        numbers = (at for at, one in enumerate(self._texts) if one is self.entry)
+        return next(numbers, len(self._texts))
+
+    def on_text_view_walked(self, message: TextView.Walked) -> None:
+        message.stop()
+        self._ask_candidates()
+
+    def on_text_view_turned(self, message: TextView.Turned) -> None:
+        message.stop()
+        at = self._number() + message.direction
+        if 0 <= at < len(self._texts):
+            self.post_message(self.OtherText(self._texts[at]))
+
+    def _ask_candidates(self) -> None:
+        from slm_tui.generation.sampling import SamplingSettings
+
+        if self.place and self.entry is not None:
+            drawn_with = SamplingSettings.of(self._settings.sampling)
+            if any(self.entry is one for one in self._texts):
+                drawn_with = drawn_with.with_(seed=self.entry.seed)
+            self.inspector.focus(self.place, drawn_with)
+            if self._chase is None:
+                self._chase = self.set_interval(_CHASE_SECONDS, self._catch)
+        self.take()
+
+    def _catch(self) -> None:
+        """An answer to a key is shown as soon as it is there, not with the next redraw."""
+        here = self.inspector.is_answered or not self.is_open
+        if here and self._chase is not None:
+            self._chase.stop()
+            self._chase = None
+        if here:
+            self.take()
+
+    # Drawing
+
+    def draw(self, seen: Inspected, settings: list[str], title: str) -> None:
+        """Show what is known by now."""
+        if seen.tokens is not self._tokens:
+            return
+        if seen.heat is not self._warmed:
+            self._warmed = seen.heat
+            self.heat.warm([] if seen.heat is None else seen.heat.surprise.tolist())
+        # What was found holds arrays, which cannot be compared as a whole: the same one or not.
+        drawn = (tuple(settings), title, self.place, self.size)
+        if seen is self._seen and drawn == self._drawn:
+            return
+        self._seen, self._drawn = seen, drawn
+        self._draw_title(seen, title)
+        found, place = self._candidates(seen), self.place
+        before = self._tokens.ids[place - 1] if place else None
+        self.choices.show(self._tokenizer, found, before, settings)
+        panel = self.query_one("#this-token", Static)
+        panel.border_title = Content(" this token ")
+        width = max(10, panel.content_size.width)
+        lines = token_lines(self._tokenizer, self._tokens, place, seen, found, width)
+        panel.update(Content("\n").join(lines))
+
+    def _draw_title(self, seen: Inspected, title: str) -> None:
+        """How surprising the text was, and for which model."""
+        told = seen.error or "reading…"
+        if seen.heat is not None:
+            mean = seen.heat.mean(self._tokens.prompt)
+            mean = seen.heat.mean() if math.isnan(mean) else mean
+            told = f"mean −ln p {mean:.2f} nats · perplexity {math.exp(min(mean, 20)):.3g}"
+        room = max(10, self.heat.size.width - 4)
+        self.heat.border_title = Content(f" {fitting([told, *title.split(' · ')], room)} ")
+
+    def _candidates(self, seen: Inspected) -> "Candidates | None":
+        """What is known of the token under the cursor."""
+        found = seen.candidates
+        return found if found is not None and found.place == self.place else None
+
+
+def tokens_of(entry: Entry, loaded: LoadedModel) -> PromptedTokens:
+    """The tokens of `entry` as they were drawn, or as this model's tokenizer splits the text."""
+    from slm_tui.generation.texts import prompt_ids
+
+    kept = entry.tokens
+    if kept is not None and entry.tokenizer == loaded.tokenizer.fingerprint:
+        return kept
+    begin = loaded.begins_documents
+    ids = prompt_ids(loaded.tokenizer, entry.prompt + entry.text, begin=begin)
+    given = prompt_ids(loaded.tokenizer, entry.prompt, begin=begin)
+    return PromptedTokens(tuple(ids), min(len(given), len(ids)))

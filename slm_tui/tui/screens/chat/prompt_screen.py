@@ -1,0 +1,175 @@
+"""A screen with a line for prompts and slash commands, and settings that sampling uses."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from textual.containers import Horizontal
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import Input, Static
+
+from slm_tui.errors import GenerationError, SlmTuiError
+from slm_tui.runs import store
+from slm_tui.tui.base import RoomScreen
+from slm_tui.tui.dialogs import Reading
+from slm_tui.tui.screens.chat import commands
+from slm_tui.tui.screens.chat.commands import COMMANDS, ChatSettings
+from slm_tui.tui.screens.chat.picker import LEAST, MOST
+from slm_tui.tui.screens.chat.prompt_input import PromptInput
+from slm_tui.tui.screens.chat.transcript import Kind
+
+
+class PromptScreen(RoomScreen):
+    """What the Chat screen and the side by side screen share.
+
+    A subclass implements `begin`, `action_continue`, `tell`, `do` and `paint`.
+    """
+
+    AUTO_FOCUS = "#prompt"
+
+    def __init__(self, settings: ChatSettings) -> None:
+        super().__init__()
+        self.settings = settings
+
+    def compose_prompt(self) -> Iterable[Widget]:
+        """The pane in which prompts are typed."""
+        with Horizontal(id="ask", classes="pane"):
+            yield Static("❯ ", id="sign", markup=False)
+            yield PromptInput()
+
+    # For subclasses
+
+    def begin(self, prompt: str) -> None:
+        """Complete `prompt`."""
+        raise NotImplementedError
+
+    def action_continue(self) -> None:
+        """Continue what was written last."""
+        raise NotImplementedError
+
+    def tell(self, kind: Kind, text: str) -> None:
+        """Show the result of a command."""
+        raise NotImplementedError
+
+    def do(self, verb: str, argument: str) -> str:
+        """Run a command that is not about settings; returns what to tell.
+
+        Raises:
+            SlmTuiError: it cannot be done.
+        """
+        raise NotImplementedError
+
+    def paint(self) -> None:
+        """Show the settings as they are now."""
+        raise NotImplementedError
+
+    def settings_changed(self) -> None:
+        """For a screen on which other settings show more than themselves."""
+
+    # The prompt
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        line = event.value
+        self.query_one(PromptInput).remember(line)
+        if line.startswith("/"):
+            self.command(line)
+        elif line:
+            # A line break cannot be typed on one line: \n stands for it.
+            self.begin(line.replace("\\n", "\n"))
+        else:
+            self.action_continue()
+
+    def action_type(self) -> None:
+        self.query_one(PromptInput).focus()
+
+    @property
+    def is_typing(self) -> bool:
+        """Whether keys are text."""
+        return isinstance(self.focused, Input)
+
+    # Settings
+
+    def change(self, settings: ChatSettings) -> None:
+        """Use `settings` from the next completion on."""
+        self.settings = settings
+        self.settings_changed()
+        self.paint()
+
+    def action_cooler(self) -> None:
+        self.change(self.settings.nudged("temperature", -1))
+
+    def action_warmer(self) -> None:
+        self.change(self.settings.nudged("temperature", 1))
+
+    def action_fewer(self) -> None:
+        self.change(self.settings.nudged("top_k", -1))
+
+    def action_more(self) -> None:
+        self.change(self.settings.nudged("top_k", 1))
+
+    def action_narrower(self) -> None:
+        self.change(self.settings.nudged("top_p", -1))
+
+    def action_wider(self) -> None:
+        self.change(self.settings.nudged("top_p", 1))
+
+    def action_next_seed(self) -> None:
+        self.change(self.settings.changed(seed=(self.settings.sampling.seed + 1) % 2**63))
+
+    def action_greedy(self) -> None:
+        line = "/sample" if self.settings.is_greedy else "/greedy"
+        self.change(commands.run(line, self.settings).settings)
+
+    # Commands
+
+    def command(self, line: str) -> None:
+        """Do what a slash command asks for, or say what works."""
+        try:
+            done = commands.run(line, self.settings)
+            note = self._run(done.verb, done.argument) if done.verb else done.note
+        except SlmTuiError as error:
+            self.tell("error", f"✗ {error}")
+            return
+        self.change(done.settings)
+        if note:
+            self.tell("note", note)
+
+    def _run(self, verb: str, argument: str) -> str:
+        if verb == "help":
+            lines = _help_lines(min(100, self.size.width) - 8)
+            self.app.push_screen(Reading("Commands", lines))
+        elif verb == "quit":
+            self.run_worker(self.app.action_quit())
+        else:
+            return self.do(verb, argument)
+        return ""
+
+
+def checkpoints(names: str) -> list[Path]:
+    """Two to four checkpoints, parted by blanks.
+
+    Raises:
+        SlmTuiError: one is not there, or they are fewer or more.
+    """
+    found = [store.find_checkpoint(name) for name in names.split()]
+    if not LEAST <= len(found) <= MOST:
+        raise GenerationError(
+            f"/side {names} cannot be used",
+            f"it takes {LEAST} to {MOST} checkpoints",
+            "/side alone lets you choose",
+        )
+    return found
+
+
+def _help_lines(width: int) -> list[Content]:
+    lines = [
+        Content.assemble((f"/{name} {example}".ljust(19), "bold"), " ", (help, "$foreground 60%"))
+        for name, (example, help) in COMMANDS.items()
+    ]
+    told = (
+        "What you type is the beginning of a text; the model continues it.",
+        "Enter alone continues from where the last text stopped; esc stops.",
+        "\\n in what you type is a line break. Up and down bring back earlier lines.",
+    )
+    wrapped = [Content.styled(line, "$foreground 60%").wrap(width) for line in told]
+    return [*lines, Content(""), *(line for lines in wrapped for line in lines)]

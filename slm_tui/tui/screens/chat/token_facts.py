@@ -1,0 +1,91 @@
+"""What is known of the token under the cursor of inspect mode, in lines. Pure drawing."""
+
+import math
+from typing import TYPE_CHECKING
+
+from textual.content import Content
+
+from slm_tui.live.generation_thread import PromptedTokens
+from slm_tui.live.inspector import Inspected
+from slm_tui.tui.screens.chat.token_names import first_fitting, name_of, names_of
+from slm_tui.tui.theme import MUTED
+
+if TYPE_CHECKING:
+    from slm_tui.corpus.tokenizers import Tokenizer
+    from slm_tui.generation.inspect import Candidates
+
+# Below this width the panel of one token is short of lines too.
+_TIGHT = 44
+
+
+def token_lines(
+    tokenizer: "Tokenizer",
+    tokens: PromptedTokens,
+    place: int,
+    seen: Inspected,
+    found: "Candidates | None",
+    width: int,
+) -> list[Content]:
+    """The token at `place`, the most important facts first; `found` are the candidates there."""
+    ids, lines = tokens.ids, []
+    if place < len(ids):
+        counts = seen.counts
+        count = None if counts is None else int(counts[ids[place]])
+        lines.append(Content(first_fitting(names_of(tokenizer, ids[place], count), width)))
+    else:
+        lines.append(Content("the token to come"))
+    if not place:
+        nothing = "Nothing stands before the first token."
+        return [*lines, *Content.styled(nothing, MUTED).wrap(width)]
+    if found is not None and found.chosen is not None and seen.heat is not None:
+        nats = float(seen.heat.surprise[place])
+        begin, chance = f"rank {found.rank:,} · ", f"p {math.exp(-nats):.2%}"
+        logit, end = f"logit {found.logit:.2f} · ", f" · −ln p {nats:.2f}"
+        logit = logit if len(begin + logit + chance + end) <= width else ""
+        lines.append(Content.assemble(begin, logit, (chance, "bold"), end))
+    if found is not None:
+        lines.append(_drawn_line(tokenizer, found, width))
+        if width < _TIGHT:
+            lines.append(Content.styled(_spread(found, width), MUTED))
+    return [*lines, *_other_lines(tokenizer, ids, place, seen, width)]
+
+
+def _spread(found: "Candidates", width: int) -> str:
+    """How open the choice is: in a short list its last line, which says so too, is out of view."""
+    bits = f"entropy {found.entropy:.1f} → {found.entropy_after:.1f} bits"
+    return first_fitting([f"{bits}, {found.kept:,} left", bits], width)
+
+
+def _drawn_line(tokenizer: "Tokenizer", found: "Candidates", width: int) -> Content:
+    """What temperature 0 takes here, and what a high one draws."""
+    room = max(4, (width - 11) // 2)
+    return Content.assemble(
+        ("T=0 ", MUTED),
+        (name_of(tokenizer, found.greedy, min(14, room - 2)), "bold"),
+        (" T=1.5 " if width < _TIGHT else "   T=1.5 ", MUTED),
+        (name_of(tokenizer, found.warm, min(14, room - 2)), "bold"),
+    )
+
+
+def _other_lines(
+    tokenizer: "Tokenizer", ids: tuple[int, ...], place: int, seen: Inspected, width: int
+) -> list[Content]:
+    """The same beginning at other steps of the run."""
+    if place >= len(ids):
+        return []
+    told = first_fitting(["the same beginning at other steps:", "at other steps:"], width)
+    lines = [Content.styled(told, MUTED)] if seen.others else []
+    is_tight = width < _TIGHT
+    for other in seen.others:
+        best, own = int(other.heat.best[place]), float(other.heat.surprise[place])
+        name = name_of(tokenizer, best, 8 if is_tight else 12)
+        parts: list[str | tuple[str, str]] = [
+            (f"{other.step:>{6 if is_tight else 8},} ", "bold"),
+            f"{name} {other.heat.best_chance[place]:.0%}",
+        ]
+        if best != ids[place]:
+            parts.append((f"  this {math.exp(-own):.1%}", MUTED))
+        lines.append(Content.assemble(*parts))
+    if seen.reading_others:
+        lines.append(Content.styled("reading other checkpoints…", MUTED))
+    return lines

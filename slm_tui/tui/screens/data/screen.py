@@ -1,0 +1,282 @@
+"""The Data screen: what the chosen preset's corpus holds, in figures and to read."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import events
+from textual.containers import Container
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import Static
+
+from slm_tui.config import pointing
+from slm_tui.config.preset import Preset
+from slm_tui.config.ready_made import READY_MADE
+from slm_tui.errors import PresetError, SlmTuiError
+from slm_tui.live.data_worker import CorpusWorker, Snapshot
+from slm_tui.tui.actions import BY_ID, Action, Room
+from slm_tui.tui.base import RoomScreen
+from slm_tui.tui.dialogs import Ask, Choice, Question, Reading, complain, copy
+from slm_tui.tui.screens.data import view
+from slm_tui.tui.screens.data.charts import Lengths
+from slm_tui.tui.screens.data.places import Places
+from slm_tui.tui.screens.data.reader import Reader
+from slm_tui.tui.screens.data.tables import TokenTable
+from slm_tui.tui.screens.data.tokenizers import NONE, Other, others
+from slm_tui.tui.screens.data.view import Summary
+from slm_tui.tui.widgets.token_text import TextView
+
+if TYPE_CHECKING:
+    from slm_tui.corpus.tokenizers import Tokenizer
+
+_FEW_ROWS = 22
+_DETAILS_WIDTH = 92
+
+
+class DataScreen(RoomScreen):
+    """The room `data`."""
+
+    ROOM: ClassVar[Room] = "data"
+    CSS_PATH = Path(__file__).with_suffix(".tcss")
+    AUTO_FOCUS = "#text"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.worker = CorpusWorker()
+        self._drawn = Snapshot(version=-1)
+        self._problem: SlmTuiError | None = None
+
+    def compose_body(self) -> Iterable[Widget]:
+        yield Static("", id="nothing", classes="empty-state", markup=False)
+        with Container(id="panes"):
+            with Container(id="figures"):
+                yield Summary(id="summary", classes="pane")
+                yield TokenTable(id="tokens", classes="pane")
+                yield Lengths(id="lengths", classes="pane")
+            yield Reader(id="reader")
+
+    def on_mount(self) -> None:
+        self._draw(self.worker.snapshot)
+
+    def on_unmount(self) -> None:
+        self.worker.close()
+
+    def on_resize(self, event: events.Resize) -> None:
+        self.set_class(event.size.height < _FEW_ROWS, "-cramped")
+        self.call_after_refresh(self.reader.title)
+
+    # Which preset
+
+    def on_screen_resume(self) -> None:
+        self.look()
+
+    def look(self) -> None:
+        """Look at the chosen preset as it is edited now; one being prepared comes first."""
+        if self.worker.is_preparing:
+            return
+        self._problem = None
+        try:
+            self.worker.look(self._chosen())
+        except SlmTuiError as error:
+            self._problem = error
+            self._drawn = Snapshot(version=-1)
+
+    def _chosen(self) -> Preset:
+        """The preset under the cursor of the Presets screen, with its edits.
+
+        Raises:
+            SlmTuiError: it is not valid, or there is none.
+        """
+        return self.slm.chosen_preset()
+
+    # Drawing
+
+    @property
+    def reader(self) -> Reader:
+        return self.query_one(Reader)
+
+    @property
+    def text(self) -> TextView:
+        return self.reader.text
+
+    def refresh_room(self) -> None:
+        snapshot = self.worker.snapshot
+        if self._problem is not None:
+            snapshot = Snapshot(state="failed", error=self._problem)
+        elif snapshot.state == "ready" and snapshot.preset != self._drawn.preset:
+            # What was prepared may not be what is chosen by now.
+            self._look_if_another(snapshot)
+        if snapshot.version != self._drawn.version or snapshot.state == "preparing":
+            self._draw(snapshot)
+
+    def _look_if_another(self, snapshot: Snapshot) -> None:
+        try:
+            chosen = self._chosen()
+        except SlmTuiError:
+            return
+        if chosen != snapshot.preset:
+            self.worker.look(chosen)
+
+    def _draw(self, snapshot: Snapshot) -> None:
+        before, self._drawn = self._drawn, snapshot
+        ready = snapshot.state == "ready"
+        self.set_class(not ready, "-nothing")
+        if ready:
+            self._draw_corpus(snapshot)
+        else:
+            self.query_one("#nothing", Static).update(_nothing(snapshot))
+        if before.state != snapshot.state:
+            self.refresh_footer()
+
+    def _draw_corpus(self, snapshot: Snapshot) -> None:
+        statistics, preset = snapshot.statistics, snapshot.preset
+        assert statistics is not None
+        assert preset is not None
+        summary = self.query_one(Summary)
+        summary.show(snapshot)
+        summary.border_title = Content(view.heading(preset))
+        self.query_one(TokenTable).show(statistics)
+        self.query_one(Lengths).show(statistics)
+        self.reader.show(snapshot)
+        if self.focused is None:
+            self.text.focus()
+
+    # Keys
+
+    def action_prepare(self) -> None:
+        """Prepare the chosen preset; one that is prepared already is checked again."""
+        if self.worker.is_preparing:
+            return
+        self._problem = None
+        try:
+            self.worker.prepare(self._chosen())
+        except SlmTuiError as error:
+            self._problem = error
+        self.refresh_room()
+
+    def action_sample(self) -> None:
+        if self._drawn.state == "ready":
+            self.reader.sample()
+
+    def action_tokens(self) -> None:
+        if self._drawn.state == "ready":
+            self.reader.toggle_cuts()
+
+    def action_details(self) -> None:
+        if self._drawn.state == "ready":
+            lines = view.details(self._drawn, min(_DETAILS_WIDTH, self.size.width - 8))
+            self.app.push_screen(Reading("What there is to say of this text", lines))
+
+    def action_open(self) -> None:
+        """Ask for another text and let the chosen preset read it."""
+        draft = self.slm.chosen_draft
+        if draft is None:
+            error = SlmTuiError("there is no preset to read with", "", "press 1 and choose one")
+            complain(self.app, error)
+            return
+        data = draft.values.get("data")
+        before = data.get("path") or data.get("dataset") if isinstance(data, dict) else ""
+        text = f"A file, a directory, a dataset, its address, or: {', '.join(READY_MADE)}"
+        ask = Ask("Open text", text, str(before or ""), _wrong_place, Places())
+        self.app.push_screen(ask, self._open)
+
+    def _open(self, where: str | None) -> None:
+        draft = self.slm.chosen_draft
+        if not where or draft is None:
+            return
+        draft.replace(pointing.changes(draft.values, where))
+        self.slm.draft_changed()
+        # What is on this machine is read at once; a download is the user's to start.
+        if draft.preset is not None and draft.preset.data.kind != "huggingface":
+            self.action_prepare()
+        else:
+            self.look()
+
+    def action_compare(self) -> None:
+        """Choose a second tokenizer to show beside, or none."""
+        corpus = self._drawn.corpus
+        if corpus is None or self._drawn.state != "ready":
+            return
+        found = others(corpus, self.text.text)
+        choices = [one.choice for one in found]
+        if self.reader.compares:
+            choices.insert(0, Choice(NONE, "none", "one tokenizer is enough"))
+        question = Question("Compare with", "Cut the same text with", choices, choices[0].id)
+        self.app.push_screen(question, lambda answer: self._compare(answer, found))
+
+    def _compare(self, answer: str | None, found: list[Other]) -> None:
+        if answer == NONE:
+            self.reader.compare(None)
+        chosen = next((one for one in found if one.choice.id == answer), None)
+        if chosen is not None:
+            # Fifty thousand merges take a moment to load.
+            self.run_worker(lambda: self._load(chosen), thread=True, exclusive=True)
+
+    def _load(self, chosen: Other) -> None:
+        try:
+            tokenizer = chosen.load()
+        except SlmTuiError as error:
+            self.call_later(complain, self.app, error)
+            return
+        self.call_later(self._show_other, tokenizer)
+
+    def _show_other(self, tokenizer: "Tokenizer") -> None:
+        if self._drawn.state == "ready":
+            self.reader.compare(tokenizer)
+
+    def on_reader_compared(self) -> None:
+        self.set_class(self.reader.compares, "-comparing")
+
+    def action_copy(self) -> None:
+        if self._drawn.state != "ready":
+            return
+        if isinstance(self.focused, TextView):
+            copy(self.app, self.focused.text)
+        elif isinstance(self.focused, TokenTable):
+            copy(self.app, self.focused.as_text())
+        else:
+            lines = view.summary(self._drawn, 80)
+            copy(self.app, "\n".join(line.plain for line in lines))
+
+    def action_sidebar_left(self) -> None:
+        self.toggle_class("-left-hidden")
+        if self.has_class("-left-hidden"):
+            self.text.focus()
+
+    def step_out(self) -> bool:
+        if self.worker.is_preparing:
+            self.worker.cancel()
+            return True
+        if super().step_out():
+            return True
+        if self.reader.compares:
+            self.reader.compare(None)
+            return True
+        return False
+
+    def footer_actions(self) -> list[Action]:
+        names = {
+            "ready": ["data.open", "data.sample", "data.tokens", "data.compare", "data.details"],
+            "preparing": ["app.back"],
+        }.get(self.worker.snapshot.state, ["data.prepare", "data.open"])
+        return [BY_ID[name] for name in names]
+
+
+def _wrong_place(where: str) -> str:
+    """What is wrong with a place to read from; nothing yet while it is being typed."""
+    try:
+        pointing.source_of(where)
+    except PresetError as error:
+        return error.what if where.strip() else "name a text"
+    return ""
+
+
+def _nothing(snapshot: Snapshot) -> Content:
+    if snapshot.state == "preparing":
+        return view.preparing(snapshot)
+    if snapshot.state == "failed":
+        return view.failed(snapshot)
+    if snapshot.state == "missing" and snapshot.preset is not None:
+        return view.missing(snapshot.preset, snapshot.note)
+    return Content("Looking…")

@@ -1,0 +1,264 @@
+"""What the Data screen says of a corpus: its summary, its verdicts, and why there is none."""
+
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from textual.content import Content
+from textual.geometry import Size
+from textual.widget import Widget
+
+from slm_tui.config.data import DirectoryData, FileData, HuggingFaceData, StoriesData
+from slm_tui.config.estimate import (
+    COMPUTE_OPTIMAL_TOKENS_PER_PARAMETER,
+    FEW_TOKENS_PER_PARAMETER,
+    MANY_EPOCHS,
+    bytes_per_token,
+    estimate,
+)
+from slm_tui.config.preset import Preset
+from slm_tui.formatting import count, ratio_text, size
+from slm_tui.live.data_worker import Snapshot
+from slm_tui.text import one_line, visible
+from slm_tui.tui.theme import MUTED
+from slm_tui.tui.widgets.status_line import bar
+
+if TYPE_CHECKING:
+    from slm_tui.corpus.statistics import PartStatistics, Statistics
+
+PART_NAMES = {"train": "training", "val": "validation", "test": "test"}
+_MOST_VERDICTS = 3
+_FACT_WIDTH = 39
+_LABEL = 10
+_COLUMNS = {"documents": 10, "tokens": 8, "bytes": 9, "bytes/tok": 11, "floor": 7}
+
+
+class Summary(Widget):
+    """Source, tokenizer, parts, and what the preset makes of them."""
+
+    DEFAULT_CSS = "Summary { height: auto; width: 1fr; padding: 0 1; }"
+
+    def __init__(self, *, id: str | None = None, classes: str = "") -> None:
+        super().__init__(id=id, classes=classes)
+        self._snapshot = Snapshot()
+
+    def show(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+        self.refresh(layout=True)
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        # A grid asks with the width of one column; on a narrow screen the summary spans them all.
+        room = self.screen.size.width - 2 if self._is_narrow else width
+        return len(self._summary(room))
+
+    @property
+    def _is_narrow(self) -> bool:
+        return self.screen.has_class("-narrow")
+
+    def _summary(self, width: int) -> list[Content]:
+        # A narrow screen has room for one verdict; `d` shows all.
+        return summary(self._snapshot, width, 1 if self._is_narrow else _MOST_VERDICTS)
+
+    def render(self) -> Content:
+        width = self.content_size.width
+        lines = [one.truncate(width, ellipsis=True) for one in self._summary(width)]
+        return Content("\n").join(lines)
+
+
+def summary(snapshot: Snapshot, width: int, verdicts: int = _MOST_VERDICTS) -> list[Content]:
+    """The lines of the summary; facts stand in as many columns as `width` has room for."""
+    preset, statistics = snapshot.preset, snapshot.statistics
+    if preset is None or statistics is None:
+        return []
+    arrow = Content.styled(" → ", MUTED)
+    tokenizer = f"{statistics.tokenizer}, {statistics.n_vocab:,} tokens"
+    lines = [Content.styled(source_of(preset), "bold") + arrow + Content(tokenizer)]
+    lines += _table(statistics)
+    told = verdict_lines(snapshot)
+    if len(told) > verdicts:
+        told[verdicts - 1] += Content.styled(f"  (+{len(told) - verdicts}, d shows all)", MUTED)
+    facts = _facts(snapshot)
+    columns = max(1, width // _FACT_WIDTH)
+    for at in range(0, len(facts), columns):
+        row = [
+            fact.pad_right(max(0, _FACT_WIDTH - fact.cell_length)) for fact in facts[at:][:columns]
+        ]
+        lines.append(Content("").join(row).rstrip())
+    return lines + told[:verdicts]
+
+
+def heading(preset: Preset) -> str:
+    """The preset, and the text that it reads where that is not its own stories."""
+    name = one_line(preset.title or preset.name)
+    return name if isinstance(preset.data, StoriesData) else f"{source_of(preset)} · {name}"
+
+
+def source_of(preset: Preset) -> str:
+    """Where the text comes from, on one safe line."""
+    data = preset.data
+    if isinstance(data, StoriesData):
+        return f"stories, {data.richness}"
+    if isinstance(data, FileData | DirectoryData):
+        return one_line(Path(data.path).name, 40)
+    assert isinstance(data, HuggingFaceData)
+    return one_line(data.dataset, 40)
+
+
+def _table(statistics: "Statistics") -> list[Content]:
+    """A heading and a line for each part that has text."""
+    parts = {name: part for name, part in statistics.parts.items() if part.tokens}
+    columns = dict(_COLUMNS)
+    if all(part.floor is None for part in parts.values()):
+        del columns["floor"]
+    heading = "".join(name.rjust(width) for name, width in columns.items())
+    lines = [Content.styled(" " * _LABEL + heading, MUTED)]
+    for name, part in parts.items():
+        values = {
+            "documents": f"{part.documents:,}" if part.documents < 1e6 else count(part.documents),
+            "tokens": count(part.tokens),
+            "bytes": size(part.bytes),
+            "bytes/tok": f"{part.bytes_per_token:.2f}",
+            "floor": "–" if part.floor is None else f"{part.floor:.3f}",
+        }
+        cells = "".join(values[column].rjust(width) for column, width in columns.items())
+        lines.append(Content.assemble((PART_NAMES[name].ljust(_LABEL), MUTED), cells))
+    return lines
+
+
+def _facts(snapshot: Snapshot) -> list[Content]:
+    plan, statistics = snapshot.plan, snapshot.statistics
+    assert plan is not None
+    assert statistics is not None
+    few = plan.tokens_per_parameter < FEW_TOKENS_PER_PARAMETER
+    many = plan.epochs is None or plan.epochs > MANY_EPOCHS
+    epochs = "no window" if plan.epochs is None else ratio_text(plan.epochs)
+    train = statistics.parts["train"]
+    span = f"{count(train.shortest)}–{count(train.longest)} tokens"
+    if train.documents == 1:
+        span = "in one document"
+    return [
+        _fact(
+            "tokens/param",
+            ratio_text(plan.tokens_per_parameter),
+            f"≈{COMPUTE_OPTIMAL_TOKENS_PER_PARAMETER} is ideal",
+            warn=few,
+        ),
+        _fact("epochs", epochs, f"{count(plan.sequences_per_epoch)} sequences", warn=many),
+        _fact("seen", f"{statistics.distinct:,}", f"of {statistics.ordinary:,} tokens"),
+        _fact("rare", f"{statistics.rare:,}", "seen < 5 times"),
+        _fact("mean length", count(round(train.mean_length)), span),
+        _leak(snapshot),
+    ]
+
+
+def _span(part: "PartStatistics") -> str:
+    if part.documents == 1:
+        return f"one document of {part.longest:,} tokens"
+    return (
+        f"{part.documents:,} documents of {part.shortest:,} to {part.longest:,} tokens, "
+        f"mean {part.mean_length:,.0f}"
+    )
+
+
+def _leak(snapshot: Snapshot) -> Content:
+    statistics = snapshot.statistics
+    assert statistics is not None
+    gone = statistics.duplicates_removed
+    overlap = statistics.leakage.get("val")
+    if overlap is None:
+        return _fact("leakage", "–", f"{count(gone)} copies", warn=gone > 0)
+    leaks = any(one.topic == "leakage" and not one.is_fine for one in snapshot.verdicts)
+    remark = f"val, {count(gone)} copies"
+    return _fact("leakage", f"{overlap['share']:.1%}", remark, warn=leaks or gone > 0)
+
+
+def verdict_lines(snapshot: Snapshot) -> list[Content]:
+    """What to know before training: all that is wrong, or what is fine, a line each."""
+    wrong = [one for one in snapshot.verdicts if not one.is_fine]
+    if not wrong:
+        fine = "; ".join(one.text for one in snapshot.verdicts)
+        return [Content.assemble(("✓ ", "$text-success"), fine)] if fine else []
+    return [Content.assemble(("▲ ", "$text-warning"), visible(one.text)) for one in wrong]
+
+
+def details(snapshot: Snapshot, width: int) -> list[Content]:
+    """Every verdict with its reason, the lengths of each part, and the files that were skipped."""
+    statistics = snapshot.statistics
+    if statistics is None:
+        return []
+    lines: list[Content] = []
+    for one in snapshot.verdicts:
+        sign = ("✓ ", "$text-success") if one.is_fine else ("▲ ", "$text-warning")
+        first, *rest = textwrap.wrap(visible(one.text), width - 2) or [""]
+        lines += [Content.assemble(sign, (first, "bold"))]
+        lines += [Content.styled(f"  {more}", "bold") for more in rest]
+        lines += [
+            Content.styled(f"  {more}", MUTED)
+            for more in textwrap.wrap(visible(one.why), width - 2)
+        ]
+    lines.append(Content(""))
+    for name, part in statistics.parts.items():
+        if part.tokens:
+            lines.append(Content.assemble((PART_NAMES[name].ljust(_LABEL + 1), MUTED), _span(part)))
+    for name, why in statistics.left_out.get("skipped_files", ()):
+        lines.append(Content.assemble(("skipped ", MUTED), one_line(f"{name}: {why}", width - 8)))
+    return lines
+
+
+def _fact(name: str, value: str, remark: str, *, warn: bool = False) -> Content:
+    sign = ("▲ ", "$text-warning") if warn else ("  ", "")
+    return Content.assemble(
+        (name.ljust(12), MUTED), (value.rjust(7), "bold"), " ", sign, (remark, MUTED)
+    )
+
+
+def _what(preset: Preset) -> str:
+    """What is prepared, by name."""
+    name = one_line(preset.name)
+    return name if isinstance(preset.data, StoriesData) else f"{source_of(preset)} for {name}"
+
+
+def missing(preset: Preset, note: str) -> Content:
+    """The empty state: what preparing would make, and the key that does it."""
+    tokens = estimate(preset).train_tokens
+    about = source_of(preset)
+    if isinstance(preset.data, StoriesData):
+        about = f"{preset.data.documents:,} stories ({preset.data.richness})"
+    expected = "tokens"
+    if tokens:
+        weight = size(tokens * bytes_per_token(preset))
+        expected = f"about {weight} or {count(tokens)} tokens"
+    lines = [
+        Content.assemble((_what(preset), "bold"), " is not prepared yet."),
+        Content(f"{about} → {expected} for training, {preset.tokenizer.kind}"),
+        Content.assemble("Press ", ("p", "bold $text-accent"), " to prepare it."),
+    ]
+    return Content("\n").join(lines + ([Content(visible(note))] if note else []))
+
+
+def preparing(snapshot: Snapshot) -> Content:
+    """Stage, share and time of a preparation, and the key that ends it."""
+    name = _what(snapshot.preset) if snapshot.preset else ""
+    told = snapshot.progress
+    lines = [
+        Content.assemble("Preparing ", (name, "bold")),
+        Content(f"{told.stage if told else 'starting'}…"),
+    ]
+    if told is not None and told.share is not None:
+        lines.append(Content.assemble(bar(told.share, 30), f" {told.share:4.0%}"))
+    lines.append(Content(told.detail if told else ""))
+    lines.append(Content.assemble(("esc", "bold $text-accent"), " cancels"))
+    return Content("\n").join(lines)
+
+
+def failed(snapshot: Snapshot) -> Content:
+    """Why there is no corpus, and what helps."""
+    error = snapshot.error
+    if error is None:
+        return Content("")
+    lines = [Content.styled(f"✗ {visible(error.what)}", "$text-error")]
+    lines += [Content(visible(error.why))] if error.why else []
+    lines += (
+        [Content.assemble(("→ ", "$text-success"), visible(error.remedy))] if error.remedy else []
+    )
+    return Content("\n").join([*lines, Content("1 goes to the preset, p tries again")])

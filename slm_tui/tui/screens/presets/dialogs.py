@@ -1,0 +1,144 @@
+"""What the Presets screen opens: the difference from the base, and the preset as TOML."""
+
+from typing import TYPE_CHECKING, Any
+
+from textual.content import Content
+
+from slm_tui import plain_text
+from slm_tui.config.drafts import Draft
+from slm_tui.config.library import Entry
+from slm_tui.config.preset import check, from_toml
+from slm_tui.errors import PresetError, SlmTuiError
+from slm_tui.text import one_line
+from slm_tui.tui.dialogs import Choice, Question, Reading, complain
+from slm_tui.tui.editor import EditorText
+from slm_tui.tui.theme import MUTED
+from slm_tui.tui.widgets.property_list import display
+
+if TYPE_CHECKING:
+    from slm_tui.tui.screens.presets.screen import PresetsScreen
+
+
+def delete_question(name: str) -> Question:
+    """Asks before a preset of the user goes to the trash."""
+    return Question(
+        f"Delete preset {one_line(name, 40)}?",
+        "Its file goes to the trash; u brings it back. Runs made with it stay.",
+        [Choice("delete", "Delete", "move it to the trash"), Choice("keep", "Keep")],
+        default="keep",
+    )
+
+
+def difference_dialog(draft: Draft) -> Reading:
+    """What differs from the preset that `draft` is based on."""
+    base = str(draft.reference.get("name", draft.name))
+    found = draft.difference()
+    widest = max((len(path) for path, _, _ in found), default=0)
+    olds = max((len(_cell(old)) for _, old, _ in found), default=0)
+    lines = [
+        Content.assemble(
+            path.ljust(widest + 2),
+            (_cell(old).rjust(olds), MUTED),
+            ("  →  ", MUTED),
+            (_cell(new), "bold $text-accent"),
+        )
+        for path, old, new in found
+    ]
+    if not lines:
+        lines = [Content.styled("Nothing differs.", MUTED)]
+    return Reading(f"Difference from {one_line(base)}", lines)
+
+
+def _cell(value: Any) -> str:
+    return one_line(display(value), 40)
+
+
+class EditAsToml:
+    """One visit to the user's editor: out, back, validated; on an error back again if wanted."""
+
+    def __init__(self, screen: "PresetsScreen", entry: Entry, draft: Draft | None) -> None:
+        self._screen, self._entry, self._draft = screen, entry, draft
+        self._text: EditorText | None = None
+
+    def start(self) -> None:
+        """Open the editor."""
+        if self._draft is None and self._entry.builtin:
+            error = SlmTuiError(f"{self._entry.name} cannot be repaired here", "it ships so")
+            complain(self._screen.app, error)
+            return
+        try:
+            before = self._draft.to_toml() if self._draft else plain_text.read(self._entry.path)
+        except (OSError, ValueError) as error:
+            complain(self._screen.app, SlmTuiError("the file cannot be read", str(error)))
+            return
+        self._text = EditorText(self._entry.name, before)
+        self._edit()
+
+    def _edit(self) -> None:
+        assert self._text is not None
+        try:
+            after = self._text.edit(self._screen.app)
+        except SlmTuiError as error:
+            complain(self._screen.app, error)
+            return
+        self._take(after)
+
+    def _take(self, text: str) -> None:
+        assert self._text is not None
+        try:
+            preset = from_toml(text, "the edited text")
+        except PresetError as error:
+            self._ask_again(error, text)
+            return
+        if self._draft is not None:
+            self._draft.replace({**preset.to_dict(), "name": self._draft.name})
+            self._screen.show_draft()
+        elif self._write(text):
+            self._screen.reload(select=self._entry.name)
+        self._text.discard()
+
+    def _write(self, text: str) -> bool:
+        """Repair the file of a user's preset that had an error."""
+        from slm_tui import safe_files
+
+        try:
+            safe_files.write_atomically(self._entry.path, text)
+        except OSError as error:
+            complain(self._screen.app, SlmTuiError("the file cannot be written", str(error)))
+            return False
+        return True
+
+    def _ask_again(self, error: PresetError, text: str) -> None:
+        choices = [
+            Choice("again", "Open the editor again", "your text is as you left it"),
+            Choice("leave", "Leave it", "the text stays in its file; the preset stays as it was"),
+        ]
+        values = _values(text)
+        if self._draft is not None and values is not None:
+            keep = Choice("keep", "Mend it in the form", "wrong settings are marked there")
+            choices.insert(1, keep)
+        question = Question("Not a valid preset", f"{error}\n{self._path}", choices, "again")
+        self._screen.app.push_screen(question, lambda answer: self._answered(answer, values))
+
+    @property
+    def _path(self) -> str:
+        return str(self._text.path) if self._text else ""
+
+    def _answered(self, answer: str | None, values: dict[str, Any] | None) -> None:
+        if answer == "again":
+            self._edit()
+        elif answer == "keep" and self._draft is not None and values is not None:
+            self._draft.replace({**values, "name": self._draft.name})
+            self._screen.show_draft()
+            if self._text is not None:
+                self._text.discard()
+
+
+def _values(text: str) -> dict[str, Any] | None:
+    """The values of a text that is TOML and looks like a preset; `None` for anything else."""
+    try:
+        values = plain_text.toml(text)
+    except ValueError:
+        return None
+    _, wrong = check(values)
+    return None if any("no such setting" in one.message for one in wrong) else values

@@ -1,0 +1,423 @@
+"""The Presets screen: choose one, change it with its budget in view, and train it."""
+
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import ClassVar
+
+from textual.containers import Container, Vertical
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import Input, Static
+
+from slm_tui.config import library
+from slm_tui.config.describe import nudged
+from slm_tui.config.drafts import Draft, Drafts, name_problem
+from slm_tui.config.preset import Preset
+from slm_tui.errors import PresetError, SlmTuiError
+from slm_tui.text import one_line, visible
+from slm_tui.tui.actions import BY_ID, Action, Room
+from slm_tui.tui.base import RoomScreen
+from slm_tui.tui.dialogs import Ask, complain, copy
+from slm_tui.tui.screens.presets.dialogs import EditAsToml, delete_question, difference_dialog
+from slm_tui.tui.widgets.budget import Budget
+from slm_tui.tui.widgets.focus import focus_now
+from slm_tui.tui.widgets.form_pane import FormPane
+from slm_tui.tui.widgets.line_list import LineList
+from slm_tui.tui.widgets.preset_list import PresetList
+
+
+class PresetsScreen(RoomScreen):
+    """The list of presets, the form of the chosen one, and its budget."""
+
+    ROOM: ClassVar[Room] = "presets"
+    CSS_PATH = Path(__file__).with_suffix(".tcss")
+    AUTO_FOCUS = "PresetList"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.drafts = Drafts()
+        # Where deleted presets went and when (monotonic seconds), newest last.
+        self._trashed: list[tuple[Path, float]] = []
+
+    # The parts
+
+    def compose_body(self) -> Iterable[Widget]:
+        yield Static("No presets. Press n to make one.", id="none", classes="empty-state")
+        with Container(id="rooms"):
+            with Vertical(id="list", classes="pane"):
+                yield Input(id="preset-filter", classes="-plain", placeholder="filter presets")
+                yield PresetList(id="presets")
+            yield FormPane(id="form", classes="pane")
+            with Container(id="budget-pane", classes="pane"):
+                yield Budget(id="budget")
+
+    @property
+    def presets(self) -> PresetList:
+        return self.query_one(PresetList)
+
+    @property
+    def form(self) -> FormPane:
+        return self.query_one(FormPane)
+
+    @property
+    def draft(self) -> Draft | None:
+        """The chosen preset as edited; `None` for none, or one whose file has an error."""
+        entry = self.presets.entry
+        return self.drafts.of(entry) if entry else None
+
+    def chosen(self) -> Preset:
+        """The chosen preset, with its edits.
+
+        Raises:
+            SlmTuiError: it is not valid, or none is chosen.
+        """
+        draft, entry = self.draft, self.presets.entry
+        if draft is not None and draft.preset is not None:
+            return draft.preset
+        if entry is None:
+            raise SlmTuiError("no preset is chosen", "", "press 1 and choose one")
+        problems = draft.problems.items() if draft is not None else ()
+        why = "; ".join(f"{path}: {problem.message}" for path, problem in problems)
+        raise SlmTuiError(f"{entry.name} is not valid", why or entry.error, "press 1 to correct it")
+
+    def on_mount(self) -> None:
+        self.query_one("#list").border_title = "presets"
+        self.query_one("#budget-pane").border_title = "budget"
+        self.reload(select=library.DEFAULT)
+
+    def reload(self, select: str | None = None) -> None:
+        """Read the library again; the choice stays, or goes to `select`."""
+        entries = library.entries()
+        self.set_class(not entries, "-nothing")
+        self.presets.show(entries, self.drafts.is_changed, select=select)
+        self.show_draft()
+
+    def show_draft(self) -> None:
+        """Bring list marks, form and budget up to date with the draft."""
+        entry, draft = self.presets.entry, self.draft
+        self.presets.refresh()
+        self.form.show(draft)
+        self.query_one(Budget).show(draft, self.slm.calibration)
+        title = entry.name if entry else "settings"
+        unsaved = " ● not saved" if draft and draft.is_changed else ""
+        self.refresh_footer()
+        self.form.border_title = Content(one_line(title) + unsaved)
+        if entry and entry.preset is None:
+            remedy = "E opens the file" + ("" if entry.builtin else ", D moves it to the trash")
+            self.form.show_error(f"✗ {entry.error}", remedy)
+        elif self.focused is self.presets:
+            self._say_what_it_is()
+
+    def refresh_room(self) -> None:
+        self.query_one(Budget).show(self.draft, self.slm.calibration)
+
+    def choose(self, name: str) -> None:
+        """Put the cursor on preset `name`."""
+        self._close_filters()
+        self.reload(select=name)
+
+    def on_line_list_highlighted(self, message: LineList.Highlighted) -> None:
+        if message.owner is self.presets:
+            self.show_draft()
+
+    def on_line_list_chosen(self, message: LineList.Chosen) -> None:
+        self.action_edit()
+
+    def on_form_pane_typed(self, message: FormPane.Typed) -> None:
+        self._attempt(lambda draft: draft.put_text(message.setting, message.text), message.draft)
+
+    def watch_focused(self) -> None:
+        super().watch_focused()
+        if self.focused is self.presets:
+            self._say_what_it_is()
+        elif self.focused is self.form.properties:
+            self.form.show_help()
+
+    def _say_what_it_is(self) -> None:
+        preset = self.presets.entry.preset if self.presets.entry else None
+        if preset is not None:
+            self.form.say_briefly(preset.description or preset.title)
+
+    def _say(self, text: str) -> None:
+        self.form.say(Content.styled(visible(text), "$text-accent"))
+
+    # Editing
+
+    def action_edit(self) -> None:
+        properties = self.form.properties
+        if self.focused is not properties:
+            properties.focus()
+        elif properties.is_heading:
+            properties.fold()
+        elif properties.setting is not None:
+            if properties.setting.type in ("switch", "choice"):
+                self._nudge(1)
+            else:
+                self.form.edit()
+
+    def action_nudge_less(self) -> None:
+        self._nudge(-1)
+
+    def action_nudge_more(self) -> None:
+        self._nudge(1)
+
+    def _nudge(self, direction: int) -> None:
+        properties = self.form.properties
+        if self.focused is self.presets:
+            properties.focus()
+        elif properties.is_heading:
+            properties.fold(direction < 0)
+        elif properties.setting is not None:
+            setting = properties.setting
+            self._attempt(
+                lambda draft: draft.put(
+                    setting.path, nudged(setting, draft.value(setting), direction, draft.values)
+                )
+            )
+
+    def action_reset(self) -> None:
+        setting = self.form.properties.setting
+        if self.focused is self.form.properties and setting is not None:
+            self._attempt(lambda draft: draft.reset(setting))
+
+    def _attempt(self, edit: Callable[[Draft], None], draft: Draft | None = None) -> None:
+        """Make one edit and show it; a setting that is gone by now is no harm."""
+        draft = draft or self.draft
+        if draft is None:
+            return
+        try:
+            edit(draft)
+        except PresetError as error:
+            complain(self.app, error)
+        self.show_draft()
+
+    def action_undo(self) -> None:
+        """Take back what was done last: an edit of the chosen preset, or a delete."""
+        edited = self.draft.last_edit if self.draft else 0.0
+        # The trash can be opened too: what came back from there is not brought back again.
+        self._trashed = [one for one in self._trashed if one[0].exists()]
+        if self._trashed and self._trashed[-1][1] > edited:
+            self._restore(self._trashed.pop()[0])
+            return
+        path = self.draft.undo() if self.draft else None
+        self.show_draft()
+        if path:
+            self.form.properties.reveal(path)
+        if path is None:
+            self._say("nothing to undo")
+
+    def action_difference(self) -> None:
+        if self.draft is not None:
+            self.app.push_screen(difference_dialog(self.draft))
+
+    def action_copy(self) -> None:
+        if self.draft is not None:
+            copy(self.app, self.draft.command())
+
+    def action_editor(self) -> None:
+        entry = self.presets.entry
+        if entry is not None:
+            EditAsToml(self, entry, self.draft).start()
+
+    def footer_actions(self) -> list[Action]:
+        """What matters in the list differs from what matters in the form."""
+        if isinstance(self.focused, Input):
+            return [BY_ID["presets.edit"], BY_ID["app.back"]]
+        entry, draft = self.presets.entry, self.draft
+        names = ["train", "edit"]
+        if self.focused is self.presets:
+            names += ["new", "save"] if draft and draft.is_changed else ["new"]
+            names += ["delete"] if entry and not entry.builtin else []
+            names += ["editor"]
+        elif draft and draft.is_changed:
+            names += ["undo", "difference", "save"]
+        else:
+            names += ["nudge_less", "nudge_more", "difference", "new"]
+        return [BY_ID[f"presets.{name}"] for name in names]
+
+    # Training
+
+    def action_train(self) -> None:
+        """Start a run, or go to the first setting that stands in the way."""
+        draft = self.draft
+        if draft is None:
+            self._explain_broken()
+            return
+        draft.recheck()
+        self.show_draft()
+        if draft.problems:
+            self._go_to_problem(draft)
+            return
+        try:
+            preset = draft.to_train()
+        except SlmTuiError as error:
+            complain(self.app, error)
+            return
+        self.slm.start_training(preset)
+
+    def _go_to_problem(self, draft: Draft) -> None:
+        path = next(iter(draft.problems))
+        self._close_filters()
+        self.form.properties.focus()
+        self.form.properties.reveal(path)
+        # The row's help says what is wrong; it must not wait for the cursor to arrive.
+        self.call_after_refresh(self.form.show_help)
+        self.app.bell()
+
+    def _explain_broken(self) -> None:
+        entry = self.presets.entry
+        if entry is not None:
+            error = SlmTuiError(f"{entry.name} cannot be used", entry.error, "press E to repair it")
+            complain(self.app, error)
+
+    # The library
+
+    def action_save(self) -> None:
+        draft = self.draft
+        if draft is None:
+            return
+        if draft.preset is None:
+            self._go_to_problem(draft)
+        elif draft.builtin:
+            suggested = library.free_name(draft.name)
+            ask = Ask("Save as your own", f"From {draft.name}. Its name:", suggested, name_problem)
+            self.app.push_screen(ask, lambda name: self._save(draft, name))
+        elif draft.is_changed:
+            self._save(draft, draft.name)
+        else:
+            self._say("nothing has changed since it was saved")
+
+    def _save(self, draft: Draft, name: str | None) -> None:
+        if name is None:
+            return
+        try:
+            library.save(draft.named(name), replace=name == draft.name)
+        except SlmTuiError as error:
+            complain(self.app, error)
+            return
+        self.drafts.forget(draft.name)
+        self.reload(select=name)
+        self._say(f"saved as {name}")
+
+    def action_new(self) -> None:
+        draft = self.draft
+        suggested = library.free_name(draft.name if draft else "preset")
+        text = f"A copy of {draft.name}. Its name:" if draft else "Its name:"
+        self.app.push_screen(
+            Ask("A new preset", text, suggested, name_problem), lambda name: self._make(draft, name)
+        )
+
+    def _make(self, draft: Draft | None, name: str | None) -> None:
+        if name is None:
+            return
+        try:
+            if draft is None:
+                library.save(Preset(name=name), replace=False)
+            elif draft.preset is None:
+                library.copy(draft.name, name)
+            else:
+                library.save(draft.named(name), replace=False)
+        except SlmTuiError as error:
+            complain(self.app, error)
+            return
+        self.choose(name)
+
+    def action_delete(self) -> None:
+        entry = self.presets.entry
+        if entry is None:
+            return
+        if entry.builtin:
+            self._say(f"{entry.name} ships with the program and cannot be deleted")
+            return
+        name = entry.name
+        self.app.push_screen(delete_question(name), lambda answer: self._delete(name, answer))
+
+    def _delete(self, name: str, answer: str | None) -> None:
+        if answer != "delete":
+            return
+        try:
+            went = library.delete(name)
+        except (SlmTuiError, OSError) as error:
+            complain(self.app, _as_ours(error))
+            return
+        self._trashed.append((went, time.monotonic()))
+        self.reload()
+        self._say(f"{name} is in the trash; u brings it back")
+
+    def save_all(self) -> tuple[str, SlmTuiError] | None:
+        """Save all edits, those of presets that ship as presets of the user's own.
+
+        Returns the name of the first that cannot be saved, and why.
+        """
+        for draft in self.drafts.unsaved():
+            name = library.free_name(draft.name) if draft.builtin else draft.name
+            try:
+                library.save(draft.named(name), replace=name == draft.name)
+            except SlmTuiError as error:
+                return draft.name, error
+            self.drafts.forget(draft.name)
+        self.reload()
+        return None
+
+    def _restore(self, trashed: Path) -> None:
+        try:
+            name = library.restore(trashed)
+        except (SlmTuiError, OSError) as error:
+            complain(self.app, _as_ours(error))
+            return
+        self.choose(name)
+        self._say(f"{name} is back")
+
+    # Filters, sides, layers
+
+    def action_filter(self) -> None:
+        if self.focused is self.form.properties:
+            self.form.open_filter()
+        else:
+            box = self.query_one("#preset-filter", Input)
+            box.display = True
+            focus_now(box)
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        if event.input.id == "preset-filter":
+            self.presets.filter(event.value)
+            self.show_draft()
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        if event.input.id == "preset-filter":
+            self.presets.focus()
+
+    def _close_filters(self) -> bool:
+        box = self.query_one("#preset-filter", Input)
+        had = self.form.close_filter()
+        if box.display:
+            box.value = ""
+            box.display = False
+            self.presets.filter("")
+            self.presets.focus()
+            self.show_draft()
+            return True
+        return had
+
+    def action_sidebar_left(self) -> None:
+        self.toggle_class("-left-hidden")
+        if self.has_class("-left-hidden"):
+            self.form.properties.focus()
+
+    def action_sidebar_right(self) -> None:
+        self.toggle_class("-right-hidden")
+
+    def step_out(self) -> bool:
+        if self.form.cancel_edit() or self._close_filters() or super().step_out():
+            return True
+        if self.focused is not self.presets and not self.has_class("-left-hidden"):
+            self.presets.focus()
+            return True
+        return False
+
+
+def _as_ours(error: SlmTuiError | OSError) -> SlmTuiError:
+    if isinstance(error, SlmTuiError):
+        return error
+    return SlmTuiError("the preset's file cannot be moved", str(error))

@@ -1,0 +1,158 @@
+"""Comparing runs: validation curves in one chart, the settings that differ, the facts of one."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from textual.content import Content
+
+from slm_tui.config.overrides import difference, get
+from slm_tui.formatting import clock, count
+from slm_tui.live.run_scanner import Detail, RunLine
+from slm_tui.text import one_line, pad
+from slm_tui.tui.charts.data import ChartData, Series, VerticalLine
+from slm_tui.tui.screens.runs.columns import mark_content, role_of, shape_of
+
+AXES = ("steps", "tokens", "time")
+Pair = tuple[RunLine, Detail]
+_NOT_COMPARED = ("title", "description")
+
+
+def in_bits(pairs: Sequence[Pair]) -> bool:
+    """Whether the curves must be drawn in bits per byte: losses per token of different
+    vocabularies, or of other text, cannot be compared."""
+    cuts = [
+        (detail.preset.tokenizer, detail.preset.data) if detail.preset else None
+        for _, detail in pairs
+    ]
+    return any(one != cuts[0] for one in cuts)
+
+
+def chart_data(pairs: Sequence[Pair], axis: str) -> ChartData:
+    """The validation curves over `axis`: steps, tokens or time."""
+    bits = in_bits(pairs)
+    names = unique_names([line for line, _ in pairs])
+    series = []
+    for name, (line, detail) in zip(names, pairs, strict=True):
+        xs = _along(detail, axis)
+        ys = detail.bits_per_byte if bits else detail.loss
+        series.append(Series(name, role_of(line.mark), xs, ys, shape_of(line.mark)))
+    return ChartData(series, _best_line(pairs, axis), note=f"over {axis}")
+
+
+def _best_line(pairs: Sequence[Pair], axis: str) -> list[VerticalLine]:
+    if len(pairs) != 1 or pairs[0][0].info.best_step is None:
+        return []
+    line, detail = pairs[0]
+    if line.info.best_step not in detail.step:
+        return []
+    at = detail.step.index(int(line.info.best_step))
+    return [VerticalLine(_along(detail, axis)[at])]
+
+
+def _along(detail: Detail, axis: str) -> Sequence[float]:
+    return {"tokens": detail.tokens, "time": detail.seconds}.get(axis, detail.step)
+
+
+def unique_names(lines: Sequence[RunLine]) -> list[str]:
+    """A name for each run; runs that share one are told apart by their number."""
+    names: list[str] = []
+    for line in lines:
+        name, number = one_line(line.name, 20), 2
+        while name in names:
+            name, number = f"{one_line(line.name, 17)} {number}", number + 1
+        names.append(name)
+    return names
+
+
+def differences(pairs: Sequence[Pair], width: int) -> list[Content]:
+    """The settings in which the runs differ, one line each, a column for each run."""
+    values = [detail.preset.to_dict() if detail.preset else None for _, detail in pairs]
+    known = [one for one in values if one is not None]
+    found: dict[str, None] = {}
+    for one in known[1:]:
+        for path, _, _ in difference(one, known[0]):
+            if path not in _NOT_COMPARED:
+                found[path] = None
+    wide = max((len(path) for path in found), default=12)
+    wide = min(max(wide, 12), max(12, width // 2))
+    each = max(6, min(18, (width - wide - 2) // max(1, len(pairs)) - 1))
+    names = unique_names([line for line, _ in pairs])
+    top = [Content(" " * (wide + 1))]
+    for (line, _), name in zip(pairs, names, strict=True):
+        text = one_line(name, each - 2)
+        top.append(Content.assemble(mark_content(line.mark), f" {pad(text, each - 2)} "))
+    lines = [Content("").join(top)]
+    for path in found:
+        label = (pad(one_line(path, wide), wide), "$foreground 60%")
+        lines.append(Content.assemble(label, " ", *(_cell(one, path, each) for one in values)))
+    if not found:
+        lines.append(Content.styled("the same settings in all of them", "$foreground 60%"))
+    return lines
+
+
+def _cell(values: dict[str, Any] | None, path: str, width: int) -> Content:
+    text = "?" if values is None else setting_text(get(values, path))
+    return Content(pad(one_line(text, width), width + 1))
+
+
+def setting_text(value: Any) -> str:
+    """A setting as a person writes it."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(str, value))
+    return str(value)
+
+
+def facts(line: RunLine, detail: Detail | None, width: int) -> list[Content]:
+    """What one run is: its errors first, then what was trained on what."""
+    if line.error:
+        return [*_wrong(line.error, width), Content.styled(str(line.path), "$foreground 60%")]
+    info = line.info
+    lines = _wrong(info.error, width) if info.error else []
+    if detail is not None and detail.problem:
+        lines += _wrong(detail.problem, width)
+    known = info.facts
+    rows = [
+        ("preset", info.preset),
+        ("model", _model(detail, known)),
+        ("data", _data(detail, known)),
+        ("trained", f"{info.step:,} of {info.max_steps:,} steps, {count(info.tokens_seen)} tokens"),
+        ("took", f"{clock(info.elapsed_seconds)} at {count(info.tokens_per_second)} tokens/s"),
+        ("device", str(known.get("device", ""))),
+        ("from", info.parent),
+        ("folder", line.path.name),
+    ]
+    return lines + [
+        Content.assemble((name.ljust(9), "$foreground 60%"), one_line(text))
+        for name, text in rows
+        if text
+    ]
+
+
+def _model(detail: Detail | None, known: dict[str, Any]) -> str:
+    if detail is None or detail.preset is None:
+        return ""
+    parts: list[str] = [detail.preset.model.kind]
+    parameters = known.get("parameters")
+    if isinstance(parameters, (int, float)):
+        parts.append(f"{count(parameters)} parameters")
+    return ", ".join([*parts, f"block {detail.preset.model.block_size}"])
+
+
+def _data(detail: Detail | None, known: dict[str, Any]) -> str:
+    if detail is None or detail.preset is None:
+        return ""
+    parts: list[str] = [detail.preset.data.kind]
+    tokens = known.get("train_tokens")
+    if isinstance(tokens, (int, float)):
+        parts.append(f"{count(tokens)} tokens of {detail.preset.tokenizer.kind}")
+    return ", ".join(parts)
+
+
+def _wrong(text: str, width: int) -> list[Content]:
+    return Content.styled(f"✗ {one_line(text)}", "$text-error").wrap(width)

@@ -1,0 +1,24 @@
+"""What the palette offers of runs: open each one, and load each checkpoint into the chat."""
+
+import functools
+from collections.abc import Iterator
+
+from slm_tui.errors import RunError
+from slm_tui.runs import store
+from slm_tui.training import checkpoint_dir
+from slm_tui.tui.base import AppServices, PaletteEntry
+
+
+def entries(app: AppServices) -> Iterator[PaletteEntry]:
+    """All runs, newest first, each followed by its checkpoints. Needs no torch."""
+    for run in store.all_runs():
+        try:
+            info = run.info()
+        except RunError:
+            continue
+        opened = functools.partial(app.open_run, run.path)
+        yield PaletteEntry(f"Run {info.name}", f"{info.state}, {run.id}", opened)
+        for checkpoint in reversed(checkpoint_dir.all_in(run.checkpoints)):
+            title = f"Checkpoint {info.name}@{checkpoint_dir.step_of(checkpoint)}"
+            load = functools.partial(app.open_chat, checkpoint)
+            yield PaletteEntry(title, f"load into the chat, {run.id}", load)

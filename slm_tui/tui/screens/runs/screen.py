@@ -1,0 +1,318 @@
+"""The Runs screen: all runs in a table, checkpoints of one, curves and settings of several."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import ClassVar
+
+from textual.containers import Vertical
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import Input, Static
+
+from slm_tui.errors import RunError
+from slm_tui.live.run_scanner import Detail, RunLine, RunScanner
+from slm_tui.text import one_line
+from slm_tui.tui.actions import Room
+from slm_tui.tui.base import RoomScreen
+from slm_tui.tui.dialogs import complain, copy
+from slm_tui.tui.screens.runs import compare
+from slm_tui.tui.screens.runs.columns import SORTS, arranged, mark_content
+from slm_tui.tui.screens.runs.table import CheckpointList, Heading, Lines, Overlay, RunsTable
+from slm_tui.tui.screens.runs.verbs import RunVerbs
+from slm_tui.tui.widgets.line_list import LineList, Row
+
+_SORT_WORDS = {
+    "when": "newest first",
+    "val": "best loss first",
+    "bpb": "fewest bits per byte first",
+    "step": "most steps first",
+    "name": "by name",
+    "state": "by state",
+}
+
+
+class RunsScreen(RunVerbs, RoomScreen):
+    """The room `runs`."""
+
+    ROOM: ClassVar[Room] = "runs"
+    CSS_PATH = Path(__file__).with_suffix(".tcss")
+    AUTO_FOCUS = "#table"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reader = RunScanner()
+        self.note = ""
+        self._drawn = 0
+        self._sort = "when"
+        self._axis = "steps"
+        self._shown_run: Path | None = None
+        # The run whose checkpoints another screen asked for, until they are there.
+        self._wanted: Path | None = None
+
+    def compose_body(self) -> Iterable[Widget]:
+        with Vertical(id="table-pane", classes="pane"):
+            yield Input(id="filter", classes="-plain", placeholder="name, preset or state")
+            yield Heading(id="heading")
+            yield RunsTable(id="table")
+        yield Overlay("", empty="No evaluations yet", id="chart", classes="pane")
+        yield CheckpointList(id="checkpoints", classes="pane")
+        yield Lines(id="facts", classes="pane")
+        yield Static("Reading runs…", id="nothing", classes="empty-state", markup=False)
+
+    def on_mount(self) -> None:
+        self.query_one("#filter").display = False
+        self.query_one(Overlay).border_title = ""
+        self.query_one("#body").add_class("-empty")
+
+    def on_screen_resume(self) -> None:
+        self.reader.wake()
+
+    def on_screen_suspend(self) -> None:
+        self.reader.sleep()
+
+    def on_unmount(self) -> None:
+        self.reader.close()
+
+    # What is there
+
+    @property
+    def table(self) -> RunsTable:
+        return self.query_one(RunsTable)
+
+    @property
+    def current(self) -> RunLine | None:
+        return self.table.current
+
+    @property
+    def current_checkpoint(self) -> Path | None:
+        line = self.query_one(CheckpointList).current
+        return line.path if line is not None else None
+
+    @property
+    def on_checkpoints(self) -> bool:
+        return isinstance(self.focused, CheckpointList)
+
+    # Drawing
+
+    def refresh_room(self) -> None:
+        snapshot = self.reader.snapshot
+        if snapshot.version != self._drawn:
+            self._drawn = snapshot.version
+            self.draw()
+
+    def draw(self) -> None:
+        """Draw all from the newest snapshot."""
+        lines = self.reader.snapshot.lines
+        empty = not lines
+        self.query_one("#body").set_class(empty, "-empty")
+        if empty:
+            words = "Reading runs…"
+            if self.reader.snapshot.version:
+                words = "No runs yet. Press 1, choose a preset, press t."
+                words += f"\n{self.note}" if self.note else ""
+            self.query_one("#nothing", Static).update(Content(words))
+            self.table.show([])
+            return
+        here = {line.path for line in lines}
+        self.table.selected = [path for path in self.table.selected if path in here]
+        shown = arranged(lines, self._sort, self.query_one("#filter", Input).value)
+        self.table.show(shown)
+        self._draw_titles(len(shown), len(lines))
+        if self.focused is None:
+            self.table.focus()
+        self._go_to_wanted()
+        self._look()
+        self._draw_current()
+
+    def show_checkpoints(self, path: Path) -> None:
+        """Put the cursor on the checkpoints of a run, whatever is filtered."""
+        self._wanted = path
+        if self.is_mounted:
+            self.step_out_of_filter()
+        if self._drawn:
+            self.draw()
+
+    def _go_to_wanted(self) -> None:
+        if self._wanted is not None and self.table.select(str(self._wanted)):
+            self._wanted = None
+            self.query_one(CheckpointList).focus()
+
+    def _draw_titles(self, shown: int, total: int) -> None:
+        counted = f"{total} run{'s' * (total != 1)}"
+        counted = counted if shown == total else f"{shown} of {counted}"
+        parts = [counted, self.note or _SORT_WORDS[self._sort]]
+        if self.table.selected:
+            parts.insert(1, f"{len(self.table.selected)} selected")
+        self.query_one("#table-pane").border_title = Content(f" {' · '.join(parts)} ")
+        titles = self.query_one(Heading)
+        titles.sort = self._sort
+        titles.refresh()
+
+    def _look(self) -> None:
+        current = self.current
+        focused = [current.path] if current else []
+        self.reader.look([*focused, *self.table.selected])
+
+    def _draw_current(self) -> None:
+        """The panes that follow the cursor and the selection."""
+        current, details = self.current, self.reader.snapshot.details
+        detail = details.get(current.path) if current else None
+        self._draw_checkpoints(current, detail)
+        bare = (detail is not None and detail.checkpoints == ()) or (current and current.error)
+        self.query_one("#body").set_class(bool(bare), "-bare")
+        pairs = self._pairs()
+        self._draw_facts(current, detail, pairs)
+        chart = self.query_one(Overlay)
+        bits = compare.in_bits(pairs)
+        chart.border_title = f"validation loss, {'bits per byte' if bits else 'nats per token'}"
+        chart.x_mode, chart.unit = self._axis, "bpb" if bits else "nats"
+        chart.show(compare.chart_data(pairs, self._axis))
+
+    def _pairs(self) -> list[tuple[RunLine, Detail]]:
+        """The runs that are compared: the selected ones, or else the one under the cursor."""
+        lines = {line.path: line for line in self.reader.snapshot.lines}
+        details = self.reader.snapshot.details
+        wanted = self.table.selected or ([self.current.path] if self.current else [])
+        return [(lines[path], details[path]) for path in wanted if path in details]
+
+    def _draw_checkpoints(self, current: RunLine | None, detail: Detail | None) -> None:
+        widget = self.query_one(CheckpointList)
+        found = detail.checkpoints if detail is not None else None
+        afresh = found is not None and (current is None or current.path != self._shown_run)
+        widget.show(found or (), afresh=afresh)
+        if found is not None and current is not None:
+            self._shown_run = current.path
+        if current is None:
+            title = Content(" no run matches ")
+        elif current.error or current.info.error:
+            wrong = one_line(current.error or current.info.error)
+            title = Content.styled(f" ✗ {wrong} ", "$text-error")
+        else:
+            name = one_line(current.name, 24)
+            words = "checkpoints" if found else "no checkpoints" if found == () else "looking…"
+            title = Content.assemble(" ", mark_content(current.mark), f" {name}: {words} ")
+        # While runs are compared on a narrow screen the pane is hidden and has no width.
+        room = (widget.size.width or self.size.width) - 4
+        widget.border_title = title.truncate(max(8, room), ellipsis=True)
+
+    def _draw_facts(
+        self, current: RunLine | None, detail: Detail | None, pairs: list[tuple[RunLine, Detail]]
+    ) -> None:
+        widget = self.query_one("#facts", Lines)
+        width = widget.scrollable_content_region.width or max(30, self.size.width - 2)
+        if len(pairs) > 1:
+            widget.border_title = Content(" what differs ")
+            lines = compare.differences(pairs, width)
+        elif current is not None:
+            widget.border_title = Content(" this run · space selects runs to compare ")
+            lines = compare.facts(current, detail, width)
+        else:
+            lines = []
+        rows = [Row(str(at), line) for at, line in enumerate(lines)]
+        if rows != widget.rows:
+            widget.set_rows(rows)
+
+    # Moving about
+
+    def on_line_list_highlighted(self, message: LineList.Highlighted) -> None:
+        if isinstance(message.owner, RunsTable):
+            self._look()
+            self._draw_current()
+
+    async def on_line_list_chosen(self, message: LineList.Chosen) -> None:
+        if isinstance(message.owner, RunsTable):
+            self.action_open()
+        elif isinstance(message.owner, CheckpointList):
+            self.action_load()
+
+    def on_resize(self) -> None:
+        if self._drawn:
+            self.call_after_refresh(self.draw)
+
+    def watch_focused(self) -> None:
+        super().watch_focused()
+        if self.is_mounted:
+            self.set_class(self.on_checkpoints, "-on-checkpoints")
+
+    def sort_by(self, name: str) -> None:
+        """Sort the table by this column."""
+        self._sort = name
+        self.note = ""
+        self.draw()
+
+    def on_heading_clicked(self, message: Heading.Clicked) -> None:
+        self.sort_by(message.name)
+
+    def action_sort(self) -> None:
+        self.sort_by(SORTS[(SORTS.index(self._sort) + 1) % len(SORTS)])
+
+    def action_axis(self) -> None:
+        axes = compare.AXES
+        self._axis = axes[(axes.index(self._axis) + 1) % len(axes)]
+        self._draw_current()
+
+    def action_select(self) -> None:
+        current = self.current
+        if current is None:
+            return
+        selected = self.table.selected
+        if current.path in selected:
+            selected.remove(current.path)
+        else:
+            selected.append(current.path)
+        self.set_class(len(selected) > 1, "-comparing")
+        self.draw()
+        self.table.refresh()
+
+    def action_sidebar_right(self) -> None:
+        self.toggle_class("-comparing" if self.has_class("-narrow") else "-no-right")
+
+    def action_filter(self) -> None:
+        box = self.query_one("#filter", Input)
+        box.display = True
+        box.focus()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        if self._drawn:
+            self.draw()
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        event.input.display = bool(event.value)
+        self.table.focus()
+
+    def action_zoom(self) -> None:
+        super().action_zoom()
+        self.query_one("#body").set_class(self.is_zoomed, "-single")
+
+    def step_out(self) -> bool:
+        if self.is_zoomed:
+            self.action_zoom()
+            return True
+        if self.step_out_of_filter():
+            return True
+        if self.has_class("-comparing"):
+            self.remove_class("-comparing")
+            return True
+        return super().step_out()
+
+    def step_out_of_filter(self) -> bool:
+        """Show all runs again; whether some were hidden."""
+        box = self.query_one("#filter", Input)
+        if not box.display:
+            return False
+        box.value = ""
+        box.display = False
+        self.table.focus()
+        return True
+
+    def action_copy(self) -> None:
+        path = self.current_checkpoint if self.on_checkpoints else None
+        path = path or (self.current.path if self.current else None)
+        if path is not None:
+            copy(self.app, str(path))
+
+    def damaged(self, line: RunLine) -> bool:
+        """Whether nothing can be done with the run; says so."""
+        if line.error:
+            complain(self.app, RunError(line.error, "", "D moves it to the trash"))
+        return bool(line.error)

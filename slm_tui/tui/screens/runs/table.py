@@ -1,0 +1,117 @@
+"""The lists of the Runs screen: the table with its heading, the checkpoints, lines to read."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from textual import events
+from textual.content import Content
+from textual.message import Message
+from textual.widget import Widget
+
+from slm_tui.live.run_scanner import CheckpointLine, RunLine
+from slm_tui.tui.charts.chart import Chart
+from slm_tui.tui.charts.data import ChartData
+from slm_tui.tui.screens.runs.columns import (
+    checkpoint_content,
+    column_at,
+    columns_for,
+    heading,
+    mark_content,
+)
+from slm_tui.tui.widgets.line_list import LineList, Row
+
+
+class RunsTable(LineList):
+    """All runs. `selected` are those in the overlay."""
+
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id)
+        self.lines: dict[str, RunLine] = {}
+        self.selected: list[Path] = []
+
+    def show(self, lines: Sequence[RunLine], select: str | None = None) -> None:
+        """Show these runs, keyed by their path."""
+        self.lines = {str(line.path): line for line in lines}
+        self.set_rows([Row(key) for key in self.lines], select=select)
+
+    @property
+    def current(self) -> RunLine | None:
+        return self.lines.get(self.key or "")
+
+    def draw_row(self, row: Row, index: int, width: int) -> Content:
+        line = self.lines[row.key]
+        chosen = line.path in self.selected
+        sign = Content.styled("✓ " if chosen else "  ", "bold $text-accent")
+        cells = []
+        for column, wide in columns_for(width):
+            cell = column.cell(line).truncate(wide, ellipsis=True)
+            gap = Content(" " * (wide - cell.cell_length))
+            cells.append(Content.assemble(*((gap, cell) if column.right else (cell, gap))))
+        return Content.assemble(sign, mark_content(line.mark), " ", Content(" ").join(cells))
+
+
+class CheckpointList(LineList):
+    """The checkpoints of the focused run, newest first."""
+
+    def __init__(self, *, id: str, classes: str = "") -> None:
+        super().__init__(id=id, classes=classes)
+        self.checkpoints: dict[str, CheckpointLine] = {}
+        # Where `show` put the cursor; a cursor that is elsewhere was moved there by hand.
+        self._put: str | None = None
+
+    def show(self, lines: Sequence[CheckpointLine], *, afresh: bool) -> None:
+        """Show these. `afresh` puts the cursor on the best one, or else the newest, and there it
+        stays while a run saves more, until it is moved."""
+        follows = afresh or self.key is None or self.key == self._put
+        self.checkpoints = {str(line.path): line for line in lines}
+        best = next((str(line.path) for line in lines if line.is_best), None)
+        first = str(lines[0].path) if lines else None
+        self._put = (best or first) if follows else None
+        self.set_rows([Row(key) for key in self.checkpoints], select=self._put)
+
+    @property
+    def current(self) -> CheckpointLine | None:
+        return self.checkpoints.get(self.key or "")
+
+    def draw_row(self, row: Row, index: int, width: int) -> Content:
+        return checkpoint_content(self.checkpoints[row.key])
+
+
+class Heading(Widget):
+    """The titles of the table's columns; a click sorts."""
+
+    DEFAULT_CSS = "Heading { height: 1; width: 1fr; }"
+
+    class Clicked(Message):
+        """The column `name` was clicked."""
+
+        def __init__(self, name: str) -> None:
+            super().__init__()
+            self.name = name
+
+    sort = "when"
+
+    def render(self) -> Content:
+        return heading(self._table_width, self.sort)
+
+    @property
+    def _table_width(self) -> int:
+        return self.screen.query_one(RunsTable).scrollable_content_region.width
+
+    def on_click(self, event: events.Click) -> None:
+        self.post_message(self.Clicked(column_at(self._table_width, event.x)))
+
+
+class Lines(LineList):
+    """Lines to read: the cursor is only shown while it is needed to scroll."""
+
+    DEFAULT_CSS = "Lines > .line-list--cursor-blurred { background: $background; }"
+
+
+class Overlay(Chart):
+    """The chart of the compared runs, whose series change with every move of the cursor."""
+
+    def show(self, data: ChartData) -> None:
+        super().show(data)
+        # A drawing of the series before may arrive now: its legend names those of today.
+        self._update_curves()

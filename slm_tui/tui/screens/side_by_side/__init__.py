@@ -1,0 +1,1 @@
+"""The side_by_side screen."""

@@ -1,0 +1,157 @@
+"""One column of the side by side screen: a checkpoint, and what it writes."""
+
+from pathlib import Path
+
+from textual.content import Content
+
+from slm_tui.config.training import Sampling
+from slm_tui.errors import SlmTuiError
+from slm_tui.formatting import count
+from slm_tui.live.fair_lock import FairLock
+from slm_tui.live.generation_thread import GenerationStatus, GenerationThread
+from slm_tui.runs import conversation
+from slm_tui.runs.info import run_of
+from slm_tui.text import one_line
+from slm_tui.tui.screens.chat.checkpoints import run_label
+from slm_tui.tui.screens.chat.commands import ChatSettings
+from slm_tui.tui.screens.chat.conversation import said_of
+from slm_tui.tui.screens.chat.entry_writer import EntryWriter
+from slm_tui.tui.screens.chat.transcript import Entry, Transcript
+
+
+class Column(Transcript):
+    """Speaks with one checkpoint. All columns share `lock`, and so together one core."""
+
+    def __init__(self, number: int, path: Path, lock: FairLock) -> None:
+        super().__init__(id=f"column-{number}", classes="pane column")
+        self.path = path
+        self.generator = GenerationThread(lock)
+        self.generation = GenerationStatus()
+        self.writer = EntryWriter(self.generator)
+        self._pending: tuple[str, Sampling] | None = None  # to be written once the model is there
+        self._label = run_label(path)
+        self._titles: tuple[str, str] = ("", "")
+        self._keeps = True
+
+    def on_mount(self) -> None:
+        self.generator.load(self.path)
+        self.take()
+
+    # Asked by the screen
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether it writes, or will once it is loaded."""
+        return self.generation.state == "generating" or self._pending is not None
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether there is no model, nor will be."""
+        return self.generation.state == "failed" and self.generation.facts is None
+
+    @property
+    def can_go_on(self) -> bool:
+        """Whether its last text stopped before the end of the document."""
+        entry = self.writer.entry
+        return entry is not None and not self.is_lost and not entry.ending.endswith("end of text")
+
+    def begin(self, prompt: str, sampling: Sampling) -> None:
+        """Write a new text after `prompt`, once the model is there."""
+        if not self.is_lost:
+            self._end("stopped")
+            self._pending = (prompt, sampling)
+            self.take()
+
+    def go_on(self, sampling: Sampling) -> None:
+        """Go on with the last text from where it stopped."""
+        entry = self.writer.entry
+        if entry is not None and self.generation.facts is not None:
+            self._end("stopped")
+            self.writer.go_on(entry, self.generation, sampling, sampling.seed)
+            self._asked()
+
+    def stop(self) -> None:
+        """Stop at once."""
+        self._pending = None
+        self.generator.stop()
+        self.take()
+
+    # Taking what was written
+
+    def take(self) -> None:
+        """Show what the generator has written since."""
+        before, self.generation = self.generation, self.generator.poll()
+        generation = self.generation
+        if self.writer.grow(generation) and self.writer.entry is not None:
+            self.grown(self.writer.entry)
+        if generation.state in ("ready", "failed") and before.state == "generating":
+            self._end(generation.ended or "failed")
+        if generation.state == "failed" and before.error is not generation.error:
+            self._pending = None
+            self.add(Entry("error", text=f"✗ {generation.error}"))
+        if self._pending is not None and generation.facts is not None:
+            self._write(*self._pending)
+        self._name_it()
+
+    def _write(self, prompt: str, sampling: Sampling) -> None:
+        self._pending = None
+        # The seed first: a narrow column cuts the rest, which is in the border of the input.
+        told = [one for one in ChatSettings(sampling).short() if not one.endswith(" off")]
+        heading = " · ".join(sorted(told, key=lambda one: not one.startswith("seed")))
+        entry = Entry(heading=heading, prompt=prompt, drawn_with=sampling)
+        self.add(entry)
+        self.writer.begin(entry, sampling, sampling.seed)
+        self._asked()
+
+    def _asked(self) -> None:
+        self.generation = self.generator.poll()
+        self.take()
+
+    def _end(self, ending: str) -> None:
+        if self.writer.end(self.generation, ending) and self.writer.entry is not None:
+            self.grown(self.writer.entry)
+            self._keep(self.writer.entry, ending)
+
+    def _keep(self, entry: Entry, ending: str) -> None:
+        """Add the text to the conversation of its run; where that cannot be, say so once."""
+        sampling = entry.drawn_with
+        if sampling is None or not (entry.text or ending == "end of text"):
+            return
+        entry.said = said_of(
+            entry, self.generation, sampling, self.writer.figures(self.generation), ending
+        )
+        run = run_of(self.path)
+        if run is None or not self._keeps:
+            return
+        try:
+            conversation.append(run, entry.said)
+        except SlmTuiError as error:
+            self._keeps = False
+            self.add(Entry("note", text=f"! {error}"))
+
+    # What stands around it
+
+    def on_resize(self) -> None:
+        self._titles = ("", "")
+        self._name_it()
+
+    def _name_it(self) -> None:
+        """Run, step and size above; below, what it is doing."""
+        generation = self.generation
+        # Of the outer width the corners, and a line and two blanks on each side, take eight cells.
+        facts, room = generation.facts, max(8, self.outer_size.width - 8)
+        above = self._label
+        if facts is not None:
+            short = f"{self._label} @ {facts.step:,} · {count(facts.parameters)}"
+            long = f"{short} params"
+            wanted = (f"{long} · {facts.tokenizer}", long, short)
+            above = next((one for one in wanted if len(one) <= room), short)
+        below = "loading…" if generation.state == "loading" else ""
+        if generation.state == "generating":
+            rate = count(round(generation.tokens_per_second))
+            below = f"writing {generation.tokens:,} tokens · {rate} tok/s"
+        titles = (one_line(above, room), one_line(below, room))
+        if titles != self._titles:
+            self._titles = titles
+            self.border_title = Content(f" {titles[0]} ")
+            self.border_subtitle = Content(f" {titles[1]} ") if below else ""

@@ -1,0 +1,256 @@
+"""Side by side: the same prompt and seed through two to four checkpoints."""
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar
+
+from textual.containers import Container
+from textual.content import Content
+from textual.timer import Timer
+from textual.widget import Widget
+from textual.widgets import Input, Static
+
+from slm_tui.errors import GenerationError
+from slm_tui.live.fair_lock import FairLock
+from slm_tui.live.generation_thread import GenerationThread
+from slm_tui.text import one_line
+from slm_tui.tui import actions
+from slm_tui.tui.actions import Action, Room
+from slm_tui.tui.base import redraws_per_second
+from slm_tui.tui.dialogs import copy
+from slm_tui.tui.screens.chat import panels
+from slm_tui.tui.screens.chat.checkpoints import save_text
+from slm_tui.tui.screens.chat.commands import ChatSettings
+from slm_tui.tui.screens.chat.picker import SeveralPicker
+from slm_tui.tui.screens.chat.prompt_screen import PromptScreen, checkpoints
+from slm_tui.tui.screens.chat.transcript import Kind
+from slm_tui.tui.screens.side_by_side.column import Column
+
+_STREAM_SECONDS = 0.1
+# Fewer cells than this make lines too short to read.
+_LEAST_WIDTH = 38
+_STYLES: dict[Kind, str] = {"text": "", "note": "$foreground 60%", "error": "$text-error"}
+_HINT = "type a beginning: all of them continue it with the same seed"
+
+
+class SideBySide(PromptScreen):
+    """Opened from the chat, which takes its settings back at the end."""
+
+    ROOM: ClassVar[Room] = "chat"
+    CSS_PATH = Path(__file__).with_suffix(".tcss")
+
+    def __init__(
+        self,
+        chosen: Sequence[Path],
+        settings: ChatSettings,
+        done: Callable[[ChatSettings], None] = lambda settings: None,
+    ) -> None:
+        super().__init__(replace(settings, samples=1))
+        self._done = done
+        self._superseded = False
+        self._samples = settings.samples
+        self._chosen = list(chosen)
+        self._lock = FairLock()
+        self._generators: list[GenerationThread] = []
+        self._stream: Timer | None = None
+        self._told: tuple[Kind, str] = ("note", "")
+        self._drawn: object = None
+
+    def compose_body(self) -> Iterable[Widget]:
+        with Container(id="columns"):
+            yield from self._columns()
+        yield Static("", id="told", markup=False)
+        yield from self.compose_prompt()
+
+    def _columns(self) -> list[Column]:
+        made = [Column(number, path, self._lock) for number, path in enumerate(self._chosen)]
+        self._generators = [column.generator for column in made]
+        return made
+
+    def on_mount(self) -> None:
+        if redraws_per_second() > 1:
+            self._stream = self.set_interval(_STREAM_SECONDS, self._take)
+        self._arrange()
+
+    def on_screen_resume(self) -> None:
+        if self._superseded:
+            self._leave()
+
+    def on_unmount(self) -> None:
+        close(self._generators)  # the columns themselves are gone by now
+
+    @property
+    def columns(self) -> list[Column]:
+        return list(self.query(Column))
+
+    def give_way(self) -> None:
+        """Leave for the chat as soon as this is shown again: something else is loaded there."""
+        self._superseded = True
+
+    # Writing
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        self._told = ("note", "")
+        super().on_input_submitted(event)
+
+    def begin(self, prompt: str) -> None:
+        for column in self.columns:
+            column.begin(prompt, self.settings.sampling)
+        self._take()
+
+    def action_continue(self) -> None:
+        """Go on with all texts that have not ended; begin one if there are none."""
+        going = [column for column in self.columns if column.can_go_on]
+        for column in going:
+            column.go_on(self.settings.sampling)
+        if not going:
+            self.begin("")
+        self._take()
+
+    def action_stop(self) -> None:
+        """Stop all at once; with nothing to stop, back to the chat."""
+        if self.is_writing:
+            for column in self.columns:
+                column.stop()
+            self._take()
+        elif not self.step_out():
+            self._leave()
+
+    @property
+    def is_writing(self) -> bool:
+        return any(column.is_writing for column in self.columns)
+
+    def _leave(self) -> None:
+        self._done(replace(self.settings, samples=self._samples))
+        self.dismiss()
+
+    def refresh_room(self) -> None:
+        self._take()
+
+    def _take(self) -> None:
+        for column in self.columns:
+            column.take()
+        self.paint()
+
+    # Keys and commands
+
+    def action_copy(self) -> None:
+        """Copy the last text of the focused column."""
+        column = self.focused
+        if isinstance(column, Column):
+            texts = [entry.text for entry in column.entries if entry.kind == "text"]
+            if texts:
+                copy(self.app, texts[-1])
+
+    def action_model(self) -> None:
+        """Choose other checkpoints."""
+        self.app.push_screen(SeveralPicker(self._chosen[0]), self._picked)
+
+    def _picked(self, chosen: tuple[str, ...] | None) -> None:
+        if chosen:
+            self.run_worker(self.choose([Path(one) for one in chosen]), exclusive=True)
+
+    async def choose(self, chosen: Sequence[Path]) -> None:
+        """Put other checkpoints in the columns."""
+        close(self._generators)
+        self._chosen = list(chosen)
+        container = self.query_one("#columns")
+        self._unzoom()
+        await container.remove_children()
+        await container.mount_all(self._columns())
+        self._arrange()
+
+    def tell(self, kind: Kind, text: str) -> None:
+        self._told = (kind, text)
+        self.paint()
+
+    def do(self, verb: str, argument: str) -> str:
+        if verb == "save":
+            lines = argument.lower().endswith(".jsonl")
+            text = self._as_json_lines() if lines else self._as_text()
+            return f"saved in {save_text(argument, text)}"
+        if verb in ("side", "model"):
+            if argument:
+                found = checkpoints(argument)
+                self.run_worker(self.choose(found), exclusive=True)
+            else:
+                self.action_model()
+            return ""
+        raise GenerationError(f"/{verb} works in the chat", "", "esc goes back to it")
+
+    def change(self, settings: ChatSettings) -> None:
+        if settings.samples > 1:
+            self.tell("error", "✗ Each column writes one text; s and /seed write another.")
+            settings = replace(settings, samples=1)
+        super().change(settings)
+
+    def _as_text(self) -> str:
+        return "\n".join(
+            f"## {column.border_title}\n\n{column.as_text()}" for column in self.columns
+        )
+
+    def _as_json_lines(self) -> str:
+        return "".join(column.as_json_lines() for column in self.columns)
+
+    # Drawing
+
+    def paint(self) -> None:
+        """Bring settings, words and footer up to date, if anything of them changed."""
+        writing, typing = self.is_writing, self.is_typing
+        drawn = (self.settings, self._told, writing, typing, self.size)
+        if drawn == self._drawn or not self.query("#told"):
+            return
+        self._drawn = drawn
+        ask = self.query_one("#ask")
+        short = panels.fitting(self.settings.short(), max(20, self.size.width - 6))
+        ask.border_title = Content(f" {short} ")
+        kind, text = self._told
+        shown = one_line(text or _HINT, max(8, self.size.width - 4))
+        self.query_one("#told", Static).update(Content.styled(shown, _STYLES[kind]))
+        self.refresh_footer()
+
+    def on_resize(self) -> None:
+        self._arrange()
+        self.paint()
+
+    def _arrange(self) -> None:
+        """All in one row where they are wide enough, else two by two, or one above the other."""
+        many = len(self.columns)
+        fit = max(1, self.size.width // _LEAST_WIDTH)
+        across = many if many <= fit else 1 if many == 2 else 2
+        container = self.query_one("#columns")
+        for number in range(1, 5):
+            container.set_class(number == across, f"-across-{number}")
+        container.set_class(many == 3 and across == 2, "-odd")
+
+    def watch_focused(self) -> None:
+        super().watch_focused()
+        if self.is_mounted:
+            self.paint()
+
+    def footer_actions(self) -> list[Action]:
+        known = actions.BY_ID
+        stop, typing = known["chat.stop"], self.is_typing
+        ranked = [known["chat.continue"]]
+        if self.is_writing:
+            ranked.insert(0, stop)
+        else:
+            ranked.append(replace(stop, label="Chat"))
+        ranked.append(known["chat.model"])
+        if not typing:
+            ranked += [known["chat.type"], known["chat.next_seed"], known["app.zoom"]]
+        return [*ranked, known["app.help"]]
+
+
+def close(generators: Sequence[GenerationThread]) -> None:
+    """End them without waiting: each may still have a token to compute, or a file to read."""
+    for generator in generators:
+        generator.stop()
+
+    def all_of_them() -> None:
+        for generator in generators:
+            generator.close()
+
+    threading.Thread(target=all_of_them, name="close-generators", daemon=True).start()

@@ -1,0 +1,363 @@
+"""The train screen: the loss as it falls, samples as they come, and the run's controls."""
+
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.containers import Container, Horizontal, Vertical
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import Static
+
+from slm_tui.config import overrides
+from slm_tui.errors import RunError, SlmTuiError
+from slm_tui.live.remote_session import RemoteSession
+from slm_tui.live.workshop import Workshop
+from slm_tui.runs import store
+from slm_tui.runs.store import Run
+from slm_tui.text import visible
+from slm_tui.tui import actions
+from slm_tui.tui.actions import Action, Room
+from slm_tui.tui.base import RoomScreen
+from slm_tui.tui.charts.chart import Chart
+from slm_tui.tui.charts.sparkline import SmallChart
+from slm_tui.tui.dialogs import Ask, complain, copy
+from slm_tui.tui.resume_dialog import ask_to_resume
+from slm_tui.tui.screens.train.live import NO_RUN, LiveKeys
+from slm_tui.tui.screens.train.verdicts import Details, explained_lines
+from slm_tui.tui.screens.train.view import X_MODES, RunView, preparing, two
+from slm_tui.tui.widgets.lines import Lines
+
+if TYPE_CHECKING:
+    from slm_tui.live.session import Session
+
+_DRAW_SECONDS = 0.4
+_SMOOTHINGS = (0.95, 0.99, 0.0)
+
+
+class TrainScreen(LiveKeys, RoomScreen):
+    """The room `train`: follows the live run, or one that was opened from the Runs screen."""
+
+    ROOM: ClassVar[Room] = "train"
+    CSS_PATH = Path(__file__).with_suffix(".tcss")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.view: RunView | None = None
+        # The run that was opened last, and the one that started last: the later one is shown.
+        self.opened: Path | None = None
+        self._started: Path | None = None
+        self._bits = False
+        self._log: bool | None = None  # chosen by hand; else by how far the loss has fallen
+        self._looked = False
+        self._drawn_at = 0.0
+        self._was_live = False
+
+    def compose_body(self) -> Iterable[Widget]:
+        with Horizontal(id="train"):
+            with Vertical(id="left"):
+                chart = Chart("loss", empty=NO_RUN, id="loss")
+                chart.add_class("pane")
+                yield chart
+                with Container(id="small-charts"):
+                    yield SmallChart("learning rate", id="rate", from_zero=True)
+                    yield SmallChart("gradient norm", id="norm", from_zero=True)
+                    yield SmallChart("tokens/s", id="speed", from_zero=True)
+                yield Static("", id="verdict-line", markup=False)
+                yield Lines("events", id="events")
+            with Vertical(id="middle"):
+                yield Lines("diagnosis", id="diagnosis")
+            yield Lines("samples", id="samples")
+
+    # What is shown
+
+    @property
+    def workshop(self) -> Workshop:
+        return self.slm.workshop
+
+    @property
+    def session(self) -> "Session | RemoteSession | None":
+        """Who trains the run that is shown, or did while the app was open."""
+        if self.view is None:
+            return None
+        return self.workshop.training_of(self.view.run)
+
+    def open(self, path: Path) -> None:
+        """Show the run in `path` from now on."""
+        self.opened, self._started = path, None
+
+    def show_started(self, path: Path) -> None:
+        """Show the run in `path`, which has just started, whatever was opened before."""
+        self.opened, self._started = None, path
+
+    def on_screen_resume(self) -> None:
+        self._looked = False
+        if self.focused is None:
+            self.query_one(Chart).focus()
+
+    def _choose_run(self) -> Run | None:
+        """What was opened or started last; else what trains; else the newest run on disk."""
+        if self.opened is not None:
+            self.workshop.look_at(self.opened)
+            return Run(self.opened)
+        if self._started is not None:
+            return Run(self._started)
+        session = self.workshop.current_training()
+        if session is not None:
+            return session.run
+        if self.view is not None or self._looked:
+            return self.view.run if self.view else None
+        self._looked = True
+        runs = store.all_runs()
+        return next((run for run in runs if _is_live(run)), runs[0] if runs else None)
+
+    def refresh_room(self) -> None:
+        run = self._choose_run()
+        if run is None:
+            self.set_class(True, "-empty")
+            return
+        if self.view is None or self.view.run != run:
+            if self.view is not None:
+                self.view.copying.close()
+            self.view = RunView(run)
+            self.set_class(False, "-empty")
+            self._show(self.view, fresh=True)
+        elif self._is_time() and self.view.refresh():
+            self._show(self.view)
+        self._show_preparing()
+        session = self.session
+        if isinstance(session, RemoteSession) and (problem := session.problem()):
+            self.notify(problem, severity="warning", markup=False)
+        live = session is not None and session.is_live
+        if live != self._was_live:
+            self._was_live = live
+            self.refresh_footer()
+
+    def _is_time(self) -> bool:
+        """Twice a second is often enough for curves; what is drawn is taken from the training."""
+        now = time.monotonic()
+        due = now - self._drawn_at > _DRAW_SECONDS
+        if due:
+            self._drawn_at = now
+        return due
+
+    def _show(self, view: RunView, *, fresh: bool = False) -> None:
+        if fresh:
+            view.refresh()
+        self._show_charts(view)
+        self.query_one("#events", Lines).show(view.event_lines()[:200])
+        samples = self.query_one("#samples", Lines)
+        _set_title(samples, f"samples · {view.prompt_settings}")
+        samples.show(
+            view.sample_lines() or [Content.styled("No samples yet. g writes one.", "dim")]
+        )
+        verdict = view.verdict_lines()
+        others = view.other_verdict_lines()
+        shown = [*verdict, *others, Content(""), *view.data_lines()]
+        self.query_one("#diagnosis", Lines).show(shown)
+        line = self.query_one("#verdict-line", Static)
+        text = Content("\n").join(two(verdict, others, line.content_size.width or 78))
+        if line.content != text:
+            line.update(text, layout=False)
+        if self.session is not None:
+            self.workshop.verdicts[view.run.path] = view.verdict.short
+        self.refresh_footer()
+
+    def _show_charts(self, view: RunView) -> None:
+        chart = self.query_one(Chart)
+        chart.log_y = view.spans_decades if self._log is None else self._log
+        chart.unit = "bits per byte" if self._bits else "nats"
+        # Of a run that the status line does not speak of, the chart says which it is.
+        current = self.workshop.current_training()
+        known = current is not None and current.run == view.run
+        which = "" if known else f"{view.run.id} · {view.info.state} · "
+        _set_title(chart, f"{which}loss · {chart.unit}")
+        chart.show(view.loss_chart(chart.x_mode, bits=self._bits))
+        steps = view.curves.steps
+        for name, values in (
+            ("rate", steps.learning_rate),
+            ("norm", steps.gradient_norm),
+            ("speed", steps.tokens_per_second),
+        ):
+            self.query_one(f"#{name}", SmallChart).show(steps.step, values)
+
+    def _has_points(self) -> bool:
+        curves = self.view.curves if self.view is not None else None
+        return curves is not None and bool(curves.evaluations.step or curves.steps.step)
+
+    def _show_preparing(self) -> None:
+        """Until the first point is there, the chart says what is being done."""
+        chart, session = self.query_one(Chart), self.session
+        if self.view is None or self._has_points():
+            return
+        text = f"{self.view.run.id}: {self.view.info.state}"
+        if session is not None:
+            text = preparing(session.status)
+            if session.status.error:
+                told = Content.styled(
+                    "✗ not begun: the reason stands where the curve would", "$text-error"
+                )
+                self.query_one("#verdict-line", Static).update(told, layout=False)
+                self.query_one("#diagnosis", Lines).show([told])
+        chart.empty = visible(text)
+
+    def footer_actions(self) -> list[Action]:
+        gone = self.session is not None and self.session.status.error and not self._has_points()
+        if self.view is None or gone:
+            return [actions.BY_ID["app.go_presets"], actions.BY_ID["app.help"]]
+        if self.session is not None and self.session.is_live:
+            return super().footer_actions()
+        names = ("resume", "fork", "best_to_chat", "log", "axis")
+        return [*(actions.BY_ID[f"train.{name}"] for name in names), actions.BY_ID["app.help"]]
+
+    def step_out(self) -> bool:
+        """From a run that was opened back to the one that is training."""
+        if super().step_out():
+            return True
+        current = self.workshop.current_training()
+        if (
+            current is None
+            or not current.is_live
+            or self.view is None
+            or current.run == self.view.run
+        ):
+            return False
+        self.show_started(current.run.path)
+        self.refresh_room()
+        return True
+
+    # Keys: the chart
+
+    def action_log(self) -> None:
+        self._log = not self.query_one(Chart).log_y
+        self._redraw()
+
+    def action_axis(self) -> None:
+        chart = self.query_one(Chart)
+        chart.x_mode = X_MODES[(X_MODES.index(chart.x_mode) + 1) % len(X_MODES)]
+        self._redraw()
+
+    def action_smoothing(self) -> None:
+        chart = self.query_one(Chart)
+        at = _SMOOTHINGS.index(chart.smoothing) if chart.smoothing in _SMOOTHINGS else 0
+        chart.smoothing = _SMOOTHINGS[(at + 1) % len(_SMOOTHINGS)]
+
+    def action_units(self) -> None:
+        self._bits = not self._bits
+        self._redraw()
+
+    def _redraw(self) -> None:
+        if self.view is not None:
+            self._show_charts(self.view)
+
+    def action_copy(self) -> None:
+        view = self.view
+        if view is None:
+            return
+        focused = self.focused
+        if focused is not None and focused.id == "samples" and view.curves.samples:
+            newest = view.curves.samples[-1]
+            copy(self.app, f"{newest.get('prompt', '')}{newest.get('text', '')}")
+        else:
+            told = [*view.verdict_lines(), *view.other_verdict_lines(), *view.data_lines()]
+            text = "\n".join(line.plain for line in told)
+            copy(self.app, f"{view.run.path}\n{text}")
+
+    # Keys: what comes after
+
+    def action_details(self) -> None:
+        if self.view is not None:
+            view = self.view
+            failed = [*view.verdict_lines()[:2], Content("")] if view.info.error else []
+            self.app.push_screen(
+                Details(view.verdicts, view.copying.copying, failed, view.data_lines())
+            )
+
+    def help_lines(self, width: int) -> list[Content]:
+        """What the help screen says above the keys: the verdict in plain language."""
+        return explained_lines(self.view.verdict, width) if self.view is not None else []
+
+    def action_best_to_chat(self) -> None:
+        if self.view is None:
+            return
+        try:
+            self.slm.open_chat(store.checkpoint_of(self.view.run))
+        except SlmTuiError as error:
+            complain(self.app, error)
+
+    def action_checkpoints(self) -> None:
+        if self.view is not None:
+            self.slm.show_checkpoints(self.view.run.path)
+
+    def action_resume(self) -> None:
+        view = self.view
+        if view is None:
+            return
+        if self.session is not None and self.session.is_live:
+            self.notify("It is training already.")
+        else:
+            ask_to_resume(self.app, self.workshop, view.run, view.info, self.refresh_room)
+
+    def action_fork(self) -> None:
+        self._ask_fork("")
+
+    def action_apply(self) -> None:
+        if self.view is None:
+            return
+        first, *others = self.view.verdict.remedies or (None,)
+        if first is not None:
+            instead = "".join(f"\nor {one.text}: {' '.join(one.changes)}" for one in others)
+            told = f"{self.view.verdict.word}: {first.text}{instead}"
+            self._ask_fork(" ".join(first.changes), fresh=True, why=told)
+        else:
+            self.notify(
+                f"There is nothing to apply: “{self.view.verdict.word}” names no remedy. "
+                "d tells what else holds and what can be tried."
+            )
+
+    def _ask_fork(self, value: str, *, fresh: bool = False, why: str = "") -> None:
+        """Ask for changes, then start a run with them: anew, or from the best checkpoint."""
+        if self.view is None:
+            return
+        title = "New run with these settings" if fresh else "New run from the best checkpoint"
+        text = f"{why}\n" * bool(why) + "PATH=VALUE with spaces between; empty for none"
+        run = self.view.run
+
+        def begin(changes: str | None) -> None:
+            if changes is not None:
+                self._fork(run, changes, fresh=fresh)
+
+        self.app.push_screen(
+            Ask(title, text, value, lambda typed: _wrong_changes(run, typed)), begin
+        )
+
+    def _fork(self, run: Run, changes: str, *, fresh: bool) -> None:
+        try:
+            preset = overrides.apply(run.preset(), changes.split())
+            if fresh:
+                self.workshop.train(preset)
+            else:
+                self.workshop.fork(store.checkpoint_of(run), preset)
+        except SlmTuiError as error:
+            complain(self.app, error)
+
+
+def _is_live(run: Run) -> bool:
+    try:
+        return run.info().state in store.LIVE_STATES
+    except RunError:
+        return False
+
+
+def _set_title(widget: Widget, title: str) -> None:
+    if widget.border_title != title:  # setting the old text would repaint the whole widget
+        widget.border_title = title
+
+
+def _wrong_changes(run: Run, text: str) -> str:
+    try:
+        overrides.apply(run.preset(), text.split())
+    except (SlmTuiError, RunError) as error:
+        return str(error)
+    return ""

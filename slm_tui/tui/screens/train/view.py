@@ -1,0 +1,337 @@
+"""What the train screen shows of a run, worked out from its log: no widgets here."""
+
+import math
+import time
+from bisect import bisect_left
+from dataclasses import dataclass, field
+from typing import Any
+
+from textual.content import Content
+
+from slm_tui.config.estimate import COMPUTE_OPTIMAL_TOKENS_PER_PARAMETER
+from slm_tui.errors import SlmTuiError
+from slm_tui.evaluation.diagnosis import Verdict, diagnose
+from slm_tui.formatting import clock, count, ratio_text, size
+from slm_tui.live.session import Status
+from slm_tui.runs.copying import CopyWatcher
+from slm_tui.runs.curves import Curves, LoggedEvent
+from slm_tui.runs.evidence import EvidenceBuilder
+from slm_tui.runs.store import Run, RunInfo
+from slm_tui.text import one_line, visible
+from slm_tui.training.events import (
+    Changed,
+    Continued,
+    Event,
+    Failed,
+    Finished,
+    Paused,
+    Saved,
+    Skipped,
+    Spiked,
+    Started,
+    Warned,
+    WentBack,
+)
+from slm_tui.tui.charts.data import ChartData, HorizontalLine, Series, VerticalLine
+from slm_tui.tui.screens.train.verdicts import headline_lines, other_line
+from slm_tui.tui.theme import MUTED
+
+X_MODES = ("steps", "tokens", "time")
+
+
+@dataclass
+class RunView:
+    """A run as it is looked at: its curves, what is known of it, and the verdict."""
+
+    run: Run
+    curves: Curves = field(init=False)
+    info: RunInfo = field(default_factory=RunInfo)
+    verdicts: tuple[Verdict, ...] = (Verdict("", ""),)
+    prompt_settings: str = ""
+
+    def __post_init__(self) -> None:
+        self.curves = Curves(self.run)
+        self.copying = CopyWatcher()
+        self._gathering = EvidenceBuilder(None)
+        self._info_at = 0.0
+        self._bits: tuple[list[float], list[float]] = ([], [])
+        self._read_preset()
+
+    def _read_preset(self) -> None:
+        try:
+            preset = self.run.preset()
+        except SlmTuiError:
+            return
+        self._gathering = EvidenceBuilder(preset)
+        sampling = preset.sampling
+        self.prompt_settings = f"T {sampling.temperature:g} · seed {sampling.seed}"
+
+    def refresh(self) -> bool:
+        """Read what is new; returns whether anything was."""
+        changed = self.curves.read()
+        now = time.monotonic()
+        if changed or now - self._info_at > 1.0:
+            self._info_at = now
+            changed |= self._read_info()
+        self.copying.ask(str(self.info.facts.get("corpus") or ""), self.curves.samples)
+        if self.copying.copying is not self._gathering.copying:
+            self._gathering.copying = self.copying.copying
+            changed = True
+        if changed:
+            self._judge()
+        return changed
+
+    def _read_info(self) -> bool:
+        try:
+            info = self.run.info()
+        except SlmTuiError:
+            return False
+        known = (self.info.state, self.info.max_steps, len(self.info.facts), self.info.error)
+        self.info = info
+        return known != (info.state, info.max_steps, len(info.facts), info.error)
+
+    def _judge(self) -> None:
+        self.verdicts = diagnose(self._gathering.evidence(self.curves, self.info))
+
+    @property
+    def verdict(self) -> Verdict:
+        """The headline."""
+        return self.verdicts[0]
+
+    @property
+    def floor(self) -> float | None:
+        value = self.info.facts.get("floor_bits_per_byte")
+        return float(value) if value is not None else None
+
+    def _nats_to_bits(self) -> float:
+        """Factor from nats per token to bits per byte of the training text."""
+        per_token = float(self.info.facts.get("train_bytes_per_token") or 1.0)
+        return 1 / (math.log(2) * per_token)
+
+    def loss_chart(self, x_mode: str, *, bits: bool) -> ChartData:
+        """Raw, smoothed and validation loss, the best checkpoint, the floor, live changes."""
+        steps, evaluations = self.curves.steps, self.curves.evaluations
+        xs, val_xs = self._xs(x_mode)
+        losses, val = steps.loss, evaluations.loss
+        if bits:
+            losses, val = self._in_bits(), evaluations.bits_per_byte
+        series = [
+            Series("raw", "raw", xs, losses, "dots"),
+            Series("train", "train", xs, losses, "line", smooth=True),
+            Series("val", "val", val_xs, val, "points"),
+        ]
+        best = evaluations.best()
+        lines = [VerticalLine(val_xs[best])] if best is not None and len(val_xs) > 1 else []
+        lines += [VerticalLine(x, "mark") for x in self._changes(x_mode)]
+        note = ""
+        if best is not None:
+            note = f"best val {val[best]:.3f} @ {evaluations.step[best]:,} ┊"
+        return ChartData(series, lines, self._floor_line(bits), self._end(x_mode), note)
+
+    @property
+    def spans_decades(self) -> bool:
+        """Whether the loss has fallen so far that a linear axis shows only its beginning."""
+        losses = [loss for loss in self.curves.evaluations.loss if loss > 0]
+        return len(losses) > 2 and losses[0] > 4 * min(losses)
+
+    def _xs(self, x_mode: str) -> tuple[list[Any], list[Any]]:
+        steps, evaluations = self.curves.steps, self.curves.evaluations
+        if x_mode == "tokens":
+            return steps.tokens, evaluations.tokens
+        if x_mode == "time":
+            return steps.seconds, evaluations.seconds
+        return steps.step, evaluations.step
+
+    def _in_bits(self) -> list[float]:
+        """Training losses in bits per byte, as a list that grows with the log."""
+        losses, (seen, bits) = self.curves.steps.loss, self._bits
+        if seen is not losses or len(bits) > len(losses):
+            bits = []
+            self._bits = (losses, bits)
+        factor = self._nats_to_bits()
+        bits += [loss * factor for loss in losses[len(bits) :]]
+        return bits
+
+    def _floor_line(self, bits: bool) -> list[HorizontalLine]:
+        if self.floor is None:
+            return []
+        per_token = float(self.info.facts.get("val_bytes_per_token") or 1.0)
+        return [HorizontalLine(self.floor if bits else self.floor * math.log(2) * per_token)]
+
+    def _end(self, x_mode: str) -> float | None:
+        if x_mode == "steps":
+            return float(self.info.max_steps) or None
+        if x_mode == "tokens":
+            per_step = float(self.info.facts.get("tokens_per_step") or 0)
+            return self.info.max_steps * per_step or None
+        return None
+
+    def _changes(self, x_mode: str) -> list[float]:
+        """Where the run was changed by hand."""
+        xs, _ = self._xs(x_mode)
+        steps = self.curves.steps.step
+        found = []
+        for one in self.curves.events:
+            event = one.event
+            if isinstance(event, Changed) and event.what != "threads" and steps:
+                at = bisect_left(steps, event.step)
+                found.append(float(xs[min(at, len(xs) - 1)]))
+        return found
+
+    def data_lines(self) -> list[Content]:
+        """Data against model: parameters, tokens, epochs, bits per byte. Old runs know less."""
+        facts = self.info.facts
+        parameters = float(facts.get("parameters") or 0)
+        tokens = float(facts.get("train_tokens") or 0)
+        lines = []
+        if parameters:
+            vocabulary = int(facts.get("n_vocab") or 0)
+            lines.append(_pair("parameters", count(parameters), f"vocab {vocabulary:,}"))
+        if parameters and tokens:
+            size_each = float(facts.get("train_bytes_per_token") or 1)
+            lines.append(_pair("train tokens", count(tokens), f"{size_each:.2f} bytes each"))
+            lines += self._ratios(parameters, tokens)
+        if self.info.val_bpb is not None:
+            above = f"floor {self.floor:.3f}" if self.floor else "validation"
+            lines.append(_pair("bits per byte", f"{self.info.val_bpb:.3f}", above))
+        threads = _threads(facts["threads"]) if "threads" in facts else ""
+        return [*lines, _pair("time", clock(self.info.elapsed_seconds), threads)]
+
+    def _ratios(self, parameters: float, tokens: float) -> list[Content]:
+        ideal = COMPUTE_OPTIMAL_TOKENS_PER_PARAMETER
+        ratio = tokens / parameters
+        epochs = self.info.tokens_seen / tokens
+        return [
+            _pair(
+                "tokens/param",
+                ratio_text(ratio) + (" ▲" if ratio < ideal / 4 else ""),
+                f"≈{ideal} is ideal",
+            ),
+            _pair("epochs", ratio_text(epochs) + (" ▲" if epochs > 4 else ""), "seen so far"),
+        ]
+
+    def verdict_lines(self) -> list[Content]:
+        """The verdict, its evidence, and what to try."""
+        if self.info.error:
+            failed = [
+                Content.styled("✗ FAILED", "bold $text-error"),
+                Content(visible(self.info.error)),
+            ]
+            known = self.verdict if self.verdict.sign == "✗" else None
+            return failed + (headline_lines(known)[2:] if known is not None else [])
+        return headline_lines(self.verdict)
+
+    def other_verdict_lines(self) -> list[Content]:
+        """What else holds, by name."""
+        return other_line(self.verdicts[1:])
+
+    def sample_lines(self) -> list[Content]:
+        """Samples, newest first: step, prompt and continuation."""
+        lines: list[Content] = []
+        copied = self.copying.copying
+        for sample in reversed(self.curves.samples):
+            lines.append(
+                Content.styled(f"step {int(sample.get('step', 0)):,}", "bold $text-accent")
+            )
+            prompt, text = str(sample.get("prompt", "")), str(sample.get("text", ""))
+            if copied is not None and copied.step == sample.get("step") and not lines[:-1]:
+                lines.append(Content.styled(copied.short, MUTED))
+            body = Content.assemble((visible(prompt), "bold"), visible(text))
+            lines += body.split("\n", allow_blank=True)
+            lines.append(Content(""))
+        return lines
+
+    def event_lines(self) -> list[Content]:
+        """What happened, newest first."""
+        lines: list[Content] = []
+        saved: int | None = None
+        for one in reversed(self.curves.events):
+            # A checkpoint that was kept and turned out the best is one checkpoint.
+            is_saved = isinstance(one.event, Saved)
+            again = is_saved and one.event.step == saved
+            saved = one.event.step if is_saved else saved
+            line = None if again else event_line(one)
+            if line is not None:
+                lines.append(line)
+        return lines
+
+
+def _threads(number: Any) -> str:
+    return "1 thread" if int(number) == 1 else f"{int(number)} threads"
+
+
+def _pair(label: str, value: str, remark: str = "") -> Content:
+    return Content.assemble((f"{label:13}", MUTED), (f"{value:>9} ", "bold"), (remark, MUTED))
+
+
+_KINDS = {"best": " best so far", "manual": " kept", "last": " last"}
+
+
+def event_line(logged: LoggedEvent) -> Content | None:
+    """One event as a line; `None` for what is not worth one."""
+    text = _event_text(logged.event)
+    if text is None:
+        return None
+    sign, style = _sign(logged.event)
+    at = time.strftime("%H:%M:%S", time.localtime(logged.timestamp))
+    return Content.assemble((f"{at} ", MUTED), (f"{sign} ", style), one_line(text))
+
+
+def _sign(event: Event) -> tuple[str, str]:
+    match event:
+        case Saved():
+            return "✓", "$text-success"
+        case Warned() | Skipped() | Spiked() | WentBack():
+            return "▲", "$text-warning"
+        case Failed():
+            return "✗", "$text-error"
+        case Finished():
+            return "■", "$text-success"
+    return "·", MUTED
+
+
+def _event_text(event: Event) -> str | None:
+    step = f"{event.step:,}"
+    match event:
+        case Saved():
+            what = _KINDS.get(event.kind, "")
+            return f"checkpoint {step}{what} ({size(event.bytes)}, {event.seconds:.2f} s)"
+        case Warned() | Skipped() | Spiked() | WentBack():
+            return event.message
+        case Failed():
+            return f"failed at step {step}: {event.error}"
+        case Finished():
+            return f"ended at step {step}: {event.reason}"
+        case Changed(what="learning_rate"):
+            return f"step {step}: learning rate × {event.value:g}"
+        case Changed(what="threads"):
+            return f"step {step}: {_threads(event.value)} of the CPU"
+        case Changed():
+            return f"step {step}: now {int(event.value):,} steps in all"
+        case Started():
+            return f"training from step {step}"
+        case Paused():
+            return f"paused at {step}" + (f": {event.reason}" if event.reason else "")
+        case Continued():
+            return f"goes on at {step}"
+    return None
+
+
+def preparing(status: Status) -> str:
+    """What is being done before the first step, how far it is; or why there was none."""
+    if status.error:
+        return status.error
+    share = f"{status.progress:.0%}" if status.progress and status.stage else "…"
+    return f"{status.stage or 'the first step'} {share}  {status.pace}".rstrip()
+
+
+def two(verdict: list[Content], others: list[Content], width: int) -> list[Content]:
+    """The verdict in two lines of at most `width` cells: its name with the evidence, which may go
+    on in the second, then the advice, the keys, and by name what else holds, as far as they fit."""
+    if len(verdict) < 3:
+        return verdict[:2]
+    evidence, rest = Content(": ").join(verdict[:2]), Content("  ").join([*verdict[2:], *others])
+    wrapped = evidence.wrap(max(1, width))
+    if len(wrapped) == 1:
+        return [evidence, rest]
+    return [wrapped[0].rstrip(), Content("  ").join([*wrapped[1:], rest])]

@@ -1,0 +1,61 @@
+"""The trash: what was deleted, newest first, and bringing it back."""
+
+import time
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.widgets import Static
+
+from slm_tui.errors import SlmTuiError, cause_of
+from slm_tui.runs import trash
+from slm_tui.text import one_line
+from slm_tui.tui.dialogs import Dialog, complain
+from slm_tui.tui.theme import MUTED
+from slm_tui.tui.widgets.line_list import LineList, Row
+
+
+class TrashScreen(Dialog[str]):
+    """A list of all that was deleted; the result is the name of what came back."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "restore", "Restore", show=False)]
+
+    def __init__(self) -> None:
+        super().__init__("Trash", "↑↓ · enter brings back · esc closes")
+        self._entries = {str(one.path): one for one in trash.entries()}
+
+    def compose_box(self) -> ComposeResult:
+        if not self._entries:
+            yield Static("The trash is empty.", classes="text")
+        yield LineList([Row(key, _line(one)) for key, one in self._entries.items()])
+
+    def on_mount(self) -> None:
+        room = max(3, self.app.size.height - 6)
+        rows = self.query_one(LineList)
+        rows.styles.height = min(len(self._entries), room)
+        rows.focus()
+
+    def on_line_list_chosen(self, message: LineList.Chosen) -> None:
+        self.action_restore()
+
+    def action_restore(self) -> None:
+        """Bring back what the cursor is on; the dialog stays where it cannot be."""
+        key = self.query_one(LineList).key
+        if key is None:
+            return
+        try:
+            name = trash.restore(self._entries[key])
+        except SlmTuiError as error:
+            complain(self.app, error)
+        except OSError as error:
+            complain(self.app, SlmTuiError("it cannot be brought back", cause_of(error)))
+        else:
+            self.dismiss(name)
+
+
+def _line(one: trash.Trashed) -> Content:
+    when = time.strftime("%Y-%m-%d %H:%M", time.localtime(one.when))
+    return Content.assemble(
+        (f" {when}  ", MUTED), (f"{one.kind:14}", MUTED), (one_line(one.name, 44), "bold")
+    )

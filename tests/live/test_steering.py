@@ -1,0 +1,272 @@
+"""Steering: every request arrives, only the owner may ask, and nothing that is sent does harm."""
+
+import json
+import os
+import socket
+import stat
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slm_tui import paths
+from slm_tui.config.preset import Preset
+from slm_tui.errors import RunError
+from slm_tui.live import steering
+from slm_tui.live.session import Session
+from slm_tui.runs.store import Run
+from slm_tui.training.control import Request
+from tests import limits
+from tests.conftest import make_tiny
+
+pytestmark = pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="needs Unix sockets")
+Make = Callable[..., Preset]
+PATIENCE = 60.0
+
+
+def until(holds: Callable[[], object]) -> None:
+    end = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def session() -> Iterator[Session]:
+    """A run that waits at one of its first steps, and would make very many."""
+    made = Session.start(make_tiny(training__max_steps=1_000_000))
+    made.control.pause()
+    until(lambda: made.status.state == "paused")
+    yield made
+    made.stop()
+    assert made.wait(PATIENCE)
+
+
+def ask(session: Session, verb: str, value: float = 0.0) -> dict[str, Any]:
+    return steering.ask(session.run.path, verb, value, seconds=PATIENCE)
+
+
+def connected(session: Session) -> socket.socket:
+    line = socket.socket(socket.AF_UNIX)
+    line.settimeout(PATIENCE)
+    until(lambda: connects(line, session.run.path / steering.SOCKET))
+    return line
+
+
+def connects(line: socket.socket, path: Path) -> bool:
+    try:
+        # Not by its whole path: that may be longer than a socket's address.
+        with steering.short_address(path.parent) as short:
+            line.connect(short)
+    except BlockingIOError:  # too many wait to be accepted
+        return False
+    return True
+
+
+def send_until_hung_up(line: socket.socket, data: bytes) -> None:
+    """Send without ever reading."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        try:
+            line.send(data)
+        except BlockingIOError:
+            time.sleep(0.001)
+        except OSError:
+            return
+    raise AssertionError("nobody hung up")
+
+
+def events(run: Run) -> list[str]:
+    return [json.loads(line)["event"] for line in (run.path / "events.jsonl").open()]
+
+
+def test_every_request_is_obeyed(session: Session) -> None:
+    at, run = session.status.step, session.run
+    for verb, value in (
+        ("save", 0.0),
+        ("evaluate", 0.0),
+        ("sample", 0.0),
+        ("rate", 0.5),
+        ("extend", 7.0),
+    ):
+        assert ask(session, verb, value) == {"ok": True}
+    until(lambda: session.status.max_steps == 1_000_007)
+    found = [json.loads(line) for line in (run.path / "events.jsonl").open()]
+    assert [one["verb"] for one in found if one["event"] == "requested"] == [
+        "save",
+        "evaluate",
+        "sample",
+    ]
+    assert 0.5 in [one.get("value") for one in found]
+    assert session.status.step == at
+    ask(session, "continue")
+    until(lambda: session.status.step > at)
+    ask(session, "pause")
+    until(lambda: session.status.state == "paused")
+    ask(session, "stop")
+    assert session.wait(PATIENCE)
+    assert run.info().state == "stopped"
+
+
+def test_the_status_is_that_of_the_session(session: Session) -> None:
+    told = ask(session, "status")["status"]
+    status = session.status
+    assert (told["run"], told["state"], told["step"]) == (session.run.id, "paused", status.step)
+    assert told["max_steps"] == 1_000_000
+
+
+def test_stop_ends_what_is_still_being_prepared(tiny: Make) -> None:
+    made = Session.start(tiny(data__documents=2_000_000, data__limit={}))
+    path = made.run.path / steering.SOCKET
+    until(path.exists)
+    until(lambda: made.status.stage not in ("", "starting"))
+    steering.ask(made.run.path, "stop", seconds=PATIENCE)
+    assert made.wait(PATIENCE)
+    assert made.status.state == "stopped"
+
+
+def test_the_socket_is_its_owners_and_goes_with_the_run(session: Session) -> None:
+    path = session.run.path / steering.SOCKET
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    session.stop()
+    assert session.wait(PATIENCE)
+    assert not path.exists()
+    with pytest.raises(RunError, match="can only be watched"):
+        steering.ask(session.run.path, "pause")
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs two users")
+def test_another_user_is_not_heard(session: Session) -> None:
+    path = session.run.path / steering.SOCKET
+    directory = os.open(session.run.path, os.O_RDONLY)
+    answers = []
+    for mode in (0o600, 0o666):
+        path.chmod(mode)
+        reading, writing = os.pipe()
+        child = os.fork()
+        if not child:
+            os.setgid(65534)
+            os.setuid(65534)
+            line = socket.socket(socket.AF_UNIX)
+            line.settimeout(PATIENCE)
+            try:
+                line.connect(f"/proc/self/fd/{directory}/{steering.SOCKET}")
+                line.sendall(b'{"verb": "continue"}\n')
+                os.write(writing, b"heard" if line.recv(100) else b"hung up")
+            except OSError as error:
+                os.write(writing, (error.strerror or "").encode())
+            os._exit(0)
+        os.close(writing)
+        limits.reap(child)
+        answers.append(limits.read(reading, 100).decode())
+        os.close(reading)
+    os.close(directory)
+    assert answers[0] == "Permission denied"
+    assert answers[1] in ("hung up", "Connection reset by peer", "Broken pipe")
+    assert session.status.state == "paused"
+
+
+@pytest.mark.parametrize("line", [b"", b"{}", b"[]", b"\xff\x00", b'{"verb": "fly"}', b"null"])
+def test_what_is_not_understood_is_answered(session: Session, line: bytes) -> None:
+    with connected(session) as talk:
+        talk.sendall(line + b"\n")
+        assert "error" in json.loads(talk.recv(4096))
+        talk.sendall(b'{"verb": "status"}\n')
+        assert json.loads(talk.recv(4096))["ok"]
+
+
+@pytest.mark.parametrize(
+    ("verb", "value"),
+    [("rate", 0.0), ("rate", -1.0), ("rate", float("nan")), ("extend", 0.5), ("extend", -3.0)],
+)
+def test_values_without_sense_are_refused(session: Session, verb: str, value: float) -> None:
+    with pytest.raises(RunError, match="did not obey"):
+        ask(session, verb, value)
+    assert events(session.run).count("changed") == 0
+
+
+def test_strange_clients_do_no_harm(session: Session) -> None:
+    silent = [connected(session) for _ in range(40)]
+    half = connected(session)
+    half.sendall(b'{"verb": "sto')
+    huge, deaf = connected(session), connected(session)
+    send_until_hung_up(huge, b"x" * 65_536)
+    deaf.setblocking(False)
+    send_until_hung_up(deaf, b'{"verb": "status"}\n' * 100)
+    gone = connected(session)
+    gone.sendall(b'{"verb": "status"}\n')
+    gone.close()
+    assert ask(session, "status")["status"]["state"] == "paused"
+    for one in (*silent, half, huge, deaf):
+        one.close()
+    assert ask(session, "status")["ok"]
+
+
+def test_too_many_requests_are_refused(session: Session) -> None:
+    # Between two looks of the waiting trainer none of these may be lost or pile up for ever.
+    refused = 0
+    with connected(session) as talk:
+        answers = talk.makefile("rb")
+        for _ in range(300):
+            talk.sendall(b'{"verb": "pause"}\n')
+            refused += "error" in json.loads(answers.readline())
+    assert session.control.waiting <= 100
+    until(lambda: not session.control.waiting)
+    assert ask(session, "status")["ok"]
+    assert refused < 300
+
+
+def test_a_deep_directory_can_be_steered(tiny: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    deep = paths.runs_dir() / ("d" * 100) / ("e" * 100)
+    monkeypatch.setattr(paths, "runs_dir", lambda: deep)
+    made = Session.start(tiny(training__max_steps=1_000_000))
+    until((made.run.path / steering.SOCKET).exists)
+    until(lambda: made.status.step > 0)
+    steering.ask(made.run.path, "stop", seconds=PATIENCE)
+    assert made.wait(PATIENCE)
+    assert made.status.state == "stopped"
+
+
+def test_a_short_way_is_found_without_proc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    deep = tmp_path / ("d" * 100) / ("e" * 100)
+    deep.mkdir(parents=True)
+    monkeypatch.setattr(os.path, "isdir", lambda _path: False)
+    heard: list[Request] = []
+    server = steering.serve(deep, dict, heard.append)
+    assert server is not None
+    assert steering.ask(deep, "extend", 3, seconds=PATIENCE) == {"ok": True}
+    server.close()
+    assert heard == [Request("extend", 3.0)]
+    assert list(deep.iterdir()) == []
+
+
+def test_the_socket_of_a_killed_process_is_replaced(tmp_path: Path) -> None:
+    stale = socket.socket(socket.AF_UNIX)
+    stale.bind(str(tmp_path / steering.SOCKET))
+    stale.close()
+    with pytest.raises(RunError, match="can only be watched"):
+        steering.ask(tmp_path, "status")
+    server = steering.serve(tmp_path, dict, lambda request: None)
+    assert server is not None
+    assert steering.ask(tmp_path, "status", seconds=PATIENCE)["ok"]
+    server.close()
+
+
+def test_where_there_can_be_no_socket_the_run_trains(tiny: Make) -> None:
+    # A directory in the place of the socket cannot be replaced by one.
+    made = Session.start(tiny())
+    assert made.wait(PATIENCE)
+    (made.run.path / steering.SOCKET).mkdir()
+    more = Session.resume(made.run, more_steps=3)
+    assert more.wait(PATIENCE)
+    assert more.status.state == "done"
+
+
+def test_who_never_answers_keeps_nobody_waiting(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as hung:
+        hung.bind(str(tmp_path / steering.SOCKET))
+        hung.listen()
+        with pytest.raises(RunError, match="does not answer"):
+            steering.ask(tmp_path, "pause", seconds=0.1)
