@@ -1,7 +1,9 @@
 """What the Presets screen opens: the difference from the base, and the preset as TOML."""
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
+from textual.app import App
 from textual.content import Content
 
 from slm_tui import plain_text
@@ -14,9 +16,6 @@ from slm_tui.tui.dialogs import Choice, Question, Reading, complain
 from slm_tui.tui.editor import EditorText
 from slm_tui.tui.theme import MUTED
 from slm_tui.tui.widgets.property_list import display
-
-if TYPE_CHECKING:
-    from slm_tui.tui.screens.presets.screen import PresetsScreen
 
 
 def delete_question(name: str) -> Question:
@@ -54,22 +53,36 @@ def _cell(value: Any) -> str:
 
 
 class EditAsToml:
-    """One visit to the user's editor: out, back, validated; on an error back again if wanted."""
+    """One visit to the user's editor: out, back, validated; on an error back again if wanted.
 
-    def __init__(self, screen: "PresetsScreen", entry: Entry, draft: Draft | None) -> None:
-        self._screen, self._entry, self._draft = screen, entry, draft
+    Args:
+        edited: called when the draft was changed.
+        repaired: called when the file of a preset that could not be read was written.
+    """
+
+    def __init__(
+        self,
+        app: App[Any],
+        entry: Entry,
+        draft: Draft | None,
+        *,
+        edited: Callable[[], None],
+        repaired: Callable[[], None],
+    ) -> None:
+        self._app, self._entry, self._draft = app, entry, draft
+        self._edited, self._repaired = edited, repaired
         self._text: EditorText | None = None
 
     def start(self) -> None:
         """Open the editor."""
         if self._draft is None and self._entry.builtin:
             error = SlmTuiError(f"{self._entry.name} cannot be repaired here", "it ships so")
-            complain(self._screen.app, error)
+            complain(self._app, error)
             return
         try:
             before = self._draft.to_toml() if self._draft else plain_text.read(self._entry.path)
         except (OSError, ValueError) as error:
-            complain(self._screen.app, SlmTuiError("the file cannot be read", str(error)))
+            complain(self._app, SlmTuiError("the file cannot be read", str(error)))
             return
         self._text = EditorText(self._entry.name, before)
         self._edit()
@@ -77,9 +90,9 @@ class EditAsToml:
     def _edit(self) -> None:
         assert self._text is not None
         try:
-            after = self._text.edit(self._screen.app)
+            after = self._text.edit(self._app)
         except SlmTuiError as error:
-            complain(self._screen.app, error)
+            complain(self._app, error)
             return
         self._take(after)
 
@@ -92,9 +105,9 @@ class EditAsToml:
             return
         if self._draft is not None:
             self._draft.replace({**preset.to_dict(), "name": self._draft.name})
-            self._screen.show_draft()
+            self._edited()
         elif self._write(text):
-            self._screen.reload(select=self._entry.name)
+            self._repaired()
         self._text.discard()
 
     def _write(self, text: str) -> bool:
@@ -104,7 +117,7 @@ class EditAsToml:
         try:
             safe_files.write_atomically(self._entry.path, text)
         except OSError as error:
-            complain(self._screen.app, SlmTuiError("the file cannot be written", str(error)))
+            complain(self._app, SlmTuiError("the file cannot be written", str(error)))
             return False
         return True
 
@@ -118,7 +131,7 @@ class EditAsToml:
             keep = Choice("keep", "Mend it in the form", "wrong settings are marked there")
             choices.insert(1, keep)
         question = Question("Not a valid preset", f"{error}\n{self._path}", choices, "again")
-        self._screen.app.push_screen(question, lambda answer: self._answered(answer, values))
+        self._app.push_screen(question, lambda answer: self._answered(answer, values))
 
     @property
     def _path(self) -> str:
@@ -129,7 +142,7 @@ class EditAsToml:
             self._edit()
         elif answer == "keep" and self._draft is not None and values is not None:
             self._draft.replace({**values, "name": self._draft.name})
-            self._screen.show_draft()
+            self._edited()
             if self._text is not None:
                 self._text.discard()
 

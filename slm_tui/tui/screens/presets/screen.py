@@ -1,5 +1,6 @@
 """The Presets screen: choose one, change it with its budget in view, and train it."""
 
+import functools
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -218,7 +219,13 @@ class PresetsScreen(RoomScreen):
     def action_editor(self) -> None:
         entry = self.presets.entry
         if entry is not None:
-            EditAsToml(self, entry, self.draft).start()
+            EditAsToml(
+                self.app,
+                entry,
+                self.draft,
+                edited=self.show_draft,
+                repaired=functools.partial(self.reload, select=entry.name),
+            ).start()
 
     def footer_actions(self) -> list[Action]:
         """What matters in the list differs from what matters in the form."""

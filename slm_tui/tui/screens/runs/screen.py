@@ -1,5 +1,6 @@
 """The Runs screen: all runs in a table, checkpoints of one, curves and settings of several."""
 
+import functools
 from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar
@@ -9,16 +10,19 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
-from slm_tui.errors import RunError
+from slm_tui.errors import CheckpointError, RunError, SlmTuiError
 from slm_tui.live.run_scanner import Detail, RunLine, RunScanner
+from slm_tui.runs.store import Run
 from slm_tui.text import one_line
 from slm_tui.tui.actions import Room
 from slm_tui.tui.base import RoomScreen
 from slm_tui.tui.dialogs import complain, copy
+from slm_tui.tui.resume_dialog import ask_to_resume
 from slm_tui.tui.screens.runs import compare
+from slm_tui.tui.screens.runs.changes import RunChanges
 from slm_tui.tui.screens.runs.columns import SORTS, arranged, mark_content
+from slm_tui.tui.screens.runs.questions import ask_to_evaluate, ask_to_fork, step_of
 from slm_tui.tui.screens.runs.table import CheckpointList, Heading, Lines, Overlay, RunsTable
-from slm_tui.tui.screens.runs.verbs import RunVerbs
 from slm_tui.tui.widgets.line_list import LineList, Row
 
 _SORT_WORDS = {
@@ -31,7 +35,7 @@ _SORT_WORDS = {
 }
 
 
-class RunsScreen(RunVerbs, RoomScreen):
+class RunsScreen(RoomScreen):
     """The room `runs`."""
 
     ROOM: ClassVar[Room] = "runs"
@@ -60,6 +64,7 @@ class RunsScreen(RunVerbs, RoomScreen):
         yield Static("Reading runs…", id="nothing", classes="empty-state", markup=False)
 
     def on_mount(self) -> None:
+        self.changes = RunChanges(self.app, self._changed)
         self.query_one("#filter").display = False
         self.query_one(Overlay).border_title = ""
         self.query_one("#body").add_class("-empty")
@@ -311,8 +316,92 @@ class RunsScreen(RunVerbs, RoomScreen):
         if path is not None:
             copy(self.app, str(path))
 
-    def damaged(self, line: RunLine) -> bool:
-        """Whether nothing can be done with the run; says so."""
-        if line.error:
+    # Changing runs
+
+    def _usable(self) -> RunLine | None:
+        """The run under the cursor; a notice where nothing can be done with it."""
+        line = self.current
+        if line is not None and line.error:
             complain(self.app, RunError(line.error, "", "D moves it to the trash"))
-        return bool(line.error)
+            return None
+        return line
+
+    def _idle(self, line: RunLine | None) -> RunLine | None:
+        """The run, if it is not being trained; else a notice."""
+        if line is not None and line.is_live:
+            busy = f"{one_line(line.name)} is being trained"
+            complain(self.app, RunError(busy, "", "stop it first (2, then x)"))
+            return None
+        return line
+
+    def _checkpoint(self) -> Path | None:
+        """The checkpoint under the cursor, or a notice that there is none."""
+        line = self._usable()
+        if line is None:
+            return None
+        if self.current_checkpoint is None:
+            name = one_line(line.name)
+            remedy = "r resumes the run" if not line.is_live else "wait until it saves one"
+            complain(self.app, CheckpointError(f"{name} has no checkpoint yet", "", remedy))
+        return self.current_checkpoint
+
+    def _changed(self, note: str) -> None:
+        self.note = note
+        self.reader.wake()
+
+    def action_open(self) -> None:
+        if self.on_checkpoints:
+            self.action_load()
+        elif (line := self._usable()) is not None:
+            self.slm.open_run(line.path)
+
+    def action_load(self) -> None:
+        checkpoint = self._checkpoint()
+        if checkpoint is not None:
+            self.slm.open_chat(checkpoint)
+
+    def action_evaluate(self) -> None:
+        """Evaluate the checkpoint under the cursor, or compare the best ones of the selected
+        runs."""
+        several = list(self.table.selected) if not self.on_checkpoints else []
+        beside = self.slm.workshop.is_training
+        if len(several) > 1:
+            what = f"the best checkpoints of {len(several)} runs"
+            ask_to_evaluate(self.app, several, what, beside=beside)
+            return
+        checkpoint, line = self._checkpoint(), self.current
+        if checkpoint is not None and line is not None:
+            what = f"{one_line(line.name, 30)} @ {step_of(checkpoint)}"
+            ask_to_evaluate(self.app, [checkpoint], what, beside=beside)
+
+    def action_resume(self) -> None:
+        line = self._idle(self._usable())
+        if line is not None:
+            run = Run(line.path)
+            begun = functools.partial(self.slm.open_run, line.path)
+            ask_to_resume(self.app, self.slm.workshop, run, line.info, begun)
+
+    def action_fork(self) -> None:
+        checkpoint, line = self._checkpoint(), self.current
+        if checkpoint is None or line is None:
+            return
+        try:
+            preset = Run(line.path).preset()
+        except SlmTuiError as error:
+            complain(self.app, error)
+            return
+        begun = functools.partial(self.slm.go, "train")
+        ask_to_fork(self.app, self.slm.workshop, checkpoint, preset, line.name, begun)
+
+    def action_rename(self) -> None:
+        line = self._idle(self._usable())
+        if line is not None:
+            self.changes.rename(line)
+
+    def action_delete(self) -> None:
+        line = self._idle(self.current)
+        if line is not None:
+            self.changes.delete(line)
+
+    def action_undo(self) -> None:
+        self.changes.undo()

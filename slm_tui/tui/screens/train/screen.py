@@ -24,19 +24,20 @@ from slm_tui.tui.charts.chart import Chart
 from slm_tui.tui.charts.sparkline import SmallChart
 from slm_tui.tui.dialogs import Ask, complain, copy
 from slm_tui.tui.resume_dialog import ask_to_resume
-from slm_tui.tui.screens.train.live import NO_RUN, LiveKeys
+from slm_tui.tui.screens.train.questions import ask_for_steps, ask_to_stop
 from slm_tui.tui.screens.train.verdicts import Details, explained_lines
 from slm_tui.tui.screens.train.view import X_MODES, RunView, preparing, two
 from slm_tui.tui.widgets.lines import Lines
 
 if TYPE_CHECKING:
-    from slm_tui.live.session import Session
+    from slm_tui.live.workshop import Training
 
+NO_RUN = "No runs yet. Press 1, choose a preset, press t."
 _DRAW_SECONDS = 0.4
 _SMOOTHINGS = (0.95, 0.99, 0.0)
 
 
-class TrainScreen(LiveKeys, RoomScreen):
+class TrainScreen(RoomScreen):
     """The room `train`: follows the live run, or one that was opened from the Runs screen."""
 
     ROOM: ClassVar[Room] = "train"
@@ -77,7 +78,7 @@ class TrainScreen(LiveKeys, RoomScreen):
         return self.slm.workshop
 
     @property
-    def session(self) -> "Session | RemoteSession | None":
+    def session(self) -> "Training | None":
         """Who trains the run that is shown, or did while the app was open."""
         if self.view is None:
             return None
@@ -226,6 +227,59 @@ class TrainScreen(LiveKeys, RoomScreen):
         self.show_started(current.run.path)
         self.refresh_room()
         return True
+
+    # Keys: steering what trains, in this process or in another
+
+    def _live(self) -> "Training | None":
+        """The training of the run shown, or a toast that says why there is none."""
+        session = self.session
+        if session is not None and session.is_live:
+            return session
+        self.notify(self._why_not(), markup=False)
+        return None
+
+    def _why_not(self) -> str:
+        if self.view is None:
+            return NO_RUN
+        current = self.workshop.current_training()
+        if current is not None and current.is_live and current.run != self.view.run:
+            return f"{self.view.run.id} is not training. esc shows {current.run.id}, which is."
+        return f"{self.view.run.id} is not training. r resumes it."
+
+    def action_pause(self) -> None:
+        if (training := self._live()) is not None:
+            if training.status.state == "paused":
+                training.control.go_on()
+            else:
+                training.control.pause()
+
+    def action_save(self) -> None:
+        if (training := self._live()) is not None:
+            training.control.save()
+
+    def action_sample(self) -> None:
+        if (training := self._live()) is not None:
+            training.control.sample()
+
+    def action_evaluate(self) -> None:
+        if (training := self._live()) is not None:
+            training.control.evaluate()
+
+    def action_stop(self) -> None:
+        if (training := self._live()) is not None:
+            ask_to_stop(self.app, training)
+
+    def action_halve_rate(self) -> None:
+        if (training := self._live()) is not None:
+            training.control.scale_learning_rate(0.5)
+
+    def action_double_rate(self) -> None:
+        if (training := self._live()) is not None:
+            training.control.scale_learning_rate(2.0)
+
+    def action_more_steps(self) -> None:
+        if (training := self._live()) is not None and self.view is not None:
+            ask_for_steps(self.app, training, self.view.info.max_steps)
 
     # Keys: the chart
 

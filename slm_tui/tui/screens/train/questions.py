@@ -1,0 +1,39 @@
+"""What the Train screen asks before it stops a run or gives it more steps."""
+
+from typing import TYPE_CHECKING, Any
+
+from textual.app import App
+
+from slm_tui.live.steering import MOST_STEPS
+from slm_tui.tui.dialogs import Ask, Choice, Question
+from slm_tui.tui.resume_dialog import steps_problem, whole_number
+
+if TYPE_CHECKING:
+    from slm_tui.live.workshop import Training
+
+
+def ask_to_stop(app: App[Any], training: "Training") -> None:
+    """Ask, then save and stop."""
+
+    def stop(choice: str | None) -> None:
+        if choice == "stop":
+            training.stop()
+
+    question = Question(
+        "Stop this run?",
+        "It is saved and can be resumed exactly.",
+        [Choice("stop", "Save and stop", ""), Choice("cancel", "Cancel", "keep training")],
+        default="cancel",
+    )
+    app.push_screen(question, stop)
+
+
+def ask_for_steps(app: App[Any], training: "Training", max_steps: int) -> None:
+    """Ask how many steps are added to `max_steps`, then add them."""
+
+    def extend(text: str | None) -> None:
+        if text:
+            training.control.extend(min(whole_number(text), MOST_STEPS))
+
+    tenth = str(max(1, max_steps // 10))
+    app.push_screen(Ask("More steps", "How many are added?", tenth, steps_problem), extend)
