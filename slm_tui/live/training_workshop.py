@@ -5,7 +5,8 @@ from pathlib import Path
 
 from slm_tui.config.preset import Preset
 from slm_tui.errors import RunError
-from slm_tui.live.remote_session import OtherProcessRuns, RemoteSession
+from slm_tui.live.other_process_runs import OtherProcessRuns
+from slm_tui.live.remote_session import RemoteSession
 from slm_tui.live.session import Session
 from slm_tui.live.workshop import LiveStatus, QuitChoice
 from slm_tui.runs.store import Run

@@ -83,9 +83,9 @@ def _data(name: str, key: str, label: str, help: str, rank: int = 0) -> Action:
 
 ACTIONS: tuple[Action, ...] = (
     _all("go_presets", "1,f2", "Presets", "Choose and change what will be trained"),
-    _all("go_train", "2,f3", "Train", "CopyWatcher the run that is training"),
+    _all("go_train", "2,f3", "Train", "Watch the run that is training"),
     _all("go_runs", "3,f4", "Runs", "Compare runs and open their checkpoints"),
-    _all("go_chat", "4,f5", "Chat", "EntryWriter to a checkpoint"),
+    _all("go_chat", "4,f5", "Chat", "Talk to a checkpoint"),
     _all("go_data", "5,f6", "Data", "Look at text, tokens and splits"),
     _all("palette", "ctrl+p", "Palette", "Find any action, preset, run or checkpoint"),
     _all("jump", "ctrl+o", "Jump", "Show a letter on each pane; press it to go there"),

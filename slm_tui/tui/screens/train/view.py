@@ -12,8 +12,8 @@ from slm_tui.config.estimate import COMPUTE_OPTIMAL_TOKENS_PER_PARAMETER
 from slm_tui.errors import SlmTuiError
 from slm_tui.evaluation.diagnosis import Verdict, diagnose
 from slm_tui.formatting import clock, count, ratio_text, size
+from slm_tui.live.copy_watcher import CopyWatcher
 from slm_tui.live.session import Status
-from slm_tui.runs.copying import CopyWatcher
 from slm_tui.runs.curves import Curves, LoggedEvent
 from slm_tui.runs.evidence import EvidenceBuilder
 from slm_tui.runs.store import Run, RunInfo
