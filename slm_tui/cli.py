@@ -146,7 +146,8 @@ def _presets(verbs: "_Verbs") -> None:
     copy = inner.add_parser("copy", help="make a user preset of another")
     copy.add_argument("name")
     copy.add_argument("new")
-    for verb in ("list", "show", "check", "copy"):
+    inner.add_parser("schema", help="print the JSON schema of presets, for editors")
+    for verb in ("list", "show", "check", "copy", "schema"):
         inner.choices[verb].set_defaults(verb=_run_presets, what=verb)
 
 

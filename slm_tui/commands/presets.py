@@ -1,12 +1,14 @@
 """`slm-tui presets`: the library on the command line."""
 
 import argparse
+import json
 from pathlib import Path
 
 from slm_tui.commands import output
 from slm_tui.config import built, describe, library, overrides
 from slm_tui.config.estimate import COMPUTE_OPTIMAL_TOKENS_PER_PARAMETER, estimate
 from slm_tui.config.preset import Preset, from_file
+from slm_tui.config.schema import preset_schema
 from slm_tui.errors import PresetError
 from slm_tui.formatting import count, ratio_text, size
 from slm_tui.text import visible
@@ -21,6 +23,8 @@ def presets(options: argparse.Namespace) -> int:
         output.say(preset.to_toml() if options.toml else "\n".join(_shown(preset)))
     elif options.what == "check":
         _check(Path(options.file))
+    elif options.what == "schema":
+        output.say(json.dumps(preset_schema(), indent=2))
     else:
         made = library.copy(options.name, options.new)
         output.say(f"saved {library.find(made.name).path}")  # type: ignore[union-attr]
