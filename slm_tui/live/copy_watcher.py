@@ -1,11 +1,11 @@
 """Looks up the samples of a run in its training text while the run is shown."""
 
 import threading
-from typing import Any
 
 from slm_tui.evaluation.memorisation import Copying
 from slm_tui.live.background import Background
 from slm_tui.runs.copying import of_samples
+from slm_tui.runs.curves import Sample
 
 
 class CopyWatcher:
@@ -25,12 +25,11 @@ class CopyWatcher:
         """Whether an answer is being worked out."""
         return self._background.is_busy
 
-    def ask(self, fingerprint: str, samples: list[dict[str, Any]]) -> None:
+    def ask(self, fingerprint: str, samples: list[Sample]) -> None:
         """Look up `samples` unless they were; returns at once."""
         if not samples or not fingerprint or self.is_busy:
             return
-        newest = samples[-1]
-        asked = (fingerprint, int(newest.get("step", 0)), len(samples))
+        asked = (fingerprint, samples[-1].step, len(samples))
         if asked == self._asked:
             return
         self._asked = asked

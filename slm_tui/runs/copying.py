@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from slm_tui.errors import SlmTuiError
 from slm_tui.evaluation.memorisation import Copying, Index, Reference, Stopped, copying, reference
+from slm_tui.runs.curves import Sample
 
 if TYPE_CHECKING:
     from slm_tui.corpus.prepare import Corpus
@@ -38,7 +39,7 @@ def known(fingerprint: str, cancel: threading.Event | None = None) -> _Known | N
 
 
 def of_samples(
-    fingerprint: str, samples: list[dict[str, Any]], cancel: threading.Event | None = None
+    fingerprint: str, samples: list[Sample], cancel: threading.Event | None = None
 ) -> Copying | None:
     """What the newest samples copied; `None` without samples, or where the corpus is gone."""
     if not samples or not fingerprint:
@@ -50,12 +51,8 @@ def of_samples(
     if found is None:
         return None
     corpus, index, natural = found
-    step = int(samples[-1].get("step", 0))
-    texts = [
-        f"{one.get('prompt', '')}{one.get('text', '')}"
-        for one in samples
-        if one.get("step") == samples[-1].get("step")
-    ]
+    step = samples[-1].step
+    texts = [one.prompt + one.text for one in samples if one.step == step]
     tokenizer = corpus.tokenizer
     ids = [tokenizer.encode(text) for text in texts]
     return copying(index, ids, step, natural, lambda some: _text(tokenizer, some))

@@ -120,6 +120,7 @@ ACTIONS: tuple[Action, ...] = (
     _train("axis", "X", "Axis", "Draw over steps, tokens or time", 7),
     _train("smoothing", "m", "Smooth", "More, less or no smoothing", 8),
     _train("units", "n", "Units", "Nats per token or bits per byte", 9),
+    _train("metrics", "v,f7", "Metrics", "Show all metrics as charts, and back"),
     _train("halve_rate", "L", "LR ×½", "Halve the learning rate from here on"),
     _train("double_rate", "U", "LR ×2", "Double the learning rate from here on"),
     _train("more_steps", "+", "More", "Add steps to the run"),

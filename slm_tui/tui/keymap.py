@@ -15,6 +15,11 @@ _NAMED = _ARROWS | {"space", "enter", "escape", "tab", "backspace", "delete"}
 _FUNCTION = frozenset(f"f{number}" for number in range(1, 13))
 _SIGNS = frozenset("?/[]=+-*.;:!<>")
 
+# What actions were called in earlier versions; empty for one that is gone. Keymaps name them.
+FORMER_IDS: dict[str, str] = {}
+# Actions that came after the first version: they give a key up to whoever has it in a keymap.
+_LATER = frozenset({"train.metrics"})
+
 _SHOWN = {"left": "◀", "right": "▶", "up": "▲", "down": "▼", "escape": "esc", "backspace": "bksp"}
 
 
@@ -50,7 +55,7 @@ def load() -> tuple[dict[str, str], list[str]]:
         wanted = plain_text.toml(text)
     except ValueError as error:
         return keys, [f"is not TOML: {error}; write lines like \"train.pause\" = 'space'"]
-    return _merged(keys, _flat(wanted, ""))
+    return _merged(keys, _migrated(_flat(wanted, "")))
 
 
 def _flat(table: dict[str, object], prefix: str) -> dict[str, object]:
@@ -64,6 +69,33 @@ def _flat(table: dict[str, object], prefix: str) -> dict[str, object]:
     return found
 
 
+def _migrated(wanted: dict[str, object]) -> dict[str, object]:
+    """The lines of a keymap with the present names of actions, without actions that are gone."""
+    present = {
+        name: value for name, value in wanted.items() if name in BY_ID or name not in FORMER_IDS
+    }
+    former = {FORMER_IDS[name]: value for name, value in wanted.items() if name not in present}
+    former.pop("", None)
+    return former | present
+
+
+def _without_taken(keys: dict[str, str], accepted: dict[str, str]) -> dict[str, str]:
+    """`keys`, where later actions have given up those that `accepted` uses, but their last."""
+    left = dict(keys)
+    for action in ACTIONS:
+        if action.id in _LATER - accepted.keys():
+            taken = {
+                key
+                for other, used in accepted.items()
+                if _together(action, BY_ID[other])
+                for key in used.split(",")
+            }
+            left[action.id] = ",".join(
+                [key for key in action.keys if key not in taken] or action.keys[-1:]
+            )
+    return left
+
+
 def _merged(keys: dict[str, str], wanted: dict[str, object]) -> tuple[dict[str, str], list[str]]:
     problems: list[str] = []
     accepted: dict[str, str] = {}
@@ -74,7 +106,7 @@ def _merged(keys: dict[str, str], wanted: dict[str, object]) -> tuple[dict[str, 
         else:
             accepted[action_id] = str(value)
     while accepted:
-        merged = keys | accepted
+        merged = _without_taken(keys, accepted) | accepted
         clash = next((pair for pair in clashes(merged) if set(pair[:2]) & set(accepted)), None)
         if clash is None:
             return merged, problems

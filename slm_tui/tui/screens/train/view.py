@@ -230,13 +230,10 @@ class RunView:
         lines: list[Content] = []
         copied = self.copying.copying
         for sample in reversed(self.curves.samples):
-            lines.append(
-                Content.styled(f"step {int(sample.get('step', 0)):,}", "bold $text-accent")
-            )
-            prompt, text = str(sample.get("prompt", "")), str(sample.get("text", ""))
-            if copied is not None and copied.step == sample.get("step") and not lines[:-1]:
+            lines.append(Content.styled(f"step {sample.step:,}", "bold $text-accent"))
+            if copied is not None and copied.step == sample.step and not lines[:-1]:
                 lines.append(Content.styled(copied.short, MUTED))
-            body = Content.assemble((visible(prompt), "bold"), visible(text))
+            body = Content.assemble((visible(sample.prompt), "bold"), visible(sample.text))
             lines += body.split("\n", allow_blank=True)
             lines.append(Content(""))
         return lines
