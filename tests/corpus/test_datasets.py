@@ -11,7 +11,7 @@ from slm_tui.config.data import HuggingFaceData, Limit
 from slm_tui.config.preset import Preset
 from slm_tui.corpus import sources
 from slm_tui.corpus.prepare import prepare
-from slm_tui.corpus.sources import hub, reader
+from slm_tui.corpus.sources import reader
 from slm_tui.corpus.split import text_of
 from slm_tui.errors import CorpusError
 from tests.corpus.helpers import jsonl, refused, stage, texts
