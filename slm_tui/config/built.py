@@ -1,12 +1,15 @@
 """Which choices of the schema can be trained with this version."""
 
+from slm_tui.config import kinds
 from slm_tui.config.preset import Preset
 from slm_tui.errors import SlmTuiError
 
 # Presets may already name these, so that files stay valid when they arrive.
 NOT_BUILT: dict[tuple[str, str], str] = {
-    ("model.kind", "hgrn"): "HGRN-bit comes in a later version; use gpt",
-    ("model.kind", "hnet"): "H-Net comes in a later version; use gpt",
+    (f"{section}.kind", kind): variant.not_built
+    for section, variants in kinds.KINDS.items()
+    for kind, variant in variants.items()
+    if variant.not_built
 }
 
 
@@ -16,12 +19,8 @@ class NotBuiltYet(SlmTuiError, NotImplementedError):  # noqa: N818 - it reads as
 
 def not_built(preset: Preset) -> list[tuple[str, str]]:
     """`(path, reason)` for each choice that this version cannot train."""
-    chosen = [
-        ("data.kind", preset.data.kind),
-        ("tokenizer.kind", preset.tokenizer.kind),
-        ("model.kind", preset.model.kind),
-    ]
-    return [(path, NOT_BUILT[path, kind]) for path, kind in chosen if (path, kind) in NOT_BUILT]
+    chosen = [(section, getattr(preset, section)) for section in kinds.KINDS]
+    return [(f"{section}.kind", one.not_built) for section, one in chosen if one.not_built]
 
 
 def check_built(preset: Preset) -> None:

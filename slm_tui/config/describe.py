@@ -9,7 +9,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from slm_tui.config.built import NOT_BUILT
+from slm_tui.config import kinds
 from slm_tui.config.preset import Preset
 
 Type = Literal["integer", "number", "switch", "choice", "text", "list"]
@@ -88,8 +88,7 @@ def _nested(annotation: Any, given: Any) -> type[BaseModel] | None:
 
 
 def _usual(models: list[type[BaseModel]]) -> type[BaseModel]:
-    usual = {"StoriesData", "BpeTokenizer", "GptModel"}
-    return next((model for model in models if model.__name__ in usual), models[0])
+    return next((model for model in models if model in kinds.USUAL.values()), models[0])
 
 
 def _options(annotation: Any) -> tuple[Any, ...]:
@@ -126,18 +125,13 @@ def _listed(value: object) -> list[object]:
     return value if isinstance(value, list) else []
 
 
-_KINDS = {
-    "data.kind": ("stories", "file", "directory", "huggingface"),
-    "tokenizer.kind": ("bytes", "chars", "bpe", "gpt2"),
-    "model.kind": ("gpt", "hgrn", "hnet"),
-}
-
-
 def _choices(annotation: Any, path: str) -> tuple[str, ...]:
     """What can be chosen and trained now; of a list, what its items can be."""
+    section, _, last = path.partition(".")
+    if last == "kind" and section in kinds.KINDS:
+        return kinds.offered(section)
     listed = get_args(annotation)[0] if get_origin(annotation) is tuple else annotation
-    known = _KINDS.get(path) or (tuple(get_args(listed)) if get_origin(listed) is Literal else ())
-    return tuple(one for one in known if (path, one) not in NOT_BUILT)
+    return tuple(get_args(listed)) if get_origin(listed) is Literal else ()
 
 
 def _type(annotation: Any, path: str) -> Type:
@@ -212,14 +206,21 @@ def _stepped(setting: Setting, value: float, direction: int, values: dict[str, A
     if rule == "125":
         moved = _one_two_five(value, direction)
         return max(1, moved) if setting.type == "integer" and direction > 0 else moved
-    if rule == "divisor":
-        width = (values.get("model") or {}).get("n_embd") or 128
+    if rule.startswith("divisor of "):
+        width = _beside(setting, rule.removeprefix("divisor of "), values)
         fits = [n for n in range(1, 129) if width % n == 0] if isinstance(width, int) else [1]
         beyond = [n for n in fits if (n > value if direction > 0 else n < value)]
         return (beyond[0] if direction > 0 else beyond[-1]) if beyond else value
     step = float(rule)
     grid = math.floor(value / step + 1e-9) if direction > 0 else math.ceil(value / step - 1e-9)
     return (grid + direction) * step
+
+
+def _beside(setting: Setting, name: str, values: dict[str, Any]) -> Any:
+    """The value of another setting of the same section."""
+    path = f"{setting.section}.{name}"
+    given = (values.get(setting.section) or {}).get(name)
+    return given or next(one.default for one in settings(values) if one.path == path)
 
 
 def _one_two_five(value: float, direction: int) -> float:

@@ -1,10 +1,8 @@
 """Presets as they are being edited: values that may be wrong, what is wrong, and undo."""
 
-import difflib
 import shlex
 import time
 from copy import deepcopy
-from pathlib import Path
 from typing import Any
 
 import tomli_w
@@ -12,7 +10,8 @@ import tomli_w
 from slm_tui.config import built, describe, library, overrides
 from slm_tui.config.describe import Setting
 from slm_tui.config.library import Entry
-from slm_tui.config.preset import Preset, Problem, check, parse, toml_of
+from slm_tui.config.preset import Preset, check, parse, toml_of
+from slm_tui.config.problem import Problem
 from slm_tui.errors import SlmTuiError
 
 # The name is asked for when saving; the base is written by the program.
@@ -138,7 +137,8 @@ class Draft:
             # As the schema reads it: `1e3` steps are 1000.
             self.values = self.preset.to_dict()
             wrong = [Problem(path, reason) for path, reason in built.not_built(self.preset)]
-            wrong += _missing_text(self.preset)
+            missing = self.preset.data.problem()
+            wrong += [missing] if missing is not None else []
         shown = {one.path for one in self.settings()}
         self.problems = {}
         for problem in wrong:
@@ -261,43 +261,6 @@ def _reference(preset: Preset) -> dict[str, Any]:
         if found is not None and found.preset is not None:
             return found.preset.to_dict()
     return preset.to_dict()
-
-
-def _missing_text(preset: Preset) -> list[Problem]:
-    data = preset.data
-    if data.kind not in ("file", "directory"):
-        return []
-    if not data.path:
-        what = "a directory with text" if data.kind == "directory" else "a text file"
-        return [Problem("data.path", f"name {what}; 5 then o looks for it")]
-    path = Path(data.path).expanduser()
-    try:
-        there = path.is_dir() if data.kind == "directory" else path.is_file()
-    except OSError:
-        there = False
-    if there:
-        return []
-    if path.exists():
-        odd = "directory" if path.is_dir() else "file"
-        return [Problem("data.path", f"it is a {odd}: set data.kind to {odd}")]
-    works = _text_near(path.parent, path.name)
-    return [
-        Problem(
-            "data.path",
-            f"no such {data.kind}" + (f"; try {works}" if works else ": name one that is there"),
-            works,
-        )
-    ]
-
-
-def _text_near(directory: Path, name: str = "") -> str | None:
-    """A text file of `directory` with a name like `name`."""
-    try:
-        names = sorted(one.name for one in directory.iterdir() if one.suffix in (".txt", ".md"))
-    except OSError:
-        return None
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.3) if name else names[:1]
-    return str(directory / close[0]) if close else None
 
 
 def _nearest(path: str, shown: set[str]) -> str:

@@ -21,6 +21,13 @@ class Settings(BaseModel):
     alternatives: ClassVar[tuple[frozenset[str], ...]] = ()
 
 
+class Variant(Settings):
+    """Base of the kinds of a section that has several: `kind` names the one that is chosen."""
+
+    not_built: ClassVar[str] = ""
+    """Why this version cannot train presets with it, and what works; empty if it can."""
+
+
 def setting(
     default: Any = ...,
     *,
@@ -38,7 +45,8 @@ def setting(
         help: one line that the form and the CLI show.
         unit: what a number counts, e.g. `tokens`.
         nudge: how the arrow keys change it: `+1`, `+32`, `x2`, `125` (1, 2, 5 times a power
-            of ten), `+0.05`. Choices and switches cycle without it.
+            of ten), `+0.05`, `divisor of NAME` (another setting of the section). Choices and
+            switches cycle without it.
         advanced: shown only when the section is opened fully.
         suggestions: texts that the arrow keys cycle through; any other text may be typed.
         constraints: passed to pydantic: `ge`, `gt`, `le`, `lt`, `min_length`, `max_length`.

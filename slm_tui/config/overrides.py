@@ -4,8 +4,8 @@ from copy import deepcopy
 from typing import Any
 
 from slm_tui import plain_text
-from slm_tui.config import describe
-from slm_tui.config.data import Limit
+from slm_tui.config import describe, kinds
+from slm_tui.config.limits import Limit
 from slm_tui.config.preset import Preset, parse
 from slm_tui.config.training import Schedule
 from slm_tui.errors import PresetError
@@ -13,7 +13,6 @@ from slm_tui.errors import PresetError
 _ALTERNATIVES = {"limit": Limit.alternatives, "schedule": Schedule.alternatives}
 _ABSENT = {"none", "null", "off", ""}
 _SWITCH = {"on": True, "yes": True, "true": True, "off": False, "no": False, "false": False}
-_UNIONS = ("data", "tokenizer", "model")
 
 
 def read_value(text: str) -> Any:
@@ -51,7 +50,7 @@ def put(values: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
         section.pop(last, None)
     else:
         section[last] = value
-    if last == "kind" and parents and parents[-1] in _UNIONS:
+    if last == "kind" and parents and parents[-1] in kinds.KINDS:
         _keep_what_fits(changed, parents[-1])
     if path not in {one.path for one in describe.settings(changed)}:
         raise PresetError(f"there is no setting {path!r}", *_nearest(path, changed))

@@ -1,7 +1,7 @@
 """The preset: everything needed to start a run, and what is wrong with one."""
 
+import difflib
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -9,21 +9,17 @@ import tomli_w
 from pydantic import ValidationError, field_validator, model_validator
 
 from slm_tui import plain_text
-from slm_tui.config.data import DataConfig, StoriesData, TokenizerConfig
+from slm_tui.config import kinds
+from slm_tui.config.data import DataConfig, StoriesData
 from slm_tui.config.fields import Settings, reject, setting
 from slm_tui.config.migrations import SCHEMA
 from slm_tui.config.model import GptModel, ModelConfig
+from slm_tui.config.problem import Problem
+from slm_tui.config.tokenizer import TokenizerConfig
 from slm_tui.config.training import Optimizer, Sampling, Schedule, Training
 from slm_tui.errors import PresetError, SlmTuiError, cause_of
 from slm_tui.paths import check_name
 from slm_tui.versions import NewerVersionError
-
-_UNION_TAGS = {
-    "data": {"stories", "file", "directory", "huggingface"},
-    "tokenizer": {"bytes", "chars", "bpe", "gpt2"},
-    "model": {"gpt", "hgrn", "hnet"},
-}
-_USUAL_KINDS = {"data": "stories", "tokenizer": "bpe", "model": "gpt"}
 
 
 class Preset(Settings):
@@ -48,10 +44,10 @@ class Preset(Settings):
         if not isinstance(values, dict):
             return values
         filled = dict(values)
-        for section, kind in _USUAL_KINDS.items():
+        for section, usual in kinds.USUAL.items():
             given = filled.get(section)
             if isinstance(given, dict) and "kind" not in given:
-                filled[section] = {"kind": kind, **given}
+                filled[section] = {"kind": kinds.kind_of(usual), **given}
         return filled
 
     @field_validator("name")
@@ -110,18 +106,6 @@ def toml_of(values: dict[str, Any]) -> str:
     return tomli_w.dumps(SCHEMA.stamp(values), multiline_strings=False)
 
 
-@dataclass(frozen=True)
-class Problem:
-    """What is wrong with one setting, and a value that works where one is known."""
-
-    path: str
-    message: str
-    works: object = None
-
-    def __str__(self) -> str:
-        return f"{self.path}: {self.message}" if self.path else self.message
-
-
 def problems(error: ValidationError) -> list[Problem]:
     """Translate a validation error into one problem per setting."""
     return [_problem(dict(detail)) for detail in error.errors(include_url=False)]
@@ -129,7 +113,7 @@ def problems(error: ValidationError) -> list[Problem]:
 
 def _problem(detail: dict[str, Any]) -> Problem:
     location = [str(part) for part in detail["loc"]]
-    if len(location) > 1 and location[1] in _UNION_TAGS.get(location[0], ()):
+    if len(location) > 1 and location[1] in kinds.KINDS.get(location[0], ()):
         del location[1]
     context = detail.get("ctx") or {}
     kind = detail["type"]
@@ -139,8 +123,7 @@ def _problem(detail: dict[str, Any]) -> Problem:
         return Problem(path, detail["msg"], works[0] if isinstance(works, list) else works)
     path = ".".join(location)
     if kind == "union_tag_invalid":
-        offered = str(context["expected_tags"]).replace("'", "")
-        return Problem(f"{path}.kind", f"{context['tag']!r} is none of {offered}")
+        return _unknown_kind(path, context["tag"])
     if kind == "extra_forbidden":
         return Problem(path, "no such setting")
     if kind == "missing":
@@ -154,6 +137,16 @@ def _problem(detail: dict[str, Any]) -> Problem:
     if "input" in detail and not isinstance(detail["input"], (dict, list)):
         message = f"{detail['input']!r} {message}"
     return Problem(path, message + (f"; try {works}" if works is not None else ""), works)
+
+
+def _unknown_kind(section: str, kind: object) -> Problem:
+    """A kind that is not in the schema; offers those that this version can train with."""
+    offered = kinds.offered(section)
+    close = difflib.get_close_matches(str(kind), offered, n=1)
+    works = close[0] if close else kinds.kind_of(kinds.USUAL[section])
+    *others, last = offered
+    choices = f"{', '.join(others)} or {last}" if others else last
+    return Problem(f"{section}.kind", f"there is no kind {kind!r}; try {choices}", works)
 
 
 # What pydantic says when a value is of another type, in the words of a user.

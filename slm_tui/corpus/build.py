@@ -9,14 +9,15 @@ from typing import IO, Any
 import numpy as np
 
 from slm_tui import manifest as manifests
-from slm_tui.config.data import (
+from slm_tui.config.limits import Split
+from slm_tui.config.preset import Preset
+from slm_tui.config.tokenizer import (
+    BpeTokenizer,
     BytesTokenizer,
     CharsTokenizer,
     Gpt2Tokenizer,
-    Split,
-    StoriesData,
+    TokenizerSettings,
 )
-from slm_tui.config.preset import Preset
 from slm_tui.corpus import overlap, sources
 from slm_tui.corpus.parallel import cores, in_order
 from slm_tui.corpus.progress import Meter
@@ -61,20 +62,38 @@ def tokenizer(preset: Preset, train: Spans, meter: Meter) -> Tokenizer:
     Raises:
         CorpusError: GPT-2's vocabulary is not to be had.
     """
-    config = preset.tokenizer
-    if isinstance(config, Gpt2Tokenizer):
-        meter("loading the tokenizer", 0, None, "share")
-        return load_gpt2(config.vocab_size)
-    if isinstance(config, BytesTokenizer):
-        return byte_tokenizer()
+    return TOKENIZERS[type(preset.tokenizer)](preset.tokenizer, train, meter)
+
+
+def _bytes(config: BytesTokenizer, train: Spans, meter: Meter) -> Tokenizer:
+    return byte_tokenizer()
+
+
+def _chars(config: CharsTokenizer, train: Spans, meter: Meter) -> Tokenizer:
     texts = limited(train, config.limit)
-    if isinstance(config, CharsTokenizer):
-        return chars_tokenizer(_counted(texts, "collecting characters", train.bytes, meter))
+    return chars_tokenizer(_counted(texts, "collecting characters", train.bytes, meter))
+
+
+def _bpe(config: BpeTokenizer, train: Spans, meter: Meter) -> Tokenizer:
     return train_bpe(
-        _counted(texts, "counting words", train.bytes, meter),
+        _counted(limited(train, config.limit), "counting words", train.bytes, meter),
         config.vocab_size,
         merging=lambda: meter("merging pairs", 0, None, "share"),
     )
+
+
+def _gpt2(config: Gpt2Tokenizer, train: Spans, meter: Meter) -> Tokenizer:
+    meter("loading the tokenizer", 0, None, "share")
+    return load_gpt2(config.vocab_size)
+
+
+# What makes each tokenizer, from its settings and the training part: a new one is registered here.
+TOKENIZERS: dict[type[TokenizerSettings], Callable[[Any, Spans, Meter], Tokenizer]] = {
+    BytesTokenizer: _bytes,
+    CharsTokenizer: _chars,
+    BpeTokenizer: _bpe,
+    Gpt2Tokenizer: _gpt2,
+}
 
 
 def _counted(texts: Iterable[str], stage: str, total: int, meter: Meter) -> Iterator[str]:
@@ -136,9 +155,9 @@ def most_tokens(preset: Preset, part: str) -> int | None:
     most, ratios = preset.data.limit.tokens, preset.data.split
     if most is None:
         return None
-    if isinstance(preset.data, StoriesData):
+    if preset.data.is_endless:
         return most if part == "train" else None
-    own = sources.own_splits(preset.data)
+    own = preset.data.own_splits()
     if part in own:
         return most
     shares = {"val": ratios.validation, "test": ratios.test}

@@ -7,13 +7,8 @@ smallest ratio that works.
 import tempfile
 from pathlib import Path
 
-from slm_tui.config.data import (
-    BpeTokenizer,
-    CharsTokenizer,
-    StoriesData,
-)
 from slm_tui.config.preset import Preset
-from slm_tui.corpus import build, sources
+from slm_tui.corpus import build
 from slm_tui.corpus.documents import Documents
 from slm_tui.corpus.prepare import Corpus
 from slm_tui.corpus.progress import Meter
@@ -41,7 +36,7 @@ def check(preset: Preset, corpus: Corpus) -> None:
 def problem(preset: Preset, corpus: Corpus) -> CorpusError | None:
     """What `check` would raise, or `None`."""
     needed = preset.model.block_size + 1
-    own = "val" in sources.own_splits(preset.data)
+    own = "val" in preset.data.own_splits()
     if len(corpus.val) >= needed or not (own or preset.data.split.validation):
         return None
     what = f"validation has {len(corpus.val):,} tokens"
@@ -51,7 +46,7 @@ def problem(preset: Preset, corpus: Corpus) -> CorpusError | None:
     ratio = smallest_ratio(preset, corpus)
     if ratio is not None:
         return CorpusError(what, why, f"set data.split.validation to {ratio:g} or more")
-    if isinstance(preset.data, StoriesData):
+    if preset.data.is_endless:
         return CorpusError(what, why, "set data.documents to more")
     return CorpusError(what, why, _more_text(corpus))
 
@@ -72,8 +67,9 @@ def _more_text(corpus: Corpus) -> str:
 def smallest_ratio(preset: Preset, corpus: Corpus) -> float | None:
     """The smallest `data.split.validation` that fills a window; `None` if none does."""
     needed = preset.model.block_size + 1
-    if isinstance(preset.data, StoriesData):
-        return _ratio_of_stories(preset.data, corpus, needed)
+    wanted = preset.data.documents_wanted()
+    if wanted is not None:
+        return _ratio_of_endless(wanted["train"], corpus, needed)
     most = 0.9 - preset.data.split.test
     ratios = [one for one in _RATIOS if one <= most]
     with tempfile.TemporaryDirectory() as directory:
@@ -92,11 +88,11 @@ def smallest_ratio(preset: Preset, corpus: Corpus) -> float | None:
     return None
 
 
-def _ratio_of_stories(data: StoriesData, corpus: Corpus, needed: int) -> float | None:
-    told = max(1, int(corpus.manifest["parts"]["train"]["documents"]))
-    # Held-out stories differ in length: a little more of them is safe.
-    wanted = needed / max(1.0, len(corpus.train) / told) * 1.1
-    trained = sources.stories_wanted(data)["train"]
+def _ratio_of_endless(trained: int, corpus: Corpus, needed: int) -> float | None:
+    """The ratio of `trained` documents that has `needed` tokens, where they are drawn anew."""
+    written = max(1, int(corpus.manifest["parts"]["train"]["documents"]))
+    # Held-out documents differ in length: a little more of them is safe.
+    wanted = needed / max(1.0, len(corpus.train) / written) * 1.1
     return next((one for one in _RATIOS if round(one * trained) >= wanted), None)
 
 
@@ -125,6 +121,6 @@ def _held_out(preset: Preset, documents: Spans, corpus: Corpus, ratio: float) ->
 
 
 def _tokenizer_of(preset: Preset, parts: Parts, corpus: Corpus) -> Tokenizer:
-    if isinstance(preset.tokenizer, BpeTokenizer | CharsTokenizer):
+    if preset.tokenizer.is_trained:
         return build.tokenizer(preset, parts.documents["train"], Meter())
     return corpus.tokenizer

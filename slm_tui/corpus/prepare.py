@@ -243,7 +243,7 @@ def _fill(
         **written,
         "leakage": build.leakage(parts, written["parts"], meter),
         "left_out": left_out.to_dict(),
-        "text": sources.name_of(preset.data),
+        "text": preset.data.label,
         "identity": identity,
         "fingerprint": _name_of(identity),
     }

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from slm_tui.config.data import StoriesData
 from slm_tui.config.estimate import (
     COMPUTE_OPTIMAL_TOKENS_PER_PARAMETER,
     FEW_TOKENS_PER_PARAMETER,
@@ -75,7 +74,7 @@ def _leaks(preset: Preset, statistics: Statistics) -> list[Verdict]:
     found = []
     for part, overlap in statistics.leakage.items():
         share, name = f"{overlap['share']:.1%}", _PART[part]
-        if isinstance(preset.data, StoriesData):
+        if preset.data.is_endless:
             text = f"{share} of {name}'s {WORDS}-grams are in training, by their grammar"
             why = "each story is drawn by itself, and the floor knows how much they have in common"
             found.append(Verdict("leakage", True, text, why))

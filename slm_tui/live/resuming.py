@@ -1,13 +1,11 @@
 """Going on with a run: what may be changed about it, and which corpus it needs."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from threading import Event as ThreadEvent
 from typing import TYPE_CHECKING
 
 from slm_tui import paths, safe_files
 from slm_tui.config import overrides, pointing
-from slm_tui.config.data import DirectoryData, FileData, HuggingFaceData, StoriesData
 from slm_tui.config.preset import Preset
 from slm_tui.errors import CorpusError, PresetError, SlmTuiError, TrainingError
 from slm_tui.runs.info import PRESET
@@ -69,7 +67,7 @@ def changed(run: Run, assignments: Sequence[str] = (), text: str = "") -> Preset
 
 
 def _with_text(preset: Preset, text: str) -> Preset:
-    if isinstance(preset.data, StoriesData):
+    if not preset.data.location_setting:
         raise PresetError(
             "--text cannot be used here", "the run was trained on the built-in stories"
         )
@@ -80,8 +78,7 @@ def _with_text(preset: Preset, text: str) -> Preset:
             f"it is a {section['kind']}, the run was trained on a {preset.data.kind}",
             "name the same text",
         )
-    name = "dataset" if isinstance(preset.data, HuggingFaceData) else "path"
-    return overrides.apply(preset, [f"data.{name}={text}"])
+    return overrides.apply(preset, [f"data.{preset.data.location_setting}={text}"])
 
 
 def check(before: Preset, after: Preset, run: str) -> None:
@@ -115,8 +112,8 @@ def check(before: Preset, after: Preset, run: str) -> None:
 def missing_text(run: Run) -> str:
     """Where the text of `run` should be and is not, if it will be needed; else empty."""
     try:
-        data = run.preset().data
-        if not isinstance(data, FileData | DirectoryData):
+        missing = run.preset().data.missing()
+        if not missing:
             return ""
         state = checkpoint_dir.newest_state(run.checkpoints)
     except SlmTuiError:
@@ -124,11 +121,7 @@ def missing_text(run: Run) -> str:
     corpus = paths.corpora_dir() / state.corpus if state is not None and state.corpus else None
     if corpus is not None and safe_files.is_file(corpus / "manifest.json"):
         return ""
-    try:
-        there = Path(data.path).expanduser().exists()
-    except (OSError, ValueError, RuntimeError):
-        there = False
-    return "" if there else data.path
+    return missing
 
 
 def corpus_of(
@@ -165,7 +158,8 @@ def corpus_of(
     if fingerprint not in (plain, forked, *first):
         raise TrainingError(
             f"the text of {run.id} has changed since it was trained",
-            f"{_where(preset)} holds another text than that of step {found.state.step:,}",
+            f"{preset.data.location or preset.data.kind} holds another text than that of "
+            f"step {found.state.step:,}",
             f"{_how_to_name_it(run, preset)}; or train on the new text from these weights: "
             f"slm-tui train --from {run.id}@last{_text_option(preset)}",
         )
@@ -177,21 +171,16 @@ def _reason(error: SlmTuiError) -> str:
     return f"{error.what}: {error.why}" if error.why else error.what
 
 
-def _where(preset: Preset) -> str:
-    data = preset.data
-    return str(getattr(data, "path", "") or getattr(data, "dataset", "") or data.kind)
-
-
 def _text_option(preset: Preset) -> str:
-    where = getattr(preset.data, "path", "") or getattr(preset.data, "dataset", "")
+    where = preset.data.location
     return f" --text {where}" if where else ""
 
 
 def _how_to_name_it(run: Run, preset: Preset) -> str:
-    if isinstance(preset.data, StoriesData):
+    if not preset.data.location_setting:
         return "the built-in stories of this version differ: use the version that trained it"
-    name = "dataset" if isinstance(preset.data, HuggingFaceData) else "path"
-    return f"put it back, or say where it is: slm-tui train --resume {run.id} --set data.{name}=…"
+    place = f"data.{preset.data.location_setting}=…"
+    return f"put it back, or say where it is: slm-tui train --resume {run.id} --set {place}"
 
 
 def write_preset(run: Run, preset: Preset) -> None:

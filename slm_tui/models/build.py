@@ -1,11 +1,21 @@
 """From a preset's model section to a network on a device."""
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 
 from slm_tui.config.built import NotBuiltYet
 from slm_tui.config.model import GptModel, ModelConfig
+from slm_tui.config.models.settings import ModelSettings
 from slm_tui.models.base import LanguageModel
 from slm_tui.models.gpt import Gpt
+
+# What is called with the settings of a family and the size of the vocabulary. A family that is
+# registered here can be trained, and the contract tests run on it.
+FAMILIES: dict[type[ModelSettings], Callable[[Any, int], LanguageModel]] = {
+    GptModel: Gpt,
+}
 
 
 def build(
@@ -20,17 +30,18 @@ def build(
     """
     # On the meta device the constructors draw nothing and allocate nothing.
     with torch.device("meta"):
-        model = _family(config, n_vocab)
+        model = _family(config)(config, n_vocab)
     model = model.to_empty(device=device)
     if seed is not None:
         model.initialize(torch.Generator().manual_seed(seed))
     return model
 
 
-def _family(config: ModelConfig, n_vocab: int) -> LanguageModel:
-    if isinstance(config, GptModel):
-        return Gpt(config, n_vocab)
-    raise NotBuiltYet(f"the {config.kind} family", "it comes in a later version; use gpt")
+def _family(config: ModelConfig) -> Callable[[Any, int], LanguageModel]:
+    family = FAMILIES.get(type(config))
+    if family is None:
+        raise NotBuiltYet(f"the {config.kind} family", config.not_built)
+    return family
 
 
 def count_parameters(model: LanguageModel) -> int:

@@ -14,8 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from slm_tui.config.estimate import feed_forward_width
-from slm_tui.config.model import GptModel
+from slm_tui.config.models.gpt import GptModel
 from slm_tui.models.base import LanguageModel, Loss
 from slm_tui.models.head_loss import head_loss
 
@@ -154,7 +153,7 @@ class FeedForward(nn.Module):
 
     def __init__(self, config: GptModel) -> None:
         super().__init__()
-        inner = feed_forward_width(config)
+        inner = config.feed_forward_width
         self.activation = config.activation
         self.dropout = config.dropout
         self.expand = nn.Linear(config.n_embd, inner, bias=config.bias)

@@ -204,10 +204,8 @@ def _row(row: "Row") -> dict[str, Any]:
 
 
 def _model(row: "Row", one: _Opened, leak: str) -> dict[str, Any]:
-    from slm_tui.config.estimate import parameters
-
     checkpoint = one.checkpoint
-    total, embedding = parameters(checkpoint.preset, checkpoint.state.n_vocab)
+    total, embedding = checkpoint.preset.model.parameters(checkpoint.state.n_vocab)
     run = run_of(checkpoint.path)
     is_evaluated = checkpoint.state.evaluated_step == checkpoint.state.step
     return {

@@ -79,7 +79,7 @@ def _named(preset: Preset, settings: Settings, scratch: Path, meter: Meter) -> T
     whole = len(spans)
     chosen = spans if settings.documents is None else spans.chosen(slice(0, settings.documents))
     documents = [text.encode("utf-8", "surrogatepass") for text in texts_of(chosen)]
-    return Text(sources.name_of(data), documents, whole)
+    return Text(data.label, documents, whole)
 
 
 def known_of(text: Text, corpus: Corpus | None, meter: Meter) -> Known:

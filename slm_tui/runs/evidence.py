@@ -81,7 +81,7 @@ class EvidenceBuilder:
             "evaluated_tokens": min(asked, max(0, val_tokens - 1)) if val_tokens else 0,
             "learning_rate": preset.optimizer.learning_rate,
             "gradient_clip": preset.optimizer.gradient_clip,
-            "dropout": getattr(preset.model, "dropout", 0.0),
+            "dropout": preset.model.dropout_rate,
             "warmup_steps": warmup,
             "early_stop_patience": training.early_stop_patience,
         }

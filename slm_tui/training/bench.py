@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from slm_tui.config.built import check_built
-from slm_tui.config.data import vocabulary_size
 from slm_tui.config.estimate import estimate, step_flops
 from slm_tui.config.preset import Preset
 from slm_tui.corpus.batches import Batch
@@ -167,7 +166,7 @@ class _Bench:
         self._stop = stop
         self._report = report
         self._device = choose_device(preset.training.device)
-        self._n_vocab = vocabulary_size(preset.tokenizer)
+        self._n_vocab = preset.tokenizer.expected_vocabulary
         self._whole = preset.training.micro_batch * preset.training.accumulation
         self._partial = False
         self._notices: list[str] = []
@@ -267,7 +266,7 @@ class _Bench:
             raise TrainingError(
                 f"{self._preset.name} cannot be measured",
                 "there is no memory for any micro-batch",
-                "set a smaller model.block_size or model.n_embd",
+                f"set a smaller model.block_size or {self._preset.model.size_settings[0]}",
             )
         return lanes
 

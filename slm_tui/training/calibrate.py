@@ -78,7 +78,7 @@ def _solve(key: str, times: list[float]) -> Calibration:
     """Time = layers x fixed cost + operations / speed, for two shapes and two unknowns."""
     small, large = (step_flops(_preset(shape), _N_VOCAB) for shape in _SHAPES)
     speed = (large - small) / max(times[1] - times[0], 1e-6)
-    fixed = max(0.0, times[0] - small / speed) / (_SHAPES[0]["n_layer"] + 1)
+    fixed = max(0.0, times[0] - small / speed) / (_preset(_SHAPES[0]).model.layers + 1)
     return Calibration(key, speed, fixed)
 
 

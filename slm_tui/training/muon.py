@@ -26,6 +26,8 @@ class Muon:
     Args:
         weights, gradients, momentum: flat, of equal length.
         shapes: name and shape of each matrix, in order; `(rows, columns)`.
+        decay: weight decay, per unit of learning rate.
+        rate_multiplier: their learning rate over that of the model.
     """
 
     def __init__(
@@ -36,9 +38,11 @@ class Muon:
         shapes: list[tuple[str, torch.Size]],
         config: OptimizerConfig,
         decay: float,
+        rate_multiplier: float = 1.0,
     ) -> None:
         self.size = weights.numel()
         self._beta, self._decay = config.muon_momentum, decay
+        self._rate_multiplier = rate_multiplier
         self._weights, self._gradients, self._momentum = weights, gradients, momentum
         self._dtype = torch.bfloat16 if precision.has_native_bf16(weights.device) else torch.float32
         self._stacks: list[tuple[slice, torch.Size]] = []
@@ -53,6 +57,7 @@ class Muon:
     @torch.no_grad()
     def update(self, learning_rate: float) -> None:
         """One update of all matrices."""
+        learning_rate *= self._rate_multiplier
         self._momentum.lerp_(self._gradients, 1 - self._beta)
         # Nesterov: a step ahead on the momentum.
         ahead = self._gradients.lerp(self._momentum, self._beta)

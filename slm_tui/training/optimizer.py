@@ -76,7 +76,10 @@ class FlatOptimizer:
         if self._config.kind == "muon" and group.role == "hidden":
             shapes = [(slot.name, slot.parameter.shape) for slot in slots]
             first = self._first[inside]
-            self._muon.append(Muon(weights, gradients, first, shapes, self._config, decay))
+            multiplier = group.learning_rate_multiplier
+            self._muon.append(
+                Muon(weights, gradients, first, shapes, self._config, decay, multiplier)
+            )
         else:
             self._adamw.append(
                 _AdamW(

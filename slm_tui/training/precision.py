@@ -34,7 +34,7 @@ def choose_format(preset: Preset, device: torch.device) -> Format:
     """
     wanted = preset.training.precision
     if wanted == "auto":
-        wide = device.type == "cuda" or getattr(preset.model, "n_embd", 0) >= _NARROW
+        wide = device.type == "cuda" or preset.model.width >= _NARROW
         return "bf16" if wide and has_native_bf16(device) else "fp32"
     if wanted == "fp16" and device.type == "mps":
         raise TrainingError("fp16 does not train on mps", "", "set training.precision to auto")

@@ -44,7 +44,7 @@ class Stepper:
         self._optimizer = optimizer
         self._preset = preset
         self._device = device
-        self._drops = getattr(preset.model, "dropout", 0.0) > 0
+        self._drops = preset.model.dropout_rate > 0
         self.at_once = sequences_at_once(preset, model.n_vocab, device)
         self.format = choose_format(preset, device)
         self.scale = LossScale.of(self.format)
@@ -141,7 +141,7 @@ class Stepper:
             raise TrainingError(
                 "memory ran out with one sequence at a time",
                 reason,
-                "set a smaller model.block_size or model.n_embd",
+                f"set a smaller model.block_size or {self._preset.model.size_settings[0]}",
             )
         training = self._preset.training
         self.at_once = -(-self.at_once // 2)

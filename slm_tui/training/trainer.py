@@ -109,7 +109,7 @@ class Trainer:
             raise TrainingError(
                 "there is not enough memory for this model",
                 "weights, gradients and two moments are needed",
-                "set a smaller model.n_embd or model.n_layer, or close other programs",
+                f"set a smaller {' or '.join(preset.model.size_settings)}, or close other programs",
             ) from None
         self._writer: CheckpointWriter | None = None
         self._guard = Guard(corpus.tokenizer.n_vocab)

@@ -150,6 +150,16 @@ def test_the_schema_of_presets_is_printed_as_json(cli: Cli) -> None:
     assert set(schema["properties"]) == set(Preset.model_fields)
 
 
+@pytest.mark.parametrize("command", [("train",), ("presets", "show")])
+def test_an_unknown_family_is_answered_with_one_that_can_be_trained(
+    cli: Cli, command: tuple[str, ...]
+) -> None:
+    done = cli(*command, "stories-tiny", "--set", "model.kind=mamba")
+    assert_one_line(done, "model.kind: there is no kind 'mamba'; try gpt")
+    assert "hgrn" not in done[2]
+    assert "hnet" not in done[2]
+
+
 def test_a_preset_is_copied(cli: Cli) -> None:
     code, out, _ = cli("presets", "copy", "stories-tiny", "mine")
     assert code == 0

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from slm_tui.config import library
-from slm_tui.config.estimate import Calibration, bytes_per_token, estimate, step_flops
+from slm_tui.config.estimate import Calibration, estimate, step_flops
 from slm_tui.config.overrides import apply
 from tests.conftest import make_tiny
 
@@ -84,7 +84,7 @@ def test_memory_grows_with_the_batch_and_holds_the_weights_four_times() -> None:
 def test_bytes_per_token_follow_the_vocabulary(
     tokenizer: dict[str, Any], low: float, high: float
 ) -> None:
-    assert low <= bytes_per_token(make_tiny(tokenizer=tokenizer)) <= high
+    assert low <= make_tiny(tokenizer=tokenizer).tokenizer.bytes_per_token <= high
 
 
 @pytest.mark.parametrize("kind", ["hgrn", "hnet"])

@@ -11,7 +11,7 @@ from slm_tui.config.data import HuggingFaceData, Limit
 from slm_tui.config.preset import Preset
 from slm_tui.corpus import sources
 from slm_tui.corpus.prepare import prepare
-from slm_tui.corpus.sources import hub, reader
+from slm_tui.corpus.sources import reader
 from slm_tui.corpus.split import text_of
 from slm_tui.errors import CorpusError
 from tests.corpus.helpers import jsonl, refused, stage, texts
@@ -263,11 +263,11 @@ def test_an_empty_directory_is_no_dataset(tmp_path: Path) -> None:
 
 
 def test_a_ready_made_dataset_fills_in_what_is_not_said() -> None:
-    wiki = hub.completed(HuggingFaceData(dataset="WikiText-2"))
+    wiki = HuggingFaceData(dataset="WikiText-2").completed()
     assert (wiki.dataset, wiki.config) == ("Salesforce/wikitext", "wikitext-2-raw-v1")
     assert (wiki.validation_split, wiki.test_split) == ("validation", "test")
     assert wiki.minimum_length == 20
-    stories = hub.completed(HuggingFaceData(dataset="roneneldan/TinyStories"))
+    stories = HuggingFaceData(dataset="roneneldan/TinyStories").completed()
     assert (stories.validation_split, stories.test_split) == ("validation", "")
     assert stories.text_column == "text"
 
@@ -276,12 +276,12 @@ def test_what_is_said_is_kept_in_a_ready_made_dataset() -> None:
     data = HuggingFaceData(
         dataset="wikitext-103", validation_split="none", test_split="dev", minimum_length=3
     )
-    wiki = hub.completed(data)
+    wiki = data.completed()
     assert (wiki.config, wiki.validation_split) == ("wikitext-103-raw-v1", "")
     assert (wiki.test_split, wiki.minimum_length) == ("dev", 3)
-    assert sources.own_splits(data) == {"test"}
+    assert data.own_splits() == {"test"}
     other = HuggingFaceData(dataset="Salesforce/wikitext", config="wikitext-2-v1")
-    assert hub.completed(other) == other
+    assert other.completed() == other
 
 
 WIKI = [

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from slm_tui.config.data import DirectoryData, FileData, Limit, Split, StoriesData
 from slm_tui.corpus import sources
-from slm_tui.corpus.sources.stories import stories, stories_wanted
+from slm_tui.corpus.sources.stories import stories
 from slm_tui.corpus.split import text_of
 from slm_tui.errors import CorpusError
 from tests.corpus.helpers import refused, stage
@@ -91,7 +91,7 @@ def test_held_out_stories_are_drawn_wherever_they_are_wanted(
         limit=Limit(**({limit: value} if limit else {})),  # type: ignore[arg-type]
         split=Split(validation=min(validation, 0.9 - test), test=test),
     )
-    wanted = stories_wanted(data)
+    wanted = data.documents_wanted()
     assert 1 <= wanted["train"] <= documents
     for part, ratio in (("val", validation), ("test", test)):
         assert wanted[part] >= 64 if ratio else wanted[part] == 0

@@ -8,7 +8,7 @@ import torch
 
 from slm_tui.config.training import Optimizer
 from slm_tui.errors import CheckpointError
-from slm_tui.models.base import LanguageModel
+from slm_tui.models.base import LanguageModel, ParameterGroup
 from slm_tui.models.build import build
 from slm_tui.training import precision
 from slm_tui.training.muon import orthogonalize
@@ -210,6 +210,33 @@ def test_muon_learns_and_its_state_makes_another_go_on_exactly() -> None:
     flat_steps(second, late, same * 10)
     assert torch.equal(late.weights, optimizer.weights)
     assert loss_of(whole) < first - 0.5
+
+
+@pytest.mark.parametrize("kind", ["adamw", "muon"])
+def test_each_group_learns_at_its_own_rate(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two groups of hidden matrices of the same shapes, the second at three times the rate."""
+    config = Optimizer(kind=kind, learning_rate=0.01, weight_decay=0.2, gradient_clip=0.0)
+    model, plain = model_of(bias=False), model_of(bias=False)
+    groups: list[ParameterGroup] = []
+    for group in model.parameter_groups():
+        if group.role != "hidden":
+            groups.append(group)
+            continue
+        for block, multiplier in (("blocks.0.", 1.0), ("blocks.1.", 3.0)):
+            named = [one for one in group.parameters if one[0].startswith(block)]
+            groups.append(ParameterGroup(named, "hidden", multiplier))
+    monkeypatch.setattr(model, "parameter_groups", lambda: groups)
+    optimizer, reference = FlatOptimizer(model, config), FlatOptimizer(plain, config)
+    before = optimizer.weights_by_name()
+    for one, its in ((model, optimizer), (plain, reference)):
+        one.loss(*batch(0)).total.backward()
+        its.update(0.01)
+    after, expected = optimizer.weights_by_name(), reference.weights_by_name()
+    for name, value in before.items():
+        factor = 3.0 if name.startswith("blocks.1.") and value.dim() == 2 else 1.0
+        moved, usual = after[name] - value, expected[name] - value
+        assert float(usual.norm()) > 0, name
+        torch.testing.assert_close(moved, factor * usual, rtol=1e-3, atol=1e-6, msg=name)
 
 
 def loss_of(model: LanguageModel) -> float:

@@ -1,13 +1,15 @@
 """What a source gives: staged documents of one or more parts, and what it left out."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 from slm_tui.config.data import DataConfig
+from slm_tui.corpus.progress import Meter
 from slm_tui.corpus.sources.text_file import END_OF_TEXT, TextFile
 from slm_tui.corpus.staging import Spans
 
-__all__ = ["END_OF_TEXT", "READING", "LeftOut", "Staged", "settings"]
+__all__ = ["END_OF_TEXT", "READING", "LeftOut", "Source", "Staged", "settings"]
 
 
 # Settings that the first version of the program did not have, and what it did.
@@ -94,3 +96,27 @@ class Staged:
     parts: dict[str, Spans]
     left_out: LeftOut = field(default_factory=LeftOut)
     complete: bool = False
+
+
+class Source(Protocol):
+    """The module that reads one kind of source; `data` are the settings of that kind."""
+
+    def fingerprint(self, data: Any, *, reading: int = READING) -> dict[str, object]:
+        """What decides the text, as plain values; needs no network.
+
+        `reading` 1 gives what the first version of the program gave.
+
+        Raises:
+            CorpusError: it cannot be read.
+        """
+        ...
+
+    def stage(self, data: Any, directory: Path, meter: Meter) -> Staged:
+        """Write the documents to files in `directory`.
+
+        Raises:
+            CorpusError: the source cannot be read, or has no text.
+            OSError: `directory` cannot be written.
+            Cancelled: `meter` was told so.
+        """
+        ...

@@ -16,7 +16,7 @@ from typing import Any
 
 from slm_tui import paths
 from slm_tui.config.data import FileData, HuggingFaceData
-from slm_tui.config.ready_made import ReadyMade, ready_made
+from slm_tui.config.ready_made import ready_made
 from slm_tui.corpus.progress import Meter
 from slm_tui.corpus.sources import recognise, text_file
 from slm_tui.corpus.sources.contract import READING, LeftOut, Staged
@@ -27,33 +27,8 @@ _PACKAGE_ROOT = Path(__file__).resolve().parents[3]
 _POLL_SECONDS = 0.1
 _PATIENCE_SECONDS = 3.0
 _LOG = "reader.log"
-_NONE = "none"
 # Where `datasets` and `huggingface_hub` keep things, if these are set.
 _CACHES = ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_DATASETS_CACHE")
-
-
-def completed(data: HuggingFaceData) -> HuggingFaceData:
-    """The settings with what a ready-made dataset fills in; `none` becomes absent splits."""
-    entry = ready_made(data.dataset, data.config)
-    changes: dict[str, Any] = {}
-    if entry is not None:
-        changes = _from_entry(data, entry)
-    for name in ("validation_split", "test_split"):
-        if changes.get(name, getattr(data, name)) == _NONE:
-            changes[name] = ""
-    return data.model_copy(update=changes)
-
-
-def _from_entry(data: HuggingFaceData, entry: ReadyMade) -> dict[str, Any]:
-    filled = {
-        "config": entry.config,
-        "validation_split": entry.validation,
-        "test_split": entry.test,
-        "text_column": entry.text_column,
-        "minimum_length": entry.minimum_length,
-    }
-    chosen = {name: value for name, value in filled.items() if not getattr(data, name)}
-    return {"dataset": entry.dataset, **chosen}
 
 
 def local_path(dataset: str) -> Path | None:
@@ -81,7 +56,7 @@ def fingerprint(data: HuggingFaceData, *, reading: int = READING) -> dict[str, o
         CorpusError: it looks like a path, and there is nothing, or a file cannot be read.
     """
     ready = ready_made(data.dataset, data.config) is not None
-    data = completed(data)
+    data = data.completed()
     values = data.model_dump(mode="json", exclude={"cache_dir", "streaming"})
     path = local_path(data.dataset)
     if path is None:
@@ -116,11 +91,11 @@ def stage(data: HuggingFaceData, directory: Path, meter: Meter) -> Staged:
     """Write the documents of each split that is named.
 
     Raises:
-        CorpusError: the dataset is not to be had or not as the preset says.
+        CorpusError: the dataset is not to be had, not as the preset says, or has no text.
         OSError: the disk is full.
         Cancelled: `meter` was told so.
     """
-    whole = completed(data)
+    whole = data.completed()
     entry = ready_made(data.dataset, data.config)
     splits = {"train": whole.train_split}
     splits |= {"val": whole.validation_split} if whole.validation_split else {}
@@ -138,7 +113,10 @@ def stage(data: HuggingFaceData, directory: Path, meter: Meter) -> Staged:
         "maximum_length": whole.maximum_length,
         "heading": entry.heading if entry is not None else "",
     }
-    return _read(request | _columns(whole) | _limit(whole), directory, meter)
+    staged = _read(request | _columns(whole) | _limit(whole), directory, meter)
+    if not len(staged.parts["train"]):
+        raise CorpusError(f"{data.dataset} has no text", "every row of it is empty", "name another")
+    return staged
 
 
 def stage_table(data: FileData, path: Path, layout: str, directory: Path, meter: Meter) -> Staged:

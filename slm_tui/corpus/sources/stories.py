@@ -5,17 +5,13 @@ from pathlib import Path
 
 from slm_tui.config.data import Limit, StoriesData
 from slm_tui.corpus.progress import Meter
-from slm_tui.corpus.sources.contract import Staged
+from slm_tui.corpus.sources.contract import READING, Staged
 from slm_tui.corpus.staging import Piece, Staging
 
-# However few stories train the model: with fewer the validation loss is mostly noise.
-_FEWEST_HELD_OUT = 64
-_SHORTEST_STORY = 100
-_CHARACTERS_PER_TOKEN = 8
 
-
-def fingerprint(data: StoriesData) -> dict[str, object]:
-    """What decides the stories."""
+def fingerprint(data: StoriesData, *, reading: int = READING) -> dict[str, object]:
+    """What decides the stories, which every version of the program has written alike."""
+    del reading
     from slm_tui.corpus.stories import GRAMMAR_VERSION
 
     return {**data.model_dump(mode="json"), "grammar": GRAMMAR_VERSION}
@@ -31,27 +27,9 @@ def stories(data: StoriesData, first: int, count: int) -> Iterator[Piece]:
         yield Piece(story.text, bits=story.bits)
 
 
-def stories_wanted(data: StoriesData) -> dict[str, int]:
-    """How many stories each part gets; validation and test are drawn beyond the training part."""
-    wanted = data.documents
-    if data.limit.documents is not None:
-        wanted = min(wanted, data.limit.documents)
-    if data.limit.fraction is not None:
-        wanted = max(1, round(wanted * data.limit.fraction))
-    characters = data.limit.characters
-    if data.limit.tokens is not None:
-        characters = data.limit.tokens * _CHARACTERS_PER_TOKEN
-    if characters is not None:
-        wanted = min(wanted, characters // _SHORTEST_STORY + 1)
-    parts = {"train": wanted}
-    for part, ratio in (("val", data.split.validation), ("test", data.split.test)):
-        parts[part] = max(_FEWEST_HELD_OUT, round(wanted * ratio)) if ratio else 0
-    return parts
-
-
 def stage(data: StoriesData, directory: Path, meter: Meter) -> Staged:
     """Write the stories of every part; a limit holds for the training part."""
-    wanted = stories_wanted(data)
+    wanted = data.documents_wanted()
     total, first, parts = sum(wanted.values()), 0, {}
     for part, count in wanted.items():
         characters = data.limit.characters if part == "train" else None

@@ -1,12 +1,12 @@
 """What can be changed about a preset, as overrides that are known to be valid."""
 
 from slm_tui.config import overrides
+from slm_tui.config.change import Change
 from slm_tui.config.preset import Preset
 from slm_tui.errors import SlmTuiError
 from slm_tui.evaluation.diagnosis.verdict import Remedy
 
 _MOST_DROPOUT = 0.4
-_MORE_TEXT = 4
 
 
 class Remedies:
@@ -80,60 +80,26 @@ class Remedies:
 
     def more_text(self) -> tuple[Remedy, ...]:
         """More of the same text: a wider limit, or more stories where they are endless."""
-        data = self.preset.data
-        if data.limit.tokens is not None:
-            return self._limit("tokens", data.limit.tokens)
-        if data.limit.characters is not None:
-            return self._limit("characters", data.limit.characters)
-        if data.kind == "stories":
-            stories = min(data.documents, data.limit.documents or data.documents) * _MORE_TEXT
-            changes = [f"data.documents={max(stories, data.documents)}"]
-            changes += [f"data.limit.documents={stories}"] if data.limit.documents else []
-            return self.offer(f"more text, {stories:,} stories", *changes)
-        if data.limit.documents is not None:
-            return self._limit("documents", data.limit.documents)
-        if data.limit.fraction is not None and data.limit.fraction < 1:
-            part = min(1.0, data.limit.fraction * _MORE_TEXT)
-            return self.offer(f"more text, {part:.0%} of it", f"data.limit.fraction={part:g}")
-        return ()
-
-    def _limit(self, name: str, now: int) -> tuple[Remedy, ...]:
-        more = now * _MORE_TEXT
-        return self.offer(f"more text, {more:,} {name}", f"data.limit.{name}={more}")
+        return self._proposed(self.preset.data.more())
 
     def dropout(self) -> tuple[Remedy, ...]:
         """More dropout, where the model has it."""
-        now = getattr(self.preset.model, "dropout", None)
-        if now is None or now >= _MOST_DROPOUT:
-            return ()
-        more = round(min(_MOST_DROPOUT, now + 0.1), 2)
-        return self.offer(f"dropout {now:g} → {more:g}", f"model.dropout={more:g}")
+        return self._proposed(self.preset.model.more_dropout(_MOST_DROPOUT))
 
     def smaller(self) -> tuple[Remedy, ...]:
-        """A model of half the depth."""
-        layers = getattr(self.preset.model, "n_layer", 1)
-        if layers < 2:
-            return ()
-        return self.offer(
-            f"a smaller model, {layers} → {layers // 2} layers", f"model.n_layer={layers // 2}"
-        )
+        """A smaller model of the same family."""
+        return self._proposed(self.preset.model.smaller())
 
     def larger(self) -> tuple[Remedy, ...]:
-        """A model of twice the width."""
-        width = getattr(self.preset.model, "n_embd", None)
-        if width is None:
-            return ()
-        text = f"a larger model, {width} → {2 * width} channels"
-        return self.offer(text, f"model.n_embd={2 * width}")
+        """A larger model of the same family."""
+        return self._proposed(self.preset.model.larger())
 
     def richer(self) -> tuple[Remedy, ...]:
-        """Stories with more in them."""
-        richness = getattr(self.preset.data, "richness", "")
-        following = {"tiny": "small", "small": "rich"}.get(richness)
-        if following is None:
-            return ()
-        text = f"there is little left to learn here: try {following} stories"
-        return self.offer(text, f"data.richness={following}")
+        """Text with more in it."""
+        return self._proposed(self.preset.data.richer())
+
+    def _proposed(self, change: Change | None) -> tuple[Remedy, ...]:
+        return self.offer(change.text, *change.assignments) if change is not None else ()
 
     def more_validation(self) -> tuple[Remedy, ...]:
         """A larger held-out part, or more of it in each evaluation."""

@@ -188,7 +188,7 @@ class DataScreen(RoomScreen):
         draft.replace(pointing.changes(draft.values, where))
         self.slm.draft_changed()
         # What is on this machine is read at once; a download is the user's to start.
-        if draft.preset is not None and draft.preset.data.kind != "huggingface":
+        if draft.preset is not None and not draft.preset.data.is_remote:
             self.action_prepare()
         else:
             self.look()

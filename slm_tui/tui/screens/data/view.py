@@ -1,19 +1,16 @@
 """What the Data screen says of a corpus: its summary, its verdicts, and why there is none."""
 
 import textwrap
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from textual.content import Content
 from textual.geometry import Size
 from textual.widget import Widget
 
-from slm_tui.config.data import DirectoryData, FileData, HuggingFaceData, StoriesData
 from slm_tui.config.estimate import (
     COMPUTE_OPTIMAL_TOKENS_PER_PARAMETER,
     FEW_TOKENS_PER_PARAMETER,
     MANY_EPOCHS,
-    bytes_per_token,
     estimate,
 )
 from slm_tui.config.preset import Preset
@@ -90,18 +87,12 @@ def summary(snapshot: Snapshot, width: int, verdicts: int = _MOST_VERDICTS) -> l
 def heading(preset: Preset) -> str:
     """The preset, and the text that it reads where that is not its own stories."""
     name = one_line(preset.title or preset.name)
-    return name if isinstance(preset.data, StoriesData) else f"{source_of(preset)} · {name}"
+    return f"{source_of(preset)} · {name}" if preset.data.location_setting else name
 
 
 def source_of(preset: Preset) -> str:
     """Where the text comes from, on one safe line."""
-    data = preset.data
-    if isinstance(data, StoriesData):
-        return f"stories, {data.richness}"
-    if isinstance(data, FileData | DirectoryData):
-        return one_line(Path(data.path).name, 40)
-    assert isinstance(data, HuggingFaceData)
-    return one_line(data.dataset, 40)
+    return one_line(preset.data.label, 40)
 
 
 def _table(statistics: "Statistics") -> list[Content]:
@@ -215,18 +206,16 @@ def _fact(name: str, value: str, remark: str, *, warn: bool = False) -> Content:
 def _what(preset: Preset) -> str:
     """What is prepared, by name."""
     name = one_line(preset.name)
-    return name if isinstance(preset.data, StoriesData) else f"{source_of(preset)} for {name}"
+    return f"{source_of(preset)} for {name}" if preset.data.location_setting else name
 
 
 def missing(preset: Preset, note: str) -> Content:
     """The empty state: what preparing would make, and the key that does it."""
     tokens = estimate(preset).train_tokens
-    about = source_of(preset)
-    if isinstance(preset.data, StoriesData):
-        about = f"{preset.data.documents:,} stories ({preset.data.richness})"
+    about = one_line(preset.data.content, 40)
     expected = "tokens"
     if tokens:
-        weight = size(tokens * bytes_per_token(preset))
+        weight = size(tokens * preset.tokenizer.bytes_per_token)
         expected = f"about {weight} or {count(tokens)} tokens"
     lines = [
         Content.assemble((_what(preset), "bold"), " is not prepared yet."),

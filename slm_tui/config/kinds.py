@@ -1,0 +1,37 @@
+"""The kinds that each section of a preset can be, read from the unions of their settings."""
+
+from typing import Any, get_args
+
+from slm_tui.config.data import DataConfig, StoriesData
+from slm_tui.config.fields import Variant
+from slm_tui.config.model import GptModel, ModelConfig
+from slm_tui.config.tokenizer import BpeTokenizer, TokenizerConfig
+
+
+def kind_of(variant: type[Variant]) -> str:
+    """How the variant is named in a preset."""
+    (name,) = get_args(variant.model_fields["kind"].annotation)
+    return str(name)
+
+
+def _variants(union: Any) -> dict[str, type[Variant]]:
+    return {kind_of(variant): variant for variant in get_args(get_args(union)[0])}
+
+
+# By section and kind, in the order in which they are offered.
+KINDS: dict[str, dict[str, type[Variant]]] = {
+    "data": _variants(DataConfig),
+    "tokenizer": _variants(TokenizerConfig),
+    "model": _variants(ModelConfig),
+}
+# What a section is that names no kind.
+USUAL: dict[str, type[Variant]] = {
+    "data": StoriesData,
+    "tokenizer": BpeTokenizer,
+    "model": GptModel,
+}
+
+
+def offered(section: str) -> tuple[str, ...]:
+    """The kinds of a section that this version can train with."""
+    return tuple(kind for kind, variant in KINDS[section].items() if not variant.not_built)

@@ -1,0 +1,124 @@
+"""GPT's settings."""
+
+from typing import Literal, Self
+
+from pydantic import model_validator
+
+from slm_tui.config.change import Change
+from slm_tui.config.fields import reject, setting
+from slm_tui.config.models.settings import ModelSettings, half_the_layers, twice_the_width
+
+
+def _divisors_near(total: int, wanted: int) -> list[int]:
+    """The divisors of `total` next to `wanted`, below and above."""
+    divisors = [number for number in range(1, min(total, 128) + 1) if total % number == 0]
+    below = [number for number in divisors if number < wanted][-1:]
+    return below + [number for number in divisors if number > wanted][:1]
+
+
+class GptModel(ModelSettings):
+    """A pre-norm transformer decoder: GPT-2's choices by default, modern ones as switches."""
+
+    kind: Literal["gpt"] = setting("gpt", help="Model family")
+    n_layer: int = setting(4, ge=1, le=96, help="Transformer blocks", unit="layers", nudge="+1")
+    n_head: int = setting(
+        4,
+        ge=1,
+        le=128,
+        help="Attention heads; must divide n_embd",
+        unit="heads",
+        nudge="divisor of n_embd",
+    )
+    n_embd: int = setting(
+        128, ge=8, le=8192, help="Width of the network", unit="channels", nudge="+32"
+    )
+    block_size: int = setting(
+        128, ge=4, le=16_384, help="Context the model sees", unit="tokens", nudge="x2"
+    )
+    dropout: float = setting(
+        0.0, ge=0, lt=1, help="Part of activations dropped in training", nudge="+0.05"
+    )
+    bias: bool = setting(True, help="Biases in linear layers and norms")
+    tie_weights: bool = setting(True, help="Share the token embedding with the output layer")
+    position: Literal["learned", "rope"] = setting(
+        "learned", help="Learned positions, or rotary ones", advanced=True
+    )
+    norm: Literal["layernorm", "rmsnorm"] = setting(
+        "layernorm", help="Normalisation before each sublayer", advanced=True
+    )
+    activation: Literal["gelu", "relu2", "swiglu"] = setting(
+        "gelu", help="Non-linearity of the feed-forward layer", advanced=True
+    )
+    qk_norm: bool = setting(False, help="Normalise queries and keys", advanced=True)
+    zero_init: bool = setting(
+        False, help="Start each sublayer's output projection at zero", advanced=True
+    )
+
+    @model_validator(mode="after")
+    def _heads_fit(self) -> Self:
+        if self.n_embd % self.n_head:
+            works = _divisors_near(self.n_embd, self.n_head)
+            raise reject("n_head", f"{self.n_embd} is not divisible by {self.n_head}", works)
+        if self.position == "rope" and (self.n_embd // self.n_head) % 2:
+            raise reject("position", "rotary positions need an even head width", "learned")
+        return self
+
+    @property
+    def width(self) -> int:
+        """See `ModelSettings.width`."""
+        return self.n_embd
+
+    @property
+    def layers(self) -> int:
+        """See `ModelSettings.layers`."""
+        return self.n_layer
+
+    @property
+    def feed_forward_width(self) -> int:
+        """Inner width: 4 x n_embd, or 8/3 of it for SwiGLU's three matrices, a multiple of 8."""
+        if self.activation == "swiglu":
+            return -(-(8 * self.n_embd // 3) // 8) * 8
+        return 4 * self.n_embd
+
+    def parameters(self, n_vocab: int) -> tuple[int, int]:
+        """See `ModelSettings.parameters`."""
+        width, inner = self.n_embd, self.feed_forward_width
+        norm = 2 * width if self.norm == "layernorm" and self.bias else width
+        matrices = 3 if self.activation == "swiglu" else 2
+        block = 4 * width * width + matrices * width * inner + 2 * norm
+        if self.bias:
+            block += 4 * width + (matrices - 1) * inner + width
+        embedding = n_vocab * width * (1 if self.tie_weights else 2)
+        if self.position == "learned":
+            embedding += self.block_size * width
+        return self.n_layer * block + norm + embedding, embedding
+
+    def flops(self, n_vocab: int) -> float:
+        """Training operations per token: 6 per weight of a matrix, output layer included, and
+        attention over the whole context.
+
+        Source: Chowdhery et al. 2022 (arXiv:2204.02311), appendix B.
+        """
+        total, embedding = self.parameters(n_vocab)
+        weights = total - embedding + n_vocab * self.n_embd
+        return float(6 * weights + 12 * self.n_layer * self.n_embd * self.block_size)
+
+    @property
+    def dropout_rate(self) -> float:
+        """See `ModelSettings.dropout_rate`."""
+        return self.dropout
+
+    def more_dropout(self, most: float) -> Change | None:
+        """See `ModelSettings.more_dropout`."""
+        if self.dropout >= most:
+            return None
+        more = round(min(most, self.dropout + 0.1), 2)
+        return Change(f"dropout {self.dropout:g} → {more:g}", (f"model.dropout={more:g}",))
+
+    def larger(self) -> Change | None:
+        """See `ModelSettings.larger`."""
+        return twice_the_width(self.n_embd)
+
+    def smaller(self) -> Change | None:
+        """See `ModelSettings.smaller`."""
+        return half_the_layers(self.n_layer)

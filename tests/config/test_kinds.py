@@ -1,0 +1,77 @@
+"""The kinds of each section: one list, from the unions, and only what can be trained is offered."""
+
+import pytest
+
+from slm_tui.config import describe, kinds
+from slm_tui.config.built import NOT_BUILT
+from slm_tui.config.describe import nudged
+from slm_tui.config.drafts import Draft
+from slm_tui.config.overrides import put
+from slm_tui.config.preset import Preset, check
+from tests.conftest import make_tiny, tiny_values
+
+ALL = [(section, kind) for section, variants in kinds.KINDS.items() for kind in variants]
+
+
+def test_the_kinds_are_those_of_the_schema_in_its_order() -> None:
+    assert {section: list(variants) for section, variants in kinds.KINDS.items()} == {
+        "data": ["stories", "file", "directory", "huggingface"],
+        "tokenizer": ["bytes", "chars", "bpe", "gpt2"],
+        "model": ["gpt", "hgrn", "hnet"],
+    }
+    named = Preset.model_json_schema()["properties"]
+    for section, variants in kinds.KINDS.items():
+        assert set(named[section]["discriminator"]["mapping"]) == set(variants)
+
+
+def test_every_source_and_tokenizer_has_what_makes_it() -> None:
+    from slm_tui.corpus.build import TOKENIZERS
+    from slm_tui.corpus.sources import SOURCES
+
+    assert set(SOURCES) == set(kinds.KINDS["data"].values())
+    assert set(TOKENIZERS) == set(kinds.KINDS["tokenizer"].values())
+
+
+@pytest.mark.parametrize("section", kinds.KINDS)
+def test_an_unknown_kind_is_answered_with_those_that_can_be_trained(section: str) -> None:
+    preset, wrong = check(put(tiny_values(), f"{section}.kind", "mamba"))
+    assert preset is None
+    (problem,) = wrong
+    assert problem.path == f"{section}.kind"
+    said = problem.message.partition("; try ")[2].replace(" or ", ", ").split(", ")
+    assert tuple(said) == kinds.offered(section)
+    assert problem.works in said
+
+
+def test_a_misspelt_kind_is_answered_with_the_nearest() -> None:
+    _, (problem,) = check(tiny_values(tokenizer={"kind": "gtp2"}))
+    assert problem.works == "gpt2"
+
+
+@pytest.mark.parametrize("kind", sorted(NOT_BUILT))
+def test_the_form_never_comes_to_what_cannot_be_trained(kind: tuple[str, str]) -> None:
+    path, later = kind
+    (one,) = [one for one in describe.settings({}) if one.path == path]
+    assert later not in one.choices
+    seen = {nudged(one, value, way, {}) for value in (*one.choices, later) for way in (1, -1)}
+    assert seen == set(one.choices)
+
+
+def test_the_form_names_what_works_for_an_unknown_kind() -> None:
+    draft = Draft(make_tiny(), builtin=False)
+    draft.put("model.kind", "mamba")
+    problem = draft.problems["model.kind"]
+    assert problem.works == "gpt"
+    assert "gpt" in problem.message
+    assert "hgrn" not in problem.message
+    # A preset that names a later family can be read, and says so.
+    draft.put("model.kind", "hgrn")
+    assert draft.preset is not None
+    assert "later version; use gpt" in str(draft.problems["model.kind"])
+
+
+@pytest.mark.parametrize(("section", "kind"), ALL)
+def test_every_kind_can_still_be_read(section: str, kind: str) -> None:
+    preset, wrong = check(tiny_values(**{section: {"kind": kind}}))
+    assert wrong == []
+    assert getattr(preset, section).kind == kind

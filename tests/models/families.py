@@ -1,0 +1,81 @@
+"""The model families that the contract tests run on: all that can be built.
+
+A family that is registered in `slm_tui.models.build` is tested with its default settings and a
+short window. Here it can add variants, and say which of its parameters get no gradient.
+"""
+
+import itertools
+from dataclasses import dataclass
+from typing import Any
+
+from slm_tui.config.kinds import kind_of
+from slm_tui.config.models.gpt import GptModel
+from slm_tui.config.models.settings import ModelSettings
+from slm_tui.models.build import FAMILIES
+
+BLOCK_SIZE = 12
+GPT_SWITCHES: list[dict[str, object]] = [
+    dict(
+        zip(
+            ("position", "norm", "activation", "qk_norm", "tie_weights", "bias"),
+            chosen,
+            strict=True,
+        )
+    )
+    for chosen in itertools.product(
+        ("learned", "rope"),
+        ("layernorm", "rmsnorm"),
+        ("gelu", "relu2", "swiglu"),
+        (False, True),
+        (False, True),
+        (False, True),
+    )
+]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the tests need to know of a family.
+
+    Attributes:
+        size: settings that make it small.
+        variants: settings of each variant, besides.
+        without_gradient: how the names end of parameters that no loss depends on.
+    """
+
+    size: dict[str, Any]
+    variants: tuple[dict[str, Any], ...] = ({},)
+    without_gradient: tuple[str, ...] = ()
+
+
+FACTS: dict[type[ModelSettings], Facts] = {
+    GptModel: Facts(
+        size={"n_layer": 2, "n_head": 2, "n_embd": 16},
+        variants=tuple(GPT_SWITCHES),
+        # A bias of the keys shifts all scores of a query alike: softmax does not see it.
+        without_gradient=("qkv.bias",),
+    ),
+}
+
+
+def facts_of(family: type[ModelSettings]) -> Facts:
+    """The facts of a family; those of one that gave none are its defaults."""
+    return FACTS.get(family, Facts({}))
+
+
+def variants(every: int = 1) -> list[ModelSettings]:
+    """The settings of each variant of each family, or of the first and `every` so many-th."""
+    found: list[ModelSettings] = []
+    for family in FAMILIES:
+        facts = facts_of(family)
+        for variant in facts.variants[::every]:
+            values = {"kind": kind_of(family), "block_size": BLOCK_SIZE, **facts.size, **variant}
+            found.append(family.model_validate(values))
+    return found
+
+
+def named(config: ModelSettings) -> str:
+    """The id of a variant: its family and what it has beside its size."""
+    facts = facts_of(type(config))
+    chosen = facts.variants[0]
+    return "-".join([kind_of(type(config)), *(str(getattr(config, name)) for name in chosen)])
