@@ -42,8 +42,8 @@ def test_every_family_knows_itself(kind: str) -> None:
     total, embedding = model.parameters(300)
     assert 0 < embedding < total
     assert model.flops(300) >= 6 * (total - embedding)
-    assert model.width >= 64
-    assert model.layers >= 2
+    assert model.width >= 8
+    assert model.layers >= 1
     assert model.activations(300) > model.width * model.layers
     assert all(path.partition(".")[2] in type(model).model_fields for path in model.size_settings)
 
