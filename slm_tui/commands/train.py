@@ -189,6 +189,7 @@ def _resumed(options: argparse.Namespace, sinks: "tuple[Sink, ...]") -> "Session
     """Go on with a run, with settings changed that leave its losses as they would be."""
     from slm_tui.live import resuming
     from slm_tui.live.session import Session
+    from slm_tui.live.steering import MOST_STEPS
     from slm_tui.runs import store
 
     for word, value in (("a preset", options.preset), ("--from", options.initial)):
@@ -200,8 +201,8 @@ def _resumed(options: argparse.Namespace, sinks: "tuple[Sink, ...]") -> "Session
         raise PresetError(
             "--name is for a new run", "", f"slm-tui runs rename {options.resume} {options.name}"
         )
-    if options.steps < 0:
-        raise PresetError("--steps must be at least 1")
+    if not 0 <= options.steps <= MOST_STEPS:
+        raise PresetError(f"--steps must be at least 1 and at most {MOST_STEPS:,}")
     run = store.find(options.resume)
     preset = resuming.changed(run, _assignments(options), options.text)
     return Session.resume(run, more_steps=options.steps, preset=preset, sinks=sinks)

@@ -6,7 +6,7 @@ from pathlib import Path
 from slm_tui import paths, plain_text
 from slm_tui.errors import cause_of
 from slm_tui.text import one_line
-from slm_tui.tui.actions import ACTIONS, BY_ID, Action
+from slm_tui.tui.actions import ACTIONS, BY_ID, CHART_ROOMS, REMOVED, RENAMED, Action
 
 # What tmux and SSH pass on unchanged. ctrl+h, ctrl+i and ctrl+m arrive as other keys.
 _CTRL = frozenset(f"ctrl+{letter}" for letter in "opqrsz")
@@ -67,7 +67,10 @@ def _flat(table: dict[str, object], prefix: str) -> dict[str, object]:
 def _merged(keys: dict[str, str], wanted: dict[str, object]) -> tuple[dict[str, str], list[str]]:
     problems: list[str] = []
     accepted: dict[str, str] = {}
-    for action_id, value in wanted.items():
+    for written, value in wanted.items():
+        action_id = RENAMED.get(written, written)
+        if action_id in REMOVED:
+            continue
         wrong = _wrong(action_id, value)
         if wrong:
             problems.append(f"{one_line(action_id, 40)}: {wrong}")
@@ -110,7 +113,8 @@ def clashes(keys: dict[str, str]) -> list[tuple[str, str, str]]:
 
 
 def _together(one: Action, other: Action) -> bool:
-    return one.screen == other.screen or "all" in (one.screen, other.screen)
+    rooms = {one.screen, other.screen}
+    return len(rooms) == 1 or "all" in rooms or ("chart" in rooms and bool(rooms & {*CHART_ROOMS}))
 
 
 def first_shown(keys: Iterable[str], *, typing: bool = False) -> str | None:

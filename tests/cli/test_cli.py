@@ -256,6 +256,9 @@ def test_a_resumed_run_keeps_its_preset(cli: Cli, trained: str, more: list[str],
 def test_steps_without_a_resume_are_refused(cli: Cli, trained: str, file: str) -> None:
     assert_one_line(cli("train", file, "--steps", "5"), "--resume", "training.max_steps")
     assert_one_line(cli("train", "--resume", trained, "--steps", "-5"), "at least 1")
+    assert_one_line(
+        cli("train", "--resume", trained, "--steps", "10,000,001"), "at most 10,000,000"
+    )
     assert_one_line(cli("train"), "nothing to train", "stories-tiny")
     assert_one_line(cli("train", "--resume", "nothing-like-it"), "there is no run")
 
