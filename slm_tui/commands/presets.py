@@ -1,6 +1,7 @@
 """`slm-tui presets`: the library on the command line."""
 
 import argparse
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     copy = commands.add_parser("copy", help="make a user preset of another")
     copy.add_argument("name")
     copy.add_argument("new")
+    commands.add_parser("schema", help="print the JSON schema of presets, for editors")
     for what, one in commands.choices.items():
         one.set_defaults(command=presets, what=what)
 
@@ -45,6 +47,10 @@ def presets(options: argparse.Namespace) -> int:
         output.say(preset.to_toml() if options.toml else "\n".join(_shown(preset)))
     elif options.what == "check":
         _check(Path(options.file))
+    elif options.what == "schema":
+        from slm_tui.config.schema import preset_schema
+
+        output.say(json.dumps(preset_schema(), indent=2))
     else:
         made = library.copy(options.name, options.new)
         output.say(f"saved {library.find(made.name).path}")  # type: ignore[union-attr]

@@ -1,10 +1,9 @@
 """`slm-tui runs follow` and `runs steer`: a run that another process trains, from here."""
 
 import argparse
-import contextlib
 import sys
-from dataclasses import asdict, fields
-from typing import Any, cast, get_args
+from dataclasses import asdict
+from typing import cast, get_args
 
 from slm_tui.commands import output
 from slm_tui.commands.progress import Lines
@@ -117,7 +116,7 @@ class _Progress:
     def _counts(self) -> tuple[int, float, float]:
         """How many evaluations there are, and when the newest sample and event came."""
         samples, events = self._curves.samples, self._curves.events
-        sampled = float(samples[-1].get("timestamp", 0)) if samples else 0.0
+        sampled = samples[-1].timestamp if samples else 0.0
         told = events[-1].timestamp if events else 0.0
         return len(self._curves.evaluations.step), sampled, told
 
@@ -143,21 +142,14 @@ class _Progress:
             Evaluated(every.step[at], 0.0, every.loss[at], every.bits_per_byte[at], at == best, 0.0)
             for at in range(min(seen, len(every.step)), len(every.step))
         ]
-        found += _events(Sampled, curves.samples, sampled)
+        found += [
+            Sampled(one.step, one.prompt, one.text, one.seconds)
+            for one in curves.samples
+            if one.timestamp > sampled
+        ]
         found += [
             one.event
             for one in curves.events
             if one.timestamp > told and isinstance(one.event, _PRINTED)
         ]
         return sorted(found, key=lambda event: event.step)
-
-
-def _events(kind: type[Any], rows: list[dict[str, Any]], after: float) -> list[Event]:
-    """Rows of a log that came later, as the events they were."""
-    names = {field.name for field in fields(kind)}
-    found = []
-    for row in rows:
-        if float(row.get("timestamp", 0)) > after:
-            with contextlib.suppress(TypeError):  # a line of another version of the program
-                found.append(kind(**{key: value for key, value in row.items() if key in names}))
-    return found

@@ -12,7 +12,7 @@ import tomli_w
 from slm_tui.config import built, describe, library, overrides
 from slm_tui.config.describe import Setting
 from slm_tui.config.library import Entry
-from slm_tui.config.preset import Preset, Problem, check, parse
+from slm_tui.config.preset import Preset, Problem, check, parse, toml_of
 from slm_tui.errors import SlmTuiError
 
 # The name is asked for when saving; the base is written by the program.
@@ -172,7 +172,7 @@ class Draft:
         """The values as a TOML file, also while they are wrong."""
         if self.preset is not None:
             return self.preset.to_toml()
-        return tomli_w.dumps(self.values, multiline_strings=False)
+        return toml_of(self.values)
 
     def command(self) -> str:
         """The command line that trains the same."""

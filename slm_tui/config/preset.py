@@ -11,10 +11,12 @@ from pydantic import ValidationError, field_validator, model_validator
 from slm_tui import plain_text
 from slm_tui.config.data import DataConfig, StoriesData, TokenizerConfig
 from slm_tui.config.fields import Settings, reject, setting
+from slm_tui.config.migrations import SCHEMA
 from slm_tui.config.model import GptModel, ModelConfig
 from slm_tui.config.training import Optimizer, Sampling, Schedule, Training
 from slm_tui.errors import PresetError, SlmTuiError, cause_of
 from slm_tui.paths import check_name
+from slm_tui.versions import NewerVersionError
 
 _UNION_TAGS = {
     "data": {"stories", "file", "directory", "huggingface"},
@@ -94,9 +96,18 @@ class Preset(Settings):
         """Plain values as TOML has them; what is absent is left out."""
         return self.model_dump(mode="json", exclude_none=True)
 
+    def to_stored(self) -> dict[str, Any]:
+        """The plain values as a file holds them: with the version of the schema."""
+        return SCHEMA.stamp(self.to_dict())
+
     def to_toml(self) -> str:
         """The whole preset as a TOML file, sections in the order of the schema."""
-        return tomli_w.dumps(self.to_dict(), multiline_strings=False)
+        return toml_of(self.to_dict())
+
+
+def toml_of(values: dict[str, Any]) -> str:
+    """Plain values of this version, which may be wrong, as a TOML file."""
+    return tomli_w.dumps(SCHEMA.stamp(values), multiline_strings=False)
 
 
 @dataclass(frozen=True)
@@ -188,8 +199,37 @@ def check(values: dict[str, Any]) -> tuple[Preset | None, list[Problem]]:
         return None, problems(error)
 
 
+class NewerPresetError(PresetError):
+    """A newer version of the program wrote the preset."""
+
+
+def migrated(values: dict[str, Any], where: str) -> dict[str, Any]:
+    """Plain values from a file of any version as this version has them; they may be wrong.
+
+    Raises:
+        NewerPresetError: a newer version wrote them.
+        PresetError: their version is no number.
+    """
+    try:
+        return SCHEMA.migrate(values, "the preset")
+    except NewerVersionError as error:
+        raise NewerPresetError(f"{where} cannot be read", str(error), error.remedy) from None
+    except ValueError as error:
+        raise PresetError(f"{where} is not a valid preset", str(error)) from None
+
+
+def from_stored(values: dict[str, Any], where: str) -> Preset:
+    """Read a preset from the plain values that a file of any version holds.
+
+    Raises:
+        NewerPresetError: a newer version wrote them.
+        PresetError: naming `where` and every problem.
+    """
+    return parse(migrated(values, where), where)
+
+
 def parse(values: dict[str, Any], where: str) -> Preset:
-    """Validate plain values.
+    """Validate plain values of this version; those from files go through `from_stored`.
 
     Raises:
         PresetError: naming `where` and every problem.
@@ -204,13 +244,13 @@ def from_toml(text: str, where: str = "the text") -> Preset:
     """Read a preset from TOML.
 
     Raises:
-        PresetError: it is not TOML, or not a valid preset.
+        PresetError: it is not TOML, not a valid preset, or of a newer version.
     """
     try:
         values = plain_text.toml(text)
     except ValueError as error:
         raise PresetError(f"{where} is not valid TOML", str(error)) from None
-    return parse(values, where)
+    return from_stored(values, where)
 
 
 def from_file(path: Path) -> Preset:

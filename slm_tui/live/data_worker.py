@@ -5,7 +5,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from slm_tui.config.preset import Preset
-from slm_tui.errors import SlmTuiError, in_words
+from slm_tui.errors import SlmTuiError
+from slm_tui.live.background import Background
 
 if TYPE_CHECKING:
     from slm_tui.corpus.documents import Documents
@@ -44,18 +45,17 @@ class _Superseded(Exception):  # noqa: N818 - not an error: something else was a
 
 
 class CorpusWorker:
-    """Does one thing at a time, in a daemon thread; whoever asks next ends what is going on.
-
-    `snapshot` is replaced whole and may be read from any thread.
-    """
+    """Does one thing at a time; whoever asks next ends what is under way."""
 
     def __init__(self) -> None:
-        self.snapshot = Snapshot()
-        self._lock = threading.Lock()
-        self._cancel = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._background = Background("corpus-worker", Snapshot())
         # What was measured stays, so that coming back to a corpus costs nothing.
         self._measured: dict[str, Statistics] = {}
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What is known now."""
+        return self._background.snapshot
 
     @property
     def is_preparing(self) -> bool:
@@ -71,40 +71,34 @@ class CorpusWorker:
 
     def cancel(self) -> None:
         """Stop preparing, as soon as it can be; what was half-made is removed."""
-        self._cancel.set()
+        self._background.cancel()
 
     def close(self) -> None:
-        """End what is going on, and wait a moment for it to clean up."""
-        self._cancel.set()
-        if self._thread is not None:
-            self._thread.join(_PATIENCE_SECONDS)
+        """End what is under way, and wait a moment for it to clean up."""
+        self._background.close(_PATIENCE_SECONDS)
 
     def _start(self, preset: Preset, *, prepare: bool) -> None:
-        self._cancel.set()
-        cancel = threading.Event()
-        with self._lock:
-            self._cancel = cancel
-            before = self.snapshot
-            # What is known of a preset stays in view while it is looked at again.
-            known = before.preset == preset and before.state in ("ready", "missing", "failed")
-            if prepare or not known:
-                state: State = "preparing" if prepare else "looking"
-                self.snapshot = Snapshot(before.version + 1, state, preset)
-        self._thread = threading.Thread(
-            target=self._work, args=(preset, prepare, cancel), name="corpus-worker", daemon=True
-        )
-        self._thread.start()
+        before = self.snapshot
+        # What is known of a preset stays in view while it is looked at again.
+        known = before.preset == preset and before.state in ("ready", "missing", "failed")
+        first = None
+        if prepare or not known:
+            state: State = "preparing" if prepare else "looking"
+            first = self._next(Snapshot(state=state, preset=preset))
 
-    def _work(self, preset: Preset, prepare: bool, cancel: threading.Event) -> None:
-        try:
-            self._publish(self._found(preset, prepare, cancel), cancel)
-        except _Superseded:
-            self._publish(Snapshot(state="missing", preset=preset, note="cancelled"), cancel, True)
-        except SlmTuiError as error:
-            self._publish(Snapshot(state="failed", preset=preset, error=error), cancel, True)
-        except Exception as error:  # noqa: BLE001 - the thread's last line: nobody else hears it
-            told = SlmTuiError("the corpus cannot be read", in_words(error))
-            self._publish(Snapshot(state="failed", preset=preset, error=told), cancel, True)
+        def work(cancel: threading.Event) -> Snapshot:
+            try:
+                return self._next(self._found(preset, prepare, cancel))
+            except _Superseded:
+                return self._next(Snapshot(state="missing", preset=preset, note="cancelled"))
+
+        def failed(error: SlmTuiError) -> Snapshot:
+            return self._next(Snapshot(state="failed", preset=preset, error=error))
+
+        self._background.start(work, failed, "the corpus cannot be read", first)
+
+    def _next(self, snapshot: Snapshot) -> Snapshot:
+        return replace(snapshot, version=self.snapshot.version + 1)
 
     def _found(self, preset: Preset, prepare: bool, cancel: threading.Event) -> Snapshot:
         from slm_tui.config.built import check_built
@@ -154,12 +148,6 @@ class CorpusWorker:
 
     def _progress(self, progress: "Progress", cancel: threading.Event) -> None:
         preset = self.snapshot.preset
-        self._publish(Snapshot(state="preparing", preset=preset, progress=progress), cancel)
-
-    def _publish(
-        self, snapshot: Snapshot, cancel: threading.Event, although_cancelled: bool = False
-    ) -> None:
-        """Show `snapshot` unless another request has come since."""
-        with self._lock:
-            if cancel is self._cancel and (although_cancelled or not cancel.is_set()):
-                self.snapshot = replace(snapshot, version=self.snapshot.version + 1)
+        if not cancel.is_set():
+            made = self._next(Snapshot(state="preparing", preset=preset, progress=progress))
+            self._background.publish(made, cancel)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from slm_tui.errors import SlmTuiError, in_words
+from slm_tui.errors import SlmTuiError
+from slm_tui.live.background import Background
 from slm_tui.runs import evaluate, evaluation_results, store
 from slm_tui.runs.evaluation_report import lines
 from slm_tui.runs.evaluation_results import Settings
@@ -34,7 +35,7 @@ class Snapshot:
 
 
 class EvaluationWorker:
-    """One evaluation. `snapshot` is replaced whole and may be read from any thread.
+    """One evaluation.
 
     Args:
         where: checkpoints, or runs, of which the best checkpoint counts.
@@ -45,34 +46,34 @@ class EvaluationWorker:
     def __init__(
         self, where: Sequence[Path], settings: Settings, *, beside: bool, again: bool = False
     ) -> None:
-        self.snapshot = Snapshot()
+        self._background = Background("evaluation", Snapshot())
         self._where, self._settings = tuple(where), settings
         self._beside, self._again = beside, again
-        self._cancel = threading.Event()
-        self._thread = threading.Thread(target=self._main, name="evaluation", daemon=True)
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The work as it is now."""
+        return self._background.snapshot
 
     def start(self) -> None:
         """Begin."""
-        self._thread.start()
+        self._background.start(
+            self._work, lambda error: Snapshot("failed", error=error), "the evaluation failed"
+        )
 
     def cancel(self) -> None:
         """End it as soon as it can be; nothing is written then."""
-        self._cancel.set()
+        self._background.cancel()
 
-    def _main(self) -> None:
+    def _work(self, cancel: threading.Event) -> Snapshot:
         from slm_tui.corpus.progress import Cancelled
 
         try:
-            self.snapshot = self._found()
+            return self._found(cancel)
         except Cancelled:
-            self.snapshot = Snapshot("cancelled")
-        except SlmTuiError as error:
-            self.snapshot = Snapshot("failed", error=error)
-        except Exception as error:  # noqa: BLE001 - the thread's last line: nobody else hears it
-            told = SlmTuiError("the evaluation failed", in_words(error))
-            self.snapshot = Snapshot("failed", error=told)
+            return Snapshot("cancelled")
 
-    def _found(self) -> Snapshot:
+    def _found(self, cancel: threading.Event) -> Snapshot:
         checkpoints = [
             store.checkpoint_of(Run(path)) if is_run(path) else path for path in self._where
         ]
@@ -80,7 +81,7 @@ class EvaluationWorker:
             kept = evaluation_results.kept(checkpoints, self._settings)
             if kept is not None and _can_be_read(kept):
                 return Snapshot("ready", report=kept, is_kept=True)
-        report, generations = self._evaluate(checkpoints)
+        report, generations = self._evaluate(checkpoints, cancel)
         run = run_of(checkpoints[0].resolve())
         note = ""
         if run is not None:
@@ -90,7 +91,9 @@ class EvaluationWorker:
                 note = str(error)
         return Snapshot("ready", report=report, note=note)
 
-    def _evaluate(self, checkpoints: list[Path]) -> tuple[dict[str, Any], str]:
+    def _evaluate(
+        self, checkpoints: list[Path], cancel: threading.Event
+    ) -> tuple[dict[str, Any], str]:
         import torch
 
         from slm_tui.corpus.parallel import cores
@@ -99,11 +102,11 @@ class EvaluationWorker:
         torch.set_num_threads(1 if self._beside else cores())
         with sharing() if self._beside else contextlib.nullcontext():
             return evaluate.evaluate(
-                checkpoints, self._settings, progress=self._told, cancel=self._cancel
+                checkpoints,
+                self._settings,
+                progress=lambda one: self._background.publish(Snapshot(progress=one), cancel),
+                cancel=cancel,
             )
-
-    def _told(self, progress: "Progress") -> None:
-        self.snapshot = Snapshot(progress=progress)
 
 
 def _can_be_read(report: dict[str, Any]) -> bool:

@@ -1,11 +1,8 @@
 """A run that another process trains: watched and steered as if it were trained here."""
 
-import os
-import socket
 import threading
 from collections import deque
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from slm_tui import records
@@ -13,9 +10,7 @@ from slm_tui.config.preset import Preset
 from slm_tui.errors import RunError
 from slm_tui.live import steering
 from slm_tui.live.session import Status
-from slm_tui.runs import store
-from slm_tui.runs.info import stamp_of
-from slm_tui.runs.store import LIVE_STATES, Run, RunInfo
+from slm_tui.runs.store import Run, RunInfo
 from slm_tui.training.control import Control, Request
 
 _LOOK_SECONDS = 0.3
@@ -141,63 +136,4 @@ def _status(told: Any) -> Status | None:
     try:
         return records.record(Status, told, "the answer")
     except ValueError:
-        return None
-
-
-class OtherProcessRuns:
-    """The runs that other processes train now, newest first; a thread looks for them.
-
-    Only files that have changed since the last look are read. `runs` is empty until the first.
-    """
-
-    def __init__(self) -> None:
-        self.runs: tuple[Run, ...] = ()
-        self._extra: set[Path] = set()
-        self._known: dict[Path, tuple[tuple[int, ...], float | None]] = {}
-        self._closed = threading.Event()
-        self._thread: threading.Thread | None = None
-
-    def start(self) -> None:
-        """Begin to look, if nobody does yet."""
-        if self._thread is None and not self._closed.is_set():
-            self._thread = threading.Thread(target=self._main, name="elsewhere", daemon=True)
-            self._thread.start()
-
-    def include(self, path: Path) -> None:
-        """Look at this run, too: it may be in another place than all others."""
-        self._extra.add(path)
-
-    def close(self) -> None:
-        """Look no more."""
-        self._closed.set()
-
-    def _main(self) -> None:
-        while not self._closed.is_set():
-            self.look()
-            self._closed.wait(_SCAN_SECONDS)
-
-    def look(self) -> None:
-        """Look once."""
-        known: dict[Path, tuple[tuple[int, ...], float | None]] = {}
-        for path in {*store.directories(), *self._extra}:
-            changed = stamp_of(path)
-            before = self._known.get(path)
-            if before is not None and before[0] == changed and before[1] is None:
-                known[path] = before
-            else:
-                known[path] = (changed, _live_since(path))
-        self._known = known
-        live = [(since, path) for path, (_, since) in known.items() if since is not None]
-        found = tuple(Run(path) for _, path in sorted(live, reverse=True))
-        if found != self.runs:
-            self.runs = found
-
-
-def _live_since(path: Path) -> float | None:
-    """When the run was made, if another process trains it."""
-    try:
-        info = Run(path).info()
-        is_own = info.pid == os.getpid() and info.host == socket.gethostname()
-        return None if is_own or info.state not in LIVE_STATES else float(info.created)
-    except (RunError, ValueError, TypeError):
         return None

@@ -116,11 +116,11 @@ def missing_text(run: Run) -> str:
     """Where the text of `run` should be and is not, if it will be needed; else empty."""
     try:
         data = run.preset().data
+        if not isinstance(data, FileData | DirectoryData):
+            return ""
+        state = checkpoint_dir.newest_state(run.checkpoints)
     except SlmTuiError:
         return ""
-    if not isinstance(data, FileData | DirectoryData):
-        return ""
-    state = checkpoint_dir.newest_state(run.checkpoints)
     corpus = paths.corpora_dir() / state.corpus if state is not None and state.corpus else None
     if corpus is not None and safe_files.is_file(corpus / "manifest.json"):
         return ""

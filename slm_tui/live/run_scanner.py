@@ -2,14 +2,14 @@
 
 import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from slm_tui.config.preset import Preset
 from slm_tui.errors import SlmTuiError, in_words
-from slm_tui.runs import store
 from slm_tui.runs.curves import Curves
-from slm_tui.runs.info import LIVE_STATES, RunInfo, evaluations, stamp_of
+from slm_tui.runs.index import IndexedRun, RunIndex
+from slm_tui.runs.info import LIVE_STATES, RunInfo, evaluations
 from slm_tui.runs.store import Run
 from slm_tui.training import checkpoint_dir
 
@@ -71,18 +71,13 @@ class Snapshot:
     details: dict[Path, Detail] = field(default_factory=dict)
 
 
-@dataclass
-class _Known:
-    stamp: tuple[int, ...]
-    line: RunLine
-
-
 class RunScanner:
     """A daemon thread that keeps `snapshot` up to date while it is awake."""
 
     def __init__(self) -> None:
         self.snapshot = Snapshot()
-        self._known: dict[Path, _Known] = {}
+        self._index = RunIndex()
+        self._known: dict[Path, tuple[IndexedRun, RunLine]] = {}
         self._marks: dict[Path, int] = {}
         self._curves: dict[Path, Curves] = {}
         self._presets: dict[Path, tuple[Preset | None, str]] = {}
@@ -102,7 +97,7 @@ class RunScanner:
     def wake(self) -> None:
         """Look now, and go on looking."""
         if self._thread is None and not self._closed:
-            self._thread = threading.Thread(target=self._main, name="runs-reader", daemon=True)
+            self._thread = threading.Thread(target=self._main, name="run-scanner", daemon=True)
             self._thread.start()
         self._awake.set()
         self._poke.set()
@@ -148,22 +143,20 @@ class RunScanner:
 
     def lines(self) -> tuple[RunLine, ...]:
         """All runs, newest first; files that have not changed are not read again."""
-        known: dict[Path, _Known] = {}
-        for path, stamp in _stamps():
+        found = self._index.read()
+        fresh = [one for path, one in found.items() if path not in self._marks]
+        for run in sorted(fresh, key=lambda run: (run.info.created, run.path.name)):
+            self._marks[run.path] = len(self._marks)
+        known: dict[Path, tuple[IndexedRun, RunLine]] = {}
+        for path, run in found.items():
             before = self._known.get(path)
-            if before is not None and before.stamp == stamp and not before.line.is_live:
+            # Kept lines stay the same objects, so that comparing two looks costs little.
+            if before is not None and before[0] is run:
                 known[path] = before
             else:
-                known[path] = _Known(stamp, _read_line(path))
+                known[path] = (run, RunLine(path, run.info, self._marks[path], run.error))
         self._known = known
-        fresh = [one.line for path, one in known.items() if path not in self._marks]
-        for line in sorted(fresh, key=lambda line: (line.info.created, line.path.name)):
-            self._marks[line.path] = len(self._marks)
-        for path, one in known.items():
-            # Kept lines stay the same objects, so that comparing two looks costs little.
-            if one.line.mark != self._marks[path]:
-                one.line = replace(one.line, mark=self._marks[path])
-        lines = [one.line for one in known.values()]
+        lines = [line for _, line in known.values()]
         return tuple(sorted(lines, key=lambda line: (-line.info.created, line.path.name)))
 
     def _detail(self, path: Path) -> Detail:
@@ -205,18 +198,6 @@ def _write_missing_results(lines: Iterable[RunLine]) -> None:
     from slm_tui.runs.results import catch_up
 
     catch_up(Run(line.path) for line in lines if not line.is_live and not line.error)
-
-
-def _stamps() -> list[tuple[Path, tuple[int, ...]]]:
-    return [(path, stamp_of(path)) for path in store.directories()]
-
-
-def _read_line(path: Path) -> RunLine:
-    try:
-        info = Run(path).info()
-    except SlmTuiError as error:
-        return RunLine(path, RunInfo(name=path.name, state="damaged"), error=str(error))
-    return RunLine(path, info)
 
 
 def read_checkpoints(

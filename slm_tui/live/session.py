@@ -402,7 +402,7 @@ class Session:
         if self._changed:
             from slm_tui.live import resuming
 
-            state.preset = self.preset.to_dict()
+            state.preset = self.preset.to_stored()
             resuming.write_preset(self.run, self.preset)
 
     def _prepared(self, progress: "Progress") -> None:

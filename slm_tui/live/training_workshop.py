@@ -5,9 +5,10 @@ from pathlib import Path
 
 from slm_tui.config.preset import Preset
 from slm_tui.errors import RunError
-from slm_tui.live.remote_session import OtherProcessRuns, RemoteSession
+from slm_tui.live.other_process_runs import OtherProcessRuns
+from slm_tui.live.remote_session import RemoteSession
 from slm_tui.live.session import Session
-from slm_tui.live.workshop import LiveStatus, QuitChoice, Training
+from slm_tui.live.workshop import LiveStatus, QuitChoice
 from slm_tui.runs.store import Run
 
 _SHOWN = {"running": "training", "stopped early": "done"}
@@ -24,14 +25,14 @@ class TrainingWorkshop:
         self.verdicts: dict[Path, str] = {}
         self._others = OtherProcessRuns()
         self._followed: dict[Path, RemoteSession] = {}
-        self._current: Training | None = None
+        self._current: Session | RemoteSession | None = None
 
     @property
     def is_training(self) -> bool:
         """Whether a run is going in this process now, paused ones included."""
         return self.session is not None and self.session.is_live
 
-    def training_of(self, run: Run) -> Training | None:
+    def training_of(self, run: Run) -> Session | RemoteSession | None:
         """Who trains `run` now, or did while the app was open: this process, or another one."""
         self._others.start()
         own = self.session if self.session is not None and self.session.run == run else None
@@ -44,7 +45,7 @@ class TrainingWorkshop:
             return own
         return followed
 
-    def current_training(self) -> Training | None:
+    def current_training(self) -> Session | RemoteSession | None:
         """The training of the status line: the app's own, else the newest that is live
         elsewhere, else the last there was."""
         self._others.start()

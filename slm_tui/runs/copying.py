@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from slm_tui.errors import SlmTuiError
 from slm_tui.evaluation.memorisation import Copying, Index, Reference, Stopped, copying, reference
+from slm_tui.runs.curves import Sample
 
 if TYPE_CHECKING:
     from slm_tui.corpus.prepare import Corpus
@@ -38,7 +39,7 @@ def known(fingerprint: str, cancel: threading.Event | None = None) -> _Known | N
 
 
 def of_samples(
-    fingerprint: str, samples: list[dict[str, Any]], cancel: threading.Event | None = None
+    fingerprint: str, samples: list[Sample], cancel: threading.Event | None = None
 ) -> Copying | None:
     """What the newest samples copied; `None` without samples, or where the corpus is gone."""
     if not samples or not fingerprint:
@@ -50,12 +51,8 @@ def of_samples(
     if found is None:
         return None
     corpus, index, natural = found
-    step = int(samples[-1].get("step", 0))
-    texts = [
-        f"{one.get('prompt', '')}{one.get('text', '')}"
-        for one in samples
-        if one.get("step") == samples[-1].get("step")
-    ]
+    step = samples[-1].step
+    texts = [one.prompt + one.text for one in samples if one.step == step]
     tokenizer = corpus.tokenizer
     ids = [tokenizer.encode(text) for text in texts]
     return copying(index, ids, step, natural, lambda some: _text(tokenizer, some))
@@ -64,41 +61,3 @@ def of_samples(
 def _text(tokenizer: Any, ids: Any) -> str:
     found: bytes = tokenizer.decode_bytes(ids)
     return found.decode("utf-8", "replace")
-
-
-class CopyWatcher:
-    """Looks up the newest samples in a thread; `copying` is the last answer, or `None`."""
-
-    def __init__(self) -> None:
-        self.copying: Copying | None = None
-        self._asked: tuple[str, int, int] | None = None
-        self._cancel = threading.Event()
-        self._thread: threading.Thread | None = None
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether an answer is being worked out."""
-        return self._thread is not None and self._thread.is_alive()
-
-    def ask(self, fingerprint: str, samples: list[dict[str, Any]]) -> None:
-        """Look up `samples` unless they were; returns at once."""
-        if not samples or not fingerprint or self.is_busy:
-            return
-        newest = samples[-1]
-        asked = (fingerprint, int(newest.get("step", 0)), len(samples))
-        if asked == self._asked:
-            return
-        self._asked = asked
-        self._thread = threading.Thread(
-            target=self._look, args=(fingerprint, list(samples)), name="copying", daemon=True
-        )
-        self._thread.start()
-
-    def close(self) -> None:
-        """Work nothing out any more."""
-        self._cancel.set()
-
-    def _look(self, fingerprint: str, samples: list[dict[str, Any]]) -> None:
-        found = of_samples(fingerprint, samples, self._cancel)
-        if found is not None:
-            self.copying = found

@@ -1,5 +1,6 @@
 """A run's log as curves, read as it grows: the same for a live, a foreign and a finished run."""
 
+import contextlib
 import math
 import os
 from bisect import bisect_left
@@ -8,15 +9,22 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from slm_tui import records, safe_files
+from slm_tui.runs.info import EVALUATIONS
 from slm_tui.runs.log_layout import LogLayout, cells
-from slm_tui.runs.recorder import TRAINING_COLUMNS
+from slm_tui.runs.recorder import EVALUATION_COLUMNS, TRAINING_COLUMNS
 from slm_tui.runs.store import Run
 from slm_tui.training import event_json
 from slm_tui.training.events import Event
 
 # What a chart or a verdict asks for by name, or what follows from it.
 _KNOWN = frozenset(TRAINING_COLUMNS)
-_NUMBERS = ("learning_rate", "train_loss", "grad_norm", "tokens_per_second")
+# Columns of numbers, and what `Steps` calls them.
+_NUMBERS = {
+    "learning_rate": "learning_rate",
+    "train_loss": "loss",
+    "grad_norm": "gradient_norm",
+    "tokens_per_second": "tokens_per_second",
+}
 _MOST_SAMPLES = 200
 _MOST_EVENTS = 500
 # Bytes of a file that are read, from its end: more than a million steps, and the newest lines.
@@ -54,9 +62,14 @@ class Steps(_Columns):
     tokens_per_second: list[float] = field(default_factory=list)
     metrics: dict[str, list[float]] = field(default_factory=dict)
 
+    def column(self, name: str) -> list[float] | None:
+        """The numbers of a column of the log by its name there, if it has one."""
+        own = _NUMBERS.get(name)
+        return getattr(self, own) if own is not None else self.metrics.get(name)
+
     def add_metrics(self, numbers: dict[str, float]) -> None:
         """The other numbers of the newest step; a metric that it lacks is not a number there."""
-        for name in numbers.keys() - self.metrics.keys():
+        for name in [one for one in numbers if one not in self.metrics]:
             self.metrics[name] = [math.nan] * (len(self.step) - 1)
         for name, column in self.metrics.items():
             column.append(numbers.get(name, math.nan))
@@ -64,12 +77,13 @@ class Steps(_Columns):
 
 @dataclass
 class Evaluations(_Columns):
-    """One entry per evaluation."""
+    """One entry per evaluation; `metrics` are what its own log has beyond this, by name."""
 
     seconds: list[float] = field(default_factory=list)
     tokens: list[int] = field(default_factory=list)
     loss: list[float] = field(default_factory=list)
     bits_per_byte: list[float] = field(default_factory=list)
+    metrics: dict[str, list[float]] = field(default_factory=dict)
 
     def best(self) -> int | None:
         """Index of the lowest finite loss."""
@@ -107,6 +121,17 @@ class LoggedEvent:
     event: Event
 
 
+@dataclass(frozen=True)
+class Sample:
+    """A text that the run wrote: `text` continues `prompt`. When: seconds since the epoch."""
+
+    timestamp: float
+    step: int
+    prompt: str
+    text: str
+    seconds: float = 0.0
+
+
 class Curves:
     """Follows the files of a run. `read` takes in what was appended since the last call.
 
@@ -118,13 +143,14 @@ class Curves:
         self.run = run
         self.steps = Steps()
         self.evaluations = Evaluations()
-        self.samples: list[dict[str, Any]] = []
+        self.samples: list[Sample] = []
         self.events: list[LoggedEvent] = []
         # Grows when steps are replaced, so that a chart knows to start again.
         self.generation = 0
         self._log = _Tail(run.path / "training_log.csv", _MOST_LOG)
         self._header = ""
         self._columns = _Places(LogLayout(TRAINING_COLUMNS))
+        self._evaluation_metrics = _EvaluationMetrics(run.path / EVALUATIONS)
         self._sample_lines = _Tail(run.path / "samples.jsonl", _MOST_LINES)
         self._event_lines = _Tail(run.path / "events.jsonl", _MOST_LINES)
 
@@ -137,10 +163,13 @@ class Curves:
             self._columns = _Places(LogLayout.of(self._header) or LogLayout(TRAINING_COLUMNS))
         for row in rows:
             self._take(row)
+        evaluated = self._evaluation_metrics.read()
+        if evaluated or rows:
+            self._evaluation_metrics.fill(self.evaluations)
         samples, events = self._sample_lines.lines(), self._event_lines.lines()
         self.samples = [*self.samples, *_samples(samples)][-_MOST_SAMPLES:]
         self.events = [*self.events, *_events(events)][-_MOST_EVENTS:]
-        return bool(rows or samples or events)
+        return bool(rows or evaluated or samples or events)
 
     def _take(self, line: str) -> None:
         at, row = self._columns, cells(line)
@@ -190,6 +219,8 @@ class Curves:
         evaluations.tokens.append(tokens)
         evaluations.loss.append(loss)
         evaluations.bits_per_byte.append(float(bits) if bits else math.nan)
+        for column in evaluations.metrics.values():
+            column.append(math.nan)
 
 
 def _count(text: str) -> int:
@@ -210,6 +241,41 @@ def _metric(cell: str) -> float | None:
         return float(cell)
     except ValueError:
         return None
+
+
+class _EvaluationMetrics:
+    """What the log of evaluations has beyond the columns of this version, by step and name."""
+
+    def __init__(self, path: Path) -> None:
+        self._log = _Tail(path, _MOST_LOG)
+        self._by_step: dict[int, dict[str, float]] = {}
+        self._names: dict[str, None] = {}
+
+    def read(self) -> bool:
+        """Take in what was appended; whether there was such a number."""
+        lines = self._log.lines()
+        layout = LogLayout.of(self._log.first)
+        if layout is None:
+            return False
+        others, at = layout.others(EVALUATION_COLUMNS), layout.places["step"]
+        found = False
+        for row in map(cells, lines) if others else ():
+            if len(row) < len(layout.columns):
+                continue
+            numbers = {name: _metric(row[place]) for name, place in others if row[place]}
+            metrics = {name: number for name, number in numbers.items() if number is not None}
+            with contextlib.suppress(ValueError):
+                self._by_step[_count(row[at])] = metrics
+                self._names |= dict.fromkeys(metrics)
+                found |= bool(metrics)
+        return found
+
+    def fill(self, evaluations: Evaluations) -> None:
+        """Give each evaluation its metrics; not a number where it has none."""
+        known = [self._by_step.get(step, {}) for step in evaluations.step] if self._names else []
+        evaluations.metrics = {
+            name: [one.get(name, math.nan) for one in known] for name in self._names
+        }
 
 
 class _Tail:
@@ -283,13 +349,16 @@ def _events(lines: list[str]) -> list[LoggedEvent]:
     return found
 
 
-def _samples(lines: list[str]) -> list[dict[str, Any]]:
+def _samples(lines: list[str]) -> list[Sample]:
     """The texts that the lines of a log hold."""
     found = []
     for line in _objects(lines):
         prompt, text = line.get("prompt", ""), line.get("text", "")
-        if isinstance(prompt, str) and isinstance(text, str):
-            found += [{**entry, "prompt": prompt, "text": text} for entry in _entries_of(line)]
+        if not isinstance(prompt, str) or not isinstance(text, str):
+            continue
+        for entry in _entries_of(line):
+            seconds = records.number(entry, "seconds")
+            found.append(Sample(entry["timestamp"], entry["step"], prompt, text, seconds))
     return found
 
 

@@ -23,8 +23,15 @@ from slm_tui.records import Count, Loss, Moment, Name, Rate, Seconds, Step, Text
 from slm_tui.training import checkpoint_dir
 from slm_tui.training.events import Cause
 from slm_tui.training.state import TrainingState
+from slm_tui.versions import Format, NewerVersionError
 
-FORMAT = 2
+
+def _name_the_cause(values: dict[str, Any]) -> None:
+    # The first version told the cause of a failure in the words of its error alone.
+    values["cause"] = "not finite" if "is not finite" in str(values.get("error")) else "other"
+
+
+FORMAT = Format("format", migrations=[_name_the_cause])
 INFO, LIVE, PRESET = "run.json", "live.json", "preset.toml"
 SOCKET = "control.sock"
 EVALUATIONS = "eval_log.csv"
@@ -66,7 +73,7 @@ _STAMPED = re.compile(r"(?P<name>.+)-(?P<stamp>\d{8}-\d{6})(-\d+)?")
 class RunInfo:
     """What `run.json` holds. Times in seconds since the epoch; losses in nats per token."""
 
-    format: Count = FORMAT
+    format: Count = FORMAT.version
     name: Name = ""
     preset: Name = ""
     state: State = "preparing"
@@ -96,23 +103,14 @@ def parse(values: Any, name: str = INFO) -> RunInfo:
     """The record in the values of a `run.json`.
 
     Raises:
+        NewerVersionError: a newer version wrote it.
         ValueError: an entry has another type or is out of range.
     """
-    if isinstance(values, dict) and isinstance(values.get("facts", {}), dict):
-        values = {"format": 1, **values, "facts": _facts(values.get("facts"))}
-    found = records.record(RunInfo, values, name)
-    if found.format > FORMAT:
-        raise ValueError(f"{name} has format {found.format}, this version reads {FORMAT}")
-    return _migrated(found)
-
-
-def _migrated(info: RunInfo) -> RunInfo:
-    """The record as this version would have written it."""
-    if info.format < 2:
-        # The first version told the cause of a failure in the words of its error alone.
-        info.cause = "not finite" if "is not finite" in info.error else "other"
-    info.format = FORMAT
-    return info
+    if isinstance(values, dict):
+        values = FORMAT.migrate(values, name)
+        if isinstance(values.get("facts", {}), dict):
+            values["facts"] = _facts(values.get("facts"))
+    return records.record(RunInfo, values, name)
 
 
 def _facts(values: Any) -> dict[str, Any]:
@@ -140,7 +138,7 @@ def read(path: Path) -> RunInfo:
     except (OSError, ValueError) as error:
         # A pipe or a link, or a value of another type, is no accident of writing.
         lost = isinstance(error, FileNotFoundError | _NotJsonError)
-        rebuilt = rebuild(path, str(error)) if lost else None
+        rebuilt = _rebuilt(path, str(error)) if lost else None
         if rebuilt is None:
             raise damaged(path, error) from None
         info = rebuilt
@@ -149,6 +147,13 @@ def read(path: Path) -> RunInfo:
         if live.pid == info.pid and live.heartbeat >= info.heartbeat:
             info = live
     return info
+
+
+def _rebuilt(path: Path, why: str) -> RunInfo | None:
+    try:
+        return rebuild(path, why)
+    except checkpoint_dir.ForeignFormatError as error:
+        raise RunError(f"run {path.name} cannot be read", str(error)) from None
 
 
 class _NotJsonError(ValueError):
@@ -172,6 +177,8 @@ def damaged(path: Path, error: Exception) -> RunError:
         reason = f"{INFO} is missing, and no checkpoint is there to rebuild it from"
     if is_system_limit(error):
         return RunError(f"run {path.name} cannot be read", reason, remedy_for(error, ""))
+    if isinstance(error, NewerVersionError):
+        return RunError(f"run {path.name} cannot be read", reason, error.remedy)
     return RunError(
         f"run {path.name} is damaged",
         reason,
@@ -180,7 +187,11 @@ def damaged(path: Path, error: Exception) -> RunError:
 
 
 def rebuild(path: Path, why: str) -> RunInfo | None:
-    """The record of an interrupted run from its newest checkpoint; `None` where it has none."""
+    """The record of an interrupted run from its newest checkpoint; `None` where it has none.
+
+    Raises:
+        ForeignFormatError: another version wrote the checkpoint.
+    """
     state = checkpoint_dir.newest_state(path / "checkpoints")
     if state is None:
         return None

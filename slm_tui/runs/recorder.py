@@ -80,7 +80,7 @@ _STATES: dict[str, State] = {"done": "done", "stopped": "stopped", "early stop":
 
 
 class Recorder:
-    """Writes the files of DESIGN.md section 7. Called from the trainer and the writer thread.
+    """Writes all files of a run but its checkpoints. Called from the trainer and the writer thread.
 
     Where the disk is full or fails, what cannot be written is held back and `control` is blocked,
     so that training pauses until it can be: `beat` tries again.

@@ -96,9 +96,9 @@ def _results(info: RunInfo, preset: Preset, curves: Curves) -> dict[str, Any]:
             "val_losses": evaluations.loss,
         },
         "generated_samples": [
-            {key: sample.get(key) for key in ("step", "prompt", "text")}
+            {"step": sample.step, "prompt": sample.prompt, "text": sample.text}
             for sample in curves.samples
-            if sample.get("step") == info.step
+            if sample.step == info.step
         ],
     }
 

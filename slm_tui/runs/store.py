@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from slm_tui import paths, safe_files
-from slm_tui.config.preset import Preset, from_toml, parse
+from slm_tui.config.preset import NewerPresetError, Preset, from_stored, from_toml
 from slm_tui.errors import CheckpointError, PresetError, RunError, cause_of, remedy_for
 from slm_tui.runs import info as infos
 from slm_tui.runs.info import LIVE_STATES, RunInfo
@@ -47,19 +47,25 @@ class Run:
         """What was asked for; where its file is missing, as the newest checkpoint has it.
 
         Raises:
-            PresetError: it cannot be read or was damaged.
+            PresetError: it cannot be read, was damaged, or is of a newer version.
         """
         path = self.path / infos.PRESET
         try:
             return from_toml(safe_files.read_text(path, _MOST_PRESET), str(path))
         except FileNotFoundError:
-            state = checkpoint_dir.newest_state(self.checkpoints)
-            if state is not None:
-                return parse(state.preset, f"the preset in the newest checkpoint of {self.id}")
-            raise PresetError(f"{path} is missing") from None
+            return self._newest_preset()
         except (OSError, ValueError) as error:
             reason = cause_of(error)
             raise PresetError(f"{path} cannot be read", reason, remedy_for(error, "")) from None
+
+    def _newest_preset(self) -> Preset:
+        try:
+            state = checkpoint_dir.newest_state(self.checkpoints)
+        except checkpoint_dir.ForeignFormatError as error:
+            raise NewerPresetError(error.what, error.why, error.remedy) from None
+        if state is None:
+            raise PresetError(f"{self.path / infos.PRESET} is missing")
+        return from_stored(state.preset, f"the preset in the newest checkpoint of {self.id}")
 
     def info(self) -> RunInfo:
         """The state of the run; one whose process is gone reads as `interrupted`.

@@ -10,7 +10,7 @@ import os
 import shutil
 import stat
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -20,7 +20,7 @@ from torch import Tensor
 
 from slm_tui import manifest as manifests
 from slm_tui import safe_files
-from slm_tui.config.preset import Preset, parse
+from slm_tui.config.preset import NewerPresetError, Preset, from_stored
 from slm_tui.corpus.tokenizers import Tokenizer, from_json
 from slm_tui.errors import (
     CheckpointError,
@@ -127,7 +127,7 @@ def _fill(temporary: Path, snapshot: Snapshot) -> None:
     twice(lambda: torch.empty(_BUFFERS, dtype=torch.uint8), torch.device("cpu"))
     save_file(snapshot.weights, temporary / "model.safetensors")
     save_file(snapshot.moments, temporary / "optimizer.safetensors")
-    (temporary / "state.json").write_text(json.dumps(asdict(snapshot.state), indent=1))
+    (temporary / "state.json").write_text(json.dumps(snapshot.state.to_stored(), indent=1))
     (temporary / "tokenizer.json").write_text(snapshot.tokenizer_json, encoding="utf-8")
     for name in ("model.safetensors", "optimizer.safetensors"):
         # The library makes them for their owner alone; they are as all other files of the run.
@@ -254,13 +254,16 @@ def read(path: Path) -> Checkpoint:
     """Open a checkpoint and verify its checksums.
 
     Raises:
-        CheckpointError: it is missing, damaged, or of another format.
+        ForeignFormatError: it is whole, and another version wrote it in a format of its own.
+        CheckpointError: it is missing or damaged.
     """
     manifest = checkpoint_dir.read_manifest(path)
     checkpoint_dir.check_payload(path, manifest)
     state = checkpoint_dir.read_state(path, manifest)
     try:
-        return Checkpoint(path, state, parse(state.preset, f"the preset of {path.name}"))
+        return Checkpoint(path, state, from_stored(state.preset, f"the preset of {path.name}"))
+    except NewerPresetError as error:
+        raise ForeignFormatError(error.what, error.why, error.remedy) from None
     except PresetError as error:
         raise CheckpointError(f"checkpoint {path.name} cannot be opened", str(error)) from None
 

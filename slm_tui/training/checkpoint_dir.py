@@ -18,6 +18,7 @@ from slm_tui import records, safe_files
 from slm_tui.errors import CheckpointError, cause_of, is_system_limit, remedy_for
 from slm_tui.records import Count, Name, Step
 from slm_tui.training.state import TrainingState
+from slm_tui.versions import NewerVersionError
 
 FORMAT = 1
 LINKS = ("best", "last")
@@ -185,22 +186,32 @@ def read_state(path: Path, manifest: Manifest) -> TrainingState:
     """The training state of the checkpoint at `path`.
 
     Raises:
+        ForeignFormatError: a newer version wrote it.
         CheckpointError: it is missing or damaged, or of another step than the manifest.
     """
     try:
         state = TrainingState.parse(safe_files.read_json(path / "state.json", _MOST_STATE))
         if state.step != manifest.step:
             raise ValueError(f"state.json is of step {state.step}, the manifest of {manifest.step}")
+    except NewerVersionError as error:
+        what = f"checkpoint {path.name} cannot be opened"
+        raise ForeignFormatError(what, str(error), error.remedy) from None
     except (OSError, ValueError) as error:
         raise _unreadable(path, error) from None
     return state
 
 
 def newest_state(directory: Path) -> TrainingState | None:
-    """The state of the newest checkpoint in `directory` that has one; weights are not looked at."""
+    """The state of the newest checkpoint in `directory` that has one; weights are not looked at.
+
+    Raises:
+        ForeignFormatError: another version wrote it: an older one would say less than there is.
+    """
     for path in reversed(all_in(directory)):
         try:
             return read_state(path, read_manifest(path))
+        except ForeignFormatError:
+            raise
         except CheckpointError:
             continue
     return None
@@ -349,7 +360,18 @@ def _is_own(path: Path) -> bool:
         read_manifest(path)
     except CheckpointError:
         return False
-    return True
+    return not _is_foreign(path)
+
+
+def _is_foreign(path: Path) -> bool:
+    """Whether another version wrote the checkpoint at `path` in a format of its own."""
+    try:
+        read_state(path, read_manifest(path))
+    except ForeignFormatError:
+        return True
+    except CheckpointError:
+        return False
+    return False
 
 
 def discard(path: Path) -> None:
@@ -388,13 +410,15 @@ def later_than(directory: Path, step: int) -> list[Path]:
 def swap(temporary: Path, target: Path) -> None:
     """Put `temporary` in the place of `target`; `sweep` undoes what a kill leaves half-done.
 
-    What is there and is no checkpoint is set aside.
+    What is there and is no checkpoint, or one of another version, is set aside.
 
     Raises:
         OSError: the directory cannot be written.
     """
     old = target.with_name(f"{_OLD}{target.name}")
-    if is_checkpoint(target):
+    if is_checkpoint(target) and _is_foreign(target):
+        set_aside([target], "foreign")
+    elif is_checkpoint(target):
         shutil.rmtree(old, ignore_errors=True)
         os.rename(target, old)
     elif os.path.lexists(target):

@@ -1,6 +1,7 @@
 """What a training must know to go on exactly, beside its weights and its optimizer's moments."""
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, Strict
@@ -8,9 +9,13 @@ from pydantic import Field, Strict
 from slm_tui import records
 from slm_tui.config.preset import Preset
 from slm_tui.records import Count, Finite, Flag, Loss, Name, Seconds, Step
+from slm_tui.versions import Format
 
 if TYPE_CHECKING:
     from slm_tui.corpus.prepare import Corpus
+
+# How `state.json` is versioned; append a migration to change what an entry means.
+FORMAT = Format("format", migrations=[])
 
 # Becomes a directory name in the cache of prepared texts.
 Fingerprint = Annotated[str, Strict(), Field(pattern=r"^[0-9a-f]{0,64}$")]
@@ -51,6 +56,7 @@ class TrainingState:
     n_vocab: Annotated[int, Strict(), Field(ge=0, le=2**24)] = 0
     begins_documents: Flag = True
     corpus: Fingerprint = ""
+    # As a file holds it: `preset.from_stored` reads it.
     preset: dict[str, Any] = field(default_factory=dict)
     torch_version: Name = ""
 
@@ -62,15 +68,22 @@ class TrainingState:
             n_vocab=corpus.tokenizer.n_vocab,
             begins_documents=corpus.begins_documents,
             corpus=corpus.fingerprint,
-            preset=preset.to_dict(),
+            preset=preset.to_stored(),
             torch_version=torch_version,
         )
 
+    def to_stored(self) -> dict[str, Any]:
+        """The values of a `state.json`."""
+        return FORMAT.stamp(asdict(self))
+
     @classmethod
     def parse(cls, values: Any) -> "TrainingState":
-        """The state in the values of a `state.json`.
+        """The state in the values of a `state.json` of any version.
 
         Raises:
+            NewerVersionError: a newer version wrote it.
             ValueError: an entry has another type or is out of range.
         """
+        if isinstance(values, Mapping):
+            values = FORMAT.migrate(values, "state.json")
         return records.record(cls, values, "state.json")

@@ -126,6 +126,7 @@ ACTIONS: tuple[Action, ...] = (
     _train("axis", "X", "Axis", "Draw over steps, tokens or time", 7),
     _train("smoothing", "m", "Smooth", "More, less or no smoothing", 8),
     _train("units", "n", "Units", "Nats per token or bits per byte", 9),
+    _train("metrics", "v,f7", "Metrics", "Show all metrics as charts, and back"),
     _train("halve_rate", "L", "LR ×½", "Halve the learning rate from here on"),
     _train("double_rate", "U", "LR ×2", "Double the learning rate from here on"),
     _train("more_steps", "+", "More", "Add steps to the run"),
@@ -176,13 +177,6 @@ ACTIONS: tuple[Action, ...] = (
     _chart("crosshair_left", "left", "Crosshair", "Move the crosshair left"),
     _chart("crosshair_right", "right", "Crosshair", "Move the crosshair right"),
 )
-# What keymap files of earlier versions may name: actions that have another name now, and
-# actions that did nothing and are gone.
-RENAMED = {
-    "train.crosshair_left": "chart.crosshair_left",
-    "train.crosshair_right": "chart.crosshair_right",
-}
-REMOVED = frozenset({"runs.pin"})
 
 BY_ID: dict[str, Action] = {action.id: action for action in ACTIONS}
 

@@ -197,11 +197,21 @@ class RoomScreen(Screen[None]):
             if node
             else None
         )
+        if isinstance(pane, Widget) and self.query_one("#body") in pane.ancestors:
+            self._zoom(pane)
+
+    def zoom(self, pane: Widget) -> None:
+        """Give `pane` the whole body and the focus; take it back if `pane` has it."""
+        was_zoomed = pane.has_class("-zoomed")
+        self._unzoom()
+        if not was_zoomed:
+            self._zoom(pane)
+            self.call_after_refresh(pane.focus)
+
+    def _zoom(self, pane: Widget) -> None:
         body = self.query_one("#body")
-        if pane is None or body not in pane.ancestors:
-            return
         pane.add_class("-zoomed")
-        while pane is not None and pane is not body:
+        while pane is not body:
             parent = pane.parent
             assert isinstance(parent, Widget)
             for sibling in parent.children:

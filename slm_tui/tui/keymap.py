@@ -6,7 +6,7 @@ from pathlib import Path
 from slm_tui import paths, plain_text
 from slm_tui.errors import cause_of
 from slm_tui.text import one_line
-from slm_tui.tui.actions import ACTIONS, BY_ID, CHART_ROOMS, REMOVED, RENAMED, Action
+from slm_tui.tui.actions import ACTIONS, BY_ID, CHART_ROOMS, Action
 
 # What tmux and SSH pass on unchanged. ctrl+h, ctrl+i and ctrl+m arrive as other keys.
 _CTRL = frozenset(f"ctrl+{letter}" for letter in "opqrsz")
@@ -14,6 +14,15 @@ _ARROWS = frozenset({"left", "right", "up", "down", "home", "end", "pageup", "pa
 _NAMED = _ARROWS | {"space", "enter", "escape", "tab", "backspace", "delete"}
 _FUNCTION = frozenset(f"f{number}" for number in range(1, 13))
 _SIGNS = frozenset("?/[]=+-*.;:!<>")
+
+# What actions were called in earlier versions; empty for one that is gone. Keymaps name them.
+FORMER_IDS: dict[str, str] = {
+    "train.crosshair_left": "chart.crosshair_left",
+    "train.crosshair_right": "chart.crosshair_right",
+    "runs.pin": "",
+}
+# Actions that came after the first version: they give a key up to whoever has it in a keymap.
+_LATER = frozenset({"train.metrics"})
 
 _SHOWN = {"left": "◀", "right": "▶", "up": "▲", "down": "▼", "escape": "esc", "backspace": "bksp"}
 
@@ -50,7 +59,7 @@ def load() -> tuple[dict[str, str], list[str]]:
         wanted = plain_text.toml(text)
     except ValueError as error:
         return keys, [f"is not TOML: {error}; write lines like \"train.pause\" = 'space'"]
-    return _merged(keys, _flat(wanted, ""))
+    return _merged(keys, _migrated(_flat(wanted, "")))
 
 
 def _flat(table: dict[str, object], prefix: str) -> dict[str, object]:
@@ -64,20 +73,44 @@ def _flat(table: dict[str, object], prefix: str) -> dict[str, object]:
     return found
 
 
+def _migrated(wanted: dict[str, object]) -> dict[str, object]:
+    """The lines of a keymap with the present names of actions, without actions that are gone."""
+    present = {
+        name: value for name, value in wanted.items() if name in BY_ID or name not in FORMER_IDS
+    }
+    former = {FORMER_IDS[name]: value for name, value in wanted.items() if name not in present}
+    former.pop("", None)
+    return former | present
+
+
+def _without_taken(keys: dict[str, str], accepted: dict[str, str]) -> dict[str, str]:
+    """`keys`, where later actions have given up those that `accepted` uses, but their last."""
+    left = dict(keys)
+    for action in ACTIONS:
+        if action.id in _LATER - accepted.keys():
+            taken = {
+                key
+                for other, used in accepted.items()
+                if _together(action, BY_ID[other])
+                for key in used.split(",")
+            }
+            left[action.id] = ",".join(
+                [key for key in action.keys if key not in taken] or action.keys[-1:]
+            )
+    return left
+
+
 def _merged(keys: dict[str, str], wanted: dict[str, object]) -> tuple[dict[str, str], list[str]]:
     problems: list[str] = []
     accepted: dict[str, str] = {}
-    for written, value in wanted.items():
-        action_id = RENAMED.get(written, written)
-        if action_id in REMOVED:
-            continue
+    for action_id, value in wanted.items():
         wrong = _wrong(action_id, value)
         if wrong:
             problems.append(f"{one_line(action_id, 40)}: {wrong}")
         else:
             accepted[action_id] = str(value)
     while accepted:
-        merged = keys | accepted
+        merged = _without_taken(keys, accepted) | accepted
         clash = next((pair for pair in clashes(merged) if set(pair[:2]) & set(accepted)), None)
         if clash is None:
             return merged, problems

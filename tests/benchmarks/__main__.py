@@ -11,6 +11,7 @@ from tests.benchmarks.engine import EngineBench
 from tests.benchmarks.figures import machine_line
 from tests.benchmarks.generation import generation_figures
 from tests.benchmarks.gpu import gpu_figures
+from tests.benchmarks.history import HISTORY, History, HistoryError
 from tests.benchmarks.measures import Bench, Effort
 from tests.benchmarks.sizes import SIZES
 
@@ -46,7 +47,16 @@ def main() -> int:
     parser.add_argument(
         "--megabytes", type=int, default=64, help="size of the text that `corpus` prepares"
     )
+    parser.add_argument(
+        "--record", action="store_true", help=f"append the figures to {HISTORY}; needs a clean tree"
+    )
     options = parser.parse_args()
+    history = None
+    if options.record:
+        try:
+            history = History()
+        except HistoryError as error:
+            parser.exit(2, f"--record: {error}\n")
     sizes = tuple(options.size or SIZES)
     if options.quick:
         effort = Effort(1, 1.0, 3.0, 20, 5.0, sizes, 0.0, options.quiet)
@@ -88,6 +98,8 @@ def main() -> int:
             for figure in measures[name]():
                 missed |= figure.verdict == "MISSED"
                 print(figure.line(), flush=True)
+                if history is not None:
+                    history.append([figure])
     return int(missed)
 
 

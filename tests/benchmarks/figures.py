@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import os
 import platform
 import statistics
 from collections.abc import Sequence
@@ -78,10 +79,8 @@ def ratio(
     return Figure(name, best / other_best if other_best else math.nan, "x", target, remark=remark)
 
 
-def machine_line() -> str:
-    """Cores, processor, versions and threads."""
-    import os
-
+def processor() -> str:
+    """The processor's name, or its architecture where the system does not tell."""
     name = platform.machine()
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
@@ -89,7 +88,12 @@ def machine_line() -> str:
         name = names[0].partition(":")[2].strip() if names else name
     except OSError:
         pass
+    return one_line(name)
+
+
+def machine_line() -> str:
+    """Cores, processor, versions and threads."""
     packages = ", ".join(f"{one} {version(one)}" for one in ("torch", "textual", "plotext"))
     python = platform.python_version()
     cores = os.cpu_count()
-    return f"{cores} cores of {one_line(name)}, {THREADS} threads, Python {python}, {packages}"
+    return f"{cores} cores of {processor()}, {THREADS} threads, Python {python}, {packages}"

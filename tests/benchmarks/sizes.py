@@ -9,7 +9,7 @@ _NEVER = 10**9
 # Vocabulary, n_embd, n_layer, n_head, block_size, micro_batch.
 SIZES: dict[str, tuple[int, int, int, int, int, int]] = {
     "tiny": (512, 64, 2, 1, 64, 8),
-    # performance.md has 65 characters; 257 is the smallest vocabulary that BPE can have.
+    # The usual model of this size has 65 characters; 257 is the smallest vocabulary of BPE.
     "nano": (257, 128, 4, 4, 64, 12),
     "larger": (512, 256, 4, 4, 128, 8),
     "d384": (257, 384, 6, 6, 256, 8),

@@ -12,6 +12,7 @@ from slm_tui import __version__
 from slm_tui.cli import COMMANDS, _parser
 from slm_tui.config import library
 from slm_tui.config.preset import Preset
+from slm_tui.config.schema import preset_schema
 from slm_tui.runs import store
 from tests import limits
 
@@ -179,6 +180,14 @@ def test_a_file_that_is_not_valid_is_one_line(cli: Cli, tmp_path: Path) -> None:
     assert_one_line(cli("presets", "check", str(path)), "not divisible by 5; try 4 or 8")
     path.write_text('name = "x"\n[model]\nkind = "hgrn"\n[tokenizer]\nkind = "bytes"\n')
     assert_one_line(cli("presets", "check", str(path)), "is valid, but cannot be trained yet")
+
+
+def test_the_schema_of_presets_is_printed_as_json(cli: Cli) -> None:
+    code, out, err = cli("presets", "schema")
+    assert (code, err) == (0, "")
+    schema = json.loads(out)
+    assert schema == preset_schema()
+    assert set(schema["properties"]) == set(Preset.model_fields)
 
 
 def test_a_preset_is_copied(cli: Cli) -> None:

@@ -68,7 +68,7 @@ def test_ids_of_the_whole_vocabulary_are_tiktokens(theirs: tiktoken.Encoding, te
 def test_a_real_text_gets_the_ids_of_tiktokens_own_gpt2(monkeypatch: pytest.MonkeyPatch) -> None:
     cache, story = SHARED / "tiktoken-cache", SHARED / "data" / "tinystories-sample.txt"
     if not (cache.is_dir() and story.is_file()):
-        pytest.skip("the shared cache of tiktoken and the sample stories are not here")
+        pytest.skip("needs a cache of tiktoken and stories from outside the repository")
     monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(cache))
     text = story.read_text(encoding="utf-8")[:200_000]
     assert load_gpt2().encode(text) == tiktoken.get_encoding("gpt2").encode_ordinary(text)

@@ -317,7 +317,9 @@ def test_no_validation_story_of_a_shipped_preset_is_trained_on(name: str, tmp_pa
 
 
 @pytest.mark.parametrize("name", shipped("file"))
-@pytest.mark.skipif(not PLAYS.is_file(), reason="needs tinyshakespeare.txt in ../shared/data")
+@pytest.mark.skipif(
+    not PLAYS.is_file(), reason="needs tinyshakespeare.txt, from outside the repository"
+)
 def test_no_validation_text_of_a_shipped_preset_is_trained_on(name: str, tmp_path: Path) -> None:
     preset = library.get(name)
     preset = parse(

@@ -1,4 +1,4 @@
-"""RemoteSession: a run of another process is seen and steered as if it were trained here."""
+"""A remote session: a run of another process is shown and steered as if it were trained here."""
 
 import json
 import os
@@ -13,7 +13,8 @@ import pytest
 
 from slm_tui.cli import main
 from slm_tui.live import steering
-from slm_tui.live.remote_session import OtherProcessRuns, RemoteSession
+from slm_tui.live.other_process_runs import OtherProcessRuns
+from slm_tui.live.remote_session import RemoteSession
 from slm_tui.runs import store
 from slm_tui.runs.store import Run
 from tests import limits

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from slm_tui.cli import main
+from slm_tui.live.copy_watcher import CopyWatcher
 from slm_tui.live.session import Session
 from slm_tui.runs import evidence, store
-from slm_tui.runs.copying import CopyWatcher
 from slm_tui.runs.curves import Curves
 from slm_tui.runs.evidence import EvidenceBuilder
 from tests.conftest import make_tiny

@@ -9,7 +9,7 @@ from textual.binding import Binding
 from textual.dom import DOMNode
 from textual.pilot import Pilot
 
-from slm_tui.tui import actions, keymap
+from slm_tui.tui import keymap
 from slm_tui.tui.actions import ACTIONS, BY_ID, CHART_ROOMS, ROOMS, Action, Room
 from slm_tui.tui.app import SlmTuiApp
 from slm_tui.tui.base import RoomScreen
@@ -206,5 +206,5 @@ def test_a_chart_shares_its_keys_with_the_screens_that_have_charts(key: str, cla
 
 
 def test_names_that_are_gone_lead_to_actions_that_are_there() -> None:
-    assert set(actions.RENAMED.values()) <= set(BY_ID)
-    assert not (set(actions.RENAMED) | actions.REMOVED) & set(BY_ID)
+    assert set(keymap.FORMER_IDS.values()) - {""} <= set(BY_ID)
+    assert not set(keymap.FORMER_IDS) & set(BY_ID)

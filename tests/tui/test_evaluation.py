@@ -124,7 +124,7 @@ async def test_escape_ends_the_work_and_nothing_is_written(
         go_on.wait(30)
         return real(*arguments, **options)
 
-    monkeypatch.setattr(evaluation_worker.evaluating, "evaluate", held)
+    monkeypatch.setattr(evaluation_worker.evaluate, "evaluate", held)
     async with an_app().run_test(size=(80, 24)) as pilot:
         screen = await open_runs(pilot, 1)
         await with_checkpoints(pilot, screen)

@@ -44,6 +44,7 @@ class Bench(NoWorkshop):
     """Takes orders, or refuses them."""
 
     def __init__(self, refusal: str = "") -> None:
+        super().__init__()
         self.refusal = refusal
         self.resumed: list[tuple[Run, int]] = []
         self.forked: list[tuple[Path, Preset]] = []
@@ -52,7 +53,7 @@ class Bench(NoWorkshop):
         if self.refusal:
             raise RunError(self.refusal, "one run trains at a time", "stop it first")
 
-    def resume(self, run: Run, more_steps: int = 0) -> None:
+    def resume(self, run: Run, more_steps: int = 0, preset: Preset | None = None) -> None:
         self._check()
         self.resumed.append((run, more_steps))
 
@@ -309,8 +310,8 @@ async def test_checkpoints_are_listed_and_l_takes_the_focused_one_to_the_chat() 
         app = pilot.app
         assert isinstance(app, SlmTuiApp)
         await until(pilot, lambda: app.current_mode == "chat")
-        await until(pilot, lambda: app.screen._spoken.facts)  # type: ignore[attr-defined]
-        assert app.screen._spoken.facts.step == 10  # type: ignore[attr-defined]
+        await until(pilot, lambda: app.screen.generation.facts)  # type: ignore[attr-defined]
+        assert app.screen.generation.facts.step == 10  # type: ignore[attr-defined]
 
 
 async def test_the_cursor_follows_the_best_checkpoint_until_it_is_moved() -> None:

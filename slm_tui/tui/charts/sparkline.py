@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from rich.segment import Segment
 from rich.style import Style
+from textual.content import Content
 from textual.geometry import Region
 from textual.strip import Strip
 from textual.timer import Timer
@@ -18,6 +19,8 @@ from slm_tui.tui.charts.series import Points, label, labels, ticks
 
 _DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))  # by column and row of a cell
 _BRAILLE = 0x2800
+_BESIDE_TITLE = 4  # columns of the border's upper side that its title leaves free
+_ROOM_FOR_VALUE = 6
 _ROOM_FOR_LABELS = 24  # columns from which on the range is written beside the curve
 
 
@@ -71,6 +74,7 @@ class SmallChart(Widget):
         height: 6;
         border: round $foreground 20%;
         border-title-color: $foreground 60%;
+        border-subtitle-color: $foreground 60%;
         & > .smallchart--curve { color: $text-secondary; }
         & > .smallchart--label { color: $foreground 45%; }
     }
@@ -91,7 +95,7 @@ class SmallChart(Widget):
         self._data: Series | None = None
         self._value = ""
         self._rows: list[str] = []
-        self.border_title = title
+        self.border_title = Content(title)
 
     def show(self, xs: Sequence[float], ys: Sequence[float]) -> None:
         """Show these points; the lists may be the same as before, grown."""
@@ -118,8 +122,16 @@ class SmallChart(Widget):
         if value != self._value:
             # Setting a border's text repaints the whole chart, also if it is the old text.
             self._value = value
-            self.border_title = f"{self._title} {value}".strip()
+            self.border_title = self._headline()
         self._replace(self._draw(width, height, gutter))
+
+    def _headline(self) -> Content:
+        """Name and value; where that is far too long, the name is cut and not the value."""
+        name, value = Content(self._title), Content(self._value)
+        room = self.size.width - _BESIDE_TITLE - 1
+        if name.cell_length + min(value.cell_length, _ROOM_FOR_VALUE) > room:
+            name = name.truncate(max(1, room - value.cell_length), ellipsis=True)
+        return Content(" ").join([one for one in (name, value) if one])
 
     @property
     def _gutter(self) -> int:
@@ -168,6 +180,8 @@ class SmallChart(Widget):
         return self.get_component_rich_style(f"smallchart--{part}")
 
     def on_resize(self) -> None:
+        if self._value:
+            self.border_title = self._headline()
         self._redraw()
 
     def on_show(self) -> None:

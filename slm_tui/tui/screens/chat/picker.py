@@ -10,7 +10,8 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.widgets import Input, Static
 
-from slm_tui.errors import in_words
+from slm_tui.errors import SlmTuiError
+from slm_tui.live.background import Background
 from slm_tui.live.run_scanner import (
     CheckpointLine,
     RunLine,
@@ -57,6 +58,7 @@ class CheckpointPicker(Dialog[Result], Generic[Result]):
         self._loaded = loaded
         self._choices: Choices | None = None
         self._problem = ""
+        self._reader: Background[Choices | SlmTuiError | None] = Background("model-picker", None)
         self._shown: Choices | None = None
 
     def compose_box(self) -> ComposeResult:
@@ -68,28 +70,19 @@ class CheckpointPicker(Dialog[Result], Generic[Result]):
         self.query_one(Input).focus()
         self.query_one(LineList).can_focus = False
         self._fit()
-        threading.Thread(target=self._read, name="model-picker", daemon=True).start()
+        self._reader.start(_read, lambda error: error, "the runs cannot be read")
         self._timer = self.set_interval(_LOOK_SECONDS, self._look)
 
-    def _read(self) -> None:
-        """In a thread: torch may still have to be loaded."""
-        try:
-            lines = RunScanner().lines()
-            found = [
-                (line, read_checkpoints(line.path, evaluation_losses(line.path)))
-                for line in lines
-                if not line.error
-            ]
-            self._choices = [(line, checkpoints) for line, checkpoints in found if checkpoints]
-        except Exception as error:  # noqa: BLE001 - shown in the dialog
-            self._problem = in_words(error)
-            self._choices = []
-
     def _look(self) -> None:
-        if self._choices is not None:
-            self._timer.stop()
-            self.are_there(self._choices)
-            self._draw(str(self._loaded) if self._loaded else None)
+        found = self._reader.snapshot
+        if found is None:
+            return
+        self._timer.stop()
+        if isinstance(found, SlmTuiError):
+            self._problem, found = str(found), []
+        self._choices = found
+        self.are_there(found)
+        self._draw(str(self._loaded) if self._loaded else None)
 
     def on_resize(self) -> None:
         self._fit()
@@ -249,3 +242,13 @@ def _run_content(line: RunLine) -> Content:
         state_content(line),
         (f"  {when_text(line.info.created)}", "$foreground 60%"),
     )
+
+
+def _read(cancel: threading.Event) -> Choices:
+    """All runs that have checkpoints, newest first, each with its checkpoints."""
+    found = [
+        (line, read_checkpoints(line.path, evaluation_losses(line.path)))
+        for line in RunScanner().lines()
+        if not line.error
+    ]
+    return [(line, checkpoints) for line, checkpoints in found if checkpoints]

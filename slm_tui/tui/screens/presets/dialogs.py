@@ -9,7 +9,7 @@ from textual.content import Content
 from slm_tui import plain_text
 from slm_tui.config.drafts import Draft
 from slm_tui.config.library import Entry
-from slm_tui.config.preset import check, from_toml
+from slm_tui.config.preset import check, from_toml, migrated
 from slm_tui.errors import PresetError, SlmTuiError
 from slm_tui.text import one_line
 from slm_tui.tui.dialogs import Choice, Question, Reading, complain
@@ -150,8 +150,8 @@ class EditAsToml:
 def _values(text: str) -> dict[str, Any] | None:
     """The values of a text that is TOML and looks like a preset; `None` for anything else."""
     try:
-        values = plain_text.toml(text)
-    except ValueError:
+        values = migrated(plain_text.toml(text), "the edited text")
+    except (ValueError, PresetError):
         return None
     _, wrong = check(values)
     return None if any("no such setting" in one.message for one in wrong) else values

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from textual.containers import Container, Horizontal, Vertical
+from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
@@ -22,9 +22,9 @@ from slm_tui.tui import actions
 from slm_tui.tui.actions import Action, Room
 from slm_tui.tui.base import RoomScreen
 from slm_tui.tui.charts.chart import Chart
-from slm_tui.tui.charts.sparkline import SmallChart
 from slm_tui.tui.dialogs import Ask, complain, copy
 from slm_tui.tui.resume_dialog import ask_to_resume
+from slm_tui.tui.screens.train.charts import SmallCharts
 from slm_tui.tui.screens.train.questions import ask_for_steps, ask_to_stop
 from slm_tui.tui.screens.train.verdicts import Details, explained_lines
 from slm_tui.tui.screens.train.view import X_MODES, RunView, preparing, two
@@ -62,10 +62,7 @@ class TrainScreen(RoomScreen):
                 chart = Chart("loss", empty=NO_RUN, id="loss")
                 chart.add_class("pane")
                 yield chart
-                with Container(id="small-charts"):
-                    yield SmallChart("learning rate", id="rate", from_zero=True)
-                    yield SmallChart("gradient norm", id="norm", from_zero=True)
-                    yield SmallChart("tokens/s", id="speed", from_zero=True)
+                yield SmallCharts()
                 yield Static("", id="verdict-line", markup=False)
                 yield Lines("events", id="events")
             with Vertical(id="middle"):
@@ -176,13 +173,7 @@ class TrainScreen(RoomScreen):
         which = "" if known else f"{view.run.id} · {view.info.state} · "
         _set_title(chart, f"{which}loss · {chart.unit}")
         chart.show(view.loss_chart(chart.x_mode, bits=self._bits))
-        steps = view.curves.steps
-        for name, values in (
-            ("rate", steps.learning_rate),
-            ("norm", steps.gradient_norm),
-            ("speed", steps.tokens_per_second),
-        ):
-            self.query_one(f"#{name}", SmallChart).show(steps.step, values)
+        self.query_one(SmallCharts).show(view.curves)
 
     def _has_points(self) -> bool:
         curves = self.view.curves if self.view is not None else None
@@ -302,6 +293,9 @@ class TrainScreen(RoomScreen):
         self._bits = not self._bits
         self._redraw()
 
+    def action_metrics(self) -> None:
+        self.zoom(self.query_one(SmallCharts))
+
     def _redraw(self) -> None:
         if self.view is not None:
             self._show_charts(self.view)
@@ -313,7 +307,7 @@ class TrainScreen(RoomScreen):
         focused = self.focused
         if focused is not None and focused.id == "samples" and view.curves.samples:
             newest = view.curves.samples[-1]
-            copy(self.app, f"{newest.get('prompt', '')}{newest.get('text', '')}")
+            copy(self.app, newest.prompt + newest.text)
         else:
             told = [*view.verdict_lines(), *view.other_verdict_lines(), *view.data_lines()]
             text = "\n".join(line.plain for line in told)

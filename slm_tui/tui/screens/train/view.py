@@ -12,8 +12,8 @@ from slm_tui.config.estimate import COMPUTE_OPTIMAL_TOKENS_PER_PARAMETER
 from slm_tui.errors import SlmTuiError
 from slm_tui.evaluation.diagnosis import Verdict, diagnose
 from slm_tui.formatting import clock, count, ratio_text, size
+from slm_tui.live.copy_watcher import CopyWatcher
 from slm_tui.live.session import Status
-from slm_tui.runs.copying import CopyWatcher
 from slm_tui.runs.curves import Curves, LoggedEvent
 from slm_tui.runs.evidence import EvidenceBuilder
 from slm_tui.runs.store import Run, RunInfo
@@ -230,13 +230,10 @@ class RunView:
         lines: list[Content] = []
         copied = self.copying.copying
         for sample in reversed(self.curves.samples):
-            lines.append(
-                Content.styled(f"step {int(sample.get('step', 0)):,}", "bold $text-accent")
-            )
-            prompt, text = str(sample.get("prompt", "")), str(sample.get("text", ""))
-            if copied is not None and copied.step == sample.get("step") and not lines[:-1]:
+            lines.append(Content.styled(f"step {sample.step:,}", "bold $text-accent"))
+            if copied is not None and copied.step == sample.step and not lines[:-1]:
                 lines.append(Content.styled(copied.short, MUTED))
-            body = Content.assemble((visible(prompt), "bold"), visible(text))
+            body = Content.assemble((visible(sample.prompt), "bold"), visible(sample.text))
             lines += body.split("\n", allow_blank=True)
             lines.append(Content(""))
         return lines

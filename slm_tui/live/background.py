@@ -1,0 +1,84 @@
+"""A worker thread that publishes snapshots: the base of what computes beside the screens."""
+
+import threading
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from slm_tui.errors import SlmTuiError, in_words
+
+S = TypeVar("S")
+Work = Callable[[threading.Event], S]
+
+
+class Background(Generic[S]):
+    """Does one piece of work at a time in a daemon thread.
+
+    `snapshot` is replaced whole and may be read from any thread. Starting something else cancels
+    what is under way, and nothing of it is published any more.
+
+    Args:
+        name: the name of the thread.
+        first: the snapshot until something is published.
+    """
+
+    def __init__(self, name: str, first: S) -> None:
+        self.snapshot = first
+        self._name = name
+        self._lock = threading.Lock()
+        self._cancel = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether the work that was started last is still under way."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def start(
+        self,
+        work: Work[S],
+        failed: Callable[[SlmTuiError], S],
+        what: str,
+        first: S | None = None,
+    ) -> None:
+        """Do `work` and publish what it returns; returns at once.
+
+        Args:
+            work: is given an event that is set once nobody wants the result.
+            failed: the snapshot for an error of `work`.
+            what: names an error that is not a `SlmTuiError`.
+            first: what to publish before the work begins.
+        """
+        cancel = threading.Event()
+        with self._lock:
+            self._cancel.set()
+            self._cancel = cancel
+            if first is not None:
+                self.snapshot = first
+
+        def run() -> None:
+            try:
+                found = work(cancel)
+            except SlmTuiError as error:
+                found = failed(error)
+            except Exception as error:  # noqa: BLE001 - the thread's last line: nobody hears it
+                found = failed(SlmTuiError(what, in_words(error)))
+            self.publish(found, cancel)
+
+        self._thread = threading.Thread(target=run, name=self._name, daemon=True)
+        self._thread.start()
+
+    def publish(self, snapshot: S, cancel: threading.Event) -> None:
+        """Show `snapshot`, unless something else was started since `cancel` was made."""
+        with self._lock:
+            if cancel is self._cancel:
+                self.snapshot = snapshot
+
+    def cancel(self) -> None:
+        """Ask the work to end as soon as it can; what it returns is still published."""
+        self._cancel.set()
+
+    def close(self, seconds: float = 0.0) -> None:
+        """Cancel, and wait at most `seconds` for the thread to clean up."""
+        self._cancel.set()
+        if self._thread is not None and seconds:
+            self._thread.join(seconds)

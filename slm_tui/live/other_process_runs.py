@@ -1,0 +1,58 @@
+"""The runs that other processes train now."""
+
+import os
+import socket
+import threading
+from pathlib import Path
+
+from slm_tui.runs.index import IndexedRun, RunIndex
+from slm_tui.runs.store import Run
+
+_SCAN_SECONDS = 0.7
+
+
+class OtherProcessRuns:
+    """Runs of other processes, newest first; a thread looks for them.
+
+    `runs` is empty until the first look.
+    """
+
+    def __init__(self) -> None:
+        self.runs: tuple[Run, ...] = ()
+        self._index = RunIndex()
+        self._extra: set[Path] = set()
+        self._closed = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin to look, if nobody does yet."""
+        if self._thread is None and not self._closed.is_set():
+            self._thread = threading.Thread(target=self._main, name="other-runs", daemon=True)
+            self._thread.start()
+
+    def include(self, path: Path) -> None:
+        """Look at this run too: it may be in another place than all others."""
+        self._extra.add(path)
+
+    def close(self) -> None:
+        """Look no more."""
+        self._closed.set()
+
+    def _main(self) -> None:
+        while not self._closed.is_set():
+            self.look()
+            self._closed.wait(_SCAN_SECONDS)
+
+    def look(self) -> None:
+        """Look once."""
+        found = [one for one in self._index.read(set(self._extra)).values() if _is_elsewhere(one)]
+        found.sort(key=lambda one: (one.info.created, one.path), reverse=True)
+        runs = tuple(Run(one.path) for one in found)
+        if runs != self.runs:
+            self.runs = runs
+
+
+def _is_elsewhere(run: IndexedRun) -> bool:
+    """Whether a process other than this one trains it."""
+    is_own = run.info.pid == os.getpid() and run.info.host == socket.gethostname()
+    return run.is_live and not is_own

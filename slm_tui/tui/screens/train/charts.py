@@ -1,0 +1,127 @@
+"""The small charts of the train screen: one row of a table each, and one for any other metric."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.widget import Widget
+
+from slm_tui.runs.curves import Curves
+from slm_tui.text import one_line
+from slm_tui.tui.base import AppServices
+from slm_tui.tui.charts.chart import Chart
+from slm_tui.tui.charts.sparkline import SmallChart
+from slm_tui.tui.keymap import shown
+
+
+@dataclass(frozen=True)
+class MetricChart:
+    """How a metric is drawn. A chart that is not `usual` is there only in runs that log it."""
+
+    id: str
+    title: str
+    metric: str  # the column of training_log.csv
+    from_zero: bool = False
+    usual: bool = False
+
+
+# A metric without a row is drawn as well, under its own name.
+CHARTS: tuple[MetricChart, ...] = (
+    MetricChart("rate", "learning rate", "learning_rate", from_zero=True, usual=True),
+    MetricChart("norm", "gradient norm", "grad_norm", from_zero=True, usual=True),
+    MetricChart("speed", "tokens/s", "tokens_per_second", from_zero=True, usual=True),
+)
+_USUAL = sum(row.usual for row in CHARTS)
+# A log from somebody else may have hundreds of columns.
+_MOST = 60
+_LEAST_WIDTH = 18
+_ZOOMED_WIDTH, _ZOOMED_HEIGHT = 36, 7
+_LONGEST_TITLE = 40
+
+_Series = tuple[MetricChart, Sequence[float], Sequence[float]]
+
+
+def series_of(curves: Curves) -> Iterator[_Series]:
+    """What can be drawn of a run beside its loss: those of the table first."""
+    steps, evaluations = curves.steps, curves.evaluations
+    for row in CHARTS:
+        values = steps.column(row.metric)
+        if values is not None:
+            yield row, steps.step, values
+    known = {row.metric for row in CHARTS}
+    for name, values in steps.metrics.items():
+        if name not in known:
+            yield _plain_chart(f"steps/{name}", name), steps.step, values
+    for name, values in evaluations.metrics.items():
+        yield _plain_chart(f"evaluations/{name}", name), evaluations.step, values
+
+
+def _plain_chart(id: str, name: str) -> MetricChart:
+    return MetricChart(id, one_line(name, _LONGEST_TITLE), name)
+
+
+class SmallCharts(VerticalScroll):
+    """The small charts in a row, as many as fit; zoomed, all of them."""
+
+    def __init__(self) -> None:
+        super().__init__(id="small-charts", classes="pane")
+        self._charts: dict[str, SmallChart] = {}
+        self._shown: list[SmallChart] = []
+        self._arranged: tuple[int, ...] = ()
+        for row in CHARTS:
+            if row.usual:
+                self._charts[row.id] = self._made(row)
+                self._shown.append(self._charts[row.id])
+
+    @staticmethod
+    def _made(row: MetricChart) -> SmallChart:
+        # The name of a metric need not be an identifier.
+        id = row.id if row in CHARTS else None
+        return SmallChart(row.title, from_zero=row.from_zero, id=id)
+
+    def compose(self) -> Iterator[Widget]:
+        yield from self._charts.values()
+
+    def show(self, curves: Curves) -> None:
+        """Show what the log of a run has; the lists may be the same as before, grown."""
+        found = list(series_of(curves))[:_MOST]
+        new = [row for row, *_ in found if row.id not in self._charts]
+        self._charts |= {row.id: self._made(row) for row in new}
+        self._shown = [self._charts[row.id] for row, *_ in found]
+        if new:
+            self.mount(*(self._charts[row.id] for row in new))
+        self._arrange()
+        for row, xs, ys in found:
+            self._charts[row.id].show(xs, ys)
+
+    def _arrange(self) -> None:
+        """Show the charts for which there is room, and say how many more there are."""
+        zoomed, width, height = self.has_class("-zoomed"), *self.container_size
+        arranged = (zoomed, width, height, *map(id, self._shown))
+        if arranged == self._arranged:
+            return
+        self._arranged = arranged
+        fit = len(self._shown) if zoomed else max(_USUAL, width // _LEAST_WIDTH)
+        visible, hidden = self._shown[:fit], self._shown[fit:]
+        for chart in self._charts.values():
+            chart.display = chart in visible
+            chart.border_subtitle = None
+        if hidden:
+            key = shown(cast(AppServices, self.app).keys["train.metrics"].split(",")[0])
+            visible[-1].border_subtitle = Content(f"{key}: {len(hidden)} more")
+        if zoomed:
+            columns = max(1, min(math.ceil(math.sqrt(len(visible))), width // _ZOOMED_WIDTH))
+            rows = -(-len(visible) // columns)
+            self.styles.grid_size_columns = columns
+            self.styles.grid_rows = str(max(_ZOOMED_HEIGHT, height // rows))
+
+    def on_resize(self) -> None:
+        self._arrange()
+
+    def on_hide(self) -> None:
+        # On a small screen they are there only while they are zoomed.
+        if self.screen.focused in (None, self):
+            self.screen.query_one(Chart).focus()

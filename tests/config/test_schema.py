@@ -1,0 +1,129 @@
+"""The JSON schema of presets: it accepts what the program writes, and refuses plain mistakes."""
+
+import json
+import tomllib
+from typing import Any
+
+import pytest
+
+from slm_tui.config import library
+from slm_tui.config.preset import Preset, check
+from slm_tui.config.schema import preset_schema
+
+SCHEMA = preset_schema()
+SHIPPED = [entry for entry in library.entries() if entry.builtin]
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    "object": dict,
+    "array": list,
+    "string": str,
+    "boolean": bool,
+    "integer": int,
+    "number": (int, float),
+}
+# The parts of JSON Schema that are checked here, and those that say nothing about validity.
+_CHECKED = {"$ref", "oneOf", "type", "const", "enum", "properties", "required", "items"}
+_CHECKED |= {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}
+_CHECKED |= {"minLength", "maxLength", "minItems", "maxItems", "additionalProperties"}
+_SILENT = {"$schema", "$defs", "title", "description", "default", "examples", "discriminator"}
+
+
+def faults(value: Any, schema: dict[str, Any], where: str = "") -> list[str]:
+    """What is wrong with `value` by the parts of JSON Schema that the schema of presets uses."""
+    if not set(schema) <= _CHECKED | _SILENT:
+        raise NotImplementedError(f"{where}: {set(schema) - _CHECKED - _SILENT}")
+    found: list[str] = []
+    if "$ref" in schema:
+        found += faults(value, SCHEMA["$defs"][schema["$ref"].rpartition("/")[2]], where)
+    if "oneOf" in schema:
+        fitting = [one for one in schema["oneOf"] if not faults(value, one, where)]
+        found += [] if len(fitting) == 1 else [f"{where} fits {len(fitting)} of its variants"]
+    if "type" in schema:
+        right = isinstance(value, _TYPES[schema["type"]])
+        if not right or (isinstance(value, bool) and schema["type"] != "boolean"):
+            return [*found, f"{where} is not of type {schema['type']}"]
+    if value not in schema.get("enum", [value]) or value != schema.get("const", value):
+        found.append(f"{where} is no choice: {value!r}")
+    found += _out_of_range(value, schema, where)
+    if isinstance(value, dict):
+        found += [
+            f"{where} lacks {name}" for name in schema.get("required", []) if name not in value
+        ]
+        known = schema.get("properties", {})
+        for name, inner in value.items():
+            if name in known:
+                found += faults(inner, known[name], f"{where}.{name}")
+            elif schema.get("additionalProperties") is False:
+                found.append(f"{where}.{name} is unknown")
+    if isinstance(value, list) and "items" in schema:
+        for at, inner in enumerate(value):
+            found += faults(inner, schema["items"], f"{where}[{at}]")
+    return found
+
+
+def _out_of_range(value: Any, schema: dict[str, Any], where: str) -> list[str]:
+    size = len(value) if isinstance(value, (str, list)) else value
+    wrong = {
+        "minimum": lambda bound: size < bound,
+        "exclusiveMinimum": lambda bound: size <= bound,
+        "maximum": lambda bound: size > bound,
+        "exclusiveMaximum": lambda bound: size >= bound,
+        "minLength": lambda bound: size < bound,
+        "maxLength": lambda bound: size > bound,
+        "minItems": lambda bound: size < bound,
+        "maxItems": lambda bound: size > bound,
+    }
+    return [
+        f"{where}: {key} {schema[key]}"
+        for key in wrong
+        if key in schema and wrong[key](schema[key])
+    ]
+
+
+@pytest.mark.parametrize("entry", SHIPPED, ids=lambda entry: entry.name)
+def test_every_shipped_preset_fits(entry: library.Entry) -> None:
+    assert faults(tomllib.loads(entry.path.read_text(encoding="utf-8")), SCHEMA) == []
+    assert entry.preset is not None
+    assert faults(tomllib.loads(entry.preset.to_toml()), SCHEMA) == []
+
+
+@pytest.mark.parametrize("section", ["data", "tokenizer", "model"])
+def test_a_section_without_a_kind_fits_only_the_one_that_it_gets(section: str) -> None:
+    values = {"name": "x", section: {}}
+    preset, _ = check(values)
+    assert preset is not None
+    variants = SCHEMA["properties"][section]["oneOf"]
+    (fitting,) = (one for one in variants if not faults({}, one))
+    kind = getattr(preset, section).kind
+    assert fitting == {"$ref": SCHEMA["properties"][section]["discriminator"]["mapping"][kind]}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[model]\nn_layer = 2",
+        'name = "x"\ncolour = "red"',
+        'name = "x"\n[model]\nn_layre = 2',
+        'name = "x"\n[model]\nn_layer = 0',
+        'name = "x"\n[model]\nn_layer = "many"',
+        'name = "x"\n[data]\nkind = "files"',
+        'name = "x"\n[data]\npath = "a.txt"',
+        'name = "x"\n[optimizer]\nkind = "adam"',
+        'name = "x"\n[sampling]\nprompts = [1]',
+    ],
+)
+def test_what_reading_refuses_the_schema_refuses(text: str) -> None:
+    values = tomllib.loads(text)
+    assert check(values)[0] is None
+    assert faults(values, SCHEMA)
+
+
+def test_the_schema_is_plain_json_without_null_and_describes_every_setting() -> None:
+    text = json.dumps(SCHEMA, allow_nan=False)
+    assert json.loads(text) == SCHEMA
+    assert "null" not in text
+    tables = [SCHEMA, *SCHEMA["$defs"].values()]
+    assert all(one["description"] for table in tables for one in table["properties"].values())
+
+
+def test_the_schema_has_every_section() -> None:
+    assert set(SCHEMA["properties"]) == set(Preset.model_fields)
