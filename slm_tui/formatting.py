@@ -1,6 +1,11 @@
-"""Numbers as people read them: counts, bytes, times."""
+"""Numbers as people read and type them: counts, bytes, times."""
 
 import math
+import re
+
+_WHOLE = re.compile(r"[+-]?(\d+(_\d+)*|\d{1,3}(,\d{3})+)", re.ASCII)
+# Above it not every whole number has a float of its own.
+_MOST_EXACT = 2**53
 
 
 def count(number: float) -> str:
@@ -69,3 +74,21 @@ def ratio_text(number: float) -> str:
     if 0 < number < 0.001:
         return "<0.001"
     return f"{number:.1f}" if number >= 1 else f"{number:.2g}"
+
+
+def whole_number(text: str) -> int:
+    """The number in `500`, `1,000`, `1_000`, `1e3` or `500.0`. Commas part groups of three digits.
+
+    Raises:
+        ValueError: it is no whole number.
+    """
+    stripped = text.strip()
+    if _WHOLE.fullmatch(stripped):
+        return int(stripped.replace(",", ""))
+    try:
+        number = float(stripped)
+    except ValueError:
+        number = math.nan
+    if not (number.is_integer() and abs(number) <= _MOST_EXACT):
+        raise ValueError(f"{text!r} is not a whole number, such as 500 or 1,000")
+    return int(number)

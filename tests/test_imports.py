@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from slm_tui.cli import COMMANDS
 from tests import limits
 from tests.tui.made_runs import add_run
 
@@ -37,6 +38,25 @@ def test_the_version_imports_nothing_heavy() -> None:
         "try:\n    main(['--version'])\nexcept SystemExit as end:\n    assert end.code == 0"
     )
     assert not loaded_by(code) & {*HEAVY, "pydantic"}
+
+
+@pytest.mark.parametrize("name", [name for name, _, _ in COMMANDS])
+def test_the_help_of_a_command_imports_nothing_heavy(name: str) -> None:
+    code = (
+        "from slm_tui.cli import main\n"
+        f"try:\n    main(['{name}', '--help'])\nexcept SystemExit as end:\n    assert end.code == 0"
+    )
+    assert not loaded_by(code) & {*HEAVY, "pydantic"}
+
+
+def test_the_help_of_the_program_imports_no_command() -> None:
+    script = (
+        "import sys\nfrom slm_tui.cli import COMMANDS, main\n"
+        "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
+        "names = {f'slm_tui.commands.{module}' for _, module, _ in COMMANDS}\n"
+        "assert not names & set(sys.modules)"
+    )
+    limits.run([sys.executable, "-c", script], capture_output=True, check=True, cwd=ROOT)
 
 
 def test_listing_presets_and_runs_imports_no_torch() -> None:

@@ -2,25 +2,33 @@
 
 import argparse
 import shlex
-import signal
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from slm_tui.commands import options as shared
 from slm_tui.commands import output
-from slm_tui.commands.output import MovingLine
-from slm_tui.config import library, overrides
-from slm_tui.config.preset import Preset
+from slm_tui.commands.interrupts import INTERRUPTED, stop_event
+from slm_tui.commands.progress_line import ProgressLine
 from slm_tui.errors import SlmTuiError
 from slm_tui.formatting import count, size
-from slm_tui.training.bench import Stopped
-from slm_tui.training.bench import bench as measure
-from slm_tui.training.bench_plan import command
-from slm_tui.training.bench_result import Measured, Result
 
-_INTERRUPTED = 130
+if TYPE_CHECKING:
+    from slm_tui.config.preset import Preset
+    from slm_tui.training.bench_result import Measured, Result
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `slm-tui bench`."""
+    parser.add_argument(
+        "preset", nargs="?", default="stories-tiny", help="name of a preset, or a .toml file"
+    )
+    shared.add_set(parser)
+    parser.add_argument(
+        "--seconds", type=float, default=30.0, help="how long to measure; 30 if not given"
+    )
+    parser.add_argument("--compile", action="store_true", help="measure torch.compile as well")
+    shared.add_json(parser)
+    parser.set_defaults(command=bench)
 
 
 def bench(options: argparse.Namespace) -> int:
@@ -28,63 +36,42 @@ def bench(options: argparse.Namespace) -> int:
     from slm_tui.training.allocator import keep_big_blocks
 
     keep_big_blocks()
+    from slm_tui.config import library, overrides
+    from slm_tui.training.bench import Stopped
+    from slm_tui.training.bench import bench as measure
+    from slm_tui.training.bench_plan import command
+
     if not options.seconds > 0:
         raise SlmTuiError("--seconds must be more than 0", "", "try --seconds 30")
     preset = overrides.apply(library.get(options.preset), options.assignments)
-    progress = _Progress()
-    with _stopping_on_ctrl_c() as stopped:
+    line = ProgressLine(sys.stderr)
+
+    def report(stage: str, share: float) -> None:
+        line.show(lambda _: f"{stage} {share:.0%}")
+
+    with stop_event() as stop:
         try:
             found = measure(
                 preset,
                 seconds=options.seconds,
                 compiled=options.compile,
-                stop=stopped.is_set,
-                report=progress,
+                stop=stop.is_set,
+                report=report,
             )
         except Stopped:
-            progress.clear()
-            return _INTERRUPTED
-    progress.clear()
+            return INTERRUPTED
+        finally:
+            line.clear()
     words = command(options.preset, preset, found.best.setup, options.assignments)
-    line = shlex.join(words)
+    to_paste = shlex.join(words)
     if options.json:
-        output.say_json(_values(found, line))
+        output.say_json(_values(found, to_paste))
     else:
-        output.say("\n".join(lines(found, preset, line)))
-    return _INTERRUPTED if found.interrupted else 0
+        output.say("\n".join(lines(found, preset, to_paste)))
+    return INTERRUPTED if found.interrupted else 0
 
 
-@contextmanager
-def _stopping_on_ctrl_c() -> Iterator[threading.Event]:
-    """Set the event on ctrl+C; a second one ends the program at once."""
-    stopped = threading.Event()
-
-    def stop(_number: int, _frame: Any) -> None:
-        if stopped.is_set():
-            raise KeyboardInterrupt
-        stopped.set()
-
-    before = signal.signal(signal.SIGINT, stop)
-    try:
-        yield stopped
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-class _Progress:
-    """A line on stderr that moves, on a terminal."""
-
-    def __init__(self) -> None:
-        self._line = MovingLine(sys.stderr)
-
-    def __call__(self, stage: str, share: float) -> None:
-        self._line.draw(f"{stage} {share:.0%}")
-
-    def clear(self) -> None:
-        self._line.clear()
-
-
-def lines(found: Result, preset: Preset, line: str) -> list[str]:
+def lines(found: "Result", preset: "Preset", line: str) -> list[str]:
     """What is printed: the machine, the table, the notices, and the command to paste."""
     best, out = found.best, []
     out.append(
@@ -109,7 +96,7 @@ def lines(found: Result, preset: Preset, line: str) -> list[str]:
     return [*out, line]
 
 
-def _row(row: Measured, found: Result) -> str:
+def _row(row: "Measured", found: "Result") -> str:
     memory = found.memory.get(row.setup.micro_batch)
     mark = "*" if row is found.best else " "
     return (
@@ -120,12 +107,12 @@ def _row(row: Measured, found: Result) -> str:
     )
 
 
-def _values(found: Result, line: str) -> dict[str, Any]:
+def _values(found: "Result", line: str) -> dict[str, Any]:
     """The result as JSON has it: one flat object per row."""
     values = {**vars(found), "command": line, "best": _flat(found.best, found)}
     return {**values, "rows": [_flat(row, found) for row in found.rows]}
 
 
-def _flat(row: Measured, found: Result) -> dict[str, Any]:
+def _flat(row: "Measured", found: "Result") -> dict[str, Any]:
     values = {**vars(row.setup), **{k: v for k, v in vars(row).items() if k != "setup"}}
     return {**values, "memory": found.memory.get(row.setup.micro_batch)}

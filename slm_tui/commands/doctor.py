@@ -1,5 +1,6 @@
 """`slm-tui doctor`: what works here."""
 
+import argparse
 import os
 import platform
 import shutil
@@ -8,15 +9,22 @@ from importlib import metadata
 from pathlib import Path
 
 from slm_tui import __version__, paths
+from slm_tui.commands import options as shared
 from slm_tui.commands import output
 
 _PACKAGES = ("torch", "textual", "plotext", "tiktoken", "tokenizers", "datasets", "pydantic")
 
 
-def doctor(*, as_json: bool) -> int:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `slm-tui doctor`."""
+    shared.add_json(parser)
+    parser.set_defaults(command=doctor)
+
+
+def doctor(options: argparse.Namespace) -> int:
     """Print what was found; 1 if something that training needs is missing."""
     found = _facts()
-    if as_json:
+    if options.json:
         output.say_json({name: {"ok": ok, "value": value} for name, ok, value in found})
     else:
         for name, ok, value in found:

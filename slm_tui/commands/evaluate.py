@@ -5,24 +5,47 @@ import json
 import shutil
 import sys
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 from slm_tui import safe_files
+from slm_tui.commands import options as shared
 from slm_tui.commands import output
-from slm_tui.commands.data import ProgressLine, cancelling
-from slm_tui.corpus.progress import Cancelled
+from slm_tui.commands.interrupts import INTERRUPTED, stop_event
+from slm_tui.commands.progress_line import CorpusProgress
 from slm_tui.errors import RunError, cause_of
-from slm_tui.runs import evaluate as evaluating
-from slm_tui.runs import evaluation_results, store
-from slm_tui.runs.evaluation_report import lines
-from slm_tui.runs.info import run_of
 
-_INTERRUPTED = 130
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `slm-tui evaluate`."""
+    add, whole = parser.add_argument, shared.whole
+    add("checkpoints", nargs="+", metavar="CHECKPOINT", help="RUN, RUN@best, RUN@500 or a path")
+    shared.add_split(parser, "validation")
+    shared.add_text(parser, "score this file, directory or dataset instead")
+    add("--documents", type=whole, metavar="N", help="only the first N documents")
+    add("--context-bytes", type=whole, metavar="N", help="look back at most N bytes")
+    add("--stride", type=whole, metavar="N", help="tokens from window to window; half if absent")
+    add("--samples", type=whole, default=10, metavar="N", help="texts to write; 10 if not given")
+    add("--max-tokens", type=whole, default=100, metavar="N", help="their greatest length; 100")
+    add("--no-generations", action="store_true", help="write no texts")
+    shared.add_device(parser, "auto")
+    add("--output", default="", metavar="DIR", help="results go there; else to the run of one")
+    add(
+        "--json",
+        nargs="?",
+        const="-",
+        default="",
+        metavar="FILE",
+        help="as one JSON object, to FILE or, alone or with -, to stdout",
+    )
+    parser.set_defaults(command=evaluate)
 
 
 def evaluate(options: argparse.Namespace) -> int:
     """Evaluate and print; 130 when it was interrupted. Progress goes to stderr."""
+    from slm_tui.corpus.progress import Cancelled
+    from slm_tui.runs import evaluate as evaluating
+    from slm_tui.runs import evaluation_results, store
+
     found = [store.find_checkpoint(spec) for spec in options.checkpoints]
     settings = evaluation_results.Settings(
         split=options.split,
@@ -35,14 +58,14 @@ def evaluate(options: argparse.Namespace) -> int:
         device=options.device,
     )
     settings.check()
-    cancel, line = Event(), ProgressLine(sys.stderr)
+    line = CorpusProgress(sys.stderr)
     try:
-        with cancelling(cancel):
+        with stop_event() as cancel:
             report, generations = evaluating.evaluate(found, settings, progress=line, cancel=cancel)
     except Cancelled:
         line.clear()
         output.tell("stopped; nothing was written")
-        return _INTERRUPTED
+        return INTERRUPTED
     finally:
         line.clear()
     directory = _directory(options, found)
@@ -61,12 +84,16 @@ def evaluate(options: argparse.Namespace) -> int:
 
 def _directory(options: argparse.Namespace, found: list[Path]) -> Path | None:
     """Where the results go: as named, else the run of a single checkpoint."""
+    from slm_tui.runs.info import run_of
+
     if options.output:
         return Path(options.output).expanduser()
     return run_of(found[0].resolve()) if len(found) == 1 else None
 
 
 def _show(report: dict[str, Any], target: str, directory: Path | None) -> None:
+    from slm_tui.runs.evaluation_report import lines
+
     if target == "-":
         output.say_json(report)
         return

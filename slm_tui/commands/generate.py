@@ -1,33 +1,62 @@
 """`slm-tui generate`: write text with a checkpoint."""
 
 import argparse
-import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slm_tui import plain_text, safe_files
-from slm_tui.commands import output, written
-from slm_tui.commands.written import Progress
+from slm_tui.commands import generated_files, output
+from slm_tui.commands import options as shared
+from slm_tui.commands.interrupts import INTERRUPTED, stop_event
+from slm_tui.commands.progress_line import ProgressLine
 from slm_tui.errors import GenerationError, TrainingError, cause_of
-from slm_tui.generation.sampling import SamplingSettings
-from slm_tui.runs import store
 
 if TYPE_CHECKING:
     import torch
 
+    from slm_tui.generation.sampling import SamplingSettings
     from slm_tui.generation.texts import Piece, Text
     from slm_tui.training.checkpoint import Checkpoint
 
-_INTERRUPTED = 130
 # Bytes of a file of prompts.
 _MOST_PROMPTS = 1 << 26
 _ESCAPES = {"n": "\n", "t": "\t", "\\": "\\"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `slm-tui generate`."""
+    add, whole = parser.add_argument, shared.whole
+    add("checkpoint", help="RUN, RUN@best, RUN@last, RUN@500 or a path")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--prompt", help="what the text begins with")
+    source.add_argument(
+        "--prompts",
+        metavar="FILE",
+        help='one prompt per line, with \\n for a new line; if .jsonl, {"prompt": …} per line',
+    )
+    add("--samples", type=whole, default=1, help="texts per prompt")
+    add("--output", metavar="FILE", default="", help="write there, as JSON lines if .jsonl")
+    add("--temperature", type=float, help="0 is greedy")
+    add("--top-k", type=whole, help="draw from the K likeliest tokens")
+    add("--top-p", type=float, help="draw from the likeliest part, at most 1")
+    add("--repetition-penalty", type=float, help="at least 1, which is off")
+    add("--max-tokens", type=whole, help="the longest text")
+    add(
+        "--stop",
+        action="append",
+        metavar="TEXT",
+        help="end before it, with \\n for a new line; repeatable; '' switches the preset's off",
+    )
+    shared.add_seed(parser, "of the first sample; the next has one more")
+    add("--greedy", action="store_true", help="always the likeliest token")
+    add("--batch", type=whole, metavar="N", help="texts at once; else what fits")
+    shared.add_device(parser, "auto")
+    shared.add_json(parser, "one JSON object per text")
+    parser.set_defaults(command=generate)
 
 
 def generate(options: argparse.Namespace) -> int:
@@ -35,6 +64,8 @@ def generate(options: argparse.Namespace) -> int:
 
     Ctrl+C ends all texts after the token that is being computed; they are kept as they are.
     """
+    from slm_tui.generation.sampling import SamplingSettings
+    from slm_tui.runs import store
     from slm_tui.training.checkpoint import read
 
     checkpoint = read(store.find_checkpoint(options.checkpoint))
@@ -42,12 +73,12 @@ def generate(options: argparse.Namespace) -> int:
     prompts = _prompts(options, checkpoint.preset.sampling.prompts)
     output = Path(options.output).expanduser() if options.output else None
     if output is not None:
-        written.check_writable(output)
+        generated_files.check_writable(output)
     as_json = options.json or (output is not None and output.suffix.lower() == ".jsonl")
     job = _Job(checkpoint, prompts, settings, options, as_json, output)
-    with _stop_on_interrupt() as stop:
+    with stop_event() as stop:
         job.run(_device(options.device), stop)
-        return _INTERRUPTED if stop.is_set() else 0
+        return INTERRUPTED if stop.is_set() else 0
 
 
 class _Job:
@@ -58,7 +89,7 @@ class _Job:
         self,
         checkpoint: "Checkpoint",
         prompts: list[str],
-        settings: SamplingSettings,
+        settings: "SamplingSettings",
         options: argparse.Namespace,
         as_json: bool,
         output: Path | None,
@@ -68,7 +99,7 @@ class _Job:
         self._as_json, self._output = as_json, output
         count = len(prompts) * options.samples
         self._live = count == 1 and output is None and not as_json
-        self._progress = Progress(sys.stderr, count)
+        self._progress = _TextsProgress(count)
         # Ended before one in front of them did.
         self._early: dict[int, Text] = {}
         self._texts: list[Text] = []
@@ -106,8 +137,7 @@ class _Job:
         if self._live:
             output.say_text(piece.text)
         elif piece.id >= 0:
-            self._progress.tokens += 1
-            self._progress.tick()
+            self._progress.add_token()
 
     def _take(self, text: "Text") -> None:
         self._early[text.number] = text
@@ -119,15 +149,15 @@ class _Job:
     def _print(self, text: "Text") -> None:
         if self._live or self._output is not None or _is_nothing(text):
             return
-        self._progress.wipe()
+        self._progress.clear()
         if self._as_json:
-            output.say_json(written.record(text, self._checkpoint.path))
+            output.say_json(generated_files.record(text, self._checkpoint.path))
         else:
-            output.say_text(written.block(text))
+            output.say_text(generated_files.block(text))
 
     def _shape(self, text: "Text") -> str:
         path = self._checkpoint.path
-        return written.line(text, path) if self._as_json else written.block(text)
+        return generated_files.line(text, path) if self._as_json else generated_files.block(text)
 
     def _finish(self, seconds: float) -> None:
         """Those that wait for one that will never end, the file, and the summary."""
@@ -135,16 +165,16 @@ class _Job:
             self._texts.append(text)
             self._print(text)
         self._early.clear()
-        self._progress.wipe()
+        self._progress.clear()
         texts = [text for text in self._texts if not _is_nothing(text)]
         if self._live:
             output.say_text("\n")
         if not texts:
             return
-        summary = written.summary(texts, seconds)
+        summary = generated_files.summary(texts, seconds)
         if self._output is not None:
             content = "".join(map(self._shape, texts))
-            written.save(self._output, content if self._as_json else content + summary)
+            generated_files.save(self._output, content if self._as_json else content + summary)
             many = f"{len(texts)} text{'s' if len(texts) != 1 else ''}"
             output.tell(f"wrote {many} to {self._output}")
         output.tell(summary.rstrip("\n"))
@@ -155,24 +185,25 @@ def _is_nothing(text: "Text") -> bool:
     return text.ended == "stopped" and not text.tokens
 
 
-@contextmanager
-def _stop_on_interrupt() -> Iterator[threading.Event]:
-    """The first Ctrl+C sets the event, the second one ends the program at once."""
-    stop = threading.Event()
+class _TextsProgress:
+    """How many texts and tokens there are, on the progress line."""
 
-    def interrupt(number: int, frame: object) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
+    def __init__(self, texts: int) -> None:
+        self._line, self._texts = ProgressLine(sys.stderr), texts
+        self._began = time.monotonic()
+        self._tokens = self.done = 0
 
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-    before = signal.signal(signal.SIGINT, interrupt)
-    try:
-        yield stop
-    finally:
-        signal.signal(signal.SIGINT, before)
+    def add_token(self) -> None:
+        self._tokens += 1
+        self._line.show(self._described)
+
+    def _described(self, _width: int) -> str:
+        seconds = time.monotonic() - self._began
+        return f"{self.done}/{self._texts} texts, {generated_files.counted(self._tokens, seconds)}"
+
+    def clear(self) -> None:
+        """Make room for something else."""
+        self._line.clear()
 
 
 def _worded(error: RuntimeError | MemoryError) -> Exception:
@@ -195,7 +226,7 @@ def _device(wanted: str) -> "torch.device":
         raise GenerationError(f"--device {wanted}: {error.what}", error.why, remedy) from None
 
 
-def _settings(options: argparse.Namespace, settings: SamplingSettings) -> SamplingSettings:
+def _settings(options: argparse.Namespace, settings: "SamplingSettings") -> "SamplingSettings":
     names = ("temperature", "top_k", "top_p", "repetition_penalty", "max_tokens", "seed")
     given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     for name, least in (("temperature", 0), ("top_k", 1), ("max_tokens", 1), ("seed", 0)):

@@ -14,7 +14,7 @@ import sys
 from contextlib import suppress
 from typing import Any, TextIO
 
-from slm_tui.text import cells, pad, visible
+from slm_tui.text import visible
 
 # What stands for our own symbols where they cannot be written.
 _PLAIN = {
@@ -39,6 +39,13 @@ _PLAIN = {
     "■": "#",
     "█": "#",
     "░": ".",
+    "▏": ".",
+    "▎": ".",
+    "▍": ".",
+    "▌": ".",
+    "▋": "#",
+    "▊": "#",
+    "▉": "#",
     "─": "-",
     "␣": "_",
     "“": '"',
@@ -144,32 +151,3 @@ def say_text(text: str) -> None:
 def columns() -> int:
     """The width of the terminal, less the last column."""
     return max(20, shutil.get_terminal_size().columns - 1)
-
-
-class MovingLine:
-    """A line that is drawn over itself, on terminals that can go back to its beginning."""
-
-    def __init__(self, out: TextIO) -> None:
-        self._out = out
-        self.moves = out.isatty() and os.environ.get("TERM", "") not in ("dumb", "")
-        self._width = 0
-
-    def draw(self, text: str) -> None:
-        """Show `text`; does nothing where a line cannot move."""
-        if not self.moves:
-            return
-        text = visible(text, keep="")
-        self._out.write("\r" + pad(text, self._width) + ("" if text else "\r"))
-        self._out.flush()
-        self._width = cells(text)
-
-    def clear(self) -> None:
-        """Make room for something else."""
-        if self._width:
-            self.draw("")
-
-    def say(self, text: str) -> None:
-        """A line that stays, above the moving one."""
-        self.clear()
-        self._out.write(visible(text) + "\n")
-        self._out.flush()

@@ -3,19 +3,43 @@
 import argparse
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from slm_tui.commands import options as shared
 from slm_tui.commands import output
-from slm_tui.config import built, describe, library, overrides
-from slm_tui.config.estimate import COMPUTE_OPTIMAL_TOKENS_PER_PARAMETER, estimate
-from slm_tui.config.preset import Preset, from_file
-from slm_tui.config.schema import preset_schema
 from slm_tui.errors import PresetError
 from slm_tui.formatting import count, ratio_text, size
 from slm_tui.text import visible
 
+if TYPE_CHECKING:
+    from slm_tui.config.preset import Preset
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `slm-tui presets`."""
+    commands = parser.add_subparsers(metavar="WHAT", required=True)
+    listing = commands.add_parser("list", help="all presets with their size")
+    shared.add_json(listing, "one JSON object per line")
+    show = commands.add_parser(
+        "show", help="all settings of a preset, its budget and what they mean"
+    )
+    show.add_argument("name")
+    show.add_argument("--toml", action="store_true", help="as a TOML file")
+    shared.add_set(show)
+    check = commands.add_parser("check", help="validate a TOML file")
+    check.add_argument("file")
+    copy = commands.add_parser("copy", help="make a user preset of another")
+    copy.add_argument("name")
+    copy.add_argument("new")
+    commands.add_parser("schema", help="print the JSON schema of presets, for editors")
+    for what, one in commands.choices.items():
+        one.set_defaults(command=presets, what=what)
+
 
 def presets(options: argparse.Namespace) -> int:
     """Do what was asked of the library."""
+    from slm_tui.config import library, overrides
+
     if options.what == "list":
         _list(as_json=options.json)
     elif options.what == "show":
@@ -24,6 +48,8 @@ def presets(options: argparse.Namespace) -> int:
     elif options.what == "check":
         _check(Path(options.file))
     elif options.what == "schema":
+        from slm_tui.config.schema import preset_schema
+
         output.say(json.dumps(preset_schema(), indent=2))
     else:
         made = library.copy(options.name, options.new)
@@ -32,6 +58,9 @@ def presets(options: argparse.Namespace) -> int:
 
 
 def _list(*, as_json: bool) -> None:
+    from slm_tui.config import library
+    from slm_tui.config.estimate import estimate
+
     group = ""
     for entry in library.entries():
         if as_json:
@@ -53,7 +82,9 @@ def _list(*, as_json: bool) -> None:
         )
 
 
-def _shown(preset: Preset) -> list[str]:
+def _shown(preset: "Preset") -> list[str]:
+    from slm_tui.config import describe, overrides
+
     lines = [f"{preset.name}: {preset.title}", preset.description, ""]
     lines += [f"{name:22} {value}" for name, value in budget(preset)]
     values = preset.to_dict()
@@ -71,8 +102,11 @@ def _shown(preset: Preset) -> list[str]:
     return lines
 
 
-def budget(preset: Preset) -> list[tuple[str, str]]:
+def budget(preset: "Preset") -> list[tuple[str, str]]:
     """What the preset will cost, as label and value."""
+    from slm_tui.config import built
+    from slm_tui.config.estimate import COMPUTE_OPTIMAL_TOKENS_PER_PARAMETER, estimate
+
     numbers = estimate(preset)
     found = [
         ("parameters", f"{numbers.parameters:,} ({numbers.non_embedding:,} without embeddings)"),
@@ -94,6 +128,9 @@ def budget(preset: Preset) -> list[tuple[str, str]]:
 
 
 def _check(path: Path) -> None:
+    from slm_tui.config import built
+    from slm_tui.config.preset import from_file
+
     preset = from_file(path)
     missing = built.not_built(preset)
     if missing:

@@ -1,11 +1,10 @@
-"""What the command line shows of a training: lines that tell and one that moves, or JSON."""
+"""What the command line shows of a training: lines and a progress line, or JSON."""
 
-import time
 from dataclasses import asdict
 from typing import Any, TextIO
 
 from slm_tui.commands import output
-from slm_tui.commands.output import MovingLine
+from slm_tui.commands.progress_line import ProgressLine, bar
 from slm_tui.errors import SlmTuiError
 from slm_tui.formatting import clock, count, size
 from slm_tui.live.remote_session import RemoteSession
@@ -48,12 +47,10 @@ class Json:
 
 
 class Lines:
-    """Lines for what happens, and below them, on a terminal, a line that moves."""
+    """Lines for what happens, and below them the progress line."""
 
     def __init__(self, out: TextIO) -> None:
-        self._line = MovingLine(out)
-        self._bytes_per_token = 1.0
-        self._last = 0.0
+        self._line = ProgressLine(out)
 
     def begin(self, session: Session) -> None:
         self.tell(f"run {session.run.id}")
@@ -64,11 +61,7 @@ class Lines:
             self.tell(text)
 
     def tick(self, status: Status) -> None:
-        if self._line.moves:
-            self._line.draw(progress_line(status, output.columns()))
-        elif status.state == "running" and time.monotonic() - self._last > 30:
-            self._last = time.monotonic()
-            self.tell(progress_line(status, 120))
+        self._line.show(lambda width: status_text(status, width))
 
     def end(self, session: Session | RemoteSession, interrupted: bool) -> None:
         self._line.clear()
@@ -122,7 +115,7 @@ class Lines:
         self._line.say(text)
 
 
-def progress_line(status: Status, width: int) -> str:
+def status_text(status: Status, width: int) -> str:
     """State, steps, a bar, ETA, loss and speed in at most `width` characters."""
     if status.state == "preparing":
         share = f" {status.progress:.0%}" if status.progress else "…"
@@ -136,5 +129,4 @@ def progress_line(status: Status, width: int) -> str:
     state = " paused" if status.state == "paused" else ""
     right = f" {part:4.0%} ETA {eta}{loss}{val}{speed}{state}"
     room = min(30, width - len(left) - len(right))
-    bar = "█" * round(room * part) + "░" * (room - round(room * part)) if room >= 5 else ""
-    return (left + bar + right)[:width]
+    return (left + (bar(part, room) if room >= 5 else "") + right)[:width]

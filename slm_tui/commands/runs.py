@@ -3,20 +3,66 @@
 import argparse
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from slm_tui.commands import options as shared
 from slm_tui.commands import output
 from slm_tui.errors import RunError
 from slm_tui.formatting import clock, count
-from slm_tui.runs import results, store
-from slm_tui.runs.results import finite
-from slm_tui.runs.store import Run, RunInfo
 from slm_tui.text import one_line, pad
-from slm_tui.training import checkpoint_dir
+
+if TYPE_CHECKING:
+    from slm_tui.runs.store import Run, RunInfo
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `slm-tui runs`."""
+    commands = parser.add_subparsers(metavar="WHAT", required=True)
+    for what, line in (
+        ("list", "all runs, newest first"),
+        ("show", "one run and its checkpoints"),
+        ("rename", "give a run another name"),
+        ("delete", "move a run to the trash"),
+        ("restore", "bring a deleted run back"),
+        ("follow", "watch a run that another process trains"),
+        ("steer", "ask the process that trains a run for something"),
+    ):
+        one = commands.add_parser(what, help=line)
+        one.set_defaults(command=runs, what=what)
+    several = commands.choices
+    shared.add_json(several["list"], "one JSON object per line")
+    shared.add_json(several["show"])
+    shared.add_json(several["follow"], "its status, one JSON object per change")
+    for what in ("show", "rename", "delete", "restore", "follow", "steer"):
+        several[what].add_argument("run", help="its name, a prefix of it, last, or a path")
+    several["rename"].add_argument("name")
+    several["steer"].add_argument(
+        "request",
+        choices=("pause", "continue", "stop", "save", "evaluate", "sample", "rate", "extend"),
+        help="rate takes a FACTOR, extend a number of STEPS",
+    )
+    several["steer"].add_argument("value", nargs="?", help="FACTOR or STEPS")
+    shared.add_json(several["steer"])
+    several["follow"].set_defaults(command=_follow)
+    several["steer"].set_defaults(command=_steer)
+
+
+def _follow(options: argparse.Namespace) -> int:
+    from slm_tui.commands.steer import follow
+
+    return follow(options)
+
+
+def _steer(options: argparse.Namespace) -> int:
+    from slm_tui.commands.steer import steer
+
+    return steer(options)
 
 
 def runs(options: argparse.Namespace) -> int:
     """Do what was asked of the runs."""
+    from slm_tui.runs import store
+
     if options.what == "list":
         _list(as_json=options.json)
     elif options.what == "restore":
@@ -35,6 +81,8 @@ def runs(options: argparse.Namespace) -> int:
 
 
 def _list(*, as_json: bool) -> None:
+    from slm_tui.runs import store
+
     found = store.all_runs()
     if not found and not as_json:
         output.say("no runs yet; start one: slm-tui train stories-tiny")
@@ -59,19 +107,25 @@ def _list(*, as_json: bool) -> None:
     _write_missing_results(found)
 
 
-def _write_missing_results(found: list[Run]) -> None:
+def _write_missing_results(found: list["Run"]) -> None:
     """A process may have been killed between its last step and the summary of its run."""
+    from slm_tui.runs import results
+
     if any(results.is_missing(run) for run in found):
         results.catch_up(found)
 
 
-def _values(run: Run, info: RunInfo) -> dict[str, Any]:
+def _values(run: "Run", info: "RunInfo") -> dict[str, Any]:
+    from slm_tui.runs.results import finite
+
     values = {"run": run.id, "path": str(run.path), **asdict(info)}
     return dict(finite(values))
 
 
-def _show(run: Run, *, as_json: bool) -> None:
+def _show(run: "Run", *, as_json: bool) -> None:
     from slm_tui.runs import evidence
+    from slm_tui.runs.results import finite
+    from slm_tui.training import checkpoint_dir
 
     info = run.info()
     _write_missing_results([run])

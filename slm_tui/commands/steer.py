@@ -8,6 +8,7 @@ from typing import cast, get_args
 from slm_tui.commands import output
 from slm_tui.commands.progress import Lines
 from slm_tui.errors import RunError
+from slm_tui.formatting import whole_number
 from slm_tui.live import steering
 from slm_tui.live.remote_session import RemoteSession
 from slm_tui.live.session import Status
@@ -46,9 +47,10 @@ def _request(verb: str, value: str | None) -> Request:
         needs = f"needs {_VALUES[verb]}" if verb in _VALUES else "takes no value"
         raise RunError(f"{verb} {needs}")
     try:
-        number = float(value) if value is not None else 0.0
+        number = (whole_number if verb == "extend" else float)(value) if value is not None else 0.0
     except ValueError:
-        raise RunError(f"{verb} needs {_VALUES[verb]}", f"{value!r} is no number") from None
+        wrong = f"{value!r} is no {'whole ' if verb == 'extend' else ''}number"
+        raise RunError(f"{verb} needs {_VALUES[verb]}", wrong) from None
     return steering.checked(Request(cast(Verb, verb), number))
 
 

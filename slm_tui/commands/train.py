@@ -11,24 +11,56 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
+from slm_tui.commands import options as shared
 from slm_tui.commands import output
-from slm_tui.commands.progress import Json, Lines
-from slm_tui.config import library, overrides, pointing
-from slm_tui.config.preset import Preset
+from slm_tui.commands.interrupts import INTERRUPTED
 from slm_tui.errors import PresetError, cause_of
 from slm_tui.live import detach
 from slm_tui.live.detach import Leash
-from slm_tui.live.session import Session
-from slm_tui.runs import store
-from slm_tui.training.events import Event, Sink
+
+if TYPE_CHECKING:
+    from slm_tui.commands.progress import Json, Lines
+    from slm_tui.config.preset import Preset
+    from slm_tui.live.session import Session
+    from slm_tui.training.events import Event, Sink
 
 _REFRESH_SECONDS = 0.2
-_INTERRUPTED = 130
 _BEGIN_SECONDS = 5.0
 # The terminal sends ctrl+C to the parent as well, which passes it on.
 _ONE_PRESS_SECONDS = 0.5
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `slm-tui train`."""
+    parser.add_argument("preset", nargs="?", default="", help="name of a preset, or a .toml file")
+    shared.add_set(parser)
+    shared.add_text(parser)
+    shared.add_seed(parser, "the same as --set training.seed=N")
+    parser.add_argument("--name", default="", help="name of the run; else the preset's")
+    shared.add_device(parser)
+    parser.add_argument(
+        "--resume",
+        default="",
+        metavar="RUN",
+        help="go on exactly with this run; --set takes only what cannot change its losses",
+    )
+    parser.add_argument(
+        "--steps", type=shared.whole, default=0, help="with --resume: so many more steps"
+    )
+    parser.add_argument(
+        "--from",
+        default="",
+        metavar="CHECKPOINT",
+        dest="initial",
+        help="begin a new run with these weights; without a preset, with its settings too",
+    )
+    parser.add_argument(
+        "--detach", action="store_true", help="give the prompt back; the run goes on by itself"
+    )
+    shared.add_json(parser, "one JSON object per event and line")
+    parser.set_defaults(command=train)
 
 
 def train(options: argparse.Namespace) -> int:
@@ -40,6 +72,8 @@ def train(options: argparse.Namespace) -> int:
     from slm_tui.training.allocator import keep_big_blocks
 
     keep_big_blocks()
+    from slm_tui.commands.progress import Json, Lines
+
     events: queue.SimpleQueue[Event] = queue.SimpleQueue()
     if options.detach:
         return _train_detached(options, events, leash)
@@ -65,7 +99,7 @@ def _train_detached(
                 break
     if signals.interrupted.is_set():
         session.wait()
-        return _INTERRUPTED
+        return INTERRUPTED
     if session.status.state == "failed":
         session.wait()
         output.tell(f"slm-tui: {session.status.error}")
@@ -73,7 +107,7 @@ def _train_detached(
     return train_alone(session, events, leash, _told(session, as_json=options.json))
 
 
-def _told(session: Session, *, as_json: bool) -> str:
+def _told(session: "Session", *, as_json: bool) -> str:
     run = session.run
     if as_json:
         known = {"run": run.id, "path": str(run.path), "pid": os.getpid()}
@@ -85,7 +119,7 @@ def _told(session: Session, *, as_json: bool) -> str:
 
 
 def train_alone(
-    session: Session,
+    session: "Session",
     events: "queue.SimpleQueue[Event]",
     leash: Leash,
     out: str = "",
@@ -93,24 +127,30 @@ def train_alone(
     code: int = 0,
 ) -> int:
     """Leave the terminal with `out` and train to the end; what is told goes to the run's log."""
+    from slm_tui.commands.progress import Lines
+
     leave_terminal(session, leash, out, code)
     return follow(session, events, Lines(sys.stdout), Leash())
 
 
-def leave_terminal(session: Session, leash: Leash, out: str, code: int = 0) -> None:
+def leave_terminal(session: "Session", leash: Leash, out: str, code: int = 0) -> None:
     """Let the run go on without a terminal, and the parent print `out` and end with `code`."""
     session.unattended = True
     detach.leave_terminal(session.run.path / "console.log")
     leash.let_go(code, out)
 
 
-def goes_on(session: Session) -> str:
+def goes_on(session: "Session") -> str:
     """The line that says that a run outlives its terminal."""
     run = session.run.id
     return f"{run} trains on without a screen; follow it: slm-tui --run {run}"
 
 
-def _session(options: argparse.Namespace, events: "queue.SimpleQueue[Event]") -> Session:
+def _session(options: argparse.Namespace, events: "queue.SimpleQueue[Event]") -> "Session":
+    from slm_tui.config import library
+    from slm_tui.live.session import Session
+    from slm_tui.runs import store
+
     sinks = (events.put,)
     if options.resume:
         return _resumed(options, sinks)
@@ -130,12 +170,14 @@ def _session(options: argparse.Namespace, events: "queue.SimpleQueue[Event]") ->
     return Session.start(_changed(preset, options), options.name, initial=initial, sinks=sinks)
 
 
-def _named(name: str) -> Preset:
+def _named(name: str) -> "Preset":
     """The preset of that name.
 
     Raises:
         PresetError: there is none; what is a text instead is called so.
     """
+    from slm_tui.config import library
+
     is_text = not name.endswith(".toml") and Path(name).expanduser().exists()
     if is_text and library.find(name) is None:
         remedy = f"slm-tui train {library.DEFAULT} --text {name}"
@@ -143,9 +185,12 @@ def _named(name: str) -> Preset:
     return library.get(name)
 
 
-def _resumed(options: argparse.Namespace, sinks: tuple[Sink, ...]) -> Session:
+def _resumed(options: argparse.Namespace, sinks: "tuple[Sink, ...]") -> "Session":
     """Go on with a run, with settings changed that leave its losses as they would be."""
     from slm_tui.live import resuming
+    from slm_tui.live.session import Session
+    from slm_tui.live.steering import MOST_STEPS
+    from slm_tui.runs import store
 
     for word, value in (("a preset", options.preset), ("--from", options.initial)):
         if value:
@@ -156,14 +201,16 @@ def _resumed(options: argparse.Namespace, sinks: tuple[Sink, ...]) -> Session:
         raise PresetError(
             "--name is for a new run", "", f"slm-tui runs rename {options.resume} {options.name}"
         )
-    if options.steps < 0:
-        raise PresetError("--steps must be at least 1")
+    if not 0 <= options.steps <= MOST_STEPS:
+        raise PresetError(f"--steps must be at least 1 and at most {MOST_STEPS:,}")
     run = store.find(options.resume)
     preset = resuming.changed(run, _assignments(options), options.text)
     return Session.resume(run, more_steps=options.steps, preset=preset, sinks=sinks)
 
 
-def _changed(preset: Preset, options: argparse.Namespace) -> Preset:
+def _changed(preset: "Preset", options: argparse.Namespace) -> "Preset":
+    from slm_tui.config import overrides, pointing
+
     if options.text:
         preset = pointing.reading(preset, options.text)
     return overrides.apply(preset, _assignments(options))
@@ -179,9 +226,9 @@ def _assignments(options: argparse.Namespace) -> list[str]:
 
 
 def follow(
-    session: Session,
+    session: "Session",
     events: "queue.SimpleQueue[Event]",
-    show: Json | Lines,
+    show: "Json | Lines",
     leash: Leash,
 ) -> int:
     """Show a session until it ends. Ctrl+C or a kill saves and stops it.
@@ -191,6 +238,8 @@ def follow(
     Raises:
         OSError: the pipe that was written to is closed; the run was saved and stopped.
     """
+    from slm_tui.commands.progress import Lines
+
     alone = False
     with _Signals(session) as signals:
         leash.watch(signals.hung_up.set)
@@ -226,13 +275,13 @@ def follow(
     failed = session.status.state == "failed"
     if failed:
         output.tell(f"slm-tui: {session.status.error}")
-    return _INTERRUPTED if signals.interrupted.is_set() else int(failed)
+    return INTERRUPTED if signals.interrupted.is_set() else int(failed)
 
 
 def _show(
-    session: Session,
+    session: "Session",
     events: "queue.SimpleQueue[Event]",
-    show: Json | Lines,
+    show: "Json | Lines",
     signals: "_Signals",
     live: bool,
 ) -> None:
@@ -254,7 +303,7 @@ class _Signals:
     A hangup stops nothing: `hung_up` says that there was one.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: "Session") -> None:
         self._session = session
         self._before: dict[int, Any] = {}
         self._first = 0.0

@@ -16,7 +16,6 @@ from slm_tui.errors import SlmTuiError
 
 # The name is asked for when saving; the base is written by the program.
 _NOT_IN_THE_FORM = {"name", "base"}
-_SWITCHED = {"on": True, "yes": True, "true": True, "off": False, "no": False, "false": False}
 
 
 class Draft:
@@ -97,7 +96,7 @@ class Draft:
 
     def put_text(self, setting: Setting, text: str) -> None:
         """Set `setting` as typed; nothing typed gives the default."""
-        value = typed(setting, text)
+        value = overrides.typed(setting, text)
         if value is None and not setting.optional:
             self.reset(setting)
         else:
@@ -216,25 +215,6 @@ class Drafts:
     def forget(self, name: str) -> None:
         """Drop the edits of `name`: they were saved, or the preset is gone."""
         self._drafts.pop(name, None)
-
-
-def typed(setting: Setting, text: str) -> Any:
-    """What was meant by `text`; it may still be wrong for the setting."""
-    stripped = text.strip()
-    if setting.type == "text":
-        return text if setting.path.endswith("separator") else stripped
-    if setting.type == "choice":
-        return stripped or None
-    if setting.type == "switch":
-        return _SWITCHED.get(stripped.lower(), stripped or None)
-    if setting.type in ("integer", "number") and stripped.replace(",", "").isdigit():
-        return int(stripped.replace(",", ""))
-    value = overrides.read_value(stripped)
-    if isinstance(value, bool):
-        return stripped
-    if setting.type == "list" and isinstance(value, str):
-        return [value]
-    return value
 
 
 def spelled(value: Any) -> str:

@@ -1,14 +1,19 @@
 """One way to change a preset by path: `--set model.n_layer=6`, the form, and suites."""
 
+import contextlib
+import shlex
 from copy import deepcopy
 from typing import Any
 
 from slm_tui import plain_text
 from slm_tui.config import describe, kinds
+from slm_tui.config.built import check_built
+from slm_tui.config.describe import Setting
 from slm_tui.config.limits import Limit
 from slm_tui.config.preset import Preset, parse
 from slm_tui.config.training import Schedule
-from slm_tui.errors import PresetError
+from slm_tui.errors import PresetError, SlmTuiError
+from slm_tui.formatting import whole_number
 
 _ALTERNATIVES = {"limit": Limit.alternatives, "schedule": Schedule.alternatives}
 _ABSENT = {"none", "null", "off", ""}
@@ -80,14 +85,58 @@ def apply(preset: Preset, assignments: list[str]) -> Preset:
     return parse(values, f"{preset.name} with these changes") if assignments else preset
 
 
+def apply_line(preset: Preset, line: str) -> Preset:
+    """Return `preset` changed by the `PATH=VALUE` assignments of one line, split as by a shell.
+
+    Raises:
+        PresetError: the line has an open quote, or an assignment cannot be used.
+        NotBuiltYet: this version cannot train the result.
+    """
+    try:
+        assignments = shlex.split(line)
+    except ValueError as error:
+        raise PresetError("the line cannot be read", str(error), "close the quotes") from None
+    changed = apply(preset, assignments)
+    check_built(changed)
+    return changed
+
+
+def line_problem(preset: Preset, line: str) -> str:
+    """What is wrong with `line` for `apply_line`; empty if nothing is."""
+    try:
+        apply_line(preset, line)
+    except SlmTuiError as error:
+        return str(error)
+    return ""
+
+
+def typed(setting: Setting, text: str) -> Any:
+    """The value that is meant by `text` in the form or after `--set`; it may still be wrong."""
+    stripped = text.strip()
+    if setting.type == "text":
+        return text if setting.path.endswith("separator") else stripped
+    if setting.type == "choice":
+        absent = stripped.lower() in _ABSENT and stripped not in setting.choices
+        return None if absent else stripped
+    if setting.type == "switch":
+        return _SWITCH.get(stripped.lower(), stripped or None)
+    if setting.type in ("integer", "number"):
+        with contextlib.suppress(ValueError):
+            return whole_number(stripped)
+    value = read_value(stripped)
+    if isinstance(value, bool):
+        return stripped
+    if setting.type == "list" and isinstance(value, str):
+        return [value]
+    return value
+
+
 def _fitting(path: str, text: str, values: dict[str, Any]) -> Any:
-    """Text settings take their text as it stands, even where it looks like a number."""
-    for one in describe.settings(values):
-        if one.path == path and one.type == "text":
-            return text
-        if one.path == path and one.type == "switch":
-            return _SWITCH.get(text.strip().lower(), text)
-    return read_value(text)
+    """The value for `path`: a text as it stands, anything else as in the form."""
+    one = next((one for one in describe.settings(values) if one.path == path), None)
+    if one is None:
+        return read_value(text)
+    return text if one.type == "text" else typed(one, text)
 
 
 def difference(mine: dict[str, Any], base: dict[str, Any]) -> list[tuple[str, Any, Any]]:

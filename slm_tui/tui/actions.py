@@ -5,8 +5,10 @@ from typing import Literal
 
 from textual.binding import Binding, BindingType
 
-Room = Literal["all", "presets", "train", "runs", "chat", "data"]
+Room = Literal["all", "presets", "train", "runs", "chat", "data", "chart"]
 ROOMS: tuple[Room, ...] = ("presets", "train", "runs", "chat", "data")
+# The screens that have charts: the keys of a chart work there.
+CHART_ROOMS: tuple[Room, ...] = ("train", "runs")
 ROOM_TITLES: dict[Room, str] = {
     "all": "Everywhere",
     "presets": "Presets",
@@ -14,8 +16,8 @@ ROOM_TITLES: dict[Room, str] = {
     "runs": "Runs",
     "chat": "Chat",
     "data": "Data",
+    "chart": "In a chart",
 }
-
 
 # Bindings that come before the focused widget. ctrl+q is Textual's own such binding: ours must
 # be as strong to replace it. The others open an input: keys that follow in the same burst, from
@@ -25,7 +27,7 @@ _AT_ONCE = {"app.quit", "app.suspend", "app.filter", "presets.edit"}
 
 @dataclass(frozen=True)
 class Action:
-    """Something a key does. A screen offers it by having a method `action_<name>`.
+    """Something a key does. A screen, or a chart, offers it by a method `action_<name>`.
 
     `key` may hold several keys parted by commas. `footer_rank` 1 is the last that a narrow
     footer drops; 0 is never in the footer. Neighbours with one label share a place there.
@@ -81,6 +83,10 @@ def _data(name: str, key: str, label: str, help: str, rank: int = 0) -> Action:
     return Action(f"data.{name}", key, label, help, "data", rank)
 
 
+def _chart(name: str, key: str, label: str, help: str, rank: int = 0) -> Action:
+    return Action(f"chart.{name}", key, label, help, "chart", rank)
+
+
 ACTIONS: tuple[Action, ...] = (
     _all("go_presets", "1,f2", "Presets", "Choose and change what will be trained"),
     _all("go_train", "2,f3", "Train", "Watch the run that is training"),
@@ -130,8 +136,6 @@ ACTIONS: tuple[Action, ...] = (
     _train("resume", "r", "Resume", "Go on with a stopped run"),
     _train("apply", "a", "Apply", "Apply the remedy to a new run"),
     _train("details", "d", "Details", "Show the evidence of the diagnosis"),
-    _train("crosshair_left", "left", "Crosshair", "Move the crosshair left"),
-    _train("crosshair_right", "right", "Crosshair", "Move the crosshair right"),
     # Runs
     _runs("open", "enter", "Open", "Open the run on the train screen", 1),
     _runs("select", "space", "Select", "Add the run to the overlay, or take it out", 2),
@@ -142,7 +146,6 @@ ACTIONS: tuple[Action, ...] = (
     _runs("delete", "D", "Delete", "Move the run to the trash; u brings it back", 7),
     _runs("rename", "R", "Rename", "Give the run another name"),
     _runs("undo", "u", "Undo", "Bring the last deleted run back"),
-    _runs("pin", "p", "Pin", "Keep the run at the top"),
     _runs("sort", "s", "Sort", "Sort by the next column"),
     _runs("axis", "X", "Axis", "Overlay over steps, tokens or time"),
     # Chat
@@ -170,6 +173,9 @@ ACTIONS: tuple[Action, ...] = (
     _data("tokens", "t", "Tokens", "Show where the tokenizer cuts; arrows walk the tokens", 4),
     _data("compare", "w", "Compare", "Show the cuts of a second tokenizer beside them", 5),
     _data("details", "d", "Details", "Show all that is to be said of the text, and why", 6),
+    # Charts
+    _chart("crosshair_left", "left", "Crosshair", "Move the crosshair left"),
+    _chart("crosshair_right", "right", "Crosshair", "Move the crosshair right"),
 )
 
 BY_ID: dict[str, Action] = {action.id: action for action in ACTIONS}

@@ -6,7 +6,7 @@ from pathlib import Path
 from slm_tui import paths, plain_text
 from slm_tui.errors import cause_of
 from slm_tui.text import one_line
-from slm_tui.tui.actions import ACTIONS, BY_ID, Action
+from slm_tui.tui.actions import ACTIONS, BY_ID, CHART_ROOMS, Action
 
 # What tmux and SSH pass on unchanged. ctrl+h, ctrl+i and ctrl+m arrive as other keys.
 _CTRL = frozenset(f"ctrl+{letter}" for letter in "opqrsz")
@@ -16,7 +16,11 @@ _FUNCTION = frozenset(f"f{number}" for number in range(1, 13))
 _SIGNS = frozenset("?/[]=+-*.;:!<>")
 
 # What actions were called in earlier versions; empty for one that is gone. Keymaps name them.
-FORMER_IDS: dict[str, str] = {}
+FORMER_IDS: dict[str, str] = {
+    "train.crosshair_left": "chart.crosshair_left",
+    "train.crosshair_right": "chart.crosshair_right",
+    "runs.pin": "",
+}
 # Actions that came after the first version: they give a key up to whoever has it in a keymap.
 _LATER = frozenset({"train.metrics"})
 
@@ -142,7 +146,8 @@ def clashes(keys: dict[str, str]) -> list[tuple[str, str, str]]:
 
 
 def _together(one: Action, other: Action) -> bool:
-    return one.screen == other.screen or "all" in (one.screen, other.screen)
+    rooms = {one.screen, other.screen}
+    return len(rooms) == 1 or "all" in rooms or ("chart" in rooms and bool(rooms & {*CHART_ROOMS}))
 
 
 def first_shown(keys: Iterable[str], *, typing: bool = False) -> str | None:

@@ -7,14 +7,14 @@ from typing import Any
 from textual.app import App
 
 from slm_tui.errors import SlmTuiError
+from slm_tui.formatting import whole_number
 from slm_tui.live import resuming
+from slm_tui.live.steering import MOST_STEPS
 from slm_tui.live.workshop import Workshop
 from slm_tui.runs.info import RunInfo
 from slm_tui.runs.store import Run
 from slm_tui.text import one_line
 from slm_tui.tui.dialogs import Ask, complain
-
-_MOST_STEPS = 10**9
 
 
 def ask_to_resume(
@@ -60,17 +60,13 @@ def ask_to_resume(
     )
 
 
-def whole_number(text: str) -> int:
-    """The number in `500`, `1,000` or `1_000`."""
-    return int(text.strip().replace(",", "").replace("_", ""))
-
-
 def steps_problem(text: str) -> str:
     """What is wrong with a number of further steps."""
-    digits = text.strip().replace(",", "").replace("_", "")
-    if not (digits.isascii() and digits.isdigit() and len(digits) <= 10):
+    try:
+        steps = whole_number(text)
+    except ValueError:
         return "a whole number of steps, such as 500"
-    return "" if 1 <= int(digits) <= _MOST_STEPS else f"from 1 to {_MOST_STEPS:,}"
+    return "" if 1 <= steps <= MOST_STEPS else f"from 1 to {MOST_STEPS:,}"
 
 
 def _no_text_there(text: str) -> str:

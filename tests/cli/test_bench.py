@@ -1,14 +1,16 @@
 """`slm-tui bench` on the command line."""
 
 import json
+import re
 import shlex
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from slm_tui.cli import _parser, main
-from slm_tui.commands import bench
+from slm_tui.commands.progress_line import ProgressLine
 from tests.conftest import make_tiny
 
 
@@ -51,12 +53,12 @@ def test_ctrl_c_ends_it_with_what_is_known(
 ) -> None:
     pressed: list[str] = []
 
-    def press(self: object, stage: str, share: float) -> None:
-        if stage == "measuring" and not pressed:
+    def press(self: object, describe: Callable[[int], str], stage: str = "") -> None:
+        if re.match(r"measuring \d", describe(80)) and not pressed:
             pressed.append(stage)
             signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(bench._Progress, "__call__", press)
+    monkeypatch.setattr(ProgressLine, "show", press)
     assert main(["bench", file, "--seconds", "600"]) == 130
     lines = capsys.readouterr().out.splitlines()
     assert "note: stopped before the end" in lines

@@ -1,4 +1,4 @@
-"""The command line: every verb, and one line on stderr where something is wrong."""
+"""The command line: every command, and one line on stderr where something is wrong."""
 
 import json
 import sys
@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from slm_tui import __version__
+from slm_tui.cli import COMMANDS, _parser
 from slm_tui.config import library
 from slm_tui.config.preset import Preset
 from slm_tui.config.schema import preset_schema
@@ -60,11 +61,50 @@ def test_wrong_usage_exits_with_2(cli: Cli) -> None:
         assert "usage: slm-tui" in err
 
 
-def test_every_verb_has_help(cli: Cli) -> None:
-    for verb in ([], ["train"], ["presets"], ["runs"], ["generate"], ["doctor"]):
-        code, out, _ = cli(*verb, "--help")
+def test_every_command_has_help(cli: Cli) -> None:
+    for name in ("", *(name for name, _, _ in COMMANDS)):
+        code, out, _ = cli(*name.split(), "--help")
         assert code == 0
-        assert "usage: slm-tui" in out
+        assert f"usage: slm-tui {name}".rstrip() in out
+
+
+def test_the_help_of_the_program_has_a_line_for_each_command(cli: Cli) -> None:
+    _, out, _ = cli("--help")
+    lines = [" ".join(line.split()) for line in out.splitlines()]
+    for name, _, help in COMMANDS:
+        assert f"{name} {help}" in lines
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["train"], ["presets", "show"], ["data", "prepare"], ["data", "stats"], ["data", "sample"],
+     ["bench"]],
+)  # fmt: skip
+def test_set_is_the_same_option_everywhere(cli: Cli, words: list[str]) -> None:
+    _, out, _ = cli(*words, "--help")
+    assert "--set PATH=VALUE" in out
+    assert "change one setting, e.g. model.n_layer=6; may be repeated" in " ".join(out.split())
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["train", "x", "--seed", "{}"],
+        ["train", "--resume", "x", "--steps", "{}"],
+        ["evaluate", "x", "--documents", "{}"],
+        ["generate", "x", "--max-tokens", "{}"],
+        ["data", "sample", "x", "--count", "{}"],
+    ],
+)
+def test_whole_numbers_are_typed_as_on_the_screens(cli: Cli, words: list[str]) -> None:
+    def parsed(text: str) -> int:
+        values = vars(_parser().parse_args([one.format(text) for one in words]))
+        return int(values[words[-2].removeprefix("--").replace("-", "_")])
+
+    assert parsed("1,000") == parsed("1_000") == parsed("1e3") == parsed("1000") == 1000
+    code, _, err = cli(*(one.format("1,0") for one in words))
+    assert code == 2
+    assert "'1,0' is not a whole number, such as 500 or 1,000" in err
 
 
 def test_the_app_wants_a_terminal(cli: Cli) -> None:
@@ -235,6 +275,9 @@ def test_a_resumed_run_keeps_its_preset(cli: Cli, trained: str, more: list[str],
 def test_steps_without_a_resume_are_refused(cli: Cli, trained: str, file: str) -> None:
     assert_one_line(cli("train", file, "--steps", "5"), "--resume", "training.max_steps")
     assert_one_line(cli("train", "--resume", trained, "--steps", "-5"), "at least 1")
+    assert_one_line(
+        cli("train", "--resume", trained, "--steps", "10,000,001"), "at most 10,000,000"
+    )
     assert_one_line(cli("train"), "nothing to train", "stories-tiny")
     assert_one_line(cli("train", "--resume", "nothing-like-it"), "there is no run")
 

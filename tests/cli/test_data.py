@@ -11,7 +11,7 @@ import pytest
 
 from slm_tui import paths
 from slm_tui.cli import main
-from slm_tui.commands.data import progress_line
+from slm_tui.commands.progress_line import progress_text
 from slm_tui.corpus.progress import Progress
 from tests import limits
 
@@ -110,8 +110,28 @@ def test_sampled_documents_come_from_the_part_that_was_asked_for(
     assert {one["part"] for one in found} == {"val"}
 
 
-def test_an_empty_part_is_explained(plays: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["data", "sample", plays, "--part", "test"]) == 1
+@pytest.mark.parametrize(
+    "words", [["--split", "validation"], ["--split", "val"], ["--part", "validation"]]
+)
+def test_a_split_is_called_as_evaluate_calls_it(
+    plays: str, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["data", "sample", plays, *words, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["split"] == "validation"
+    assert main(["data", "sample", plays, *words]) == 0
+    assert capsys.readouterr().out.startswith("── validation ")
+
+
+def test_the_old_name_of_split_is_hidden(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["data", "sample", "--help"])
+    out = capsys.readouterr().out
+    assert "--split {train,validation,test}" in out
+    assert "--part" not in out
+
+
+def test_an_empty_split_is_explained(plays: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "sample", plays, "--split", "test"]) == 1
     told = capsys.readouterr()
     assert "has no documents" in told.err
     assert told.out == ""
@@ -156,21 +176,21 @@ def test_an_interruption_leaves_nothing_half_written_and_exits_130() -> None:
 
 
 def test_the_progress_line_has_share_rate_and_time_left() -> None:
-    line = progress_line(Progress("downloading", 4e6, 16e6, "bytes", seconds=2.0), 100)
+    line = progress_text(Progress("downloading", 4e6, 16e6, "bytes", seconds=2.0), 100)
     for part in ("downloading", "25%", "4.00 MB of 16.0 MB", "2.00 MB/s", "00:06 left"):
         assert part in line
-    stories = progress_line(Progress("writing stories", 3000, 4000, "stories", seconds=2.0), 100)
+    stories = progress_text(Progress("writing stories", 3000, 4000, "stories", seconds=2.0), 100)
     assert "1.50k stories/s" in stories
-    unknown = progress_line(Progress("reading", 3000, None, "documents", seconds=2.0), 100)
+    unknown = progress_text(Progress("reading", 3000, None, "documents", seconds=2.0), 100)
     assert "3,000 documents" in unknown
     assert "left" not in unknown
-    assert "left" not in progress_line(Progress("writing stories"), 100)
+    assert "left" not in progress_text(Progress("writing stories"), 100)
 
 
 @pytest.mark.parametrize("width", [10, 40, 79])
 def test_the_progress_line_keeps_to_its_width(width: int) -> None:
     told = Progress("cutting into tokens", 12_345_678, 987_654_321, "bytes", seconds=123.0)
-    assert len(progress_line(told, width)) <= width
+    assert len(progress_text(told, width)) <= width
 
 
 def test_data_reads_whatever_text_is_named(

@@ -3,9 +3,18 @@
 import pytest
 
 from slm_tui.config import library
-from slm_tui.config.overrides import apply, difference, get, put, read_value
+from slm_tui.config.drafts import Draft
+from slm_tui.config.overrides import (
+    apply,
+    apply_line,
+    difference,
+    get,
+    line_problem,
+    put,
+    read_value,
+)
 from slm_tui.config.preset import Preset
-from slm_tui.errors import PresetError
+from slm_tui.errors import PresetError, SlmTuiError
 
 
 def changed(*assignments: str, name: str = "stories-tiny") -> Preset:
@@ -30,6 +39,56 @@ def changed(*assignments: str, name: str = "stories-tiny") -> Preset:
 )
 def test_values_are_read_as_typed(text: str, value: object) -> None:
     assert read_value(text) == value
+
+
+@pytest.mark.parametrize("text", ["1,000", "1_000", "1000", "1e3", "1000.0", " 1000 "])
+def test_a_whole_number_is_one_in_the_form_and_after_set(text: str) -> None:
+    assert changed(f"training.max_steps={text}").training.max_steps == 1000
+    draft = Draft(library.get("stories-tiny"), builtin=True)
+    steps = next(one for one in draft.settings() if one.path == "training.max_steps")
+    draft.put_text(steps, text)
+    assert draft.preset is not None
+    assert draft.preset.training.max_steps == 1000
+
+
+@pytest.mark.parametrize("text", ["1,0", "1,00,000", "true", "1.5", "1e-3"])
+def test_what_is_no_whole_number_is_refused_in_the_form_and_after_set(text: str) -> None:
+    with pytest.raises(PresetError, match=r"training\.max_steps"):
+        changed(f"training.max_steps={text}")
+    draft = Draft(library.get("stories-tiny"), builtin=True)
+    steps = next(one for one in draft.settings() if one.path == "training.max_steps")
+    draft.put_text(steps, text)
+    assert "training.max_steps" in draft.problems
+
+
+def test_one_text_is_a_list_of_one() -> None:
+    assert changed("sampling.prompts=Once upon").sampling.prompts == ("Once upon",)
+
+
+def test_a_line_of_changes_is_split_as_by_a_shell() -> None:
+    preset = library.get("stories-tiny")
+    line = """training.max_steps=1,000 'title=two words' sampling.prompts='["a b", "c"]'"""
+    changed = apply_line(preset, line)
+    assert changed.training.max_steps == 1000
+    assert changed.title == "two words"
+    assert changed.sampling.prompts == ("a b", "c")
+    assert apply_line(preset, "  ") == preset
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("'title=open", "the line cannot be read: No closing quotation; close the quotes"),
+        ("training.max_steps=many", "not a whole number"),
+        ("title=two words", "'words' is not PATH=VALUE"),
+    ],
+)
+def test_a_line_that_cannot_be_used_says_why(line: str, says: str) -> None:
+    preset = library.get("stories-tiny")
+    assert says in line_problem(preset, line)
+    with pytest.raises(SlmTuiError):
+        apply_line(preset, line)
+    assert line_problem(preset, "training.max_steps=5") == ""
 
 
 def test_settings_are_changed_by_path() -> None:

@@ -142,6 +142,8 @@ def test_the_command_line_steers_and_follows(run: Run, capsys: Capture) -> None:
     for words in (["rate"], ["rate", "fast"], ["rate", "0"], ["extend", "0.5"], ["stop", "3"]):
         assert main(["runs", "steer", "last", *words]) == 1
         assert capsys.readouterr().err.startswith("slm-tui: ")
+    assert main(["runs", "steer", "last", "extend", "1,000", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["value"] == 1000
     until(lambda: run.info().step)
     assert main(["runs", "steer", "last", "stop"]) == 0
     assert main(["runs", "follow", "last"]) in (0, 1)

@@ -241,8 +241,8 @@ def test_a_clash_is_reported_and_the_action_keeps_its_key(home: Path) -> None:
 
 
 def test_a_clash_with_a_key_that_works_everywhere_is_one_too(home: Path) -> None:
-    keys, wrong = the_keymap(home, '"runs.pin" = "z"\n')
-    assert keys["runs.pin"] == "p"
+    keys, wrong = the_keymap(home, '"runs.sort" = "z"\n')
+    assert keys["runs.sort"] == "s"
     assert "app.zoom" in wrong[0]
 
 

@@ -4,6 +4,7 @@ import math
 import os
 import textwrap
 import time
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from rich.segment import Segment
@@ -17,6 +18,7 @@ from textual.timer import Timer
 from textual.widget import Widget
 
 from slm_tui.text import cells, one_line
+from slm_tui.tui import actions
 from slm_tui.tui.charts import legend
 from slm_tui.tui.charts import series as pure
 from slm_tui.tui.charts.axes import Axes, GrowingRange, Range, StickyRange, extent, make_axes
@@ -66,11 +68,12 @@ class Chart(Widget, can_focus=True):
     """
     COMPONENT_CLASSES: ClassVar[set[str]] = {f"chart--{role}" for role in _ROLES}
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left", "move_crosshair(-1)", "Crosshair left", show=False, id="chart.left"),
-        Binding("right", "move_crosshair(1)", "Crosshair right", show=False, id="chart.right"),
+        actions.BY_ID["chart.crosshair_left"].binding(),
+        actions.BY_ID["chart.crosshair_right"].binding(),
         Binding("shift+left", "move_crosshair(-10)", "Far left", show=False, id="chart.far_left"),
         Binding("shift+right", "move_crosshair(10)", "Far right", show=False, id="chart.far_right"),
-        Binding("escape", "clear_crosshair", "No crosshair", show=False, id="chart.clear"),
+        # A crosshair is one of the things that `back` steps out of.
+        replace(actions.BY_ID["app.back"].binding(), action="clear_crosshair"),
     ]
 
     crosshair: reactive[int | None] = reactive(None, repaint=False)
@@ -346,8 +349,14 @@ class Chart(Widget, can_focus=True):
         self._redraw()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Leave escape to others while there is no crosshair to remove."""
+        """Leave the key to others while there is no crosshair to remove."""
         return action != "clear_crosshair" or self.crosshair is not None
+
+    def action_crosshair_left(self) -> None:
+        self.action_move_crosshair(-1)
+
+    def action_crosshair_right(self) -> None:
+        self.action_move_crosshair(1)
 
     def action_move_crosshair(self, columns: int) -> None:
         if self._axes is None:

@@ -36,6 +36,9 @@ class HelpScreen(Reading):
         own = [one for one in self._here if one.screen == room]
         everywhere = [one for one in actions.ACTIONS if one.screen == "all"]
         lines = [_heading(ROOM_TITLES[room]), *_lines(own, keys, named)] if own else []
+        if room in actions.CHART_ROOMS:
+            of_charts = [one for one in actions.ACTIONS if one.screen == "chart"]
+            lines += [_heading(ROOM_TITLES["chart"]), *_lines(of_charts, keys, named)]
         lines += [_heading(ROOM_TITLES["all"]), *_lines(everywhere, keys, named), Content("")]
         lines.append(Content.styled("Arrows, page keys, home, end and tab move.", MUTED))
         lines.append(

@@ -1,36 +1,19 @@
 """What the Runs screen asks before it evaluates a checkpoint or starts a run from it."""
 
-import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
 from textual.app import App
 
-from slm_tui.config.built import check_built
-from slm_tui.config.overrides import apply
+from slm_tui.config import overrides
 from slm_tui.config.preset import Preset
-from slm_tui.errors import PresetError, SlmTuiError
+from slm_tui.errors import SlmTuiError
 from slm_tui.live.workshop import Workshop
 from slm_tui.runs.evaluation_results import Settings, Split
 from slm_tui.text import one_line
 from slm_tui.tui.dialogs import Ask, Choice, Question, complain
 from slm_tui.tui.screens.evaluation.screen import EvaluationDialog
-
-
-def forked(preset: Preset, text: str) -> Preset:
-    """`preset` with the overrides of one line, as `training.max_steps=500`.
-
-    Raises:
-        SlmTuiError: the line or a value cannot be used.
-    """
-    try:
-        words = shlex.split(text)
-    except ValueError as error:
-        raise PresetError("the line cannot be read", str(error), "close the quotes") from None
-    changed = apply(preset, words)
-    check_built(changed)
-    return changed
 
 
 def step_of(checkpoint: Path) -> str:
@@ -80,18 +63,11 @@ def ask_to_fork(
         name: the name of the run that the checkpoint is of.
     """
 
-    def problem(text: str) -> str:
-        try:
-            forked(preset, text)
-        except SlmTuiError as error:
-            return str(error)
-        return ""
-
     def fork(text: str | None) -> None:
         if text is None:
             return
         try:
-            workshop.fork(checkpoint, forked(preset, text))
+            workshop.fork(checkpoint, overrides.apply_line(preset, text))
         except SlmTuiError as error:
             complain(app, error, "This run cannot start")
         else:
@@ -102,6 +78,6 @@ def ask_to_fork(
         "What should be different? One line, for example\n"
         "training.max_steps=500 optimizer.learning_rate=1e-4",
         f"training.max_steps={preset.training.max_steps} ",
-        problem,
+        lambda text: overrides.line_problem(preset, text),
     )
     app.push_screen(question, fork)

@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 from textual.app import App
 
-from slm_tui.live.steering import MOST_STEPS
+from slm_tui.formatting import whole_number
 from slm_tui.tui.dialogs import Ask, Choice, Question
-from slm_tui.tui.resume_dialog import steps_problem, whole_number
+from slm_tui.tui.resume_dialog import steps_problem
 
 if TYPE_CHECKING:
     from slm_tui.live.workshop import Training
@@ -33,7 +33,7 @@ def ask_for_steps(app: App[Any], training: "Training", max_steps: int) -> None:
 
     def extend(text: str | None) -> None:
         if text:
-            training.control.extend(min(whole_number(text), MOST_STEPS))
+            training.control.extend(whole_number(text))
 
     tenth = str(max(1, max_steps // 10))
     app.push_screen(Ask("More steps", "How many are added?", tenth, steps_problem), extend)

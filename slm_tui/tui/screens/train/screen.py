@@ -1,5 +1,6 @@
 """The train screen: the loss as it falls, samples as they come, and the run's controls."""
 
+import shlex
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -357,7 +358,7 @@ class TrainScreen(RoomScreen):
         if first is not None:
             instead = "".join(f"\nor {one.text}: {' '.join(one.changes)}" for one in others)
             told = f"{self.view.verdict.word}: {first.text}{instead}"
-            self._ask_fork(" ".join(first.changes), fresh=True, why=told)
+            self._ask_fork(shlex.join(first.changes), fresh=True, why=told)
         else:
             self.notify(
                 f"There is nothing to apply: “{self.view.verdict.word}” names no remedy. "
@@ -382,7 +383,7 @@ class TrainScreen(RoomScreen):
 
     def _fork(self, run: Run, changes: str, *, fresh: bool) -> None:
         try:
-            preset = overrides.apply(run.preset(), changes.split())
+            preset = overrides.apply_line(run.preset(), changes)
             if fresh:
                 self.workshop.train(preset)
             else:
@@ -405,7 +406,6 @@ def _set_title(widget: Widget, title: str) -> None:
 
 def _wrong_changes(run: Run, text: str) -> str:
     try:
-        overrides.apply(run.preset(), text.split())
-    except (SlmTuiError, RunError) as error:
+        return overrides.line_problem(run.preset(), text)
+    except SlmTuiError as error:
         return str(error)
-    return ""

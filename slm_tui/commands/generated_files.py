@@ -1,19 +1,15 @@
-"""What `slm-tui generate` makes of its texts: blocks to read, JSON lines, a summary, progress."""
+"""What `slm-tui generate` makes of its texts: blocks to read, JSON lines, a summary."""
 
 import json
-import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 from slm_tui import safe_files
-from slm_tui.commands.output import MovingLine
 from slm_tui.errors import GenerationError, cause_of
 
 if TYPE_CHECKING:
     from slm_tui.generation.texts import Text
-
-_REDRAWS_PER_SECOND = 5
 
 
 def record(text: "Text", checkpoint: Path) -> dict[str, Any]:
@@ -97,24 +93,3 @@ def save(path: Path, content: str) -> None:
         safe_files.write_atomically(path, content)
     except OSError as error:
         raise GenerationError(f"{path} cannot be written", cause_of(error)) from None
-
-
-class Progress:
-    """A line that moves while many texts are written; on a terminal alone."""
-
-    def __init__(self, out: TextIO, texts: int) -> None:
-        self._line, self._texts = MovingLine(out), texts
-        self._began = self._last = time.monotonic()
-        self.tokens = self.done = 0
-
-    def tick(self) -> None:
-        """Draw, unless it was just done."""
-        now = time.monotonic()
-        if self._line.moves and now - self._last >= 1 / _REDRAWS_PER_SECOND:
-            self._last = now
-            figures = counted(self.tokens, now - self._began)
-            self._line.draw(f"{self.done}/{self._texts} texts, {figures}")
-
-    def wipe(self) -> None:
-        """Make room for something else."""
-        self._line.clear()
