@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from slm_tui import paths
 from slm_tui.errors import SlmTuiError, in_words
 from slm_tui.live import detach
-from slm_tui.live.detach import Leash
+from slm_tui.live.detach import ParentPipe
 from slm_tui.text import visible
 
 
@@ -69,7 +69,7 @@ def _run_path(run: str) -> Any:
     return store.find(run).path
 
 
-def _leave_on_signals(app: Any, workshop: Any, leash: Leash) -> None:
+def _leave_on_signals(app: Any, workshop: Any, leash: ParentPipe) -> None:
     """SIGTERM and SIGINT save and stop, a terminal that is gone leaves the run alone.
 
     Plain handlers, and not those of the app's event loop: these also hold before and after it.
@@ -91,7 +91,7 @@ def _leave_on_signals(app: Any, workshop: Any, leash: Leash) -> None:
     leash.watch(hang_up, terminal=sys.stdin.fileno())
 
 
-def _after(workshop: Any, leash: Leash, terminal: "_Terminal", code: int) -> int:
+def _after(workshop: Any, leash: ParentPipe, terminal: "_Terminal", code: int) -> int:
     """The app is gone: wait for a save, or let the run go on without a terminal."""
     session = workshop.session
     if session is None or not session.is_live:

@@ -14,7 +14,7 @@ from slm_tui.formatting import count, size
 
 if TYPE_CHECKING:
     from slm_tui.config.preset import Preset
-    from slm_tui.training.bench_result import Measured, Result
+    from slm_tui.training.bench_result import Measurement, Result
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +37,7 @@ def bench(options: argparse.Namespace) -> int:
 
     keep_big_blocks()
     from slm_tui.config import library, overrides
-    from slm_tui.training.bench import Stopped
+    from slm_tui.training.bench import BenchStopped
     from slm_tui.training.bench import bench as measure
     from slm_tui.training.bench_plan import command
 
@@ -58,7 +58,7 @@ def bench(options: argparse.Namespace) -> int:
                 stop=stop.is_set,
                 report=report,
             )
-        except Stopped:
+        except BenchStopped:
             return INTERRUPTED
         finally:
             line.clear()
@@ -96,7 +96,7 @@ def lines(found: "Result", preset: "Preset", line: str) -> list[str]:
     return [*out, line]
 
 
-def _row(row: "Measured", found: "Result") -> str:
+def _row(row: "Measurement", found: "Result") -> str:
     memory = found.memory.get(row.setup.micro_batch)
     mark = "*" if row is found.best else " "
     return (
@@ -113,6 +113,6 @@ def _values(found: "Result", line: str) -> dict[str, Any]:
     return {**values, "rows": [_flat(row, found) for row in found.rows]}
 
 
-def _flat(row: "Measured", found: "Result") -> dict[str, Any]:
+def _flat(row: "Measurement", found: "Result") -> dict[str, Any]:
     values = {**vars(row.setup), **{k: v for k, v in vars(row).items() if k != "setup"}}
     return {**values, "memory": found.memory.get(row.setup.micro_batch)}

@@ -47,7 +47,7 @@ def evaluate(options: argparse.Namespace) -> int:
     from slm_tui.runs import evaluation_results, store
 
     found = [store.find_checkpoint(spec) for spec in options.checkpoints]
-    settings = evaluation_results.Settings(
+    settings = evaluation_results.EvaluationSettings(
         split=options.split,
         text=options.text,
         documents=options.documents,

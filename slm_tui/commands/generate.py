@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
 
     from slm_tui.generation.sampling import SamplingSettings
-    from slm_tui.generation.texts import Piece, Text
+    from slm_tui.generation.texts import Completion, CompletionPiece
     from slm_tui.training.checkpoint import Checkpoint
 
 # Bytes of a file of prompts.
@@ -101,8 +101,8 @@ class _Job:
         self._live = count == 1 and output is None and not as_json
         self._progress = _TextsProgress(count)
         # Ended before one in front of them did.
-        self._early: dict[int, Text] = {}
-        self._texts: list[Text] = []
+        self._early: dict[int, Completion] = {}
+        self._texts: list[Completion] = []
 
     def run(self, device: "torch.device", stop: threading.Event) -> None:
         from slm_tui.generation.engine import spread_over_threads
@@ -133,20 +133,20 @@ class _Job:
             # Also what there is when something fails on the way.
             self._finish(time.monotonic() - began)
 
-    def _told(self, number: int, piece: "Piece") -> None:
+    def _told(self, number: int, piece: "CompletionPiece") -> None:
         if self._live:
             output.say_text(piece.text)
         elif piece.id >= 0:
             self._progress.add_token()
 
-    def _take(self, text: "Text") -> None:
+    def _take(self, text: "Completion") -> None:
         self._early[text.number] = text
         self._progress.done += 1
         while (following := self._early.pop(len(self._texts), None)) is not None:
             self._texts.append(following)
             self._print(following)
 
-    def _print(self, text: "Text") -> None:
+    def _print(self, text: "Completion") -> None:
         if self._live or self._output is not None or _is_nothing(text):
             return
         self._progress.clear()
@@ -155,7 +155,7 @@ class _Job:
         else:
             output.say_text(generated_files.block(text))
 
-    def _shape(self, text: "Text") -> str:
+    def _shape(self, text: "Completion") -> str:
         path = self._checkpoint.path
         return generated_files.line(text, path) if self._as_json else generated_files.block(text)
 
@@ -180,7 +180,7 @@ class _Job:
         output.tell(summary.rstrip("\n"))
 
 
-def _is_nothing(text: "Text") -> bool:
+def _is_nothing(text: "Completion") -> bool:
     """Whether it was stopped before it began."""
     return text.ended == "stopped" and not text.tokens
 

@@ -9,10 +9,10 @@ from slm_tui import safe_files
 from slm_tui.errors import GenerationError, cause_of
 
 if TYPE_CHECKING:
-    from slm_tui.generation.texts import Text
+    from slm_tui.generation.texts import Completion
 
 
-def record(text: "Text", checkpoint: Path) -> dict[str, Any]:
+def record(text: "Completion", checkpoint: Path) -> dict[str, Any]:
     """A text as one JSON object."""
     return {
         "checkpoint": str(checkpoint),
@@ -29,12 +29,12 @@ def record(text: "Text", checkpoint: Path) -> dict[str, Any]:
     }
 
 
-def line(text: "Text", checkpoint: Path) -> str:
+def line(text: "Completion", checkpoint: Path) -> str:
     """A text as a line of JSON."""
     return json.dumps(record(text, checkpoint), ensure_ascii=False) + "\n"
 
 
-def block(text: "Text") -> str:
+def block(text: "Completion") -> str:
     """A text with its prompt and its figures."""
     return (
         f"Sample {text.number + 1}\n"
@@ -46,11 +46,11 @@ def block(text: "Text") -> str:
     )
 
 
-def _ended(text: "Text") -> str:
+def _ended(text: "Completion") -> str:
     return "stopped" if text.ended == "stopped" else f"ended by {text.ended}"
 
 
-def summary(texts: Iterable["Text"], seconds: float) -> str:
+def summary(texts: Iterable["Completion"], seconds: float) -> str:
     """All texts in one line; `seconds` passed for all of them together."""
     all_ = list(texts)
     valid = sum(text.is_valid for text in all_)

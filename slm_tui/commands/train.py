@@ -18,7 +18,7 @@ from slm_tui.commands import output
 from slm_tui.commands.interrupts import INTERRUPTED
 from slm_tui.errors import PresetError, cause_of
 from slm_tui.live import detach
-from slm_tui.live.detach import Leash
+from slm_tui.live.detach import ParentPipe
 
 if TYPE_CHECKING:
     from slm_tui.commands.progress import Json, Lines
@@ -68,7 +68,7 @@ def train(options: argparse.Namespace) -> int:
     if options.detach and not detach.can_fork():
         raise PresetError("--detach does not work on this system", "", "leave it out")
     # First of all: a process with threads cannot be forked safely.
-    leash = detach.fork() if options.detach or sys.stdout.isatty() else Leash()
+    leash = detach.fork() if options.detach or sys.stdout.isatty() else ParentPipe()
     from slm_tui.training.allocator import keep_big_blocks
 
     keep_big_blocks()
@@ -85,7 +85,7 @@ def train(options: argparse.Namespace) -> int:
 
 
 def _train_detached(
-    options: argparse.Namespace, events: "queue.SimpleQueue[Event]", leash: Leash
+    options: argparse.Namespace, events: "queue.SimpleQueue[Event]", leash: ParentPipe
 ) -> int:
     """Give the prompt back once the run has begun, or is still preparing after a few seconds."""
     # At once, so that a closed terminal or its ctrl+C no longer reach this process by themselves.
@@ -121,7 +121,7 @@ def _told(session: "Session", *, as_json: bool) -> str:
 def train_alone(
     session: "Session",
     events: "queue.SimpleQueue[Event]",
-    leash: Leash,
+    leash: ParentPipe,
     out: str = "",
     *,
     code: int = 0,
@@ -130,10 +130,10 @@ def train_alone(
     from slm_tui.commands.progress import Lines
 
     leave_terminal(session, leash, out, code)
-    return follow(session, events, Lines(sys.stdout), Leash())
+    return follow(session, events, Lines(sys.stdout), ParentPipe())
 
 
-def leave_terminal(session: "Session", leash: Leash, out: str, code: int = 0) -> None:
+def leave_terminal(session: "Session", leash: ParentPipe, out: str, code: int = 0) -> None:
     """Let the run go on without a terminal, and the parent print `out` and end with `code`."""
     session.unattended = True
     detach.leave_terminal(session.run.path / "console.log")
@@ -229,7 +229,7 @@ def follow(
     session: "Session",
     events: "queue.SimpleQueue[Event]",
     show: "Json | Lines",
-    leash: Leash,
+    leash: ParentPipe,
 ) -> int:
     """Show a session until it ends. Ctrl+C or a kill saves and stops it.
 

@@ -9,7 +9,7 @@ import tomli_w
 
 from slm_tui.config import built, describe, library, overrides
 from slm_tui.config.describe import Setting
-from slm_tui.config.library import Entry
+from slm_tui.config.library import LibraryEntry
 from slm_tui.config.preset import Preset, check, parse, toml_of
 from slm_tui.config.problem import Problem
 from slm_tui.errors import SlmTuiError
@@ -195,7 +195,7 @@ class Drafts:
     def __init__(self) -> None:
         self._drafts: dict[str, Draft] = {}
 
-    def of(self, entry: Entry) -> Draft | None:
+    def of(self, entry: LibraryEntry) -> Draft | None:
         """The draft of `entry`; `None` where its file has an error."""
         if entry.preset is None:
             return None

@@ -5,7 +5,7 @@ from typing import Any, get_args
 from slm_tui.config.data import DataConfig, StoriesData
 from slm_tui.config.fields import Variant
 from slm_tui.config.model import GptModel, ModelConfig
-from slm_tui.config.tokenizer import BpeTokenizer, TokenizerConfig
+from slm_tui.config.tokenizer import BpeSettings, TokenizerConfig
 
 
 def kind_of(variant: type[Variant]) -> str:
@@ -27,7 +27,7 @@ KINDS: dict[str, dict[str, type[Variant]]] = {
 # What a section is that names no kind.
 USUAL: dict[str, type[Variant]] = {
     "data": StoriesData,
-    "tokenizer": BpeTokenizer,
+    "tokenizer": BpeSettings,
     "model": GptModel,
 }
 

@@ -36,7 +36,7 @@ _EXPERIMENTS = [
 
 
 @dataclass(frozen=True)
-class Entry:
+class LibraryEntry:
     """A preset of the library; `preset` is absent where the file has an `error`."""
 
     name: str
@@ -46,7 +46,7 @@ class Entry:
     error: str = ""
 
 
-def entries() -> list[Entry]:
+def entries() -> list[LibraryEntry]:
     """The user's presets, then those that ship, group by group."""
     mine = [_read(path, builtin=False) for path in _files(paths.user_presets_dir())]
     return sorted(mine, key=lambda entry: entry.name) + list(_builtin())
@@ -68,7 +68,7 @@ def get(name: str) -> Preset:
     return found.preset
 
 
-def find(name: str) -> Entry | None:
+def find(name: str) -> LibraryEntry | None:
     """The entry called `name`, if there is one."""
     return next((entry for entry in entries() if entry.name == name), None)
 
@@ -165,12 +165,12 @@ def _files(directory: Path) -> list[Path]:
 
 
 @lru_cache(maxsize=1)
-def _builtin() -> tuple[Entry, ...]:
+def _builtin() -> tuple[LibraryEntry, ...]:
     found = [_read(path, builtin=True) for path in _files(paths.builtin_presets_dir())]
     return tuple(sorted(found, key=_place))
 
 
-def _place(entry: Entry) -> tuple[int, int, str]:
+def _place(entry: LibraryEntry) -> tuple[int, int, str]:
     group = entry.preset.group if entry.preset else ""
     place = _GROUPS.index(group) if group in _GROUPS else len(_GROUPS)
     if group == "experiments":
@@ -181,14 +181,14 @@ def _place(entry: Entry) -> tuple[int, int, str]:
     return place, _SIZES.index(size) if size in _SIZES else len(_SIZES), entry.name
 
 
-def _read(path: Path, *, builtin: bool) -> Entry:
+def _read(path: Path, *, builtin: bool) -> LibraryEntry:
     try:
         preset = from_file(path)
         if preset.name != path.stem:
             raise PresetError(f"{path.name} names itself {preset.name!r}", "", "rename one of them")
     except SlmTuiError as error:
-        return Entry(path.stem, path, builtin, None, str(error))
-    return Entry(path.stem, path, builtin, preset)
+        return LibraryEntry(path.stem, path, builtin, None, str(error))
+    return LibraryEntry(path.stem, path, builtin, preset)
 
 
 def _did_you_mean(name: str) -> str:

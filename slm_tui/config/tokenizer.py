@@ -32,7 +32,7 @@ class TokenizerSettings(Variant):
         return 1.0
 
 
-class BytesTokenizer(TokenizerSettings):
+class BytesSettings(TokenizerSettings):
     """Every byte is a token."""
 
     kind: Literal["bytes"] = setting("bytes", help="How text is cut into tokens")
@@ -43,7 +43,7 @@ class BytesTokenizer(TokenizerSettings):
         return 256
 
 
-class CharsTokenizer(TokenizerSettings):
+class CharsSettings(TokenizerSettings):
     """Every character of the training text is a token."""
 
     is_trained: ClassVar[bool] = True
@@ -57,7 +57,7 @@ class CharsTokenizer(TokenizerSettings):
         return 257  # bytes and end-of-text; characters beyond ASCII are known once the text is read
 
 
-class BpeTokenizer(TokenizerSettings):
+class BpeSettings(TokenizerSettings):
     """Byte-pair encoding trained on the training part."""
 
     is_trained: ClassVar[bool] = True
@@ -79,7 +79,7 @@ class BpeTokenizer(TokenizerSettings):
         return _bytes_per_pair(self.vocab_size)
 
 
-class Gpt2Tokenizer(TokenizerSettings):
+class Gpt2Settings(TokenizerSettings):
     """GPT-2's byte-pair encoding, whole or cut at a rank."""
 
     kind: Literal["gpt2"] = setting("gpt2", help="How text is cut into tokens")
@@ -112,5 +112,5 @@ def _bytes_per_pair(vocabulary: int) -> float:
 
 
 TokenizerConfig = Annotated[
-    BytesTokenizer | CharsTokenizer | BpeTokenizer | Gpt2Tokenizer, Field(discriminator="kind")
+    BytesSettings | CharsSettings | BpeSettings | Gpt2Settings, Field(discriminator="kind")
 ]

@@ -12,18 +12,18 @@ from slm_tui import manifest as manifests
 from slm_tui.config.limits import Split
 from slm_tui.config.preset import Preset
 from slm_tui.config.tokenizer import (
-    BpeTokenizer,
-    BytesTokenizer,
-    CharsTokenizer,
-    Gpt2Tokenizer,
+    BpeSettings,
+    BytesSettings,
+    CharsSettings,
+    Gpt2Settings,
     TokenizerSettings,
 )
 from slm_tui.corpus import overlap, sources
 from slm_tui.corpus.parallel import cores, in_order
 from slm_tui.corpus.progress import Meter
 from slm_tui.corpus.sources import LeftOut
-from slm_tui.corpus.split import PARTS, Parts, limited, split, without_duplicates
-from slm_tui.corpus.staging import Chunk, Spans
+from slm_tui.corpus.split import PARTS, SplitDocuments, limited, split, without_duplicates
+from slm_tui.corpus.staging import Chunk, DocumentSpans
 from slm_tui.corpus.tokenizers import (
     Tokenizer,
     byte_tokenizer,
@@ -36,7 +36,7 @@ from slm_tui.corpus.tokenizers.contract import Ids
 _CUTTING = "cutting into tokens"
 
 
-def staged(preset: Preset, directory: Path, meter: Meter) -> tuple[Parts, LeftOut]:
+def staged(preset: Preset, directory: Path, meter: Meter) -> tuple[SplitDocuments, LeftOut]:
     """The documents of each part, on disk in `directory`, and what the source left out."""
     data = preset.data
     source = sources.stage(data, directory, meter)
@@ -46,7 +46,7 @@ def staged(preset: Preset, directory: Path, meter: Meter) -> tuple[Parts, LeftOu
     return without_duplicates(parts), source.left_out
 
 
-def _divided(parts: dict[str, Spans], ratios: Split) -> dict[str, Spans]:
+def _divided(parts: dict[str, DocumentSpans], ratios: Split) -> dict[str, DocumentSpans]:
     """Cut from training what is to be held out and has no split of its own."""
     named = {part: parts[part] for part in PARTS[1:] if part in parts}
     missing = Split(
@@ -56,7 +56,7 @@ def _divided(parts: dict[str, Spans], ratios: Split) -> dict[str, Spans]:
     return {**split(parts["train"], missing), **named}
 
 
-def tokenizer(preset: Preset, train: Spans, meter: Meter) -> Tokenizer:
+def tokenizer(preset: Preset, train: DocumentSpans, meter: Meter) -> Tokenizer:
     """The tokenizer of the preset, learned from the training part where it is learned.
 
     Raises:
@@ -65,16 +65,16 @@ def tokenizer(preset: Preset, train: Spans, meter: Meter) -> Tokenizer:
     return TOKENIZERS[type(preset.tokenizer)](preset.tokenizer, train, meter)
 
 
-def _bytes(config: BytesTokenizer, train: Spans, meter: Meter) -> Tokenizer:
+def _bytes(config: BytesSettings, train: DocumentSpans, meter: Meter) -> Tokenizer:
     return byte_tokenizer()
 
 
-def _chars(config: CharsTokenizer, train: Spans, meter: Meter) -> Tokenizer:
+def _chars(config: CharsSettings, train: DocumentSpans, meter: Meter) -> Tokenizer:
     texts = limited(train, config.limit)
     return chars_tokenizer(_counted(texts, "collecting characters", train.bytes, meter))
 
 
-def _bpe(config: BpeTokenizer, train: Spans, meter: Meter) -> Tokenizer:
+def _bpe(config: BpeSettings, train: DocumentSpans, meter: Meter) -> Tokenizer:
     return train_bpe(
         _counted(limited(train, config.limit), "counting words", train.bytes, meter),
         config.vocab_size,
@@ -82,17 +82,17 @@ def _bpe(config: BpeTokenizer, train: Spans, meter: Meter) -> Tokenizer:
     )
 
 
-def _gpt2(config: Gpt2Tokenizer, train: Spans, meter: Meter) -> Tokenizer:
+def _gpt2(config: Gpt2Settings, train: DocumentSpans, meter: Meter) -> Tokenizer:
     meter("loading the tokenizer", 0, None, "share")
     return load_gpt2(config.vocab_size)
 
 
 # What makes each tokenizer, from its settings and the training part: a new one is registered here.
-TOKENIZERS: dict[type[TokenizerSettings], Callable[[Any, Spans, Meter], Tokenizer]] = {
-    BytesTokenizer: _bytes,
-    CharsTokenizer: _chars,
-    BpeTokenizer: _bpe,
-    Gpt2Tokenizer: _gpt2,
+TOKENIZERS: dict[type[TokenizerSettings], Callable[[Any, DocumentSpans, Meter], Tokenizer]] = {
+    BytesSettings: _bytes,
+    CharsSettings: _chars,
+    BpeSettings: _bpe,
+    Gpt2Settings: _gpt2,
 }
 
 
@@ -105,7 +105,7 @@ def _counted(texts: Iterable[str], stage: str, total: int, meter: Meter) -> Iter
 
 
 def write(
-    preset: Preset, parts: Parts, tokenizer: Tokenizer, directory: Path, meter: Meter
+    preset: Preset, parts: SplitDocuments, tokenizer: Tokenizer, directory: Path, meter: Meter
 ) -> dict[str, Any]:
     """Write the tokens of each part and the tokenizer; return their counts and checksums.
 
@@ -131,7 +131,7 @@ def write(
     }
 
 
-def leakage(parts: Parts, counts: dict[str, Any], meter: Meter) -> dict[str, Any]:
+def leakage(parts: SplitDocuments, counts: dict[str, Any], meter: Meter) -> dict[str, Any]:
     """The overlap of each held-out part with training, as plain values.
 
     Documents that a limit in tokens left out, by the `counts` of what was written, do not count.
@@ -174,7 +174,9 @@ class _Writing:
         self._tokens = self._size = self._ends = 0
         self._inside = False
 
-    def all_of(self, documents: Spans, step: Callable[[int], None], done: int) -> dict[str, Any]:
+    def all_of(
+        self, documents: DocumentSpans, step: Callable[[int], None], done: int
+    ) -> dict[str, Any]:
         """Write `documents`; `step` is told how many bytes of text are done, from `done` on."""
         end = np.array([self._tokenizer.end_of_text], self._dtype)
         with self._path.open("wb") as file:
@@ -213,7 +215,7 @@ class _Writing:
         return self._most is None or self._tokens < self._most
 
 
-def _information(documents: Spans, count: int) -> dict[str, float]:
+def _information(documents: DocumentSpans, count: int) -> dict[str, float]:
     """Exact information of the first `count` documents, where the source knows it."""
     if documents.bits is None or not count:
         return {}

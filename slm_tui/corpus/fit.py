@@ -12,8 +12,8 @@ from slm_tui.corpus import build
 from slm_tui.corpus.documents import Documents
 from slm_tui.corpus.prepare import Corpus
 from slm_tui.corpus.progress import Meter
-from slm_tui.corpus.split import PARTS, Parts, split, without_duplicates
-from slm_tui.corpus.staging import Spans, staged
+from slm_tui.corpus.split import PARTS, SplitDocuments, split, without_duplicates
+from slm_tui.corpus.staging import DocumentSpans, staged
 from slm_tui.corpus.tokenizers import Tokenizer
 from slm_tui.errors import CorpusError
 
@@ -107,7 +107,7 @@ def _texts(corpus: Corpus) -> list[str]:
     return found
 
 
-def _held_out(preset: Preset, documents: Spans, corpus: Corpus, ratio: float) -> int:
+def _held_out(preset: Preset, documents: DocumentSpans, corpus: Corpus, ratio: float) -> int:
     """How many tokens validation would have."""
     ratios = preset.data.split.model_copy(update={"validation": ratio})
     parts = without_duplicates(split(documents, ratios))
@@ -120,7 +120,7 @@ def _held_out(preset: Preset, documents: Spans, corpus: Corpus, ratio: float) ->
     return tokens if most is None else min(most, tokens)
 
 
-def _tokenizer_of(preset: Preset, parts: Parts, corpus: Corpus) -> Tokenizer:
+def _tokenizer_of(preset: Preset, parts: SplitDocuments, corpus: Corpus) -> Tokenizer:
     if preset.tokenizer.is_trained:
         return build.tokenizer(preset, parts.documents["train"], Meter())
     return corpus.tokenizer

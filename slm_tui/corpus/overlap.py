@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from slm_tui.corpus.parallel import in_order
 from slm_tui.corpus.split import among
-from slm_tui.corpus.staging import CHUNK, Chunk, Spans
+from slm_tui.corpus.staging import CHUNK, Chunk, DocumentSpans
 
 WORDS = 13
 WARN_ABOVE = 0.01
@@ -52,7 +52,10 @@ class Overlap:
 
 
 def measure(
-    train: Spans, held_out: dict[str, Spans], threads: int, step: Callable[[int, int], None]
+    train: DocumentSpans,
+    held_out: dict[str, DocumentSpans],
+    threads: int,
+    step: Callable[[int, int], None],
 ) -> dict[str, Overlap]:
     """How much of each held-out part stands in `train`; `step(done, total)` is told bytes."""
     wanted = {part: _runs_of(documents) for part, documents in held_out.items()}
@@ -66,7 +69,7 @@ def measure(
     }
 
 
-def _runs_of(documents: Spans) -> tuple[Hashes, int]:
+def _runs_of(documents: DocumentSpans) -> tuple[Hashes, int]:
     """The runs of a part; of many only those whose hash is a multiple of the second value."""
     kept: list[Hashes] = []
     count, one_in = 0, 1
@@ -81,7 +84,9 @@ def _runs_of(documents: Spans) -> tuple[Hashes, int]:
     return (np.concatenate(kept) if kept else np.empty(0, np.uint64)), one_in
 
 
-def _found(train: Spans, wanted: Hashes, threads: int, step: Callable[[int, int], None]) -> Hashes:
+def _found(
+    train: DocumentSpans, wanted: Hashes, threads: int, step: Callable[[int, int], None]
+) -> Hashes:
     """Which of `wanted`, sorted, occur in training; sorted."""
     sieve = np.zeros(1 << _FILTER_BITS, np.bool_)
     sieve[wanted >> np.uint64(64 - _FILTER_BITS)] = True

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slm_tui.config.data import Limit, Split
-from slm_tui.corpus.staging import Spans, first_part, read_text, with_ends
+from slm_tui.corpus.staging import DocumentSpans, first_part, read_text, with_ends
 
 PARTS = ("train", "val", "test")
 # A cut is moved to the end of a document if that shifts it by less than this share of the
@@ -19,14 +19,14 @@ _SLACK = 1 << 16
 
 
 @dataclass
-class Parts:
+class SplitDocuments:
     """The documents of each part, and how many duplicates of training text were taken out."""
 
-    documents: dict[str, Spans] = field(default_factory=dict)
+    documents: dict[str, DocumentSpans] = field(default_factory=dict)
     duplicates: int = 0
 
 
-def split(documents: Spans, ratios: Split) -> dict[str, Spans]:
+def split(documents: DocumentSpans, ratios: Split) -> dict[str, DocumentSpans]:
     """Cut `documents`, in their order, into training, validation and test by bytes.
 
     A cut falls between documents where one ends nearby; otherwise a document is cut at the end
@@ -45,9 +45,9 @@ def split(documents: Spans, ratios: Split) -> dict[str, Spans]:
     return {"train": train, "val": val, "test": test}
 
 
-def without_duplicates(parts: dict[str, Spans]) -> Parts:
+def without_duplicates(parts: dict[str, DocumentSpans]) -> SplitDocuments:
     """Take documents out of validation and test that also stand in an earlier part."""
-    found = Parts({"train": parts["train"]})
+    found = SplitDocuments({"train": parts["train"]})
     seen = np.unique(parts["train"].digests)
     for part in PARTS[1:]:
         documents = parts[part]
@@ -66,7 +66,9 @@ def among(values: NDArray[np.uint64], known: NDArray[np.uint64]) -> NDArray[np.b
     return np.asarray(known[at] == values)
 
 
-def _cut(documents: Spans, at: int, smaller_side: int) -> tuple[Spans, Spans]:
+def _cut(
+    documents: DocumentSpans, at: int, smaller_side: int
+) -> tuple[DocumentSpans, DocumentSpans]:
     """Documents before and after byte `at` of their text."""
     if at <= 0:
         return documents.chosen(slice(0, 0)), documents
@@ -89,7 +91,9 @@ def _cut(documents: Spans, at: int, smaller_side: int) -> tuple[Spans, Spans]:
     return before.joined(left), right.joined(after)
 
 
-def _halves(documents: Spans, number: int, at: int, slack: int) -> tuple[Spans, Spans]:
+def _halves(
+    documents: DocumentSpans, number: int, at: int, slack: int
+) -> tuple[DocumentSpans, DocumentSpans]:
     """Cut near `at`: at a blank line, else at a line's end, else at a space, else right there."""
     start, end = int(documents.starts[number]), int(documents.ends[number])
     low, high = max(start, start + at - slack), min(end, start + at + slack)
@@ -119,12 +123,12 @@ def _boundary(file: IO[bytes], low: int, at: int, high: int) -> tuple[int, int]:
     return low + place, low + place
 
 
-def has_text(documents: Spans) -> bool:
+def has_text(documents: DocumentSpans) -> bool:
     """Whether any of it is more than white space."""
     return any(text.strip() for chunk in documents.chunks() for text in chunk.texts)
 
 
-def limited(documents: Spans, limit: Limit) -> Iterator[str]:
+def limited(documents: DocumentSpans, limit: Limit) -> Iterator[str]:
     """The texts that a tokenizer is learned from, as many as `limit` allows.
 
     Long documents come in parts. A token of this limit is a word of GPT-2's pattern: what a
@@ -168,7 +172,7 @@ def _first_words(texts: Iterator[str], most: int) -> Iterator[str]:
             return
 
 
-def text_of(documents: Spans) -> list[str]:
+def text_of(documents: DocumentSpans) -> list[str]:
     """All texts; for documents that fit in memory."""
     with documents.path.open("rb") as file:
         pairs = zip(documents.starts.tolist(), documents.ends.tolist(), strict=True)

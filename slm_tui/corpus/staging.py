@@ -27,7 +27,7 @@ CHARACTERS_PER_TOKEN = 128
 Integers = NDArray[np.int64]
 
 
-class Piece(NamedTuple):
+class DocumentPiece(NamedTuple):
     """Text of a document, or the next part of it; `ends` tells whether that was the last.
 
     `bits` is the exact information content of the document, where the source knows it.
@@ -39,7 +39,7 @@ class Piece(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Spans:
+class DocumentSpans:
     """Documents as byte ranges `starts[i]:ends[i]` of a staged file, UTF-8.
 
     `digests` has 64 bits of a hash of each text; `bits` the information of each, if known.
@@ -58,7 +58,7 @@ class Spans:
     def bytes(self) -> int:
         return int((self.ends - self.starts).sum())
 
-    def chosen(self, which: NDArray[np.bool_] | slice) -> "Spans":
+    def chosen(self, which: NDArray[np.bool_] | slice) -> "DocumentSpans":
         """Some of the documents."""
         bits = None if self.bits is None else self.bits[which]
         return replace(
@@ -69,12 +69,12 @@ class Spans:
             bits=bits,
         )
 
-    def joined(self, other: "Spans") -> "Spans":
+    def joined(self, other: "DocumentSpans") -> "DocumentSpans":
         """These documents and then those of `other`, which are in the same file."""
         both = None
         if self.bits is not None and other.bits is not None:
             both = np.concatenate([self.bits, other.bits])
-        return Spans(
+        return DocumentSpans(
             self.path,
             np.concatenate([self.starts, other.starts]),
             np.concatenate([self.ends, other.ends]),
@@ -107,7 +107,7 @@ class Chunk(NamedTuple):
     bytes: int
 
 
-def _chunks(spans: Spans, file: IO[bytes], size: int) -> Iterator[Chunk]:
+def _chunks(spans: DocumentSpans, file: IO[bytes], size: int) -> Iterator[Chunk]:
     texts: list[str] = []
     weight = 0
     for start, end in zip(spans.starts.tolist(), spans.ends.tolist(), strict=True):
@@ -157,8 +157,8 @@ def read_text(file: IO[bytes], start: int, end: int) -> str:
     return file.read(end - start).decode("utf-8")
 
 
-class Mark(NamedTuple):
-    """A place between documents of a `Staging`."""
+class StagingMark(NamedTuple):
+    """A place between documents of a `StagingWriter`."""
 
     documents: int
     size: int
@@ -166,7 +166,7 @@ class Mark(NamedTuple):
     blank: int
 
 
-class Staging:
+class StagingWriter:
     """Writes documents to `path` until `limit` is reached; ask `is_full` before reading on.
 
     A limit in characters may cut the last document; a limit in tokens is taken generously and
@@ -208,7 +208,7 @@ class Staging:
             return True
         return self._most is not None and self.characters >= self._most
 
-    def add(self, piece: Piece) -> bool:
+    def add(self, piece: DocumentPiece) -> bool:
         """Write a piece; False once nothing more is wanted."""
         if self.is_full:
             return False
@@ -243,11 +243,11 @@ class Staging:
         """Take back what was written of the document that has not ended."""
         self._rewind(self._start, self._characters_before)
 
-    def mark(self) -> Mark:
+    def mark(self) -> StagingMark:
         """Where the documents end now, for `drop_since`."""
-        return Mark(len(self._starts), self._start, self._characters_before, self.blank)
+        return StagingMark(len(self._starts), self._start, self._characters_before, self.blank)
 
-    def drop_since(self, mark: Mark) -> None:
+    def drop_since(self, mark: StagingMark) -> None:
         """Take back all documents after `mark`, and the one that has not ended."""
         for numbers in (self._starts, self._ends, self._digests, self._bits):
             del numbers[mark.documents :]
@@ -261,7 +261,7 @@ class Staging:
         self.size, self.characters = size, characters
         self._begin()
 
-    def finish(self) -> Spans:
+    def finish(self) -> DocumentSpans:
         """End the last document, close the file and return the documents.
 
         Raises:
@@ -269,7 +269,7 @@ class Staging:
         """
         self._end(None)
         self._file.close()
-        spans = Spans(
+        spans = DocumentSpans(
             self._path,
             np.array(self._starts, np.int64),
             np.array(self._ends, np.int64),
@@ -286,7 +286,7 @@ class Staging:
         self._file.close()
 
 
-def first_part(spans: Spans, fraction: float) -> Spans:
+def first_part(spans: DocumentSpans, fraction: float) -> DocumentSpans:
     """The first documents, or, where there is only one, its beginning."""
     if len(spans) != 1:
         return spans.chosen(slice(0, max(1, round(len(spans) * fraction))))
@@ -296,7 +296,7 @@ def first_part(spans: Spans, fraction: float) -> Spans:
     return replace(with_ends(spans, 0, start, stop), bits=None)
 
 
-def with_ends(spans: Spans, number: int, start: int, end: int) -> Spans:
+def with_ends(spans: DocumentSpans, number: int, start: int, end: int) -> DocumentSpans:
     """Document `number` alone, from byte `start` to byte `end` of the file."""
     digest = blake2b(digest_size=8)
     with spans.path.open("rb") as file:
@@ -306,19 +306,19 @@ def with_ends(spans: Spans, number: int, start: int, end: int) -> Spans:
             digest.update(data)
             left -= len(data)
     value = np.array([int.from_bytes(digest.digest(), "little")], np.uint64)
-    return Spans(spans.path, np.array([start]), np.array([end]), value)
+    return DocumentSpans(spans.path, np.array([start]), np.array([end]), value)
 
 
-def staged(texts: Sequence[str], path: Path, limit: Limit | None = None) -> Spans:
+def staged(texts: Sequence[str], path: Path, limit: Limit | None = None) -> DocumentSpans:
     """Texts as documents of a new file."""
-    with Staging(path, limit) as staging:
+    with StagingWriter(path, limit) as staging:
         for text in texts:
-            if not staging.add(Piece(text)):
+            if not staging.add(DocumentPiece(text)):
                 break
         return staging.finish()
 
 
-def save_spans(spans: Spans, path: Path) -> None:
+def save_spans(spans: DocumentSpans, path: Path) -> None:
     """Write what is known of the documents beside their text, for another process."""
     np.savez(
         path,
@@ -329,8 +329,8 @@ def save_spans(spans: Spans, path: Path) -> None:
     )
 
 
-def load_spans(path: Path) -> Spans:
+def load_spans(path: Path) -> DocumentSpans:
     """Documents that `save_spans` wrote into the same directory as their text."""
     with np.load(path, allow_pickle=False) as values:
         text = path.parent / values["name"].tobytes().decode()
-        return Spans(text, values["starts"], values["ends"], values["digests"])
+        return DocumentSpans(text, values["starts"], values["ends"], values["digests"])

@@ -19,7 +19,7 @@ _PART = {"val": "validation", "test": "test"}
 
 
 @dataclass(frozen=True)
-class Verdict:
+class DataVerdict:
     """One finding. `is_fine` where nothing need be done; `why` is for who wants to know more."""
 
     topic: str
@@ -32,25 +32,27 @@ class Verdict:
         return {"topic": self.topic, "fine": self.is_fine, "text": self.text, "why": self.why}
 
 
-def verdicts(preset: Preset, statistics: Statistics, plan: Plan) -> list[Verdict]:
+def verdicts(preset: Preset, statistics: Statistics, plan: Plan) -> list[DataVerdict]:
     """What there is to say, what keeps the preset from training first."""
     found = [_window(plan), _enough(plan), *_leaks(preset, statistics), *_left_out(statistics)]
     return [one for one in found if one is not None]
 
 
-def _window(plan: Plan) -> Verdict | None:
+def _window(plan: Plan) -> DataVerdict | None:
     if not plan.problem:
         return None
-    return Verdict("validation", False, plan.problem, plan.remedy)
+    return DataVerdict("validation", False, plan.problem, plan.remedy)
 
 
-def _enough(plan: Plan) -> Verdict:
+def _enough(plan: Plan) -> DataVerdict:
     ratio = ratio_text(plan.tokens_per_parameter)
     if plan.epochs is None:
-        return Verdict("size", False, "the training text is shorter than a window", "use more text")
+        return DataVerdict(
+            "size", False, "the training text is shorter than a window", "use more text"
+        )
     epochs = f"seen {ratio_text(plan.epochs)} times"
     if plan.epochs > MANY_EPOCHS and plan.tokens_per_parameter < FEW_TOKENS_PER_PARAMETER:
-        return Verdict(
+        return DataVerdict(
             "size",
             False,
             f"too little text: {ratio} tokens/param, {epochs}",
@@ -58,42 +60,44 @@ def _enough(plan: Plan) -> Verdict:
         )
     if plan.epochs > MANY_EPOCHS:
         text = f"the text is {epochs}"
-        return Verdict("size", False, text, f"after {MANY_EPOCHS} times it teaches less and less")
+        return DataVerdict(
+            "size", False, text, f"after {MANY_EPOCHS} times it teaches less and less"
+        )
     if plan.tokens_per_parameter < FEW_TOKENS_PER_PARAMETER:
-        return Verdict(
+        return DataVerdict(
             "size",
             False,
             f"{ratio} tokens a parameter, where about "
             f"{COMPUTE_OPTIMAL_TOKENS_PER_PARAMETER} are ideal",
             "a smaller model would learn as much in the time; more text would teach this one more",
         )
-    return Verdict("size", True, f"enough text: {ratio} tokens a parameter, {epochs}")
+    return DataVerdict("size", True, f"enough text: {ratio} tokens a parameter, {epochs}")
 
 
-def _leaks(preset: Preset, statistics: Statistics) -> list[Verdict]:
+def _leaks(preset: Preset, statistics: Statistics) -> list[DataVerdict]:
     found = []
     for part, overlap in statistics.leakage.items():
         share, name = f"{overlap['share']:.1%}", _PART[part]
         if preset.data.is_endless:
             text = f"{share} of {name}'s {WORDS}-grams are in training, by their grammar"
             why = "each story is drawn by itself, and the floor knows how much they have in common"
-            found.append(Verdict("leakage", True, text, why))
+            found.append(DataVerdict("leakage", True, text, why))
         elif overlap["share"] > WARN_ABOVE:
             text = f"leak: {share} of {name}'s {WORDS}-grams are in training"
             why = "its loss looks better than it is: remove near-copies, or split elsewhere"
-            found.append(Verdict("leakage", False, text, why))
+            found.append(DataVerdict("leakage", False, text, why))
         elif overlap["runs"]:
             text = f"no leak: {share} of {name}'s {WORDS}-grams are in training"
-            found.append(Verdict("leakage", True, text))
+            found.append(DataVerdict("leakage", True, text))
     gone = statistics.duplicates_removed
     if gone:
         text = f"{_many(gone, 'copy', 'copies')} of training documents removed"
         why = "they stood in validation or test; near-copies may be left"
-        found.append(Verdict("duplicates", False, text, why))
+        found.append(DataVerdict("duplicates", False, text, why))
     return found
 
 
-def _how_read(statistics: Statistics) -> list[Verdict]:
+def _how_read(statistics: Statistics) -> list[DataVerdict]:
     """What was found out about the files, and which characters were lost by it."""
     out, found = statistics.left_out, []
     replaced = out.get("replaced", 0)
@@ -102,16 +106,16 @@ def _how_read(statistics: Statistics) -> list[Verdict]:
         many = _many(replaced, "character was", "characters were")
         text = f"{many} replaced by U+FFFD ({share:.2%} of the text)"
         why = "if letters are missing, set data.encoding to the encoding of the text"
-        found.append(Verdict("encoding", False, text, why))
+        found.append(DataVerdict("encoding", False, text, why))
     notes = out.get("notes", [])
-    found += [Verdict("reading", True, one_line(note, 160)) for note in notes[:_NOTES_SHOWN]]
+    found += [DataVerdict("reading", True, one_line(note, 160)) for note in notes[:_NOTES_SHOWN]]
     if len(notes) > _NOTES_SHOWN:
         text = f"{_many(len(notes) - _NOTES_SHOWN, 'more note', 'more notes')} like these"
-        found.append(Verdict("reading", True, text))
+        found.append(DataVerdict("reading", True, text))
     return found
 
 
-def _left_out(statistics: Statistics) -> list[Verdict]:
+def _left_out(statistics: Statistics) -> list[DataVerdict]:
     out, found = statistics.left_out, [*_how_read(statistics)]
     if out.get("skipped"):
         named = ", ".join(
@@ -121,21 +125,21 @@ def _left_out(statistics: Statistics) -> list[Verdict]:
         more = out["skipped"] - min(_FILES_NAMED, len(out["skipped_files"]))
         named += f" and {more:,} more" if more else ""
         text = f"{_many(out['skipped'], 'file was', 'files were')} skipped"
-        found.append(Verdict("skipped", False, text, named))
+        found.append(DataVerdict("skipped", False, text, named))
     if out.get("splits"):
         text = f"splits of the dataset that are not used: {one_line(', '.join(out['splits']), 60)}"
         why = "data.validation_split and data.test_split can name them"
-        found.append(Verdict("splits", True, text, why))
+        found.append(DataVerdict("splits", True, text, why))
     if out.get("null"):
         text = f"{_many(out['null'], 'row has', 'rows have')} no text"
-        found.append(Verdict("rows", False, text))
+        found.append(DataVerdict("rows", False, text))
     if out.get("blank"):
         text = f"{_many(out['blank'], 'blank document was', 'blank documents were')} left out"
-        found.append(Verdict("rows", True, text))
+        found.append(DataVerdict("rows", True, text))
     if out.get("short") or out.get("long"):
         short, long = out.get("short", 0), out.get("long", 0)
         text = f"{short:,} documents were too short and {long:,} too long"
-        found.append(Verdict("lengths", True, text))
+        found.append(DataVerdict("lengths", True, text))
     return found
 
 

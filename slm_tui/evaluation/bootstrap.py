@@ -23,7 +23,7 @@ Interval = tuple[float, float]
 
 
 @dataclass(frozen=True)
-class Resampled:
+class Resamples:
     """`bits_per_byte` of every model in every resample, `(resamples, models)`."""
 
     bits_per_byte: NDArray[np.float64]
@@ -53,7 +53,7 @@ def resample(
     *,
     resamples: int = RESAMPLES,
     seed: int = SEED,
-) -> Resampled | None:
+) -> Resamples | None:
     """Draw the units again and again; `None` where there are fewer than `FEWEST`.
 
     Args:
@@ -70,7 +70,7 @@ def resample(
         draws = min(_AT_ONCE, resamples - at)
         times = generator.multinomial(units, np.full(units, 1 / units), size=draws)
         found.append((times @ nats.T) / (math.log(2) * np.maximum(times @ sizes.T, 1)))
-    return Resampled(np.concatenate(found))
+    return Resamples(np.concatenate(found))
 
 
 def _grouped(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -23,9 +23,9 @@ from slm_tui.evaluation.baselines import (
     byte_nats,
     lzma_bits_per_byte,
 )
-from slm_tui.evaluation.bootstrap import Interval, Resampled
+from slm_tui.evaluation.bootstrap import Interval, Resamples
 from slm_tui.evaluation.metrics import Scores, Units, score
-from slm_tui.evaluation.texts import Text, encoded_bytes
+from slm_tui.evaluation.texts import ScoredText, encoded_bytes
 from slm_tui.models.base import LanguageModel
 
 # Bytes per token are measured on so much of the text.
@@ -37,7 +37,7 @@ _SMALLEST_BLOCK = 256
 
 
 @dataclass(frozen=True)
-class Subject:
+class ScoredModel:
     """A model to be scored; it is loaded when its turn comes."""
 
     name: str
@@ -47,7 +47,7 @@ class Subject:
 
 
 @dataclass(frozen=True)
-class Row:
+class ComparisonRow:
     """A line of the table. Intervals are of 95 %.
 
     `difference` is how many more bits per byte than the best model; `is_noise` whether it may as
@@ -70,7 +70,7 @@ class Row:
 class Comparison:
     """All rows, the fewest bits per byte first, and how they came about."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[ComparisonRow, ...]
     context_bytes: int
     documents: int
     bytes: int
@@ -79,12 +79,12 @@ class Comparison:
     resamples: int
 
     @property
-    def models(self) -> list[Row]:
+    def models(self) -> list[ComparisonRow]:
         return [row for row in self.rows if row.kind == "model"]
 
 
 @dataclass(frozen=True)
-class Known:
+class ComparisonData:
     """What is known beside the models: training text for the baselines, and the floor.
 
     `floor_bits` is the exact information of each document, `(documents,)`; `floor` that of all
@@ -100,16 +100,16 @@ class Known:
 class _Line:
     """A row while it is made: nats and bytes per unit, where it has them."""
 
-    row: Row
+    row: ComparisonRow
     nats: NDArray[np.float64] | None = None
     sizes: NDArray[np.float64] | None = None
     column: int = field(default=-1)
 
 
 def compare(
-    subjects: Sequence[Subject],
-    text: Text,
-    known: Known,
+    subjects: Sequence[ScoredModel],
+    text: ScoredText,
+    known: ComparisonData,
     meter: Meter,
     *,
     context_bytes: int | None = None,
@@ -157,7 +157,7 @@ def compare(
     )
 
 
-def smallest_context(subjects: Sequence[Subject], text: Text) -> int:
+def smallest_context(subjects: Sequence[ScoredModel], text: ScoredText) -> int:
     """The bytes of this text that the shortest context of all holds on average."""
     most: list[float] = []
     for subject in subjects:
@@ -181,8 +181,8 @@ def _units(sizes: Sequence[int]) -> tuple[Units, str]:
 
 
 def _scored(
-    subject: Subject,
-    text: Text,
+    subject: ScoredModel,
+    text: ScoredText,
     units: Units,
     meter: Meter,
     context_bytes: int | None,
@@ -202,13 +202,15 @@ def _scored(
         context_bytes=context_bytes,
         step=lambda done: meter(stage, done, len(documents), "documents"),
     )
-    row = Row(subject.name, "model", found.bits_per_byte, found)
+    row = ComparisonRow(subject.name, "model", found.bits_per_byte, found)
     return _Line(row, found.text_nats, found.bytes.astype(np.float64))
 
 
-def _baselines(text: Text, known: Known, units: Units, meter: Meter) -> list[_Line]:
+def _baselines(text: ScoredText, known: ComparisonData, units: Units, meter: Meter) -> list[_Line]:
     meter("counting bytes", 0, None, "share")
-    lines = [_Line(Row("uniform", "baseline", UNIFORM_BITS_PER_BYTE, note="all bytes alike"))]
+    lines = [
+        _Line(ComparisonRow("uniform", "baseline", UNIFORM_BITS_PER_BYTE, note="all bytes alike"))
+    ]
     if len(known.training):
         counts = ByteCounts.of(_first(known.training, _MOST_COUNTED))
         for name, chances, note in (
@@ -217,7 +219,7 @@ def _baselines(text: Text, known: Known, units: Units, meter: Meter) -> list[_Li
         ):
             nats, sizes = _per_unit(chances, text, units, meter)
             bits = math.fsum(nats) / math.log(2) / sizes.sum()
-            lines.append(_Line(Row(name, "baseline", bits, note=note), nats, sizes))
+            lines.append(_Line(ComparisonRow(name, "baseline", bits, note=note), nats, sizes))
     stage = "compressing"
     bits = lzma_bits_per_byte(
         text.documents, known.training, lambda: meter(stage, 0, None, "share")
@@ -225,7 +227,7 @@ def _baselines(text: Text, known: Known, units: Units, meter: Meter) -> list[_Li
     note = "compressor, after the training text" if len(known.training) else "compressor"
     if sum(map(len, text.documents)) > MOST_COMPRESSED:
         note += f"; the first {MOST_COMPRESSED // 1_000_000} MB"
-    return [*lines, _Line(Row("lzma", "baseline", bits, note=note))]
+    return [*lines, _Line(ComparisonRow("lzma", "baseline", bits, note=note))]
 
 
 def _first(documents: Sequence[bytes], most: int) -> list[bytes]:
@@ -239,7 +241,7 @@ def _first(documents: Sequence[bytes], most: int) -> list[bytes]:
 
 
 def _per_unit(
-    chances: NDArray[np.float64], text: Text, units: Units, meter: Meter
+    chances: NDArray[np.float64], text: ScoredText, units: Units, meter: Meter
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     nats, sizes = np.zeros(len(units)), np.zeros(len(units))
     for number, document in enumerate(text.documents):
@@ -252,19 +254,19 @@ def _per_unit(
     return nats, sizes
 
 
-def _floor(text: Text, known: Known, units: Units) -> list[_Line]:
+def _floor(text: ScoredText, known: ComparisonData, units: Units) -> list[_Line]:
     note = "true entropy of the text: no model can be better on average"
     size = sum(map(len, text.documents))
     if known.floor_bits is not None and units.block_bytes is None:
-        row = Row("floor", "floor", math.fsum(known.floor_bits) / size, note=note)
+        row = ComparisonRow("floor", "floor", math.fsum(known.floor_bits) / size, note=note)
         sizes = np.array([len(document) for document in text.documents], np.float64)
         return [_Line(row, known.floor_bits * math.log(2), sizes)]
     if known.floor is not None:
-        return [_Line(Row("floor", "floor", known.floor, note=note))]
+        return [_Line(ComparisonRow("floor", "floor", known.floor, note=note))]
     return []
 
 
-def _resampled(lines: list[_Line], resamples: int) -> Resampled | None:
+def _resampled(lines: list[_Line], resamples: int) -> Resamples | None:
     """Draw for all lines that have sums per unit; they learn which column is theirs."""
     drawn = [line for line in lines if line.nats is not None and line.sizes is not None]
     drawn = [line for line in drawn if math.isfinite(line.row.bits_per_byte)]
@@ -278,7 +280,7 @@ def _resampled(lines: list[_Line], resamples: int) -> Resampled | None:
     return found
 
 
-def _ranked(lines: list[_Line], drawn: Resampled | None) -> list[Row]:
+def _ranked(lines: list[_Line], drawn: Resamples | None) -> list[ComparisonRow]:
     """The rows by bits per byte, with ranks of models, intervals and differences to the best."""
     lines = sorted(lines, key=lambda line: _order(line.row.bits_per_byte))
     best = next(line for line in lines if line.row.kind == "model")

@@ -6,7 +6,7 @@ from typing import Any
 
 from slm_tui.corpus.tokenizers import Tokenizer
 from slm_tui.generation.sampling import SamplingSettings
-from slm_tui.generation.texts import Text, write
+from slm_tui.generation.texts import Completion, write
 from slm_tui.models.base import LanguageModel
 
 USUAL_PROMPTS = (
@@ -32,7 +32,7 @@ def generate(
     *,
     begin: bool,
     step: Callable[[int], None] = lambda done: None,
-) -> list[Text]:
+) -> list[Completion]:
     """Write `count` texts side by side, the prompts in turn; seeds follow that of `settings`.
 
     Stop strings are left out: what a model writes by itself is judged. `step` is told after
@@ -40,7 +40,7 @@ def generate(
     """
     asked = [prompts[number % len(prompts)] for number in range(count)]
     seeds = [settings.seed + number for number in range(count)]
-    texts: list[Text] = []
+    texts: list[Completion] = []
     for text in write(
         model,
         tokenizer,
@@ -55,7 +55,7 @@ def generate(
     return sorted(texts, key=lambda one: one.number)
 
 
-def summary(generations: Sequence[Text], seconds: float) -> dict[str, Any]:
+def summary(generations: Sequence[Completion], seconds: float) -> dict[str, Any]:
     """What they come to, all written within `seconds`; shares are 0 to 1, `None` where nothing
     was written."""
     valid = sum(one.valid_bytes for one in generations)
@@ -74,7 +74,7 @@ def summary(generations: Sequence[Text], seconds: float) -> dict[str, Any]:
     }
 
 
-def as_text(name: str, generations: Sequence[Text]) -> str:
+def as_text(name: str, generations: Sequence[Completion]) -> str:
     """What `generations.txt` holds."""
     parts = [name]
     for number, one in enumerate(generations, 1):

@@ -34,12 +34,12 @@ Tokens = NDArray[np.unsignedinteger]
 Grams = NDArray[np.uint64]
 
 
-class Stopped(RuntimeError):  # noqa: N818 - no error: it was asked for
+class IndexingStopped(RuntimeError):  # noqa: N818 - no error: it was asked for
     """The index is wanted no more."""
 
 
 @dataclass(frozen=True)
-class Passage:
+class CopiedPassage:
     """`length` tokens from `start` of the text, which stand at `place` of the training stream."""
 
     start: int
@@ -48,13 +48,13 @@ class Passage:
 
 
 @dataclass(frozen=True)
-class Found:
+class CopiedText:
     """How much of a text was found: of `grams` 8-grams `shared`, and the longest passages."""
 
     tokens: int
     grams: int
     shared: int
-    passages: tuple[Passage, ...]
+    passages: tuple[CopiedPassage, ...]
 
     @property
     def share(self) -> float:
@@ -86,7 +86,7 @@ class Index:
         for begin, end in _stretches(places, self.places):
             for first in range(begin, end, _CHUNK):
                 if cancel is not None and cancel.is_set():
-                    raise Stopped
+                    raise IndexingStopped
                 last = min(end, first + _CHUNK)
                 hashes = hashes_of(tokens[first : last + GRAM - 1])
                 where = np.arange(first, last, dtype=np.uint64)
@@ -104,11 +104,11 @@ class Index:
         """Memory that it takes."""
         return int(self._sorted.nbytes)
 
-    def look(self, ids: Sequence[int] | Tokens, *, passages: int = 3) -> Found:
+    def look(self, ids: Sequence[int] | Tokens, *, passages: int = 3) -> CopiedText:
         """How much of `ids` stands in the stream, and its longest passages, longest first."""
         text = np.asarray(ids, np.int64)
         if len(text) < GRAM or not self.places:
-            return Found(len(text), max(0, len(text) - GRAM + 1), 0, ())
+            return CopiedText(len(text), max(0, len(text) - GRAM + 1), 0, ())
         lows, highs = self._ranges(text)
         present = np.array(
             [
@@ -118,7 +118,7 @@ class Index:
         )
         found = self._passages(text, lows, highs, present) if passages else []
         longest = _apart(sorted(found, key=lambda one: (-one.length, one.start)), passages)
-        return Found(len(text), len(present), int(present.sum()), tuple(longest))
+        return CopiedText(len(text), len(present), int(present.sum()), tuple(longest))
 
     def _ranges(self, text: NDArray[np.int64]) -> tuple[list[int], list[int]]:
         keys = hashes_of(text) & ~_LOW
@@ -154,13 +154,13 @@ class Index:
         lows: list[int],
         highs: list[int],
         present: NDArray[np.bool_],
-    ) -> list[Passage]:
+    ) -> list[CopiedPassage]:
         """All passages that can be made longer on neither side.
 
         A passage that begins later must end later to be one, so that it must hold every 8-gram
         up to beyond the end of the one before: the rarest of those names its places.
         """
-        found: list[Passage] = []
+        found: list[CopiedPassage] = []
         end = 0
         for start in range(len(present)):
             if not present[start]:
@@ -175,7 +175,7 @@ class Index:
             if not len(places):
                 continue
             end, place = self._extended(text, wanted, places + (wanted - start))
-            found.append(Passage(start, end - start, place - (end - start)))
+            found.append(CopiedPassage(start, end - start, place - (end - start)))
         return found
 
     def _extended(
@@ -213,9 +213,9 @@ def _stretches(places: int, most: int) -> list[tuple[int, int]]:
     return [(start, start + size) for start, size in zip(starts, each, strict=True) if size]
 
 
-def _apart(passages: list[Passage], most: int) -> list[Passage]:
+def _apart(passages: list[CopiedPassage], most: int) -> list[CopiedPassage]:
     """The first so many that do not overlap."""
-    kept: list[Passage] = []
+    kept: list[CopiedPassage] = []
     for one in passages:
         if len(kept) == most:
             break
@@ -263,7 +263,7 @@ class Copying:
     """What the samples of a step copied. `quotes` are the longest passages as text."""
 
     step: int
-    found: Found
+    found: CopiedText
     reference: Reference
     quotes: tuple[str, ...] = ()
     is_whole: bool = True
@@ -330,7 +330,7 @@ def copying(
         key=lambda pair: -pair[0].length,
     )[:3]
     quotes = tuple(decode(list(ids[p.start : p.start + p.length])) for p, ids in passages)
-    together = Found(
+    together = CopiedText(
         sum(each.tokens for _, each in found),
         sum(each.grams for _, each in found),
         sum(each.shared for _, each in found),

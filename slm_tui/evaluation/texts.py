@@ -56,7 +56,7 @@ def decoded(tokens: Tokens, tokenizer: Tokenizer, limit: int | None = None) -> S
 
 
 @dataclass(frozen=True)
-class Text:
+class ScoredText:
     """Documents to be scored.
 
     `part` is the part of `corpus` that they are; `is_open` says that the last one was cut off,
@@ -71,7 +71,7 @@ class Text:
     is_open: bool = False
 
     @classmethod
-    def of_corpus(cls, corpus: Corpus, part: str, limit: int | None = None) -> "Text":
+    def of_corpus(cls, corpus: Corpus, part: str, limit: int | None = None) -> "ScoredText":
         """The part `train`, `val` or `test` of a corpus."""
         tokens: Tokens = getattr(corpus, part)
         end = corpus.tokenizer.end_of_text
@@ -89,7 +89,7 @@ class Text:
             return StreamDocuments(tokens, tokenizer.end_of_text, len(self.documents))
         return _Encoded(self, tokenizer)
 
-    def spread(self, count: int, most_bytes: int) -> "Text":
+    def spread(self, count: int, most_bytes: int) -> "ScoredText":
         """At most `count` documents, spread evenly, of at most `most_bytes` in all."""
         chosen = np.linspace(0, len(self.documents) - 1, min(count, len(self.documents)))
         taken: list[bytes] = []
@@ -105,7 +105,7 @@ class Text:
 class _Encoded:
     """Documents encoded when they are asked for."""
 
-    def __init__(self, text: Text, tokenizer: Tokenizer) -> None:
+    def __init__(self, text: ScoredText, tokenizer: Tokenizer) -> None:
         self._text, self._tokenizer = text, tokenizer
 
     def __len__(self) -> int:

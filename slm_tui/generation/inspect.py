@@ -24,7 +24,7 @@ _MOST_LOGITS = 2**22
 
 
 @dataclass(frozen=True, eq=False)
-class Heat:
+class TokenSurprise:
     """How a model read a text of n tokens, each from those before it.
 
     Attributes:
@@ -98,14 +98,14 @@ def heat(
     model: LanguageModel,
     ids: Sequence[int],
     turn: Callable[[], AbstractContextManager[object]] = nullcontext,
-) -> Heat:
+) -> TokenSurprise:
     """Read a text as it was written: every token from the window that generation saw before it.
 
     Neighbouring tokens whose windows begin at the same place share one forward pass; `turn` is
     held during each, and may raise to end it.
     """
     count = len(ids)
-    found = Heat(
+    found = TokenSurprise(
         np.full(count, math.nan),
         np.zeros(count, np.int64),
         np.full(count, -1, np.int64),
@@ -125,7 +125,7 @@ def heat(
     return found
 
 
-def _fill(found: Heat, logits: Tensor, targets: Tensor, at: int) -> None:
+def _fill(found: TokenSurprise, logits: Tensor, targets: Tensor, at: int) -> None:
     """Enter the tokens from `at` on, of which `logits` `(n, n_vocab)` are."""
     rows = max(1, _MOST_LOGITS // logits.shape[1])
     for first in range(0, len(targets), rows):

@@ -13,7 +13,7 @@ from slm_tui.models.base import LanguageModel
 
 
 @dataclass(frozen=True)
-class Piece:
+class CompletionPiece:
     """One generated token: its id, and the text that became complete with it.
 
     The id is -1 for what was held back to the end: half a character, or what might have become
@@ -25,7 +25,7 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class Text:
+class Completion:
     """What became of a prompt.
 
     `number` counts prompts and, within each, samples; `ids` were drawn; `seconds` passed from
@@ -152,12 +152,12 @@ class _Writing:
         """Whether a token was drawn, be it the end of text."""
         return self.continuation.drawn > 0
 
-    def take(self, before: float) -> list[Piece]:
+    def take(self, before: float) -> list[CompletionPiece]:
         """What is new since the last call; `before` is when the last token was begun."""
         one = self.continuation
         if self.began is None and self.has_begun:
             self.began = before
-        pieces = [Piece(id, self.decoder.feed(id)) for id in one.ids[self.fed :]]
+        pieces = [CompletionPiece(id, self.decoder.feed(id)) for id in one.ids[self.fed :]]
         self.fed = len(one.ids)
         if self.decoder.stopped and one.ended != "stop string":
             one.ended = "stop string"
@@ -169,14 +169,14 @@ class _Writing:
             if one.ended == "end of text":
                 self.faults = self.decoder.invalid_bytes
             if rest:
-                pieces.append(Piece(-1, rest))
+                pieces.append(CompletionPiece(-1, rest))
         self.parts += [piece.text for piece in pieces]
         return pieces
 
-    def text(self, now: float) -> Text:
+    def text(self, now: float) -> Completion:
         """What it became, at its end."""
         one = self.continuation
-        return Text(
+        return Completion(
             self.number,
             self.prompt,
             "".join(self.parts),
@@ -200,8 +200,8 @@ def write(
     begin: bool = True,
     stop: Event | None = None,
     at_once: int | None = None,
-    told: Callable[[int, Piece], None] | None = None,
-) -> Iterator[Text]:
+    told: Callable[[int, CompletionPiece], None] | None = None,
+) -> Iterator[Completion]:
     """Continue every prompt `samples` times, many at once; each text comes when it has ended.
 
     Sample n of a prompt has the seed `settings.seed + n` and is the same text whatever is
@@ -257,7 +257,7 @@ def stream(
     *,
     begin: bool = True,
     stop: Event | None = None,
-) -> Iterator[Piece]:
+) -> Iterator[CompletionPiece]:
     """Continue `prompt` as a stream of pieces whose texts join to valid Unicode."""
     ids = prompt_ids(tokenizer, prompt, begin=begin)
     one = _Writing(0, prompt, ids, settings.seed, TextDecoder(tokenizer, settings.stop))

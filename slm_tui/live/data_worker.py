@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from slm_tui.corpus.prepare import Corpus
     from slm_tui.corpus.progress import Progress
     from slm_tui.corpus.statistics import Plan, Statistics
-    from slm_tui.corpus.verdict import Verdict
+    from slm_tui.corpus.verdict import DataVerdict
 
 State = Literal["idle", "looking", "missing", "preparing", "ready", "failed"]
 _PATIENCE_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
-class Snapshot:
+class CorpusSnapshot:
     """What is known of one preset's corpus. `version` grows with every change.
 
     `corpus`, `statistics`, `plan`, `verdicts` and the `documents` of each part that has any are
@@ -33,7 +33,7 @@ class Snapshot:
     corpus: "Corpus | None" = None
     statistics: "Statistics | None" = None
     plan: "Plan | None" = None
-    verdicts: "tuple[Verdict, ...]" = ()
+    verdicts: "tuple[DataVerdict, ...]" = ()
     documents: "dict[str, Documents]" = field(default_factory=dict)
     progress: "Progress | None" = None
     error: SlmTuiError | None = None
@@ -48,12 +48,12 @@ class CorpusWorker:
     """Does one thing at a time; whoever asks next ends what is under way."""
 
     def __init__(self) -> None:
-        self._background = Background("corpus-worker", Snapshot())
+        self._background = Background("corpus-worker", CorpusSnapshot())
         # What was measured stays, so that coming back to a corpus costs nothing.
         self._measured: dict[str, Statistics] = {}
 
     @property
-    def snapshot(self) -> Snapshot:
+    def snapshot(self) -> CorpusSnapshot:
         """What is known now."""
         return self._background.snapshot
 
@@ -84,23 +84,23 @@ class CorpusWorker:
         first = None
         if prepare or not known:
             state: State = "preparing" if prepare else "looking"
-            first = self._next(Snapshot(state=state, preset=preset))
+            first = self._next(CorpusSnapshot(state=state, preset=preset))
 
-        def work(cancel: threading.Event) -> Snapshot:
+        def work(cancel: threading.Event) -> CorpusSnapshot:
             try:
                 return self._next(self._found(preset, prepare, cancel))
             except _Superseded:
-                return self._next(Snapshot(state="missing", preset=preset, note="cancelled"))
+                return self._next(CorpusSnapshot(state="missing", preset=preset, note="cancelled"))
 
-        def failed(error: SlmTuiError) -> Snapshot:
-            return self._next(Snapshot(state="failed", preset=preset, error=error))
+        def failed(error: SlmTuiError) -> CorpusSnapshot:
+            return self._next(CorpusSnapshot(state="failed", preset=preset, error=error))
 
         self._background.start(work, failed, "the corpus cannot be read", first)
 
-    def _next(self, snapshot: Snapshot) -> Snapshot:
+    def _next(self, snapshot: CorpusSnapshot) -> CorpusSnapshot:
         return replace(snapshot, version=self.snapshot.version + 1)
 
-    def _found(self, preset: Preset, prepare: bool, cancel: threading.Event) -> Snapshot:
+    def _found(self, preset: Preset, prepare: bool, cancel: threading.Event) -> CorpusSnapshot:
         from slm_tui.config.built import check_built
         from slm_tui.corpus import prepare as corpora
         from slm_tui.corpus import sources
@@ -108,7 +108,7 @@ class CorpusWorker:
         check_built(preset)
         if not prepare and corpora.cached(preset) is None:
             sources.fingerprint(preset.data)  # raises what keeps the text from being read
-            return Snapshot(state="missing", preset=preset)
+            return CorpusSnapshot(state="missing", preset=preset)
         try:
             corpus = corpora.prepare(
                 preset,
@@ -119,7 +119,7 @@ class CorpusWorker:
             raise _Superseded from None
         return self._measure(preset, corpus, cancel)
 
-    def _measure(self, preset: Preset, corpus: "Corpus", cancel: threading.Event) -> Snapshot:
+    def _measure(self, preset: Preset, corpus: "Corpus", cancel: threading.Event) -> CorpusSnapshot:
         from slm_tui.corpus.documents import Documents
         from slm_tui.corpus.statistics import measure, plan
         from slm_tui.corpus.verdict import verdicts
@@ -135,7 +135,7 @@ class CorpusWorker:
         streams = {"train": corpus.train, "val": corpus.val, "test": corpus.test}
         documents = {part: Documents(stream, end) for part, stream in streams.items()}
         planned = plan(preset, corpus)
-        return Snapshot(
+        return CorpusSnapshot(
             state="ready",
             preset=preset,
             corpus=corpus,
@@ -149,5 +149,5 @@ class CorpusWorker:
     def _progress(self, progress: "Progress", cancel: threading.Event) -> None:
         preset = self.snapshot.preset
         if not cancel.is_set():
-            made = self._next(Snapshot(state="preparing", preset=preset, progress=progress))
+            made = self._next(CorpusSnapshot(state="preparing", preset=preset, progress=progress))
             self._background.publish(made, cancel)

@@ -29,7 +29,7 @@ def can_fork() -> bool:
     return hasattr(os, "fork") and sys.platform != "win32"
 
 
-class Leash:
+class ParentPipe:
     """The child's line to the parent. One that was never forked has nobody to tell."""
 
     def __init__(self, told: int | None = None, alive: int | None = None) -> None:
@@ -73,14 +73,14 @@ class Leash:
         threading.Thread(target=wait, name="terminal-watch", daemon=True).start()
 
 
-def fork(*, terminal: bool = False) -> Leash:
+def fork(*, terminal: bool = False) -> ParentPipe:
     """Go on as a child; the parent waits for it and never returns from here.
 
     The parent ends with the child's exit status, or when the child lets go of it. With
     `terminal` it repairs the terminal if the child was killed while it had the whole screen.
     """
     if not can_fork():
-        return Leash()
+        return ParentPipe()
     sys.stdout.flush()
     sys.stderr.flush()
     told_read, told_write = os.pipe()
@@ -97,7 +97,7 @@ def fork(*, terminal: bool = False) -> Leash:
     os.close(told_read)
     os.close(alive_write)
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    return Leash(told_write, alive_read)
+    return ParentPipe(told_write, alive_read)
 
 
 class _Parent:

@@ -11,7 +11,7 @@ from slm_tui.errors import SlmTuiError
 from slm_tui.live.background import Background
 from slm_tui.runs import evaluate, evaluation_results, store
 from slm_tui.runs.evaluation_report import lines
-from slm_tui.runs.evaluation_results import Settings
+from slm_tui.runs.evaluation_results import EvaluationSettings
 from slm_tui.runs.info import is_run, run_of
 from slm_tui.runs.store import Run
 
@@ -23,7 +23,7 @@ State = Literal["working", "ready", "failed", "cancelled"]
 
 
 @dataclass(frozen=True)
-class Snapshot:
+class EvaluationSnapshot:
     """The work at one instant. `is_kept` says that the report is of an earlier time."""
 
     state: State = "working"
@@ -44,43 +44,50 @@ class EvaluationWorker:
     """
 
     def __init__(
-        self, where: Sequence[Path], settings: Settings, *, beside: bool, again: bool = False
+        self,
+        where: Sequence[Path],
+        settings: EvaluationSettings,
+        *,
+        beside: bool,
+        again: bool = False,
     ) -> None:
-        self._background = Background("evaluation", Snapshot())
+        self._background = Background("evaluation", EvaluationSnapshot())
         self._where, self._settings = tuple(where), settings
         self._beside, self._again = beside, again
 
     @property
-    def snapshot(self) -> Snapshot:
+    def snapshot(self) -> EvaluationSnapshot:
         """The work as it is now."""
         return self._background.snapshot
 
     def start(self) -> None:
         """Begin."""
         self._background.start(
-            self._work, lambda error: Snapshot("failed", error=error), "the evaluation failed"
+            self._work,
+            lambda error: EvaluationSnapshot("failed", error=error),
+            "the evaluation failed",
         )
 
     def cancel(self) -> None:
         """End it as soon as it can be; nothing is written then."""
         self._background.cancel()
 
-    def _work(self, cancel: threading.Event) -> Snapshot:
+    def _work(self, cancel: threading.Event) -> EvaluationSnapshot:
         from slm_tui.corpus.progress import Cancelled
 
         try:
             return self._found(cancel)
         except Cancelled:
-            return Snapshot("cancelled")
+            return EvaluationSnapshot("cancelled")
 
-    def _found(self, cancel: threading.Event) -> Snapshot:
+    def _found(self, cancel: threading.Event) -> EvaluationSnapshot:
         checkpoints = [
             store.checkpoint_of(Run(path)) if is_run(path) else path for path in self._where
         ]
         if not self._again:
             kept = evaluation_results.kept(checkpoints, self._settings)
             if kept is not None and _can_be_read(kept):
-                return Snapshot("ready", report=kept, is_kept=True)
+                return EvaluationSnapshot("ready", report=kept, is_kept=True)
         report, generations = self._evaluate(checkpoints, cancel)
         run = run_of(checkpoints[0].resolve())
         note = ""
@@ -89,7 +96,7 @@ class EvaluationWorker:
                 evaluation_results.write(report, run, generations)
             except SlmTuiError as error:
                 note = str(error)
-        return Snapshot("ready", report=report, note=note)
+        return EvaluationSnapshot("ready", report=report, note=note)
 
     def _evaluate(
         self, checkpoints: list[Path], cancel: threading.Event
@@ -104,7 +111,9 @@ class EvaluationWorker:
             return evaluate.evaluate(
                 checkpoints,
                 self._settings,
-                progress=lambda one: self._background.publish(Snapshot(progress=one), cancel),
+                progress=lambda one: self._background.publish(
+                    EvaluationSnapshot(progress=one), cancel
+                ),
                 cancel=cancel,
             )
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from slm_tui.generation.inspect import Candidates, Heat
+    from slm_tui.generation.inspect import Candidates, TokenSurprise
     from slm_tui.generation.sampling import SamplingSettings
 
 # So many checkpoints of the run read the text too, spread over its steps.
@@ -26,15 +26,15 @@ _MOST_LOGITS = 64
 
 # Neither is compared by what is in it: arrays have no truth value, and each is replaced whole.
 @dataclass(frozen=True, eq=False)
-class Other:
+class OtherCheckpoint:
     """How another checkpoint of the run read the same text."""
 
     step: int
-    heat: "Heat"
+    heat: "TokenSurprise"
 
 
 @dataclass(frozen=True, eq=False)
-class Inspected:
+class InspectionStatus:
     """What is known so far of the text that was given last.
 
     `heat` comes first, then `candidates` of the token in focus, `others` by ascending step, and
@@ -43,9 +43,9 @@ class Inspected:
     """
 
     tokens: PromptedTokens | None = None
-    heat: "Heat | None" = None
+    heat: "TokenSurprise | None" = None
     candidates: "Candidates | None" = None
-    others: tuple[Other, ...] = ()
+    others: tuple[OtherCheckpoint, ...] = ()
     counts: "NDArray[np.int64] | None" = None
     reading_others: bool = False
     counting: bool = False
@@ -80,7 +80,7 @@ class Inspector:
         self._changed = threading.Condition()
         self._subject: _Subject | None = None
         self._focus: _Focus | None = None
-        self._seen = Inspected()
+        self._seen = InspectionStatus()
         self._fresh = self._moved = self._closed = False
         # Whether what is in focus is being computed.
         self._computing = False
@@ -95,7 +95,7 @@ class Inspector:
         with self._changed:
             self._subject, self._fresh = _Subject(loaded, tokens), True
             self._focus = None
-            self._seen = Inspected(tokens, reading_others=True, counting=True)
+            self._seen = InspectionStatus(tokens, reading_others=True, counting=True)
             if self._thread.ident is None and not self._closed:
                 self._thread.start()
             self._changed.notify_all()
@@ -114,7 +114,7 @@ class Inspector:
         with self._changed:
             return not self._moved and not self._computing
 
-    def poll(self) -> Inspected:
+    def poll(self) -> InspectionStatus:
         """What is known now."""
         return self._seen
 
@@ -123,7 +123,7 @@ class Inspector:
         with self._changed:
             self._subject = self._focus = None
             self._fresh = self._moved = False
-            self._seen = Inspected()
+            self._seen = InspectionStatus()
 
     def close(self) -> None:
         """Let go of the model; the thread ends after what it computes."""
@@ -231,7 +231,7 @@ class Inspector:
             model = found.model(device)
         except SlmTuiError:
             return
-        other = Other(
+        other = OtherCheckpoint(
             found.state.step, heat(model, subject.tokens.ids, lambda: self._turn(subject))
         )
         others = sorted((*self._seen.others, other), key=lambda one: one.step)

@@ -7,7 +7,7 @@ _WINDOW_SECONDS = 30.0
 _BETWEEN_MARKS = 0.5
 
 
-class Pace:
+class StepPace:
     """Steps over wall-clock time of the last half minute: evaluations and samples count as well."""
 
     def __init__(self) -> None:

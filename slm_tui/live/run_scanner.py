@@ -49,7 +49,7 @@ class CheckpointLine:
 
 
 @dataclass(frozen=True)
-class Detail:
+class RunDetail:
     """What is read of the runs that are looked at. Losses in nats per token."""
 
     checkpoints: tuple[CheckpointLine, ...] | None = None
@@ -63,19 +63,19 @@ class Detail:
 
 
 @dataclass(frozen=True)
-class Snapshot:
+class RunsSnapshot:
     """All that was read. `version` grows with every change; 0 is before the first look."""
 
     version: int = 0
     lines: tuple[RunLine, ...] = ()
-    details: dict[Path, Detail] = field(default_factory=dict)
+    details: dict[Path, RunDetail] = field(default_factory=dict)
 
 
 class RunScanner:
     """A daemon thread that keeps `snapshot` up to date while it is awake."""
 
     def __init__(self) -> None:
-        self.snapshot = Snapshot()
+        self.snapshot = RunsSnapshot()
         self._index = RunIndex()
         self._known: dict[Path, tuple[IndexedRun, RunLine]] = {}
         self._marks: dict[Path, int] = {}
@@ -136,10 +136,10 @@ class RunScanner:
         here = {line.path for line in lines}
         self._publish(lines, {path: self._detail(path) for path in wanted if path in here})
 
-    def _publish(self, lines: tuple[RunLine, ...], details: dict[Path, Detail]) -> None:
+    def _publish(self, lines: tuple[RunLine, ...], details: dict[Path, RunDetail]) -> None:
         old = self.snapshot
         if not old.version or lines != old.lines or details != old.details:
-            self.snapshot = Snapshot(old.version + 1, lines, details)
+            self.snapshot = RunsSnapshot(old.version + 1, lines, details)
 
     def lines(self) -> tuple[RunLine, ...]:
         """All runs, newest first; files that have not changed are not read again."""
@@ -159,7 +159,7 @@ class RunScanner:
         lines = [line for _, line in known.values()]
         return tuple(sorted(lines, key=lambda line: (-line.info.created, line.path.name)))
 
-    def _detail(self, path: Path) -> Detail:
+    def _detail(self, path: Path) -> RunDetail:
         curves = self._curves.pop(path, None) or Curves(Run(path))
         # Last in, last out: the dict keeps the order in which runs were looked at.
         self._curves[path] = curves
@@ -173,7 +173,7 @@ class RunScanner:
             checkpoints = read_checkpoints(path, losses)
         except Exception as error:  # noqa: BLE001 - a broken torch, a disk that is gone
             checkpoints, wrong = (), in_words(error)
-        return Detail(
+        return RunDetail(
             checkpoints,
             preset,
             wrong,

@@ -13,7 +13,7 @@ from slm_tui.config.built import check_built
 from slm_tui.config.preset import Preset
 from slm_tui.errors import CheckpointError, RunError, cause_of, in_words, remedy_for
 from slm_tui.live import steering
-from slm_tui.live.pace import Pace
+from slm_tui.live.pace import StepPace
 from slm_tui.runs import store
 from slm_tui.runs.recorder import Recorder
 from slm_tui.runs.results import finite
@@ -102,7 +102,7 @@ class Session:
         self._initial = initial
         self._sinks = sinks
         self._status = Status(run=run.id, max_steps=preset.training.max_steps)
-        self._pace = Pace()
+        self._pace = StepPace()
         self._cancel = threading.Event()
         self._began = False
         # Its patience was at an end: it begins anew, or the run would stop at once.

@@ -43,7 +43,7 @@ class KvCache:
         return KvCache(torch.cat((self.tensor, other.tensor), 2), self.lengths + other.lengths)
 
 
-class Places:
+class CachePositions:
     """Where in a cache the next tokens of texts of different lengths belong.
 
     Args:
@@ -94,7 +94,7 @@ class Attention(nn.Module):
         x: Tensor,
         rotary: tuple[Tensor, Tensor] | None,
         cache: Tensor | None,
-        start: int | Places,
+        start: int | CachePositions,
     ) -> Tensor:
         """`x` is `(batch, time, n_embd)`; `cache` is `(2, batch, head, block_size, width)`.
 
@@ -116,7 +116,7 @@ class Attention(nn.Module):
         y = self.projection(y.transpose(1, 2).reshape(batch, time, width))
         return F.dropout(y, self.dropout, self.training) if self.dropout else y
 
-    def _attend(self, q: Tensor, k: Tensor, v: Tensor, start: int | Places) -> Tensor:
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, start: int | CachePositions) -> Tensor:
         time = q.shape[2]
         dropout = self.dropout if self.training else 0.0
         if q.is_cpu and torch.is_autocast_enabled("cpu"):
@@ -135,7 +135,9 @@ class Attention(nn.Module):
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
 
 
-def _extended(cache: Tensor, k: Tensor, v: Tensor, start: int | Places) -> tuple[Tensor, Tensor]:
+def _extended(
+    cache: Tensor, k: Tensor, v: Tensor, start: int | CachePositions
+) -> tuple[Tensor, Tensor]:
     """Write new keys and values into the cache of a layer; all of them up to the new ones."""
     if isinstance(start, int):
         end = start + k.shape[2]
@@ -187,7 +189,7 @@ class Block(nn.Module):
         x: Tensor,
         rotary: tuple[Tensor, Tensor] | None = None,
         cache: Tensor | None = None,
-        start: int | Places = 0,
+        start: int | CachePositions = 0,
     ) -> Tensor:
         x = x + self.attention(self.attention_norm(x), rotary, cache, start)
         y: Tensor = x + self.feed_forward(self.feed_forward_norm(x))
@@ -250,7 +252,7 @@ class Gpt(LanguageModel):
         if longest + time > self.block_size:
             raise ValueError(f"{longest + time} tokens exceed {self.block_size}")
         alike = longest == min(state.lengths)
-        start = longest if alike else Places(state.lengths, time, ids.device)
+        start = longest if alike else CachePositions(state.lengths, time, ids.device)
         x = self._hidden(ids, state.tensor, start)
         new = [time] * batch if lengths is None else lengths
         # What padding left in the cache is behind the end of its text, and overwritten later.
@@ -260,7 +262,7 @@ class Gpt(LanguageModel):
         last = torch.tensor(lengths, device=x.device) - 1
         return self._logits(x[torch.arange(batch, device=x.device), last])
 
-    def _hidden(self, ids: Tensor, cache: Tensor | None, start: int | Places) -> Tensor:
+    def _hidden(self, ids: Tensor, cache: Tensor | None, start: int | CachePositions) -> Tensor:
         """Activations after the final norm: `(batch, time, n_embd)`."""
         time = ids.shape[1]
         x = F.embedding(ids, self.token_embedding.weight)

@@ -23,7 +23,7 @@ _MOST_BYTES = 8 * 2**20
 
 
 @dataclass(frozen=True)
-class Said:
+class Exchange:
     """A prompt and the text that a checkpoint wrote after it.
 
     `time` in seconds since the epoch, at the end of the text; `sampling` is the sampling section
@@ -47,7 +47,7 @@ class Said:
         return json.dumps(asdict(self)) + "\n"
 
 
-def append(run: Path, said: Said) -> None:
+def append(run: Path, said: Exchange) -> None:
     """Add one text to the run's conversation, whole.
 
     Several processes may do so at once: each line is one write at the end of the file.
@@ -75,7 +75,7 @@ def append(run: Path, said: Said) -> None:
         ) from None
 
 
-def read(run: Path) -> list[Said]:
+def read(run: Path) -> list[Exchange]:
     """All that was said, oldest first; lines that are torn or foreign are passed over."""
     try:
         with safe_files.open_to_read(run / FILE) as file:
@@ -85,7 +85,7 @@ def read(run: Path) -> list[Said]:
             lines = file.read().split(b"\n")
     except OSError:
         return []
-    found: dict[str, Said] = {}
+    found: dict[str, Exchange] = {}
     for line in lines:
         said = _said(line)
         if said is not None:
@@ -94,7 +94,7 @@ def read(run: Path) -> list[Said]:
     return list(found.values())
 
 
-def _said(line: bytes) -> Said | None:
+def _said(line: bytes) -> Exchange | None:
     try:
         # A model may end in half a character, and go on from there.
         values = safe_files.parse_json(line, halves=True)
@@ -102,16 +102,16 @@ def _said(line: bytes) -> Said | None:
         return None
     if not isinstance(values, Mapping):
         return None
-    known = {one.name for one in fields(Said)}
+    known = {one.name for one in fields(Exchange)}
     kept = {name: value for name, value in values.items() if name in known}
     try:
-        said = Said(**kept)
+        said = Exchange(**kept)
     except TypeError:
         return None
     return said if _is_sound(said) else None
 
 
-def _is_sound(said: Said) -> bool:
+def _is_sound(said: Exchange) -> bool:
     """Whether all values have their types: the file may have been edited."""
     texts = (said.prompt, said.text, said.ended, said.id)
     whole = (said.step, said.seed, said.tokens, said.invalid_bytes)

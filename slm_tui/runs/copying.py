@@ -5,7 +5,14 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 from slm_tui.errors import SlmTuiError
-from slm_tui.evaluation.memorisation import Copying, Index, Reference, Stopped, copying, reference
+from slm_tui.evaluation.memorisation import (
+    Copying,
+    Index,
+    IndexingStopped,
+    Reference,
+    copying,
+    reference,
+)
 from slm_tui.runs.curves import Sample
 
 if TYPE_CHECKING:
@@ -46,7 +53,7 @@ def of_samples(
         return None
     try:
         found = known(fingerprint, cancel)
-    except (SlmTuiError, Stopped, OSError, MemoryError):
+    except (SlmTuiError, IndexingStopped, OSError, MemoryError):
         return None
     if found is None:
         return None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from slm_tui import __version__
 from slm_tui.errors import CheckpointError
-from slm_tui.runs.evaluation_results import Settings, digest_of, key_of
+from slm_tui.runs.evaluation_results import EvaluationSettings, digest_of, key_of
 from slm_tui.runs.info import run_of
 from slm_tui.runs.results import finite
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from slm_tui.corpus.prepare import Corpus
     from slm_tui.corpus.progress import Meter, Report
     from slm_tui.corpus.tokenizers import Tokenizer
-    from slm_tui.evaluation.compare import Comparison, Known, Row, Subject
-    from slm_tui.evaluation.texts import Text
+    from slm_tui.evaluation.compare import Comparison, ComparisonData, ComparisonRow, ScoredModel
+    from slm_tui.evaluation.texts import ScoredText
     from slm_tui.models.base import LanguageModel
     from slm_tui.training.checkpoint import Checkpoint
 
@@ -58,18 +58,18 @@ class _Opened:
             f"checkpoint {self.name} has changed", "it was written anew meanwhile", "evaluate again"
         )
 
-    def subject(self, *, keep: bool) -> "Subject":
+    def subject(self, *, keep: bool) -> "ScoredModel":
         """As `compare` takes it; `keep` holds the model for what comes after."""
-        from slm_tui.evaluation.compare import Subject
+        from slm_tui.evaluation.compare import ScoredModel
 
         load = self.model if keep else self._fresh
         block = self.checkpoint.preset.model.block_size
-        return Subject(self.name, self.tokenizer, block, load)
+        return ScoredModel(self.name, self.tokenizer, block, load)
 
 
 def evaluate(
     checkpoints: Sequence[Path],
-    settings: Settings,
+    settings: EvaluationSettings,
     *,
     progress: "Report | None" = None,
     cancel: Event | None = None,
@@ -82,7 +82,7 @@ def evaluate(
     """
     from slm_tui.corpus.progress import Meter
     from slm_tui.evaluation.compare import compare
-    from slm_tui.runs.evaluation_text import Leaks, known_of, text_of
+    from slm_tui.runs.evaluation_text import OverlapCheck, known_of, text_of
     from slm_tui.training.device import choose_device
 
     settings.check()
@@ -97,7 +97,7 @@ def evaluate(
         first = opened[0].checkpoint
         text, corpus, notes = text_of(first, settings, Path(scratch), meter)
         known = known_of(text, corpus, meter)
-        leaks = Leaks(text, meter)
+        leaks = OverlapCheck(text, meter)
         found = compare(
             [one.subject(keep=alone) for one in opened],
             text,
@@ -136,7 +136,7 @@ def _name_apart(opened: list[_Opened]) -> None:
             one.name = f"{one.name} ({seen[one.name]})"
 
 
-def _whose_text(opened: list[_Opened], text: "Text") -> list[str]:
+def _whose_text(opened: list[_Opened], text: "ScoredText") -> list[str]:
     data = opened[0].checkpoint.preset.data
     if text.corpus is None or all(one.checkpoint.preset.data == data for one in opened):
         return []
@@ -154,8 +154,8 @@ def _too_few(found: "Comparison") -> list[str]:
 
 def _report(
     opened: Sequence[_Opened],
-    settings: Settings,
-    text: "Text",
+    settings: EvaluationSettings,
+    text: "ScoredText",
     found: "Comparison",
     leaks: dict[str, str],
 ) -> dict[str, Any]:
@@ -190,7 +190,7 @@ def _report(
     }
 
 
-def _row(row: "Row") -> dict[str, Any]:
+def _row(row: "ComparisonRow") -> dict[str, Any]:
     return {
         "name": row.name,
         "kind": row.kind,
@@ -203,7 +203,7 @@ def _row(row: "Row") -> dict[str, Any]:
     }
 
 
-def _model(row: "Row", one: _Opened, leak: str) -> dict[str, Any]:
+def _model(row: "ComparisonRow", one: _Opened, leak: str) -> dict[str, Any]:
     checkpoint = one.checkpoint
     total, embedding = checkpoint.preset.model.parameters(checkpoint.state.n_vocab)
     run = run_of(checkpoint.path)
@@ -227,7 +227,7 @@ def _model(row: "Row", one: _Opened, leak: str) -> dict[str, Any]:
     }
 
 
-def _metrics(row: "Row") -> dict[str, Any]:
+def _metrics(row: "ComparisonRow") -> dict[str, Any]:
     scores = row.scores
     assert scores is not None
     return {
@@ -243,10 +243,10 @@ def _metrics(row: "Row") -> dict[str, Any]:
 def _alone(
     report: dict[str, Any],
     one: _Opened,
-    settings: Settings,
-    text: "Text",
+    settings: EvaluationSettings,
+    text: "ScoredText",
     corpus: "Corpus | None",
-    known: "Known",
+    known: "ComparisonData",
     found: "Comparison",
     meter: "Meter",
 ) -> str:
@@ -280,10 +280,10 @@ def _alone(
 
 def _gap(
     one: _Opened,
-    other: "Text",
+    other: "ScoredText",
     where: str,
     found: "Comparison",
-    settings: Settings,
+    settings: EvaluationSettings,
     meter: "Meter",
 ) -> dict[str, Any]:
     """How much worse the model is on text that it was not trained on."""
@@ -312,7 +312,9 @@ def _gap(
     }
 
 
-def _generations(report: dict[str, Any], one: _Opened, settings: Settings, meter: "Meter") -> str:
+def _generations(
+    report: dict[str, Any], one: _Opened, settings: EvaluationSettings, meter: "Meter"
+) -> str:
     from slm_tui.evaluation import generations
     from slm_tui.generation.sampling import SamplingSettings
 

@@ -28,7 +28,7 @@ PARTS = {"train": "train", "validation": "val", "test": "test"}
 
 
 @dataclass(frozen=True)
-class Settings:
+class EvaluationSettings:
     """What is asked. `text` names a text to score instead of a split of the first checkpoint's
     corpus; `documents` bounds how many; `stride` is in tokens, `context_bytes` in bytes."""
 
@@ -62,13 +62,13 @@ def digest_of(checkpoint: Path) -> str:
     return f"{sums['model.safetensors'][:24]}{sums['tokenizer.json'][:8]}"
 
 
-def key_of(digests: Sequence[str], settings: Settings) -> str:
+def key_of(digests: Sequence[str], settings: EvaluationSettings) -> str:
     """What tells a report from others of the same run."""
     asked = {name: value for name, value in asdict(settings).items() if name != "device"}
     return json.dumps([list(digests), asked], sort_keys=True)
 
 
-def kept(checkpoints: Sequence[Path], settings: Settings) -> dict[str, Any] | None:
+def kept(checkpoints: Sequence[Path], settings: EvaluationSettings) -> dict[str, Any] | None:
     """The report of these checkpoints and settings if the first one's run has it."""
     try:
         unique = dict.fromkeys(path.resolve() for path in checkpoints)

@@ -15,9 +15,9 @@ from slm_tui.corpus.progress import Meter
 from slm_tui.corpus.split import text_of as texts_of
 from slm_tui.corpus.tokenizers import Tokenizer
 from slm_tui.errors import CorpusError
-from slm_tui.evaluation.compare import Known
-from slm_tui.evaluation.texts import StreamDocuments, Text, decoded
-from slm_tui.runs.evaluation_results import PARTS, Settings
+from slm_tui.evaluation.compare import ComparisonData
+from slm_tui.evaluation.texts import ScoredText, StreamDocuments, decoded
+from slm_tui.runs.evaluation_results import PARTS, EvaluationSettings
 from slm_tui.training.checkpoint import Checkpoint
 
 # Parsing a story takes half a millisecond.
@@ -27,8 +27,8 @@ _PROBES, _PROBE_BYTES, _MOST_SEARCHED = 100, 160, 64_000_000
 
 
 def text_of(
-    first: Checkpoint, settings: Settings, scratch: Path, meter: Meter
-) -> tuple[Text, Corpus | None, list[str]]:
+    first: Checkpoint, settings: EvaluationSettings, scratch: Path, meter: Meter
+) -> tuple[ScoredText, Corpus | None, list[str]]:
     """The text to score, the corpus that baselines learn from, and what is to be said of them.
 
     Raises:
@@ -42,7 +42,7 @@ def text_of(
         return _named(first.preset, settings, scratch, meter), corpus, notes
     corpus, notes = _corpus(first, meter)
     part = PARTS[settings.split]
-    text = Text.of_corpus(corpus, part, settings.documents)
+    text = ScoredText.of_corpus(corpus, part, settings.documents)
     if not len(text.documents):
         raise CorpusError(
             f"there is no {settings.split} text",
@@ -70,7 +70,7 @@ def _corpus(first: Checkpoint, meter: Meter) -> tuple[Corpus, list[str]]:
     return made, []
 
 
-def _named(preset: Preset, settings: Settings, scratch: Path, meter: Meter) -> Text:
+def _named(preset: Preset, settings: EvaluationSettings, scratch: Path, meter: Meter) -> ScoredText:
     """The documents of what the user named."""
     data = reading(preset, settings.text).data
     data = data.model_copy(update={"limit": Limit()})
@@ -79,21 +79,23 @@ def _named(preset: Preset, settings: Settings, scratch: Path, meter: Meter) -> T
     whole = len(spans)
     chosen = spans if settings.documents is None else spans.chosen(slice(0, settings.documents))
     documents = [text.encode("utf-8", "surrogatepass") for text in texts_of(chosen)]
-    return Text(data.label, documents, whole)
+    return ScoredText(data.label, documents, whole)
 
 
-def known_of(text: Text, corpus: Corpus | None, meter: Meter) -> Known:
+def known_of(text: ScoredText, corpus: Corpus | None, meter: Meter) -> ComparisonData:
     """The training text for the baselines, and the floor where the source knows it."""
     training = decoded(corpus.train, corpus.tokenizer) if corpus is not None else ()
     if text.corpus is None:
-        return Known(training)
+        return ComparisonData(training)
     part = text.corpus.manifest["parts"][text.part]
     whole = len(text.documents) == text.whole
     bits = _story_bits(text, meter)
-    return Known(training, bits, part.get("bits_per_byte") if whole and bits is None else None)
+    return ComparisonData(
+        training, bits, part.get("bits_per_byte") if whole and bits is None else None
+    )
 
 
-def _story_bits(text: Text, meter: Meter) -> NDArray[np.float64] | None:
+def _story_bits(text: ScoredText, meter: Meter) -> NDArray[np.float64] | None:
     """The exact information of each document that the built-in grammar wrote."""
     from slm_tui.corpus.stories import StoryError, StoryGenerator
 
@@ -113,7 +115,9 @@ def _story_bits(text: Text, meter: Meter) -> NDArray[np.float64] | None:
     return bits
 
 
-def gap_text(text: Text, corpus: Corpus | None, settings: Settings) -> tuple[Text | None, str]:
+def gap_text(
+    text: ScoredText, corpus: Corpus | None, settings: EvaluationSettings
+) -> tuple[ScoredText | None, str]:
     """The other side of the gap, of at most as many documents and bytes as `text` has.
 
     It is the training part, or validation where the training part itself was evaluated.
@@ -121,17 +125,17 @@ def gap_text(text: Text, corpus: Corpus | None, settings: Settings) -> tuple[Tex
     if corpus is None or settings.text:
         return None, ""
     where = "validation" if settings.split == "train" else "train"
-    other = Text.of_corpus(corpus, PARTS[where])
+    other = ScoredText.of_corpus(corpus, PARTS[where])
     if not len(other.documents):
         return None, ""
     most = sum(len(document) for document in text.documents)
     return other.spread(len(text.documents), most), where
 
 
-class Leaks:
+class OverlapCheck:
     """Whether a checkpoint was trained on the text that it is scored on."""
 
-    def __init__(self, text: Text, meter: Meter) -> None:
+    def __init__(self, text: ScoredText, meter: Meter) -> None:
         self._text, self._meter = text, meter
 
     def of(self, checkpoint: Checkpoint, tokenizer: Tokenizer) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from slm_tui.config.preset import Preset
 from slm_tui.errors import SlmTuiError
-from slm_tui.evaluation.diagnosis import Block, Evidence, Verdict, diagnose
+from slm_tui.evaluation.diagnosis import CurveBlock, Evidence, Verdict, diagnose
 from slm_tui.evaluation.diagnosis.remedies import Remedies
 from slm_tui.runs.curves import Curves
 from slm_tui.runs.store import LIVE_STATES, Run, RunInfo
@@ -31,7 +31,7 @@ class EvidenceBuilder:
         self._forget()
 
     def _forget(self) -> None:
-        self._blocks: list[Block] = []
+        self._blocks: list[CurveBlock] = []
         self._size, self._taken, self._last = _FIRST_BLOCK, 0, 0
         self._train: list[float] = []
 
@@ -108,13 +108,13 @@ class EvidenceBuilder:
             rows = [one for one in steps.loss[max(0, at - _RECENT_ROWS) : at] if math.isfinite(one)]
             self._train.append(sum(rows) / len(rows) if rows else math.nan)
 
-    def _block(self, curves: Curves, begin: int, end: int) -> Block:
+    def _block(self, curves: Curves, begin: int, end: int) -> CurveBlock:
         steps = curves.steps
         losses = steps.loss[begin:end]
         last = steps.step[end - 1]
         stands_for = last - self._last
         self._last = last
-        return Block(
+        return CurveBlock(
             last,
             end - begin,
             sum(losses) / len(losses),
@@ -123,8 +123,8 @@ class EvidenceBuilder:
         )
 
 
-def _merged(one: Block, two: Block) -> Block:
-    return Block(
+def _merged(one: CurveBlock, two: CurveBlock) -> CurveBlock:
+    return CurveBlock(
         two.last,
         one.count + two.count,
         (one.loss + two.loss) / 2,

@@ -21,10 +21,10 @@ from slm_tui.errors import TrainingError
 from slm_tui.models.base import LanguageModel
 from slm_tui.models.build import build, count_parameters
 from slm_tui.training import bench_plan as plan
-from slm_tui.training.bench_plan import Setup
-from slm_tui.training.bench_result import Measured, Result, choose
+from slm_tui.training.bench_plan import BenchSetup
+from slm_tui.training.bench_result import Measurement, Result, choose
 from slm_tui.training.device import choose_device, choose_threads, describe_device
-from slm_tui.training.machine import Load, available_bytes, peak_bytes, resident_bytes
+from slm_tui.training.machine import OtherLoad, available_bytes, peak_bytes, resident_bytes
 from slm_tui.training.optimizer import FlatOptimizer
 from slm_tui.training.precision import autocast, choose_format
 from slm_tui.training.stepper import Stepper
@@ -40,7 +40,7 @@ _RATE = 1e-6
 Report = Callable[[str, float], None]
 
 
-class Stopped(Exception):  # noqa: N818 - it is no error
+class BenchStopped(Exception):  # noqa: N818 - it is no error
     """It was stopped before there was anything to tell."""
 
 
@@ -92,7 +92,7 @@ class _Lane:
 
     def __init__(
         self,
-        setup: Setup,
+        setup: BenchSetup,
         preset: Preset,
         model: LanguageModel,
         optimizer: FlatOptimizer,
@@ -174,7 +174,7 @@ class _Bench:
         self._matmuls: dict[int, list[float]] = {}
         self._matrix = _matrix(preset, self._device)
         self._began = time.monotonic()
-        self._load = Load()
+        self._load = OtherLoad()
 
     def run(self, compiled: bool) -> Result:
         threads = self._threads()
@@ -222,13 +222,13 @@ class _Bench:
         model = build(self._preset.model, self._n_vocab, self._device, 0).train()
         return model, make_optimizer(model, self._preset)
 
-    def _batch(self, setup: Setup) -> Batch:
+    def _batch(self, setup: BenchSetup) -> Batch:
         sequences = setup.micro_batch if self._partial else self._whole
         shape = (sequences, self._preset.model.block_size + 1)
         ids = np.random.default_rng(0).integers(0, self._n_vocab, shape)
         return Batch(ids[:, :-1], ids[:, 1:])
 
-    def _warm(self, wanted: list[Setup]) -> list[_Lane]:
+    def _warm(self, wanted: list[BenchSetup]) -> list[_Lane]:
         """One step of each setup; small micro-batches come first, so that the peak of memory
         after each is its own."""
         resident = resident_bytes()
@@ -261,7 +261,7 @@ class _Bench:
             if lane.step_seconds > limit * min(other.step_seconds for other in lanes):
                 hopeless.add(setup.threads)
         if not lanes and self._stop():
-            raise Stopped
+            raise BenchStopped
         if not lanes:
             raise TrainingError(
                 f"{self._preset.name} cannot be measured",
@@ -270,7 +270,7 @@ class _Bench:
             )
         return lanes
 
-    def _fits(self, setup: Setup) -> bool:
+    def _fits(self, setup: BenchSetup) -> bool:
         """Whether it should fit: a CPU that runs out of memory ends the process."""
         free = available_bytes(self._device)
         return free is None or estimate(
@@ -312,7 +312,7 @@ class _Bench:
         """The best setup compiled, and measured beside the plain one."""
         self._report("compiling, which may take minutes", 0.0)
         model, optimizer = self._model()
-        setup = Setup(
+        setup = BenchSetup(
             best.setup.threads, best.setup.micro_batch, best.setup.accumulation, compiled=True
         )
         try:
@@ -328,10 +328,10 @@ class _Bench:
         self._race([best, lane], max(2.0, self._seconds / 4))
         return [lane]
 
-    def _measured(self, lane: _Lane) -> Measured:
+    def _measured(self, lane: _Lane) -> Measurement:
         seconds = lane.step_seconds
         flops = step_flops(self._preset, self._n_vocab) / seconds
-        return Measured(
+        return Measurement(
             lane.setup,
             len(lane.times),
             seconds,

@@ -16,7 +16,7 @@ _FEWEST_STEPS = 3
 
 
 @dataclass(frozen=True)
-class Setup:
+class BenchSetup:
     """One way to make the same step: `micro_batch` x `accumulation` sequences always."""
 
     threads: int
@@ -67,17 +67,17 @@ def affordable_pass(flops_per_sequence: float, speeds: dict[int, float], seconds
     return max(1, int(seconds / (each * _FEWEST_STEPS * 2)))
 
 
-def setups(preset: Preset, threads: list[int], most: int) -> list[Setup]:
+def setups(preset: Preset, threads: list[int], most: int) -> list[BenchSetup]:
     """All combinations with micro-batches up to `most`, the small ones first."""
     whole = preset.training.micro_batch * preset.training.accumulation
     return [
-        Setup(count, micro, whole // micro)
+        BenchSetup(count, micro, whole // micro)
         for micro in micro_batches(preset, most)
         for count in reversed(threads)
     ]
 
 
-def changed(preset: Preset, setup: Setup) -> Preset:
+def changed(preset: Preset, setup: BenchSetup) -> Preset:
     """`preset` with the micro-batch and accumulation of `setup`."""
     values = preset.to_dict()
     values["training"] |= {
@@ -89,7 +89,7 @@ def changed(preset: Preset, setup: Setup) -> Preset:
     return parse(values, preset.name)
 
 
-def command(named: str, preset: Preset, setup: Setup, assignments: list[str]) -> list[str]:
+def command(named: str, preset: Preset, setup: BenchSetup, assignments: list[str]) -> list[str]:
     """The words of the command that trains `preset` as `setup` says.
 
     Args:

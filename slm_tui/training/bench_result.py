@@ -3,17 +3,17 @@
 from dataclasses import dataclass, field
 
 from slm_tui.config.preset import Preset
-from slm_tui.training.bench_plan import Setup
+from slm_tui.training.bench_plan import BenchSetup
 
 # Closer than this is the same: then the preset's own values, or fewer threads, are better.
 _SAME = 0.03
 
 
 @dataclass(frozen=True)
-class Measured:
+class Measurement:
     """One setup: medians over `steps`. `utilisation` is of a matrix product's speed."""
 
-    setup: Setup
+    setup: BenchSetup
     steps: int
     step_seconds: float
     tokens_per_second: float
@@ -37,8 +37,8 @@ class Result:
     n_vocab: int
     sequences: int
     partial: bool
-    rows: list[Measured]
-    best: Measured
+    rows: list[Measurement]
+    best: Measurement
     matmul: dict[int, float]
     matmul_format: str
     memory: dict[int, int]
@@ -48,7 +48,7 @@ class Result:
     notices: list[str] = field(default_factory=list)
 
 
-def choose(rows: list[Measured], preset: Preset, threads: int) -> Measured:
+def choose(rows: list[Measurement], preset: Preset, threads: int) -> Measurement:
     """The fastest that training can use; where several are as fast, the preset's own, then the
     one with fewer threads. `threads` are those of the preset."""
     plain = [row for row in rows if not row.setup.compiled]

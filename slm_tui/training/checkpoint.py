@@ -52,8 +52,8 @@ from slm_tui.training.state import TrainingState
 
 __all__ = [
     "Checkpoint",
+    "CheckpointSnapshot",
     "ForeignFormatError",
-    "Snapshot",
     "TrainingState",
     "all_in",
     "discard",
@@ -76,7 +76,7 @@ _CHANGED_BY_HAND = ("learning_rate_multiplier", "max_steps")
 
 
 @dataclass(frozen=True)
-class Snapshot:
+class CheckpointSnapshot:
     """A checkpoint in memory: copies, so that training may go on while it is written."""
 
     weights: dict[str, Tensor]
@@ -85,7 +85,7 @@ class Snapshot:
     tokenizer_json: str
 
 
-def write(directory: Path, snapshot: Snapshot, *, keep: bool = False) -> Path:
+def write(directory: Path, snapshot: CheckpointSnapshot, *, keep: bool = False) -> Path:
     """Write `snapshot` below `directory` by way of a temporary directory; return its path.
 
     A complete checkpoint of that step is left as it is, unless the run was changed since, by
@@ -122,7 +122,7 @@ def _goes_on_alike(path: Path, state: TrainingState) -> bool:
     return all(getattr(have, name) == getattr(state, name) for name in _CHANGED_BY_HAND)
 
 
-def _fill(temporary: Path, snapshot: Snapshot) -> None:
+def _fill(temporary: Path, snapshot: CheckpointSnapshot) -> None:
     # Where memory runs out under it, the safetensors library ends the whole process: fail before.
     twice(lambda: torch.empty(_BUFFERS, dtype=torch.uint8), torch.device("cpu"))
     save_file(snapshot.weights, temporary / "model.safetensors")

@@ -4,7 +4,7 @@ import math
 
 from slm_tui.training.events import Spiked
 from slm_tui.training.state import TrainingState
-from slm_tui.training.stepper import Done
+from slm_tui.training.stepper import StepResult
 
 NON_FINITE_IN_A_ROW = 5
 # The mean forgets slowly enough not to follow a spike, and quickly enough to follow learning.
@@ -71,7 +71,7 @@ class Guard:
         unsound = state.guard.get("non_finite") or state.guard.get("lost")
         return not unsound and (loss is None or loss <= 1.1 * self._uniform)
 
-    def is_broken(self, done: Done) -> str:
+    def is_broken(self, done: StepResult) -> str:
         """Take in a step; why training must go back, or empty while it may go on."""
         if not done.finite:
             self.non_finite += 1
@@ -89,7 +89,7 @@ class Guard:
             f"({self._uniform:.2f}), after it had been {self._best:.2f}"
         )
 
-    def spike(self, step: int, done: Done) -> Spiked | None:
+    def spike(self, step: int, done: StepResult) -> Spiked | None:
         """Take in a finite step; what to tell of a loss that jumped, once per jump."""
         loss = done.loss
         far = max(_LEAST_NATS, _DEVIATIONS * self._deviation)

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 
-class Load:
+class OtherLoad:
     """Cores that other processes keep busy, of those that this process may use."""
 
     def __init__(self) -> None:

@@ -9,7 +9,7 @@ from slm_tui.corpus.batches import Batch, fixed_windows
 from slm_tui.corpus.prepare import Corpus
 from slm_tui.evaluation.loss import SplitLoss, split_loss
 from slm_tui.generation.sampling import SamplingSettings
-from slm_tui.generation.texts import Text, write
+from slm_tui.generation.texts import Completion, write
 from slm_tui.models.base import LanguageModel
 from slm_tui.training.control import Control
 from slm_tui.training.events import Evaluated, Sampled, Sink, Warned
@@ -141,7 +141,7 @@ class Observer:
 
         They are written together, which changes none of them.
         """
-        ended: dict[int, Text] = {}
+        ended: dict[int, Completion] = {}
         told = 0
         for text in write(
             self._model,

@@ -3,7 +3,7 @@
 _WINDOW_SECONDS = 2.0
 
 
-class Pace:
+class TokenRate:
     """Tokens per second over the last two seconds of training; other work does not count."""
 
     def __init__(self) -> None:

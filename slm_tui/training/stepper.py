@@ -20,7 +20,7 @@ _MIX = 2_305_843_009_213_693_951
 
 
 @dataclass(frozen=True)
-class Done:
+class StepResult:
     """What one update did. Not finite: the gradient was thrown away and nothing changed."""
 
     loss: float
@@ -50,7 +50,7 @@ class Stepper:
         self.scale = LossScale.of(self.format)
         self.forward = Forward(model, preset, device)
 
-    def step(self, batch: Batch, learning_rate: float, step: int) -> Done:
+    def step(self, batch: Batch, learning_rate: float, step: int) -> StepResult:
         """Train on `batch`, `(sequences, block_size)`, all micro-batches of the step together.
 
         Raises:
@@ -78,7 +78,7 @@ class Stepper:
         warnings += self.forward.notices
         self.forward.notices.clear()
         numbers = {name: float(value) for name, value in metrics.items()}
-        return Done(loss, norm, finite, numbers, warnings)
+        return StepResult(loss, norm, finite, numbers, warnings)
 
     def rehearse(self, batch: Batch, step: int) -> None:
         """The work of a step without its update: for measuring."""

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import torch
 
 from slm_tui.corpus.parallel import cores
-from slm_tui.training.machine import Load
+from slm_tui.training.machine import OtherLoad
 
 _MOST = 16
 # A step this long is worth all cores, and measuring it would delay the run.
@@ -53,7 +53,7 @@ class Threads:
         self.adapts = not wanted and cores() > 1
         self._most = wanted or min(cores(), _MOST)
         self._free = cores() - self._most
-        self._load = Load()
+        self._load = OtherLoad()
         self._looked = time.monotonic()
         self._busy = self._calm = 0
         self.now = self._most

@@ -13,7 +13,7 @@ from slm_tui.errors import TrainingError, in_words
 from slm_tui.models.base import LanguageModel
 from slm_tui.models.build import build
 from slm_tui.training import device as devices
-from slm_tui.training.checkpoint import Checkpoint, Snapshot, load_weights
+from slm_tui.training.checkpoint import Checkpoint, CheckpointSnapshot, load_weights
 from slm_tui.training.control import Control, Request
 from slm_tui.training.events import (
     Cause,
@@ -38,14 +38,14 @@ from slm_tui.training.guard import Guard
 from slm_tui.training.memory import first_line, out_of_memory, twice
 from slm_tui.training.observe import Observer
 from slm_tui.training.optimizer import FlatOptimizer
-from slm_tui.training.pace import Pace
+from slm_tui.training.pace import TokenRate
 from slm_tui.training.plateau import reduce_on_plateau
 from slm_tui.training.rewind import go_back, relink_best, restore_best
 from slm_tui.training.schedule import learning_rate, warmup_steps
 from slm_tui.training.state import TrainingState
-from slm_tui.training.stepper import Done, Stepper
+from slm_tui.training.stepper import Stepper, StepResult
 from slm_tui.training.threads import Threads
-from slm_tui.training.writer import CheckpointWriter, Policy
+from slm_tui.training.writer import CheckpointWriter, RetentionPolicy
 
 _LOG = logging.getLogger(__name__)
 _WAIT_SECONDS = 0.2
@@ -117,7 +117,7 @@ class Trainer:
         self._resumes = resume is not None
         self._given_up = False
         self._cause: Cause = "other"
-        self._pace = Pace()
+        self._pace = TokenRate()
 
     def _build(self, resume: Checkpoint | None, initial: Checkpoint | None) -> None:
         """The model, its optimizer, and what moves and watches them."""
@@ -167,7 +167,7 @@ class Trainer:
             TrainingError: nothing was begun: there is no thread for saving.
         """
         training, state = self.preset.training, self.state
-        policy = Policy(training.keep_checkpoints, training.keep_every)
+        policy = RetentionPolicy(training.keep_checkpoints, training.keep_every)
         self._writer = CheckpointWriter(self._directory, policy, self._sink, self.control)
         try:
             if self._resumes:
@@ -280,7 +280,7 @@ class Trainer:
                 )
             )
 
-    def _is_bad(self, done: Done) -> bool:
+    def _is_bad(self, done: StepResult) -> bool:
         """Whether the step counts for nothing: it was skipped, or training went back before it.
 
         Raises:
@@ -363,8 +363,8 @@ class Trainer:
         else:
             self._writer.submit(snapshot, kind)
 
-    def _snapshot(self) -> Snapshot:
-        return Snapshot(
+    def _snapshot(self) -> CheckpointSnapshot:
+        return CheckpointSnapshot(
             self.optimizer.weights_by_name(),
             self.optimizer.state(),
             TrainingState(**vars(self.state)),

@@ -11,7 +11,7 @@ from typing import Literal
 
 from slm_tui.errors import TrainingError, cause_of
 from slm_tui.training import checkpoint, checkpoint_dir
-from slm_tui.training.checkpoint import Snapshot
+from slm_tui.training.checkpoint import CheckpointSnapshot
 from slm_tui.training.control import Control
 from slm_tui.training.events import Event, Saved, SaveKind, Sink, Warned
 from slm_tui.training.memory import first_line, out_of_memory
@@ -26,7 +26,7 @@ _Kind = Literal["room", "disk", "memory"]
 
 
 @dataclass(frozen=True)
-class Policy:
+class RetentionPolicy:
     """Which periodic checkpoints stay: the newest ones, and those at multiples of a step."""
 
     keep_last: int
@@ -35,7 +35,7 @@ class Policy:
 
 @dataclass(frozen=True)
 class _Job:
-    snapshot: Snapshot
+    snapshot: CheckpointSnapshot
     kind: SaveKind
 
 
@@ -50,7 +50,9 @@ class CheckpointWriter:
         TrainingError: the system has no memory for its thread.
     """
 
-    def __init__(self, directory: Path, policy: Policy, sink: Sink, control: Control) -> None:
+    def __init__(
+        self, directory: Path, policy: RetentionPolicy, sink: Sink, control: Control
+    ) -> None:
         self._directory = directory
         self._policy = policy
         self._sink = sink
@@ -69,7 +71,7 @@ class CheckpointWriter:
             remedy = "close other programs: the system has no memory for one"
             raise TrainingError("there is no thread to save with", str(error), remedy) from None
 
-    def submit(self, snapshot: Snapshot, kind: SaveKind) -> None:
+    def submit(self, snapshot: CheckpointSnapshot, kind: SaveKind) -> None:
         """Queue `snapshot`. Waits while one is queued already, unless this one replaces it."""
         with self._changed:
             while self._waiting is not None and not self._replaces(kind):

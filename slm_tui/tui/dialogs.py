@@ -178,7 +178,7 @@ class Notice(Dialog[None]):
         copy(self.app, str(self.error))
 
 
-class Reading(Dialog[None]):
+class TextDialog(Dialog[None]):
     """Lines to read: a difference, a log, a list of keys."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -186,7 +186,7 @@ class Reading(Dialog[None]):
         Binding("c", "copy", "Copy", show=False),
     ]
     DEFAULT_CSS = """
-    Reading > #box { width: 100; }
+    TextDialog > #box { width: 100; }
     """
 
     def __init__(self, title: str, lines: Sequence[Content]) -> None:

@@ -190,7 +190,7 @@ def test_a_checkpoint_that_is_lost_meanwhile_is_told_and_never_scored(
             data = weights.read_bytes()
             weights.unlink() if what == "gone" else weights.write_bytes(data[:-8] + b"damaged!")
 
-    settings = evaluation_results.Settings(device="cpu")
+    settings = evaluation_results.EvaluationSettings(device="cpu")
     with pytest.raises(CheckpointError):
         evaluate.evaluate(checkpoints, settings, progress=lose)
 

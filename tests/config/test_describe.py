@@ -31,7 +31,7 @@ def leaves(values: dict[str, Any], prefix: str = "") -> list[str]:
 
 
 @pytest.mark.parametrize("entry", library._builtin(), ids=lambda entry: entry.name)
-def test_everything_in_a_preset_is_described(entry: library.Entry) -> None:
+def test_everything_in_a_preset_is_described(entry: library.LibraryEntry) -> None:
     assert entry.preset is not None
     values = entry.preset.to_dict()
     described = [one.path for one in describe.settings(values)]

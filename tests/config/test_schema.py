@@ -80,7 +80,7 @@ def _out_of_range(value: Any, schema: dict[str, Any], where: str) -> list[str]:
 
 
 @pytest.mark.parametrize("entry", SHIPPED, ids=lambda entry: entry.name)
-def test_every_shipped_preset_fits(entry: library.Entry) -> None:
+def test_every_shipped_preset_fits(entry: library.LibraryEntry) -> None:
     assert faults(tomllib.loads(entry.path.read_text(encoding="utf-8")), SCHEMA) == []
     assert entry.preset is not None
     assert faults(tomllib.loads(entry.preset.to_toml()), SCHEMA) == []

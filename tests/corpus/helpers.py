@@ -12,9 +12,9 @@ import pytest
 from slm_tui.config.data import DataConfig, Limit
 from slm_tui.corpus import sources
 from slm_tui.corpus.progress import Meter
-from slm_tui.corpus.sources import Staged
+from slm_tui.corpus.sources import StagedDocuments
 from slm_tui.corpus.split import text_of
-from slm_tui.corpus.staging import Spans, staged
+from slm_tui.corpus.staging import DocumentSpans, staged
 from slm_tui.errors import CorpusError
 
 STORY = "Once upon a time there was a little cat. The cat's dog couldn't find 12 balls!\n\n"
@@ -22,13 +22,13 @@ TEXTS = [STORY, "Ünïcödé 漢字 🙂 aaaa aaaaaaaa  \t\n", STORY.upper(), "a
 
 
 @contextmanager
-def documents(*texts: str, limit: Limit | None = None) -> Iterator[Spans]:
+def documents(*texts: str, limit: Limit | None = None) -> Iterator[DocumentSpans]:
     """Texts as staged documents; blank ones are left out."""
     with tempfile.TemporaryDirectory() as directory:
         yield staged(texts, Path(directory) / "texts", limit)
 
 
-def stage(data: DataConfig, directory: Path) -> Staged:
+def stage(data: DataConfig, directory: Path) -> StagedDocuments:
     """What a source stages into a new directory below `directory`."""
     return sources.stage(data, Path(tempfile.mkdtemp(dir=directory)), Meter())
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from slm_tui.corpus import staging
 from slm_tui.corpus.split import text_of
-from slm_tui.corpus.staging import Spans, safe_cut
+from slm_tui.corpus.staging import DocumentSpans, safe_cut
 from slm_tui.corpus.tokenizers import Tokenizer
 from tests.corpus.helpers import TEXTS, documents
 from tests.corpus.strategies import NAMES, quick
@@ -35,7 +35,7 @@ def test_chunks_join_to_the_documents(texts: list[str], size: int) -> None:
         )
 
 
-def joined(spans: Spans, size: int) -> list[str]:
+def joined(spans: DocumentSpans, size: int) -> list[str]:
     found, open_document = list[str](), False
     for chunk in spans.chunks(size):
         first, *others = chunk.texts
@@ -63,7 +63,7 @@ def test_ids_of_chunks_are_those_of_the_documents(
         ]
 
 
-def ids_by_chunks(tokenizer: Tokenizer, spans: Spans, size: int) -> list[int]:
+def ids_by_chunks(tokenizer: Tokenizer, spans: DocumentSpans, size: int) -> list[int]:
     found: list[int] = []
     for chunk in spans.chunks(size):
         ids = tokenizer.encode_documents(chunk.texts).tolist()

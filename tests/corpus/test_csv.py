@@ -14,10 +14,10 @@ from slm_tui.config.data import FileData, HuggingFaceData
 from slm_tui.config.preset import Preset
 from slm_tui.corpus.prepare import prepare
 from slm_tui.corpus.progress import Meter
-from slm_tui.corpus.sources.columns import Wanted
+from slm_tui.corpus.sources.columns import ColumnSettings
 from slm_tui.corpus.sources.contract import LeftOut
-from slm_tui.corpus.sources.csv_layout import Asked
-from slm_tui.corpus.sources.tables import File, Files, Reading
+from slm_tui.corpus.sources.csv_layout import LayoutSettings
+from slm_tui.corpus.sources.tables import File, FileTexts, ReadSettings
 from slm_tui.errors import CorpusError
 from tests.corpus.helpers import refused, stage, texts
 
@@ -37,9 +37,9 @@ def read(
     """The texts of a file of cells, and what is said about it."""
     left_out = LeftOut()
     file = File(name, "csv", lambda: io.BytesIO(raw.encode()), len(raw))
-    wanted = Wanted(column, second)
-    reading = Reading(wanted, Asked(columns=tuple(wanted.named), **asked))
-    return list(Files([file], reading, Meter()).texts(left_out)), left_out
+    wanted = ColumnSettings(column, second)
+    reading = ReadSettings(wanted, LayoutSettings(columns=tuple(wanted.named), **asked))
+    return list(FileTexts([file], reading, Meter()).texts(left_out)), left_out
 
 
 def told(raw: str, **asked: str) -> CorpusError:

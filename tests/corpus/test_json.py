@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from slm_tui.config.data import FileData, HuggingFaceData
 from slm_tui.corpus.progress import Meter
 from slm_tui.corpus.sources import text_file
-from slm_tui.corpus.sources.columns import Wanted
+from slm_tui.corpus.sources.columns import ColumnSettings
 from slm_tui.corpus.sources.contract import LeftOut
-from slm_tui.corpus.sources.tables import File, Files, Reading
+from slm_tui.corpus.sources.tables import File, FileTexts, ReadSettings
 from slm_tui.errors import CorpusError
 from tests.corpus.helpers import jsonl, refused, stage, texts
 
@@ -29,8 +29,8 @@ def read(
     content = raw.encode() if isinstance(raw, str) else raw
     left_out = LeftOut()
     file = File("x.jsonl", "jsonl", lambda: io.BytesIO(content), len(content))
-    reading = Reading(Wanted(column, second), replace=replace)
-    return list(Files([file], reading, Meter()).texts(left_out)), left_out
+    reading = ReadSettings(ColumnSettings(column, second), replace=replace)
+    return list(FileTexts([file], reading, Meter()).texts(left_out)), left_out
 
 
 def told(raw: str | bytes, column: str = "") -> CorpusError:

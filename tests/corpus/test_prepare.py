@@ -15,7 +15,7 @@ from slm_tui.config.preset import Preset, parse
 from slm_tui.corpus import build
 from slm_tui.corpus.prepare import Corpus, cached, load, prepare, reopen
 from slm_tui.corpus.progress import Cancelled, Meter, Progress
-from slm_tui.corpus.split import Parts
+from slm_tui.corpus.split import SplitDocuments
 from slm_tui.corpus.split import text_of as texts_of
 from slm_tui.errors import CorpusError
 from tests.conftest import SHARED_DATA
@@ -37,7 +37,7 @@ def text_of(corpus: Corpus, part: str) -> list[str]:
     return [corpus.tokenizer.decode_bytes(one).decode() for one in documents if one]
 
 
-def staged(preset: Preset, directory: Path) -> Parts:
+def staged(preset: Preset, directory: Path) -> SplitDocuments:
     return build.staged(preset, directory, Meter())[0]
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from slm_tui.config.data import Limit, Split
 from slm_tui.corpus.split import PARTS, limited, split, text_of, without_duplicates
-from slm_tui.corpus.staging import Piece, Spans, Staging
+from slm_tui.corpus.staging import DocumentPiece, DocumentSpans, StagingWriter
 from tests.corpus.helpers import documents
 
 TEXTS = st.lists(st.text("ab \n", min_size=1, max_size=60), min_size=1, max_size=30)
@@ -175,7 +175,7 @@ def test_a_limit_in_characters_is_kept_exactly(texts: list[str], most: int) -> N
         assert "".join(limited(spans, Limit(characters=most))) == whole[:most]
 
 
-def learned_from(spans: Spans, **limit: float) -> list[str]:
+def learned_from(spans: DocumentSpans, **limit: float) -> list[str]:
     return list(limited(spans, Limit(**limit)))  # type: ignore[arg-type]
 
 
@@ -204,8 +204,8 @@ def test_a_limit_in_tokens_counts_words_of_the_pattern() -> None:
 
 def test_a_long_document_is_learned_from_in_parts_that_join_to_it(tmp_path: Path) -> None:
     text = "word " * 700_000 + "end"
-    with Staging(tmp_path / "texts") as staging:
-        staging.add(Piece(text))
+    with StagingWriter(tmp_path / "texts") as staging:
+        staging.add(DocumentPiece(text))
         spans = staging.finish()
     parts = learned_from(spans)
     assert len(parts) > 1

@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 
 from slm_tui.config.data import Limit
 from slm_tui.corpus.split import text_of
-from slm_tui.corpus.staging import Piece, Spans, Staging, load_spans, save_spans, staged
+from slm_tui.corpus.staging import (
+    DocumentPiece,
+    DocumentSpans,
+    StagingWriter,
+    load_spans,
+    save_spans,
+    staged,
+)
 from tests.corpus.helpers import documents
 
 few = settings(max_examples=100, deadline=None)
@@ -21,18 +28,20 @@ some_texts = st.lists(some_text, max_size=12)
 in_pieces = st.lists(st.lists(some_text, min_size=1, max_size=4), max_size=8)
 
 
-def filled(staging: Staging, texts: list[list[str]]) -> None:
+def filled(staging: StagingWriter, texts: list[list[str]]) -> None:
     for pieces in texts:
         for number, text in enumerate(pieces, start=1):
-            if not staging.add(Piece(text, ends=number == len(pieces))):
+            if not staging.add(DocumentPiece(text, ends=number == len(pieces))):
                 return
 
 
-def written(fill: Callable[[Staging], None], limit: Limit | None = None) -> tuple[list[str], dict]:
+def written(
+    fill: Callable[[StagingWriter], None], limit: Limit | None = None
+) -> tuple[list[str], dict]:
     """The documents that `fill` leaves, and all else that is known of them."""
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "texts"
-        with Staging(path, limit) as staging:
+        with StagingWriter(path, limit) as staging:
             fill(staging)
             known = {"size": staging.size, "characters": staging.characters}
             known |= {"documents": staging.documents, "blank": staging.blank}
@@ -73,37 +82,37 @@ def test_the_same_text_has_the_same_digest_and_another_has_another(texts: list[s
 
 
 def test_a_document_that_never_ended_ends_with_the_source(tmp_path: Path) -> None:
-    with Staging(tmp_path / "texts") as staging:
-        staging.add(Piece("one"))
-        staging.add(Piece("two, ", ends=False))
-        staging.add(Piece("half", ends=False))
+    with StagingWriter(tmp_path / "texts") as staging:
+        staging.add(DocumentPiece("one"))
+        staging.add(DocumentPiece("two, ", ends=False))
+        staging.add(DocumentPiece("half", ends=False))
         assert text_of(staging.finish()) == ["one", "two, half"]
 
 
 def test_a_lone_surrogate_is_written_as_the_replacement_character(tmp_path: Path) -> None:
-    with Staging(tmp_path / "texts") as staging:
-        staging.add(Piece("a\ud83d", ends=False))
-        staging.add(Piece("\ude00b"))
+    with StagingWriter(tmp_path / "texts") as staging:
+        staging.add(DocumentPiece("a\ud83d", ends=False))
+        staging.add(DocumentPiece("\ude00b"))
         assert text_of(staging.finish()) == ["a\ufffd\ufffdb"]
 
 
 def test_information_is_known_only_where_it_is_of_every_document(tmp_path: Path) -> None:
-    with Staging(tmp_path / "known") as staging:
-        staging.add(Piece("one", bits=3.5))
-        staging.add(Piece("two", bits=4.5))
+    with StagingWriter(tmp_path / "known") as staging:
+        staging.add(DocumentPiece("one", bits=3.5))
+        staging.add(DocumentPiece("two", bits=4.5))
         bits = staging.finish().bits
         assert bits is not None
         assert bits.tolist() == [3.5, 4.5]
-    with Staging(tmp_path / "unknown") as staging:
-        staging.add(Piece("one", bits=3.5))
-        staging.add(Piece("two"))
+    with StagingWriter(tmp_path / "unknown") as staging:
+        staging.add(DocumentPiece("one", bits=3.5))
+        staging.add(DocumentPiece("two"))
         assert staging.finish().bits is None
 
 
 def test_what_is_left_of_a_cut_document_has_no_information(tmp_path: Path) -> None:
-    with Staging(tmp_path / "texts", Limit(characters=5)) as staging:
-        staging.add(Piece("one", bits=3.5))
-        staging.add(Piece("three", bits=4.5))
+    with StagingWriter(tmp_path / "texts", Limit(characters=5)) as staging:
+        staging.add(DocumentPiece("one", bits=3.5))
+        staging.add(DocumentPiece("three", bits=4.5))
         spans = staging.finish()
     assert text_of(spans) == ["one", "th"]
     assert spans.bits is None
@@ -176,12 +185,12 @@ def test_a_fraction_of_one_document_is_its_beginning(text: str, part: float) -> 
 
 
 def test_a_full_staging_takes_no_more(tmp_path: Path) -> None:
-    with Staging(tmp_path / "texts", Limit(characters=3)) as staging:
+    with StagingWriter(tmp_path / "texts", Limit(characters=3)) as staging:
         assert not staging.is_full
-        assert staging.add(Piece("ab"))
-        assert not staging.add(Piece("c"))
+        assert staging.add(DocumentPiece("ab"))
+        assert not staging.add(DocumentPiece("c"))
         assert staging.is_full
-        assert not staging.add(Piece("d"))
+        assert not staging.add(DocumentPiece("d"))
         assert text_of(staging.finish()) == ["ab", "c"]
 
 
@@ -193,10 +202,10 @@ def test_a_full_staging_takes_no_more(tmp_path: Path) -> None:
 def test_a_dropped_document_was_never_there(
     before: list[list[str]], half: list[str], after: list[list[str]]
 ) -> None:
-    def with_drop(staging: Staging) -> None:
+    def with_drop(staging: StagingWriter) -> None:
         filled(staging, before)
         for text in half:
-            staging.add(Piece(text, ends=False))
+            staging.add(DocumentPiece(text, ends=False))
         staging.drop_document()
         filled(staging, after)
 
@@ -211,12 +220,12 @@ def test_documents_dropped_since_were_never_there(
     half: list[str],
     after: list[list[str]],
 ) -> None:
-    def with_drop(staging: Staging) -> None:
+    def with_drop(staging: StagingWriter) -> None:
         filled(staging, before)
         known = staging.mark()
         filled(staging, dropped)
         for text in half:
-            staging.add(Piece(text, ends=False))
+            staging.add(DocumentPiece(text, ends=False))
         staging.drop_since(known)
         filled(staging, after)
 
@@ -228,7 +237,7 @@ def test_documents_dropped_since_were_never_there(
 
 
 def test_blank_documents_that_are_dropped_count_no_more(tmp_path: Path) -> None:
-    with Staging(tmp_path / "texts") as staging:
+    with StagingWriter(tmp_path / "texts") as staging:
         filled(staging, [["one"], [" "]])
         mark = staging.mark()
         filled(staging, [["two"], ["\n"], [" "]])
@@ -237,13 +246,13 @@ def test_blank_documents_that_are_dropped_count_no_more(tmp_path: Path) -> None:
 
 
 def test_a_limit_counts_only_what_was_not_dropped(tmp_path: Path) -> None:
-    with Staging(tmp_path / "texts", Limit(characters=6)) as staging:
+    with StagingWriter(tmp_path / "texts", Limit(characters=6)) as staging:
         filled(staging, [["abc"]])
         mark = staging.mark()
         filled(staging, [["漢字"]])
         staging.drop_since(mark)
         assert not staging.is_full
-        assert not staging.add(Piece("defghi"))
+        assert not staging.add(DocumentPiece("defghi"))
         assert text_of(staging.finish()) == ["abc", "def"]
 
 
@@ -275,6 +284,6 @@ def test_spans_open_again_in_another_process(texts: list[str], tmp_path: Path) -
     moved.mkdir()
     for name in ("train.text", "train.npz"):
         (tmp_path / name).rename(moved / name)
-    opened: Spans = load_spans(moved / "train.npz")
+    opened: DocumentSpans = load_spans(moved / "train.npz")
     assert text_of(opened) == texts
     assert opened.digests.tolist() == spans.digests.tolist()

@@ -14,8 +14,8 @@ import pytest
 
 from slm_tui.corpus.stories import RICHNESS, Story, StoryError, StoryGenerator
 from slm_tui.corpus.stories.analysis import expected_bits, words
-from slm_tui.corpus.stories.grammar import Entry, Lottery, article
-from slm_tui.corpus.stories.notation import NotationError, Reader
+from slm_tui.corpus.stories.grammar import DrawnEntry, WeightedDraws, article
+from slm_tui.corpus.stories.notation import NotationError, NotationParser
 from slm_tui.corpus.stories.words import WORDS
 from slm_tui.errors import CorpusError
 
@@ -37,8 +37,10 @@ def stories(richness: str, seed: int = 0, count: int = MANY) -> list[Story]:
     return [generator.story(index) for index in range(count)]
 
 
-def grammar_of(rules: dict[str, str], tables: dict[str, list[Entry]] | None = None, level: int = 0):
-    return Reader(rules, tables or {}, level).grammar("story")
+def grammar_of(
+    rules: dict[str, str], tables: dict[str, list[DrawnEntry]] | None = None, level: int = 0
+):
+    return NotationParser(rules, tables or {}, level).grammar("story")
 
 
 @each_richness
@@ -60,7 +62,7 @@ def test_a_second_derivation_would_be_found() -> None:
 
 
 def test_the_bits_are_minus_log2_of_how_often_a_text_is_written() -> None:
-    tables = {"pet": [Entry("cat", 3), Entry("dog", 1)]}
+    tables = {"pet": [DrawnEntry("cat", 3), DrawnEntry("dog", 1)]}
     node = grammar_of({"story": "[3*a|the] {one=pet}[| and a {two=pet!one}]"}, tables)
     numbers = random.Random(5)
     bits: dict[str, float] = {}
@@ -78,7 +80,7 @@ def test_the_bits_are_minus_log2_of_how_often_a_text_is_written() -> None:
 
 
 def test_a_lottery_gives_every_ticket_its_exact_share() -> None:
-    lottery = Lottery([1, 2, 2])
+    lottery = WeightedDraws([1, 2, 2])
     draws = iter([0, 1, 2, 3, 4, 5, 7, 0])  # 5 and 7 are beyond the five tickets: drawn again
     assert [lottery.draw(lambda width: next(draws)) for _ in range(6)] == [0, 1, 1, 2, 2, 0]
     assert [2.0**-bits for bits in lottery.bits] == pytest.approx([0.2, 0.4, 0.4])
@@ -144,9 +146,9 @@ def test_the_entropy_is_the_mean_of_the_bits(richness: str) -> None:
 
 def test_the_entropy_of_a_small_grammar_is_the_one_computed_by_hand() -> None:
     pets = [
-        Entry("cat", 1, {"says": "[miaow|purr]"}),
-        Entry("dog", 1, {"says": "woof"}),
-        Entry("cow", 2, {"says": "moo"}),
+        DrawnEntry("cat", 1, {"says": "[miaow|purr]"}),
+        DrawnEntry("dog", 1, {"says": "woof"}),
+        DrawnEntry("cow", 2, {"says": "moo"}),
     ]
     rules = {"story": "{one=pet} {two=pet!one} {@two.says}"}
     by_hand = 0.0

@@ -10,12 +10,12 @@ from slm_tui.corpus.prepare import prepare
 from slm_tui.corpus.statistics import measure, plan
 from slm_tui.corpus.tokenizers import from_json, train_bpe
 from slm_tui.corpus.tokenizers.analysis import analyse
-from slm_tui.corpus.verdict import Verdict, verdicts
+from slm_tui.corpus.verdict import DataVerdict, verdicts
 
 Tiny = Callable[..., Preset]
 
 
-def said(preset: Preset) -> dict[str, Verdict]:
+def said(preset: Preset) -> dict[str, DataVerdict]:
     corpus = prepare(preset)
     return {one.topic: one for one in verdicts(preset, measure(corpus), plan(preset, corpus))}
 

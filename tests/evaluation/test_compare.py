@@ -9,8 +9,15 @@ from slm_tui.corpus.prepare import Corpus, prepare
 from slm_tui.corpus.progress import Meter
 from slm_tui.corpus.tokenizers import Tokenizer, byte_tokenizer, train_bpe
 from slm_tui.errors import SlmTuiError
-from slm_tui.evaluation.compare import Comparison, Known, Row, Subject, compare, smallest_context
-from slm_tui.evaluation.texts import Text, decoded
+from slm_tui.evaluation.compare import (
+    Comparison,
+    ComparisonData,
+    ComparisonRow,
+    ScoredModel,
+    compare,
+    smallest_context,
+)
+from slm_tui.evaluation.texts import ScoredText, decoded
 from slm_tui.models.base import LanguageModel
 from slm_tui.models.build import build
 from tests.conftest import make_tiny
@@ -34,21 +41,21 @@ def model_of(tokenizer: Tokenizer, seed: int, steps: int = 0) -> LanguageModel:
     return model.eval()
 
 
-def subject(name: str, tokenizer: Tokenizer, seed: int, steps: int = 0) -> Subject:
-    return Subject(name, tokenizer, 32, lambda: model_of(tokenizer, seed, steps))
+def subject(name: str, tokenizer: Tokenizer, seed: int, steps: int = 0) -> ScoredModel:
+    return ScoredModel(name, tokenizer, 32, lambda: model_of(tokenizer, seed, steps))
 
 
-def text(documents: list[str] = STORIES) -> Text:
-    return Text("stories", [one.encode() for one in documents], len(documents))
+def text(documents: list[str] = STORIES) -> ScoredText:
+    return ScoredText("stories", [one.encode() for one in documents], len(documents))
 
 
-def rows(found: Comparison) -> dict[str, Row]:
+def rows(found: Comparison) -> dict[str, ComparisonRow]:
     return {row.name: row for row in found.rows}
 
 
-def compared(*subjects: Subject, on: Text | None = None, **options: Any) -> Comparison:
+def compared(*subjects: ScoredModel, on: ScoredText | None = None, **options: Any) -> Comparison:
     on = on or text()
-    return compare(subjects, on, Known(on.documents), Meter(), resamples=500, **options)
+    return compare(subjects, on, ComparisonData(on.documents), Meter(), resamples=500, **options)
 
 
 def test_a_trained_model_is_better_than_an_untrained_one_and_that_is_no_noise() -> None:
@@ -101,7 +108,7 @@ def test_a_model_that_is_broken_comes_last_and_does_not_spoil_the_others() -> No
         return model
 
     tokenizer = byte_tokenizer()
-    found = compared(Subject("broken", tokenizer, 32, broken), subject("sound", tokenizer, 1))
+    found = compared(ScoredModel("broken", tokenizer, 32, broken), subject("sound", tokenizer, 1))
     assert found.rows[-1].name == "broken"
     assert found.rows[-1].interval is None
     assert rows(found)["sound"].interval is not None
@@ -118,9 +125,9 @@ def corpus() -> Corpus:
 
 
 def test_a_stored_part_is_scored_as_what_its_bytes_encode_to(corpus: Corpus) -> None:
-    stored = Text.of_corpus(corpus, "val")
+    stored = ScoredText.of_corpus(corpus, "val")
     encoded = stored.encoded(corpus.tokenizer)
-    again = Text("again", stored.documents, stored.whole).encoded(corpus.tokenizer)
+    again = ScoredText("again", stored.documents, stored.whole).encoded(corpus.tokenizer)
     assert len(encoded) == len(again) == stored.whole
     assert all(encoded[at].tolist() == again[at].tolist() for at in range(len(encoded)))
     # Every token of the part but the first is a target.
@@ -132,7 +139,7 @@ def test_a_stored_part_is_scored_as_what_its_bytes_encode_to(corpus: Corpus) -> 
 def test_the_floor_is_that_of_the_stories_and_below_every_model(corpus: Corpus) -> None:
     from slm_tui.runs.evaluation_text import known_of
 
-    part = Text.of_corpus(corpus, "val")
+    part = ScoredText.of_corpus(corpus, "val")
     known = known_of(part, corpus, Meter())
     found = compare([subject("a", byte_tokenizer(), 1)], part, known, Meter(), resamples=500)
     floor = rows(found)["floor"]

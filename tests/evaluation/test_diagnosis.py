@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from slm_tui.config import overrides
 from slm_tui.config.library import get
-from slm_tui.evaluation.diagnosis import EXPLANATIONS, Block, Evidence, Verdict, diagnose
+from slm_tui.evaluation.diagnosis import EXPLANATIONS, CurveBlock, Evidence, Verdict, diagnose
 from slm_tui.evaluation.diagnosis.remedies import Remedies, rounded
 from slm_tui.evaluation.diagnosis.signals import confidence, holds, noise
 from slm_tui.runs import evidence
@@ -48,7 +48,9 @@ def headlines(name: str) -> list[str]:
 def known(train: list[float], val: list[float], **more: Any) -> Evidence:
     """Losses at steps 0, 10, …, with blocks of the same training losses."""
     steps = [10 * place for place in range(len(val))]
-    blocks = [Block(step + 10, 10, loss, 0.1, 0.5) for step, loss in zip(steps, train, strict=True)]
+    blocks = [
+        CurveBlock(step + 10, 10, loss, 0.1, 0.5) for step, loss in zip(steps, train, strict=True)
+    ]
     values: dict[str, Any] = {"n_vocab": 512, "step": 10 * len(val), "max_steps": 20 * len(val)}
     values |= {"blocks": blocks, "remedies": Remedies(get("stories-tiny")), **more}
     return Evidence(steps, val, train, **values)
@@ -267,7 +269,7 @@ anything = st.lists(st.floats(allow_nan=True, allow_infinity=True), max_size=40)
 def test_no_curve_is_too_odd(
     val: list[float], train: list[float], bits: list[float], wild: float
 ) -> None:
-    blocks = [Block(step + 1, 1, loss, wild, wild) for step, loss in enumerate(train)]
+    blocks = [CurveBlock(step + 1, 1, loss, wild, wild) for step, loss in enumerate(train)]
     odd = Evidence(
         range(len(val)), val, train, bits, blocks, 50, 100, floor_bits_per_byte=0.5, n_vocab=300,
         val_tokens=1000, tokens_per_step=64, train_tokens=5000, parameters=999, learning_rate=0.01

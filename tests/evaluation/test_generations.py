@@ -12,7 +12,7 @@ from slm_tui.evaluation.generations import (
 )
 from slm_tui.evaluation.speed import measure, tensor_bytes
 from slm_tui.generation.sampling import SamplingSettings
-from slm_tui.generation.texts import Text
+from slm_tui.generation.texts import Completion
 from slm_tui.models.build import build
 from tests.conftest import make_tiny
 from tests.generation.test_engine import Scripted
@@ -20,7 +20,7 @@ from tests.generation.test_engine import Scripted
 BYTES = byte_tokenizer()
 
 
-def written(tokenizer: Tokenizer, ids: list[int], *, at_limit: bool = False) -> Text:
+def written(tokenizer: Tokenizer, ids: list[int], *, at_limit: bool = False) -> Completion:
     """What is told of a model that writes `ids`, and then ends by itself or at the limit."""
     model = Scripted([*ids, tokenizer.end_of_text], tokenizer.n_vocab)
     settings = SamplingSettings(temperature=0.0, max_tokens=len(ids) + (not at_limit))
@@ -28,7 +28,7 @@ def written(tokenizer: Tokenizer, ids: list[int], *, at_limit: bool = False) -> 
     return text
 
 
-def judge(data: bytes) -> Text:
+def judge(data: bytes) -> Completion:
     return written(BYTES, BYTES.encode_bytes(data))
 
 

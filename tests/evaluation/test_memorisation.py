@@ -8,7 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slm_tui.evaluation import memorisation
-from slm_tui.evaluation.memorisation import GRAM, Copying, Found, Index, Reference, Stopped
+from slm_tui.evaluation.memorisation import (
+    GRAM,
+    CopiedText,
+    Copying,
+    Index,
+    IndexingStopped,
+    Reference,
+)
 
 tokens = st.lists(st.integers(0, 2), max_size=160)
 
@@ -72,18 +79,18 @@ def test_a_large_stream_is_indexed_in_stretches() -> None:
 def test_it_can_be_stopped() -> None:
     cancel = Event()
     cancel.set()
-    with pytest.raises(Stopped):
+    with pytest.raises(IndexingStopped):
         Index(np.zeros(100, np.uint16), cancel=cancel)
 
 
 def test_much_is_what_validation_text_does_not_share() -> None:
     natural = Reference((0.3, 0.32, 0.28, 0.31), 20)
-    assert not Copying(1, Found(100, 93, 35, ()), natural).is_much
-    much = Copying(1, Found(100, 93, 85, ()), natural)
+    assert not Copying(1, CopiedText(100, 93, 35, ()), natural).is_much
+    much = Copying(1, CopiedText(100, 93, 85, ()), natural)
     assert much.is_much
     assert much.confidence > 0.99
     assert "91% of 8-grams stand in the training text (of validation text 30%)" in much.told()
-    assert not Copying(1, Found(12, 5, 5, ()), natural).is_much  # too short to tell
+    assert not Copying(1, CopiedText(12, 5, 5, ()), natural).is_much  # too short to tell
 
 
 def test_samples_are_quoted_and_compared_with_validation() -> None:

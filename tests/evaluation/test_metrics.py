@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from slm_tui.corpus.tokenizers import Tokenizer, byte_tokenizer, train_bpe
 from slm_tui.evaluation.metrics import Scores, Units, score
-from slm_tui.evaluation.texts import Text
+from slm_tui.evaluation.texts import ScoredText
 from slm_tui.evaluation.windows import windows
 from slm_tui.models.base import LanguageModel
 from slm_tui.models.build import build
@@ -42,8 +42,8 @@ def tokenizers() -> list[Tokenizer]:
     return [byte_tokenizer(), train_bpe(TEXTS * 3, 300)]
 
 
-def text_of(documents: Sequence[bytes] = DOCUMENTS, *, is_open: bool = False) -> Text:
-    return Text("a text", list(documents), len(documents), is_open=is_open)
+def text_of(documents: Sequence[bytes] = DOCUMENTS, *, is_open: bool = False) -> ScoredText:
+    return ScoredText("a text", list(documents), len(documents), is_open=is_open)
 
 
 @torch.inference_mode()

@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 
 from slm_tui.corpus.tokenizers import Tokenizer, byte_tokenizer
 from slm_tui.generation.sampling import SamplingSettings
-from slm_tui.generation.texts import Piece, Text, TextDecoder, complete, stream, write
+from slm_tui.generation.texts import (
+    Completion,
+    CompletionPiece,
+    TextDecoder,
+    complete,
+    stream,
+    write,
+)
 from tests.generation.test_engine import GREEDY, Scripted, model_of
 
 BYTES = byte_tokenizer()
@@ -24,7 +31,7 @@ def said(text: str, *stop: str, tokenizer: Tokenizer = BYTES) -> tuple[list[str]
     return [decoder.feed(id) for id in tokenizer.encode(text)], decoder
 
 
-def all_of(model: Scripted, *stop: str) -> tuple[str, list[Piece]]:
+def all_of(model: Scripted, *stop: str) -> tuple[str, list[CompletionPiece]]:
     pieces = list(stream(model, BYTES, "x", GREEDY.with_(stop=stop)))
     return "".join(piece.text for piece in pieces), pieces
 
@@ -79,7 +86,7 @@ def test_what_may_begin_a_stop_string_is_held_back_and_no_more() -> None:
     assert pieces == ["", "", "", "ston", "e"]
     text, shown = all_of(scripted("wait, stop"), "stopped")
     assert text == "wait, stop"
-    assert shown[-1] == Piece(-1, "stop")
+    assert shown[-1] == CompletionPiece(-1, "stop")
 
 
 def test_a_stop_string_inside_one_token_and_over_several() -> None:
@@ -171,13 +178,15 @@ def test_any_bytes_at_all_are_decoded_as_a_whole_text_is(raw: bytes, stop: list[
 # Many texts.
 
 
-def written(prompts: Sequence[str], chosen: SamplingSettings, **options: object) -> list[Text]:
+def written(
+    prompts: Sequence[str], chosen: SamplingSettings, **options: object
+) -> list[Completion]:
     """By number, without the time that each took."""
     found = write(model_of(vocabulary=257), BYTES, prompts, chosen, **options)  # type: ignore[arg-type]
     return sorted(found, key=lambda text: text.number)
 
 
-def facts(text: Text) -> tuple[object, ...]:
+def facts(text: Completion) -> tuple[object, ...]:
     return text.prompt, text.text, text.seed, text.ids, text.ended, text.valid_bytes
 
 
@@ -226,7 +235,7 @@ def test_a_text_comes_when_it_has_ended_and_those_that_wait_begin() -> None:
 
 
 def test_pieces_that_are_told_are_the_texts() -> None:
-    parts: dict[int, list[Piece]] = {}
+    parts: dict[int, list[CompletionPiece]] = {}
     for text in written(
         PROMPTS, SAMPLED, samples=2, told=lambda at, piece: parts.setdefault(at, []).append(piece)
     ):
@@ -239,7 +248,7 @@ def test_pieces_that_are_told_are_the_texts() -> None:
 def test_a_stop_in_the_middle_yields_what_there_is() -> None:
     stop, seen = Event(), list[int]()
 
-    def told(number: int, piece: Piece) -> None:
+    def told(number: int, piece: CompletionPiece) -> None:
         seen.append(number)
         if seen.count(0) == 4:
             stop.set()
@@ -262,7 +271,7 @@ def test_no_prompts_are_no_texts() -> None:
 def test_the_end_of_a_text_and_its_validity_are_told() -> None:
     bear, end = "🐻".encode(), BYTES.end_of_text
 
-    def only(ids: list[int], most: int = 40) -> Text:
+    def only(ids: list[int], most: int = 40) -> Completion:
         (text,) = write(Scripted(ids), BYTES, ["x"], GREEDY.with_(max_tokens=most))
         return text
 

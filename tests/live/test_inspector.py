@@ -13,7 +13,7 @@ from slm_tui.generation.sampling import SamplingSettings
 from slm_tui.generation.texts import prompt_ids
 from slm_tui.live.fair_lock import FairLock
 from slm_tui.live.generation_thread import LoadedModel, PromptedTokens
-from slm_tui.live.inspector import MOST_OTHERS, Inspected, Inspector, others_of
+from slm_tui.live.inspector import MOST_OTHERS, InspectionStatus, Inspector, others_of
 from slm_tui.live.session import Session
 from slm_tui.training import checkpoint
 from slm_tui.training.device import choose_device as choose
@@ -30,7 +30,7 @@ def inspector() -> Iterator[Inspector]:
     made.close()
 
 
-def wait(inspector: Inspector, holds: Callable[[Inspected], object]) -> Inspected:
+def wait(inspector: Inspector, holds: Callable[[InspectionStatus], object]) -> InspectionStatus:
     for _ in range(3000):
         seen = inspector.poll()
         if holds(seen):

@@ -152,7 +152,7 @@ def test_a_newer_checkpoint_is_neither_cleared_up_nor_overwritten(run: Run) -> N
     assert older.is_dir()
     last = checkpoint.read(run.checkpoints / "step-000012")
     last.state.step = 4
-    snapshot = checkpoint.Snapshot(
+    snapshot = checkpoint.CheckpointSnapshot(
         last.weights(), last.moments(), last.state, last.tokenizer().to_json()
     )
     checkpoint.write(run.checkpoints, snapshot)

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from slm_tui import paths
 from slm_tui.errors import RunError
 from slm_tui.runs import conversation
-from slm_tui.runs.conversation import FILE, Said
+from slm_tui.runs.conversation import FILE, Exchange
 from slm_tui.runs.info import run_of
 from tests import limits
 
-SAID = Said("Once", " upon a time", 10, 7, "max tokens", {"temperature": 0.8}, 5, 100.0, 0, 1e9)
+SAID = Exchange("Once", " upon a time", 10, 7, "max tokens", {"temperature": 0.8}, 5, 100.0, 0, 1e9)
 
 
 def test_what_is_appended_is_read_in_order(tmp_path: Path) -> None:
@@ -89,9 +89,9 @@ def test_only_the_end_of_a_very_long_file_is_read(
 def test_processes_that_write_at_once_do_not_tear_lines(tmp_path: Path) -> None:
     code = (
         "import sys\nfrom pathlib import Path\n"
-        "from slm_tui.runs.conversation import Said, append\n"
+        "from slm_tui.runs.conversation import Exchange, append\n"
         "for number in range(100):\n"
-        "    append(Path(sys.argv[1]), Said('p', sys.argv[2] * 9000, number, 7, 'stopped'))\n"
+        "    append(Path(sys.argv[1]), Exchange('p', sys.argv[2] * 9000, number, 7, 'stopped'))\n"
     )
     started = [
         limits.start([sys.executable, "-c", code, str(tmp_path), letter]) for letter in "abc"

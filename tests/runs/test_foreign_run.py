@@ -19,7 +19,7 @@ from slm_tui.cli import main
 from slm_tui.errors import SlmTuiError
 from slm_tui.live import detach
 from slm_tui.runs import conversation, evidence, results, store
-from slm_tui.runs.conversation import Said
+from slm_tui.runs.conversation import Exchange
 from slm_tui.runs.curves import Curves
 from slm_tui.runs.store import Run
 from tests import extent, limits
@@ -227,7 +227,7 @@ def look_as_the_app_does(run: Run) -> None:
         evidence.of_run(run)
     conversation.read(run.path)
     with contextlib.suppress(SlmTuiError):
-        conversation.append(run.path, Said("a", "b", 1, 1, "max tokens"))
+        conversation.append(run.path, Exchange("a", "b", 1, 1, "max tokens"))
     results.catch_up([run])
 
 

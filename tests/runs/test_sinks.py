@@ -450,7 +450,7 @@ def step(number: int) -> Stepped:
 def test_a_destination_that_hangs_is_left_behind(tmp_path: Path) -> None:
     release = threading.Event()
     told: list[str] = []
-    stuck = feed.Feed("wandb", tmp_path, lambda started: Stuck(release), told.append)
+    stuck = feed.SinkFeed("wandb", tmp_path, lambda started: Stuck(release), told.append)
     for event in (Started(0, 10), step(1), step(2), Finished(2, "done")):
         stuck(event)
     stuck.close(0.2)
@@ -469,7 +469,7 @@ def test_steps_are_thinned_but_never_those_of_a_checkpoint_or_the_last(
         def scalars(self, step: int, values: dict[str, float], when: float) -> None:
             seen.append(step)
 
-    noting = feed.Feed("x", tmp_path, lambda started: Noting(threading.Event()), pytest.fail)
+    noting = feed.SinkFeed("x", tmp_path, lambda started: Noting(threading.Event()), pytest.fail)
     noting(Started(0, 10))
     for number in range(1, 11):
         noting(step(number))

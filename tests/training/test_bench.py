@@ -11,10 +11,10 @@ from slm_tui.corpus.parallel import cores
 from slm_tui.errors import TrainingError
 from slm_tui.training import bench as benching
 from slm_tui.training import bench_plan as plan
-from slm_tui.training.bench import Stopped, bench
-from slm_tui.training.bench_plan import Setup
-from slm_tui.training.bench_result import Measured, choose
-from slm_tui.training.machine import Load, available_bytes, peak_bytes, resident_bytes
+from slm_tui.training.bench import BenchStopped, bench
+from slm_tui.training.bench_plan import BenchSetup
+from slm_tui.training.bench_result import Measurement, choose
+from slm_tui.training.machine import OtherLoad, available_bytes, peak_bytes, resident_bytes
 
 Make = Callable[..., Preset]
 
@@ -62,8 +62,8 @@ def test_what_can_be_afforded_grows_with_the_time() -> None:
     assert plan.affordable_pass(1e12, speeds, 1) == 1
 
 
-def measured(threads: int, micro: int, speed: float, *, compiled: bool = False) -> Measured:
-    return Measured(Setup(threads, micro, 8 // micro, compiled), 10, 1.0, speed, 1e9, 0.5)
+def measured(threads: int, micro: int, speed: float, *, compiled: bool = False) -> Measurement:
+    return Measurement(BenchSetup(threads, micro, 8 // micro, compiled), 10, 1.0, speed, 1e9, 0.5)
 
 
 def test_the_fastest_is_chosen(tiny: Make) -> None:
@@ -84,12 +84,12 @@ def test_what_training_cannot_use_is_not_chosen(tiny: Make) -> None:
 
 def test_the_command_says_what_was_found(tiny: Make) -> None:
     preset = tiny(training__micro_batch=4, training__accumulation=2)
-    words = plan.command("mine.toml", preset, Setup(2, 8, 1), ["model.n_layer=2"])
+    words = plan.command("mine.toml", preset, BenchSetup(2, 8, 1), ["model.n_layer=2"])
     assert words[:3] == ["slm-tui", "train", "mine.toml"]
     assignments = words[4::2]
     trained = overrides.apply(preset, assignments).training
     assert (trained.threads, trained.micro_batch, trained.accumulation) == (2, 8, 1)
-    same = plan.command("tiny", preset, Setup(1, 4, 2), [])
+    same = plan.command("tiny", preset, BenchSetup(1, 4, 2), [])
     assert not any("accumulation" in word for word in same)
 
 
@@ -144,7 +144,7 @@ def test_it_stops_when_asked_with_what_is_known(tiny: Make) -> None:
 
 
 def test_stopped_before_the_first_step_there_is_nothing_to_tell(tiny: Make) -> None:
-    with pytest.raises(Stopped):
+    with pytest.raises(BenchStopped):
         bench(tiny(), seconds=600, stop=lambda: True)
 
 
@@ -187,5 +187,5 @@ def test_the_machine_tells_its_memory_and_load() -> None:
     assert peak is None or resident is None or 0 < resident <= peak * 1.1
     free = available_bytes(torch.device("cpu"))
     assert free is None or free > 0
-    foreign = Load().foreign()
+    foreign = OtherLoad().foreign()
     assert foreign is None or foreign >= 0

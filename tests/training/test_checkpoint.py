@@ -19,7 +19,7 @@ from slm_tui.config.preset import Preset
 from slm_tui.corpus.tokenizers import byte_tokenizer
 from slm_tui.errors import CheckpointError
 from slm_tui.training import checkpoint, checkpoint_dir
-from slm_tui.training.checkpoint import Snapshot, TrainingState
+from slm_tui.training.checkpoint import CheckpointSnapshot, TrainingState
 from tests.conftest import make_tiny
 from tests.training.harness import train
 
@@ -33,13 +33,13 @@ FILES = [
 ]
 
 
-def snapshot(step: int, **changes: object) -> Snapshot:
+def snapshot(step: int, **changes: object) -> CheckpointSnapshot:
     state = TrainingState(step=step, max_steps=100, n_vocab=256, preset=make_tiny().to_dict())
     for name, value in changes.items():
         setattr(state, name, value)
     weights = {"a": torch.full((3, 2), float(step))}
     moments = {"a.exp_avg": torch.zeros(3, 2), "step": torch.tensor(float(step))}
-    return Snapshot(weights, moments, state, byte_tokenizer().to_json())
+    return CheckpointSnapshot(weights, moments, state, byte_tokenizer().to_json())
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:

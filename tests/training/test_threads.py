@@ -13,7 +13,7 @@ from slm_tui.config.preset import Preset
 from slm_tui.corpus.parallel import cores
 from slm_tui.training import threads as threads_module
 from slm_tui.training.events import Changed, Started
-from slm_tui.training.machine import Load
+from slm_tui.training.machine import OtherLoad
 from slm_tui.training.threads import Threads, sharing
 from tests import limits
 from tests.training.harness import train
@@ -105,7 +105,7 @@ def test_a_count_that_was_asked_for_stays(monkeypatch: pytest.MonkeyPatch) -> No
 def test_another_process_that_computes_is_seen() -> None:
     burner = limits.start([sys.executable, "-c", "while True: pass"])
     try:
-        load = Load()
+        load = OtherLoad()
         # However busy the machine is: the cores are used, or this process would get them.
         for _ in range(200):
             time.sleep(0.1)

@@ -15,7 +15,7 @@ from slm_tui.training import checkpoint
 from slm_tui.training.control import Control
 from slm_tui.training.events import Event, Paused, Saved, Warned
 from slm_tui.training.trainer import Trainer
-from slm_tui.training.writer import CheckpointWriter, Policy
+from slm_tui.training.writer import CheckpointWriter, RetentionPolicy
 from tests.training.harness import train
 from tests.training.test_checkpoint import snapshot
 
@@ -24,7 +24,7 @@ Make = Callable[..., Preset]
 
 def test_everything_submitted_is_on_disk_after_close(tmp_path: Path) -> None:
     events: list[Event] = []
-    writer = CheckpointWriter(tmp_path, Policy(10), events.append, Control())
+    writer = CheckpointWriter(tmp_path, RetentionPolicy(10), events.append, Control())
     for step in range(1, 6):
         writer.submit(snapshot(step), "periodic")
     writer.close()
@@ -36,7 +36,7 @@ def test_everything_submitted_is_on_disk_after_close(tmp_path: Path) -> None:
 
 
 def test_a_manual_save_of_a_step_already_there_protects_it(tmp_path: Path) -> None:
-    writer = CheckpointWriter(tmp_path, Policy(1), lambda event: None, Control())
+    writer = CheckpointWriter(tmp_path, RetentionPolicy(1), lambda event: None, Control())
     writer.submit(snapshot(1), "periodic")
     writer.submit(snapshot(1), "manual")
     for step in (2, 3, 4):
@@ -56,7 +56,7 @@ def test_a_newer_best_replaces_one_that_waits(
         return whole(*arguments, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(checkpoint, "write", slow)
-    writer = CheckpointWriter(tmp_path, Policy(10), lambda event: None, Control())
+    writer = CheckpointWriter(tmp_path, RetentionPolicy(10), lambda event: None, Control())
     writer.submit(snapshot(1), "periodic")
     while writer._waiting is not None:
         threading.Event().wait(0.001)
@@ -101,7 +101,9 @@ def test_what_cannot_be_saved_is_told_and_training_goes_on(
 
 
 def test_multiples_of_a_step_stay(tmp_path: Path) -> None:
-    writer = CheckpointWriter(tmp_path, Policy(1, keep_every=3), lambda event: None, Control())
+    writer = CheckpointWriter(
+        tmp_path, RetentionPolicy(1, keep_every=3), lambda event: None, Control()
+    )
     for step in range(1, 9):
         writer.submit(snapshot(step), "periodic")
     writer.close()
@@ -146,7 +148,7 @@ def test_a_listener_that_fails_ends_no_saving(tmp_path: Path) -> None:
     def broken(event: Event) -> None:
         raise ImportError("no such module")
 
-    writer = CheckpointWriter(tmp_path, Policy(10), broken, Control())
+    writer = CheckpointWriter(tmp_path, RetentionPolicy(10), broken, Control())
     for step in (1, 2, 3):
         writer.submit(snapshot(step), "periodic")
     writer.close()

@@ -88,7 +88,7 @@ def add_checkpoints(
             step=step, max_steps=STEPS, n_vocab=tokenizer.n_vocab, preset=preset.to_dict()
         )
         moments = {"exp_avg": torch.zeros(1)}
-        snapshot = checkpoint.Snapshot(weights, moments, state, tokenizer.to_json())
+        snapshot = checkpoint.CheckpointSnapshot(weights, moments, state, tokenizer.to_json())
         checkpoint.write(run.checkpoints, snapshot)
     checkpoint.link(run.checkpoints, "best", checkpoint.name_of(best or steps[-1]))
     checkpoint.link(run.checkpoints, "last", checkpoint.name_of(steps[-1]))

@@ -19,12 +19,12 @@ from textual.geometry import Region
 from slm_tui.tui.charts import plot_process
 from slm_tui.tui.charts.axes import GrowingRange, StickyRange, make_axes
 from slm_tui.tui.charts.chart import Chart
-from slm_tui.tui.charts.client import Drawing, PlotClient
+from slm_tui.tui.charts.client import DrawnChart, PlotClient
 from slm_tui.tui.charts.data import ChartData, Curve, HorizontalLine, Series, VerticalLine, row_span
 from slm_tui.tui.charts.series import (
     LIMIT,
     Smoother,
-    Thinned,
+    ThinnedSeries,
     ema,
     label,
     labels,
@@ -56,7 +56,7 @@ def test_a_spike_survives_thinning() -> None:
     ys = [1.0] * 50_000
     ys[31_234], ys[40_001] = 9.0, -3.0
     xs = [float(x) for x in range(50_000)]
-    thinned = Thinned()
+    thinned = ThinnedSeries()
     thinned.extend(xs, ys)
     for points in (thin(xs, ys, 76), thinned.points()):
         assert len(points[0]) <= LIMIT
@@ -72,7 +72,7 @@ def test_thinned_points_are_points_that_were_given_and_keep_the_extremes(
 ) -> None:
     xs, ys = [x for x, _ in points], [y for _, y in points]
     given_points = {(x, y) for x, y in points if math.isfinite(x) and math.isfinite(y)}
-    growing = Thinned(2 * columns)
+    growing = ThinnedSeries(2 * columns)
     for x, y in points:
         growing.extend([x], [y])
     for thin_xs, thin_ys in (thin(xs, ys, columns), growing.points()):
@@ -86,7 +86,7 @@ def test_thinned_points_are_points_that_were_given_and_keep_the_extremes(
 
 
 def test_a_grown_series_keeps_its_old_points_where_they_were() -> None:
-    thinned = Thinned(100)
+    thinned = ThinnedSeries(100)
     thinned.extend(range(1, 1000), [math.sin(x) for x in range(1, 1000)])
     before = list(zip(*thinned.points(), strict=True))
     thinned.extend([1000.0, 1001.0], [0.5, 0.6])
@@ -271,7 +271,7 @@ def test_curves_lie_above_raw_points_and_each_cell_knows_its_role() -> None:
 # The process
 
 
-def wait_for(client: PlotClient, seconds: float = 20.0) -> Drawing | None:
+def wait_for(client: PlotClient, seconds: float = 20.0) -> DrawnChart | None:
     end = time.monotonic() + seconds
     while client.busy and time.monotonic() < end:
         drawing = client.poll()

@@ -15,7 +15,7 @@ from textual.widgets import Static
 from slm_tui.corpus.tokenizers import chars_tokenizer
 from slm_tui.generation.inspect import candidates
 from slm_tui.generation.sampling import SamplingSettings
-from slm_tui.live.inspector import Inspected
+from slm_tui.live.inspector import InspectionStatus
 from slm_tui.runs.store import Run
 from slm_tui.tui.app import SlmTuiApp
 from slm_tui.tui.screens.chat.candidates import candidate_row
@@ -308,4 +308,4 @@ async def test_another_model_reads_the_same_text(run: Run) -> None:
 
 def test_levels_rise_with_surprise() -> None:
     assert [level_of(one) for one in (float("nan"), 0.0, *LEVELS, 99.0)] == [-1, 0, 1, 2, 3, 4, 4]
-    assert Inspected().heat is None
+    assert InspectionStatus().heat is None

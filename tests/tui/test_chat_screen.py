@@ -16,10 +16,10 @@ from slm_tui.errors import GenerationError
 from slm_tui.live.generation_thread import GenerationStatus, ModelFacts
 from slm_tui.live.workshop import NoWorkshop
 from slm_tui.runs import conversation
-from slm_tui.runs.conversation import Said
+from slm_tui.runs.conversation import Exchange
 from slm_tui.text import visible
 from slm_tui.tui.app import SlmTuiApp
-from slm_tui.tui.dialogs import Notice, Reading
+from slm_tui.tui.dialogs import Notice, TextDialog
 from slm_tui.tui.screens.chat import commands
 from slm_tui.tui.screens.chat.commands import COMMANDS, ChatSettings
 from slm_tui.tui.screens.chat.picker import ModelPicker
@@ -440,7 +440,7 @@ async def test_help_lists_every_command(fake: FakeGenerator) -> None:
         await open_chat(pilot, fake)
         await type_line(pilot, "/help")
         reading = pilot.app.screen
-        assert isinstance(reading, Reading)
+        assert isinstance(reading, TextDialog)
         text = "\n".join(line.plain for line in reading.lines)
         assert all(f"/{name}" in text for name in COMMANDS)
 
@@ -600,7 +600,7 @@ async def test_a_run_that_cannot_be_written_is_said_once_and_the_chat_goes_on() 
 
 async def test_history_counts_and_forgets_only_when_told_so() -> None:
     run = add_run("kept", checkpoints=[10])
-    conversation.append(run.path, Said("Once", " upon", 10, 7, "stopped"))
+    conversation.append(run.path, Exchange("Once", " upon", 10, 7, "stopped"))
     async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
         await open_chat(pilot)
         await type_line(pilot, "/history")
@@ -621,7 +621,7 @@ async def test_history_counts_and_forgets_only_when_told_so() -> None:
 
 async def test_json_lines_are_saved_with_all_settings(tmp_path: Path) -> None:
     run = add_run("kept", checkpoints=[10])
-    said = Said("Once", " upon \ud83d", 10, 7, "stopped", {"temperature": 0.5})
+    said = Exchange("Once", " upon \ud83d", 10, 7, "stopped", {"temperature": 0.5})
     conversation.append(run.path, said)
     async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
         await open_chat(pilot)
@@ -631,7 +631,7 @@ async def test_json_lines_are_saved_with_all_settings(tmp_path: Path) -> None:
 
 async def test_hostile_text_that_was_kept_is_shown_as_plain_symbols() -> None:
     run = add_run("kept", checkpoints=[10])
-    wrong = Said(HOSTILE, HOSTILE, 10, 7, HOSTILE, {"stop": [HOSTILE], "temperature": "hot"})
+    wrong = Exchange(HOSTILE, HOSTILE, 10, 7, HOSTILE, {"stop": [HOSTILE], "temperature": "hot"})
     conversation.append(run.path, wrong)
     async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
         await open_chat(pilot)

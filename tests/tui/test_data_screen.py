@@ -26,7 +26,7 @@ from slm_tui.tui.screens.data.tables import TokenTable
 from slm_tui.tui.screens.data.view import Summary
 from slm_tui.tui.screens.presets.screen import PresetsScreen
 from slm_tui.tui.widgets.key_footer import KeyFooter
-from slm_tui.tui.widgets.token_text import Passage, TextView, line, passage, wrapped
+from slm_tui.tui.widgets.token_text import TextView, TokenPassage, line, passage, wrapped
 from tests import limits
 
 SIZES = [(60, 20), (66, 20), (80, 24), (99, 40), (100, 40), (160, 40), (200, 60)]
@@ -403,7 +403,7 @@ def test_half_characters_are_symbols_in_the_token_view_and_whole_in_the_text() -
 
 
 def test_every_token_of_a_line_has_its_own_style() -> None:
-    found = line(Passage("one two", (0, 3)), 1, 6, lambda token: "bold" if token else "italic")
+    found = line(TokenPassage("one two", (0, 3)), 1, 6, lambda token: "bold" if token else "italic")
     assert found.plain == "ne tw"
     assert [(span.start, span.end, span.style) for span in found.spans] == [
         (0, 2, "italic"),

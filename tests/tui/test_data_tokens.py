@@ -11,7 +11,7 @@ from textual.widgets import Input, Static
 from slm_tui.config.preset import Preset
 from slm_tui.corpus.prepare import prepare
 from slm_tui.tui.app import SlmTuiApp
-from slm_tui.tui.dialogs import Ask, Question, Reading
+from slm_tui.tui.dialogs import Ask, Question, TextDialog
 from slm_tui.tui.screens.data.charts import Lengths
 from slm_tui.tui.screens.data.screen import DataScreen
 from slm_tui.tui.screens.data.tables import TokenTable
@@ -187,7 +187,7 @@ async def test_what_is_wrong_with_the_text_is_said_and_explained(tmp_path: Path)
         assert "1 file was skipped" in text
         await pilot.press("d")
         await pilot.pause()
-        assert isinstance(pilot.app.screen, Reading)
+        assert isinstance(pilot.app.screen, TextDialog)
         lines = "\n".join(line.plain for line in pilot.app.screen.lines)
         assert "skipped c[red].txt: byte 0 is 0xff" in lines
         assert "its loss looks better than it is" in lines
@@ -209,7 +209,7 @@ async def test_a_validation_that_fills_no_window_is_named_with_a_ratio(tmp_path:
         assert "▲ validation has" in written(screen)
         await pilot.press("d")
         await pilot.pause()
-        assert isinstance(pilot.app.screen, Reading)
+        assert isinstance(pilot.app.screen, TextDialog)
         lines = " ".join(line.plain for line in pilot.app.screen.lines)
         assert "set data.split.validation to 0.0" in lines
 

@@ -12,7 +12,7 @@ from slm_tui.runs.store import Run
 from slm_tui.tui.app import SlmTuiApp
 from slm_tui.tui.dialogs import Ask
 from slm_tui.tui.screens.help.screen import HelpScreen
-from slm_tui.tui.screens.train.verdicts import Details
+from slm_tui.tui.screens.train.verdicts import VerdictDetails
 from slm_tui.tui.screens.train.view import two
 from tests.evaluation.record_curves import replay
 from tests.tui.made_runs import until
@@ -35,7 +35,7 @@ async def press(pilot: Pilot[Any], key: str, screen: type[Any]) -> Any:
 @pytest.mark.parametrize("size", SIZES, ids=str)
 async def test_details_say_all_and_nothing_is_cut(size: tuple[int, int]) -> None:
     async with on_train(replay("overfitting")).run_test(size=size) as pilot:
-        details = await press(pilot, "d", Details)
+        details = await press(pilot, "d", VerdictDetails)
         text = "\n".join(line.plain for line in details.lines)
         for part in ("OVERFITTING since step 160", "gap", "certain: ", "REPEATED TEXT"):
             assert part in text

@@ -12,7 +12,7 @@ from slm_tui.live import evaluation_worker
 from slm_tui.live.session import Session
 from slm_tui.live.workshop import NoWorkshop
 from slm_tui.runs import evaluate, evaluation_results, store
-from slm_tui.runs.evaluation_results import Settings
+from slm_tui.runs.evaluation_results import EvaluationSettings
 from slm_tui.tui.app import SlmTuiApp
 from slm_tui.tui.dialogs import Notice, Question
 from slm_tui.tui.screens.evaluation.screen import EvaluationDialog
@@ -29,9 +29,9 @@ SIZES = [(60, 20), (80, 24), (120, 40)]
 @pytest.fixture(autouse=True)
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few and short texts, so that the test is about the dialog."""
-    real = Settings
+    real = EvaluationSettings
 
-    def few(split: Any, device: str) -> Settings:
+    def few(split: Any, device: str) -> EvaluationSettings:
         return real(split, samples=1, max_tokens=3, device="cpu")
 
     monkeypatch.setattr("slm_tui.tui.screens.runs.questions.Settings", few)
@@ -164,20 +164,22 @@ def test_results_that_cannot_be_read_are_as_none_and_are_replaced() -> None:
     checkpoint = store.checkpoint_of(run)
     for text in ("", "[]", '{"format": 9}', '{"format": 1, "evaluations": [3]}'):
         (run.path / evaluation_results.RESULTS).write_text(text)
-        assert evaluation_results.kept([checkpoint], Settings()) is None
-    report, _ = evaluate.evaluate([checkpoint], Settings(samples=0))
+        assert evaluation_results.kept([checkpoint], EvaluationSettings()) is None
+    report, _ = evaluate.evaluate([checkpoint], EvaluationSettings(samples=0))
     evaluation_results.write(report, run.path)
-    assert evaluation_results.kept([checkpoint], Settings(samples=0)) == json.loads(
+    assert evaluation_results.kept([checkpoint], EvaluationSettings(samples=0)) == json.loads(
         json.dumps(report)
     )
-    assert evaluation_results.kept([checkpoint], Settings(samples=0, split="train")) is None
+    assert (
+        evaluation_results.kept([checkpoint], EvaluationSettings(samples=0, split="train")) is None
+    )
 
 
 @pytest.mark.parametrize("lost", ["models", "resampling", "timestamp"])
 def test_a_kept_report_that_lacks_something_is_made_anew(lost: str) -> None:
     session = Session.start(make_tiny(), "plain")
     assert session.wait(limits.LIMIT)
-    settings = Settings(samples=1, max_tokens=3, device="cpu")
+    settings = EvaluationSettings(samples=1, max_tokens=3, device="cpu")
     checkpoint = store.checkpoint_of(session.run)
     worker = evaluation_worker.EvaluationWorker([checkpoint], settings, beside=False)
     worker._main()

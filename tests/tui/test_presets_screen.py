@@ -172,7 +172,7 @@ async def test_the_palette_runs_an_action_of_this_screen_and_finds_presets() -> 
         await pilot.pause(0.5)
         await pilot.press("down", "enter")
         await pilot.pause(0.3)
-        assert isinstance(app.screen, dialogs.Reading)
+        assert isinstance(app.screen, dialogs.TextDialog)
         await pilot.press("escape")
         app.show_preset("mine")
         await pilot.pause()
@@ -385,7 +385,7 @@ async def test_the_difference_from_the_base_is_shown() -> None:
         room(app).choose("mine")
         await pilot.pause()
         await pilot.press("=")
-        assert isinstance(app.screen, dialogs.Reading)
+        assert isinstance(app.screen, dialogs.TextDialog)
         lines = [line.plain.split() for line in app.screen.lines]
         assert ["model.n_layer", "4", "→", "2"] in lines
 

@@ -652,7 +652,7 @@ def test_figures_read_as_people_write_them() -> None:
 async def test_in_a_dialog_to_read_a_page_key_moves_the_text_by_a_page() -> None:
     async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
         lines = [Content(f"line {at}") for at in range(100)]
-        await pilot.app.push_screen(dialogs.Reading("text", lines))
+        await pilot.app.push_screen(dialogs.TextDialog("text", lines))
         listed = pilot.app.screen.query_one(LineList)
         height = listed.scrollable_content_region.height
         assert height < 30

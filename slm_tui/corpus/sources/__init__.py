@@ -12,13 +12,13 @@ from slm_tui.corpus.sources import directory as directories
 from slm_tui.corpus.sources import file as files
 from slm_tui.corpus.sources import hub
 from slm_tui.corpus.sources import stories as own
-from slm_tui.corpus.sources.contract import END_OF_TEXT, READING, LeftOut, Source, Staged
+from slm_tui.corpus.sources.contract import END_OF_TEXT, READING, LeftOut, Source, StagedDocuments
 
 __all__ = [
     "END_OF_TEXT",
     "READING",
     "LeftOut",
-    "Staged",
+    "StagedDocuments",
     "fingerprint",
     "stage",
 ]
@@ -43,7 +43,7 @@ def fingerprint(data: DataConfig, *, reading: int = READING) -> dict[str, object
     return SOURCES[type(data)].fingerprint(data, reading=reading)
 
 
-def stage(data: DataConfig, directory: Path, meter: Meter) -> Staged:
+def stage(data: DataConfig, directory: Path, meter: Meter) -> StagedDocuments:
     """Write the documents of a source to files in `directory`.
 
     Raises:

@@ -52,7 +52,7 @@ class NoRowsError(CorpusError):
 
 
 @dataclass(frozen=True)
-class Choice:
+class ColumnChoice:
     """The columns whose texts make a document, and what is to be said of how they were found."""
 
     columns: tuple[str, ...]
@@ -60,7 +60,7 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ColumnSettings:
     """What the preset says: names of one or two columns, or empty, and what joins them."""
 
     text_column: str = ""
@@ -87,7 +87,7 @@ class Columns:
         self,
         name: str,
         kinds: Mapping[str, str],
-        wanted: Wanted,
+        wanted: ColumnSettings,
         *,
         replace: bool = False,
         where: Callable[[], str] | None = None,
@@ -99,7 +99,7 @@ class Columns:
         self.notes = [self.choice.note] if self.choice.note else []
         self.replaced = 0
         # Rows may have other columns than the first.
-        self._by_names: dict[tuple[str, ...], Choice | None] = {}
+        self._by_names: dict[tuple[str, ...], ColumnChoice | None] = {}
 
     @property
     def outermost(self) -> list[str]:
@@ -121,7 +121,7 @@ class Columns:
             return None
         return self._wanted.separator.join(self._text(choice, value) for value in present)
 
-    def _choice_for(self, row: Row) -> Choice | None:
+    def _choice_for(self, row: Row) -> ColumnChoice | None:
         if self._wanted.text_column or all(
             value_at(row, one) is not None for one in self.choice.columns
         ):
@@ -131,7 +131,7 @@ class Columns:
             self._by_names[names] = self._of_other_names(row)
         return self._by_names[names]
 
-    def _of_other_names(self, row: Row) -> Choice | None:
+    def _of_other_names(self, row: Row) -> ColumnChoice | None:
         """The columns of a row that lacks those of the others."""
         there = {name: kind for name, kind in self._kinds.items() if name in row}
         there |= {name: kind_of(value) for name, value in row.items() if name not in there}
@@ -143,7 +143,7 @@ class Columns:
             self._say(f"rows without {' and '.join(self.choice.columns)} are read from {columns}")
         return found
 
-    def _text(self, choice: Choice, value: Any) -> str:
+    def _text(self, choice: ColumnChoice, value: Any) -> str:
         if isinstance(value, str):
             text = value
         elif (said := turns(value, choice.columns[0])) is not None:
@@ -172,12 +172,12 @@ class Columns:
         if note not in self.notes:
             self.notes.append(note)
 
-    def _chosen(self, kinds: Mapping[str, str]) -> Choice:
+    def _chosen(self, kinds: Mapping[str, str]) -> ColumnChoice:
         if not kinds:
             raise NoRowsError(self._name)
         named = [self._known(one, kinds) for one in self._wanted.named]
         if self._wanted.text_column:
-            return Choice(tuple(named))
+            return ColumnChoice(tuple(named))
         found = _by_usual_names(kinds) or _only_one(kinds)
         if found is None:
             raise CorpusError(
@@ -186,7 +186,7 @@ class Columns:
                 "set data.text_column to the one with the text",
             )
         others = [one for one in named if one not in found.columns]
-        return Choice((*found.columns, *others), found.note)
+        return ColumnChoice((*found.columns, *others), found.note)
 
     def _known(self, wanted: str, kinds: Mapping[str, str]) -> str:
         if wanted in kinds:
@@ -318,36 +318,36 @@ def _spoken(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _by_usual_names(kinds: Mapping[str, str]) -> Choice | None:
+def _by_usual_names(kinds: Mapping[str, str]) -> ColumnChoice | None:
     names: dict[str, str] = {}
     for name in kinds:
         if "." not in name:
             names.setdefault(plain(name), name)
     usual = next((names[one] for one in USUAL_COLUMNS if one in names), None)
     if usual is not None:
-        return Choice((usual,))
+        return ColumnChoice((usual,))
     pair = next((pair for pair in USUAL_PAIRS if set(pair) <= set(names)), None)
     if pair is not None:
-        return Choice(tuple(names[one] for one in pair))
+        return ColumnChoice(tuple(names[one] for one in pair))
     chats = [names[one] for one in USUAL_CHATS if one in names]
     chat = next((one for one in chats if kinds[one] in ("turns", "list")), None)
-    return Choice((chat,)) if chat is not None else None
+    return ColumnChoice((chat,)) if chat is not None else None
 
 
-def _only_one(kinds: Mapping[str, str]) -> Choice | None:
+def _only_one(kinds: Mapping[str, str]) -> ColumnChoice | None:
     """The only column with text, or with a chat, or within another under a usual name."""
     labels = [name for name, kind in kinds.items() if kind == "label"]
     own = {name: kind for name, kind in kinds.items() if outermost(name, kinds) == name}
     for kind in ("text", "turns"):
         alike = [name for name, found in own.items() if found == kind]
         if len(alike) == 1:
-            return Choice((alike[0],), f"the text is read from {alike[0]}" if labels else "")
+            return ColumnChoice((alike[0],), f"the text is read from {alike[0]}" if labels else "")
         if alike:
             return None
     inner = {name: kind for name, kind in kinds.items() if name not in own and kind == "text"}
     usual = [name for name in inner if _last(name) in USUAL_COLUMNS]
     if len(usual) == 1:
-        return Choice((usual[0],), f"the text is read from {usual[0]}")
+        return ColumnChoice((usual[0],), f"the text is read from {usual[0]}")
     return None
 
 

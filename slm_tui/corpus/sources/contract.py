@@ -7,9 +7,9 @@ from typing import Any, Protocol
 from slm_tui.config.data import DataConfig
 from slm_tui.corpus.progress import Meter
 from slm_tui.corpus.sources.text_file import END_OF_TEXT, TextFile
-from slm_tui.corpus.staging import Spans
+from slm_tui.corpus.staging import DocumentSpans
 
-__all__ = ["END_OF_TEXT", "READING", "LeftOut", "Source", "Staged", "settings"]
+__all__ = ["END_OF_TEXT", "READING", "LeftOut", "Source", "StagedDocuments", "settings"]
 
 
 # Settings that the first version of the program did not have, and what it did.
@@ -89,11 +89,11 @@ class LeftOut:
 
 
 @dataclass
-class Staged:
+class StagedDocuments:
     """Documents by part. What `data.split` asks for and is not here is cut from the training
     part, unless the source is `complete`: then it gave all that there is to be."""
 
-    parts: dict[str, Spans]
+    parts: dict[str, DocumentSpans]
     left_out: LeftOut = field(default_factory=LeftOut)
     complete: bool = False
 
@@ -111,7 +111,7 @@ class Source(Protocol):
         """
         ...
 
-    def stage(self, data: Any, directory: Path, meter: Meter) -> Staged:
+    def stage(self, data: Any, directory: Path, meter: Meter) -> StagedDocuments:
         """Write the documents to files in `directory`.
 
         Raises:

@@ -33,7 +33,7 @@ _SPELLED = {"\t": ("a tab", "tabs"), ",": ("a comma", "commas"), ";": ("a semico
 _NUMBER = re.compile(r"[-+]?[\d.,:/\s-]*\d[\d.,:/\s-]*(?:[eE][-+]?\d+)?%?")
 
 
-class Rows(Protocol):
+class RowReader(Protocol):
     """What `csv.reader` makes: rows, and how many lines were read for them."""
 
     line_num: int
@@ -44,7 +44,7 @@ class Rows(Protocol):
 
 
 @dataclass(frozen=True)
-class Asked:
+class LayoutSettings:
     """What the preset says of the layout; empty and `auto`: find out.
 
     `usual_delimiter` is what the name of the file suggests, `columns` are those with the text.
@@ -58,7 +58,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Layout:
+class CsvLayout:
     """How the cells of a file are written.
 
     `quotes` within a cell are `double`, after a `backslash`, or `none`: part of the text;
@@ -74,7 +74,7 @@ class Layout:
     columns: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
-    def reader(self, lines: Iterator[str]) -> "Rows":
+    def reader(self, lines: Iterator[str]) -> "RowReader":
         """A reader of lines that are laid out so; strict, so that no odd quote is passed over."""
         csv.field_size_limit(_LONGEST_CELL)
         if self.quotes == "none":
@@ -92,7 +92,7 @@ class Layout:
 class _Trial:
     """The first rows, parsed one way; `regular` is the part that is as wide as the first."""
 
-    layout: Layout
+    layout: CsvLayout
     rows: list[list[str]]
     regular: float
     error: CorpusError | None = None
@@ -103,7 +103,7 @@ class _Trial:
         return len(self.rows[0]) if self.rows else 0
 
 
-def found(name: str, sample: list[str], asked: Asked, *, whole: bool) -> Layout:
+def found(name: str, sample: list[str], asked: LayoutSettings, *, whole: bool) -> CsvLayout:
     """The layout of a file that begins with these lines, which may be the `whole` of it.
 
     Raises:
@@ -127,7 +127,7 @@ def found(name: str, sample: list[str], asked: Asked, *, whole: bool) -> Layout:
     return _named(best, asked)
 
 
-def body(sample: list[str], layout: Layout) -> list[list[str]]:
+def body(sample: list[str], layout: CsvLayout) -> list[list[str]]:
     """The rows of the sample beneath the header."""
     rows = list[list[str]]()
     reader = layout.reader(iter(sample[layout.skips :]))
@@ -143,7 +143,7 @@ def body(sample: list[str], layout: Layout) -> list[list[str]]:
     return rows[layout.header :]
 
 
-def _layouts(asked: Asked, skips: int, beginning: str) -> list[Layout]:
+def _layouts(asked: LayoutSettings, skips: int, beginning: str) -> list[CsvLayout]:
     """What to try, the likeliest first."""
     if asked.delimiter:
         delimiters = [asked.delimiter]
@@ -157,13 +157,13 @@ def _layouts(asked: Asked, skips: int, beginning: str) -> list[Layout]:
         if '\\"' in beginning:
             ways.insert(2, ("backslash", False))
     return [
-        Layout(delimiter, quotes, after_space, skips)
+        CsvLayout(delimiter, quotes, after_space, skips)
         for delimiter in delimiters
         for quotes, after_space in ways
     ]
 
 
-def _tried(name: str, sample: list[str], layout: Layout, whole: bool) -> _Trial:
+def _tried(name: str, sample: list[str], layout: CsvLayout, whole: bool) -> _Trial:
     rows, error, unclosed = list[list[str]](), None, False
     reader = layout.reader(iter(sample[layout.skips :]))
     while len(rows) < SAMPLE_ROWS:
@@ -200,7 +200,7 @@ def _without_empty_end(row: list[str]) -> list[str]:
     return row[:end]
 
 
-def _best(trials: list[_Trial], asked: Asked) -> _Trial:
+def _best(trials: list[_Trial], asked: LayoutSettings) -> _Trial:
     """The trial to believe: of the delimiter that speaks for itself, with the quotes that fit."""
     by_delimiter = dict[str, list[_Trial]]()
     for one in trials:
@@ -223,7 +223,7 @@ def _best(trials: list[_Trial], asked: Asked) -> _Trial:
     return next(one for one in found if one.error is not None)
 
 
-def _is_table(trial: _Trial, asked: Asked) -> bool:
+def _is_table(trial: _Trial, asked: LayoutSettings) -> bool:
     """Whether there are columns, by what was asked, a header, or rows that are alike."""
     if asked.delimiter:
         return True
@@ -236,7 +236,7 @@ def _is_table(trial: _Trial, asked: Asked) -> bool:
     )
 
 
-def _is_sound(trial: _Trial, others: list[_Trial], asked: Asked) -> bool:
+def _is_sound(trial: _Trial, others: list[_Trial], asked: LayoutSettings) -> bool:
     """Whether the quotes are right: no error, and none read as text that was meant as one."""
     if trial.error is not None:
         return False
@@ -253,7 +253,7 @@ def _are_numbered(rows: list[list[str]]) -> bool:
     return start in ("0", "1") and firsts == [str(int(start) + n) for n in range(len(rows))]
 
 
-def _is_usual_header(first: list[str], asked: Asked) -> bool:
+def _is_usual_header(first: list[str], asked: LayoutSettings) -> bool:
     names = {plain(cell) for cell in first}
     wanted = {plain(one) for one in asked.columns}
     return _may_be_names(first) and bool(names & (_USUAL | wanted))
@@ -271,7 +271,7 @@ def _may_be_names(first: list[str]) -> bool:
     )
 
 
-def _named(best: _Trial, asked: Asked) -> Layout:
+def _named(best: _Trial, asked: LayoutSettings) -> CsvLayout:
     """The layout with the names of its columns, and notes on what was guessed."""
     first, rows = best.rows[0], best.rows[1:]
     notes = _guesses(best.layout, asked)
@@ -290,7 +290,7 @@ def _named(best: _Trial, asked: Asked) -> Layout:
     return replace(best.layout, columns=tuple(_distinct(columns, notes)), notes=tuple(notes))
 
 
-def _guesses(layout: Layout, asked: Asked) -> list[str]:
+def _guesses(layout: CsvLayout, asked: LayoutSettings) -> list[str]:
     notes = list[str]()
     if not asked.delimiter and layout.delimiter not in (asked.usual_delimiter, NO_DELIMITER):
         notes.append(f"its cells have {spelled(layout.delimiter)} between them")
@@ -311,7 +311,7 @@ def _distinct(columns: list[str], notes: list[str]) -> list[str]:
     return made
 
 
-def _has_header(first: list[str], rows: list[list[str]], asked: Asked) -> bool:
+def _has_header(first: list[str], rows: list[list[str]], asked: LayoutSettings) -> bool:
     """Whether the first row names the columns: by usual names, or unlike what is beneath."""
     if _is_usual_header(first, asked):
         return True

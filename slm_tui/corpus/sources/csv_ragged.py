@@ -9,7 +9,7 @@ _MOST_LABELS = 20
 _LONGEST_LABEL = 40
 
 
-class Ragged:
+class RaggedRows:
     """Judges rows by what the cells of the other columns are like.
 
     A cell fits a column of numbers if it is one, another column if it is one of few labels or a

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 
 from slm_tui.corpus.sources import csv_layout
-from slm_tui.corpus.sources.csv_layout import Asked, spelled
-from slm_tui.corpus.sources.csv_ragged import Ragged
+from slm_tui.corpus.sources.csv_layout import LayoutSettings, spelled
+from slm_tui.corpus.sources.csv_ragged import RaggedRows
 from slm_tui.errors import CorpusError
 
 _SAMPLE_CHARACTERS = 1 << 20
@@ -31,7 +31,7 @@ class CsvRows:
         CorpusError: it cannot be made out how it is laid out, or it has no rows.
     """
 
-    def __init__(self, name: str, lines: Iterator[str], asked: Asked) -> None:
+    def __init__(self, name: str, lines: Iterator[str], asked: LayoutSettings) -> None:
         self.name, self.line = name, 0
         sample, whole = _sampled(lines)
         self.layout = csv_layout.found(name, sample, asked, whole=whole)
@@ -66,7 +66,7 @@ class CsvRows:
         Raises:
             CorpusError: a row does not fit the columns, and what it means cannot be told.
         """
-        ragged = Ragged(len(self.columns), self._body, text_at, self.layout.delimiter)
+        ragged = RaggedRows(len(self.columns), self._body, text_at, self.layout.delimiter)
         reader = self.layout.reader(self._lines)
         first = self.layout.skips + self.layout.header
         while True:
@@ -82,7 +82,7 @@ class CsvRows:
                 yield self._fitted(row, ragged)
         self._say_what_was_mended()
 
-    def _fitted(self, row: list[str], ragged: Ragged) -> list[str]:
+    def _fitted(self, row: list[str], ragged: RaggedRows) -> list[str]:
         width = len(self.columns)
         if len(row) > width and not any(cell.strip() for cell in row[width:]):
             row = row[:width]

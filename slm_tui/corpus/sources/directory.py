@@ -13,9 +13,9 @@ from typing import Any
 from slm_tui.config.data import DirectoryData
 from slm_tui.corpus.progress import Meter
 from slm_tui.corpus.sources import recognise, text_file
-from slm_tui.corpus.sources.contract import READING, LeftOut, Staged, settings
+from slm_tui.corpus.sources.contract import READING, LeftOut, StagedDocuments, settings
 from slm_tui.corpus.sources.text_file import NotTextError, TextFile
-from slm_tui.corpus.staging import Staging
+from slm_tui.corpus.staging import StagingWriter
 from slm_tui.errors import CorpusError, cause_of, remedy_for
 
 SUFFIXES = (".txt", ".md")
@@ -25,7 +25,7 @@ _LEADS_NOWHERE = (errno.ENOENT, errno.ELOOP, errno.ENOTDIR)
 
 
 @dataclass(frozen=True)
-class Found:
+class DirectoryFile:
     """A file by its path relative to the directory, and its size in bytes."""
 
     name: str
@@ -56,7 +56,7 @@ def fingerprint(data: DirectoryData, *, reading: int = READING) -> dict[str, obj
     return {**values, "files": known}
 
 
-def files(data: DirectoryData) -> tuple[list[Found], list[str]]:
+def files(data: DirectoryData) -> tuple[list[DirectoryFile], list[str]]:
     """The files that the preset asks for, sorted by name, and what could not be looked into.
 
     Each directory is entered once, by whichever name comes first.
@@ -81,7 +81,7 @@ def files(data: DirectoryData) -> tuple[list[Found], list[str]]:
     return sorted(found, key=lambda one: one.name), closed
 
 
-def _nothing_found(root: Path, pattern: str, there: list[Found]) -> CorpusError:
+def _nothing_found(root: Path, pattern: str, there: list[DirectoryFile]) -> CorpusError:
     endings = Counter("".join(Path(one.name).suffixes[-2:]) for one in there)
     packed = [one for one in endings if recognise.without_suffix(one) != one]
     usual = max(packed or endings, key=lambda one: endings[one], default="")
@@ -93,9 +93,9 @@ def _nothing_found(root: Path, pattern: str, there: list[Found]) -> CorpusError:
     )
 
 
-def _walk(root: Path) -> tuple[list[Found], list[str]]:
+def _walk(root: Path) -> tuple[list[DirectoryFile], list[str]]:
     """All regular files, and the names of what may not be looked at."""
-    found: list[Found] = []
+    found: list[DirectoryFile] = []
     closed: list[str] = []
     entered: set[tuple[int, int]] = set()
     waiting = [root]
@@ -123,7 +123,7 @@ def _walk(root: Path) -> tuple[list[Found], list[str]]:
             if stat.S_ISDIR(status.st_mode):
                 inside.append(path)
             elif stat.S_ISREG(status.st_mode):
-                found.append(Found(name, path, status.st_size))
+                found.append(DirectoryFile(name, path, status.st_size))
         waiting += reversed(inside)
     return found, closed
 
@@ -156,7 +156,7 @@ def _wanted(pattern: str) -> Callable[[str], Any]:
         ) from None
 
 
-def stage(data: DirectoryData, directory: Path, meter: Meter) -> Staged:
+def stage(data: DirectoryData, directory: Path, meter: Meter) -> StagedDocuments:
     """Write the documents of all files.
 
     Raises:
@@ -167,7 +167,7 @@ def stage(data: DirectoryData, directory: Path, meter: Meter) -> Staged:
     wrong, errors = LeftOut(), list[CorpusError]()
     for name in closed:
         wrong.skip(name, os.strerror(errno.EACCES))
-    with Staging(directory / "train.text", data.limit) as staging:
+    with StagingWriter(directory / "train.text", data.limit) as staging:
         for one in found:
             before = staging.mark()
             try:
@@ -185,11 +185,16 @@ def stage(data: DirectoryData, directory: Path, meter: Meter) -> Staged:
         wrong.blank = staging.blank
     if not len(spans):
         raise CorpusError(f"{data.path} has no text", "no file of it has any", "name another")
-    return Staged({"train": spans}, wrong)
+    return StagedDocuments({"train": spans}, wrong)
 
 
 def _add(
-    staging: Staging, one: Found, data: DirectoryData, meter: Meter, done: int, total: int
+    staging: StagingWriter,
+    one: DirectoryFile,
+    data: DirectoryData,
+    meter: Meter,
+    done: int,
+    total: int,
 ) -> TextFile:
     text_file.signature(one.path)
     # Whoever asks for certain files by a pattern may want pages with their tags.

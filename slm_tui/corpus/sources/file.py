@@ -5,8 +5,8 @@ from pathlib import Path
 from slm_tui.config.data import FileData
 from slm_tui.corpus.progress import Meter
 from slm_tui.corpus.sources import hub, recognise, text_file
-from slm_tui.corpus.sources.contract import READING, LeftOut, Staged, settings
-from slm_tui.corpus.staging import Staging
+from slm_tui.corpus.sources.contract import READING, LeftOut, StagedDocuments, settings
+from slm_tui.corpus.staging import StagingWriter
 from slm_tui.errors import CorpusError
 
 # Settings that do not matter to plain text, and one that does not matter to rows.
@@ -45,7 +45,7 @@ def fingerprint(data: FileData, *, reading: int = READING) -> dict[str, object]:
     return {**values, "format": layout, "sha256": text_file.digest(path)}
 
 
-def stage(data: FileData, directory: Path, meter: Meter) -> Staged:
+def stage(data: FileData, directory: Path, meter: Meter) -> StagedDocuments:
     """Write the documents of the file.
 
     Raises:
@@ -69,7 +69,7 @@ def _why(left_out: LeftOut) -> str:
     return "it is white space only" if left_out.blank else "it is empty"
 
 
-def _plain(data: FileData, path: Path, size: int, directory: Path, meter: Meter) -> Staged:
+def _plain(data: FileData, path: Path, size: int, directory: Path, meter: Meter) -> StagedDocuments:
     file = text_file.TextFile(
         path,
         encoding=data.encoding,
@@ -77,11 +77,11 @@ def _plain(data: FileData, path: Path, size: int, directory: Path, meter: Meter)
         tags=data.format == "text",
     )
     left_out = LeftOut()
-    with Staging(directory / "train.text", data.limit) as staging:
+    with StagingWriter(directory / "train.text", data.limit) as staging:
         for piece in file.documents(data.separator, meter=meter, total=size):
             if not staging.add(piece):
                 break
         spans = staging.finish()
         left_out.blank = staging.blank
     left_out.read(file)
-    return Staged({"train": spans}, left_out)
+    return StagedDocuments({"train": spans}, left_out)

@@ -19,7 +19,7 @@ from slm_tui.config.data import FileData, HuggingFaceData
 from slm_tui.config.ready_made import ready_made
 from slm_tui.corpus.progress import Meter
 from slm_tui.corpus.sources import recognise, text_file
-from slm_tui.corpus.sources.contract import READING, LeftOut, Staged
+from slm_tui.corpus.sources.contract import READING, LeftOut, StagedDocuments
 from slm_tui.corpus.staging import load_spans
 from slm_tui.errors import CorpusError
 
@@ -87,7 +87,7 @@ def _check_name(dataset: str) -> None:
         )
 
 
-def stage(data: HuggingFaceData, directory: Path, meter: Meter) -> Staged:
+def stage(data: HuggingFaceData, directory: Path, meter: Meter) -> StagedDocuments:
     """Write the documents of each split that is named.
 
     Raises:
@@ -119,7 +119,9 @@ def stage(data: HuggingFaceData, directory: Path, meter: Meter) -> Staged:
     return staged
 
 
-def stage_table(data: FileData, path: Path, layout: str, directory: Path, meter: Meter) -> Staged:
+def stage_table(
+    data: FileData, path: Path, layout: str, directory: Path, meter: Meter
+) -> StagedDocuments:
     """Write the documents of a file of rows.
 
     Raises:
@@ -152,7 +154,7 @@ def _limit(data: HuggingFaceData | FileData) -> dict[str, Any]:
     return {"limit": data.limit.model_dump(mode="json", exclude_none=True)}
 
 
-def _read(request: dict[str, Any], directory: Path, meter: Meter) -> Staged:
+def _read(request: dict[str, Any], directory: Path, meter: Meter) -> StagedDocuments:
     meter("opening the dataset", 0, None, "share")
     began = time.time()
     with (directory / _LOG).open("wb") as log:
@@ -281,7 +283,7 @@ def _last_line(log: Path) -> str:
     return f"its reader ended: {lines[-1]}" if lines else "its reader ended without a word"
 
 
-def _result(done: dict[str, Any], directory: Path) -> Staged:
+def _result(done: dict[str, Any], directory: Path) -> StagedDocuments:
     parts = {part: load_spans(directory / f"{part}.npz") for part in done["parts"]}
     left_out = LeftOut(**done["left_out"])
-    return Staged(parts, left_out)
+    return StagedDocuments(parts, left_out)

@@ -12,11 +12,11 @@ from typing import Any, Protocol
 from slm_tui.config.data import Limit
 from slm_tui.corpus.progress import Meter, Progress
 from slm_tui.corpus.sources import shards, tables
-from slm_tui.corpus.sources.columns import Columns, Row, Wanted, kinds_of
+from slm_tui.corpus.sources.columns import Columns, ColumnSettings, Row, kinds_of
 from slm_tui.corpus.sources.contract import LeftOut
-from slm_tui.corpus.sources.csv_layout import Asked
-from slm_tui.corpus.sources.tables import Files, Reading
-from slm_tui.corpus.staging import CHARACTERS_PER_TOKEN, Piece, Staging, save_spans
+from slm_tui.corpus.sources.csv_layout import LayoutSettings
+from slm_tui.corpus.sources.tables import FileTexts, ReadSettings
+from slm_tui.corpus.staging import CHARACTERS_PER_TOKEN, DocumentPiece, StagingWriter, save_spans
 from slm_tui.errors import CorpusError
 
 Tell = Callable[[str, float, float | None, str], None]
@@ -26,7 +26,7 @@ _ROWS = 1000
 _CHARACTERS_PER_TOKEN_STREAMED = 16
 
 
-class Split(Protocol):
+class RowSplit(Protocol):
     """A part of what is read."""
 
     def texts(self, left_out: LeftOut) -> Iterator[str]:
@@ -54,7 +54,7 @@ def read(request: dict[str, Any], tell: Tell) -> dict[str, Any]:
         found, limit = opened[split], Limit(**request["limit"])
         if isinstance(found, DatasetRows):
             found, limit = found.first(limit, whole=bool(request.get("heading")))
-        with Staging(directory / f"{part}.text", limit, _per_token(request)) as staging:
+        with StagingWriter(directory / f"{part}.text", limit, _per_token(request)) as staging:
             _write(found, request, staging, left_out, tell)
             left_out.blank += staging.blank
             save_spans(staging.finish(), directory / f"{part}.npz")
@@ -78,34 +78,36 @@ def _setting(part: str) -> str:
     return {"train": "train_split", "val": "validation_split", "test": "test_split"}[part]
 
 
-def _opened(request: dict[str, Any], meter: Meter) -> dict[str, Split]:
+def _opened(request: dict[str, Any], meter: Meter) -> dict[str, RowSplit]:
     """The splits by name, opened but not read."""
     reading = _reading(request)
     if "table" in request:
         file = tables.local(Path(request["dataset"]), request["table"])
-        return {"train": Files([file], reading, meter)}
+        return {"train": FileTexts([file], reading, meter)}
     found = shards.opened(request)
-    if isinstance(found, shards.OfFiles):
-        return {split: Files(files, reading, meter) for split, files in found.splits.items()}
+    if isinstance(found, shards.FileShards):
+        return {split: FileTexts(files, reading, meter) for split, files in found.splits.items()}
     name = request["dataset"]
     return {split: DatasetRows(name, rows, reading.wanted) for split, rows in found.splits.items()}
 
 
-def _reading(request: dict[str, Any]) -> Reading:
-    wanted = Wanted(request["text_column"], request["second_column"], request["column_separator"])
-    csv = Asked(
+def _reading(request: dict[str, Any]) -> ReadSettings:
+    wanted = ColumnSettings(
+        request["text_column"], request["second_column"], request["column_separator"]
+    )
+    csv = LayoutSettings(
         request.get("delimiter", ""),
         request.get("header", "auto"),
         request.get("quotes", "auto"),
         columns=tuple(wanted.named),
     )
-    return Reading(wanted, csv, request.get("encoding", "auto"), request.get("replace", False))
+    return ReadSettings(wanted, csv, request.get("encoding", "auto"), request.get("replace", False))
 
 
 class DatasetRows:
     """A split as `datasets` opened it."""
 
-    def __init__(self, name: str, rows: Any, wanted: Wanted) -> None:
+    def __init__(self, name: str, rows: Any, wanted: ColumnSettings) -> None:
         self._name, self._rows, self._wanted = name, rows, wanted
 
     def first(self, limit: Limit, *, whole: bool) -> tuple["DatasetRows", Limit]:
@@ -154,7 +156,7 @@ def _kind(feature: Any) -> str:
 
 
 def _write(
-    split: Split, request: dict[str, Any], staging: Staging, left_out: LeftOut, tell: Tell
+    split: RowSplit, request: dict[str, Any], staging: StagingWriter, left_out: LeftOut, tell: Tell
 ) -> None:
     shortest, longest = request.get("minimum_length", 0), request.get("maximum_length")
     for number, text in enumerate(_documents(split.texts(left_out), request.get("heading", ""))):
@@ -164,7 +166,7 @@ def _write(
             left_out.short += 1
         elif longest is not None and len(text) > longest:
             left_out.long += 1
-        elif not staging.add(Piece(text.strip("\n"))):
+        elif not staging.add(DocumentPiece(text.strip("\n"))):
             return
 
 

@@ -23,7 +23,7 @@ HEAD = 8192
 
 
 @dataclass(frozen=True)
-class Kind:
+class FileKind:
     """A kind of file that is no plain text. `remedy` is what makes text of it."""
 
     name: str
@@ -141,7 +141,7 @@ _ZIPPED: tuple[tuple[str, str, str], ...] = (
 _HTML = (b"<!doctype html", b"<html", b"<?xml")
 
 
-def not_text(path: Path, head: bytes) -> Kind | None:
+def not_text(path: Path, head: bytes) -> FileKind | None:
     """What the file is, if its first (unpacked) bytes say that it is no text."""
     for magic, name, remedy in _MAGIC:
         if head.startswith(magic):
@@ -169,7 +169,7 @@ def html(path: Path) -> CorpusError:
     )
 
 
-def _zipped(path: Path) -> Kind:
+def _zipped(path: Path) -> FileKind:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()[:1000]
@@ -181,6 +181,6 @@ def _zipped(path: Path) -> Kind:
     return _kind(path, "a zip archive", "unpack it (unzip {path}) and name the directory")
 
 
-def _kind(path: Path, name: str, remedy: str) -> Kind:
+def _kind(path: Path, name: str, remedy: str) -> FileKind:
     stem = path.with_name(without_suffix(path.name)).with_suffix("")
-    return Kind(name, remedy.format(path=path, stem=stem))
+    return FileKind(name, remedy.format(path=path, stem=stem))

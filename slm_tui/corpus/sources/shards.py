@@ -18,20 +18,20 @@ _NOT_CONTENT = (".json", ".lock", ".incomplete")
 
 
 @dataclass(frozen=True)
-class OfFiles:
+class FileShards:
     """Splits by name, each in some files."""
 
     splits: dict[str, list[File]]
 
 
 @dataclass(frozen=True)
-class OfRows:
+class RowShards:
     """Splits by name, each as `datasets` gives it."""
 
     splits: dict[str, Any]
 
 
-def opened(request: dict[str, Any]) -> OfFiles | OfRows:
+def opened(request: dict[str, Any]) -> FileShards | RowShards:
     """The splits of a dataset that is here, on the hub, or at an address.
 
     Raises:
@@ -40,22 +40,22 @@ def opened(request: dict[str, Any]) -> OfFiles | OfRows:
     name = request["dataset"]
     if "://" not in name and Path(name).is_file():
         # Without `datasets`, which takes a second to import.
-        return OfFiles({"train": [tables.local(Path(name), recognise.layout_of(name))]})
+        return FileShards({"train": [tables.local(Path(name), recognise.layout_of(name))]})
     import datasets
 
     if "://" in name:
-        return OfFiles({"train": [_single(datasets, request)]})
+        return FileShards({"train": [_single(datasets, request)]})
     if request["local"] and _is_saved(Path(name)):
         found = datasets.load_from_disk(name)
         # One without splits is all training text.
-        return OfRows(dict(found) if isinstance(found, dict) else {"train": found})
+        return RowShards(dict(found) if isinstance(found, dict) else {"train": found})
     builder = _builder(datasets, request)
     files = _own_files(builder)
     # Of cells `datasets` loses some without a word; a stream ends where columns differ.
     if files and (request["local"] or request["streaming"] or files[0] == "csv"):
         return _of_files(datasets, files, request)
     try:
-        return OfRows(dict(_loaded(datasets, request)))
+        return RowShards(dict(_loaded(datasets, request)))
     except datasets.exceptions.DatasetGenerationError:
         if not files:
             raise
@@ -127,7 +127,7 @@ def _own_files(builder: Any) -> tuple[str, dict[str, list[str]], str] | None:
 
 def _of_files(
     datasets: Any, files: tuple[str, dict[str, list[str]], str], request: dict[str, Any]
-) -> OfFiles:
+) -> FileShards:
     layout, splits, delimiter = files
     if delimiter:
         request["delimiter"] = delimiter
@@ -137,7 +137,7 @@ def _of_files(
         # Splits that nobody asked for are not fetched.
         here = split in wanted
         found[split] = [_file(datasets, one, layout, request) for one in names] if here else []
-    return OfFiles(found)
+    return FileShards(found)
 
 
 def _single(datasets: Any, request: dict[str, Any]) -> File:

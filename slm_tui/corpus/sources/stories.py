@@ -5,8 +5,8 @@ from pathlib import Path
 
 from slm_tui.config.data import Limit, StoriesData
 from slm_tui.corpus.progress import Meter
-from slm_tui.corpus.sources.contract import READING, Staged
-from slm_tui.corpus.staging import Piece, Staging
+from slm_tui.corpus.sources.contract import READING, StagedDocuments
+from slm_tui.corpus.staging import DocumentPiece, StagingWriter
 
 
 def fingerprint(data: StoriesData, *, reading: int = READING) -> dict[str, object]:
@@ -17,24 +17,24 @@ def fingerprint(data: StoriesData, *, reading: int = READING) -> dict[str, objec
     return {**data.model_dump(mode="json"), "grammar": GRAMMAR_VERSION}
 
 
-def stories(data: StoriesData, first: int, count: int) -> Iterator[Piece]:
+def stories(data: StoriesData, first: int, count: int) -> Iterator[DocumentPiece]:
     """Stories `first` to `first + count` of the source."""
     from slm_tui.corpus.stories import StoryGenerator
 
     generator = StoryGenerator(data.richness, data.seed)
     for index in range(first, first + count):
         story = generator.story(index)
-        yield Piece(story.text, bits=story.bits)
+        yield DocumentPiece(story.text, bits=story.bits)
 
 
-def stage(data: StoriesData, directory: Path, meter: Meter) -> Staged:
+def stage(data: StoriesData, directory: Path, meter: Meter) -> StagedDocuments:
     """Write the stories of every part; a limit holds for the training part."""
     wanted = data.documents_wanted()
     total, first, parts = sum(wanted.values()), 0, {}
     for part, count in wanted.items():
         characters = data.limit.characters if part == "train" else None
         limit = Limit(characters=characters)
-        with Staging(directory / f"{part}.text", limit) as staging:
+        with StagingWriter(directory / f"{part}.text", limit) as staging:
             for number, piece in enumerate(stories(data, first, count)):
                 if number % 256 == 0:
                     meter("writing stories", first + number, total, "stories")
@@ -42,4 +42,4 @@ def stage(data: StoriesData, directory: Path, meter: Meter) -> Staged:
                     break
             parts[part] = staging.finish()
         first += count
-    return Staged(parts, complete=True)
+    return StagedDocuments(parts, complete=True)

@@ -11,20 +11,20 @@ from typing import IO, Any
 
 from slm_tui.corpus.progress import Meter
 from slm_tui.corpus.sources import recognise
-from slm_tui.corpus.sources.columns import Columns, NoRowsError, Wanted
+from slm_tui.corpus.sources.columns import Columns, ColumnSettings, NoRowsError
 from slm_tui.corpus.sources.contract import LeftOut
-from slm_tui.corpus.sources.csv_layout import Asked
+from slm_tui.corpus.sources.csv_layout import LayoutSettings
 from slm_tui.corpus.sources.csv_rows import CsvRows
 from slm_tui.corpus.sources.json_rows import JsonRows
 from slm_tui.corpus.sources.text_file import TextFile
 
 
 @dataclass(frozen=True)
-class Reading:
+class ReadSettings:
     """How files are read, whatever they are."""
 
-    wanted: Wanted = field(default_factory=Wanted)
-    csv: Asked = field(default_factory=Asked)
+    wanted: ColumnSettings = field(default_factory=ColumnSettings)
+    csv: LayoutSettings = field(default_factory=LayoutSettings)
     encoding: str = "auto"
     replace: bool = False
 
@@ -48,10 +48,10 @@ def local(path: Path, layout: str) -> File:
     return File(str(path), layout, lambda: path.open("rb"), path.stat().st_size)
 
 
-class Files:
+class FileTexts:
     """The texts of some files, one after the other."""
 
-    def __init__(self, files: list[File], reading: Reading, meter: Meter) -> None:
+    def __init__(self, files: list[File], reading: ReadSettings, meter: Meter) -> None:
         self._files, self._reading, self._meter = files, reading, meter
 
     def texts(self, left_out: LeftOut) -> Iterator[str]:

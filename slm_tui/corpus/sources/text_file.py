@@ -13,7 +13,7 @@ from typing import IO
 from slm_tui.corpus.progress import Meter
 from slm_tui.corpus.sources import encodings, recognise
 from slm_tui.corpus.sources.encodings import AUTO, Encoding
-from slm_tui.corpus.staging import CHUNK, Piece
+from slm_tui.corpus.staging import CHUNK, DocumentPiece
 from slm_tui.errors import CorpusError, cause_of, remedy_for
 
 END_OF_TEXT = "<|endoftext|>"
@@ -126,7 +126,7 @@ class TextFile:
 
     def documents(
         self, separator: str = "", *, meter: Meter, done: int = 0, total: int = 0
-    ) -> Iterator[Piece]:
+    ) -> Iterator[DocumentPiece]:
         """The documents, cut at `separator`, or at end-of-text marks where it is empty.
 
         Line ends become `\\n`; those around a document are no part of it. `done` of `total` bytes
@@ -295,10 +295,10 @@ class _Documents:
         self._rest = ""
         self._begins = True
 
-    def feed(self, text: str) -> Iterator[Piece]:
+    def feed(self, text: str) -> Iterator[DocumentPiece]:
         *whole, self._rest = (self._rest + text).split(self._separator)
         for part in whole:
-            yield Piece(self._from_the_left(part).rstrip("\n"))
+            yield DocumentPiece(self._from_the_left(part).rstrip("\n"))
             self._begins = True
         # The separator may be cut in two, and line ends may turn out to be the last.
         keep = len(self._separator) - 1
@@ -306,10 +306,10 @@ class _Documents:
         self._rest = self._rest[len(ready) :]
         ready = self._from_the_left(ready)
         if ready:
-            yield Piece(ready, ends=False)
+            yield DocumentPiece(ready, ends=False)
 
-    def finish(self) -> Iterator[Piece]:
-        yield Piece(self._from_the_left(self._rest).rstrip("\n"))
+    def finish(self) -> Iterator[DocumentPiece]:
+        yield DocumentPiece(self._from_the_left(self._rest).rstrip("\n"))
 
     def _from_the_left(self, text: str) -> str:
         if not self._begins:

@@ -14,7 +14,7 @@ from functools import cache
 from slm_tui.corpus.stories import phrases
 from slm_tui.corpus.stories.analysis import expected_bits, vocabulary
 from slm_tui.corpus.stories.grammar import Match, Node, Slots
-from slm_tui.corpus.stories.notation import Reader
+from slm_tui.corpus.stories.notation import NotationParser
 from slm_tui.corpus.stories.plots import PLOTS
 from slm_tui.corpus.stories.tables import entries
 from slm_tui.corpus.stories.words import WORDS
@@ -55,7 +55,7 @@ def _grammar(richness: str) -> Node:
         rules |= plot.RULES
     rules["story"] = "|".join("{" + name + "}" for name in PLOTS)
     tables = {name: entries(table, level) for name, table in rows.items()}
-    return Reader(rules, tables, level).grammar("story")
+    return NotationParser(rules, tables, level).grammar("story")
 
 
 class StoryGenerator:

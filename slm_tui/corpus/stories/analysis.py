@@ -8,7 +8,16 @@ from collections.abc import Iterator
 from functools import cache
 from math import fsum
 
-from slm_tui.corpus.stories.grammar import Chain, Choice, Copy, Draw, Fill, Follow, Literal, Node
+from slm_tui.corpus.stories.grammar import (
+    Chain,
+    ChoiceNode,
+    Copy,
+    Draw,
+    Fill,
+    Follow,
+    Literal,
+    Node,
+)
 
 # What the slots that still matter hold, and with which probability.
 Held = tuple[tuple[str, str], ...]
@@ -32,7 +41,7 @@ def nodes(root: Node) -> Iterator[Node]:
             continue
         seen.add(id(node))
         yield node
-        if isinstance(node, Chain | Choice):
+        if isinstance(node, Chain | ChoiceNode):
             waiting.extend(node.nodes)
         elif isinstance(node, Follow):
             waiting.extend(node.nodes.values())
@@ -70,7 +79,7 @@ def _reads(node: Node, known: dict[int, frozenset[str]]) -> frozenset[str]:
     slots: frozenset[str] = frozenset()
     if isinstance(node, Draw):
         slots = frozenset(node.unlike)
-    elif isinstance(node, Chain | Choice):
+    elif isinstance(node, Chain | ChoiceNode):
         slots = slots.union(*(_reads(part, known) for part in node.nodes))
     elif isinstance(node, Follow):
         slots = frozenset({node.slot}).union(*(_reads(p, known) for p in node.nodes.values()))
@@ -87,7 +96,7 @@ def _fills(node: Node, known: dict[int, frozenset[str]]) -> frozenset[str]:
         slots = slots.union(*node.filled)
     elif isinstance(node, Fill):
         slots = frozenset({node.slot})
-    elif isinstance(node, Chain | Choice):
+    elif isinstance(node, Chain | ChoiceNode):
         slots = slots.union(*(_fills(part, known) for part in node.nodes))
     elif isinstance(node, Follow):
         slots = slots.union(*(_fills(part, known) for part in node.nodes.values()))
@@ -123,7 +132,7 @@ class _Expectation:
     ) -> tuple[float, Chances]:
         if isinstance(node, Chain):
             return self._chain(node, chances, later)
-        if isinstance(node, Choice):
+        if isinstance(node, ChoiceNode):
             return self._choice(node, chances, later)
         if isinstance(node, Draw):
             return self._draw(node, chances, later)
@@ -144,7 +153,7 @@ class _Expectation:
         return fsum(total), chances
 
     def _choice(
-        self, node: Choice, chances: Chances, later: frozenset[str]
+        self, node: ChoiceNode, chances: Chances, later: frozenset[str]
     ) -> tuple[float, Chances]:
         mass = fsum(chances.values())
         total = []

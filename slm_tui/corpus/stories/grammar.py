@@ -32,7 +32,7 @@ def capitalised(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-class Lottery:
+class WeightedDraws:
     """Exact draws with integer weights: the probability used is the probability counted."""
 
     def __init__(self, weights: Sequence[int]) -> None:
@@ -165,12 +165,12 @@ class Chain(Node):
         return None
 
 
-class Choice(Node):
+class ChoiceNode(Node):
     """One of several nodes, by weight."""
 
     def __init__(self, nodes: Sequence[Node], weights: Sequence[int]) -> None:
         self.nodes = tuple(nodes)
-        self.lottery = Lottery(weights)
+        self.lottery = WeightedDraws(weights)
         self._ways: dict[str, list[tuple[Node, float]]] | None = None
         self._always: list[tuple[Node, float]] = []
 
@@ -207,7 +207,7 @@ class Choice(Node):
 
 
 @dataclass(frozen=True)
-class Entry:
+class DrawnEntry:
     """A line of a table: what is written, how often, and what it entails (`he`: `she`)."""
 
     text: str
@@ -221,7 +221,7 @@ class Draw(Node):
     def __init__(
         self,
         slot: str,
-        entries: Sequence[Entry],
+        entries: Sequence[DrawnEntry],
         *,
         unlike: Sequence[str] = (),
         with_article: bool = False,
@@ -230,7 +230,7 @@ class Draw(Node):
         self.slot = slot
         self.entries = tuple(entries)
         self.unlike = tuple(unlike)
-        self.lottery = Lottery([entry.weight for entry in entries])
+        self.lottery = WeightedDraws([entry.weight for entry in entries])
         show = Copy(slot, with_article=with_article, capital=capital).show
         self.shown = [show(entry.text) for entry in entries]
         self.filled: list[Slots] = [

@@ -26,10 +26,10 @@ import re
 from collections.abc import Mapping, Sequence
 
 from slm_tui.corpus.stories.grammar import (
-    Choice,
+    ChoiceNode,
     Copy,
     Draw,
-    Entry,
+    DrawnEntry,
     Fill,
     Follow,
     Literal,
@@ -48,11 +48,11 @@ class NotationError(ValueError):
     """A template that cannot be read: a fault of the grammar, not of the user."""
 
 
-class Reader:
+class NotationParser:
     """Reads templates into nodes, for one level (0 tiny, 1 small, 2 rich)."""
 
     def __init__(
-        self, rules: Mapping[str, str], tables: Mapping[str, Sequence[Entry]], level: int
+        self, rules: Mapping[str, str], tables: Mapping[str, Sequence[DrawnEntry]], level: int
     ) -> None:
         self._rules = rules
         self._tables = tables
@@ -117,7 +117,7 @@ class Reader:
             at += 1
         if not nodes:
             return Literal(""), at
-        return (nodes[0] if len(nodes) == 1 else Choice(nodes, weights)), at
+        return (nodes[0] if len(nodes) == 1 else ChoiceNode(nodes, weights)), at
 
     def _marks(self, tokens: list[str], at: int) -> tuple[bool, int, int]:
         """Whether the alternative at `at` is in use, its weight, and where it begins."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from slm_tui.corpus.stories.tables import Row, detailed
+from slm_tui.corpus.stories.tables import TableEntry, detailed
 
-TABLES: dict[str, list[Row]] = {
+TABLES: dict[str, list[TableEntry]] = {
     "girl_kind": detailed("girl ; home: {house}"),
     "boy_kind": detailed("boy ; home: {house}"),
     "animal": detailed("""

@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from slm_tui.corpus.stories.grammar import Entry
+from slm_tui.corpus.stories.grammar import DrawnEntry
 
 
-class Row(NamedTuple):
+class TableEntry(NamedTuple):
     """A line of a table: the level from which it is in use, its text, what it entails."""
 
     level: int
@@ -19,31 +19,31 @@ class Row(NamedTuple):
 
 def listed(
     tiny: str, small: str = "", rich: str = "", features: Mapping[str, str] | None = None
-) -> list[Row]:
+) -> list[TableEntry]:
     """Rows from three comma-separated lists, all with the same features."""
     return [
-        Row(level, text, features or {})
+        TableEntry(level, text, features or {})
         for level, line in enumerate((tiny, small, rich))
         for text in (" ".join(part.split()) for part in line.split(","))
         if text
     ]
 
 
-def detailed(lines: str) -> list[Row]:
+def detailed(lines: str) -> list[TableEntry]:
     """Rows from paragraphs `+text ; key: value ; key: value`; `+` marks the level as in rules."""
     rows = []
     for paragraph in re.split(r"\n\s*\n", lines.strip()):
         head, *pairs = " ".join(paragraph.split()).split(" ; ")
         text = head.lstrip("+")
         features = dict(re.split(r"\s*:\s*", pair, maxsplit=1) for pair in pairs)
-        rows.append(Row(len(head) - len(text), text, features))
+        rows.append(TableEntry(len(head) - len(text), text, features))
     return rows
 
 
-def entries(rows: Iterable[Row], level: int) -> list[Entry]:
+def entries(rows: Iterable[TableEntry], level: int) -> list[DrawnEntry]:
     """The entries in use at `level`; the weight falls with the rank, as word counts do."""
     used = sorted((row for row in rows if row.level <= level), key=lambda row: row.level)
     return [
-        Entry(row.text, max(1, round(40 / (rank + 4))), row.features)
+        DrawnEntry(row.text, max(1, round(40 / (rank + 4))), row.features)
         for rank, row in enumerate(used)
     ]

@@ -5,12 +5,12 @@ A table is written level by level: what `tiny` knows, what `small` adds, what `r
 
 from __future__ import annotations
 
-from slm_tui.corpus.stories.tables import Row, listed
+from slm_tui.corpus.stories.tables import TableEntry, listed
 
 SHE = {"he": "she", "him": "her", "his": "her", "himself": "herself"}
 HE = {"he": "he", "him": "him", "his": "his", "himself": "himself"}
 
-WORDS: dict[str, list[Row]] = {
+WORDS: dict[str, list[TableEntry]] = {
     "girl": listed(
         "Mia, Lily, Anna, Rosa, Ella, Nora",
         "Emma, Clara, Zoe, Lucy, Hanna, Maya",

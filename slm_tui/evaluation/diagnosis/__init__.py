@@ -12,9 +12,9 @@ import numpy as np
 from slm_tui.evaluation.diagnosis import fit_rules, plan_rules, rate_rules
 from slm_tui.evaluation.diagnosis.explanations import EXPLANATIONS
 from slm_tui.evaluation.diagnosis.signals import Values
-from slm_tui.evaluation.diagnosis.verdict import Block, Evidence, Remedy, Verdict
+from slm_tui.evaluation.diagnosis.verdict import CurveBlock, Evidence, Remedy, Verdict
 
-__all__ = ["EXPLANATIONS", "Block", "Evidence", "Remedy", "Verdict", "diagnose"]
+__all__ = ["EXPLANATIONS", "CurveBlock", "Evidence", "Remedy", "Verdict", "diagnose"]
 
 _TROUBLE = 3.0
 _LEAST_CONFIDENCE = 0.5

@@ -90,7 +90,7 @@ class Verdict:
 
 
 @dataclass
-class Block:
+class CurveBlock:
     """Some logged steps in a row. `loss` is their mean in nats per token, `rates` the sum of
     their learning rates times the steps they stand for, `norm` their mean gradient norm."""
 
@@ -114,7 +114,7 @@ class Evidence:
     val_losses: Sequence[float] = ()
     train_losses: Sequence[float] = ()
     val_bits_per_byte: Sequence[float] = ()
-    blocks: Sequence[Block] = ()
+    blocks: Sequence[CurveBlock] = ()
     step: int = 0
     max_steps: int = 0
     # All steps are done; or nothing trains it any more, whether or not they are.

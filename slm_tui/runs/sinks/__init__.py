@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from slm_tui.config.preset import Preset
 from slm_tui.runs.sinks.contract import Destination
-from slm_tui.runs.sinks.feed import Feed
+from slm_tui.runs.sinks.feed import SinkFeed
 from slm_tui.runs.store import Run
 from slm_tui.training.events import Event, Sink, Started, Warned
 
@@ -18,7 +18,7 @@ _CLOSE_SECONDS = 30.0
 class Sinks:
     """All that `training.log_to` names, as one sink. Does nothing where it names none."""
 
-    def __init__(self, feeds: list[Feed]) -> None:
+    def __init__(self, feeds: list[SinkFeed]) -> None:
         self._feeds = feeds
 
     def __call__(self, event: Event) -> None:
@@ -43,7 +43,7 @@ def open_sinks(
     return Sinks([_feed(name, run, preset, emit, stop) for name in preset.training.log_to])
 
 
-def _feed(name: str, run: Run, preset: Preset, emit: Sink, stop: Callable[[], None]) -> Feed:
+def _feed(name: str, run: Run, preset: Preset, emit: Sink, stop: Callable[[], None]) -> SinkFeed:
     def warn(text: str) -> None:
         emit(Warned(feed.step, text))
 
@@ -57,5 +57,5 @@ def _feed(name: str, run: Run, preset: Preset, emit: Sink, stop: Callable[[], No
 
         return WeightsAndBiases(run, preset, started, warn, stop)
 
-    feed = Feed(name, run.path / name, begin, warn)
+    feed = SinkFeed(name, run.path / name, begin, warn)
     return feed

@@ -34,7 +34,7 @@ _WRITTEN = (Stepped, Evaluated, Sampled, Started, Saving, Paused, Finished, Fail
 
 
 @dataclass
-class Marks:
+class WrittenSteps:
     """The newest step that was written, of each kind: what a resumed run must not repeat."""
 
     step: int = -1
@@ -48,7 +48,7 @@ class Marks:
         self.sampled = min(self.sampled, step)
 
 
-class Feed:
+class SinkFeed:
     """Feeds one destination from a thread of its own. The first failure turns it off.
 
     Args:
@@ -79,7 +79,7 @@ class Feed:
         self._thread: threading.Thread | None = None
         # What follows belongs to the thread.
         self._destination: Destination | None = None
-        self._marks = self._complete = Marks()
+        self._marks = self._complete = WrittenSteps()
         self._samples: list[tuple[float, Sampled]] = []
         self._bytes_per_token = 1.0
         self._failed = False
@@ -152,7 +152,7 @@ class Feed:
             self._destination.flush()
             self._keep(self._marks if self._destination.can_rewind else self._complete)
 
-    def _keep(self, marks: Marks) -> None:
+    def _keep(self, marks: WrittenSteps) -> None:
         safe_files.write_atomically(self._progress, json.dumps(asdict(marks)), durable=False)
 
     def _write(self, when: float, event: Event) -> None:
@@ -217,12 +217,12 @@ class Feed:
         return step > mark and step >= self._marks.step
 
 
-def _read(path: Path) -> Marks:
+def _read(path: Path) -> WrittenSteps:
     try:
         values = safe_files.read_json(path, _MOST_BYTES)
-        return Marks(int(values["step"]), int(values["evaluated"]), int(values["sampled"]))
+        return WrittenSteps(int(values["step"]), int(values["evaluated"]), int(values["sampled"]))
     except (OSError, ValueError, KeyError, TypeError, OverflowError):
-        return Marks()
+        return WrittenSteps()
 
 
 def _worded(error: BaseException) -> str:

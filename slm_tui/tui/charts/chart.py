@@ -22,7 +22,7 @@ from slm_tui.tui import actions
 from slm_tui.tui.charts import legend
 from slm_tui.tui.charts import series as pure
 from slm_tui.tui.charts.axes import Axes, GrowingRange, Range, StickyRange, extent, make_axes
-from slm_tui.tui.charts.client import Drawing, PlotClient, Row
+from slm_tui.tui.charts.client import DrawnChart, PlotClient, Row
 from slm_tui.tui.charts.data import ChartData, Curve, make_request, positive, row_span
 from slm_tui.tui.charts.legend import Part
 
@@ -227,7 +227,7 @@ class Chart(Widget, can_focus=True):
             if self.client.failed:
                 self._set_note(self._data.note)
 
-    def _apply(self, drawing: Drawing) -> None:
+    def _apply(self, drawing: DrawnChart) -> None:
         assert self._asked is not None
         self.drawings += 1
         old, self._rows = self._rows, drawing.rows

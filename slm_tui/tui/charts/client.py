@@ -18,7 +18,7 @@ _CHUNK = 1 << 16
 
 
 @dataclass(frozen=True)
-class Drawing:
+class DrawnChart:
     """A finished chart: rows of (text, role) runs, and what it cost the process to draw."""
 
     id: int
@@ -70,7 +70,7 @@ class PlotClient:
         self._waiting = spec
         self._send()
 
-    def poll(self) -> Drawing | None:
+    def poll(self) -> DrawnChart | None:
         """The newest drawing that has arrived since the last call, if any."""
         if self._closed or self.failed:
             return None
@@ -110,7 +110,7 @@ class PlotClient:
             return
         self._outgoing = self._outgoing[written:]
 
-    def _receive(self) -> Drawing | None:
+    def _receive(self) -> DrawnChart | None:
         drawing = None
         while self._process is not None:
             assert self._process.stdout is not None
@@ -132,12 +132,12 @@ class PlotClient:
             drawing = self._parse(line) or drawing
         return drawing
 
-    def _parse(self, line: bytes) -> Drawing | None:
+    def _parse(self, line: bytes) -> DrawnChart | None:
         try:
             reply = json.loads(line)
             if "rows" not in reply:
                 return None
-            return Drawing(reply["id"], reply["rows"], reply["cpu"])
+            return DrawnChart(reply["id"], reply["rows"], reply["cpu"])
         except (ValueError, KeyError, TypeError):
             return None
 
@@ -188,7 +188,7 @@ class PlotClient:
             process.kill()
             process.wait()
 
-    def _draw_alone(self) -> Drawing | None:
+    def _draw_alone(self) -> DrawnChart | None:
         spec, now = self._waiting, time.monotonic()
         if spec is None or now < self._next_alone:
             return None
@@ -203,4 +203,4 @@ class PlotClient:
         except Exception as error:  # noqa: BLE001 - a chart must not end the app
             self.failed = f"Charts cannot be drawn: {error}"
             return None
-        return Drawing(spec["id"], rows, time.thread_time() - started)
+        return DrawnChart(spec["id"], rows, time.thread_time() - started)

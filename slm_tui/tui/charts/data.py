@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from slm_tui.tui.charts.axes import Axes
-from slm_tui.tui.charts.series import Points, Smoother, Thinned, pack
+from slm_tui.tui.charts.series import Points, Smoother, ThinnedSeries, pack
 
 Run = tuple[str, str]  # text, role
 Shape = Literal["line", "dots", "points", "dashed"]
@@ -66,7 +66,7 @@ class Curve:
     """A series as it is drawn: smoothed, thinned, and read at any x."""
 
     def __init__(self) -> None:
-        self._thinned = Thinned()
+        self._thinned = ThinnedSeries()
         self._smoother = Smoother(0.0)
         self._series: Series | None = None
         self._limit = 0
@@ -79,7 +79,7 @@ class Curve:
         weight = weight if series.smooth else 0.0
         count = min(len(series.xs), len(series.ys))
         if not self._continues(series, weight, limit, count):
-            self._thinned = Thinned(limit)
+            self._thinned = ThinnedSeries(limit)
             self._smoother = Smoother(weight)
             self._limit, self._count = limit, 0
         self._series = series

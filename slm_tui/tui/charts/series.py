@@ -73,7 +73,7 @@ def _add_extremes(
         out_y.append(ys[index])
 
 
-class Thinned:
+class ThinnedSeries:
     """A series that is thinned as it grows, without a second look at old points.
 
     Columns are as wide as a power of two and start at multiples of it, so that a column's

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from textual.content import Content
 
 from slm_tui.config import library
-from slm_tui.config.library import Entry
+from slm_tui.config.library import LibraryEntry
 from slm_tui.text import one_line
 from slm_tui.tui.theme import MUTED
 from slm_tui.tui.widgets.line_list import LineList, Row
@@ -16,18 +16,18 @@ class PresetList(LineList):
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self._entries: dict[str, Entry] = {}
+        self._entries: dict[str, LibraryEntry] = {}
         self._is_changed: Callable[[str], bool] = lambda name: False
         self._query = ""
 
     @property
-    def entry(self) -> Entry | None:
+    def entry(self) -> LibraryEntry | None:
         """The entry under the cursor."""
         return self._entries.get(self.key or "")
 
     def show(
         self,
-        entries: Sequence[Entry],
+        entries: Sequence[LibraryEntry],
         is_changed: Callable[[str], bool],
         *,
         select: str | None = None,
@@ -57,7 +57,7 @@ class PresetList(LineList):
             rows.append(Row(entry.name))
         self.set_rows(rows, select=select)
 
-    def _matches(self, entry: Entry) -> bool:
+    def _matches(self, entry: LibraryEntry) -> bool:
         about = entry.preset
         words = f"{about.title} {about.group} {about.description}" if about else ""
         return self._query in f"{entry.name} {words}".lower()
@@ -84,7 +84,7 @@ class PresetList(LineList):
         return line
 
 
-def _shortened(entry: Entry, width: int) -> str:
+def _shortened(entry: LibraryEntry, width: int) -> str:
     """The name; where it is too long, without the group that stands in the heading."""
     prefix = f"{_group(entry)}-"
     if len(entry.name) > width and entry.name.startswith(prefix):
@@ -92,7 +92,7 @@ def _shortened(entry: Entry, width: int) -> str:
     return one_line(entry.name, max(1, width))
 
 
-def _group(entry: Entry) -> str:
+def _group(entry: LibraryEntry) -> str:
     if not entry.builtin:
         return "yours"
     return (entry.preset.group if entry.preset else "") or "others"

@@ -24,7 +24,7 @@ _MOST_PER_CELL = 16
 
 
 @dataclass(frozen=True)
-class Passage:
+class TokenPassage:
     """Safe text with line ends.
 
     Where cuts show, token `i` is `ids[i]`, begins at character `starts[i]` and at byte `bytes[i]`
@@ -42,7 +42,7 @@ class Passage:
         return max(0, bisect_right(self.bytes, place) - 1)
 
 
-def passage(tokenizer: "Tokenizer", ids: Sequence[int], *, cuts: bool) -> Passage:
+def passage(tokenizer: "Tokenizer", ids: Sequence[int], *, cuts: bool) -> TokenPassage:
     """The text of `ids`, from their bytes.
 
     With `cuts` each token is shown by itself: the bytes of a character that is cut in two stand
@@ -51,7 +51,7 @@ def passage(tokenizer: "Tokenizer", ids: Sequence[int], *, cuts: bool) -> Passag
     from slm_tui.corpus.statistics import shown
 
     if not cuts:
-        return Passage(shown(tokenizer.decode_bytes(ids)))
+        return TokenPassage(shown(tokenizer.decode_bytes(ids)))
     known: dict[int, tuple[str, int]] = {}
     parts, starts, places, at, place = [], [], [], 0, 0
     for id in ids:
@@ -64,7 +64,7 @@ def passage(tokenizer: "Tokenizer", ids: Sequence[int], *, cuts: bool) -> Passag
         parts.append(text)
         at += len(text)
         place += size
-    return Passage("".join(parts), tuple(starts), tuple(ids), tuple(places), place)
+    return TokenPassage("".join(parts), tuple(starts), tuple(ids), tuple(places), place)
 
 
 def wrapped(text: str, width: int) -> list[tuple[int, int]]:
@@ -165,7 +165,7 @@ class TextView(ScrollView, can_focus=True):
 
     def __init__(self, *, id: str | None = None, classes: str = "") -> None:
         super().__init__(id=id, classes=classes)
-        self._passage = Passage("")
+        self._passage = TokenPassage("")
         self._lines: list[tuple[int, int]] = []
         self._cursor = 0
 
@@ -174,7 +174,7 @@ class TextView(ScrollView, can_focus=True):
         return bool(self._passage.starts)
 
     @property
-    def passage(self) -> Passage:
+    def passage(self) -> TokenPassage:
         return self._passage
 
     @property
@@ -202,7 +202,7 @@ class TextView(ScrollView, can_focus=True):
     def text(self) -> str:
         return self._passage.text
 
-    def show(self, passage: Passage, *, at_end: bool = False, stay: bool = False) -> None:
+    def show(self, passage: TokenPassage, *, at_end: bool = False, stay: bool = False) -> None:
         """Show `passage` from its first line, its last, or about where the last one was."""
         share = self.scroll_offset.y / max(1, len(self._lines))
         self._passage = passage
@@ -298,7 +298,9 @@ class TextView(ScrollView, can_focus=True):
         return self.get_visual_style("text-view--odd" if token % 2 else "text-view--even")
 
 
-def line(passage: Passage, begin: int, end: int, style_of: Callable[[int], Style | str]) -> Content:
+def line(
+    passage: TokenPassage, begin: int, end: int, style_of: Callable[[int], Style | str]
+) -> Content:
     """Characters `begin` to `end`, each token in its style."""
     text, starts = passage.text, passage.starts
     if not starts:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from slm_tui.corpus.stories.tables import Row, detailed, listed
+from slm_tui.corpus.stories.tables import TableEntry, detailed, listed
 
-TABLES: dict[str, list[Row]] = {
+TABLES: dict[str, list[TableEntry]] = {
     "fear": detailed("""
         the dark ; shy: [At night, <he> hid in <his> bed|<He> never went out at night]
         ; need: One night, {brave_call} in the wood. "Help! I cannot find my way home!"

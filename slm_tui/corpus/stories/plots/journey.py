@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from slm_tui.corpus.stories.tables import Row, detailed, listed
+from slm_tui.corpus.stories.tables import TableEntry, detailed, listed
 
-TABLES: dict[str, list[Row]] = {
+TABLES: dict[str, list[TableEntry]] = {
     "weather": detailed("""
         it began to rain ; noun: rain ; worse: <His> feet were wet, and the path was all mud
         ; shelter: under an old tree ; over: the rain stopped, and the sun came out

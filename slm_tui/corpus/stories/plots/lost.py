@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from slm_tui.corpus.stories.tables import Row, detailed, listed
+from slm_tui.corpus.stories.tables import TableEntry, detailed, listed
 
-TABLES: dict[str, list[Row]] = {
+TABLES: dict[str, list[TableEntry]] = {
     "toy": [
         *detailed("ball ; loss: [{lost_pond}|{lost_hole}]"),
         *listed("kite, hat", "scarf, balloon", "ribbon, paper plane", {"loss": "{lost_wind}"}),

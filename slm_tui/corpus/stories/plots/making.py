@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from slm_tui.corpus.stories.tables import Row, detailed
+from slm_tui.corpus.stories.tables import TableEntry, detailed
 
-TABLES: dict[str, list[Row]] = {
+TABLES: dict[str, list[TableEntry]] = {
     "item": detailed("""
         kite ; need: paper, wood and string ; fail: the kite did not fly
         ; lack: a long tail ; good: the kite flew over the hill

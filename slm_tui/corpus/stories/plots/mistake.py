@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from slm_tui.corpus.stories.tables import Row, detailed
+from slm_tui.corpus.stories.tables import TableEntry, detailed
 
-TABLES: dict[str, list[Row]] = {
+TABLES: dict[str, list[TableEntry]] = {
     "broken": detailed("""
         cup ; event: played with a ball in the house, and the cup fell and broke
         ; fix: made the cup good with glue

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from slm_tui.corpus.stories.tables import Row, detailed
+from slm_tui.corpus.stories.tables import TableEntry, detailed
 
-TABLES: dict[str, list[Row]] = {
+TABLES: dict[str, list[TableEntry]] = {
     "guest": detailed("""
         crow ; odd: was so loud ; fear: It will wake us all ; gift: sang a song for the stars
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from slm_tui.corpus.stories.tables import Row, detailed
+from slm_tui.corpus.stories.tables import TableEntry, detailed
 
-TABLES: dict[str, list[Row]] = {
+TABLES: dict[str, list[TableEntry]] = {
     "present": detailed("""
         hat ; use: put on the hat
 

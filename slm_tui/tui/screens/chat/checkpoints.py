@@ -13,7 +13,7 @@ from slm_tui.training import checkpoint_dir
 
 
 @dataclass(frozen=True)
-class Newer:
+class CheckpointOffer:
     """What a run has beside the loaded checkpoint. `loaded` is what the loaded one is: `★ best`,
     `last` or nothing; `word` what the other one is."""
 
@@ -45,7 +45,7 @@ def first_model(live: Run | None) -> Path | None:
     return next((run.path for run in candidates if has_checkpoint(run)), None)
 
 
-def newer_than(loaded: Path) -> Newer | None:
+def newer_than(loaded: Path) -> CheckpointOffer | None:
     """The run's best checkpoint, or its newest if the best is older than that which is loaded."""
     directory, step = loaded.parent, checkpoint_dir.linked_step(loaded)
     best, last = (checkpoint_dir.linked(directory, name) for name in checkpoint_dir.LINKS)
@@ -58,11 +58,11 @@ def newer_than(loaded: Path) -> Newer | None:
     if not kind and last is not None and last.name == loaded.name:
         kind = "last"
     if best is not None and checkpoint_dir.step_of(best) > step:
-        return Newer(best, checkpoint_dir.step_of(best), "is best now", True, kind)
+        return CheckpointOffer(best, checkpoint_dir.step_of(best), "is best now", True, kind)
     if checkpoint_dir.step_of(newest) > step:
-        return Newer(newest, checkpoint_dir.step_of(newest), "is newer", True, kind)
+        return CheckpointOffer(newest, checkpoint_dir.step_of(newest), "is newer", True, kind)
     other = best if best is not None else newest
-    return Newer(other, checkpoint_dir.step_of(other), "", False, kind)
+    return CheckpointOffer(other, checkpoint_dir.step_of(other), "", False, kind)
 
 
 def save_text(name: str, text: str) -> Path:

@@ -7,7 +7,7 @@ from slm_tui.live.generation_thread import ModelFacts
 from slm_tui.runs.info import is_run
 from slm_tui.runs.store import Run
 from slm_tui.tui.screens.chat.checkpoints import (
-    Newer,
+    CheckpointOffer,
     first_model,
     has_checkpoint,
     newer_than,
@@ -26,7 +26,7 @@ class CheckpointChoice:
 
     def __init__(self) -> None:
         self.wanted: Path | None = None
-        self.newer: Newer | None = None
+        self.newer: CheckpointOffer | None = None
         self._to_open: Path | None = None
         self._seen_run: Path | None = None
         self._lacked = False  # the wanted run had no checkpoint yet: look again

@@ -7,7 +7,7 @@ from slm_tui.config.training import Sampling
 from slm_tui.errors import GenerationError, SlmTuiError
 from slm_tui.live.generation_thread import GenerationStatus
 from slm_tui.runs import conversation
-from slm_tui.runs.conversation import Said
+from slm_tui.runs.conversation import Exchange
 from slm_tui.tui.screens.chat.checkpoints import run_label
 from slm_tui.tui.screens.chat.commands import ChatSettings
 from slm_tui.tui.screens.chat.panels import figures
@@ -44,7 +44,7 @@ class Conversation:
         shown = [entry_of(one, self.name) for one in self.kept[-SHOWN:]]
         return [Entry("note", text=f"earlier{older}"), *shown]
 
-    def keep(self, entry: Entry, said: Said) -> str:
+    def keep(self, entry: Entry, said: Exchange) -> str:
         """Keep a completion that has ended; returns, once, why that cannot be done."""
         entry.said = said
         if self.run is None:
@@ -90,7 +90,7 @@ class Conversation:
         self.kept = []
         return conversation.clear(self.run)
 
-    def _read(self) -> list[Said]:
+    def _read(self) -> list[Exchange]:
         if self.run is None:
             raise GenerationError("no run is loaded", "", "/model chooses a checkpoint")
         return conversation.read(self.run)
@@ -102,11 +102,11 @@ def said_of(
     sampling: Sampling,
     counted: tuple[int, int],
     ending: str,
-) -> Said:
+) -> Exchange:
     """`entry` as it is kept. `counted` are its tokens in all, and bytes that are not UTF-8; its
     seed stays that of its beginning."""
     before = entry.said
-    made = Said(
+    made = Exchange(
         prompt=entry.prompt,
         text=entry.text,
         step=generation.facts.step if generation.facts else 0,
@@ -119,10 +119,10 @@ def said_of(
     )
     if before is None:
         return made
-    return Said(**{**vars(made), "id": before.id, "seed": before.seed})
+    return Exchange(**{**vars(made), "id": before.id, "seed": before.seed})
 
 
-def entry_of(one: Said, name: str) -> Entry:
+def entry_of(one: Exchange, name: str) -> Entry:
     """What was kept, as it is shown: the day in front, then all as it was."""
     day = time.strftime("%Y-%m-%d %H:%M", time.localtime(one.time))
     try:

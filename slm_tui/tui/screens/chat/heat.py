@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 from textual.content import Content
 from textual.style import Style
 
-from slm_tui.tui.widgets.token_text import Passage, TextView
+from slm_tui.tui.widgets.token_text import TextView, TokenPassage
 
 if TYPE_CHECKING:
     from slm_tui.corpus.tokenizers import Tokenizer
@@ -16,7 +16,7 @@ LEVELS = (0.5, 1.5, 3.0, 5.0)
 END_OF_TEXT, _NEXT = "∎", "▏"
 
 
-def heat_passage(tokenizer: "Tokenizer", ids: tuple[int, ...]) -> Passage:
+def heat_passage(tokenizer: "Tokenizer", ids: tuple[int, ...]) -> TokenPassage:
     """The text token by token; `∎` is end-of-text, and `▏` stands for the token to come."""
     from slm_tui.corpus.statistics import shown
 
@@ -28,7 +28,7 @@ def heat_passage(tokenizer: "Tokenizer", ids: tuple[int, ...]) -> Passage:
         places.append(place)
         parts.append(text)
         at, place = at + len(text), place + len(data)
-    return Passage("".join(parts), tuple(starts), (*ids, -1), tuple(places), place)
+    return TokenPassage("".join(parts), tuple(starts), (*ids, -1), tuple(places), place)
 
 
 _EXPLAINED = (

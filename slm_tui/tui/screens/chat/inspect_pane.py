@@ -15,7 +15,7 @@ from slm_tui.config.training import Sampling
 from slm_tui.errors import GenerationError
 from slm_tui.live.fair_lock import FairLock
 from slm_tui.live.generation_thread import LoadedModel, PromptedTokens
-from slm_tui.live.inspector import Inspected, Inspector
+from slm_tui.live.inspector import InspectionStatus, Inspector
 from slm_tui.tui.screens.chat.candidates import CandidateList
 from slm_tui.tui.screens.chat.commands import ChatSettings
 from slm_tui.tui.screens.chat.heat import HeatView, heat_passage
@@ -50,7 +50,7 @@ class InspectPane(Container):
         self._settings = ChatSettings(Sampling())
         self._chase: Timer | None = None
         self._warmed: object = None
-        self._seen: Inspected | None = None
+        self._seen: InspectionStatus | None = None
         self._drawn: object = None
 
     def compose(self) -> ComposeResult:
@@ -186,7 +186,7 @@ class InspectPane(Container):
 
     # Drawing
 
-    def draw(self, seen: Inspected, settings: list[str], title: str) -> None:
+    def draw(self, seen: InspectionStatus, settings: list[str], title: str) -> None:
         """Show what is known by now."""
         if seen.tokens is not self._tokens:
             return
@@ -208,7 +208,7 @@ class InspectPane(Container):
         lines = token_lines(self._tokenizer, self._tokens, place, seen, found, width)
         panel.update(Content("\n").join(lines))
 
-    def _draw_title(self, seen: Inspected, title: str) -> None:
+    def _draw_title(self, seen: InspectionStatus, title: str) -> None:
         """How surprising the text was, and for which model."""
         told = seen.error or "reading…"
         if seen.heat is not None:
@@ -218,7 +218,7 @@ class InspectPane(Container):
         room = max(10, self.heat.size.width - 4)
         self.heat.border_title = Content(f" {fitting([told, *title.split(' · ')], room)} ")
 
-    def _candidates(self, seen: Inspected) -> "Candidates | None":
+    def _candidates(self, seen: InspectionStatus) -> "Candidates | None":
         """What is known of the token under the cursor."""
         found = seen.candidates
         return found if found is not None and found.place == self.place else None

@@ -11,7 +11,7 @@ from textual.widgets import Input, Static
 from slm_tui.errors import GenerationError, SlmTuiError
 from slm_tui.runs import store
 from slm_tui.tui.base import RoomScreen
-from slm_tui.tui.dialogs import Reading
+from slm_tui.tui.dialogs import TextDialog
 from slm_tui.tui.screens.chat import commands
 from slm_tui.tui.screens.chat.commands import COMMANDS, ChatSettings
 from slm_tui.tui.screens.chat.picker import LEAST, MOST
@@ -137,7 +137,7 @@ class PromptScreen(RoomScreen):
     def _run(self, verb: str, argument: str) -> str:
         if verb == "help":
             lines = _help_lines(min(100, self.size.width) - 8)
-            self.app.push_screen(Reading("Commands", lines))
+            self.app.push_screen(TextDialog("Commands", lines))
         elif verb == "quit":
             self.run_worker(self.app.action_quit())
         else:

@@ -9,7 +9,7 @@ from textual.widgets import Static
 
 from slm_tui.live.generation_thread import GenerationStatus
 from slm_tui.tui.screens.chat import panels
-from slm_tui.tui.screens.chat.checkpoints import Newer
+from slm_tui.tui.screens.chat.checkpoints import CheckpointOffer
 from slm_tui.tui.screens.chat.commands import ChatSettings
 
 
@@ -54,7 +54,7 @@ class NewerNote(Static):
         super().__init__("", id=id, markup=False)
         self._shown: Content | None = None
 
-    def show(self, newer: Newer | None, key: str) -> None:
+    def show(self, newer: CheckpointOffer | None, key: str) -> None:
         """Show `newer`, if it is newer; else nothing."""
         if newer is None or not newer.is_newer:
             self.display = False

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from textual.content import Content
 
 from slm_tui.live.generation_thread import PromptedTokens
-from slm_tui.live.inspector import Inspected
+from slm_tui.live.inspector import InspectionStatus
 from slm_tui.tui.screens.chat.token_names import first_fitting, name_of, names_of
 from slm_tui.tui.theme import MUTED
 
@@ -22,7 +22,7 @@ def token_lines(
     tokenizer: "Tokenizer",
     tokens: PromptedTokens,
     place: int,
-    seen: Inspected,
+    seen: InspectionStatus,
     found: "Candidates | None",
     width: int,
 ) -> list[Content]:
@@ -68,7 +68,7 @@ def _drawn_line(tokenizer: "Tokenizer", found: "Candidates", width: int) -> Cont
 
 
 def _other_lines(
-    tokenizer: "Tokenizer", ids: tuple[int, ...], place: int, seen: Inspected, width: int
+    tokenizer: "Tokenizer", ids: tuple[int, ...], place: int, seen: InspectionStatus, width: int
 ) -> list[Content]:
     """The same beginning at other steps of the run."""
     if place >= len(ids):

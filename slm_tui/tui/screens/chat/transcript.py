@@ -12,7 +12,7 @@ from textual.strip import Strip
 
 from slm_tui.config.training import Sampling
 from slm_tui.live.generation_thread import PromptedTokens
-from slm_tui.runs.conversation import Said
+from slm_tui.runs.conversation import Exchange
 from slm_tui.text import clusters, one_line, visible
 
 Kind = Literal["text", "note", "error"]
@@ -37,7 +37,7 @@ class Entry:
     seed: int = 0
     asked: int = 0
     drawn_with: Sampling | None = None
-    said: Said | None = None  # as it is kept with its run
+    said: Exchange | None = None  # as it is kept with its run
 
 
 def line_starts(text: str, width: int, begin: int = 0) -> list[tuple[int, int]]:

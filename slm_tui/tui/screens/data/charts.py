@@ -31,7 +31,7 @@ class Lengths(Widget, can_focus=True):
 
     def __init__(self, *, id: str | None = None, classes: str = "") -> None:
         super().__init__(id=id, classes=classes)
-        self._charts: list[Chart] = []
+        self._charts: list[DataChart] = []
 
     def show(self, statistics: "Statistics") -> None:
         self._charts = charts(statistics)
@@ -63,7 +63,7 @@ class Lengths(Widget, can_focus=True):
 
 
 @dataclass(frozen=True)
-class Chart:
+class DataChart:
     """`draw(width, height)` gives its lines; `title` is for when it stands alone."""
 
     title: str
@@ -72,7 +72,7 @@ class Chart:
     draw: Callable[[int, int], list[Content]]
 
 
-def charts(statistics: "Statistics") -> list[Chart]:
+def charts(statistics: "Statistics") -> list[DataChart]:
     """What is worth drawing: a single document has no distribution of lengths."""
     found = []
     for name, part in statistics.parts.items():
@@ -80,13 +80,13 @@ def charts(statistics: "Statistics") -> list[Chart]:
             middle = f"median {part.quantile(0.5):,}, 9 in 10 up to {part.quantile(0.9):,} tokens"
             title = f"document lengths, mean {count(round(part.mean_length))}"
             draw = partial(_length_lines, part)
-            found.append(Chart(title, f"{PART_NAMES[name]} documents", middle, draw))
+            found.append(DataChart(title, f"{PART_NAMES[name]} documents", middle, draw))
     if statistics.byte_counts:
         remark = f"{statistics.distinct} of 256 occur"
-        found.append(Chart("bytes 00 to ff", "bytes", remark, partial(_byte_lines, statistics)))
+        found.append(DataChart("bytes 00 to ff", "bytes", remark, partial(_byte_lines, statistics)))
     else:
         found.append(
-            Chart(
+            DataChart(
                 "bytes per token",
                 "tokens",
                 "by their length in bytes",

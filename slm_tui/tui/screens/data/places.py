@@ -7,7 +7,7 @@ from textual.suggester import Suggester
 from slm_tui.config.ready_made import READY_MADE
 
 
-class Places(Suggester):
+class PathSuggester(Suggester):
     """Suggests the first file, directory or ready-made dataset that begins as typed."""
 
     def __init__(self) -> None:

@@ -10,7 +10,7 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Static
 
-from slm_tui.live.data_worker import Snapshot
+from slm_tui.live.data_worker import CorpusSnapshot
 from slm_tui.tui.screens.data.tokenizers import labels_of
 from slm_tui.tui.screens.data.view import PART_NAMES
 from slm_tui.tui.theme import MUTED
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _PASSAGE = 2000
 
 
-class Reader(Container):
+class DocumentReader(Container):
     """Reads the documents of a snapshot's corpus; a second tokenizer stands beside on request."""
 
     class Compared(Message):
@@ -32,7 +32,7 @@ class Reader(Container):
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self._snapshot = Snapshot()
+        self._snapshot = CorpusSnapshot()
         self._part, self._document, self._start = "train", 0, 0
         self._cuts = False
         self._other: Tokenizer | None = None
@@ -60,7 +60,7 @@ class Reader(Container):
         """Those of the part that is read."""
         return self._snapshot.documents.get(self._part)
 
-    def show(self, snapshot: Snapshot) -> None:
+    def show(self, snapshot: CorpusSnapshot) -> None:
         """Read `snapshot`; from its beginning where it is another corpus."""
         another = snapshot.statistics is not self._snapshot.statistics
         self._snapshot = snapshot

@@ -14,16 +14,16 @@ from slm_tui.config import pointing
 from slm_tui.config.preset import Preset
 from slm_tui.config.ready_made import READY_MADE
 from slm_tui.errors import PresetError, SlmTuiError
-from slm_tui.live.data_worker import CorpusWorker, Snapshot
+from slm_tui.live.data_worker import CorpusSnapshot, CorpusWorker
 from slm_tui.tui.actions import BY_ID, Action, Room
 from slm_tui.tui.base import RoomScreen
-from slm_tui.tui.dialogs import Ask, Choice, Question, Reading, complain, copy
+from slm_tui.tui.dialogs import Ask, Choice, Question, TextDialog, complain, copy
 from slm_tui.tui.screens.data import view
 from slm_tui.tui.screens.data.charts import Lengths
-from slm_tui.tui.screens.data.places import Places
-from slm_tui.tui.screens.data.reader import Reader
+from slm_tui.tui.screens.data.places import PathSuggester
+from slm_tui.tui.screens.data.reader import DocumentReader
 from slm_tui.tui.screens.data.tables import TokenTable
-from slm_tui.tui.screens.data.tokenizers import NONE, Other, others
+from slm_tui.tui.screens.data.tokenizers import NONE, TokenizerChoice, others
 from slm_tui.tui.screens.data.view import Summary
 from slm_tui.tui.widgets.token_text import TextView
 
@@ -44,7 +44,7 @@ class DataScreen(RoomScreen):
     def __init__(self) -> None:
         super().__init__()
         self.worker = CorpusWorker()
-        self._drawn = Snapshot(version=-1)
+        self._drawn = CorpusSnapshot(version=-1)
         self._problem: SlmTuiError | None = None
 
     def compose_body(self) -> Iterable[Widget]:
@@ -54,7 +54,7 @@ class DataScreen(RoomScreen):
                 yield Summary(id="summary", classes="pane")
                 yield TokenTable(id="tokens", classes="pane")
                 yield Lengths(id="lengths", classes="pane")
-            yield Reader(id="reader")
+            yield DocumentReader(id="reader")
 
     def on_mount(self) -> None:
         self._draw(self.worker.snapshot)
@@ -80,7 +80,7 @@ class DataScreen(RoomScreen):
             self.worker.look(self._chosen())
         except SlmTuiError as error:
             self._problem = error
-            self._drawn = Snapshot(version=-1)
+            self._drawn = CorpusSnapshot(version=-1)
 
     def _chosen(self) -> Preset:
         """The preset under the cursor of the Presets screen, with its edits.
@@ -93,8 +93,8 @@ class DataScreen(RoomScreen):
     # Drawing
 
     @property
-    def reader(self) -> Reader:
-        return self.query_one(Reader)
+    def reader(self) -> DocumentReader:
+        return self.query_one(DocumentReader)
 
     @property
     def text(self) -> TextView:
@@ -103,14 +103,14 @@ class DataScreen(RoomScreen):
     def refresh_room(self) -> None:
         snapshot = self.worker.snapshot
         if self._problem is not None:
-            snapshot = Snapshot(state="failed", error=self._problem)
+            snapshot = CorpusSnapshot(state="failed", error=self._problem)
         elif snapshot.state == "ready" and snapshot.preset != self._drawn.preset:
             # What was prepared may not be what is chosen by now.
             self._look_if_another(snapshot)
         if snapshot.version != self._drawn.version or snapshot.state == "preparing":
             self._draw(snapshot)
 
-    def _look_if_another(self, snapshot: Snapshot) -> None:
+    def _look_if_another(self, snapshot: CorpusSnapshot) -> None:
         try:
             chosen = self._chosen()
         except SlmTuiError:
@@ -118,7 +118,7 @@ class DataScreen(RoomScreen):
         if chosen != snapshot.preset:
             self.worker.look(chosen)
 
-    def _draw(self, snapshot: Snapshot) -> None:
+    def _draw(self, snapshot: CorpusSnapshot) -> None:
         before, self._drawn = self._drawn, snapshot
         ready = snapshot.state == "ready"
         self.set_class(not ready, "-nothing")
@@ -129,7 +129,7 @@ class DataScreen(RoomScreen):
         if before.state != snapshot.state:
             self.refresh_footer()
 
-    def _draw_corpus(self, snapshot: Snapshot) -> None:
+    def _draw_corpus(self, snapshot: CorpusSnapshot) -> None:
         statistics, preset = snapshot.statistics, snapshot.preset
         assert statistics is not None
         assert preset is not None
@@ -166,7 +166,7 @@ class DataScreen(RoomScreen):
     def action_details(self) -> None:
         if self._drawn.state == "ready":
             lines = view.details(self._drawn, min(_DETAILS_WIDTH, self.size.width - 8))
-            self.app.push_screen(Reading("What there is to say of this text", lines))
+            self.app.push_screen(TextDialog("What there is to say of this text", lines))
 
     def action_open(self) -> None:
         """Ask for another text and let the chosen preset read it."""
@@ -178,7 +178,7 @@ class DataScreen(RoomScreen):
         data = draft.values.get("data")
         before = data.get("path") or data.get("dataset") if isinstance(data, dict) else ""
         text = f"A file, a directory, a dataset, its address, or: {', '.join(READY_MADE)}"
-        ask = Ask("Open text", text, str(before or ""), _wrong_place, Places())
+        ask = Ask("Open text", text, str(before or ""), _wrong_place, PathSuggester())
         self.app.push_screen(ask, self._open)
 
     def _open(self, where: str | None) -> None:
@@ -205,7 +205,7 @@ class DataScreen(RoomScreen):
         question = Question("Compare with", "Cut the same text with", choices, choices[0].id)
         self.app.push_screen(question, lambda answer: self._compare(answer, found))
 
-    def _compare(self, answer: str | None, found: list[Other]) -> None:
+    def _compare(self, answer: str | None, found: list[TokenizerChoice]) -> None:
         if answer == NONE:
             self.reader.compare(None)
         chosen = next((one for one in found if one.choice.id == answer), None)
@@ -213,7 +213,7 @@ class DataScreen(RoomScreen):
             # Fifty thousand merges take a moment to load.
             self.run_worker(lambda: self._load(chosen), thread=True, exclusive=True)
 
-    def _load(self, chosen: Other) -> None:
+    def _load(self, chosen: TokenizerChoice) -> None:
         try:
             tokenizer = chosen.load()
         except SlmTuiError as error:
@@ -272,7 +272,7 @@ def _wrong_place(where: str) -> str:
     return ""
 
 
-def _nothing(snapshot: Snapshot) -> Content:
+def _nothing(snapshot: CorpusSnapshot) -> Content:
     if snapshot.state == "preparing":
         return view.preparing(snapshot)
     if snapshot.state == "failed":

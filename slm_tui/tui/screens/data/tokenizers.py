@@ -18,32 +18,34 @@ _MOST_MANIFEST = 1 << 26
 
 
 @dataclass(frozen=True)
-class Other:
+class TokenizerChoice:
     """A tokenizer to choose; `load` may take a second and may raise a `CorpusError`."""
 
     choice: Choice
     load: "Callable[[], Tokenizer]"
 
 
-def others(corpus: "Corpus", sample: str) -> list[Other]:
+def others(corpus: "Corpus", sample: str) -> list[TokenizerChoice]:
     """What can be compared with the tokenizer of `corpus`; `sample` gives the characters."""
     found = [
-        Other(Choice("bytes", "bytes", "every byte is a token"), _bytes),
-        Other(Choice("chars", "chars", "every character of this text"), lambda: _chars(sample)),
-        Other(Choice("gpt2", "gpt2", "GPT-2's 50,257 tokens"), lambda: _gpt2(50_257)),
+        TokenizerChoice(Choice("bytes", "bytes", "every byte is a token"), _bytes),
+        TokenizerChoice(
+            Choice("chars", "chars", "every character of this text"), lambda: _chars(sample)
+        ),
+        TokenizerChoice(Choice("gpt2", "gpt2", "GPT-2's 50,257 tokens"), lambda: _gpt2(50_257)),
     ]
     own = corpus.tokenizer
     sizes = {size for size in (512, 1024, 4096, 10_000, own.n_vocab) if 257 <= size < 50_257}
     for size in sorted(sizes):
         label = f"gpt2 {size:,}"
         help = "GPT-2's merges cut there" + (", as many as here" if size == own.n_vocab else "")
-        found.append(Other(Choice(label, label, help), lambda size=size: _gpt2(size)))  # type: ignore[misc]
+        found.append(TokenizerChoice(Choice(label, label, help), lambda size=size: _gpt2(size)))  # type: ignore[misc]
     return found + _prepared(corpus)
 
 
-def _prepared(corpus: "Corpus") -> list[Other]:
+def _prepared(corpus: "Corpus") -> list[TokenizerChoice]:
     """The trained tokenizers of other corpora on this machine, the newest first."""
-    found: list[Other] = []
+    found: list[TokenizerChoice] = []
     seen = {corpus.tokenizer.fingerprint}
     directories = list(paths.corpora_dir().glob("*/tokenizer.json"))
     directories.sort(key=lambda one: one.stat().st_mtime, reverse=True)
@@ -60,7 +62,7 @@ def _prepared(corpus: "Corpus") -> list[Other]:
         seen.add(digest)
         label = f"{kind} {size:,}"
         choice = Choice(str(file), label, f"trained on {text}")
-        found.append(Other(choice, lambda file=file: _opened(file.read_text("utf-8"))))  # type: ignore[misc]
+        found.append(TokenizerChoice(choice, lambda file=file: _opened(file.read_text("utf-8"))))  # type: ignore[misc]
         if len(found) == _MOST_PREPARED:
             break
     return found

@@ -15,7 +15,7 @@ from slm_tui.config.estimate import (
 )
 from slm_tui.config.preset import Preset
 from slm_tui.formatting import count, ratio_text, size
-from slm_tui.live.data_worker import Snapshot
+from slm_tui.live.data_worker import CorpusSnapshot
 from slm_tui.text import one_line, visible
 from slm_tui.tui.theme import MUTED
 from slm_tui.tui.widgets.status_line import bar
@@ -37,9 +37,9 @@ class Summary(Widget):
 
     def __init__(self, *, id: str | None = None, classes: str = "") -> None:
         super().__init__(id=id, classes=classes)
-        self._snapshot = Snapshot()
+        self._snapshot = CorpusSnapshot()
 
-    def show(self, snapshot: Snapshot) -> None:
+    def show(self, snapshot: CorpusSnapshot) -> None:
         self._snapshot = snapshot
         self.refresh(layout=True)
 
@@ -62,7 +62,7 @@ class Summary(Widget):
         return Content("\n").join(lines)
 
 
-def summary(snapshot: Snapshot, width: int, verdicts: int = _MOST_VERDICTS) -> list[Content]:
+def summary(snapshot: CorpusSnapshot, width: int, verdicts: int = _MOST_VERDICTS) -> list[Content]:
     """The lines of the summary; facts stand in as many columns as `width` has room for."""
     preset, statistics = snapshot.preset, snapshot.statistics
     if preset is None or statistics is None:
@@ -116,7 +116,7 @@ def _table(statistics: "Statistics") -> list[Content]:
     return lines
 
 
-def _facts(snapshot: Snapshot) -> list[Content]:
+def _facts(snapshot: CorpusSnapshot) -> list[Content]:
     plan, statistics = snapshot.plan, snapshot.statistics
     assert plan is not None
     assert statistics is not None
@@ -151,7 +151,7 @@ def _span(part: "PartStatistics") -> str:
     )
 
 
-def _leak(snapshot: Snapshot) -> Content:
+def _leak(snapshot: CorpusSnapshot) -> Content:
     statistics = snapshot.statistics
     assert statistics is not None
     gone = statistics.duplicates_removed
@@ -163,7 +163,7 @@ def _leak(snapshot: Snapshot) -> Content:
     return _fact("leakage", f"{overlap['share']:.1%}", remark, warn=leaks or gone > 0)
 
 
-def verdict_lines(snapshot: Snapshot) -> list[Content]:
+def verdict_lines(snapshot: CorpusSnapshot) -> list[Content]:
     """What to know before training: all that is wrong, or what is fine, a line each."""
     wrong = [one for one in snapshot.verdicts if not one.is_fine]
     if not wrong:
@@ -172,7 +172,7 @@ def verdict_lines(snapshot: Snapshot) -> list[Content]:
     return [Content.assemble(("▲ ", "$text-warning"), visible(one.text)) for one in wrong]
 
 
-def details(snapshot: Snapshot, width: int) -> list[Content]:
+def details(snapshot: CorpusSnapshot, width: int) -> list[Content]:
     """Every verdict with its reason, the lengths of each part, and the files that were skipped."""
     statistics = snapshot.statistics
     if statistics is None:
@@ -225,7 +225,7 @@ def missing(preset: Preset, note: str) -> Content:
     return Content("\n").join(lines + ([Content(visible(note))] if note else []))
 
 
-def preparing(snapshot: Snapshot) -> Content:
+def preparing(snapshot: CorpusSnapshot) -> Content:
     """Stage, share and time of a preparation, and the key that ends it."""
     name = _what(snapshot.preset) if snapshot.preset else ""
     told = snapshot.progress
@@ -240,7 +240,7 @@ def preparing(snapshot: Snapshot) -> Content:
     return Content("\n").join(lines)
 
 
-def failed(snapshot: Snapshot) -> Content:
+def failed(snapshot: CorpusSnapshot) -> Content:
     """Why there is no corpus, and what helps."""
     error = snapshot.error
     if error is None:

@@ -9,9 +9,9 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.widgets import Static
 
-from slm_tui.live.evaluation_worker import EvaluationWorker, Snapshot
+from slm_tui.live.evaluation_worker import EvaluationSnapshot, EvaluationWorker
 from slm_tui.runs.evaluation_report import Line, lines
-from slm_tui.runs.evaluation_results import Settings
+from slm_tui.runs.evaluation_results import EvaluationSettings
 from slm_tui.text import one_line, visible
 from slm_tui.tui.dialogs import Dialog, copy
 from slm_tui.tui.theme import MUTED
@@ -42,11 +42,13 @@ class EvaluationDialog(Dialog[None]):
     EvaluationDialog #progress { height: auto; margin: 1 0; }
     """
 
-    def __init__(self, where: Sequence[Path], settings: Settings, *, beside: bool) -> None:
+    def __init__(
+        self, where: Sequence[Path], settings: EvaluationSettings, *, beside: bool
+    ) -> None:
         super().__init__("Evaluation", _WORKING_HINT)
         self._where, self._settings, self._beside = tuple(where), settings, beside
         self.worker = EvaluationWorker(where, settings, beside=beside)
-        self._drawn: Snapshot | None = None
+        self._drawn: EvaluationSnapshot | None = None
         self._width = 0
 
     def compose_box(self) -> ComposeResult:
@@ -78,7 +80,7 @@ class EvaluationDialog(Dialog[None]):
         else:
             self._tell(snapshot)
 
-    def _tell(self, snapshot: Snapshot) -> None:
+    def _tell(self, snapshot: EvaluationSnapshot) -> None:
         self.query_one(LineList).display = False
         told = self.query_one("#progress", Static)
         told.display = True
@@ -95,7 +97,7 @@ class EvaluationDialog(Dialog[None]):
         else:
             told.update(_progress(snapshot))
 
-    def _read(self, snapshot: Snapshot, report: dict[str, Any]) -> None:
+    def _read(self, snapshot: EvaluationSnapshot, report: dict[str, Any]) -> None:
         self.query_one("#progress").display = False
         listed = self.query_one(LineList)
         # The box and its padding take four cells, a scroll bar one more.
@@ -137,7 +139,7 @@ class EvaluationDialog(Dialog[None]):
         copy(self.app, "\n".join(row.content.plain.rstrip() for row in rows))
 
 
-def _progress(snapshot: Snapshot) -> Content:
+def _progress(snapshot: EvaluationSnapshot) -> Content:
     progress = snapshot.progress
     if progress is None:
         return Content("looking at the checkpoints…")

@@ -7,12 +7,12 @@ from textual.content import Content
 
 from slm_tui.tui import actions
 from slm_tui.tui.actions import ROOM_TITLES, Action, Room
-from slm_tui.tui.dialogs import Reading
+from slm_tui.tui.dialogs import TextDialog
 from slm_tui.tui.keymap import shown
 from slm_tui.tui.theme import MUTED
 
 
-class HelpScreen(Reading):
+class HelpScreen(TextDialog):
     """Keys, what they do, and the names by which the keymap file calls them."""
 
     def __init__(

@@ -8,11 +8,11 @@ from textual.content import Content
 
 from slm_tui import plain_text
 from slm_tui.config.drafts import Draft
-from slm_tui.config.library import Entry
+from slm_tui.config.library import LibraryEntry
 from slm_tui.config.preset import check, from_toml, migrated
 from slm_tui.errors import PresetError, SlmTuiError
 from slm_tui.text import one_line
-from slm_tui.tui.dialogs import Choice, Question, Reading, complain
+from slm_tui.tui.dialogs import Choice, Question, TextDialog, complain
 from slm_tui.tui.editor import EditorText
 from slm_tui.tui.theme import MUTED
 from slm_tui.tui.widgets.property_list import display
@@ -28,7 +28,7 @@ def delete_question(name: str) -> Question:
     )
 
 
-def difference_dialog(draft: Draft) -> Reading:
+def difference_dialog(draft: Draft) -> TextDialog:
     """What differs from the preset that `draft` is based on."""
     base = str(draft.reference.get("name", draft.name))
     found = draft.difference()
@@ -45,7 +45,7 @@ def difference_dialog(draft: Draft) -> Reading:
     ]
     if not lines:
         lines = [Content.styled("Nothing differs.", MUTED)]
-    return Reading(f"Difference from {one_line(base)}", lines)
+    return TextDialog(f"Difference from {one_line(base)}", lines)
 
 
 def _cell(value: Any) -> str:
@@ -63,7 +63,7 @@ class EditAsToml:
     def __init__(
         self,
         app: App[Any],
-        entry: Entry,
+        entry: LibraryEntry,
         draft: Draft | None,
         *,
         edited: Callable[[], None],

@@ -78,7 +78,7 @@ def when_text(created: float, now: float | None = None) -> str:
 
 
 @dataclass(frozen=True)
-class Column:
+class TableColumn:
     """A column; `drop` says which leave first when the table is narrow, 0 never does."""
 
     name: str
@@ -95,28 +95,28 @@ def _number(value: float | None) -> float:
 
 
 COLUMNS = (
-    Column(
+    TableColumn(
         "name", "name", 0, 0, lambda line: Content(one_line(line.name)),
         lambda line: (line.name.lower(),), right=False,
     ),
-    Column(
+    TableColumn(
         "state", "state", 13, 0, state_content,
         lambda line: (list(_STATES).index(line.info.state) if line.info.state in _STATES else 99,),
         right=False,
     ),
-    Column(
+    TableColumn(
         "val", "val", 7, 0, lambda line: Content(loss_text(line.info.best_loss)),
         lambda line: (_number(line.info.best_loss),),
     ),
-    Column(
+    TableColumn(
         "bpb", "bpb", 6, 3, lambda line: Content(loss_text(line.info.best_bpb)),
         lambda line: (_number(line.info.best_bpb),),
     ),
-    Column(
+    TableColumn(
         "step", "step", 7, 2, lambda line: Content("–" if line.error else f"{line.info.step:,}"),
         lambda line: (-line.info.step,),
     ),
-    Column(
+    TableColumn(
         "when", "when", 10, 1,
         lambda line: Content.styled(when_text(line.info.created), "$foreground 60%"),
         lambda line: (-line.info.created,),
@@ -128,7 +128,7 @@ _SMALLEST_NAME = 14
 _LEAD = 4  # selection, mark, and the blanks after them
 
 
-def columns_for(width: int) -> list[tuple[Column, int]]:
+def columns_for(width: int) -> list[tuple[TableColumn, int]]:
     """The columns that fit in `width` cells, with their widths; the name takes the rest."""
     shown = list(COLUMNS)
 

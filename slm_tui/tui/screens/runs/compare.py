@@ -7,13 +7,13 @@ from textual.content import Content
 
 from slm_tui.config.overrides import difference, get
 from slm_tui.formatting import clock, count
-from slm_tui.live.run_scanner import Detail, RunLine
+from slm_tui.live.run_scanner import RunDetail, RunLine
 from slm_tui.text import one_line, pad
 from slm_tui.tui.charts.data import ChartData, Series, VerticalLine
 from slm_tui.tui.screens.runs.columns import mark_content, role_of, shape_of
 
 AXES = ("steps", "tokens", "time")
-Pair = tuple[RunLine, Detail]
+Pair = tuple[RunLine, RunDetail]
 _NOT_COMPARED = ("title", "description")
 
 
@@ -49,7 +49,7 @@ def _best_line(pairs: Sequence[Pair], axis: str) -> list[VerticalLine]:
     return [VerticalLine(_along(detail, axis)[at])]
 
 
-def _along(detail: Detail, axis: str) -> Sequence[float]:
+def _along(detail: RunDetail, axis: str) -> Sequence[float]:
     return {"tokens": detail.tokens, "time": detail.seconds}.get(axis, detail.step)
 
 
@@ -108,7 +108,7 @@ def setting_text(value: Any) -> str:
     return str(value)
 
 
-def facts(line: RunLine, detail: Detail | None, width: int) -> list[Content]:
+def facts(line: RunLine, detail: RunDetail | None, width: int) -> list[Content]:
     """What one run is: its errors first, then what was trained on what."""
     if line.error:
         return [*_wrong(line.error, width), Content.styled(str(line.path), "$foreground 60%")]
@@ -134,7 +134,7 @@ def facts(line: RunLine, detail: Detail | None, width: int) -> list[Content]:
     ]
 
 
-def _model(detail: Detail | None, known: dict[str, Any]) -> str:
+def _model(detail: RunDetail | None, known: dict[str, Any]) -> str:
     if detail is None or detail.preset is None:
         return ""
     parts: list[str] = [detail.preset.model.kind]
@@ -144,7 +144,7 @@ def _model(detail: Detail | None, known: dict[str, Any]) -> str:
     return ", ".join([*parts, f"block {detail.preset.model.block_size}"])
 
 
-def _data(detail: Detail | None, known: dict[str, Any]) -> str:
+def _data(detail: RunDetail | None, known: dict[str, Any]) -> str:
     if detail is None or detail.preset is None:
         return ""
     parts: list[str] = [detail.preset.data.kind]

@@ -10,7 +10,7 @@ from slm_tui.config import overrides
 from slm_tui.config.preset import Preset
 from slm_tui.errors import SlmTuiError
 from slm_tui.live.workshop import Workshop
-from slm_tui.runs.evaluation_results import Settings, Split
+from slm_tui.runs.evaluation_results import EvaluationSettings, Split
 from slm_tui.text import one_line
 from slm_tui.tui.dialogs import Ask, Choice, Question, complain
 from slm_tui.tui.screens.evaluation.screen import EvaluationDialog
@@ -32,7 +32,7 @@ def ask_to_evaluate(app: App[Any], where: list[Path], what: str, *, beside: bool
 
     def evaluate(split: str | None) -> None:
         if split is not None:
-            settings = Settings(cast(Split, split), device="cpu" if beside else "auto")
+            settings = EvaluationSettings(cast(Split, split), device="cpu" if beside else "auto")
             app.push_screen(EvaluationDialog(where, settings, beside=beside))
 
     several = " It is that of the first one selected." if len(where) > 1 else ""

@@ -11,7 +11,7 @@ from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from slm_tui.errors import CheckpointError, RunError, SlmTuiError
-from slm_tui.live.run_scanner import Detail, RunLine, RunScanner
+from slm_tui.live.run_scanner import RunDetail, RunLine, RunScanner
 from slm_tui.runs.store import Run
 from slm_tui.text import one_line
 from slm_tui.tui.actions import Room
@@ -22,7 +22,7 @@ from slm_tui.tui.screens.runs import compare
 from slm_tui.tui.screens.runs.changes import RunChanges
 from slm_tui.tui.screens.runs.columns import SORTS, arranged, mark_content
 from slm_tui.tui.screens.runs.questions import ask_to_evaluate, ask_to_fork, step_of
-from slm_tui.tui.screens.runs.table import CheckpointList, Heading, Lines, Overlay, RunsTable
+from slm_tui.tui.screens.runs.table import CheckpointList, Heading, Overlay, RunFacts, RunsTable
 from slm_tui.tui.widgets.line_list import LineList, Row
 
 _SORT_WORDS = {
@@ -60,7 +60,7 @@ class RunsScreen(RoomScreen):
             yield RunsTable(id="table")
         yield Overlay("", empty="No evaluations yet", id="chart", classes="pane")
         yield CheckpointList(id="checkpoints", classes="pane")
-        yield Lines(id="facts", classes="pane")
+        yield RunFacts(id="facts", classes="pane")
         yield Static("Reading runs…", id="nothing", classes="empty-state", markup=False)
 
     def on_mount(self) -> None:
@@ -173,14 +173,14 @@ class RunsScreen(RoomScreen):
         chart.x_mode, chart.unit = self._axis, "bpb" if bits else "nats"
         chart.show(compare.chart_data(pairs, self._axis))
 
-    def _pairs(self) -> list[tuple[RunLine, Detail]]:
+    def _pairs(self) -> list[tuple[RunLine, RunDetail]]:
         """The runs that are compared: the selected ones, or else the one under the cursor."""
         lines = {line.path: line for line in self.reader.snapshot.lines}
         details = self.reader.snapshot.details
         wanted = self.table.selected or ([self.current.path] if self.current else [])
         return [(lines[path], details[path]) for path in wanted if path in details]
 
-    def _draw_checkpoints(self, current: RunLine | None, detail: Detail | None) -> None:
+    def _draw_checkpoints(self, current: RunLine | None, detail: RunDetail | None) -> None:
         widget = self.query_one(CheckpointList)
         found = detail.checkpoints if detail is not None else None
         afresh = found is not None and (current is None or current.path != self._shown_run)
@@ -201,9 +201,12 @@ class RunsScreen(RoomScreen):
         widget.border_title = title.truncate(max(8, room), ellipsis=True)
 
     def _draw_facts(
-        self, current: RunLine | None, detail: Detail | None, pairs: list[tuple[RunLine, Detail]]
+        self,
+        current: RunLine | None,
+        detail: RunDetail | None,
+        pairs: list[tuple[RunLine, RunDetail]],
     ) -> None:
-        widget = self.query_one("#facts", Lines)
+        widget = self.query_one("#facts", RunFacts)
         width = widget.scrollable_content_region.width or max(30, self.size.width - 2)
         if len(pairs) > 1:
             widget.border_title = Content(" what differs ")

@@ -102,7 +102,7 @@ class Heading(Widget):
         self.post_message(self.Clicked(column_at(self._table_width, event.x)))
 
 
-class Lines(LineList):
+class RunFacts(LineList):
     """Lines to read: the cursor is only shown while it is needed to scroll."""
 
     DEFAULT_CSS = "Lines > .line-list--cursor-blurred { background: $background; }"

@@ -26,7 +26,7 @@ from slm_tui.tui.dialogs import Ask, complain, copy
 from slm_tui.tui.resume_dialog import ask_to_resume
 from slm_tui.tui.screens.train.charts import SmallCharts
 from slm_tui.tui.screens.train.questions import ask_for_steps, ask_to_stop
-from slm_tui.tui.screens.train.verdicts import Details, explained_lines
+from slm_tui.tui.screens.train.verdicts import VerdictDetails, explained_lines
 from slm_tui.tui.screens.train.view import X_MODES, RunView, preparing, two
 from slm_tui.tui.widgets.lines import Lines
 
@@ -320,7 +320,7 @@ class TrainScreen(RoomScreen):
             view = self.view
             failed = [*view.verdict_lines()[:2], Content("")] if view.info.error else []
             self.app.push_screen(
-                Details(view.verdicts, view.copying.copying, failed, view.data_lines())
+                VerdictDetails(view.verdicts, view.copying.copying, failed, view.data_lines())
             )
 
     def help_lines(self, width: int) -> list[Content]:

@@ -8,7 +8,7 @@ from textual.content import Content
 
 from slm_tui.evaluation.diagnosis import Verdict
 from slm_tui.text import one_line, visible
-from slm_tui.tui.dialogs import Reading
+from slm_tui.tui.dialogs import TextDialog
 from slm_tui.tui.theme import MUTED
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def copied_lines(copying: "Copying | None", width: int) -> list[Content]:
     return [*lines, Content("")]
 
 
-class Details(Reading):
+class VerdictDetails(TextDialog):
     """All verdicts in full, what samples copied, and the data against the model."""
 
     def __init__(
