@@ -48,12 +48,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def data(options: argparse.Namespace) -> int:
     """Do what was asked; 130 when it was interrupted. Progress goes to stderr."""
-    from slm_tui.config import overrides, pointing
+    from slm_tui.config import overrides, text_location
     from slm_tui.corpus.progress import Cancelled
 
     preset = _chosen_preset(options.preset)
     if options.text:
-        preset = pointing.reading(preset, options.text)
+        preset = text_location.reading(preset, options.text)
     preset = overrides.apply(preset, options.assignments)
     try:
         corpus = _prepared(preset)
@@ -78,8 +78,8 @@ def _chosen_preset(name: str) -> "Preset":
     Raises:
         PresetError: it is neither.
     """
-    from slm_tui.config import library, pointing
-    from slm_tui.config.ready_made import READY_MADE
+    from slm_tui.config import library, text_location
+    from slm_tui.config.known_datasets import READY_MADE
 
     try:
         return library.get(name)
@@ -87,7 +87,7 @@ def _chosen_preset(name: str) -> "Preset":
         looks_like_text = "/" in name or ("." in name and not name.endswith(".toml"))
         if not looks_like_text and name not in READY_MADE and not Path(name).exists():
             raise
-    return pointing.pointed(library.get(library.DEFAULT), name)
+    return text_location.pointed(library.get(library.DEFAULT), name)
 
 
 def _prepared(preset: "Preset") -> "Corpus":

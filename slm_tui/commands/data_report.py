@@ -8,6 +8,7 @@ from slm_tui.commands.options import SPLITS
 from slm_tui.commands.progress_line import bar
 from slm_tui.config.estimate import COMPUTE_OPTIMAL_TOKENS_PER_PARAMETER
 from slm_tui.config.preset import Preset
+from slm_tui.corpus.data_verdict import verdicts
 from slm_tui.corpus.overlap import WORDS
 from slm_tui.corpus.prepare import Corpus
 from slm_tui.corpus.split import PARTS
@@ -20,7 +21,6 @@ from slm_tui.corpus.statistics import (
     plan,
     shown,
 )
-from slm_tui.corpus.verdict import verdicts
 from slm_tui.formatting import count, ratio_text, size
 from slm_tui.text import one_line, pad
 

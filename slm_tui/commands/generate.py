@@ -18,8 +18,8 @@ from slm_tui.errors import GenerationError, TrainingError, cause_of
 if TYPE_CHECKING:
     import torch
 
+    from slm_tui.generation.completions import Completion, CompletionPiece
     from slm_tui.generation.sampling import SamplingSettings
-    from slm_tui.generation.texts import Completion, CompletionPiece
     from slm_tui.training.checkpoint import Checkpoint
 
 # Bytes of a file of prompts.
@@ -105,8 +105,8 @@ class _Job:
         self._texts: list[Completion] = []
 
     def run(self, device: "torch.device", stop: threading.Event) -> None:
+        from slm_tui.generation.completions import write
         from slm_tui.generation.engine import spread_over_threads
-        from slm_tui.generation.texts import write
 
         checkpoint = self._checkpoint
         model, tokenizer = checkpoint.model(device), checkpoint.tokenizer()

@@ -9,7 +9,7 @@ from slm_tui import safe_files
 from slm_tui.errors import GenerationError, cause_of
 
 if TYPE_CHECKING:
-    from slm_tui.generation.texts import Completion
+    from slm_tui.generation.completions import Completion
 
 
 def record(text: "Completion", checkpoint: Path) -> dict[str, Any]:

@@ -104,7 +104,7 @@ def _shown(preset: "Preset") -> list[str]:
 
 def budget(preset: "Preset") -> list[tuple[str, str]]:
     """What the preset will cost, as label and value."""
-    from slm_tui.config import built
+    from slm_tui.config import availability
     from slm_tui.config.estimate import COMPUTE_OPTIMAL_TOKENS_PER_PARAMETER, estimate
 
     numbers = estimate(preset)
@@ -124,15 +124,15 @@ def budget(preset: "Preset") -> list[tuple[str, str]]:
                 f"({COMPUTE_OPTIMAL_TOKENS_PER_PARAMETER} is compute-optimal)",
             ),
         ]
-    return found + [("note", reason) for _, reason in built.not_built(preset)]
+    return found + [("note", reason) for _, reason in availability.not_built(preset)]
 
 
 def _check(path: Path) -> None:
-    from slm_tui.config import built
+    from slm_tui.config import availability
     from slm_tui.config.preset import from_file
 
     preset = from_file(path)
-    missing = built.not_built(preset)
+    missing = availability.not_built(preset)
     if missing:
         raise PresetError(f"{path} is valid, but cannot be trained yet", missing[0][1])
     output.say(f"{path} is valid: {preset.name}")

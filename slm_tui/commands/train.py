@@ -209,10 +209,10 @@ def _resumed(options: argparse.Namespace, sinks: "tuple[Sink, ...]") -> "Session
 
 
 def _changed(preset: "Preset", options: argparse.Namespace) -> "Preset":
-    from slm_tui.config import overrides, pointing
+    from slm_tui.config import overrides, text_location
 
     if options.text:
-        preset = pointing.reading(preset, options.text)
+        preset = text_location.reading(preset, options.text)
     return overrides.apply(preset, _assignments(options))
 
 

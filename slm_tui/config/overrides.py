@@ -7,7 +7,7 @@ from typing import Any
 
 from slm_tui import plain_text
 from slm_tui.config import describe, kinds
-from slm_tui.config.built import check_built
+from slm_tui.config.availability import check_built
 from slm_tui.config.describe import Setting
 from slm_tui.config.limits import Limit
 from slm_tui.config.preset import Preset, parse

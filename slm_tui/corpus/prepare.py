@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from slm_tui import manifest as manifests
 from slm_tui import paths, safe_files
-from slm_tui.config.built import check_built
+from slm_tui.config.availability import check_built
 from slm_tui.config.preset import Preset
 from slm_tui.corpus import build, sources
 from slm_tui.corpus.progress import Cancelled, Meter, Progress, Report

@@ -25,7 +25,7 @@ from slm_tui.evaluation.baselines import (
 )
 from slm_tui.evaluation.bootstrap import Interval, Resamples
 from slm_tui.evaluation.metrics import Scores, Units, score
-from slm_tui.evaluation.texts import ScoredText, encoded_bytes
+from slm_tui.evaluation.scored_text import ScoredText, encoded_bytes
 from slm_tui.models.base import LanguageModel
 
 # Bytes per token are measured on so much of the text.

@@ -5,8 +5,8 @@ from statistics import fmean
 from typing import Any
 
 from slm_tui.corpus.tokenizers import Tokenizer
+from slm_tui.generation.completions import Completion, write
 from slm_tui.generation.sampling import SamplingSettings
-from slm_tui.generation.texts import Completion, write
 from slm_tui.models.base import LanguageModel
 
 USUAL_PROMPTS = (

@@ -4,7 +4,7 @@ import threading
 
 from slm_tui.evaluation.memorisation import Copying
 from slm_tui.live.background import Background
-from slm_tui.runs.copying import of_samples
+from slm_tui.runs.copied_samples import of_samples
 from slm_tui.runs.curves import Sample
 
 

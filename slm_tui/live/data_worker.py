@@ -9,11 +9,11 @@ from slm_tui.errors import SlmTuiError
 from slm_tui.live.background import Background
 
 if TYPE_CHECKING:
+    from slm_tui.corpus.data_verdict import DataVerdict
     from slm_tui.corpus.documents import Documents
     from slm_tui.corpus.prepare import Corpus
     from slm_tui.corpus.progress import Progress
     from slm_tui.corpus.statistics import Plan, Statistics
-    from slm_tui.corpus.verdict import DataVerdict
 
 State = Literal["idle", "looking", "missing", "preparing", "ready", "failed"]
 _PATIENCE_SECONDS = 2.0
@@ -101,7 +101,7 @@ class CorpusWorker:
         return replace(snapshot, version=self.snapshot.version + 1)
 
     def _found(self, preset: Preset, prepare: bool, cancel: threading.Event) -> CorpusSnapshot:
-        from slm_tui.config.built import check_built
+        from slm_tui.config.availability import check_built
         from slm_tui.corpus import prepare as corpora
         from slm_tui.corpus import sources
 
@@ -120,9 +120,9 @@ class CorpusWorker:
         return self._measure(preset, corpus, cancel)
 
     def _measure(self, preset: Preset, corpus: "Corpus", cancel: threading.Event) -> CorpusSnapshot:
+        from slm_tui.corpus.data_verdict import verdicts
         from slm_tui.corpus.documents import Documents
         from slm_tui.corpus.statistics import measure, plan
-        from slm_tui.corpus.verdict import verdicts
 
         def step() -> None:
             if cancel.is_set():

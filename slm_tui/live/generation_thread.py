@@ -14,9 +14,9 @@ from slm_tui.runs.store import Run
 
 if TYPE_CHECKING:
     from slm_tui.corpus.tokenizers import Tokenizer
+    from slm_tui.generation.completions import TextDecoder
     from slm_tui.generation.engine import Continuation
     from slm_tui.generation.sampling import SamplingSettings
-    from slm_tui.generation.texts import TextDecoder
     from slm_tui.models.base import LanguageModel
     from slm_tui.training.checkpoint import Checkpoint
 
@@ -354,8 +354,8 @@ def _facts(found: "Checkpoint", block_size: int, parameters: int) -> ModelFacts:
 
 def _begin(loaded: LoadedModel, request: _Request) -> "tuple[str, Continuation, TextDecoder]":
     """Make `loaded.text` what is to be continued; what of it is told at once."""
+    from slm_tui.generation.completions import TextDecoder, prompt_ids
     from slm_tui.generation.engine import Continuation
-    from slm_tui.generation.texts import TextDecoder, prompt_ids
 
     stop = request.settings.stop
     if request.go_on and loaded.text is not None and loaded.decoder is not None:

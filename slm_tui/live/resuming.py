@@ -5,7 +5,7 @@ from threading import Event as ThreadEvent
 from typing import TYPE_CHECKING
 
 from slm_tui import paths, safe_files
-from slm_tui.config import overrides, pointing
+from slm_tui.config import overrides, text_location
 from slm_tui.config.preset import Preset
 from slm_tui.errors import CorpusError, PresetError, SlmTuiError, TrainingError
 from slm_tui.runs.info import PRESET
@@ -71,7 +71,7 @@ def _with_text(preset: Preset, text: str) -> Preset:
         raise PresetError(
             "--text cannot be used here", "the run was trained on the built-in stories"
         )
-    section = pointing.source_of(text)
+    section = text_location.source_of(text)
     if section["kind"] != preset.data.kind:
         raise PresetError(
             f"{text} cannot take the place of the text of this run",

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slm_tui import safe_files
-from slm_tui.config.built import check_built
+from slm_tui.config.availability import check_built
 from slm_tui.config.preset import Preset
 from slm_tui.errors import CheckpointError, RunError, cause_of, in_words, remedy_for
 from slm_tui.live import steering
-from slm_tui.live.pace import StepPace
+from slm_tui.live.step_pace import StepPace
 from slm_tui.runs import store
 from slm_tui.runs.recorder import Recorder
 from slm_tui.runs.results import finite

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from slm_tui.config.built import NotBuiltYet
+from slm_tui.config.availability import NotBuiltYet
 from slm_tui.config.model import GptModel, ModelConfig
 from slm_tui.config.models.settings import ModelSettings
 from slm_tui.models.base import LanguageModel

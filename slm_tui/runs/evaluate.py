@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from slm_tui.corpus.progress import Meter, Report
     from slm_tui.corpus.tokenizers import Tokenizer
     from slm_tui.evaluation.compare import Comparison, ComparisonData, ComparisonRow, ScoredModel
-    from slm_tui.evaluation.texts import ScoredText
+    from slm_tui.evaluation.scored_text import ScoredText
     from slm_tui.models.base import LanguageModel
     from slm_tui.training.checkpoint import Checkpoint
 
@@ -253,7 +253,7 @@ def _alone(
     """Add what only the report on one checkpoint has; returns the text of its generations."""
     from slm_tui.evaluation import speed
     from slm_tui.runs.evaluation_text import gap_text
-    from slm_tui.training.machine import peak_bytes
+    from slm_tui.training.cpu_load import peak_bytes
 
     model, state = one.model(), one.checkpoint.state
     total = report["models"][0]["parameters"]

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slm_tui.config.data import Limit
-from slm_tui.config.pointing import reading
 from slm_tui.config.preset import Preset
+from slm_tui.config.text_location import reading
 from slm_tui.corpus import prepare, sources
 from slm_tui.corpus.prepare import Corpus
 from slm_tui.corpus.progress import Meter
@@ -16,7 +16,7 @@ from slm_tui.corpus.split import text_of as texts_of
 from slm_tui.corpus.tokenizers import Tokenizer
 from slm_tui.errors import CorpusError
 from slm_tui.evaluation.compare import ComparisonData
-from slm_tui.evaluation.texts import ScoredText, StreamDocuments, decoded
+from slm_tui.evaluation.scored_text import ScoredText, StreamDocuments, decoded
 from slm_tui.runs.evaluation_results import PARTS, EvaluationSettings
 from slm_tui.training.checkpoint import Checkpoint
 

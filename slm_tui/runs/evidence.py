@@ -172,7 +172,7 @@ def of_run(run: Run, *, copied: bool = True) -> tuple[Verdict, ...]:
         preset = None
     info, gathering = run.info(), EvidenceBuilder(preset)
     if copied:
-        from slm_tui.runs.copying import of_samples
+        from slm_tui.runs.copied_samples import of_samples
 
         gathering.copying = of_samples(str(info.facts.get("corpus") or ""), curves.samples)
     return diagnose(gathering.evidence(curves, info))

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from slm_tui.config.built import check_built
+from slm_tui.config.availability import check_built
 from slm_tui.config.estimate import estimate, step_flops
 from slm_tui.config.preset import Preset
 from slm_tui.corpus.batches import Batch
@@ -23,8 +23,8 @@ from slm_tui.models.build import build, count_parameters
 from slm_tui.training import bench_plan as plan
 from slm_tui.training.bench_plan import BenchSetup
 from slm_tui.training.bench_result import Measurement, Result, choose
+from slm_tui.training.cpu_load import OtherLoad, available_bytes, peak_bytes, resident_bytes
 from slm_tui.training.device import choose_device, choose_threads, describe_device
-from slm_tui.training.machine import OtherLoad, available_bytes, peak_bytes, resident_bytes
 from slm_tui.training.optimizer import FlatOptimizer
 from slm_tui.training.precision import autocast, choose_format
 from slm_tui.training.stepper import Stepper

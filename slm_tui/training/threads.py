@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import torch
 
 from slm_tui.corpus.parallel import cores
-from slm_tui.training.machine import OtherLoad
+from slm_tui.training.cpu_load import OtherLoad
 
 _MOST = 16
 # A step this long is worth all cores, and measuring it would delay the run.

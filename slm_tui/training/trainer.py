@@ -33,18 +33,18 @@ from slm_tui.training.events import (
     Warned,
     WentBack,
 )
-from slm_tui.training.facts import facts
 from slm_tui.training.guard import Guard
 from slm_tui.training.memory import first_line, out_of_memory, twice
-from slm_tui.training.observe import Observer
+from slm_tui.training.observer import Observer
 from slm_tui.training.optimizer import FlatOptimizer
-from slm_tui.training.pace import TokenRate
 from slm_tui.training.plateau import reduce_on_plateau
 from slm_tui.training.rewind import go_back, relink_best, restore_best
+from slm_tui.training.run_facts import facts
 from slm_tui.training.schedule import learning_rate, warmup_steps
 from slm_tui.training.state import TrainingState
 from slm_tui.training.stepper import Stepper, StepResult
 from slm_tui.training.threads import Threads
+from slm_tui.training.token_rate import TokenRate
 from slm_tui.training.writer import CheckpointWriter, RetentionPolicy
 
 _LOG = logging.getLogger(__name__)

@@ -3,7 +3,7 @@
 import pytest
 
 from slm_tui.config import describe, kinds
-from slm_tui.config.built import NOT_BUILT
+from slm_tui.config.availability import NOT_BUILT
 from slm_tui.config.describe import nudged
 from slm_tui.config.drafts import Draft
 from slm_tui.config.overrides import put

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slm_tui.config import library
-from slm_tui.config.built import NOT_BUILT, NotBuiltYet, check_built, not_built
+from slm_tui.config.availability import NOT_BUILT, NotBuiltYet, check_built, not_built
 from slm_tui.config.preset import Preset, check, from_file, from_toml, parse
 from slm_tui.errors import PresetError
 from tests.conftest import tiny_values

@@ -3,7 +3,7 @@
 import pytest
 
 from slm_tui.config import library, overrides
-from slm_tui.config.built import check_built
+from slm_tui.config.availability import check_built
 from slm_tui.config.estimate import estimate, step_flops
 from slm_tui.config.preset import Preset
 

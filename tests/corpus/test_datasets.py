@@ -291,7 +291,7 @@ WIKI = [
 
 
 def test_lines_become_articles_from_one_title_to_the_next() -> None:
-    from slm_tui.config.ready_made import READY_MADE
+    from slm_tui.config.known_datasets import READY_MADE
 
     found = list(reader._documents(iter(WIKI), READY_MADE["wikitext-2"].heading))
     assert [text.strip("\n").split("\n")[0] for text in found] == [

@@ -16,10 +16,10 @@ from backports import zstd
 from slm_tui.config.data import DirectoryData, FileData
 from slm_tui.config.preset import Preset
 from slm_tui.corpus import sources
+from slm_tui.corpus.data_verdict import verdicts
 from slm_tui.corpus.prepare import prepare
 from slm_tui.corpus.sources import encodings
 from slm_tui.corpus.statistics import measure, plan
-from slm_tui.corpus.verdict import verdicts
 from slm_tui.errors import PresetError
 from tests.corpus.helpers import jsonl, refused, stage, texts
 

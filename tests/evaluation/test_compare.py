@@ -17,7 +17,7 @@ from slm_tui.evaluation.compare import (
     compare,
     smallest_context,
 )
-from slm_tui.evaluation.texts import ScoredText, decoded
+from slm_tui.evaluation.scored_text import ScoredText, decoded
 from slm_tui.models.base import LanguageModel
 from slm_tui.models.build import build
 from tests.conftest import make_tiny

@@ -11,8 +11,8 @@ from slm_tui.evaluation.generations import (
     summary,
 )
 from slm_tui.evaluation.speed import measure, tensor_bytes
+from slm_tui.generation.completions import Completion
 from slm_tui.generation.sampling import SamplingSettings
-from slm_tui.generation.texts import Completion
 from slm_tui.models.build import build
 from tests.conftest import make_tiny
 from tests.generation.test_engine import Scripted

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from slm_tui.corpus.tokenizers import Tokenizer, byte_tokenizer, train_bpe
 from slm_tui.evaluation.metrics import Scores, Units, score
-from slm_tui.evaluation.texts import ScoredText
+from slm_tui.evaluation.scored_text import ScoredText
 from slm_tui.evaluation.windows import windows
 from slm_tui.models.base import LanguageModel
 from slm_tui.models.build import build

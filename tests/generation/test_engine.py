@@ -12,9 +12,9 @@ from torch import Tensor
 from slm_tui.config.model import GptModel
 from slm_tui.corpus.tokenizers import byte_tokenizer
 from slm_tui.errors import GenerationError
+from slm_tui.generation.completions import complete, stream
 from slm_tui.generation.engine import Continuation, Engine, window_start
 from slm_tui.generation.sampling import SamplingSettings
-from slm_tui.generation.texts import complete, stream
 from slm_tui.models.base import LanguageModel
 from slm_tui.models.build import build
 from tests.models.test_gpt import SWITCHES, named

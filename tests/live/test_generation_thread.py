@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from slm_tui.errors import SlmTuiError
+from slm_tui.generation.completions import complete
 from slm_tui.generation.sampling import SamplingSettings
-from slm_tui.generation.texts import complete
 from slm_tui.live.fair_lock import FairLock
 from slm_tui.live.generation_thread import GenerationStatus, GenerationThread
 from slm_tui.training import checkpoint

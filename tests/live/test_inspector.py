@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from slm_tui.corpus.prepare import prepare
+from slm_tui.generation.completions import prompt_ids
 from slm_tui.generation.inspect import heat
 from slm_tui.generation.sampling import SamplingSettings
-from slm_tui.generation.texts import prompt_ids
 from slm_tui.live.fair_lock import FairLock
 from slm_tui.live.generation_thread import LoadedModel, PromptedTokens
 from slm_tui.live.inspector import MOST_OTHERS, InspectionStatus, Inspector, others_of

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from slm_tui import paths
-from slm_tui.config.built import NotBuiltYet
+from slm_tui.config.availability import NotBuiltYet
 from slm_tui.config.preset import Preset
 from slm_tui.errors import RunError, in_words
 from slm_tui.live.session import Session

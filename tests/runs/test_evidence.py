@@ -93,7 +93,7 @@ def test_copied_samples_of_a_real_run_are_seen() -> None:
     session = Session.start(make_tiny(), "real")
     assert session.wait(60)
     run = session.run
-    from slm_tui.runs.copying import known
+    from slm_tui.runs.copied_samples import known
 
     fingerprint = str(run.info().facts["corpus"])
     found = known(fingerprint)

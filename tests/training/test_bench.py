@@ -14,7 +14,7 @@ from slm_tui.training import bench_plan as plan
 from slm_tui.training.bench import BenchStopped, bench
 from slm_tui.training.bench_plan import BenchSetup
 from slm_tui.training.bench_result import Measurement, choose
-from slm_tui.training.machine import OtherLoad, available_bytes, peak_bytes, resident_bytes
+from slm_tui.training.cpu_load import OtherLoad, available_bytes, peak_bytes, resident_bytes
 
 Make = Callable[..., Preset]
 

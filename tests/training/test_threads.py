@@ -12,8 +12,8 @@ import torch
 from slm_tui.config.preset import Preset
 from slm_tui.corpus.parallel import cores
 from slm_tui.training import threads as threads_module
+from slm_tui.training.cpu_load import OtherLoad
 from slm_tui.training.events import Changed, Started
-from slm_tui.training.machine import OtherLoad
 from slm_tui.training.threads import Threads, sharing
 from tests import limits
 from tests.training.harness import train

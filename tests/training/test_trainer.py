@@ -11,8 +11,8 @@ from torch import Tensor
 
 from slm_tui.config.preset import Preset
 from slm_tui.corpus.prepare import prepare
+from slm_tui.generation.completions import complete
 from slm_tui.generation.sampling import SamplingSettings
-from slm_tui.generation.texts import complete
 from slm_tui.models.base import Loss
 from slm_tui.training import checkpoint
 from slm_tui.training.control import Control

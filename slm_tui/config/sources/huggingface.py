@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import model_validator
 
 from slm_tui.config.fields import reject, setting
-from slm_tui.config.ready_made import READY_MADE, ReadyMade, ready_made
+from slm_tui.config.known_datasets import READY_MADE, ReadyMade, ready_made
 from slm_tui.config.sources.settings import DataSettings
 from slm_tui.config.sources.text_fields import Separator
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from slm_tui.config.data import DirectoryData
 from slm_tui.corpus.progress import Meter
-from slm_tui.corpus.sources import recognise, text_file
+from slm_tui.corpus.sources import file_kinds, text_file
 from slm_tui.corpus.sources.contract import READING, LeftOut, StagedDocuments, settings
 from slm_tui.corpus.sources.text_file import NotTextError, TextFile
 from slm_tui.corpus.staging import StagingWriter
@@ -83,7 +83,7 @@ def files(data: DirectoryData) -> tuple[list[DirectoryFile], list[str]]:
 
 def _nothing_found(root: Path, pattern: str, there: list[DirectoryFile]) -> CorpusError:
     endings = Counter("".join(Path(one.name).suffixes[-2:]) for one in there)
-    packed = [one for one in endings if recognise.without_suffix(one) != one]
+    packed = [one for one in endings if file_kinds.without_suffix(one) != one]
     usual = max(packed or endings, key=lambda one: endings[one], default="")
     try_it = f", for example to **/*{usual}" if usual and usual not in pattern else ""
     return CorpusError(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from slm_tui.config.data import FileData
 from slm_tui.corpus.progress import Meter
-from slm_tui.corpus.sources import hub, recognise, text_file
+from slm_tui.corpus.sources import file_kinds, hub, text_file
 from slm_tui.corpus.sources.contract import READING, LeftOut, StagedDocuments, settings
 from slm_tui.corpus.staging import StagingWriter
 from slm_tui.errors import CorpusError
@@ -19,7 +19,7 @@ def format_of(data: FileData) -> str:
     """How the file is laid out: `text`, `jsonl`, `csv` or `parquet`."""
     if data.format != "auto":
         return data.format
-    return recognise.layout_of(data.path)
+    return file_kinds.layout_of(data.path)
 
 
 def fingerprint(data: FileData, *, reading: int = READING) -> dict[str, object]:

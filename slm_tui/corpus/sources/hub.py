@@ -16,9 +16,9 @@ from typing import Any
 
 from slm_tui import paths
 from slm_tui.config.data import FileData, HuggingFaceData
-from slm_tui.config.ready_made import ready_made
+from slm_tui.config.known_datasets import ready_made
 from slm_tui.corpus.progress import Meter
-from slm_tui.corpus.sources import recognise, text_file
+from slm_tui.corpus.sources import file_kinds, text_file
 from slm_tui.corpus.sources.contract import READING, LeftOut, StagedDocuments
 from slm_tui.corpus.staging import load_spans
 from slm_tui.errors import CorpusError
@@ -69,7 +69,7 @@ def fingerprint(data: HuggingFaceData, *, reading: int = READING) -> dict[str, o
         for one in files
         if one.is_file() and not one.name.endswith(".lock")
     }
-    tables = any(recognise.layout_of(one) == "csv" for one in [*known, path.name])
+    tables = any(file_kinds.layout_of(one) == "csv" for one in [*known, path.name])
     if reading > 1 and (tables or data.limit.fraction is not None):
         values["reading"] = reading
     return {**values, "dataset": "", "files": known}

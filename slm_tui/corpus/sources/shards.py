@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
-from slm_tui.corpus.sources import recognise, tables
+from slm_tui.corpus.sources import file_kinds, tables
 from slm_tui.corpus.sources.tables import File
 
 _BUILDERS = {"csv": "csv", "json": "jsonl", "parquet": "parquet"}
@@ -40,7 +40,7 @@ def opened(request: dict[str, Any]) -> FileShards | RowShards:
     name = request["dataset"]
     if "://" not in name and Path(name).is_file():
         # Without `datasets`, which takes a second to import.
-        return FileShards({"train": [tables.local(Path(name), recognise.layout_of(name))]})
+        return FileShards({"train": [tables.local(Path(name), file_kinds.layout_of(name))]})
     import datasets
 
     if "://" in name:
@@ -143,7 +143,7 @@ def _of_files(
 def _single(datasets: Any, request: dict[str, Any]) -> File:
     """The file at an address; what is no table is one document."""
     name = request["dataset"]
-    layout = recognise.layout_of(name.split("?")[0].split("#")[0])
+    layout = file_kinds.layout_of(name.split("?")[0].split("#")[0])
     if not request["online"]:
         kept = _stored(datasets, name, request["cache_dir"])
         if kept is not None:

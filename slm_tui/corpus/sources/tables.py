@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from slm_tui.corpus.progress import Meter
-from slm_tui.corpus.sources import recognise
+from slm_tui.corpus.sources import file_kinds
 from slm_tui.corpus.sources.columns import Columns, ColumnSettings, NoRowsError
 from slm_tui.corpus.sources.contract import LeftOut
 from slm_tui.corpus.sources.csv_layout import LayoutSettings
@@ -94,7 +94,7 @@ class FileTexts:
             left_out.read(text, self._called(file))
 
     def _of_cells(self, file: File, lines: Iterator[str], left_out: LeftOut) -> Iterator[str]:
-        usual = "\t" if recognise.without_suffix(file.name).lower().endswith(".tsv") else ","
+        usual = "\t" if file_kinds.without_suffix(file.name).lower().endswith(".tsv") else ","
         table = CsvRows(file.name, lines, replace(self._reading.csv, usual_delimiter=usual))
         columns = Columns(
             file.name,

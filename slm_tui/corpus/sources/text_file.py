@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from slm_tui.corpus.progress import Meter
-from slm_tui.corpus.sources import encodings, recognise
+from slm_tui.corpus.sources import encodings, file_kinds
 from slm_tui.corpus.sources.encodings import AUTO, Encoding
 from slm_tui.corpus.staging import CHUNK, DocumentPiece
 from slm_tui.errors import CorpusError, cause_of, remedy_for
@@ -171,8 +171,8 @@ class TextFile:
             raise _unreadable(self.path, error) from None
 
     def _decoded(self, file: IO[bytes], meter: Meter, done: int, total: int) -> Iterator[str]:
-        content, packed = recognise.opened(file)
-        head = self._read(content, recognise.HEAD, packed)
+        content, packed = file_kinds.opened(file)
+        head = self._read(content, file_kinds.HEAD, packed)
         self._recognise(head)
         encoding = encodings.encoding_of(head, self._wanted)
         self.notes += [encoding.note] if encoding.note else []
@@ -218,7 +218,7 @@ class TextFile:
         try:
             # Compressed streams give what they have: an empty answer alone is the end.
             return content.read(size)
-        except recognise.DAMAGED as error:
+        except file_kinds.DAMAGED as error:
             if not packed:
                 raise
             raise NotTextError(
@@ -228,11 +228,11 @@ class TextFile:
             ) from None
 
     def _recognise(self, head: bytes) -> None:
-        kind = recognise.not_text(self.path, head)
+        kind = file_kinds.not_text(self.path, head)
         if kind is not None:
             raise NotTextError(f"{self.path} is not text", f"it is {kind.name}", kind.remedy)
-        if not self._tags and recognise.is_html(head):
-            raise recognise.html(self.path)
+        if not self._tags and file_kinds.is_html(head):
+            raise file_kinds.html(self.path)
 
     def _not_in(
         self, encoding: Encoding, error: UnicodeDecodeError, start: int, raw: bytes
@@ -256,7 +256,7 @@ class TextFile:
             return NotTextError(what, why, _convert(looks), looks=looks)
         if text.count("\0") > _MANY_ZEROS * len(text):
             return NotTextError(f"{self.path} is not text", why, "name a text file")
-        clean = self.path.with_name(f"clean-{recognise.without_suffix(self.path.name)}")
+        clean = self.path.with_name(f"clean-{file_kinds.without_suffix(self.path.name)}")
         return NotTextError(
             f"{self.path} has a byte that no text has",
             why,

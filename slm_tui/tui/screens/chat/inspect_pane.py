@@ -226,7 +226,7 @@ class InspectPane(Container):
 
 def tokens_of(entry: Entry, loaded: LoadedModel) -> PromptedTokens:
     """The tokens of `entry` as they were drawn, or as this model's tokenizer splits the text."""
-    from slm_tui.generation.texts import prompt_ids
+    from slm_tui.generation.completions import prompt_ids
 
     kept = entry.tokens
     if kept is not None and entry.tokenizer == loaded.tokenizer.fingerprint:

@@ -10,9 +10,9 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
 
-from slm_tui.config import pointing
+from slm_tui.config import text_location
+from slm_tui.config.known_datasets import READY_MADE
 from slm_tui.config.preset import Preset
-from slm_tui.config.ready_made import READY_MADE
 from slm_tui.errors import PresetError, SlmTuiError
 from slm_tui.live.data_worker import CorpusSnapshot, CorpusWorker
 from slm_tui.tui.actions import BY_ID, Action, Room
@@ -20,7 +20,7 @@ from slm_tui.tui.base import RoomScreen
 from slm_tui.tui.dialogs import Ask, Choice, Question, TextDialog, complain, copy
 from slm_tui.tui.screens.data import view
 from slm_tui.tui.screens.data.charts import Lengths
-from slm_tui.tui.screens.data.places import PathSuggester
+from slm_tui.tui.screens.data.path_suggester import PathSuggester
 from slm_tui.tui.screens.data.reader import DocumentReader
 from slm_tui.tui.screens.data.tables import TokenTable
 from slm_tui.tui.screens.data.tokenizers import NONE, TokenizerChoice, others
@@ -185,7 +185,7 @@ class DataScreen(RoomScreen):
         draft = self.slm.chosen_draft
         if not where or draft is None:
             return
-        draft.replace(pointing.changes(draft.values, where))
+        draft.replace(text_location.changes(draft.values, where))
         self.slm.draft_changed()
         # What is on this machine is read at once; a download is the user's to start.
         if draft.preset is not None and not draft.preset.data.is_remote:
@@ -266,7 +266,7 @@ class DataScreen(RoomScreen):
 def _wrong_place(where: str) -> str:
     """What is wrong with a place to read from; nothing yet while it is being typed."""
     try:
-        pointing.source_of(where)
+        text_location.source_of(where)
     except PresetError as error:
         return error.what if where.strip() else "name a text"
     return ""

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from slm_tui.config import library, pointing
-from slm_tui.config.ready_made import READY_MADE, ready_made
+from slm_tui.config import library, text_location
+from slm_tui.config.known_datasets import READY_MADE, ready_made
 from slm_tui.errors import PresetError
 
 
@@ -18,35 +18,35 @@ def test_files_directories_and_datasets_are_told_apart(tmp_path: Path) -> None:
     saved.mkdir()
     (saved / "dataset_dict.json").write_text("{}")
     path = str(tmp_path / "a.txt")
-    assert pointing.source_of(path) == {"kind": "file", "path": path}
+    assert text_location.source_of(path) == {"kind": "file", "path": path}
     (rows / "notes.md").write_text("about it")
     for directory in (rows, saved):
-        found = pointing.source_of(str(directory))
+        found = text_location.source_of(str(directory))
         assert found == {"kind": "huggingface", "dataset": str(directory)}
     texts = tmp_path / "texts"
     texts.mkdir()
     (texts / "x.txt").write_text("text")
     (texts / "table.csv").write_text("a,b")
-    found = pointing.source_of(str(texts))
+    found = text_location.source_of(str(texts))
     assert found == {"kind": "directory", "path": str(texts), "on_encoding_error": "skip"}
 
 
 @pytest.mark.parametrize("name", [*READY_MADE, "owner/name", "https://example.org/a.txt"])
 def test_names_and_addresses_are_datasets(name: str) -> None:
-    assert pointing.source_of(name) == {"kind": "huggingface", "dataset": name}
+    assert text_location.source_of(name) == {"kind": "huggingface", "dataset": name}
 
 
 @pytest.mark.parametrize("where", ["", "gone.txt", "./a/b", "a/b/c/d", "x" * 5000, "a\0b"])
 def test_what_is_not_there_is_one_clear_line(where: str) -> None:
     with pytest.raises(PresetError, match="there is no text at"):
-        pointing.source_of(where)
+        text_location.source_of(where)
 
 
 def test_a_preset_that_is_pointed_elsewhere_keeps_all_but_its_text(tmp_path: Path) -> None:
     file = tmp_path / "My  büch!.txt"
     file.write_text("text")
     before = library.get("stories-tiny")
-    after = pointing.pointed(before, str(file))
+    after = text_location.pointed(before, str(file))
     assert after.data.kind == "file"
     assert after.name == "My-b-ch"
     assert after.base == "stories-tiny"
@@ -62,7 +62,7 @@ def test_limits_of_a_text_are_kept_for_the_next_one(tmp_path: Path) -> None:
     file = tmp_path / "a.txt"
     file.write_text("text")
     plays = library.get("shakespeare-tiny")
-    after = pointing.pointed(plays, str(file))
+    after = text_location.pointed(plays, str(file))
     assert after.data.limit == plays.data.limit
     assert after.data.split == plays.data.split
 

@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from slm_tui.config.known_datasets import READY_MADE
 from slm_tui.config.preset import Preset, parse
-from slm_tui.config.ready_made import READY_MADE
 from slm_tui.errors import PresetError, SlmTuiError
 from slm_tui.paths import check_name
 

@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slm_tui.corpus.tokenizers import Tokenizer, byte_tokenizer
-from slm_tui.generation.sampling import SamplingSettings
-from slm_tui.generation.texts import (
+from slm_tui.generation.completions import (
     Completion,
     CompletionPiece,
     TextDecoder,
@@ -17,6 +16,7 @@ from slm_tui.generation.texts import (
     stream,
     write,
 )
+from slm_tui.generation.sampling import SamplingSettings
 from tests.generation.test_engine import GREEDY, Scripted, model_of
 
 BYTES = byte_tokenizer()

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from slm_tui.config.preset import Preset, parse
+from slm_tui.corpus.data_verdict import DataVerdict, verdicts
 from slm_tui.corpus.prepare import prepare
 from slm_tui.corpus.statistics import measure, plan
 from slm_tui.corpus.tokenizers import from_json, train_bpe
 from slm_tui.corpus.tokenizers.analysis import analyse
-from slm_tui.corpus.verdict import DataVerdict, verdicts
 
 Tiny = Callable[..., Preset]
 

@@ -4,7 +4,7 @@ import os
 
 from textual.suggester import Suggester
 
-from slm_tui.config.ready_made import READY_MADE
+from slm_tui.config.known_datasets import READY_MADE
 
 
 class PathSuggester(Suggester):

@@ -8,8 +8,8 @@ from slm_tui.config.preset import Preset
 from slm_tui.corpus.batches import Batch, fixed_windows
 from slm_tui.corpus.prepare import Corpus
 from slm_tui.evaluation.loss import SplitLoss, split_loss
+from slm_tui.generation.completions import Completion, write
 from slm_tui.generation.sampling import SamplingSettings
-from slm_tui.generation.texts import Completion, write
 from slm_tui.models.base import LanguageModel
 from slm_tui.training.control import Control
 from slm_tui.training.events import Evaluated, Sampled, Sink, Warned
