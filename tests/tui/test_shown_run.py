@@ -187,8 +187,10 @@ async def test_a_fork_from_the_table_and_one_from_the_train_screen(old: Run) -> 
 async def test_the_remedy_of_an_old_run_applied(old: Run) -> None:
     async with running() as app:
         await app.opened(old)
-        app.train._fork(old, "training.max_steps=500000", fresh=True)
+        app.train._fork(old, "training.max_steps=500,000 'title=two words'", fresh=True)
         assert app.workshop.session is not None
+        preset = app.workshop.session.run.preset()
+        assert (preset.title, preset.training.max_steps) == ("two words", 500_000)
         await app.is_shown(app.workshop.session.run)
         await app.obeys()
 
