@@ -2,11 +2,20 @@
 
 from typing import Any
 
+from slm_tui.config.migrations import SCHEMA
 from slm_tui.config.preset import Preset
 
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 # What the form knows of a setting, under names that JSON Schema does not have.
 _OF_THE_FORM = ("advanced", "nudge", "unit", "suggestions")
+
+_VERSION = {
+    "description": "Version of this format; the program writes it, and older ones are migrated",
+    "type": "integer",
+    "minimum": 1,
+    "maximum": SCHEMA.version,
+    "default": SCHEMA.version,
+}
 
 
 def preset_schema() -> dict[str, Any]:
@@ -27,6 +36,7 @@ def preset_schema() -> dict[str, Any]:
         table["properties"] = {
             name: _setting(values) for name, values in table["properties"].items()
         }
+    schema["properties"] = {SCHEMA.key: _VERSION, **schema["properties"]}
     return {"$schema": _DRAFT, **schema, "title": "slm-tui preset"}
 
 

@@ -187,7 +187,7 @@ def test_the_schema_of_presets_is_printed_as_json(cli: Cli) -> None:
     assert (code, err) == (0, "")
     schema = json.loads(out)
     assert schema == preset_schema()
-    assert set(schema["properties"]) == set(Preset.model_fields)
+    assert set(schema["properties"]) == {"schema", *Preset.model_fields}
 
 
 @pytest.mark.parametrize("command", [("train",), ("presets", "show")])

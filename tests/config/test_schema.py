@@ -126,4 +126,4 @@ def test_the_schema_is_plain_json_without_null_and_describes_every_setting() -> 
 
 
 def test_the_schema_has_every_section() -> None:
-    assert set(SCHEMA["properties"]) == set(Preset.model_fields)
+    assert set(SCHEMA["properties"]) == {"schema", *Preset.model_fields}

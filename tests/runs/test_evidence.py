@@ -10,7 +10,7 @@ from slm_tui.cli import main
 from slm_tui.live.copy_watcher import CopyWatcher
 from slm_tui.live.session import Session
 from slm_tui.runs import evidence, store
-from slm_tui.runs.curves import Curves
+from slm_tui.runs.curves import Curves, Sample
 from slm_tui.runs.evidence import EvidenceBuilder
 from tests.conftest import make_tiny
 from tests.evaluation.record_curves import replay
@@ -104,7 +104,7 @@ def test_copied_samples_of_a_real_run_are_seen() -> None:
     assert natural.shares
     text = corpus.tokenizer.decode_bytes(corpus.train[40:240].tolist()).decode("utf-8", "replace")
     watch = CopyWatcher()
-    watch.ask(fingerprint, [{"step": 9, "prompt": "", "text": text}])
+    watch.ask(fingerprint, [Sample(0.0, 9, "", text)])
     for _ in range(400):
         if watch.copying is not None:
             break
@@ -117,7 +117,7 @@ def test_copied_samples_of_a_real_run_are_seen() -> None:
 
 def test_a_corpus_that_is_gone_gives_no_answer() -> None:
     watch = CopyWatcher()
-    watch.ask("0" * 24, [{"step": 1, "prompt": "a", "text": "b"}])
+    watch.ask("0" * 24, [Sample(0.0, 1, "a", "b")])
     assert store.all_runs() == []
     for _ in range(200):
         if not watch.is_busy:
