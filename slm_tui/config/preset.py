@@ -3,10 +3,10 @@
 import difflib
 import re
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 import tomli_w
-from pydantic import ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ValidationError, field_validator, model_validator
 
 from slm_tui import plain_text
 from slm_tui.config import kinds
@@ -163,11 +163,19 @@ _UNREADABLE = {
 
 
 def _usual(path: str) -> object:
-    """The default of a setting."""
-    from slm_tui.config.describe import settings
-
-    found = next((one for one in settings({}) if one.path == path), None)
-    return found.default if found is not None else None
+    """The default of the setting at `path`, of the usual kind where there are several."""
+    model: type[BaseModel] = Preset
+    *sections, name = path.split(".")
+    for section in sections:
+        info = model.model_fields.get(section)
+        options = get_args(info.annotation) or (info.annotation,) if info is not None else ()
+        models = [one for one in options if isinstance(one, type) and issubclass(one, BaseModel)]
+        if not models:
+            return None
+        usual = kinds.USUAL.values()
+        model = next((one for one in models if one in usual), models[0])
+    info = model.model_fields.get(name)
+    return None if info is None or info.is_required() else info.default
 
 
 def _bound(kind: str, context: dict[str, Any]) -> object:

@@ -1,31 +1,36 @@
 """What is trained on what: for the log, the screens and `run.json`."""
 
-from typing import TYPE_CHECKING
-
 import torch
 
+from slm_tui.config.preset import Preset
 from slm_tui.corpus.batches import Batches
+from slm_tui.corpus.prepare import Corpus
+from slm_tui.models.base import LanguageModel
 from slm_tui.models.build import count_parameters
 from slm_tui.training.device import describe_device
 from slm_tui.training.stepper import Stepper
 
-if TYPE_CHECKING:
-    from slm_tui.training.trainer import Trainer
 
-
-def facts(trainer: "Trainer", stepper: Stepper, batches: Batches) -> dict[str, object]:
+def facts(
+    preset: Preset,
+    corpus: Corpus,
+    model: LanguageModel,
+    device: torch.device,
+    threads: int,
+    stepper: Stepper,
+    batches: Batches,
+) -> dict[str, object]:
     """Plain values by name."""
-    corpus = trainer.corpus
     counts = corpus.manifest["parts"]
     return {
-        "parameters": count_parameters(trainer.model),
+        "parameters": count_parameters(model),
         "n_vocab": corpus.tokenizer.n_vocab,
-        "device": describe_device(trainer.device),
-        "threads": trainer.state.threads,
+        "device": describe_device(device),
+        "threads": threads,
         "precision": stepper.format,
         "sequences_at_once": stepper.at_once,
         "torch": str(torch.__version__),
-        "tokens_per_step": trainer.preset.tokens_per_step,
+        "tokens_per_step": preset.tokens_per_step,
         "train_tokens": counts["train"]["tokens"],
         "val_tokens": counts["val"]["tokens"],
         "train_bytes_per_token": corpus.bytes_per_token("train"),

@@ -177,7 +177,7 @@ class Trainer:
                 Started(
                     state.step,
                     state.max_steps,
-                    facts(self, self._stepper, self._batches),
+                    self._facts(),
                     self.model.metrics,
                 )
             )
@@ -317,6 +317,17 @@ class Trainer:
         self._sink(WentBack(state.step))
         self._sink(Changed(state.step, "learning_rate", state.learning_rate_multiplier))
         return True
+
+    def _facts(self) -> dict[str, object]:
+        return facts(
+            self.preset,
+            self.corpus,
+            self.model,
+            self.device,
+            self.state.threads,
+            self._stepper,
+            self._batches,
+        )
 
     def _choose_threads(self) -> None:
         """Measure how many threads serve these steps best, without taking one."""

@@ -11,8 +11,9 @@ import numpy as np
 
 from slm_tui.evaluation.diagnosis import fit_rules, plan_rules, rate_rules
 from slm_tui.evaluation.diagnosis.explanations import EXPLANATIONS
+from slm_tui.evaluation.diagnosis.remedy import Remedy
 from slm_tui.evaluation.diagnosis.signals import Values
-from slm_tui.evaluation.diagnosis.verdict import CurveBlock, Evidence, Remedy, Verdict
+from slm_tui.evaluation.diagnosis.verdict import CurveBlock, Evidence, Verdict
 
 __all__ = ["EXPLANATIONS", "CurveBlock", "Evidence", "Remedy", "Verdict", "diagnose"]
 

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from slm_tui.evaluation.diagnosis.remedy import Remedy
 from slm_tui.evaluation.diagnosis.signals import (
     Values,
     confidence,
@@ -13,7 +14,7 @@ from slm_tui.evaluation.diagnosis.signals import (
     noise,
     reason,
 )
-from slm_tui.evaluation.diagnosis.verdict import Evidence, Remedy, Verdict
+from slm_tui.evaluation.diagnosis.verdict import Evidence, Verdict
 
 _LEAST_RISE = 0.01
 # A new best that is lower by this part than half the curve ago has not levelled off.

@@ -9,8 +9,9 @@ from slm_tui.config.estimate import (
     FEW_TOKENS_PER_PARAMETER,
     MANY_EPOCHS,
 )
+from slm_tui.evaluation.diagnosis.remedy import Remedy
 from slm_tui.evaluation.diagnosis.signals import Values
-from slm_tui.evaluation.diagnosis.verdict import Evidence, Remedy, Verdict
+from slm_tui.evaluation.diagnosis.verdict import Evidence, Verdict
 from slm_tui.formatting import count, ratio_text
 
 _ARITHMETIC = "arithmetic, no guess"

@@ -4,8 +4,9 @@ import math
 
 import numpy as np
 
+from slm_tui.evaluation.diagnosis.remedy import Remedy
 from slm_tui.evaluation.diagnosis.signals import Values, confidence, jitter, noise, reason
-from slm_tui.evaluation.diagnosis.verdict import Evidence, Remedy, Verdict
+from slm_tui.evaluation.diagnosis.verdict import Evidence, Verdict
 
 _FEW_STEPS = 20
 _LEAST_CLIMB = 0.3  # nats, and the same part of the loss

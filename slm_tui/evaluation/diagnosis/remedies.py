@@ -4,7 +4,7 @@ from slm_tui.config import overrides
 from slm_tui.config.change import Change
 from slm_tui.config.preset import Preset
 from slm_tui.errors import SlmTuiError
-from slm_tui.evaluation.diagnosis.verdict import Remedy
+from slm_tui.evaluation.diagnosis.remedy import Remedy
 
 _MOST_DROPOUT = 0.4
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from slm_tui.evaluation.diagnosis.explanations import AFTER_THE_END, EXPLANATIONS
+from slm_tui.evaluation.diagnosis.remedy import Remedy
 
 if TYPE_CHECKING:
     from slm_tui.evaluation.diagnosis.remedies import Remedies
@@ -12,14 +13,6 @@ if TYPE_CHECKING:
 
 CERTAIN = 0.97
 LIKELY = 0.8
-
-
-@dataclass(frozen=True)
-class Remedy:
-    """Something to try: in words, and as `PATH=VALUE` overrides of the run's preset."""
-
-    text: str
-    changes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
