@@ -195,7 +195,7 @@ def test_an_unknown_family_is_answered_with_one_that_can_be_trained(
     cli: Cli, command: tuple[str, ...]
 ) -> None:
     done = cli(*command, "stories-tiny", "--set", "model.kind=mamba")
-    assert_one_line(done, "model.kind: there is no kind 'mamba'; try gpt")
+    assert_one_line(done, "model.kind: unknown kind 'mamba'; try gpt")
     assert "hgrn" not in done[2]
     assert "hnet" not in done[2]
 
@@ -205,7 +205,7 @@ def test_a_preset_is_copied(cli: Cli) -> None:
     assert code == 0
     assert Path(out.removeprefix("saved ").strip()).is_file()
     assert "mine" in cli("presets", "list")[1]
-    assert_one_line(cli("presets", "copy", "stories-tiny", "mine"), "exists already")
+    assert_one_line(cli("presets", "copy", "stories-tiny", "mine"), "already exists")
     assert_one_line(cli("presets", "copy", "stories-tiny", "../mine"), "cannot be used")
 
 
