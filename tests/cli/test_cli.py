@@ -83,7 +83,9 @@ def test_the_help_of_the_program_has_a_line_for_each_command(cli: Cli) -> None:
 def test_set_is_the_same_option_everywhere(cli: Cli, words: list[str]) -> None:
     _, out, _ = cli(*words, "--help")
     assert "--set PATH=VALUE" in out
-    assert "change one setting, e.g. model.n_layer=6; may be repeated" in " ".join(out.split())
+    assert "change one setting, e.g. model.n_layer=6; repeat to change more" in " ".join(
+        out.split()
+    )
 
 
 @pytest.mark.parametrize(
@@ -264,7 +266,7 @@ def test_a_run_is_resumed_with_more_steps(cli: Cli, trained: str) -> None:
         (["stories-tiny"], "a run keeps its own preset"),
         (["--set", "a=1"], "there is no setting 'a'"),
         (["--seed", "1"], "training.seed cannot change when a run is resumed"),
-        (["--name", "x"], "--name is for a new run"),
+        (["--name", "x"], "--name is only for a new run"),
         (["--set", "model.n_layer=9"], "model.n_layer cannot change"),
     ],
 )

@@ -240,5 +240,5 @@ def test_a_text_in_the_place_of_a_preset_is_called_one(
     (tmp_path / "plays.txt").write_text("words")
     assert main(["train", str(tmp_path / "plays.txt")]) == 1
     told = capsys.readouterr().err
-    assert "is a text, not a preset" in told
+    assert "is text, not a preset" in told
     assert "--text" in told

@@ -176,7 +176,7 @@ def test_a_full_disk_behind_standard_output_ends_no_training(file: str) -> None:
         done = program("train", file, "--name", "it", stdout=full, stderr=subprocess.PIPE,
                        capture_output=False)  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert b"the output is lost, training goes on" in done.stderr
+    assert b"output is lost, training continues" in done.stderr
     assert store.find("it").info().state == "done"
 
 
@@ -227,7 +227,7 @@ def test_the_app_on_a_dumb_terminal_is_a_sentence(tmp_path: Path) -> None:
     os.close(theirs)
     os.close(ours)
     assert done.returncode == 1
-    assert done.stderr.startswith(b"slm-tui: the app cannot draw on this terminal: TERM is dumb")
+    assert done.stderr.startswith(b"slm-tui: the app does not work in this terminal: TERM is dumb")
 
 
 NOBODY = """
