@@ -1,4 +1,4 @@
-"""What may import what."""
+"""Import rules of the packages."""
 
 import ast
 import sys
@@ -121,7 +121,7 @@ def layer_of(module: str) -> int | None:
 @pytest.mark.parametrize(
     "path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE))
 )
-def test_arrows_go_down_only(path: Path) -> None:
+def test_imports_go_down_only(path: Path) -> None:
     module = ".".join(("slm_tui", *path.relative_to(PACKAGE).with_suffix("").parts))
     own = layer_of(module)
     for name in imports_of(path):
@@ -139,7 +139,7 @@ def test_there_is_no_pickle(path: Path) -> None:
     assert "torch.save(" not in text
 
 
-def test_the_modules_of_the_tui_import_one_another_in_no_circle() -> None:
+def test_the_modules_of_the_tui_have_no_import_cycles() -> None:
     """Imports inside functions and for type checking count too."""
     graph: dict[str, set[str]] = {}
     for path in sorted((PACKAGE / "tui").rglob("*.py")):

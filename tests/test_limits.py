@@ -1,4 +1,4 @@
-"""Every wait in a test has a limit."""
+"""Every wait in a test has a timeout."""
 
 import ast
 from pathlib import Path

@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=argparse.SUPPRESS,
         help=argparse.SUPPRESS,
     )
-    shared.add_seed(sample, "the same seed prints the same documents")
+    shared.add_seed(sample, "random seed; the same seed prints the same documents")
 
 
 def data(options: argparse.Namespace) -> int:

@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("checkpoints", nargs="+", metavar="CHECKPOINT", help="RUN, RUN@best, RUN@500 or a path")
     shared.add_split(parser, "validation")
     shared.add_text(parser, "score this file, directory or dataset instead")
-    add("--documents", type=whole, metavar="N", help="only the first N documents")
+    add("--documents", type=whole, metavar="N", help="score only the first N documents")
     add("--context-bytes", type=whole, metavar="N", help="use at most N bytes of context")
     add("--stride", type=whole, metavar="N", help="tokens between windows (default: half a window)")
     add(

@@ -45,7 +45,9 @@ def add_json(parser: argparse.ArgumentParser, help: str = ONE_OBJECT) -> None:
 
 def add_split(parser: argparse.ArgumentParser, default: str) -> None:
     """`--split train|validation|test`; `val` is accepted too."""
-    parser.add_argument("--split", type=split, choices=SPLITS, default=default)
+    parser.add_argument(
+        "--split", type=split, choices=SPLITS, default=default, help=f"default: {default}"
+    )
 
 
 def split(text: str) -> str:

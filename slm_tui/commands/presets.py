@@ -23,14 +23,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     show = commands.add_parser(
         "show", help="show the settings of a preset, explained, and its budget"
     )
-    show.add_argument("name")
+    show.add_argument("name", help="preset name or .toml file")
     show.add_argument("--toml", action="store_true", help="print as TOML")
     shared.add_set(show)
     check = commands.add_parser("check", help="validate a TOML file")
-    check.add_argument("file")
+    check.add_argument("file", help="the TOML file")
     copy = commands.add_parser("copy", help="copy a preset to a new user preset")
-    copy.add_argument("name")
-    copy.add_argument("new")
+    copy.add_argument("name", help="preset to copy")
+    copy.add_argument("new", help="name of the copy")
     commands.add_parser("schema", help="print the JSON schema of presets, for editors")
     for what, one in commands.choices.items():
         one.set_defaults(command=presets, what=what)

@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     shared.add_json(several["follow"], "print the status as one JSON object per change")
     for what in ("show", "rename", "delete", "restore", "follow", "steer"):
         several[what].add_argument("run", help="name, unique prefix, last, or a path")
-    several["rename"].add_argument("name")
+    several["rename"].add_argument("name", help="the new name")
     several["steer"].add_argument(
         "request",
         choices=("pause", "continue", "stop", "save", "evaluate", "sample", "rate", "extend"),

@@ -59,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--detach",
         action="store_true",
-        help="return to the shell; the run trains in the background",
+        help="train in the background and return to the shell",
     )
     shared.add_json(parser, "print one JSON object per event, one per line")
     parser.set_defaults(command=train)

@@ -1,4 +1,4 @@
-"""What the tests of the command line share: the command, and a run that was trained with it."""
+"""Fixtures of the command line tests: the command, and a run trained with it."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""`slm-tui evaluate` on runs that were really trained."""
+"""`slm-tui evaluate` on trained runs."""
 
 import json
 import sys
@@ -116,7 +116,7 @@ def test_a_story_that_a_model_was_trained_on_is_a_leak(
     assert few.path.is_dir()
 
 
-def test_a_corpus_that_is_gone_is_made_again(
+def test_a_deleted_corpus_is_rebuilt(
     tiny: Callable[..., Preset], home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     import shutil
@@ -130,7 +130,7 @@ def test_a_corpus_that_is_gone_is_made_again(
     assert after["models"] == before["models"]
 
 
-def test_what_cannot_be_evaluated_says_so(
+def test_an_impossible_evaluation_is_explained(
     tiny: Callable[..., Preset], home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     import shutil
@@ -162,7 +162,7 @@ def test_what_cannot_be_evaluated_says_so(
     assert store.find("file").path == run.path
 
 
-def test_results_that_cannot_be_written_are_shown_all_the_same(
+def test_results_that_cannot_be_written_are_still_shown(
     tiny: Callable[..., Preset], home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     trained(tiny(), "plain")
@@ -179,7 +179,7 @@ def test_results_that_cannot_be_written_are_shown_all_the_same(
 
 
 @pytest.mark.parametrize("what", ["gone", "damaged"])
-def test_a_checkpoint_that_is_lost_meanwhile_is_told_and_never_scored(
+def test_a_checkpoint_lost_during_evaluation_is_reported_and_not_scored(
     runs: list[Run], what: str
 ) -> None:
     checkpoints = [store.find_checkpoint(run.path.name) for run in runs]
@@ -195,7 +195,7 @@ def test_a_checkpoint_that_is_lost_meanwhile_is_told_and_never_scored(
         evaluate.evaluate(checkpoints, settings, progress=lose)
 
 
-def test_evaluations_that_end_together_keep_each_other(home: Path) -> None:
+def test_concurrent_evaluations_are_all_kept(home: Path) -> None:
     def write(number: int) -> None:
         evaluation_results.write({"key": str(number)}, home / "out")
 

@@ -1,4 +1,4 @@
-"""`slm-tui generate`: what it writes, in which order, with which figures, and how it ends."""
+"""`slm-tui generate`: its output, order, statistics, and how it ends."""
 
 import contextlib
 import json
@@ -40,7 +40,7 @@ def test_a_prompt_is_continued(cli: Cli, trained: str) -> None:
     assert other[1] != out
 
 
-def test_without_a_prompt_that_of_the_preset_is_used(cli: Cli, trained: str) -> None:
+def test_the_prompt_of_the_preset_is_the_default(cli: Cli, trained: str) -> None:
     assert cli("generate", trained)[1].startswith("Once")
 
 
@@ -66,7 +66,7 @@ def test_prompts_come_from_a_file_and_texts_go_to_one(
         )
 
 
-def test_greedy_is_the_same_whatever_the_seed(cli: Cli, trained: str) -> None:
+def test_greedy_does_not_depend_on_the_seed(cli: Cli, trained: str) -> None:
     arguments = ["generate", trained, "--prompt", "The", "--greedy", "--max-tokens", "10"]
     assert cli(*arguments)[1] == cli(*arguments, "--seed", "5")[1]
 
@@ -122,7 +122,7 @@ def many(trained: str, tmp_path: Path) -> list[str]:
 PROMPTS = ["A much longer prompt", "One\ntwo", "Z\\n"]
 
 
-def test_the_order_is_that_of_the_prompts_and_a_batch_changes_no_text(
+def test_the_order_follows_the_prompts_and_batching_changes_no_completion(
     cli: Cli, many: list[str]
 ) -> None:
     code, out, err = cli(*many, "--json")
@@ -138,7 +138,9 @@ def test_the_order_is_that_of_the_prompts_and_a_batch_changes_no_text(
         assert [(one["text"], one["tokens"], one["ended"]) for one in again] == texts
 
 
-def test_blocks_have_the_texts_and_their_figures(cli: Cli, many: list[str], tmp_path: Path) -> None:
+def test_blocks_contain_the_completions_and_their_statistics(
+    cli: Cli, many: list[str], tmp_path: Path
+) -> None:
     texts = [one["text"] for one in objects(cli(*many, "--json")[1])]
     output = tmp_path / "deep" / "texts.txt"
     code, out, err = cli(*many, "--output", str(output))
@@ -158,7 +160,7 @@ def test_blocks_have_the_texts_and_their_figures(cli: Cli, many: list[str], tmp_
     assert BLOCK.sub("", shown) == ""
 
 
-def test_the_name_of_a_file_decides_its_form(cli: Cli, trained: str, tmp_path: Path) -> None:
+def test_the_file_extension_decides_the_format(cli: Cli, trained: str, tmp_path: Path) -> None:
     prompts, output = tmp_path / "p.jsonl", tmp_path / "t.jsonl"
     asked = ["a", "two\nlines", "\\n stays", "🐻"]
     prompts.write_text("\n".join(json.dumps({"prompt": one, "more": 1}) for one in asked))
@@ -176,7 +178,7 @@ def test_the_name_of_a_file_decides_its_form(cli: Cli, trained: str, tmp_path: P
         ("[1]", "line 2 has no prompt"),
     ],
 )
-def test_a_line_that_is_no_prompt_is_named(
+def test_a_line_without_a_prompt_is_named(
     cli: Cli, trained: str, tmp_path: Path, line: str, says: str
 ) -> None:
     prompts = tmp_path / "p.jsonl"
@@ -196,7 +198,7 @@ def test_stop_strings_end_a_text(cli: Cli, trained: str, file: str) -> None:
     assert found["tokens"] < whole["tokens"]
 
 
-def test_stop_strings_of_the_preset_count_until_others_are_given(cli: Cli, file: str) -> None:
+def test_stop_strings_of_the_preset_apply_unless_others_are_given(cli: Cli, file: str) -> None:
     preset = ["train", file, "--json", "--set", "sampling.temperature=1"]
     code, out, _ = cli(*preset, "--set", 'sampling.stop=["e"]')
     assert code == 0
@@ -209,7 +211,7 @@ def test_stop_strings_of_the_preset_count_until_others_are_given(cli: Cli, file:
         assert any("e" in one["text"] for one in found)
 
 
-def test_what_cannot_be_written_is_known_before_the_work(
+def test_an_unwritable_output_is_reported_before_generating(
     cli: Cli, trained: str, tmp_path: Path
 ) -> None:
     assert_one_line(
@@ -223,7 +225,7 @@ def program(*arguments: str, **options: Any) -> subprocess.Popen[bytes]:
     return limits.start([sys.executable, "-m", "slm_tui", *arguments], **options)
 
 
-def test_an_interrupt_keeps_what_was_written(trained: str, tmp_path: Path) -> None:
+def test_an_interrupt_keeps_the_completions_so_far(trained: str, tmp_path: Path) -> None:
     prompts, output = tmp_path / "prompts.txt", tmp_path / "texts.jsonl"
     prompts.write_text("one\n" * 400)
     # Texts that do not end: the tokens stand for a minute and more.

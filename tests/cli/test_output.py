@@ -1,4 +1,4 @@
-"""What commands print: safe for terminals, and possible wherever people send it."""
+"""Output of commands: safe for terminals, and in any encoding or pipe."""
 
 import json
 import os
@@ -95,7 +95,7 @@ def test_names_of_runs_and_files_are_printed_as_symbols(
         pytest.param("cp437", marks=extent.only_in_all),
     ],
 )
-def test_every_encoding_of_standard_output_will_do(encoding: str, file: str) -> None:
+def test_every_encoding_of_standard_output_works(encoding: str, file: str) -> None:
     environment = {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
     commands = [
         ["train", file, "--name", "it"],
@@ -140,7 +140,7 @@ def test_json_is_json_in_every_encoding(file: str) -> None:
         assert values
 
 
-def test_our_own_symbols_have_plain_forms() -> None:
+def test_our_symbols_have_ascii_replacements() -> None:
     shown = "▲ 3 → 4 … ★ ✓ █░ ≈ ␛[2J \u4e2d"
     plain = "! 3 -> 4 ... * + #. ~ ^[[2J ?"
     assert shown.encode("ascii", output._HANDLER).decode() == plain
@@ -156,7 +156,7 @@ def test_our_own_symbols_have_plain_forms() -> None:
         "0<&- 1>&- 2>&-",
     ],
 )
-def test_closed_descriptors_end_nothing(closed: str, file: str, home: Path) -> None:
+def test_closed_descriptors_do_not_end_a_command(closed: str, file: str, home: Path) -> None:
     command = f"{sys.executable} -m slm_tui train {file} --name it {closed}"
     done = limits.run(["sh", "-c", command], capture_output=True, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stderr
@@ -169,7 +169,7 @@ def test_closed_descriptors_end_nothing(closed: str, file: str, home: Path) -> N
             assert b"saved step-" not in path.read_bytes(), path
 
 
-def test_a_full_disk_behind_standard_output_ends_no_training(file: str) -> None:
+def test_a_full_disk_behind_standard_output_does_not_end_training(file: str) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("this system has no /dev/full")
     with open("/dev/full", "wb") as full:
@@ -180,7 +180,7 @@ def test_a_full_disk_behind_standard_output_ends_no_training(file: str) -> None:
     assert store.find("it").info().state == "done"
 
 
-def test_a_pipe_that_ends_saves_in_order_and_says_so(file: str) -> None:
+def test_a_closed_pipe_saves_cleanly_and_says_so(file: str) -> None:
     command = f"{sys.executable} -m slm_tui train {file} --name it | head -n 1"
     done = limits.run(["sh", "-c", command], capture_output=True, check=False, cwd=ROOT)
     assert b"Traceback" not in done.stderr
@@ -195,7 +195,7 @@ def test_a_pipe_that_ends_saves_in_order_and_says_so(file: str) -> None:
 
 
 @pytest.mark.parametrize("terminal", ["dumb", "", "xterm-256color"])
-def test_a_line_moves_only_where_it_can(terminal: str, file: str) -> None:
+def test_a_line_is_rewritten_only_on_a_terminal(terminal: str, file: str) -> None:
     ours, theirs = pty.openpty()
     environment = {**os.environ, "TERM": terminal}
     command = [sys.executable, "-m", "slm_tui", "train", file, "--name", "it"]
@@ -216,7 +216,7 @@ def test_a_line_moves_only_where_it_can(terminal: str, file: str) -> None:
     assert moved == terminal.startswith("xterm")
 
 
-def test_the_app_on_a_dumb_terminal_is_a_sentence(tmp_path: Path) -> None:
+def test_the_app_on_a_dumb_terminal_is_one_error_line(tmp_path: Path) -> None:
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "slm_tui"]
     environment = {**os.environ, "TERM": "dumb"}
@@ -242,7 +242,7 @@ sys.exit(main(sys.argv[1:]))
 
 @pytest.mark.parametrize("home", [None, ""])
 @pytest.mark.parametrize("words", ["runs list", "train stories-tiny", "presets list", "doctor"])
-def test_a_missing_home_is_a_sentence(tmp_path: Path, home: str | None, words: str) -> None:
+def test_a_missing_home_is_one_error_line(tmp_path: Path, home: str | None, words: str) -> None:
     """A user without an entry in the password database, as in many containers."""
     dropped = {"HOME", "SLM_TUI_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"}
     environment = {name: value for name, value in os.environ.items() if name not in dropped}
