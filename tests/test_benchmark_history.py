@@ -52,7 +52,7 @@ def test_a_result_is_recorded_with_its_commit_and_machine(repository: Path) -> N
 
 def test_recording_again_appends_below_one_header(repository: Path) -> None:
     History(repository).append([FIGURE])
-    # What was recorded does not count as a change of the tree.
+    # Recorded results do not count as a change of the tree.
     History(repository).append([FIGURE, Figure("paint", 1.5, "s")])
     assert [row["name"] for row in rows(repository)] == [FIGURE.name, FIGURE.name, "paint"]
 

@@ -18,7 +18,7 @@ HEAVY = ("torch", "numpy", "tiktoken", "tokenizers", "datasets", "textual", "plo
 
 
 def loaded_by(code: str) -> set[str]:
-    """Top-level modules in memory after running `code` in a fresh interpreter."""
+    """Top-level modules loaded after running `code` in a fresh interpreter."""
     script = f"import sys\n{code}\nprint(*sorted({{m.split('.')[0] for m in sys.modules}}))"
     done = limits.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT
@@ -70,7 +70,7 @@ def test_training_imports_no_screen() -> None:
 
 
 def imports_of(path: Path) -> set[str]:
-    """Modules that the file names in any import, also inside functions."""
+    """Modules that the file imports anywhere, including inside functions."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -91,7 +91,7 @@ def test_only_the_tui_knows_textual(path: Path) -> None:
 
 
 def _layers() -> list[set[str]]:
-    """The layers as the import contract in `pyproject.toml` has them, the highest first."""
+    """The layers of the import contract in `pyproject.toml`, highest first."""
     settings = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text(encoding="utf-8"))
     contracts = settings["tool"]["importlinter"]["contracts"]
     lines = next(one["layers"] for one in contracts if one["type"] == "layers")

@@ -78,7 +78,7 @@ def test_visible_text_contains_no_terminal_commands(text: str) -> None:
         ("\U0001f44d\U0001f3fd", 2),  # a skin tone
         ("1\ufe0f\u20e3", 2),  # a keycap
         ("e\u0301", 1),
-        ("\u05e9\u200f!", 2),  # Hebrew, with a mark of direction
+        ("\u05e9\u200f!", 2),  # Hebrew, with a direction mark
         ("soft\u00adhyphen", None),
         ("\u6f22\u5b57", 4),
     ],
@@ -88,7 +88,7 @@ def test_joined_characters_are_shown_unchanged(text: str, width: int | None) -> 
     assert one_line(text) == text
     if width is not None:
         assert cells(text) == width
-        # Cut between characters as a reader counts them, never in the middle of one.
+        # Truncated between characters as a reader sees them, never inside one.
         assert cut(text * 4, 2 * width + 1) == text * 2 + "…"
         assert cells(pad(text, 20)) == cells(pad(text, 20, right=True)) == 20
 

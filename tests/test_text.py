@@ -17,7 +17,7 @@ def test_a_control_character_does_not_reduce_the_width() -> None:
 def test_a_width_is_at_most_that_of_its_parts(text: str) -> None:
     shown = visible(text)
     assert 0 <= cells(shown) <= 2 * len(shown)
-    # Only what joins to nothing has no width.
+    # Only joiners with nothing to join have no width.
     if any(char.isalnum() and char.isascii() for char in shown):
         assert cells(shown) > 0
 

@@ -56,7 +56,7 @@ def test_a_version_that_is_not_a_number_is_refused(version: object) -> None:
         ({"a": {"old": 1, "x": 2}}, {"a": {"x": 2}, "b": {"new": 1}}),
         ({"a": {"old": 1}, "b": {"y": 3}}, {"a": {}, "b": {"y": 3, "new": 1}}),
         ({"a": {"old": 1}, "b": {"new": 4}}, {"a": {}, "b": {"new": 4}}),
-        # Nothing to move, or no place for it: the validation says what is wrong.
+        # Nothing to move, or nowhere to move it: the validation reports the problem.
         ({"b": {"new": 4}}, {"b": {"new": 4}}),
         ({"a": 7}, {"a": 7}),
         ({"a": [{"old": 1}]}, {"a": [{"old": 1}]}),

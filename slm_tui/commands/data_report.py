@@ -49,9 +49,9 @@ def print_statistics(preset: Preset, corpus: Corpus, *, as_json: bool) -> None:
     """Print documents, tokens, lengths, and what they mean for training."""
     statistics, planned = measure(corpus), plan(preset, corpus)
     if as_json:
-        said = [one.to_dict() for one in verdicts(preset, statistics, planned)]
+        found = [one.to_dict() for one in verdicts(preset, statistics, planned)]
         values = {"preset": preset.name, **statistics.to_dict(), **asdict(planned)}
-        values["verdicts"] = said
+        values["verdicts"] = found
         output.say_json(values)
         return
     output.say("\n".join(_lines(preset, statistics, planned)))

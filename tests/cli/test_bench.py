@@ -32,7 +32,7 @@ def test_it_prints_a_table_and_a_line_to_paste(
     assert any(line.startswith("*") for line in lines)
     words = shlex.split(lines[-1])
     assert words[:5] == ["slm-tui", "train", file, "--set", "model.n_layer=2"]
-    # What is printed can be pasted.
+    # The printed command can be pasted.
     assert _parser().parse_args(words[1:]).assignments[0] == "model.n_layer=2"
     assert err == ""
 

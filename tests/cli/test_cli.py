@@ -38,7 +38,7 @@ def objects(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
-# The command as such.
+# The command itself.
 
 
 def test_it_runs_as_a_program_and_a_module() -> None:

@@ -113,7 +113,7 @@ def test_what_generate_cannot_read_or_write_is_one_line(
 
 @pytest.fixture
 def many(trained: str, tmp_path: Path) -> list[str]:
-    """Three prompts of different lengths, two samples of each."""
+    """Three prompts of different lengths, with two samples each."""
     prompts = tmp_path / "prompts.txt"
     prompts.write_text("A much longer prompt\nOne\\ntwo\nZ\\\\n\n", encoding="utf-8")
     return ["generate", trained, "--prompts", str(prompts), "--samples", "2", "--temperature", "1"]
@@ -131,7 +131,7 @@ def test_the_order_follows_the_prompts_and_batching_changes_no_completion(
     assert SUMMARY.fullmatch(err)
     assert [one["prompt"] for one in found] == [one for one in PROMPTS for _ in range(2)]
     texts = [(one["text"], one["tokens"], one["ended"]) for one in found]
-    # Some end before others that stand in front of them.
+    # Some end before earlier ones.
     assert len({one["tokens"] for one in found}) > 1
     for size in ("1", "2", "4"):
         again = objects(cli(*many, "--json", "--batch", size)[1])
@@ -146,7 +146,7 @@ def test_blocks_contain_the_completions_and_their_statistics(
     code, out, err = cli(*many, "--output", str(output))
     assert (code, out) == (0, "")
     assert err.startswith(f"wrote 6 texts to {output}\nSummary: 6 samples, ")
-    # Nothing between and behind the blocks but the summary.
+    # Only the summary besides the blocks.
     with output.open(encoding="utf-8", newline="") as file:
         content = file.read()
     found = BLOCK.findall(content)
@@ -190,7 +190,7 @@ def test_a_line_without_a_prompt_is_named(
 def test_stop_strings_end_a_text(cli: Cli, trained: str, file: str) -> None:
     arguments = ["generate", trained, "--prompt", "Once", "--max-tokens", "40", "--json"]
     (whole,) = objects(cli(*arguments, "--stop", "")[1])
-    # Control characters in it are as good as any.
+    # Control characters are allowed.
     stop = whole["text"][2]
     (found,) = objects(cli(*arguments, "--stop", stop, "--stop", "never in it")[1])
     assert found["text"] == whole["text"].partition(stop)[0]
@@ -228,14 +228,14 @@ def program(*arguments: str, **options: Any) -> subprocess.Popen[bytes]:
 def test_an_interrupt_keeps_the_completions_so_far(trained: str, tmp_path: Path) -> None:
     prompts, output = tmp_path / "prompts.txt", tmp_path / "texts.jsonl"
     prompts.write_text("one\n" * 400)
-    # Texts that do not end: the tokens stand for a minute and more.
+    # Completions that do not end: enough tokens for over a minute.
     endless = ["--max-tokens", "100000", "--batch", "2", "--temperature", "0.01"]
     command = ["generate", trained, "--prompts", str(prompts), *endless]
     terminal, inner = pty.openpty()
     process = program(*command, "--output", str(output), stderr=inner)
     os.close(inner)
     told = b""
-    # Progress shows: it has begun.
+    # Progress is shown: it has started.
     while b"tokens/s" not in told:
         told += limits.read(terminal, 1000)
     process.send_signal(signal.SIGINT)
@@ -253,7 +253,7 @@ def test_an_interrupt_keeps_the_completions_so_far(trained: str, tmp_path: Path)
 
 def test_a_terminal_sees_the_text_as_it_grows_and_no_control_characters(trained: str) -> None:
     terminal, inner = pty.openpty()
-    # The likeliest tokens of this model repeat without an end.
+    # The most likely tokens of this model repeat endlessly.
     command = ["generate", trained, "--prompt", "a\x1b[31m", "--max-tokens", "100000", "--greedy"]
     process = program(*command, stdout=inner, stderr=subprocess.DEVNULL)
     os.close(inner)
@@ -262,7 +262,7 @@ def test_a_terminal_sees_the_text_as_it_grows_and_no_control_characters(trained:
         shown += limits.read(terminal, 1000)
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    # The end of a terminal is an error.
+    # Reading a closed terminal raises an error.
     with contextlib.suppress(OSError):
         while more := limits.read(terminal, 1000):
             shown += more

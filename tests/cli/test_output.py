@@ -27,14 +27,14 @@ def program(*words: str, **options: object) -> "subprocess.CompletedProcess[byte
 
 
 def assert_safe(text: str) -> None:
-    """Nothing that a terminal would obey, in whatever was printed."""
+    """Assert that the output has nothing that a terminal would interpret."""
     assert not [char for char in text if (ord(char) < 32 and char not in "\n\t")]
     assert not [char for char in text if 0x7F <= ord(char) <= 0x9F or char == "\u202e"]
 
 
 @pytest.fixture
 def hostile(trained: str) -> str:
-    """A run whose directory, name, preset, parent and error were made by somebody else."""
+    """A run whose directory, name, preset, parent and error come from somebody else."""
     run = store.find(trained)
     values = json.loads((run.path / "run.json").read_text())
     values |= {"preset": HOSTILE, "parent": HOSTILE, "error": HOSTILE, "name": HOSTILE}
@@ -81,7 +81,7 @@ def test_names_of_runs_and_files_are_printed_as_symbols(
     words = [word.replace("RUN@", f"{hostile}@") for word in words]
     _, out, err = cli(*(path if word == "RUN" else word for word in words))
     assert out + err
-    # What a model writes goes to a pipe as it is: files must have the text itself.
+    # Generated text goes to a pipe unchanged: files must contain the exact text.
     assert_safe(err if words[0] == "generate" else out + err)
 
 
@@ -103,7 +103,7 @@ def test_every_encoding_of_standard_output_works(encoding: str, file: str) -> No
         ["data", "stats", "no-such-fil\N{LATIN SMALL LETTER E WITH ACUTE}-\u4e2d.txt"],
         ["--help"],
     ]
-    # All commands for the one that can write least; what they print is written in one way.
+    # All commands with the most limited encoding; they share one way of printing.
     if encoding == "ascii":
         commands += [
             ["runs", "list"],
@@ -163,7 +163,7 @@ def test_closed_descriptors_do_not_end_a_command(closed: str, file: str, home: P
     assert b"Traceback" not in done.stderr
     run = store.find("it")
     assert run.info().state == "done"
-    # Nothing was printed into a file that got the number of a closed descriptor.
+    # Nothing was printed into a file that reused a closed descriptor.
     for path in run.path.rglob("*"):
         if path.is_file() and path.suffix in {".json", ".csv", ".toml"}:
             assert b"saved step-" not in path.read_bytes(), path
@@ -209,7 +209,7 @@ def test_a_line_is_rewritten_only_on_a_terminal(terminal: str, file: str) -> Non
         while data := limits.read(ours):
             shown += data
     except OSError:
-        pass  # the end of a terminal
+        pass  # the terminal was closed
     assert process.wait(limits.LIMIT) == 0
     os.close(ours)
     moved = b"\r" in shown.replace(b"\r\n", b"")
@@ -256,7 +256,7 @@ def test_a_missing_home_is_one_error_line(tmp_path: Path, home: str | None, word
 
 
 def test_everything_printed_goes_through_one_module() -> None:
-    """`print` in another module of the command line would be a way around it."""
+    """`print` in another module of the command line would bypass it."""
     allowed = {"output.py", "app.py"}
     for path in (ROOT / "slm_tui" / "commands").glob("*.py"):
         text = path.read_text()

@@ -66,7 +66,7 @@ def test_an_unknown_kind_can_still_be_shown() -> None:
 
 
 def in_range(one: Setting, value: Any) -> bool:
-    """Whether the schema takes it, other settings aside."""
+    """Whether the schema accepts it, ignoring other settings."""
     section, _, rest = one.path.partition(".")
     values: dict[str, Any] = {"name": "x", section: {}}
     for kinds in KINDS:

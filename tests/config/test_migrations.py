@@ -18,7 +18,7 @@ from slm_tui.tui.screens.presets.dialogs import _values
 from slm_tui.versions import rename
 from tests.conftest import make_tiny
 
-# Presets as the first version shipped them, from which its users made their own.
+# Presets as shipped with the first version, which users copied.
 FIRST = sorted((Path(__file__).parent / "first_presets").glob("*.toml"))
 
 
@@ -97,7 +97,7 @@ def test_an_older_preset_is_migrated_when_the_library_reads_it(
     assert written.startswith("schema = 2\n")
     assert "updates" not in written
     assert library.get("old") == preset
-    # In a preset of the present schema the old name is a mistake.
+    # In a preset of the current schema the old name is an error.
     with pytest.raises(PresetError, match=r"training\.updates: no such setting"):
         from_toml('schema = 2\nname = "new"\n[training]\nupdates = 123\n')
 

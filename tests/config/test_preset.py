@@ -58,7 +58,7 @@ def test_any_preset_round_trips(
         data__limit=limit,
     )
     preset, _ = check(values)
-    # Lone surrogates are no text; everything else is.
+    # Lone surrogates are not text; everything else is.
     if preset is not None:
         assert from_toml(preset.to_toml()) == preset
 

@@ -49,19 +49,19 @@ class StoriesData(DataSettings):
 
     def documents_wanted(self) -> dict[str, int]:
         """See `DataSettings.documents_wanted`: held-out stories are extra."""
-        wanted = self.documents
+        stories = self.documents
         if self.limit.documents is not None:
-            wanted = min(wanted, self.limit.documents)
+            stories = min(stories, self.limit.documents)
         if self.limit.fraction is not None:
-            wanted = max(1, round(wanted * self.limit.fraction))
+            stories = max(1, round(stories * self.limit.fraction))
         characters = self.limit.characters
         if self.limit.tokens is not None:
             characters = self.limit.tokens * _CHARACTERS_PER_TOKEN
         if characters is not None:
-            wanted = min(wanted, characters // _SHORTEST_STORY + 1)
-        parts = {"train": wanted}
+            stories = min(stories, characters // _SHORTEST_STORY + 1)
+        parts = {"train": stories}
         for part, ratio in (("val", self.split.validation), ("test", self.split.test)):
-            parts[part] = max(_FEWEST_HELD_OUT, round(wanted * ratio)) if ratio else 0
+            parts[part] = max(_FEWEST_HELD_OUT, round(stories * ratio)) if ratio else 0
         return parts
 
     def more(self) -> Change | None:
