@@ -386,4 +386,4 @@ def test_the_doctor_reports_an_unwritable_directory(
     monkeypatch.setattr(os, "access", lambda *arguments: False)
     code, out, _ = cli("doctor")
     assert code == 1
-    assert "cannot be written: set SLM_TUI_HOME" in out
+    assert "not writable: set SLM_TUI_HOME" in out

@@ -52,7 +52,7 @@ def test_prompts_come_from_a_file_and_texts_go_to_one(
     arguments = ["generate", trained, "--prompts", str(prompts), "--samples", "2"]
     code, out, err = cli(*arguments, "--output", str(output), "--json")
     assert (code, out) == (0, "")
-    assert "wrote 4 texts" in err
+    assert "wrote 4 completions" in err
     found = objects(output.read_text())
     assert [one["prompt"] for one in found] == ["The cat", "The cat", "The dog", "The dog"]
     assert [one["seed"] for one in found] == [7, 8, 7, 8]
@@ -145,7 +145,7 @@ def test_blocks_contain_the_completions_and_their_statistics(
     output = tmp_path / "deep" / "texts.txt"
     code, out, err = cli(*many, "--output", str(output))
     assert (code, out) == (0, "")
-    assert err.startswith(f"wrote 6 texts to {output}\nSummary: 6 samples, ")
+    assert err.startswith(f"wrote 6 completions to {output}\nSummary: 6 samples, ")
     # Only the summary besides the blocks.
     with output.open(encoding="utf-8", newline="") as file:
         content = file.read()
@@ -246,8 +246,8 @@ def test_an_interrupt_keeps_the_completions_so_far(trained: str, tmp_path: Path)
     assert 0 < len(found) < 400
     assert found[-1]["ended"] == "stopped"
     assert all(one["tokens"] > 0 for one in found)
-    assert b"/400 texts, " in told
-    assert f"wrote {len(found)} texts".encode() in told
+    assert b"/400 completions, " in told
+    assert f"wrote {len(found)} completions".encode() in told
     assert b"Traceback" not in told
 
 
