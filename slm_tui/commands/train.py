@@ -145,7 +145,7 @@ def leave_terminal(session: "Session", leash: ParentPipe, out: str, code: int = 
 def goes_on(session: "Session") -> str:
     """The notice that a run continues after its terminal closes."""
     run = session.run.id
-    return f"{run} keeps training in the background. Reopen with: slm-tui --run {run}"
+    return f"{run} keeps training in the background.\nReopen with: slm-tui --run {run}"
 
 
 def _session(options: argparse.Namespace, events: "queue.SimpleQueue[Event]") -> "Session":
