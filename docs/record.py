@@ -1,10 +1,9 @@
-"""Records the moving picture of the README from the real program.
+"""Records the animated screenshot of the README from the real program.
 
     python docs/record.py [--output docs/first-minutes.svg] [--width 100] [--height 30]
 
-Opens the app in a home directory of its own, trains the default preset to its end, chats with the
-best checkpoint, and puts screenshots taken on the way into one animated SVG. Takes as long as the
-training does.
+Opens the app in a temporary home directory, trains the default preset to the end, chats with the
+best checkpoint, and combines screenshots into one animated SVG. Takes as long as the training does.
 """
 
 import argparse
@@ -23,14 +22,14 @@ MOST_TRAINING_FRAMES = 9
 
 @dataclass(frozen=True)
 class Frame:
-    """One screenshot, and how many seconds it is shown."""
+    """One screenshot, and how long it is shown, in seconds."""
 
     svg: str
     seconds: float
 
 
 async def record(width: int, height: int) -> list[Frame]:
-    """Drive the app through its first minutes; returns the frames in order."""
+    """Drive the app through its first minutes and return the frames in order."""
     from slm_tui.live.training_workshop import TrainingWorkshop
     from slm_tui.tui.app import SlmTuiApp
     from slm_tui.tui.screens.chat.prompt_input import PromptInput
@@ -77,7 +76,7 @@ async def record(width: int, height: int) -> list[Frame]:
 
 
 def _spread(shots: list[str], most: int) -> list[str]:
-    """At most `most` of the shots, more of them from the beginning, where most happens."""
+    """At most `most` of the screenshots, with more from the beginning, where most happens."""
     if len(shots) <= most:
         return shots
     last = len(shots) - 1
@@ -86,7 +85,7 @@ def _spread(shots: list[str], most: int) -> list[str]:
 
 
 def animated(frames: list[Frame]) -> str:
-    """One SVG that shows the frames one after another, for ever."""
+    """One SVG that shows the frames in a loop."""
     total = sum(frame.seconds for frame in frames)
     box = re.search(r'viewBox="([^"]+)"', frames[0].svg)
     assert box is not None
@@ -99,7 +98,7 @@ def animated(frames: list[Frame]) -> str:
             f"{end:.3f}%{{{hidden}}}100%{{{hidden}}}}}"
             f".f{number}{{{hidden};animation:k{number} {total:.2f}s step-end infinite}}"
         )
-        # Classes and ids of a screenshot carry a number: frames that look alike share it.
+        # Classes and ids in a screenshot contain a number, shared by frames that look alike.
         svg = re.sub(r"terminal-\d+", f"t{number}", frame.svg)
         groups.append(f'<g class="f{number}">{svg}</g>')
         at += frame.seconds

@@ -1,4 +1,4 @@
-"""The command `slm-tui`: its argument parser, and how a command ends."""
+"""The `slm-tui` command: its argument parser, and how a command ends."""
 
 import argparse
 import sys
@@ -16,24 +16,24 @@ if TYPE_CHECKING:
     from _typeshed import SupportsWrite
 
 # Name, module in `slm_tui.commands`, and help. A module declares the options of its command in
-# `add_arguments(parser)`, and there sets `command`: the function that runs it. It is imported when
-# its command is given, and imports what the command needs when it runs.
+# `add_arguments(parser)`, which also sets `command`, the function that runs it. The module is
+# imported only when its command is given, and imports what the command needs only when it runs.
 COMMANDS = (
-    ("train", "train", "train a preset, or go on with a run"),
+    ("train", "train", "train a preset or resume a run"),
     ("presets", "presets", "list, show, check and copy presets"),
-    ("data", "data", "prepare, count and read the text of a preset, or any"),
+    ("data", "data", "prepare, measure and sample the text of a preset, or any text"),
     ("runs", "runs", "list, show, follow, steer, rename and delete runs"),
-    ("evaluate", "evaluate", "how good checkpoints are, alone or side by side"),
-    ("generate", "generate", "write text with a checkpoint"),
-    ("bench", "bench", "how fast a preset trains here, and what is fastest"),
-    ("doctor", "doctor", "what works here: device, versions, paths, terminal"),
+    ("evaluate", "evaluate", "evaluate checkpoints, alone or side by side"),
+    ("generate", "generate", "generate text with a checkpoint"),
+    ("bench", "bench", "measure training speed and find the fastest settings"),
+    ("doctor", "doctor", "check the device, versions, paths and terminal"),
 )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit status.
+    """Run the command and return its exit status.
 
-    0 is success, 1 an error that was explained, 2 wrong usage, 130 an interruption.
+    0 is success, 1 a reported error, 2 wrong usage, 130 an interruption.
     """
     output.prepare()
     options = _parser().parse_args(arguments)
@@ -49,12 +49,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         output.silence(sys.stdout)
         return 0
-    except Exception as error:  # noqa: BLE001 - the last line: a user sees one line, not a trace
+    except Exception as error:  # noqa: BLE001 - users see one line, not a traceback
         return _explain(in_words(error), options)
 
 
 def _trace_failures() -> None:
-    """Show the tracebacks that threads log: training fails in a thread of its own."""
+    """Show the tracebacks that threads log: training runs in its own thread."""
     import logging
 
     logging.basicConfig(stream=sys.stderr)
@@ -69,7 +69,7 @@ def _explain(text: str, options: argparse.Namespace) -> int:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Takes the options of a command from its module, once the command is given."""
+    """Takes the options of a command from its module once the command is given."""
 
     module = ""
 
@@ -80,18 +80,18 @@ class _Parser(argparse.ArgumentParser):
         return super().parse_known_args(args, namespace)
 
     def _print_message(self, message: str, file: "SupportsWrite[str] | None" = None) -> None:
-        # It may quote words of the command line: names of files that others chose.
+        # It may quote command line arguments: names of files that others chose.
         super()._print_message(visible(message), file)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="slm-tui",
-        description="Train, watch and talk to small language models. Without a command: the app.",
+        description="Train, watch and talk to small language models. No command: open the app.",
     )
     parser.add_argument("--version", action="version", version=f"slm-tui {__version__}")
-    parser.add_argument("--debug", action="store_true", help="show a traceback with an error")
-    parser.add_argument("--run", default="", metavar="RUN", help="open the app on this run")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.add_argument("--run", default="", metavar="RUN", help="open the app with this run")
     parser.set_defaults(command=_app)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     for name, module, line in COMMANDS:

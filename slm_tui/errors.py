@@ -1,20 +1,20 @@
-"""The errors that users see: what failed, why, and what to do."""
+"""The errors shown to users: what failed, why, and what to do."""
 
 import errno
 
 _OPEN_FILES = "close other programs, or raise the limit on open files (ulimit -n)"
 _ROOM = "free some space on that disk"
-# What helps, whatever the program was doing.
+# Remedies that apply whatever the program was doing.
 _REMEDIES = {
     errno.EMFILE: _OPEN_FILES,
     errno.ENFILE: _OPEN_FILES,
     errno.ENOMEM: "close other programs: memory is full",
     errno.ENOSPC: _ROOM,
     errno.EDQUOT: _ROOM,
-    errno.EIO: "check the disk: it reports errors",
+    errno.EIO: "check the disk: it reported an error",
 }
 
-# What Python and torch say when the system cannot start another thread.
+# Messages of Python and torch when the system cannot start another thread.
 _NO_THREAD = ("can't start new thread", "resource temporarily unavailable")
 
 
@@ -41,22 +41,22 @@ class SlmTuiError(Exception):
 
 
 def cause_of(error: BaseException) -> str:
-    """Why something failed, without the file and the class of the error: "Permission denied"."""
+    """The reason of an error without its file and class, such as "Permission denied"."""
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 def remedy_for(error: BaseException, otherwise: str) -> str:
-    """What to do about an error of the system: `otherwise`, unless its errno says more."""
+    """The remedy for a system error: `otherwise`, unless its errno has its own."""
     return _REMEDIES.get(getattr(error, "errno", None) or 0, otherwise)
 
 
 def is_system_limit(error: BaseException) -> bool:
-    """Whether `error` is about a limit of the system, and not about the file: it may be whole."""
+    """Whether `error` is due to a system limit; the file itself may be intact."""
     return getattr(error, "errno", None) in (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
 def in_words(error: BaseException) -> str:
-    """An error that was perhaps not foreseen, in the words that say most to a user."""
+    """Any error, expected or not, as the most helpful text for a user."""
     if isinstance(error, SlmTuiError):
         return str(error)
     if isinstance(error, OSError) and error.strerror:
@@ -67,7 +67,7 @@ def in_words(error: BaseException) -> str:
     text = str(error)
     if isinstance(error, RuntimeError) and any(sign in text.lower() for sign in _NO_THREAD):
         return (
-            "no more threads can be started: the limit on processes or memory has been reached; "
+            "cannot start another thread: the limit on processes or memory has been reached; "
             "close other programs, or raise the limit (ulimit -u)"
         )
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
@@ -90,8 +90,8 @@ class RunError(SlmTuiError):
 
 
 class TrainingError(SlmTuiError):
-    """Training cannot start or go on."""
+    """Training cannot start or continue."""
 
 
 class GenerationError(SlmTuiError):
-    """Text cannot be generated as asked."""
+    """Text cannot be generated as requested."""

@@ -4,12 +4,12 @@ import math
 import re
 
 _WHOLE = re.compile(r"[+-]?(\d+(_\d+)*|\d{1,3}(,\d{3})+)", re.ASCII)
-# Above it not every whole number has a float of its own.
+# Above this, not every whole number is exactly representable as a float.
 _MOST_EXACT = 2**53
 
 
 def count(number: float) -> str:
-    """`832` `41.3k` `0.83 M` `1.2 B`: three digits that matter."""
+    """`832` `41.3k` `0.83 M` `1.2 B`: three significant digits."""
     if not math.isfinite(number):
         return "–"
     size = abs(number)
@@ -77,10 +77,10 @@ def ratio_text(number: float) -> str:
 
 
 def whole_number(text: str) -> int:
-    """The number in `500`, `1,000`, `1_000`, `1e3` or `500.0`. Commas part groups of three digits.
+    """The number in `500`, `1,000`, `1_000`, `1e3` or `500.0`. Commas separate thousands.
 
     Raises:
-        ValueError: it is no whole number.
+        ValueError: it is not a whole number.
     """
     stripped = text.strip()
     if _WHOLE.fullmatch(stripped):

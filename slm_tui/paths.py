@@ -1,4 +1,4 @@
-"""Where things live on disk. `SLM_TUI_HOME` puts all of it under one directory."""
+"""Where files are stored. `SLM_TUI_HOME` puts everything under one directory."""
 
 import os
 import re
@@ -24,25 +24,25 @@ def config_dir() -> Path:
     """User presets, keymap and settings.
 
     Raises:
-        SlmTuiError: no home directory is known.
+        SlmTuiError: the home directory is unknown.
     """
     return _place("config", platformdirs.user_config_dir)
 
 
 def data_dir() -> Path:
-    """Runs and their trash.
+    """Runs and the trash.
 
     Raises:
-        SlmTuiError: no home directory is known.
+        SlmTuiError: the home directory is unknown.
     """
     return _place("data", platformdirs.user_data_dir)
 
 
 def cache_dir() -> Path:
-    """What can be made again: prepared corpora, tokenizers, calibration.
+    """Files that can be rebuilt: prepared corpora, tokenizers, calibration.
 
     Raises:
-        SlmTuiError: no home directory is known.
+        SlmTuiError: the home directory is unknown.
     """
     return _place("cache", platformdirs.user_cache_dir)
 
@@ -54,14 +54,14 @@ def _place(name: str, usual: Callable[..., str]) -> Path:
     try:
         path = usual(_APP, appauthor=False)
     except RuntimeError:
-        path = "~"  # older versions of the library give a path that begins so
+        path = "~"  # older versions of the library return a path that starts with ~
     has_own = bool(os.environ.get(f"XDG_{name.upper()}_HOME"))
-    # Without a home these would be a directory called `~` here, or one at the root.
+    # Without a home directory, the path would be a directory called `~`, or one at the root.
     if not os.path.isabs(path) or (os.environ.get("HOME") == "" and not has_own):
         raise SlmTuiError(
-            "no home directory is known",
+            "the home directory is unknown",
             "HOME is empty" if os.environ.get("HOME") == "" else "HOME is not set",
-            "set HOME, or set SLM_TUI_HOME to a directory that can be written",
+            "set HOME, or set SLM_TUI_HOME to a writable directory",
         )
     return Path(path)
 
@@ -83,7 +83,7 @@ def corpora_dir() -> Path:
 
 
 def builtin_presets_dir() -> Path:
-    """The presets that ship: inside the wheel, or at the top of a checkout."""
+    """The built-in presets: inside the wheel, or at the top of a checkout."""
     package = Path(__file__).resolve().parent
     shipped = package / "presets"
     return shipped if shipped.is_dir() else package.parent / "presets"
@@ -93,7 +93,7 @@ def check_name(name: str, what: str = "name") -> str:
     """Return `name` if it is safe as a single path component.
 
     Raises:
-        SlmTuiError: it is empty, too long, reserved, or has other characters than
+        SlmTuiError: it is empty, too long, reserved, or contains characters other than
             letters, digits, dot, dash and underscore.
     """
     if not _NAME.fullmatch(name) or name.lower() in _RESERVED:

@@ -1,6 +1,6 @@
 """Small files that people write in an editor: presets, keys, prompts.
 
-They may be links, and carry what editors leave in them; what cannot be read is named by its byte.
+They may be links, and contain what editors add; an unreadable byte is named by its position.
 """
 
 import codecs
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 MOST = 1 << 20
-"""Bytes that such a file may have."""
+"""Maximum size of such a file in bytes."""
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF16_LE, "utf-16-le"),
@@ -20,13 +20,13 @@ _MARKS = (
 
 
 def read(path: Path, most: int = MOST) -> str:
-    """The text of a file, without its byte order mark; UTF-16 is known by that.
+    """The text of a file, without its byte order mark, which also identifies UTF-16.
 
     Raises:
-        ValueError: it holds a byte that is no text, or is too large.
+        ValueError: it contains a byte that is not text, or is too large.
         OSError: it cannot be read.
     """
-    # A pipe that nobody writes to would be waited for; those of a shell are under /dev.
+    # Do not block on a pipe without a writer; pipes of a shell are under /dev.
     waits = not str(path).startswith("/dev/")
     handle = os.open(path, os.O_RDONLY | (getattr(os, "O_NONBLOCK", 0) if waits else 0))
     with open(handle, "rb") as file:
@@ -37,15 +37,15 @@ def read(path: Path, most: int = MOST) -> str:
             raise ValueError("it is a device or a pipe, not a file")
         data = file.read(most + 1)
     if len(data) > most:
-        raise ValueError(f"it has more than {most:,} bytes: is it another file?")
+        raise ValueError(f"it has more than {most:,} bytes: is it the right file?")
     return decoded(data)
 
 
 def decoded(data: bytes) -> str:
-    """The text that these bytes are.
+    """Decode `data` to text.
 
     Raises:
-        ValueError: one of them is none; it is named.
+        ValueError: a byte is not text; the message names it.
     """
     mark, codec = next(((m, c) for m, c in _MARKS if data.startswith(m)), (b"", "utf-8"))
     try:
@@ -68,7 +68,7 @@ def _line(data: bytes, at: int) -> str:
 
 
 def toml(text: str) -> dict[str, Any]:
-    """The values of a TOML text.
+    """The values in a TOML text.
 
     Raises:
         ValueError: it is not TOML.

@@ -1,4 +1,4 @@
-"""Plain values from files as typed records: checked once, where they are read."""
+"""Plain values from files as typed records, validated once, when they are read."""
 
 from collections.abc import Mapping
 from dataclasses import fields
@@ -6,16 +6,16 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import Field, Strict, TypeAdapter, ValidationError
 
-# No file of a run may make a number so large that arithmetic on it fails.
+# No number in a run file may be so large that arithmetic on it fails.
 LARGEST = 2**53
-# No text becomes a number, and no number a truth value.
+# No conversion of strings to numbers, or numbers to booleans.
 Step = Annotated[int, Strict(), Field(ge=0, le=LARGEST)]
 Count = Annotated[int, Strict(), Field(ge=0, le=LARGEST)]
-# Seconds since the epoch: up to the year 9999, which is as far as dates go.
+# Seconds since the epoch: up to the year 9999, the limit of Python dates.
 Moment = Annotated[float, Strict(), Field(ge=0, le=253_402_300_799, allow_inf_nan=False)]
 Seconds = Annotated[float, Strict(), Field(ge=0, le=1e12, allow_inf_nan=False)]
 Rate = Annotated[float, Strict(), Field(ge=0, le=1e15, allow_inf_nan=False)]
-# A loss in nats or bits; one that diverged may be infinite or not a number.
+# A loss in nats or bits; may be infinite or NaN if training diverged.
 Loss = Annotated[float, Strict()]
 Finite = Annotated[float, Strict(), Field(allow_inf_nan=False)]
 Flag = Annotated[bool, Strict()]
@@ -30,15 +30,15 @@ _LONGEST_TEXT = 10_000
 
 
 def record(kind: type[Record], values: Any, name: str) -> Record:
-    """The record of type `kind`, a dataclass, in `values`.
+    """The record of type `kind`, a dataclass, from `values`.
 
-    Entries that it does not know are left out: a newer version may have added them.
+    Unknown entries are ignored: a newer version may have added them.
 
     Raises:
-        ValueError: `values` is no such record; says which entry is wrong.
+        ValueError: `values` is not such a record; the message names the wrong entry.
     """
     if not isinstance(values, Mapping):
-        raise ValueError(f"{name} does not hold an object")
+        raise ValueError(f"{name} does not contain an object")
     known = {one.name for one in fields(kind)}  # type: ignore[arg-type]
     adapter = _adapters.get(kind)
     if adapter is None:
@@ -56,9 +56,9 @@ def record(kind: type[Record], values: Any, name: str) -> Record:
 
 
 def scalars(values: Any) -> dict[str, Scalar]:
-    """The entries of `values` that are texts, finite numbers, booleans or null.
+    """The entries of `values` that are strings, finite numbers, booleans or null.
 
-    Everything else is left out: facts about a run are for display and for simple arithmetic.
+    Everything else is dropped: facts about a run are for display and simple arithmetic.
     """
     if not isinstance(values, Mapping):
         return {}
@@ -76,12 +76,12 @@ def _is_plain(value: Any) -> bool:
         return len(value) <= _LONGEST_TEXT
     if isinstance(value, bool) or value is None:
         return True
-    # Not NaN either: it compares as false.
+    # NaN is excluded too: comparing it gives false.
     return isinstance(value, int | float) and abs(value) <= LARGEST
 
 
 def number(values: Mapping[str, Any], name: str, default: float = 0.0) -> float:
-    """The number called `name`, at least 0; `default` where there is none."""
+    """The number called `name`, at least 0; `default` if there is none."""
     value = values.get(name)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return default
@@ -89,6 +89,6 @@ def number(values: Mapping[str, Any], name: str, default: float = 0.0) -> float:
 
 
 def text(values: Mapping[str, Any], name: str) -> str:
-    """The text called `name`, or an empty one."""
+    """The string called `name`, or an empty one."""
     value = values.get(name)
     return value if isinstance(value, str) else ""

@@ -1,8 +1,7 @@
-"""Reading and writing files that may come from somebody else.
+"""Safe reading and writing of files that may come from somebody else.
 
-A run directory can be a copy that another person made. Whatever stands in the place of one of
-its files, this module opens regular files only, follows no link, waits for no pipe and reads no
-more than it was told to.
+A run directory can be a copy that another person made. This module opens only regular files,
+follows no links, does not block on pipes, and reads no more than a given number of bytes.
 """
 
 import contextlib
@@ -21,18 +20,18 @@ from typing import IO, Any, BinaryIO
 _NO_LINKS = getattr(os, "O_NOFOLLOW", 0)
 _NO_WAITING = getattr(os, "O_NONBLOCK", 0)
 _CHUNK = 1 << 16
-# How the name of a directory begins that is being made or removed.
+# Name prefix of directories that are being created or removed.
 MAKING = ".making-"
 _OLD = 3600.0  # seconds
 _CLOSE = getattr(os, "O_CLOEXEC", 0)
-# Errors of a sync that say that this file system has none, and nothing about the data.
+# Errors that mean that the file system does not support sync; the data is not affected.
 _NO_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EISDIR, errno.ENOSYS}
 
 
 class UnsafeFileError(OSError):
-    """Something else than a regular file stands there, or more than can be read safely.
+    """The path is not a regular file, or the file is too large to read safely.
 
-    `strerror` says what, in words for a user.
+    `strerror` holds the reason, worded for a user.
     """
 
     def __init__(self, path: Path, what: str) -> None:
@@ -40,7 +39,7 @@ class UnsafeFileError(OSError):
 
 
 def kind_of(status: os.stat_result) -> str:
-    """What a file system entry is, in words: `a symbolic link`, `a pipe`, `a directory`…"""
+    """What a file system entry is: `a symbolic link`, `a pipe`, `a directory`…"""
     kinds = (
         (stat.S_ISREG, "a file"),
         (stat.S_ISDIR, "a directory"),
@@ -54,12 +53,12 @@ def kind_of(status: os.stat_result) -> str:
 
 
 def is_file(path: Path) -> bool:
-    """Whether a regular file is there, and not a link to one."""
+    """Whether `path` is a regular file and not a link to one."""
     return _has(path, stat.S_ISREG)
 
 
 def is_directory(path: Path) -> bool:
-    """Whether a directory is there, and not a link to one."""
+    """Whether `path` is a directory and not a link to one."""
     return _has(path, stat.S_ISDIR)
 
 
@@ -74,8 +73,8 @@ def check_directory(path: Path) -> None:
     """Raise unless `path` is a directory and not a link to one.
 
     Raises:
-        UnsafeFileError: something else is there.
-        OSError: nothing is there.
+        UnsafeFileError: it is something else.
+        OSError: it does not exist.
     """
     status = os.lstat(path)
     if not stat.S_ISDIR(status.st_mode):
@@ -86,12 +85,12 @@ def _descriptor(path: str | Path, flags: int, mode: int = 0o666) -> int:
     """A file descriptor of a regular file.
 
     Raises:
-        UnsafeFileError: something else is there.
-        OSError: nothing is there, or it cannot be opened.
+        UnsafeFileError: it is not a regular file.
+        OSError: it does not exist or cannot be opened.
     """
     path = Path(path)
     try:
-        # Opening a device may already do something: look before.
+        # Opening a device can have side effects: check first.
         _check_regular(path, os.lstat(path))
     except FileNotFoundError:
         if not flags & os.O_CREAT:
@@ -121,30 +120,30 @@ def open_to_read(path: Path) -> BufferedReader:
     """A regular file, open for reading bytes.
 
     Raises:
-        UnsafeFileError: something else is there.
-        OSError: nothing is there, or it cannot be read.
+        UnsafeFileError: it is not a regular file.
+        OSError: it does not exist or cannot be read.
     """
     return open(_descriptor(path, os.O_RDONLY), "rb")
 
 
 def open_to_append(path: Path) -> int:
-    """The descriptor of a regular file, made if it is not there; every write goes to its end.
+    """The descriptor of a regular file, created if missing; every write goes to its end.
 
-    The end may also be read. A new file gets the permissions that the umask leaves.
+    The file can also be read. A new file gets the permissions that the umask allows.
 
     Raises:
-        UnsafeFileError: something else is there.
-        OSError: the directory is not there or cannot be written.
+        UnsafeFileError: it is not a regular file.
+        OSError: the directory does not exist or is not writable.
     """
     return _descriptor(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
 
 
 def open_to_lock(path: Path) -> IO[bytes]:
-    """A regular file for a lock on it, made if it is not there.
+    """A regular file to lock, created if missing.
 
     Raises:
-        UnsafeFileError: something else is there.
-        OSError: the directory is not there or cannot be written.
+        UnsafeFileError: it is not a regular file.
+        OSError: the directory does not exist or is not writable.
     """
     return os.fdopen(_descriptor(path, os.O_RDWR | os.O_CREAT), "rb+")
 
@@ -153,11 +152,11 @@ def read_bytes(path: Path, most: int) -> bytes:
     """The content of a regular file of at most `most` bytes.
 
     Raises:
-        UnsafeFileError: something else is there, or it is larger.
-        OSError: nothing is there, or it cannot be read.
+        UnsafeFileError: it is not a regular file, or it is larger.
+        OSError: it does not exist or cannot be read.
     """
     with open_to_read(path) as file:
-        # As much memory as the file needs, and not as much as it might.
+        # In chunks: allocates only as much memory as the file needs.
         data = bytearray()
         while len(data) <= most and (chunk := file.read(min(_CHUNK, most + 1 - len(data)))):
             data += chunk
@@ -167,7 +166,7 @@ def read_bytes(path: Path, most: int) -> bytes:
 
 
 def read_text(path: Path, most: int) -> str:
-    """The same as UTF-8 text.
+    """The content of a regular file as UTF-8 text.
 
     Raises:
         ValueError: it is not UTF-8.
@@ -190,8 +189,8 @@ def read_json(path: Path, most: int) -> Any:
 
 
 def parse_json(text: str | bytes, name: str = "it", *, halves: bool = False) -> Any:
-    """The value of a JSON text. Half a surrogate pair, which is no character, becomes U+FFFD,
-    unless `halves` says that it may stay.
+    """The value of a JSON text. Half a surrogate pair, which is not a character, becomes U+FFFD
+    unless `halves` is true.
 
     Raises:
         ValueError: it is not JSON, or nested too deeply.
@@ -206,13 +205,13 @@ def parse_json(text: str | bytes, name: str = "it", *, halves: bool = False) -> 
     except json.JSONDecodeError as error:
         if not text.strip():
             raise ValueError(f"{name} is empty") from None
-        raise ValueError(f"{name} is not JSON ({error.msg} in line {error.lineno})") from None
+        raise ValueError(f"{name} is not JSON ({error.msg} on line {error.lineno})") from None
     except ValueError:  # a number of thousands of digits
-        raise ValueError(f"{name} holds a number that is too long") from None
+        raise ValueError(f"{name} contains a number that is too long") from None
 
 
 def whole_characters(value: Any) -> Any:
-    """Plain values, with U+FFFD for each half of a surrogate pair in their texts.
+    """Plain values, with each half of a surrogate pair in strings replaced by U+FFFD.
 
     Raises:
         RecursionError: they are nested too deeply.
@@ -241,9 +240,9 @@ _register()
 
 
 def lines_of(file: BinaryIO, longest: int, most: int, chunk: int = 1 << 20) -> Iterator[bytes]:
-    """The whole lines of `file` from where it stands; longer ones than `longest` are left out.
+    """The complete lines of `file` from its current position; lines over `longest` are skipped.
 
-    Stops after `most` bytes. The rest without a line end is not given.
+    Stops after `most` bytes. A last line without a line break is not returned.
     """
     rest, dropping, taken = b"", False, 0
     while taken < most and (data := file.read(min(chunk, most - taken))):
@@ -264,14 +263,14 @@ def lines_of(file: BinaryIO, longest: int, most: int, chunk: int = 1 << 20) -> I
 def write_atomically(
     path: Path, data: bytes | str, *, durable: bool = True, parents: bool = True
 ) -> None:
-    """Write `data` to `path` so that a reader sees the old file or the new one, never half.
+    """Write `data` to `path` so that a reader sees the old file or the new one, never part of one.
 
-    Whatever stands there, a link too, is replaced and not written through. `durable` waits for
-    the disk, so that this also holds when the power fails. The new file has the permissions that
-    the umask leaves. Without `parents` the directory must be there.
+    An existing entry, even a link, is replaced, not written through. `durable` syncs to disk, so
+    that this also holds after a power failure. The new file has the permissions that the umask
+    allows. Without `parents` the directory must exist.
 
     Raises:
-        OSError: the directory cannot be written or the disk is full; the old file stays.
+        OSError: the directory is not writable or the disk is full; the old file stays.
     """
     if parents:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -294,10 +293,10 @@ def write_atomically(
 
 
 def make_directory(parent: Path, prefix: str) -> Path:
-    """A new directory in `parent` with a name of its own, and the permissions of the umask.
+    """Create a directory with a unique name in `parent`, with the permissions of the umask.
 
     Raises:
-        OSError: it cannot be made.
+        OSError: it cannot be created.
     """
     while True:
         path = parent / f"{prefix}{secrets.token_hex(4)}"
@@ -309,9 +308,10 @@ def make_directory(parent: Path, prefix: str) -> Path:
 
 
 def remove_directory(path: Path) -> None:
-    """Delete a directory; what cannot be deleted now is out of the way. Never raises.
+    """Delete a directory; what cannot be deleted now is hidden. Never raises.
 
-    It gets a hidden name first, which needs no open file: `sweep` deletes the rest later.
+    It is renamed to a hidden name first, which works without a free file descriptor: `sweep`
+    deletes the rest later.
     """
     hidden = path.with_name(f"{MAKING}{secrets.token_hex(4)}")
     try:
@@ -330,10 +330,10 @@ def sweep(parent: Path) -> None:
 
 
 def sync_file(path: Path) -> None:
-    """Wait until a regular file is on the disk.
+    """Wait until a regular file is on disk.
 
     Raises:
-        OSError: it cannot be opened, or the disk says that it failed.
+        OSError: it cannot be opened, or the disk reports a failure.
     """
     handle = _descriptor(path, os.O_RDWR)
     try:
@@ -343,15 +343,15 @@ def sync_file(path: Path) -> None:
 
 
 def sync_directory(path: Path) -> None:
-    """Wait until what was made, renamed or removed in `path` is on the disk.
+    """Wait until entries created, renamed or removed in `path` are on disk.
 
     Raises:
-        OSError: the disk says that it failed. File systems that sync no directories are fine.
+        OSError: the disk reports a failure. File systems that cannot sync directories are fine.
     """
     try:
         handle = os.open(path, os.O_RDONLY | _CLOSE)
     except PermissionError:
-        return  # Windows opens no directories
+        return  # Windows cannot open directories
     try:
         sync(handle)
     finally:
@@ -359,10 +359,10 @@ def sync_directory(path: Path) -> None:
 
 
 def sync(handle: int) -> None:
-    """Wait until an open file is on the disk.
+    """Wait until an open file is on disk.
 
     Raises:
-        OSError: the disk says that it failed.
+        OSError: the disk reports a failure.
     """
     try:
         os.fsync(handle)

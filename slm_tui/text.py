@@ -1,7 +1,7 @@
-"""Foreign text made safe to show: control characters become visible symbols.
+"""Makes untrusted text safe to show: control characters become visible symbols.
 
-Joined characters stay as they are: Persian and Bengali words, flags and families of emoji are
-written with format characters that no terminal obeys.
+Joined characters are unchanged: Persian and Bengali words, flags and emoji families use format
+characters that terminals do not interpret.
 """
 
 import re
@@ -10,11 +10,11 @@ from collections.abc import Iterable
 
 import wcwidth
 
-# U+2400 block: a picture for each C0 control; U+2421 for DEL.
+# U+2400 block: a symbol for each C0 control; U+2421 for DEL.
 _PICTURES = {code: chr(0x2400 + code) for code in range(0x20)} | {0x7F: "\u2421"}
 _REPLACEMENT = "\ufffd"
-# Format characters that only join, part or mark: joiners, soft hyphens, marks of direction (not
-# the overrides), and signs that are drawn around the digits after them.
+# Format characters that only join, separate or mark: joiners, soft hyphens, direction marks (not
+# the overrides), and signs that enclose the digits after them.
 _HARMLESS = frozenset(
     map(
         chr,
@@ -36,7 +36,7 @@ _HARMLESS = frozenset(
         ],
     )
 )
-# The flags of England, Scotland and Wales: a black flag, letters as tags, and an end.
+# The flags of England, Scotland and Wales: a black flag, letters as tags, and an end tag.
 _TAGGED_FLAG = re.compile("\U0001f3f4[\U000e0020-\U000e007e]{1,8}\U000e007f")
 _TAGS = re.compile("[\U000e0000-\U000e007f]")
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f]")
@@ -44,9 +44,9 @@ _ELLIPSIS = "…"
 
 
 def visible(text: str, *, keep: str = "\n") -> str:
-    """Return `text` with every character a terminal might obey replaced by another one.
+    """Return `text` with every character that a terminal might interpret replaced.
 
-    Control characters become their Unicode pictures (`\\x1b` -> `␛`), C1 controls,
+    Control characters become their Unicode symbols (`\\x1b` -> `␛`), C1 controls,
     bidirectional overrides, lone surrogates and other format characters become `\ufffd`.
     Joiners and other harmless format characters, and those in `keep`, pass unchanged.
     """
@@ -68,7 +68,7 @@ def _shown(char: str) -> str:
 
 
 def _without_stray_tags(text: str) -> str:
-    """Tags belong to flags; elsewhere they would be text that nobody sees."""
+    """Replace tags outside flags: they would be invisible text."""
     parts, at = [], 0
     for flag in _TAGGED_FLAG.finditer(text):
         parts += [_TAGS.sub(_REPLACEMENT, text[at : flag.start()]), flag[0]]
@@ -77,13 +77,13 @@ def _without_stray_tags(text: str) -> str:
 
 
 def one_line(text: str, width: int | None = None) -> str:
-    """`text` on a single safe line, newlines shown as `↵`, cut to `width` terminal cells."""
+    """`text` on a single safe line, newlines shown as `↵`, truncated to `width` terminal cells."""
     line = visible(text.replace("\n", "↵"), keep="")
     return line if width is None else cut(line, width)
 
 
 def cells(text: str) -> int:
-    """How many cells of a terminal a line takes; a control character counts as one."""
+    """The width of a line in terminal cells; a control character counts as one."""
     if text.isascii():
         return len(text)
     width = int(wcwidth.wcswidth(text))
@@ -91,13 +91,13 @@ def cells(text: str) -> int:
 
 
 def clusters(text: str) -> Iterable[str]:
-    """The characters of a line as a reader counts them: joined ones are one."""
+    """The characters of a line as a reader sees them: joined ones count as one."""
     return text if text.isascii() else wcwidth.iter_graphemes(text)
 
 
 def cut(text: str, width: int) -> str:
-    """A line in at most `width` cells; one that is longer ends with `…`, between characters."""
-    # No character takes more than two cells.
+    """Truncate a line to `width` cells, between characters; a truncated line ends with `…`."""
+    # No character is wider than two cells.
     if len(text) * 2 <= width or cells(text) <= width:
         return text
     room, kept = max(0, width - 1), []
@@ -110,6 +110,6 @@ def cut(text: str, width: int) -> str:
 
 
 def pad(text: str, width: int, *, right: bool = False) -> str:
-    """A line filled with spaces to `width` cells; at its left if it stands at the `right`."""
+    """Pad a line with spaces to `width` cells; `right` aligns it to the right."""
     spaces = " " * max(0, width - cells(text))
     return spaces + text if right else text + spaces

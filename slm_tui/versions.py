@@ -1,4 +1,4 @@
-"""Versions of what is kept in files: values of older ones are migrated when they are read."""
+"""Versions of file formats: values of older versions are migrated when read."""
 
 from collections.abc import Callable, Mapping
 from copy import deepcopy
@@ -11,7 +11,7 @@ Migration = Callable[[dict[str, Any]], None]
 
 
 class NewerVersionError(ValueError):
-    """A newer version of the program wrote the values: they are whole, and cannot be read here."""
+    """A newer version of the program wrote the values: they are intact, but cannot be read here."""
 
     remedy = f"use a version of slm-tui newer than {__version__}"
 
@@ -21,10 +21,10 @@ class Format:
     """How one kind of file is versioned.
 
     Args:
-        key: the entry that holds the version; where it is missing, the version is 1.
+        key: the entry that holds the version; if it is missing, the version is 1.
         migrations: in order; the first turns values of version 1 into those of version 2, in
-            place. Values of a person or a stranger may have any shape: what a migration cannot
-            use it leaves as it is, for the validation to name.
+            place. Values edited by hand may have any shape: a migration leaves what it cannot
+            use unchanged, for the validation to report.
     """
 
     key: str
@@ -32,26 +32,26 @@ class Format:
 
     @property
     def version(self) -> int:
-        """The version that is written."""
+        """The current version, which is written to files."""
         return 1 + len(self.migrations)
 
     def stamp(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """`values` of this version as a file holds them: with the version as the first entry."""
+        """`values` of this version as stored in a file, with the version as the first entry."""
         return {self.key: self.version, **values}
 
     def migrate(self, values: Mapping[str, Any], name: str) -> dict[str, Any]:
-        """Values from a file called `name` as this version has them, without the version.
+        """Migrate values from a file called `name` to this version, and drop the version entry.
 
         Raises:
             NewerVersionError: a newer version wrote them.
-            ValueError: the version is no number.
+            ValueError: the version is not a number.
         """
         found = values.get(self.key, 1)
         if isinstance(found, bool) or not isinstance(found, int) or found < 1:
-            raise ValueError(f"{self.key!r} in {name} should be a whole number from 1 on")
+            raise ValueError(f"{self.key!r} in {name} should be a whole number, at least 1")
         if found > self.version:
             raise NewerVersionError(
-                f"{name} has {self.key} {found}, slm-tui {__version__} reads up to {self.version}"
+                f"{name} has {self.key} {found}; slm-tui {__version__} reads up to {self.version}"
             )
         migrated = {key: value for key, value in values.items() if key != self.key}
         if found < self.version:
@@ -64,7 +64,7 @@ class Format:
 def rename(old: str, new: str) -> Migration:
     """A migration that moves the entry at the path `old`, such as `training.steps`, to `new`.
 
-    A value that is already at `new` stays.
+    An existing value at `new` is kept.
     """
 
     def migration(values: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""`python -m tests.benchmarks --record`: figures of a commit, and of nothing else."""
+"""`python -m tests.benchmarks --record`: records results of a clean commit only."""
 
 import csv
 import math
@@ -37,7 +37,7 @@ def rows(root: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_a_figure_is_recorded_with_its_commit_and_machine(repository: Path) -> None:
+def test_a_result_is_recorded_with_its_commit_and_machine(repository: Path) -> None:
     History(repository).append([FIGURE])
     (row,) = rows(repository)
     assert tuple(row) == COLUMNS
@@ -52,7 +52,7 @@ def test_a_figure_is_recorded_with_its_commit_and_machine(repository: Path) -> N
 
 def test_recording_again_appends_below_one_header(repository: Path) -> None:
     History(repository).append([FIGURE])
-    # What was recorded does not count as a change of the tree.
+    # Recorded results do not count as a change of the tree.
     History(repository).append([FIGURE, Figure("paint", 1.5, "s")])
     assert [row["name"] for row in rows(repository)] == [FIGURE.name, FIGURE.name, "paint"]
 
@@ -75,7 +75,7 @@ def test_outside_a_repository_nothing_is_recorded(tmp_path: Path) -> None:
         History(tmp_path)
 
 
-def test_the_history_of_this_repository_has_the_columns_that_are_written() -> None:
+def test_the_history_of_this_repository_has_the_current_columns() -> None:
     with (ROOT / HISTORY).open(encoding="utf-8", newline="") as file:
         assert tuple(next(csv.reader(file))) == COLUMNS
 

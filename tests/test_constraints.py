@@ -1,4 +1,4 @@
-"""`constraints.txt`: a pin for every dependency, from PyPI, and nothing that only CUDA needs."""
+"""`constraints.txt`: a pin for every dependency, from PyPI, without CUDA-only packages."""
 
 import re
 import tomllib
@@ -32,13 +32,13 @@ def test_every_dependency_has_one_pin_that_it_accepts(python: str) -> None:
         assert dependency.specifier.contains(exact.version), f"{dependency}: run `make lock`"
 
 
-def test_torch_is_the_release_that_the_makefile_names_in_any_build() -> None:
+def test_torch_is_pinned_to_the_release_in_the_makefile() -> None:
     named = re.search(r"^TORCH := (\S+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert named is not None
     assert [str(one) for one in PINS if one.name == "torch"] == [f"torch=={named[1]}"]
 
 
-def test_nothing_comes_from_another_place_or_is_only_for_cuda() -> None:
+def test_no_package_has_another_origin_or_is_only_for_cuda() -> None:
     assert [str(one) for one in PINS if one.url] == []
     assert [line for line in LINES if "://" in line or line.startswith("-")] == []
     assert [one.name for one in PINS if one.name.startswith(("nvidia", "cuda", "triton"))] == []

@@ -1,4 +1,4 @@
-"""The words of errors that nobody foresaw."""
+"""The messages of unexpected errors."""
 
 import sys
 import threading
@@ -12,7 +12,7 @@ from slm_tui.live.session import Session
 from tests.conftest import make_tiny
 from tests.training.forks import FullMemory, run
 
-NO_THREAD = "no more threads can be started: the limit on processes or memory has been reached"
+NO_THREAD = "cannot start another thread: the limit on processes or memory has been reached"
 
 
 def thread_in_full_memory() -> str:
@@ -45,20 +45,20 @@ def session_in_full_memory() -> str:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit on memory is Linux's")
-def test_a_thread_that_cannot_start_is_told_with_what_to_do(home: Path) -> None:
+def test_a_thread_that_cannot_start_is_reported_with_a_remedy(home: Path) -> None:
     assert run(thread_in_full_memory, home).startswith(NO_THREAD)
     assert run(session_in_full_memory, home).startswith(f"training cannot begin: {NO_THREAD}")
 
 
-def test_a_thread_that_torch_cannot_start_is_told_in_the_same_words() -> None:
+def test_a_thread_that_torch_cannot_start_gets_the_same_message() -> None:
     assert in_words(RuntimeError("Resource temporarily unavailable")).startswith(NO_THREAD)
 
 
-def test_an_error_of_the_system_is_told_in_its_own_words_with_the_file() -> None:
+def test_a_system_error_keeps_its_text_and_names_the_file() -> None:
     assert in_words(PermissionError(13, "Permission denied", "a.txt")) == "Permission denied: a.txt"
     assert in_words(PermissionError(13, "Permission denied")) == "Permission denied"
 
 
-def test_any_other_error_is_told_with_its_class() -> None:
+def test_any_other_error_names_its_class() -> None:
     assert in_words(KeyError("a")) == "KeyError: 'a'"
     assert in_words(RecursionError()) == "RecursionError"

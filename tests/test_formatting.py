@@ -1,4 +1,4 @@
-"""Numbers as people type them."""
+"""Parsing of typed numbers."""
 
 import pytest
 
@@ -31,6 +31,6 @@ def test_a_whole_number_is_read(text: str, number: int) -> None:
     ["", " ", "many", "1,0", "1,00", "10,00,000", ",100", "1,000.5", "1.5", "1__0", "_1", "nan",
      "inf", "1e300", "1e-3", "0x10", "5 0", "9" * 5000],
 )  # fmt: skip
-def test_what_is_no_whole_number_is_refused(text: str) -> None:
+def test_anything_but_a_whole_number_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
         whole_number(text)

@@ -1,4 +1,4 @@
-"""What may import what."""
+"""Import rules of the packages."""
 
 import ast
 import sys
@@ -18,7 +18,7 @@ HEAVY = ("torch", "numpy", "tiktoken", "tokenizers", "datasets", "textual", "plo
 
 
 def loaded_by(code: str) -> set[str]:
-    """Top-level modules in memory after running `code` in a fresh interpreter."""
+    """Top-level modules loaded after running `code` in a fresh interpreter."""
     script = f"import sys\n{code}\nprint(*sorted({{m.split('.')[0] for m in sys.modules}}))"
     done = limits.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT
@@ -70,7 +70,7 @@ def test_training_imports_no_screen() -> None:
 
 
 def imports_of(path: Path) -> set[str]:
-    """Modules that the file names in any import, also inside functions."""
+    """Modules that the file imports anywhere, including inside functions."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -91,7 +91,7 @@ def test_only_the_tui_knows_textual(path: Path) -> None:
 
 
 def _layers() -> list[set[str]]:
-    """The layers as the import contract in `pyproject.toml` has them, the highest first."""
+    """The layers of the import contract in `pyproject.toml`, highest first."""
     settings = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text(encoding="utf-8"))
     contracts = settings["tool"]["importlinter"]["contracts"]
     lines = next(one["layers"] for one in contracts if one["type"] == "layers")
@@ -121,7 +121,7 @@ def layer_of(module: str) -> int | None:
 @pytest.mark.parametrize(
     "path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE))
 )
-def test_arrows_go_down_only(path: Path) -> None:
+def test_imports_go_down_only(path: Path) -> None:
     module = ".".join(("slm_tui", *path.relative_to(PACKAGE).with_suffix("").parts))
     own = layer_of(module)
     for name in imports_of(path):
@@ -139,7 +139,7 @@ def test_there_is_no_pickle(path: Path) -> None:
     assert "torch.save(" not in text
 
 
-def test_the_modules_of_the_tui_import_one_another_in_no_circle() -> None:
+def test_the_modules_of_the_tui_have_no_import_cycles() -> None:
     """Imports inside functions and for type checking count too."""
     graph: dict[str, set[str]] = {}
     for path in sorted((PACKAGE / "tui").rglob("*.py")):

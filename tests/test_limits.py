@@ -1,4 +1,4 @@
-"""Every wait in a test has a limit."""
+"""Every wait in a test has a timeout."""
 
 import ast
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parent
-# The one place that may call these without a limit, because it adds one.
+# The only place that may call these without a timeout, because it adds one.
 _HELPERS = {"limits.py"}
 _WAITS = {"join", "wait", "communicate", "result", "acquire"}
 _SUBPROCESS = {"run", "call", "check_call", "check_output"}
@@ -14,7 +14,7 @@ _FILES = sorted(path for path in TESTS.rglob("test_*.py"))
 
 
 def unlimited(source: str) -> list[str]:
-    """The calls in `source` that may wait for ever."""
+    """The calls in `source` that may wait forever."""
     found = []
     for call in ast.walk(ast.parse(source)):
         if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
@@ -25,7 +25,7 @@ def unlimited(source: str) -> list[str]:
         waits |= owner == "subprocess" and name in _SUBPROCESS and not limited
         waits |= owner == "os" and name in ("read", "waitpid", "wait")
         waits |= name in ("recv", "accept") and "settimeout" not in source
-        # What is read from a process ends with the process: `limits.start` ends it in time.
+        # Reading from a process ends with the process: `limits.start` ends it in time.
         waits |= owner == "subprocess" and name == "Popen"
         if waits and not owner.startswith(("limits", "fork", "Fork")):
             found.append(f"line {call.lineno}: {ast.unparse(call)[:80]}")

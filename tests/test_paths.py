@@ -1,4 +1,4 @@
-"""Paths, safe text and figures: what everything stands on."""
+"""Paths, safe text and number formats."""
 
 import os
 from pathlib import Path
@@ -19,13 +19,13 @@ def test_everything_lives_under_home(home: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["a", "A-1", "x.y_z", "0", "a" * 64, "lasts", "best-1"])
-def test_a_plain_name_is_taken(name: str) -> None:
+def test_a_plain_name_is_accepted(name: str) -> None:
     assert paths.check_name(name) == name
 
 
 @settings(max_examples=200, deadline=None)
 @given(name=st.text(max_size=80) | st.sampled_from(["last", "BEST", "con", "a\n", "..", "a/.."]))
-def test_a_name_that_is_taken_is_one_safe_path_component(name: str) -> None:
+def test_an_accepted_name_is_one_safe_path_component(name: str) -> None:
     try:
         paths.check_name(name)
     except SlmTuiError:
@@ -59,7 +59,7 @@ def test_writing_leaves_the_old_file_or_the_new_one(
 
 @settings(max_examples=200, deadline=None)
 @given(text=st.text())
-def test_nothing_visible_is_a_command_to_a_terminal(text: str) -> None:
+def test_visible_text_contains_no_terminal_commands(text: str) -> None:
     shown = visible(text)
     assert all(char == "\n" or ord(char) >= 32 for char in shown)
     assert not any(0x7F <= ord(char) <= 0x9F for char in shown)
@@ -78,22 +78,22 @@ def test_nothing_visible_is_a_command_to_a_terminal(text: str) -> None:
         ("\U0001f44d\U0001f3fd", 2),  # a skin tone
         ("1\ufe0f\u20e3", 2),  # a keycap
         ("e\u0301", 1),
-        ("\u05e9\u200f!", 2),  # Hebrew, with a mark of direction
+        ("\u05e9\u200f!", 2),  # Hebrew, with a direction mark
         ("soft\u00adhyphen", None),
         ("\u6f22\u5b57", 4),
     ],
 )
-def test_joined_characters_are_shown_as_themselves(text: str, width: int | None) -> None:
+def test_joined_characters_are_shown_unchanged(text: str, width: int | None) -> None:
     assert visible(text) == text
     assert one_line(text) == text
     if width is not None:
         assert cells(text) == width
-        # Cut between characters as a reader counts them, never in the middle of one.
+        # Truncated between characters as a reader sees them, never inside one.
         assert cut(text * 4, 2 * width + 1) == text * 2 + "…"
         assert cells(pad(text, 20)) == cells(pad(text, 20, right=True)) == 20
 
 
-def test_hidden_text_and_turned_text_are_shown_as_broken() -> None:
+def test_hidden_and_reversed_text_is_replaced() -> None:
     hidden = "".join(chr(0xE0000 + ord(char)) for char in "hi")
     assert visible(f"a{hidden}b") == "a\ufffd\ufffdb"
     assert visible("a\u202eb\u2066c\ufff9") == "a\ufffdb\ufffdc\ufffd"
@@ -101,13 +101,13 @@ def test_hidden_text_and_turned_text_are_shown_as_broken() -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(text=st.text(), width=st.integers(0, 12))
-def test_a_cut_line_fits(text: str, width: int) -> None:
+def test_a_truncated_line_fits(text: str, width: int) -> None:
     line = one_line(text, width)
     assert cells(line) <= max(width, 1)
     assert line == one_line(text) or line.endswith("…")
 
 
-def test_escape_sequences_become_pictures() -> None:
+def test_escape_sequences_become_symbols() -> None:
     assert visible("\x1b[31mred\x7f\u202e\ud800") == "␛[31mred␡\ufffd\ufffd"
     assert visible("plain ü 🐻") == "plain ü 🐻"
 
@@ -124,12 +124,12 @@ def test_a_sealed_manifest_is_opened_unchanged(values: dict[str, object]) -> Non
 
 
 @pytest.mark.parametrize("text", ["", "[]", "null", "{}", '{"seal": 1}', '{"a": 1, "seal": "x"}'])
-def test_what_was_not_sealed_is_refused(text: str) -> None:
+def test_an_unsealed_manifest_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
         manifest.unsealed(text)
 
 
-def test_numbers_are_shown_as_people_read_them() -> None:
+def test_numbers_are_formatted_for_readers() -> None:
     assert [count(one) for one in (832, 41_300, 830_000, 1.2e9)] == [
         "832",
         "41.3k",

@@ -1,4 +1,4 @@
-"""Files that people write: read with what editors leave in them, or refused by the byte."""
+"""Files that people edit: read despite editor artefacts, or refused naming the byte."""
 
 import os
 from collections.abc import Callable
@@ -23,7 +23,7 @@ MARKED = {
 
 
 @pytest.mark.parametrize("kind", MARKED)
-def test_a_byte_order_mark_is_no_part_of_the_text(kind: str, tmp_path: Path) -> None:
+def test_a_byte_order_mark_is_not_part_of_the_text(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "x.toml"
     path.write_bytes(MARKED[kind])
     assert plain_text.toml(plain_text.read(path)) == {"name": "Ünï"}
@@ -39,7 +39,7 @@ def test_a_byte_order_mark_is_no_part_of_the_text(kind: str, tmp_path: Path) -> 
         (b"x" * (plain_text.MOST + 1), "more than 1,048,576 bytes"),
     ],
 )
-def test_what_is_no_text_is_named(raw: bytes, says: str, tmp_path: Path) -> None:
+def test_bytes_that_are_not_text_are_named(raw: bytes, says: str, tmp_path: Path) -> None:
     path = tmp_path / "x.toml"
     path.write_bytes(raw)
     with pytest.raises(ValueError, match=says):
@@ -57,7 +57,7 @@ def test_a_link_is_followed_and_a_pipe_is_not_waited_for(tmp_path: Path) -> None
         plain_text.read(Path("/dev/zero"))
 
 
-def test_what_a_shell_passes_on_through_a_pipe_is_read() -> None:
+def test_a_pipe_from_a_shell_is_read() -> None:
     reading, writing = os.pipe()
     os.write(writing, b"a = 1")
     os.close(writing)
@@ -67,7 +67,7 @@ def test_what_a_shell_passes_on_through_a_pipe_is_read() -> None:
         os.close(reading)
 
 
-def test_what_is_nested_too_deeply_is_no_toml() -> None:
+def test_deeply_nested_toml_is_refused() -> None:
     with pytest.raises(ValueError, match="nested too deeply"):
         plain_text.toml("a = " + "[" * 100_000)
     deep = "[" * 100_000
@@ -90,7 +90,7 @@ def test_a_preset_may_begin_with_a_byte_order_mark(
 @pytest.mark.parametrize(
     ("bad", "says"), [(b"\xe9", "is 0xe9"), (b"\0", "is NUL"), (b"\xff", "is 0xff")]
 )
-def test_an_odd_byte_in_a_preset_is_named(
+def test_a_bad_byte_in_a_preset_is_named(
     bad: bytes, says: str, tiny: Make, tmp_path: Path, cli: Cli
 ) -> None:
     path = tmp_path / "x.toml"
@@ -113,7 +113,7 @@ def test_a_preset_that_is_nested_too_deeply_is_refused(tmp_path: Path) -> None:
         from_file(path)
 
 
-def test_an_odd_preset_of_the_user_hides_no_other(cli: Cli, tiny: Make) -> None:
+def test_a_broken_user_preset_does_not_hide_others(cli: Cli, tiny: Make) -> None:
     folder = paths.user_presets_dir()
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "good.toml").write_text(tiny(name="good").to_toml())
@@ -131,7 +131,7 @@ def test_an_odd_preset_of_the_user_hides_no_other(cli: Cli, tiny: Make) -> None:
     ("raw", "says"),
     [(b"\xff\xff", "byte 0 (line 1) is 0xff"), (b"'train.pause' = 'p\0'", "is NUL")],
 )
-def test_an_odd_byte_among_the_keys_is_named_and_the_keys_stay(raw: bytes, says: str) -> None:
+def test_a_bad_byte_in_the_keymap_is_named_and_the_keys_stay(raw: bytes, says: str) -> None:
     path = keymap.keymap_path()
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(raw)

@@ -1,4 +1,4 @@
-"""The width of text, and cutting it, whatever characters it has."""
+"""The width of text and its truncation, for any characters."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from slm_tui.text import cells, cut, one_line, pad, visible
 
 
-def test_a_control_character_takes_away_nothing_of_the_width() -> None:
+def test_a_control_character_does_not_reduce_the_width() -> None:
     assert cells("é—\n中") == 5
     assert cells("\x1b[0mé") == 5
     assert cells("\x85é") == 2
@@ -14,16 +14,16 @@ def test_a_control_character_takes_away_nothing_of_the_width() -> None:
 
 
 @given(st.text(max_size=30))
-def test_a_width_is_that_of_the_parts_or_less(text: str) -> None:
+def test_a_width_is_at_most_that_of_its_parts(text: str) -> None:
     shown = visible(text)
     assert 0 <= cells(shown) <= 2 * len(shown)
-    # Only what joins to nothing has no width.
+    # Only joiners with nothing to join have no width.
     if any(char.isalnum() and char.isascii() for char in shown):
         assert cells(shown) > 0
 
 
 @given(st.text(max_size=30), st.integers(1, 40))
-def test_a_cut_or_padded_line_has_the_width_that_was_asked_for(text: str, width: int) -> None:
+def test_a_truncated_or_padded_line_has_the_requested_width(text: str, width: int) -> None:
     line = one_line(text)
     assert cells(cut(line, width)) <= width
     assert cells(pad(cut(line, width), width)) == width

@@ -1,4 +1,4 @@
-"""Versions of values in files: which are migrated, which are refused, and what is left alone."""
+"""Versions of values in files: which are migrated, refused, or left unchanged."""
 
 from typing import Any
 
@@ -31,13 +31,13 @@ def test_each_version_passes_through_the_migrations_after_it(
     assert values == before
 
 
-def test_what_is_stamped_is_not_migrated() -> None:
+def test_stamped_values_are_not_migrated() -> None:
     stamped = FORMAT.stamp({"count": 5})
     assert list(stamped.items()) == [("format", 3), ("count", 5)]
     assert FORMAT.migrate(stamped, "it") == {"count": 5}
 
 
-def test_a_newer_version_is_refused_with_what_is_needed() -> None:
+def test_a_newer_version_is_refused_with_a_remedy() -> None:
     with pytest.raises(NewerVersionError, match="state.json has format 4") as caught:
         FORMAT.migrate({"format": 4, "count": 5}, "state.json")
     assert f"slm-tui {__version__} reads up to 3" in str(caught.value)
@@ -45,8 +45,8 @@ def test_a_newer_version_is_refused_with_what_is_needed() -> None:
 
 
 @pytest.mark.parametrize("version", [0, -1, "2", 1.0, True, None, [1]])
-def test_a_version_that_is_no_number_is_refused(version: object) -> None:
-    with pytest.raises(ValueError, match="'format' in it should be a whole number from 1 on"):
+def test_a_version_that_is_not_a_number_is_refused(version: object) -> None:
+    with pytest.raises(ValueError, match="'format' in it should be a whole number, at least 1"):
         FORMAT.migrate({"format": version}, "it")
 
 
@@ -56,7 +56,7 @@ def test_a_version_that_is_no_number_is_refused(version: object) -> None:
         ({"a": {"old": 1, "x": 2}}, {"a": {"x": 2}, "b": {"new": 1}}),
         ({"a": {"old": 1}, "b": {"y": 3}}, {"a": {}, "b": {"y": 3, "new": 1}}),
         ({"a": {"old": 1}, "b": {"new": 4}}, {"a": {}, "b": {"new": 4}}),
-        # Nothing to move, or no place for it: the validation says what is wrong.
+        # Nothing to move, or nowhere to move it: the validation reports the problem.
         ({"b": {"new": 4}}, {"b": {"new": 4}}),
         ({"a": 7}, {"a": 7}),
         ({"a": [{"old": 1}]}, {"a": [{"old": 1}]}),

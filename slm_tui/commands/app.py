@@ -1,4 +1,4 @@
-"""`slm-tui`: the full-screen app, and what happens to a run when it closes."""
+"""`slm-tui` without a command: the full-screen app, and what happens to a run when it closes."""
 
 import contextlib
 import io
@@ -17,10 +17,10 @@ from slm_tui.text import visible
 
 
 def open_app(run: str) -> NoReturn:
-    """Run the app until it is left; a run that is kept goes on without the terminal.
+    """Run the app until the user quits; a run that is kept continues without the terminal.
 
     Raises:
-        SlmTuiError: this is no terminal, or `run` is not there.
+        SlmTuiError: this is not a terminal, or `run` does not exist.
     """
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise SlmTuiError(
@@ -28,10 +28,10 @@ def open_app(run: str) -> NoReturn:
         )
     if os.environ.get("TERM") == "dumb":
         raise SlmTuiError(
-            "the app cannot draw on this terminal", "TERM is dumb", "see slm-tui --help"
+            "the app does not work in this terminal", "TERM is dumb", "see slm-tui --help"
         )
     first = _run_path(run) if run else None
-    # Before anything that has threads is loaded.
+    # Before anything that starts threads is loaded.
     leash = detach.fork(terminal=True)
     from slm_tui.training.allocator import keep_big_blocks
 
@@ -47,15 +47,15 @@ def open_app(run: str) -> NoReturn:
     try:
         app.run()
         code, failure = app.return_code or 0, app.failure
-    except Exception as error:  # noqa: BLE001 - whatever it was, a run must not end by it
+    except Exception as error:  # noqa: BLE001 - no error here may end a run
         failure = in_words(error)
     workshop.close()
     terminal.restore()
     if failure:
-        _say(f"slm-tui: the screen failed: {failure}; all of it: {_log()}", sys.stderr)
+        _say(f"slm-tui: the app failed: {failure}; full log: {_log()}", sys.stderr)
     code = _after(workshop, leash, terminal, code) or code
     _flush()
-    # Threads of torch may still be at work; ending the interpreter under them can crash.
+    # Torch threads may still be running; shutting down the interpreter can then crash.
     os._exit(code)
 
 
@@ -70,20 +70,20 @@ def _run_path(run: str) -> Any:
 
 
 def _leave_on_signals(app: Any, workshop: Any, leash: ParentPipe) -> None:
-    """SIGTERM and SIGINT save and stop, a terminal that is gone leaves the run alone.
+    """SIGTERM and SIGINT save and stop; a lost terminal does not affect the run.
 
-    Plain handlers, and not those of the app's event loop: these also hold before and after it.
+    Plain handlers, not those of the app's event loop: they also work before and after it.
     """
 
     def end(_number: int, _frame: Any) -> None:
-        # In a thread: the screen may be stuck in a write to a terminal that takes nothing.
+        # In a thread: the app may be blocked in a write to the terminal.
         threading.Thread(target=workshop.request_quit, args=("save",), daemon=True).start()
         app.leave_soon("save")
 
     def hang_up(*_: Any) -> None:
         app.leave_soon("keep" if detach.can_fork() else "save")
 
-    # Ctrl+C is a key on the screen: as a signal it comes from a `kill -INT`.
+    # Ctrl+C is a key in the app: as a signal it comes from `kill -INT`.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
     if hasattr(signal, "SIGHUP"):
@@ -92,7 +92,7 @@ def _leave_on_signals(app: Any, workshop: Any, leash: ParentPipe) -> None:
 
 
 def _after(workshop: Any, leash: ParentPipe, terminal: "_Terminal", code: int) -> int:
-    """The app is gone: wait for a save, or let the run go on without a terminal."""
+    """The app has closed: wait for a save, or let the run continue without a terminal."""
     session = workshop.session
     if session is None or not session.is_live:
         return 0
@@ -104,11 +104,11 @@ def _after(workshop: Any, leash: ParentPipe, terminal: "_Terminal", code: int) -
     from slm_tui.commands.train import follow, goes_on, train_alone
     from slm_tui.training.events import Event
 
-    # Left by choice, with the terminal, or by an error on the screen: the run outlives it.
+    # Closed by choice, by a lost terminal or by an error in the app: the run continues.
     events: queue.SimpleQueue[Event] = queue.SimpleQueue()
     session.add_sink(events.put)
     if not detach.can_fork():
-        _say(f"{session.run.id} goes on here; ctrl+c saves and stops it")
+        _say(f"{session.run.id} keeps training here; ctrl+c saves and stops it")
         return follow(session, events, Lines(sys.stdout), leash)
     terminal.close()
     return train_alone(session, events, leash, goes_on(session), code=code)
@@ -118,20 +118,23 @@ def _save(session: Any) -> int:
     session.stop()
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    # The save may have to wait for room on the disk: a second request gives up.
+    # The save may have to wait for disk space: a second request gives up.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: session.stop())
     _say(f"saving {session.run.id} …")
-    told = ""
+    reported = ""
     while not session.wait(0.2):
         waiting = session.status.waiting_for
-        if waiting and waiting != told:
-            _say(f"waiting: {waiting}; ctrl+c ends without saving")
-        told = waiting
+        if waiting and waiting != reported:
+            _say(f"waiting: {waiting}; ctrl+c quits without saving")
+        reported = waiting
     if session.status.state == "failed":
         _say(f"slm-tui: {session.status.error}", sys.stderr)
         return 1
-    _say(f"saved at step {session.status.step:,}; go on: slm-tui train --resume {session.run.id}")
+    _say(
+        f"saved at step {session.status.step:,}; "
+        f"resume with: slm-tui train --resume {session.run.id}"
+    )
     return 0
 
 
@@ -141,9 +144,9 @@ def _say(text: str, file: Any = None) -> None:
 
 
 class _Screen(io.FileIO):
-    """The real terminal, for the app's pictures. One that is gone takes them without a word:
+    """The real terminal, for the app's output. Writes to a lost terminal are silently dropped:
 
-    an error would end the app's writing thread, and then the app would wait for it for ever.
+    an error would end the app's writer thread, and the app would wait for it forever.
     """
 
     def write(self, data: Any) -> int:
@@ -154,7 +157,7 @@ class _Screen(io.FileIO):
 
 
 class _Terminal:
-    """The real terminal, set aside while C libraries write to a log instead."""
+    """The real terminal, saved while C libraries write to a log instead."""
 
     def __init__(self) -> None:
         self._out, self._error = os.dup(1), os.dup(2)
@@ -164,7 +167,7 @@ class _Terminal:
         sys.__stdout__ = sys.__stderr__ = self.screen  # type: ignore[misc]
 
     def restore(self) -> None:
-        """Print to it again, and forget the app's handling of its signals."""
+        """Print to it again, and reset the app's signal handlers."""
         for name in ("SIGTSTP", "SIGCONT", "SIGWINCH"):
             if hasattr(signal, name):
                 signal.signal(getattr(signal, name), signal.SIG_DFL)
@@ -174,7 +177,7 @@ class _Terminal:
         sys.__stdout__, sys.__stderr__ = self._before  # type: ignore[misc]
 
     def close(self) -> None:
-        """Let go of it: a terminal that somebody holds open does not end."""
+        """Close it: a terminal that a process keeps open does not end."""
         self.screen.close()
         os.close(self._out)
         os.close(self._error)
@@ -187,12 +190,12 @@ def _flush() -> None:
 
 
 def _keep_terminal_clean() -> _Terminal:
-    """Send file descriptors 1 and 2 to a log: torch's C++ writes there and would spoil the screen.
+    """Send file descriptors 1 and 2 to a log: torch's C++ code would corrupt the screen.
 
-    Textual draws through `sys.__stderr__` and asks `sys.__stdout__` for the size: both are
+    Textual draws through `sys.__stderr__` and gets the size from `sys.__stdout__`: both are
     pointed at the real terminal.
     """
-    kept = _Terminal()
+    terminal = _Terminal()
     path = _log()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -202,4 +205,4 @@ def _keep_terminal_clean() -> _Terminal:
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.close(log)
-    return kept
+    return terminal

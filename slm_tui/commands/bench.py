@@ -1,4 +1,4 @@
-"""`slm-tui bench`: how fast a preset trains here, and what makes it fastest."""
+"""`slm-tui bench`: measures training speed and finds the fastest settings."""
 
 import argparse
 import shlex
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `slm-tui bench`."""
     parser.add_argument(
-        "preset", nargs="?", default="stories-tiny", help="name of a preset, or a .toml file"
+        "preset", nargs="?", default="stories-tiny", help="preset name or .toml file"
     )
     shared.add_set(parser)
     parser.add_argument(
-        "--seconds", type=float, default=30.0, help="how long to measure; 30 if not given"
+        "--seconds", type=float, default=30.0, help="how long to measure (default: 30)"
     )
-    parser.add_argument("--compile", action="store_true", help="measure torch.compile as well")
+    parser.add_argument("--compile", action="store_true", help="also measure torch.compile")
     shared.add_json(parser)
     parser.set_defaults(command=bench)
 
 
 def bench(options: argparse.Namespace) -> int:
-    """Measure and print; 130 if it was interrupted, with what was known by then."""
+    """Measure and print. If interrupted, print the results so far and return 130."""
     from slm_tui.training.allocator import keep_big_blocks
 
     keep_big_blocks()
@@ -72,7 +72,7 @@ def bench(options: argparse.Namespace) -> int:
 
 
 def lines(found: "Result", preset: "Preset", line: str) -> list[str]:
-    """What is printed: the machine, the table, the notices, and the command to paste."""
+    """The printed report: the machine, the table, the notices, and the command to paste."""
     best, out = found.best, []
     out.append(
         f"{found.preset}: {count(found.parameters)} parameters, vocabulary {found.n_vocab:,}, "
@@ -82,7 +82,7 @@ def lines(found: "Result", preset: "Preset", line: str) -> list[str]:
         f"{flops / 1e9:,.0f} GFLOP/s with {threads} thread{'s' if threads > 1 else ''}"
         for threads, flops in found.matmul.items()
     )
-    out.append(f"{found.device}, {found.cores} cores; {found.matmul_format} product: {products}")
+    out.append(f"{found.device}, {found.cores} cores; {found.matmul_format} matmul: {products}")
     out += ["", " threads  micro-batch  passes   tokens/s    ms/step  utilisation    memory  steps"]
     out += [_row(row, found) for row in found.rows]
     out.append("")
@@ -91,7 +91,7 @@ def lines(found: "Result", preset: "Preset", line: str) -> list[str]:
         out.append("note: stopped before the end")
     out.append(
         f"fastest: {best.tokens_per_second:,.0f} tokens/s, {best.flops / 1e9:,.1f} GFLOP/s, "
-        f"{best.utilisation:.0%} of the matrix product"
+        f"{best.utilisation:.0%} of matmul speed"
     )
     return [*out, line]
 
@@ -108,7 +108,7 @@ def _row(row: "Measurement", found: "Result") -> str:
 
 
 def _values(found: "Result", line: str) -> dict[str, Any]:
-    """The result as JSON has it: one flat object per row."""
+    """The result for JSON output: one flat object per row."""
     values = {**vars(found), "command": line, "best": _flat(found.best, found)}
     return {**values, "rows": [_flat(row, found) for row in found.rows]}
 

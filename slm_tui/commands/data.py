@@ -1,4 +1,4 @@
-"""`slm-tui data`: prepare a preset's corpus, count it, and read in it."""
+"""`slm-tui data`: prepares a preset's corpus, and prints statistics and documents."""
 
 import argparse
 import random
@@ -21,19 +21,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `slm-tui data`."""
     commands = parser.add_subparsers(metavar="WHAT", required=True)
     for what, line in (
-        ("prepare", "turn the text into tokens now"),
-        ("stats", "documents, tokens, lengths and what training makes of them"),
+        ("prepare", "tokenize the text now"),
+        ("stats", "documents, tokens, lengths, and what they mean for training"),
         ("sample", "print documents"),
     ):
-        as_json = "one JSON object per document" if what == "sample" else "as one JSON object"
+        as_json = "print one JSON object per document" if what == "sample" else shared.ONE_OBJECT
         one = commands.add_parser(what, help=line)
-        one.add_argument("preset", help="name of a preset, a .toml file, or a text as in --text")
+        one.add_argument("preset", help="preset name, .toml file, or a text as in --text")
         shared.add_text(one)
         shared.add_set(one)
         shared.add_json(one, as_json)
         one.set_defaults(command=data, what=what)
     sample = commands.choices["sample"]
-    sample.add_argument("--count", type=shared.whole, default=1, help="how many; 1 if not given")
+    sample.add_argument(
+        "--count", type=shared.whole, default=1, help="number of documents (default: 1)"
+    )
     shared.add_split(sample, "train")
     sample.add_argument(
         "--part",
@@ -43,11 +45,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=argparse.SUPPRESS,
         help=argparse.SUPPRESS,
     )
-    shared.add_seed(sample, "the same seed prints the same documents")
+    shared.add_seed(sample, "random seed; the same seed prints the same documents")
 
 
 def data(options: argparse.Namespace) -> int:
-    """Do what was asked; 130 when it was interrupted. Progress goes to stderr."""
+    """Run the subcommand; returns 130 if interrupted. Progress goes to stderr."""
     from slm_tui.config import overrides, text_location
     from slm_tui.corpus.progress import Cancelled
 
@@ -73,10 +75,10 @@ def data(options: argparse.Namespace) -> int:
 
 
 def _chosen_preset(name: str) -> "Preset":
-    """The preset of that name; or the default one, reading the text that was named instead.
+    """The preset called `name`; if `name` is a text, the default preset changed to read it.
 
     Raises:
-        PresetError: it is neither.
+        PresetError: `name` is neither.
     """
     from slm_tui.config import library, text_location
     from slm_tui.config.known_datasets import READY_MADE
@@ -105,7 +107,7 @@ def _print_documents(corpus: "Corpus", options: argparse.Namespace) -> None:
     from slm_tui.corpus.documents import Documents
 
     split = options.split
-    # `part` is the name that the corpus has for it.
+    # `part` is the corpus's name for the split.
     part = "val" if split == "validation" else split
     stream = {"train": corpus.train, "val": corpus.val, "test": corpus.test}[part]
     documents = Documents(stream, corpus.tokenizer.end_of_text)
@@ -127,8 +129,8 @@ def _print_documents(corpus: "Corpus", options: argparse.Namespace) -> None:
             output.say_text(f"{text}\n")
 
 
-def _chosen(documents: int, wanted: int, seed: int | None) -> list[int]:
-    """Numbers of different documents, drawn by `seed`."""
-    if wanted < 1:
+def _chosen(documents: int, number: int, seed: int | None) -> list[int]:
+    """Numbers of distinct documents, sampled with `seed`."""
+    if number < 1:
         raise CorpusError("--count must be at least 1")
-    return random.Random(seed).sample(range(documents), min(wanted, documents))
+    return random.Random(seed).sample(range(documents), min(number, documents))

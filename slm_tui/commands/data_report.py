@@ -1,4 +1,4 @@
-"""What `slm-tui data` prints of a corpus: its splits, its statistics, and what they mean."""
+"""The report of `slm-tui data` on a corpus: splits, statistics, and what they mean."""
 
 from dataclasses import asdict
 from itertools import zip_longest
@@ -30,7 +30,7 @@ _SPLIT = dict(zip(PARTS, SPLITS, strict=True))
 
 
 def print_prepared(preset: Preset, corpus: Corpus, *, as_json: bool) -> None:
-    """Print how many tokens each split has, and where they are."""
+    """Print how many tokens each split has, and where the corpus is."""
     parts = corpus.manifest["parts"]
     if as_json:
         values = {"preset": preset.name, "path": str(corpus.directory), "parts": parts}
@@ -46,12 +46,12 @@ def print_prepared(preset: Preset, corpus: Corpus, *, as_json: bool) -> None:
 
 
 def print_statistics(preset: Preset, corpus: Corpus, *, as_json: bool) -> None:
-    """Print documents, tokens, lengths, and what training makes of them."""
+    """Print documents, tokens, lengths, and what they mean for training."""
     statistics, planned = measure(corpus), plan(preset, corpus)
     if as_json:
-        said = [one.to_dict() for one in verdicts(preset, statistics, planned)]
+        found = [one.to_dict() for one in verdicts(preset, statistics, planned)]
         values = {"preset": preset.name, **statistics.to_dict(), **asdict(planned)}
-        values["verdicts"] = said
+        values["verdicts"] = found
         output.say_json(values)
         return
     output.say("\n".join(_lines(preset, statistics, planned)))
@@ -79,14 +79,14 @@ def _lines(preset: Preset, statistics: Statistics, planned: Plan) -> list[str]:
         f"tokens per parameter  {ratio_text(planned.tokens_per_parameter)} "
         f"(about {COMPUTE_OPTIMAL_TOKENS_PER_PARAMETER} is compute-optimal)",
         f"epochs                {epochs}",
-        f"tokens seen           {statistics.distinct:,} of {statistics.ordinary:,}, "
+        f"vocabulary used       {statistics.distinct:,} of {statistics.ordinary:,} tokens, "
         f"{statistics.rare:,} of them fewer than {RARE} times",
         f"duplicates removed    {statistics.duplicates_removed:,}",
     ]
     for name, overlap in statistics.leakage.items():
         lines.append(
             f"leakage of {_SPLIT[name]:<10} {overlap['share']:.2%} of {overlap['runs']:,} "
-            f"{WORDS}-grams of words{', a sample' if overlap['sampled'] else ''}"
+            f"word {WORDS}-grams{' (sampled)' if overlap['sampled'] else ''}"
         )
     if statistics.floor is not None:
         lines.append(f"floor                 {statistics.floor:.4f} bits per byte")
@@ -130,13 +130,13 @@ def _name(token: TokenCount) -> str:
 
 
 def _byte_lines(statistics: Statistics) -> list[str]:
-    """How often each byte occurs, for models of bytes: 8 rows of 32."""
+    """How often each byte occurs, for byte-level models: 8 rows of 32."""
     counts = statistics.byte_counts
     if not counts:
         return []
     most, blocks = max(counts), " ▁▂▃▄▅▆▇█"
     bars = [blocks[max(int(one > 0), round(8 * (one / most) ** 0.5))] for one in counts]
-    lines = ["", "bytes, by the square root of how often they occur"]
+    lines = ["", "byte frequencies, square-root scale"]
     return lines + [f"{at:02x}  {''.join(bars[at : at + 32])}" for at in range(0, 256, 32)]
 
 
@@ -147,9 +147,9 @@ def _analysis_lines(statistics: Statistics) -> list[str]:
     merges = [f"{_plain(one.left)}+{_plain(one.right)}" for one in found.merges]
     lines = ["", "first merges"]
     lines += [f"  {'  '.join(merges[at : at + 10])}" for at in range(0, len(merges), 10)]
-    lines += ["", "bytes per token at a vocabulary of"]
+    lines += ["", "bytes per token by vocabulary size"]
     lines += [f"{size:>9,}  {value:.2f}" for size, value in found.sizes]
-    lines += ["", "words as they are cut, frequent to rare"]
+    lines += ["", "how words are tokenized, frequent to rare"]
     for word, parts in found.examples:
         lines.append(f"  {pad(one_line(word), 20)} {'·'.join(map(_plain, parts))}")
     return lines

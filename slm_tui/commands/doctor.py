@@ -1,4 +1,4 @@
-"""`slm-tui doctor`: what works here."""
+"""`slm-tui doctor`: checks the device, versions, paths and terminal."""
 
 import argparse
 import os
@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def doctor(options: argparse.Namespace) -> int:
-    """Print what was found; 1 if something that training needs is missing."""
+    """Print the results; returns 1 if something that training needs is missing."""
     found = _facts()
     if options.json:
         output.say_json({name: {"ok": ok, "value": value} for name, ok, value in found})
@@ -60,14 +60,14 @@ def _package(name: str) -> tuple[str, bool, str]:
 
 
 def _log(name: str) -> tuple[str, bool, str]:
-    """Whether `training.log_to` can name it. W&B's login is not asked for: that would need it."""
+    """Whether `training.log_to` can use it. W&B's login is not checked: that needs the network."""
     try:
         version = metadata.version(name)
     except metadata.PackageNotFoundError:
         return name, False, f"not installed: pip install 'slm-tui[{name}]'"
     mode = os.environ.get("WANDB_MODE", "") if name == "wandb" else ""
     remark = f", WANDB_MODE={mode}" if mode else ""
-    return name, True, f"{version}{remark}; log to it: --set training.log_to={name}"
+    return name, True, f"{version}{remark}; enable with: --set training.log_to={name}"
 
 
 def _devices() -> list[tuple[str, bool, str]]:
@@ -89,7 +89,7 @@ def _devices() -> list[tuple[str, bool, str]]:
     native = "yes" if precision.has_native_bf16(torch.device("cpu")) else "no"
     found.append(("CPU", True, f"{cores()} cores for this process, native bf16: {native}"))
     missing = missing_compiler(device)
-    found.append(("torch.compile", not missing, missing or "a compiler was found"))
+    found.append(("torch.compile", not missing, missing or "compiler found"))
     return found
 
 
@@ -98,7 +98,7 @@ def _gpt2() -> tuple[str, bool, str]:
     from slm_tui.errors import SlmTuiError
 
     try:
-        return "gpt2 vocabulary", True, f"{load_gpt2().n_vocab:,} tokens, found offline or cached"
+        return "gpt2 vocabulary", True, f"{load_gpt2().n_vocab:,} tokens, available offline"
     except SlmTuiError as error:
         return "gpt2 vocabulary", False, str(error)
 
@@ -108,9 +108,9 @@ def _hub() -> tuple[str, bool, str]:
 
     address = network.hub_address()
     if network.is_offline_by_choice():
-        return "datasets hub", False, "not asked: HF_HUB_OFFLINE is set"
+        return "datasets hub", False, "not checked: HF_HUB_OFFLINE is set"
     if network.answers(address):
-        return "datasets hub", True, f"{address} answers"
+        return "datasets hub", True, f"{address} is reachable"
     works = "data.kind=stories, file and directory work without it"
     return "datasets hub", False, f"{address} cannot be reached; {works}"
 
@@ -124,7 +124,7 @@ def _directory(label: str, directory: Path) -> tuple[str, bool, str]:
         free = f"{shutil.disk_usage(existing).free / 2**30:.1f} GiB free"
     except OSError as error:
         free = str(error)
-    remedy = "" if writable else " - cannot be written: set SLM_TUI_HOME to another place"
+    remedy = "" if writable else " - not writable: set SLM_TUI_HOME to another directory"
     return label, writable, f"{directory} ({free}){remedy}"
 
 
@@ -138,7 +138,7 @@ def _terminal() -> tuple[str, bool, str]:
     wrong = [
         text
         for bad, text in (
-            (not sys.stdout.isatty(), "output is no terminal"),
+            (not sys.stdout.isatty(), "output is not a terminal"),
             (encoding != "utf8", f"the encoding is {encoding or 'unknown'}, not UTF-8"),
             (columns < 60 or rows < 20, "smaller than 60x20"),
         )

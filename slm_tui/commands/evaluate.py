@@ -1,4 +1,4 @@
-"""`slm-tui evaluate`: how good checkpoints are, alone or side by side."""
+"""`slm-tui evaluate`: evaluates checkpoints, alone or side by side."""
 
 import argparse
 import json
@@ -21,27 +21,44 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("checkpoints", nargs="+", metavar="CHECKPOINT", help="RUN, RUN@best, RUN@500 or a path")
     shared.add_split(parser, "validation")
     shared.add_text(parser, "score this file, directory or dataset instead")
-    add("--documents", type=whole, metavar="N", help="only the first N documents")
-    add("--context-bytes", type=whole, metavar="N", help="look back at most N bytes")
-    add("--stride", type=whole, metavar="N", help="tokens from window to window; half if absent")
-    add("--samples", type=whole, default=10, metavar="N", help="texts to write; 10 if not given")
-    add("--max-tokens", type=whole, default=100, metavar="N", help="their greatest length; 100")
-    add("--no-generations", action="store_true", help="write no texts")
+    add("--documents", type=whole, metavar="N", help="score only the first N documents")
+    add("--context-bytes", type=whole, metavar="N", help="use at most N bytes of context")
+    add("--stride", type=whole, metavar="N", help="tokens between windows (default: half a window)")
+    add(
+        "--samples",
+        type=whole,
+        default=10,
+        metavar="N",
+        help="completions to generate (default: 10)",
+    )
+    add(
+        "--max-tokens",
+        type=whole,
+        default=100,
+        metavar="N",
+        help="their maximum length (default: 100)",
+    )
+    add("--no-generations", action="store_true", help="generate no completions")
     shared.add_device(parser, "auto")
-    add("--output", default="", metavar="DIR", help="results go there; else to the run of one")
+    add(
+        "--output",
+        default="",
+        metavar="DIR",
+        help="directory for the results (default: the run of a single checkpoint)",
+    )
     add(
         "--json",
         nargs="?",
         const="-",
         default="",
         metavar="FILE",
-        help="as one JSON object, to FILE or, alone or with -, to stdout",
+        help="write one JSON object to FILE, or to stdout if FILE is - or missing",
     )
     parser.set_defaults(command=evaluate)
 
 
 def evaluate(options: argparse.Namespace) -> int:
-    """Evaluate and print; 130 when it was interrupted. Progress goes to stderr."""
+    """Evaluate and print; returns 130 if interrupted. Progress goes to stderr."""
     from slm_tui.corpus.progress import Cancelled
     from slm_tui.runs import evaluate as evaluating
     from slm_tui.runs import evaluation_results, store
@@ -74,7 +91,7 @@ def evaluate(options: argparse.Namespace) -> int:
         try:
             evaluation_results.write(report, directory, generations)
         except RunError as error:
-            # What took minutes is shown all the same.
+            # Still show results that took minutes to compute.
             directory, problem = None, error
     _show(report, options.json, directory)
     if problem is not None:
@@ -83,7 +100,7 @@ def evaluate(options: argparse.Namespace) -> int:
 
 
 def _directory(options: argparse.Namespace, found: list[Path]) -> Path | None:
-    """Where the results go: as named, else the run of a single checkpoint."""
+    """Where the results go: the given directory, else the run of a single checkpoint."""
     from slm_tui.runs.info import run_of
 
     if options.output:
@@ -108,4 +125,4 @@ def _show(report: dict[str, Any], target: str, directory: Path | None) -> None:
         except OSError as error:
             raise RunError(f"{path} cannot be written", cause_of(error)) from None
     if directory is not None:
-        output.say(f"\nwritten to {directory}")
+        output.say(f"\nresults written to {directory}")

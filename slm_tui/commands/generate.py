@@ -1,4 +1,4 @@
-"""`slm-tui generate`: write text with a checkpoint."""
+"""`slm-tui generate`: generates text with a checkpoint."""
 
 import argparse
 import sys
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from slm_tui.generation.sampling import SamplingSettings
     from slm_tui.training.checkpoint import Checkpoint
 
-# Bytes of a file of prompts.
+# Maximum bytes of a prompt file.
 _MOST_PROMPTS = 1 << 26
 _ESCAPES = {"n": "\n", "t": "\t", "\\": "\\"}
 
@@ -32,37 +32,42 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add, whole = parser.add_argument, shared.whole
     add("checkpoint", help="RUN, RUN@best, RUN@last, RUN@500 or a path")
     source = parser.add_mutually_exclusive_group()
-    source.add_argument("--prompt", help="what the text begins with")
+    source.add_argument("--prompt", help="the text to continue")
     source.add_argument(
         "--prompts",
         metavar="FILE",
         help='one prompt per line, with \\n for a new line; if .jsonl, {"prompt": …} per line',
     )
-    add("--samples", type=whole, default=1, help="texts per prompt")
-    add("--output", metavar="FILE", default="", help="write there, as JSON lines if .jsonl")
-    add("--temperature", type=float, help="0 is greedy")
-    add("--top-k", type=whole, help="draw from the K likeliest tokens")
-    add("--top-p", type=float, help="draw from the likeliest part, at most 1")
-    add("--repetition-penalty", type=float, help="at least 1, which is off")
-    add("--max-tokens", type=whole, help="the longest text")
+    add("--samples", type=whole, default=1, help="completions per prompt (default: 1)")
+    add(
+        "--output",
+        metavar="FILE",
+        default="",
+        help="write to FILE, as JSON lines if it ends in .jsonl",
+    )
+    add("--temperature", type=float, help="sampling temperature; 0 is greedy")
+    add("--top-k", type=whole, help="sample from the K most likely tokens")
+    add("--top-p", type=float, help="sample from the most likely tokens up to this probability")
+    add("--repetition-penalty", type=float, help="penalty on repeated tokens; 1 is off")
+    add("--max-tokens", type=whole, help="maximum length of a completion")
     add(
         "--stop",
         action="append",
         metavar="TEXT",
-        help="end before it, with \\n for a new line; repeatable; '' switches the preset's off",
+        help="stop before this text (\\n: new line); repeat to add more; '' turns off the preset's",
     )
-    shared.add_seed(parser, "of the first sample; the next has one more")
-    add("--greedy", action="store_true", help="always the likeliest token")
-    add("--batch", type=whole, metavar="N", help="texts at once; else what fits")
+    shared.add_seed(parser, "seed of the first completion; each further one adds 1")
+    add("--greedy", action="store_true", help="always pick the most likely token")
+    add("--batch", type=whole, metavar="N", help="completions at once (default: as many as fit)")
     shared.add_device(parser, "auto")
-    shared.add_json(parser, "one JSON object per text")
+    shared.add_json(parser, "print one JSON object per completion")
     parser.set_defaults(command=generate)
 
 
 def generate(options: argparse.Namespace) -> int:
-    """Continue each prompt `--samples` times, many at once; one text alone is shown as it grows.
+    """Continue each prompt `--samples` times in batches; a single completion is streamed.
 
-    Ctrl+C ends all texts after the token that is being computed; they are kept as they are.
+    Ctrl+C stops all completions after the current token; what was generated is kept.
     """
     from slm_tui.generation.sampling import SamplingSettings
     from slm_tui.runs import store
@@ -82,8 +87,7 @@ def generate(options: argparse.Namespace) -> int:
 
 
 class _Job:
-    """All texts of one call, and where they go: in the order of the prompts, whatever ends
-    first."""
+    """All completions of one call, written in the order of the prompts."""
 
     def __init__(
         self,
@@ -100,7 +104,7 @@ class _Job:
         count = len(prompts) * options.samples
         self._live = count == 1 and output is None and not as_json
         self._progress = _TextsProgress(count)
-        # Ended before one in front of them did.
+        # Finished before an earlier one did.
         self._early: dict[int, Completion] = {}
         self._texts: list[Completion] = []
 
@@ -124,16 +128,16 @@ class _Job:
                 begin=checkpoint.state.begins_documents,
                 stop=stop,
                 at_once=self._at_once,
-                told=self._told,
+                told=self._on_piece,
             ):
                 self._take(text)
         except (RuntimeError, MemoryError) as error:
             raise _worded(error) from error
         finally:
-            # Also what there is when something fails on the way.
+            # Also writes the completions so far if something fails.
             self._finish(time.monotonic() - began)
 
-    def _told(self, number: int, piece: "CompletionPiece") -> None:
+    def _on_piece(self, number: int, piece: "CompletionPiece") -> None:
         if self._live:
             output.say_text(piece.text)
         elif piece.id >= 0:
@@ -160,7 +164,7 @@ class _Job:
         return generated_files.line(text, path) if self._as_json else generated_files.block(text)
 
     def _finish(self, seconds: float) -> None:
-        """Those that wait for one that will never end, the file, and the summary."""
+        """Write the completions still waiting for an earlier one, the file, and the summary."""
         for _, text in sorted(self._early.items()):
             self._texts.append(text)
             self._print(text)
@@ -175,18 +179,18 @@ class _Job:
         if self._output is not None:
             content = "".join(map(self._shape, texts))
             generated_files.save(self._output, content if self._as_json else content + summary)
-            many = f"{len(texts)} text{'s' if len(texts) != 1 else ''}"
+            many = f"{len(texts)} completion{'s' if len(texts) != 1 else ''}"
             output.tell(f"wrote {many} to {self._output}")
         output.tell(summary.rstrip("\n"))
 
 
 def _is_nothing(text: "Completion") -> bool:
-    """Whether it was stopped before it began."""
+    """Whether it was stopped before its first token."""
     return text.ended == "stopped" and not text.tokens
 
 
 class _TextsProgress:
-    """How many texts and tokens there are, on the progress line."""
+    """The number of completions and tokens so far, on the progress line."""
 
     def __init__(self, texts: int) -> None:
         self._line, self._texts = ProgressLine(sys.stderr), texts
@@ -199,10 +203,11 @@ class _TextsProgress:
 
     def _described(self, _width: int) -> str:
         seconds = time.monotonic() - self._began
-        return f"{self.done}/{self._texts} texts, {generated_files.counted(self._tokens, seconds)}"
+        counted = generated_files.counted(self._tokens, seconds)
+        return f"{self.done}/{self._texts} completions, {counted}"
 
     def clear(self) -> None:
-        """Make room for something else."""
+        """Clear the line."""
         self._line.clear()
 
 
@@ -212,25 +217,25 @@ def _worded(error: RuntimeError | MemoryError) -> Exception:
     if not out_of_memory(error):
         return error
     return GenerationError(
-        "memory ran out", first_line(error), "write fewer texts at once: --batch 1"
+        "memory ran out", first_line(error), "generate fewer completions at once: --batch 1"
     )
 
 
-def _device(wanted: str) -> "torch.device":
+def _device(name: str) -> "torch.device":
     from slm_tui.training.device import choose_device
 
     try:
-        return choose_device(wanted)
+        return choose_device(name)
     except TrainingError as error:
         remedy = "try auto, cpu, cuda, cuda:1 or mps"
-        raise GenerationError(f"--device {wanted}: {error.what}", error.why, remedy) from None
+        raise GenerationError(f"--device {name}: {error.what}", error.why, remedy) from None
 
 
 def _settings(options: argparse.Namespace, settings: "SamplingSettings") -> "SamplingSettings":
     names = ("temperature", "top_k", "top_p", "repetition_penalty", "max_tokens", "seed")
     given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     for name, least in (("temperature", 0), ("top_k", 1), ("max_tokens", 1), ("seed", 0)):
-        # NaN is not at least anything.
+        # NaN fails every comparison.
         if name in given and not least <= given[name] < 2**62:
             raise GenerationError(f"--{name.replace('_', '-')} must be at least {least}")
     if not 0 < given.get("top_p", 1) <= 1:
@@ -248,7 +253,7 @@ def _settings(options: argparse.Namespace, settings: "SamplingSettings") -> "Sam
 
 def _prompts(options: argparse.Namespace, usual: tuple[str, ...]) -> list[str]:
     if options.prompt is not None:
-        # Bytes that are not UTF-8 come from the shell as lone surrogates.
+        # Bytes that are not UTF-8 arrive from the shell as lone surrogates.
         return [options.prompt.encode(errors="surrogateescape").decode(errors="replace")]
     if not options.prompts:
         return [usual[0]]
@@ -278,12 +283,12 @@ def _json_prompt(line: str, where: str) -> str:
     prompt = value.get("prompt") if isinstance(value, dict) else None
     if not isinstance(prompt, str):
         raise GenerationError(f"{where} has no prompt", "", remedy)
-    # JSON can spell half a surrogate pair, which is no character.
+    # JSON can encode half a surrogate pair, which is not a character.
     return prompt.encode(errors="replace").decode()
 
 
 def _unescaped(text: str) -> str:
-    r"""`\n`, `\t` and `\\` as what they stand for; any other backslash as it is."""
+    r"""Replace `\n`, `\t` and `\\` with what they stand for; keep any other backslash."""
     parts, rest = [], text
     while rest:
         head, backslash, rest = rest.partition("\\")

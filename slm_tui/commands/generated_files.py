@@ -1,4 +1,4 @@
-"""What `slm-tui generate` makes of its texts: blocks to read, JSON lines, a summary."""
+"""Output formats of `slm-tui generate`: text blocks, JSON lines, a summary."""
 
 import json
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def record(text: "Completion", checkpoint: Path) -> dict[str, Any]:
-    """A text as one JSON object."""
+    """A completion as one JSON object."""
     return {
         "checkpoint": str(checkpoint),
         "prompt": text.prompt,
@@ -30,12 +30,12 @@ def record(text: "Completion", checkpoint: Path) -> dict[str, Any]:
 
 
 def line(text: "Completion", checkpoint: Path) -> str:
-    """A text as a line of JSON."""
+    """A completion as a line of JSON."""
     return json.dumps(record(text, checkpoint), ensure_ascii=False) + "\n"
 
 
 def block(text: "Completion") -> str:
-    """A text with its prompt and its figures."""
+    """A completion with its prompt and its statistics."""
     return (
         f"Sample {text.number + 1}\n"
         f"Prompt: {text.prompt}\n"
@@ -51,7 +51,7 @@ def _ended(text: "Completion") -> str:
 
 
 def summary(texts: Iterable["Completion"], seconds: float) -> str:
-    """All texts in one line; `seconds` passed for all of them together."""
+    """One line about all completions; `seconds` is the total time."""
     all_ = list(texts)
     valid = sum(text.is_valid for text in all_)
     tokens = sum(text.tokens for text in all_)
@@ -70,10 +70,10 @@ def _rate(tokens: int, seconds: float) -> float:
 
 
 def check_writable(path: Path) -> None:
-    """See before the work whether its result could be kept.
+    """Check before generating that the result can be saved.
 
     Raises:
-        GenerationError: `path` is a directory, or its own cannot be made.
+        GenerationError: `path` is a directory, or its parent cannot be created.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -87,7 +87,7 @@ def save(path: Path, content: str) -> None:
     """Write the file.
 
     Raises:
-        GenerationError: the disk is full, or the directory cannot be written.
+        GenerationError: the disk is full, or the directory is not writable.
     """
     try:
         safe_files.write_atomically(path, content)

@@ -1,4 +1,4 @@
-"""Ctrl+C during a command that takes long: the first one ends it in order."""
+"""Ctrl+C during a long command: the first one stops it cleanly."""
 
 import signal
 import threading
@@ -12,9 +12,9 @@ INTERRUPTED = 130
 
 @contextmanager
 def stop_event() -> Iterator[threading.Event]:
-    """An event that ctrl+C and SIGTERM set. A second one ends the program at once.
+    """An event that ctrl+C and SIGTERM set. A second signal ends the program at once.
 
-    Outside the main thread, where no signals arrive, it is an event that nothing sets.
+    Outside the main thread, where no signals arrive, the event is never set.
     """
     stop = threading.Event()
 

@@ -1,10 +1,11 @@
-"""Options that several commands have: each is declared here once."""
+"""Options shared by several commands, each declared once."""
 
 import argparse
 
 from slm_tui.formatting import whole_number
 
 SPLITS = ("train", "validation", "test")
+ONE_OBJECT = "print one JSON object"
 
 
 def add_set(parser: argparse.ArgumentParser) -> None:
@@ -15,13 +16,13 @@ def add_set(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="PATH=VALUE",
         dest="assignments",
-        help="change one setting, e.g. model.n_layer=6; may be repeated",
+        help="change one setting, e.g. model.n_layer=6; repeat to change more",
     )
 
 
 def add_text(
     parser: argparse.ArgumentParser,
-    help: str = "read this file, directory, dataset or web address instead",
+    help: str = "read this file, directory, dataset or URL instead",
 ) -> None:
     """`--text TEXT`; empty if absent."""
     parser.add_argument("--text", default="", metavar="TEXT", help=help)
@@ -37,26 +38,28 @@ def add_seed(parser: argparse.ArgumentParser, help: str) -> None:
     parser.add_argument("--seed", type=whole, help=help)
 
 
-def add_json(parser: argparse.ArgumentParser, help: str = "as one JSON object") -> None:
+def add_json(parser: argparse.ArgumentParser, help: str = ONE_OBJECT) -> None:
     """`--json`, a switch."""
     parser.add_argument("--json", action="store_true", help=help)
 
 
 def add_split(parser: argparse.ArgumentParser, default: str) -> None:
-    """`--split train|validation|test`; `val` is taken too."""
-    parser.add_argument("--split", type=split, choices=SPLITS, default=default)
+    """`--split train|validation|test`; `val` is accepted too."""
+    parser.add_argument(
+        "--split", type=split, choices=SPLITS, default=default, help=f"default: {default}"
+    )
 
 
 def split(text: str) -> str:
-    """The name of a split; `val` is what it was once called."""
+    """The name of a split; `val` is an old name."""
     return "validation" if text == "val" else text
 
 
 def whole(text: str) -> int:
-    """A whole number as it is typed: `500` or `1,000`.
+    """A typed whole number: `500` or `1,000`.
 
     Raises:
-        argparse.ArgumentTypeError: it is none.
+        argparse.ArgumentTypeError: it is not a whole number.
     """
     try:
         return whole_number(text)

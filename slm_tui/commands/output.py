@@ -1,8 +1,8 @@
-"""Everything that a command prints goes through here.
+"""All output of the commands goes through here.
 
-A terminal obeys what is written to it, and names of runs, files and presets may come from
-somebody else: control characters are shown as symbols. Output may also go to a pipe that ends, a
-closed descriptor, or a locale without the characters that we use: nothing of that ends a command.
+Terminals interpret control characters, and names of runs, files and presets may come from
+somebody else: control characters are shown as symbols. Output may also go to a closed pipe, a
+closed descriptor, or an encoding that lacks our characters: none of these ends a command.
 """
 
 import codecs
@@ -16,7 +16,7 @@ from typing import Any, TextIO
 
 from slm_tui.text import visible
 
-# What stands for our own symbols where they cannot be written.
+# ASCII replacements of our symbols, for encodings that lack them.
 _PLAIN = {
     "…": "...",
     "–": "-",
@@ -54,20 +54,20 @@ _PLAIN = {
     "’": "'",
     "\u00a0": " ",
 }
-# JSON leaves these as they are; a terminal may obey them, and others cannot show them.
+# JSON does not escape these; terminals may interpret them or fail to show them.
 _UNSAFE = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u206f\ud800-\udfff]")
 _HANDLER = "slm_tui_plain"
 
 
 def _plain(error: UnicodeError) -> tuple[str, int]:
-    """Replace what an encoding lacks: by something like it, or by a question mark."""
+    """Replace characters that an encoding lacks with similar ones or a question mark."""
     assert isinstance(error, UnicodeEncodeError)
-    found = [_alike(char) for char in error.object[error.start : error.end]]
+    found = [_similar(char) for char in error.object[error.start : error.end]]
     return "".join(found), error.end
 
 
-def _alike(char: str) -> str:
-    if 0x2400 <= ord(char) < 0x2420:  # the picture of a control character
+def _similar(char: str) -> str:
+    if 0x2400 <= ord(char) < 0x2420:  # the symbol of a control character
         return f"^{chr(ord(char) - 0x2400 + 0x40)}"
     return _PLAIN.get(char, "?")
 
@@ -76,8 +76,8 @@ codecs.register_error(_HANDLER, _plain)
 
 
 def prepare() -> None:
-    """Make standard input, output and error usable, whatever this process was started with."""
-    # A closed descriptor would be given to the next file that is opened, and written to.
+    """Make standard input, output and error usable, however the process was started."""
+    # A closed descriptor would be reused by the next opened file, and output would go there.
     for number in (0, 1, 2):
         try:
             os.fstat(number)
@@ -96,7 +96,7 @@ def prepare() -> None:
 
 
 def silence(stream: TextIO) -> None:
-    """Let what is still written to a pipe that has ended go nowhere."""
+    """Discard further output to a closed pipe."""
     with suppress(OSError, ValueError):
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, stream.fileno())
@@ -104,16 +104,16 @@ def silence(stream: TextIO) -> None:
 
 
 def say(text: str = "") -> None:
-    """Print to standard output, safely, and at once.
+    """Print to standard output, escaped and flushed.
 
     Raises:
-        OSError: nobody reads it any more, or the disk is full.
+        OSError: the reader closed the pipe, or the disk is full.
     """
     print(visible(text), flush=True)
 
 
 def tell(text: str) -> None:
-    """Print to standard error, safely. What cannot be written there is lost."""
+    """Print to standard error, escaped. Output that cannot be written is dropped."""
     with suppress(OSError, ValueError):
         print(visible(text), file=sys.stderr, flush=True)
 
@@ -122,13 +122,13 @@ def say_json(values: Any) -> None:
     """Print one JSON object on a line of standard output.
 
     Raises:
-        OSError: nobody reads it any more, or the disk is full.
+        OSError: the reader closed the pipe, or the disk is full.
     """
     print(json_line(values, sys.stdout), flush=True)
 
 
 def json_line(values: Any, out: TextIO) -> str:
-    """`values` as JSON that `out` can hold: other characters are written as escapes."""
+    """`values` as JSON that `out` can hold: other characters are escaped."""
     text = json.dumps(values, ensure_ascii=False)
     text = _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
     try:
@@ -139,15 +139,15 @@ def json_line(values: Any, out: TextIO) -> str:
 
 
 def say_text(text: str) -> None:
-    """Print a text at once, without a line end: safely on a terminal, elsewhere as it is.
+    """Print text without a line break, flushed: escaped on a terminal, elsewhere unchanged.
 
     Raises:
-        OSError: nobody reads it any more, or the disk is full.
+        OSError: the reader closed the pipe, or the disk is full.
     """
     sys.stdout.write(visible(text) if sys.stdout.isatty() else text)
     sys.stdout.flush()
 
 
 def columns() -> int:
-    """The width of the terminal, less the last column."""
+    """The width of the terminal, minus the last column."""
     return max(20, shutil.get_terminal_size().columns - 1)

@@ -1,4 +1,4 @@
-"""`slm-tui presets`: the library on the command line."""
+"""`slm-tui presets`: the preset library on the command line."""
 
 import argparse
 import json
@@ -18,26 +18,26 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `slm-tui presets`."""
     commands = parser.add_subparsers(metavar="WHAT", required=True)
-    listing = commands.add_parser("list", help="all presets with their size")
-    shared.add_json(listing, "one JSON object per line")
+    listing = commands.add_parser("list", help="list all presets with their sizes")
+    shared.add_json(listing, "print one JSON object per line")
     show = commands.add_parser(
-        "show", help="all settings of a preset, its budget and what they mean"
+        "show", help="show the settings of a preset, explained, and its budget"
     )
-    show.add_argument("name")
-    show.add_argument("--toml", action="store_true", help="as a TOML file")
+    show.add_argument("name", help="preset name or .toml file")
+    show.add_argument("--toml", action="store_true", help="print as TOML")
     shared.add_set(show)
     check = commands.add_parser("check", help="validate a TOML file")
-    check.add_argument("file")
-    copy = commands.add_parser("copy", help="make a user preset of another")
-    copy.add_argument("name")
-    copy.add_argument("new")
+    check.add_argument("file", help="the TOML file")
+    copy = commands.add_parser("copy", help="copy a preset to a new user preset")
+    copy.add_argument("name", help="preset to copy")
+    copy.add_argument("new", help="name of the copy")
     commands.add_parser("schema", help="print the JSON schema of presets, for editors")
     for what, one in commands.choices.items():
         one.set_defaults(command=presets, what=what)
 
 
 def presets(options: argparse.Namespace) -> int:
-    """Do what was asked of the library."""
+    """Run the subcommand."""
     from slm_tui.config import library, overrides
 
     if options.what == "list":
@@ -103,7 +103,7 @@ def _shown(preset: "Preset") -> list[str]:
 
 
 def budget(preset: "Preset") -> list[tuple[str, str]]:
-    """What the preset will cost, as label and value."""
+    """The cost of the preset, as labels and values."""
     from slm_tui.config import availability
     from slm_tui.config.estimate import COMPUTE_OPTIMAL_TOKENS_PER_PARAMETER, estimate
 
@@ -111,7 +111,7 @@ def budget(preset: "Preset") -> list[tuple[str, str]]:
     found = [
         ("parameters", f"{numbers.parameters:,} ({numbers.non_embedding:,} without embeddings)"),
         ("tokens per step", f"{numbers.tokens_per_step:,}"),
-        ("tokens in all", count(numbers.tokens)),
+        ("total tokens", count(numbers.tokens)),
         ("memory", f"about {size(numbers.memory_bytes)}"),
         ("checkpoint", size(numbers.checkpoint_bytes)),
     ]

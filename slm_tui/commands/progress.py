@@ -1,4 +1,4 @@
-"""What the command line shows of a training: lines and a progress line, or JSON."""
+"""How the command line shows training: lines and a progress line, or JSON."""
 
 from dataclasses import asdict
 from typing import Any, TextIO
@@ -47,7 +47,7 @@ class Json:
 
 
 class Lines:
-    """Lines for what happens, and below them the progress line."""
+    """Lines for events, with the progress line below."""
 
     def __init__(self, out: TextIO) -> None:
         self._line = ProgressLine(out)
@@ -70,15 +70,15 @@ class Lines:
         if interrupted:
             self.tell(f"stopped at step {status.step:,} and saved")
         if status.state != "done" and not status.error:
-            self.tell(f"go on with: slm-tui train --resume {session.run.id}")
+            self.tell(f"resume with: slm-tui train --resume {session.run.id}")
         elif status.state == "done":
-            self.tell(f"write with it: slm-tui generate {session.run.id} --prompt 'Once'")
+            self.tell(f"generate text with: slm-tui generate {session.run.id} --prompt 'Once'")
 
     def _tell_verdict(self, session: Session | RemoteSession) -> None:
         try:
             verdict = evidence.of_run(session.run, copied=False)[0]
         except (SlmTuiError, OSError):
-            return  # a run that could not begin leaves nothing to judge
+            return  # a run that did not start has no verdict
         if verdict.word:
             self.tell(evidence.told(verdict))
 
@@ -103,7 +103,7 @@ class Lines:
         if isinstance(event, Note):
             return f"step {event.step:,}: note: {event.message}"
         if isinstance(event, Paused) and event.reason:
-            return f"step {event.step:,}: waits: {event.reason}"
+            return f"step {event.step:,}: waiting: {event.reason}"
         if isinstance(event, Changed):
             return f"step {event.step:,}: {event.what} is now {event.value:g}"
         if isinstance(event, Finished):
@@ -111,7 +111,7 @@ class Lines:
         return ""
 
     def tell(self, text: str) -> None:
-        """A line that stays."""
+        """Print a permanent line."""
         self._line.say(text)
 
 

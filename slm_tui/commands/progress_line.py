@@ -1,4 +1,4 @@
-"""The progress line of every command that takes long."""
+"""The progress line of long-running commands."""
 
 import os
 import time
@@ -12,17 +12,17 @@ if TYPE_CHECKING:
     from slm_tui.corpus.progress import Progress
 
 _SECONDS_BETWEEN_DRAWINGS = 0.1
-# Where the line cannot be rewritten: in a pipe, a file, a terminal that cannot go back.
+# Where the line cannot be rewritten: in a pipe, a file or a dumb terminal.
 _SECONDS_BETWEEN_LINES = 30.0
 _PLAIN_WIDTH = 120
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 
 class ProgressLine:
-    """How far something is.
+    """Shows progress.
 
-    On a terminal it is one line that is rewritten, at most ten times a second. Elsewhere, and
-    where `TERM` is `dumb` or empty, it is few lines: one for each stage, and one every 30 seconds.
+    On a terminal it is a single line, rewritten at most ten times a second. Elsewhere, and if
+    `TERM` is `dumb` or empty, it prints a line for each stage and one every 30 seconds.
     """
 
     def __init__(self, out: TextIO) -> None:
@@ -35,7 +35,7 @@ class ProgressLine:
         self._said = ""
 
     def show(self, describe: Callable[[int], str], stage: str = "") -> None:
-        """Show `describe(width)`, unless it is too soon; `width` is in cells."""
+        """Show `describe(width)`, unless it was just updated; `width` is in cells."""
         now = time.monotonic()
         if self._rewrites:
             if stage != self._stage or now - self._drawn_at >= _SECONDS_BETWEEN_DRAWINGS:
@@ -51,14 +51,14 @@ class ProgressLine:
         self._stage = stage
 
     def say(self, text: str) -> None:
-        """Print a line that stays, above the one that is rewritten."""
+        """Print a permanent line above the one that is rewritten."""
         self.clear()
         self._said_at = time.monotonic()
         self._out.write(visible(text) + "\n")
         self._out.flush()
 
     def clear(self) -> None:
-        """Make room for something else."""
+        """Clear the line."""
         if self._width:
             self._draw("")
         self._drawn_at = 0.0
@@ -71,7 +71,7 @@ class ProgressLine:
 
 
 class CorpusProgress:
-    """Shows a preparation or an evaluation on a progress line, as it reports how far it is."""
+    """Shows the progress of preparation or evaluation on a progress line."""
 
     def __init__(self, out: TextIO) -> None:
         self._line = ProgressLine(out)
@@ -80,7 +80,7 @@ class CorpusProgress:
         self._line.show(lambda width: progress_text(progress, width), progress.stage)
 
     def clear(self) -> None:
-        """Take the line away."""
+        """Clear the line."""
         self._line.clear()
 
 

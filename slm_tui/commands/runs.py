@@ -1,4 +1,4 @@
-"""`slm-tui runs`: what was trained, on the command line."""
+"""`slm-tui runs`: lists, shows and manages runs."""
 
 import argparse
 from dataclasses import asdict
@@ -19,23 +19,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `slm-tui runs`."""
     commands = parser.add_subparsers(metavar="WHAT", required=True)
     for what, line in (
-        ("list", "all runs, newest first"),
-        ("show", "one run and its checkpoints"),
-        ("rename", "give a run another name"),
+        ("list", "list all runs, newest first"),
+        ("show", "show a run and its checkpoints"),
+        ("rename", "rename a run"),
         ("delete", "move a run to the trash"),
-        ("restore", "bring a deleted run back"),
-        ("follow", "watch a run that another process trains"),
-        ("steer", "ask the process that trains a run for something"),
+        ("restore", "restore a deleted run"),
+        ("follow", "watch a run that another process is training"),
+        ("steer", "send a request to the process that trains a run"),
     ):
         one = commands.add_parser(what, help=line)
         one.set_defaults(command=runs, what=what)
     several = commands.choices
-    shared.add_json(several["list"], "one JSON object per line")
+    shared.add_json(several["list"], "print one JSON object per line")
     shared.add_json(several["show"])
-    shared.add_json(several["follow"], "its status, one JSON object per change")
+    shared.add_json(several["follow"], "print the status as one JSON object per change")
     for what in ("show", "rename", "delete", "restore", "follow", "steer"):
-        several[what].add_argument("run", help="its name, a prefix of it, last, or a path")
-    several["rename"].add_argument("name")
+        several[what].add_argument("run", help="name, unique prefix, last, or a path")
+    several["rename"].add_argument("name", help="the new name")
     several["steer"].add_argument(
         "request",
         choices=("pause", "continue", "stop", "save", "evaluate", "sample", "rate", "extend"),
@@ -60,7 +60,7 @@ def _steer(options: argparse.Namespace) -> int:
 
 
 def runs(options: argparse.Namespace) -> int:
-    """Do what was asked of the runs."""
+    """Run the subcommand."""
     from slm_tui.runs import store
 
     if options.what == "list":
@@ -76,7 +76,9 @@ def runs(options: argparse.Namespace) -> int:
             output.say(f"{run.id} is now called {options.name}")
         else:
             store.delete(run)
-            output.say(f"moved {run.id} to the trash; bring it back: slm-tui runs restore {run.id}")
+            output.say(
+                f"moved {run.id} to the trash; restore it with: slm-tui runs restore {run.id}"
+            )
     return 0
 
 
@@ -85,7 +87,7 @@ def _list(*, as_json: bool) -> None:
 
     found = store.all_runs()
     if not found and not as_json:
-        output.say("no runs yet; start one: slm-tui train stories-tiny")
+        output.say("no runs yet; start one with: slm-tui train stories-tiny")
     for run in found:
         try:
             info = run.info()
@@ -108,7 +110,7 @@ def _list(*, as_json: bool) -> None:
 
 
 def _write_missing_results(found: list["Run"]) -> None:
-    """A process may have been killed between its last step and the summary of its run."""
+    """Write summaries of runs whose process was killed right after the last step."""
     from slm_tui.runs import results
 
     if any(results.is_missing(run) for run in found):
@@ -136,16 +138,16 @@ def _show(run: "Run", *, as_json: bool) -> None:
         links = {name: path.name if path else None for name, path in marks.items()}
         names = [path.name for path in saved]
         verdicts = [one.to_dict() for one in evidence.of_run(run)]
-        told = {**_values(run, info), "checkpoints": names, **links, "diagnosis": verdicts}
-        output.say_json(finite({**told, "problems": odd}))
+        shown = {**_values(run, info), "checkpoints": names, **links, "diagnosis": verdicts}
+        output.say_json(finite({**shown, "problems": odd}))
         return
     created = datetime.fromtimestamp(info.created).strftime("%Y-%m-%d %H:%M")
     lines = [
         ("run", f"{run.id} ({info.name})"),
-        ("where", str(run.path)),
+        ("path", str(run.path)),
         ("state", info.state + (f": {one_line(info.error)}" if info.error else "")),
         ("preset", info.preset),
-        ("made", created + (f", from {info.parent}" if info.parent else "")),
+        ("created", created + (f", from {info.parent}" if info.parent else "")),
         ("steps", f"{info.step:,} of {info.max_steps:,}, {clock(info.elapsed_seconds)}"),
         ("tokens seen", count(info.tokens_seen)),
     ]

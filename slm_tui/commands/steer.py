@@ -1,4 +1,4 @@
-"""`slm-tui runs follow` and `runs steer`: a run that another process trains, from here."""
+"""`slm-tui runs follow` and `runs steer`, for a run that another process is training."""
 
 import argparse
 import sys
@@ -25,10 +25,10 @@ _PRINTED = (*get_args(Note), Changed, Saved, Finished)
 
 
 def steer(options: argparse.Namespace) -> int:
-    """Ask the process that trains the run, and wait for its answer.
+    """Send a request to the process that trains the run, and wait for its answer.
 
     Raises:
-        RunError: nobody trains it, it cannot be asked, or it does not do that.
+        RunError: no process trains it, it cannot be reached, or it refuses the request.
     """
     run = store.find(options.run)
     request = _request(options.request, options.value)
@@ -38,7 +38,8 @@ def steer(options: argparse.Namespace) -> int:
     if options.json:
         output.say_json({"run": run.id, "asked": request.verb, "value": request.value})
     else:
-        output.say(f"asked {run.id}: {request.verb}{f' {options.value}' if options.value else ''}")
+        value = f" {options.value}" if options.value else ""
+        output.say(f"{request.verb}{value} requested for {run.id}")
     return 0
 
 
@@ -49,16 +50,16 @@ def _request(verb: str, value: str | None) -> Request:
     try:
         number = (whole_number if verb == "extend" else float)(value) if value is not None else 0.0
     except ValueError:
-        wrong = f"{value!r} is no {'whole ' if verb == 'extend' else ''}number"
+        wrong = f"{value!r} is not a {'whole ' if verb == 'extend' else ''}number"
         raise RunError(f"{verb} needs {_VALUES[verb]}", wrong) from None
     return steering.checked(Request(cast(Verb, verb), number))
 
 
 def follow(options: argparse.Namespace) -> int:
-    """Show a run until it ends; leaving changes nothing about it. 1 if the run failed.
+    """Show a run until it ends; quitting does not affect it. Returns 1 if the run failed.
 
     Raises:
-        RunError: nobody trains it.
+        RunError: no process trains it.
     """
     run = store.find(options.run)
     if run.info().state not in store.LIVE_STATES:
@@ -104,21 +105,21 @@ class _Objects:
 
 
 class _Progress:
-    """Lines for what is new in the run's files, and the line that moves."""
+    """Lines for new entries in the run's files, and the progress line."""
 
     def __init__(self, run: Run) -> None:
         self._lines = Lines(sys.stdout)
         self._curves = Curves(run)
         self._curves.read()
         self._seen = self._counts()
-        self._lines.tell(f"run {run.id}; ctrl+c leaves it to itself")
+        self._lines.tell(f"run {run.id}; ctrl+c stops following, the run continues")
 
     def _counts(self) -> tuple[int, float, float]:
-        """How many evaluations there are, and when the newest sample and event came."""
+        """The number of evaluations, and the times of the newest sample and event."""
         samples, events = self._curves.samples, self._curves.events
         sampled = samples[-1].timestamp if samples else 0.0
-        told = events[-1].timestamp if events else 0.0
-        return len(self._curves.evaluations.step), sampled, told
+        changed = events[-1].timestamp if events else 0.0
+        return len(self._curves.evaluations.step), sampled, changed
 
     def tick(self, followed: RemoteSession) -> None:
         if self._curves.read():
@@ -131,10 +132,10 @@ class _Progress:
         self._lines.end(followed, interrupted=False)
 
     def leave(self, followed: RemoteSession) -> None:
-        self._lines.tell(f"{followed.run.id} goes on")
+        self._lines.tell(f"{followed.run.id} keeps training")
 
     def _news(self) -> list[Event]:
-        seen, sampled, told = self._seen
+        seen, sampled, changed = self._seen
         self._seen = self._counts()
         every, curves = self._curves.evaluations, self._curves
         best = every.best()
@@ -150,6 +151,6 @@ class _Progress:
         found += [
             one.event
             for one in curves.events
-            if one.timestamp > told and isinstance(one.event, _PRINTED)
+            if one.timestamp > changed and isinstance(one.event, _PRINTED)
         ]
         return sorted(found, key=lambda event: event.step)

@@ -1,4 +1,4 @@
-"""`slm-tui train`: train in this terminal, with a progress line or JSON."""
+"""`slm-tui train`: trains in this terminal, with a progress line or JSON."""
 
 import argparse
 import contextlib
@@ -28,46 +28,48 @@ if TYPE_CHECKING:
 
 _REFRESH_SECONDS = 0.2
 _BEGIN_SECONDS = 5.0
-# The terminal sends ctrl+C to the parent as well, which passes it on.
+# The terminal also sends ctrl+C to the parent, which passes it on.
 _ONE_PRESS_SECONDS = 0.5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `slm-tui train`."""
-    parser.add_argument("preset", nargs="?", default="", help="name of a preset, or a .toml file")
+    parser.add_argument("preset", nargs="?", default="", help="preset name or .toml file")
     shared.add_set(parser)
     shared.add_text(parser)
-    shared.add_seed(parser, "the same as --set training.seed=N")
-    parser.add_argument("--name", default="", help="name of the run; else the preset's")
+    shared.add_seed(parser, "short for --set training.seed=N")
+    parser.add_argument("--name", default="", help="name of the run (default: the preset's)")
     shared.add_device(parser)
     parser.add_argument(
         "--resume",
         default="",
         metavar="RUN",
-        help="go on exactly with this run; --set takes only what cannot change its losses",
+        help="resume this run exactly; --set accepts only settings that cannot change its losses",
     )
     parser.add_argument(
-        "--steps", type=shared.whole, default=0, help="with --resume: so many more steps"
+        "--steps", type=shared.whole, default=0, help="with --resume: train this many more steps"
     )
     parser.add_argument(
         "--from",
         default="",
         metavar="CHECKPOINT",
         dest="initial",
-        help="begin a new run with these weights; without a preset, with its settings too",
+        help="start a new run from these weights; without a preset, also with its settings",
     )
     parser.add_argument(
-        "--detach", action="store_true", help="give the prompt back; the run goes on by itself"
+        "--detach",
+        action="store_true",
+        help="train in the background and return to the shell",
     )
-    shared.add_json(parser, "one JSON object per event and line")
+    shared.add_json(parser, "print one JSON object per event, one per line")
     parser.set_defaults(command=train)
 
 
 def train(options: argparse.Namespace) -> int:
-    """Train as asked; 0 when the run ended in order, 1 when it failed, 130 when interrupted."""
+    """Run the command; returns 0 if the run finished, 1 if it failed, 130 if interrupted."""
     if options.detach and not detach.can_fork():
-        raise PresetError("--detach does not work on this system", "", "leave it out")
-    # First of all: a process with threads cannot be forked safely.
+        raise PresetError("--detach does not work on this system", "", "omit it")
+    # Before anything else: a process with threads cannot be forked safely.
     leash = detach.fork() if options.detach or sys.stdout.isatty() else ParentPipe()
     from slm_tui.training.allocator import keep_big_blocks
 
@@ -79,7 +81,7 @@ def train(options: argparse.Namespace) -> int:
         return _train_detached(options, events, leash)
     session = _session(options, events)
     show: Json | Lines = Json() if options.json else Lines(sys.stdout)
-    with contextlib.suppress(OSError):  # the next line meets the same error, and is told of it
+    with contextlib.suppress(OSError):  # the next line gets the same error, and handles it
         show.begin(session)
     return follow(session, events, show, leash)
 
@@ -87,8 +89,8 @@ def train(options: argparse.Namespace) -> int:
 def _train_detached(
     options: argparse.Namespace, events: "queue.SimpleQueue[Event]", leash: ParentPipe
 ) -> int:
-    """Give the prompt back once the run has begun, or is still preparing after a few seconds."""
-    # At once, so that a closed terminal or its ctrl+C no longer reach this process by themselves.
+    """Return to the shell once the run has started, or after a few seconds of preparation."""
+    # First, so that a closed terminal or its ctrl+C no longer reach this process directly.
     os.setsid()
     detach.ignore_hangups()
     session = _session(options, events)
@@ -104,16 +106,16 @@ def _train_detached(
         session.wait()
         output.tell(f"slm-tui: {session.status.error}")
         return 1
-    return train_alone(session, events, leash, _told(session, as_json=options.json))
+    return train_alone(session, events, leash, _detached_notice(session, as_json=options.json))
 
 
-def _told(session: "Session", *, as_json: bool) -> str:
+def _detached_notice(session: "Session", *, as_json: bool) -> str:
     run = session.run
     if as_json:
         known = {"run": run.id, "path": str(run.path), "pid": os.getpid()}
         return json.dumps({"event": "run", **known, "state": session.status.state})
     return (
-        f"run {run.id} trains by itself (process {os.getpid()})\n"
+        f"run {run.id} is training in the background (process {os.getpid()})\n"
         f"follow it: slm-tui --run {run.id}   or: slm-tui runs follow {run.id}"
     )
 
@@ -126,7 +128,7 @@ def train_alone(
     *,
     code: int = 0,
 ) -> int:
-    """Leave the terminal with `out` and train to the end; what is told goes to the run's log."""
+    """Print `out`, leave the terminal and train to the end; output goes to the run's log."""
     from slm_tui.commands.progress import Lines
 
     leave_terminal(session, leash, out, code)
@@ -134,16 +136,16 @@ def train_alone(
 
 
 def leave_terminal(session: "Session", leash: ParentPipe, out: str, code: int = 0) -> None:
-    """Let the run go on without a terminal, and the parent print `out` and end with `code`."""
+    """Detach the run from the terminal; the parent prints `out` and exits with `code`."""
     session.unattended = True
     detach.leave_terminal(session.run.path / "console.log")
     leash.let_go(code, out)
 
 
 def goes_on(session: "Session") -> str:
-    """The line that says that a run outlives its terminal."""
+    """The notice that a run continues after its terminal closes."""
     run = session.run.id
-    return f"{run} trains on without a screen; follow it: slm-tui --run {run}"
+    return f"{run} keeps training in the background.\nReopen with: slm-tui --run {run}"
 
 
 def _session(options: argparse.Namespace, events: "queue.SimpleQueue[Event]") -> "Session":
@@ -156,7 +158,7 @@ def _session(options: argparse.Namespace, events: "queue.SimpleQueue[Event]") ->
         return _resumed(options, sinks)
     if options.steps:
         raise PresetError(
-            "--steps goes with --resume", "", "for a new run: --set training.max_steps=N"
+            "--steps requires --resume", "", "for a new run: --set training.max_steps=N"
         )
     initial = store.find_checkpoint(options.initial) if options.initial else None
     if options.preset:
@@ -171,22 +173,22 @@ def _session(options: argparse.Namespace, events: "queue.SimpleQueue[Event]") ->
 
 
 def _named(name: str) -> "Preset":
-    """The preset of that name.
+    """The preset called `name`.
 
     Raises:
-        PresetError: there is none; what is a text instead is called so.
+        PresetError: it does not exist; the message says so if it is a text.
     """
     from slm_tui.config import library
 
     is_text = not name.endswith(".toml") and Path(name).expanduser().exists()
     if is_text and library.find(name) is None:
         remedy = f"slm-tui train {library.DEFAULT} --text {name}"
-        raise PresetError(f"{name} is a text, not a preset", "", remedy)
+        raise PresetError(f"{name} is text, not a preset", "", remedy)
     return library.get(name)
 
 
 def _resumed(options: argparse.Namespace, sinks: "tuple[Sink, ...]") -> "Session":
-    """Go on with a run, with settings changed that leave its losses as they would be."""
+    """Resume a run, with changes to settings that do not affect its losses."""
     from slm_tui.live import resuming
     from slm_tui.live.session import Session
     from slm_tui.live.steering import MOST_STEPS
@@ -195,11 +197,13 @@ def _resumed(options: argparse.Namespace, sinks: "tuple[Sink, ...]") -> "Session
     for word, value in (("a preset", options.preset), ("--from", options.initial)):
         if value:
             raise PresetError(
-                f"--resume does not go with {word}", "a run keeps its own preset", "leave it out"
+                f"--resume cannot be combined with {word}", "a run keeps its own preset", "omit it"
             )
     if options.name:
         raise PresetError(
-            "--name is for a new run", "", f"slm-tui runs rename {options.resume} {options.name}"
+            "--name is only for a new run",
+            "",
+            f"rename with: slm-tui runs rename {options.resume} {options.name}",
         )
     if not 0 <= options.steps <= MOST_STEPS:
         raise PresetError(f"--steps must be at least 1 and at most {MOST_STEPS:,}")
@@ -231,12 +235,12 @@ def follow(
     show: "Json | Lines",
     leash: ParentPipe,
 ) -> int:
-    """Show a session until it ends. Ctrl+C or a kill saves and stops it.
+    """Show a session until it ends. Ctrl+C or SIGTERM saves and stops it.
 
-    A closed terminal does not: the run goes on without one.
+    A closed terminal does not: the run continues without one.
 
     Raises:
-        OSError: the pipe that was written to is closed; the run was saved and stopped.
+        OSError: the output pipe was closed; the run was saved and stopped.
     """
     from slm_tui.commands.progress import Lines
 
@@ -253,21 +257,21 @@ def follow(
                 _show(session, events, show, signals, live)
             except BrokenPipeError as error:
                 if not alone and not signals.lost_terminal(error):
-                    # Nobody reads any more: what was trained is saved.
+                    # The reader is gone: save and stop.
                     session.stop()
                     session.wait()
                     if not signals.interrupted.is_set():
                         step, run = f"{session.status.step:,}", session.run.id
                         output.tell(
-                            f"slm-tui: nobody reads the output any more; saved and stopped at step "
-                            f"{step}, go on: slm-tui train --resume {run}"
+                            f"slm-tui: the output pipe was closed; saved and stopped at step "
+                            f"{step}; resume with: slm-tui train --resume {run}"
                         )
                         raise
             except OSError as error:
-                # A log that cannot be written is no reason to end; nor is a terminal that is gone.
+                # Neither an unwritable log nor a lost terminal is a reason to stop.
                 if not alone and not signals.lost_terminal(error):
                     reason = cause_of(error)
-                    output.tell(f"slm-tui: {reason}: the output is lost, training goes on")
+                    output.tell(f"slm-tui: {reason}: output is lost, training continues")
                     output.silence(sys.stdout)
             if not live:
                 break
@@ -298,9 +302,9 @@ def _show(
 
 
 class _Signals:
-    """Turns signals into an orderly stop. A second ctrl+C ends the program at once.
+    """Turns signals into a clean stop. A second ctrl+C ends the program at once.
 
-    A hangup stops nothing: `hung_up` says that there was one.
+    A hangup does not stop the run; it only sets `hung_up`.
     """
 
     def __init__(self, session: "Session") -> None:
@@ -335,8 +339,8 @@ class _Signals:
         self._session.stop()
 
     def lost_terminal(self, error: OSError) -> bool:
-        """Whether a failed print means that the terminal is gone, and not a reader alone."""
+        """Whether a failed print means that the terminal is gone, not just a reader."""
         if error.errno == errno.EIO:
             self.hung_up.set()
-        # Of a pipe it may be `tee` that has died first of the same hangup.
+        # With a pipe, `tee` may have died first from the same hangup.
         return self.hung_up.wait(_ONE_PRESS_SECONDS)

@@ -1,1 +1,1 @@
-"""What a user can choose: presets, their library, overrides and estimates. Never imports torch."""
+"""Presets, the preset library, overrides and estimates. Never imports torch."""

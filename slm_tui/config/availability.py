@@ -1,10 +1,10 @@
-"""Which choices of the schema can be trained with this version."""
+"""Which choices of the schema this version can train."""
 
 from slm_tui.config import kinds
 from slm_tui.config.preset import Preset
 from slm_tui.errors import SlmTuiError
 
-# Presets may already name these, so that files stay valid when they arrive.
+# Presets may already name these, so that files stay valid once support arrives.
 NOT_BUILT: dict[tuple[str, str], str] = {
     (f"{section}.kind", kind): variant.not_built
     for section, variants in kinds.KINDS.items()
@@ -13,8 +13,8 @@ NOT_BUILT: dict[tuple[str, str], str] = {
 }
 
 
-class NotBuiltYet(SlmTuiError, NotImplementedError):  # noqa: N818 - it reads as what it says
-    """The preset is valid, and this version cannot train it."""
+class NotBuiltYet(SlmTuiError, NotImplementedError):  # noqa: N818 - reads better without a suffix
+    """The preset is valid, but this version cannot train it."""
 
 
 def not_built(preset: Preset) -> list[tuple[str, str]]:
@@ -24,10 +24,10 @@ def not_built(preset: Preset) -> list[tuple[str, str]]:
 
 
 def check_built(preset: Preset) -> None:
-    """Raise where this version cannot train `preset`.
+    """Raise if this version cannot train `preset`.
 
     Raises:
-        NotBuiltYet: naming the first such choice and what works instead.
+        NotBuiltYet: names the first unsupported choice and what works instead.
     """
     for path, reason in not_built(preset):
         raise NotBuiltYet(f"{path} of {preset.name}", reason)

@@ -1,11 +1,11 @@
-"""A change of a preset that a section proposes: in words, and as `--set` assignments."""
+"""A change to a preset that a section proposes: as text and as `--set` assignments."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Change:
-    """What would change, for people, and the `PATH=VALUE` assignments that do it."""
+    """A description of the change, and the `PATH=VALUE` assignments that make it."""
 
     text: str
     assignments: tuple[str, ...]

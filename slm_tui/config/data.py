@@ -1,4 +1,4 @@
-"""The sources of text that a preset can name; a new one is registered in this union."""
+"""The text sources that a preset can name; register a new one in this union."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""The settings of a preset as a flat list: what the form, the help and the docs are made from."""
+"""The settings of a preset as a flat list: the basis of the form, the help and the docs."""
 
 import math
 import types
@@ -17,7 +17,7 @@ Type = Literal["integer", "number", "switch", "choice", "text", "list"]
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting: where it stands, what it may be, and what it is for."""
+    """One setting: its path, its allowed values, and what it is for."""
 
     path: str
     type: Type
@@ -30,10 +30,10 @@ class Setting:
     nudge: str
     advanced: bool
     help: str
-    # Whether the bounds themselves are refused.
+    # Whether the bounds themselves are excluded.
     above_minimum: bool = False
     below_maximum: bool = False
-    # Texts that can be cycled through, where others may be typed as well.
+    # Values to cycle through; any other value can be typed.
     suggestions: tuple[str, ...] = ()
 
     @property
@@ -46,10 +46,10 @@ class Setting:
 
 
 def settings(values: dict[str, Any]) -> list[Setting]:
-    """All settings that a preset with these values has, in the order of the schema.
+    """All settings of a preset with these values, in schema order.
 
-    `values` may be invalid; its `kind` entries choose the variants. An unknown kind falls
-    back to the first one, so that a form can still be drawn.
+    `values` may be invalid; its `kind` entries select the variants. An unknown kind falls
+    back to the default one, so that the form can still be shown.
     """
     return list(_walk(Preset, values, ""))
 
@@ -66,7 +66,7 @@ def _walk(model: type[BaseModel], values: Any, prefix: str) -> Iterator[Setting]
 
 
 def _in_order(model: type[BaseModel]) -> list[tuple[str, FieldInfo]]:
-    """`kind` first: it decides what else there is; groups of settings last."""
+    """`kind` first, since it determines the other settings; nested groups last."""
     fields = list(model.model_fields.items())
     if model is Preset:
         return fields
@@ -126,7 +126,7 @@ def _listed(value: object) -> list[object]:
 
 
 def _choices(annotation: Any, path: str) -> tuple[str, ...]:
-    """What can be chosen and trained now; of a list, what its items can be."""
+    """The choices that this version can train; for a list, the choices for its items."""
     section, _, last = path.partition(".")
     if last == "kind" and section in kinds.KINDS:
         return kinds.offered(section)
@@ -151,7 +151,7 @@ def _bounds(info: FieldInfo) -> tuple[float | None, float | None]:
 
 
 def nudged(setting: Setting, value: Any, direction: int, values: dict[str, Any]) -> Any:
-    """The next sensible value up (`direction` 1) or down (-1); stays inside the range."""
+    """The next sensible value up (`direction` 1) or down (-1), within the range."""
     if setting.type == "switch":
         return not value
     if setting.type == "choice":
@@ -177,7 +177,7 @@ def nudged(setting: Setting, value: Any, direction: int, values: dict[str, Any])
 
 
 def _next_list(choices: tuple[str, ...], value: Any, direction: int) -> list[str]:
-    """The next of: none, each alone, all of them."""
+    """The next entry in the cycle: none, each choice alone, all of them."""
     ladder = [[], *([one] for one in choices), list(choices)]
     now = list(value) if isinstance(value, (list, tuple)) else []
     at = ladder.index(now) if now in ladder else 0
@@ -185,14 +185,14 @@ def _next_list(choices: tuple[str, ...], value: Any, direction: int) -> list[str
 
 
 def _inside(setting: Setting, value: float) -> bool:
-    """Whether `value` is not itself a bound that is refused."""
+    """Whether `value` is not an excluded bound."""
     low = setting.above_minimum and setting.minimum is not None and value <= setting.minimum
     high = setting.below_maximum and setting.maximum is not None and value >= setting.maximum
     return not (low or high)
 
 
 def _first_value(setting: Setting) -> Any:
-    """Where an absent number starts when nudged."""
+    """The first value of an unset number when it is nudged."""
     if isinstance(setting.default, (int, float)):
         return setting.default
     start = 100.0 if setting.type == "integer" else 0.1
@@ -207,7 +207,7 @@ def _stepped(setting: Setting, value: float, direction: int, values: dict[str, A
         moved = _one_two_five(value, direction)
         return max(1, moved) if setting.type == "integer" and direction > 0 else moved
     if rule.startswith("divisor of "):
-        width = _beside(setting, rule.removeprefix("divisor of "), values)
+        width = _sibling_value(setting, rule.removeprefix("divisor of "), values)
         fits = [n for n in range(1, 129) if width % n == 0] if isinstance(width, int) else [1]
         beyond = [n for n in fits if (n > value if direction > 0 else n < value)]
         return (beyond[0] if direction > 0 else beyond[-1]) if beyond else value
@@ -216,8 +216,8 @@ def _stepped(setting: Setting, value: float, direction: int, values: dict[str, A
     return (grid + direction) * step
 
 
-def _beside(setting: Setting, name: str, values: dict[str, Any]) -> Any:
-    """The value of another setting of the same section."""
+def _sibling_value(setting: Setting, name: str, values: dict[str, Any]) -> Any:
+    """The value of another setting in the same section."""
     path = f"{setting.section}.{name}"
     given = (values.get(setting.section) or {}).get(name)
     return given or next(one.default for one in settings(values) if one.path == path)

@@ -1,4 +1,4 @@
-"""Presets as they are being edited: values that may be wrong, what is wrong, and undo."""
+"""Presets while they are edited: values that may be invalid, their problems, and undo."""
 
 import shlex
 import time
@@ -14,15 +14,15 @@ from slm_tui.config.preset import Preset, check, parse, toml_of
 from slm_tui.config.problem import Problem
 from slm_tui.errors import SlmTuiError
 
-# The name is asked for when saving; the base is written by the program.
+# The name is asked for when saving; the program sets the base.
 _NOT_IN_THE_FORM = {"name", "base"}
 
 
 class Draft:
-    """One preset of the library with the edits made to it. Wrong values are kept and named.
+    """A library preset with unsaved edits. Invalid values are kept and reported.
 
-    `saved` is what the file says; `reference` is the preset it was made from, whose values the
-    form shows as defaults (the saved ones where it was made from none).
+    `saved` holds the values in the file; `reference` holds those of the base preset, which the
+    form shows as defaults (the saved values if there is no base).
     """
 
     def __init__(self, preset: Preset, *, builtin: bool) -> None:
@@ -34,7 +34,7 @@ class Draft:
         self.preset: Preset | None = None
         self.problems: dict[str, Problem] = {}
         self._history: list[tuple[str, dict[str, Any], float]] = []
-        # What the kinds had that were chosen before, by section and kind.
+        # The settings of previously chosen kinds, by section and kind.
         self._left: dict[tuple[str, Any], dict[str, Any]] = {}
         self.recheck()
 
@@ -42,7 +42,7 @@ class Draft:
 
     @property
     def is_changed(self) -> bool:
-        """Whether there are edits that are not saved."""
+        """Whether there are unsaved edits."""
         return self.values != self.saved
 
     @property
@@ -50,17 +50,17 @@ class Draft:
         return self.preset is not None and not self.problems
 
     def settings(self) -> list[Setting]:
-        """What the form shows, in its order: the preset's own texts come last."""
+        """The settings in form order: the preset's own title and description come last."""
         found = [one for one in describe.settings(self.values) if one.path not in _NOT_IN_THE_FORM]
         return sorted(found, key=lambda one: one.section == "preset")
 
     def value(self, setting: Setting) -> Any:
-        """The value in force: as edited, or the schema's default."""
+        """The effective value: as edited, or the schema default."""
         value = overrides.get(self.values, setting.path)
         return _plain(setting.default if value is None else value)
 
     def default(self, setting: Setting) -> Any:
-        """The value of the preset that this one is based on."""
+        """The value in the base preset."""
         value = overrides.get(self.reference, setting.path)
         return _plain(setting.default if value is None else value)
 
@@ -68,20 +68,20 @@ class Draft:
         return bool(self.value(setting) != self.default(setting))
 
     def difference(self) -> list[tuple[str, Any, Any]]:
-        """`(path, value in the reference, value here)` of all that differs."""
+        """`(path, value in the reference, value here)` for each setting that differs."""
         return overrides.difference(self.values, self.reference)
 
     # Editing
 
     def put(self, path: str, value: Any) -> None:
-        """Set `path`; a value equal to the one there is no edit."""
+        """Set `path`; setting the current value again is not an edit."""
         changed = overrides.put(self.values, path, value)
         if changed != self.values:
             self._come_back(path, changed)
             self._change(path, changed)
 
     def _come_back(self, path: str, changed: dict[str, Any]) -> None:
-        """Give a kind that is chosen again the settings that it had before."""
+        """Restore the settings of a kind that is chosen again."""
         section, _, last = path.partition(".")
         if last != "kind":
             return
@@ -95,7 +95,7 @@ class Draft:
             changed[section] = deepcopy(found)
 
     def put_text(self, setting: Setting, text: str) -> None:
-        """Set `setting` as typed; nothing typed gives the default."""
+        """Set `setting` from typed text; empty text restores the default."""
         value = overrides.typed(setting, text)
         if value is None and not setting.optional:
             self.reset(setting)
@@ -103,21 +103,21 @@ class Draft:
             self.put(setting.path, value)
 
     def reset(self, setting: Setting) -> None:
-        """Give `setting` the reference's value."""
+        """Reset `setting` to the reference value."""
         self.put(setting.path, self.default(setting))
 
     def replace(self, values: dict[str, Any]) -> None:
-        """Take all of `values`, which may be wrong, as one edit."""
+        """Replace all values with `values`, which may be invalid, as one edit."""
         if values != self.values:
             self._change("", deepcopy(values))
 
     @property
     def last_edit(self) -> float:
-        """When the last edit that can be taken back was made (monotonic seconds); 0 for none."""
+        """Time of the last edit that can be undone (monotonic seconds); 0 if there is none."""
         return self._history[-1][2] if self._history else 0.0
 
     def undo(self) -> str | None:
-        """Take back the last edit; the path it changed (empty: all), or `None` for no edits."""
+        """Undo the last edit; return its path (empty: all), or `None` if there are no edits."""
         if not self._history:
             return None
         path, self.values, _ = self._history.pop()
@@ -130,10 +130,10 @@ class Draft:
         self.recheck()
 
     def recheck(self) -> None:
-        """Validate again, and look whether the file is there: not done on each frame."""
+        """Validate again and check that the file exists; too slow to do on every frame."""
         self.preset, wrong = check(self.values)
         if self.preset is not None:
-            # As the schema reads it: `1e3` steps are 1000.
+            # As the schema reads them: `1e3` steps are 1000.
             self.values = self.preset.to_dict()
             wrong = [Problem(path, reason) for path, reason in availability.not_built(self.preset)]
             missing = self.preset.data.problem()
@@ -147,10 +147,10 @@ class Draft:
     # Leaving the form
 
     def named(self, name: str) -> Preset:
-        """The edited preset as the user's own preset `name`.
+        """The edited preset as a user preset called `name`.
 
         Raises:
-            PresetError: it is not valid, or the name is not.
+            PresetError: the preset or the name is not valid.
         """
         own = {"name": name, "group": self.values.get("group", "mine")}
         if name != self.name:
@@ -160,7 +160,7 @@ class Draft:
         return parse({**self.values, **own}, repr(name))
 
     def to_train(self) -> Preset:
-        """The preset to start a run of; an edited built-in one takes a name of its own.
+        """The preset to train; an edited built-in preset gets a new name.
 
         Raises:
             PresetError: it is not valid.
@@ -169,13 +169,13 @@ class Draft:
         return self.named(library.free_name(self.name)) if renamed else self.named(self.name)
 
     def to_toml(self) -> str:
-        """The values as a TOML file, also while they are wrong."""
+        """The values as a TOML file, even if they are invalid."""
         if self.preset is not None:
             return self.preset.to_toml()
         return toml_of(self.values)
 
     def command(self) -> str:
-        """The command line that trains the same."""
+        """The equivalent command line."""
         words = ["slm-tui", "train", self.name]
         for setting in describe.settings(self.values):
             value = overrides.get(self.values, setting.path)
@@ -190,13 +190,13 @@ class Draft:
 
 
 class Drafts:
-    """The drafts of all presets that were looked at; they outlive the look."""
+    """The drafts of all presets shown so far; they stay when another preset is selected."""
 
     def __init__(self) -> None:
         self._drafts: dict[str, Draft] = {}
 
     def of(self, entry: LibraryEntry) -> Draft | None:
-        """The draft of `entry`; `None` where its file has an error."""
+        """The draft of `entry`; `None` if its file has an error."""
         if entry.preset is None:
             return None
         draft = self._drafts.get(entry.name)
@@ -205,7 +205,7 @@ class Drafts:
         return draft
 
     def unsaved(self) -> list[Draft]:
-        """The drafts with edits that are not saved, of presets that are still there."""
+        """The drafts with unsaved edits, of presets that still exist."""
         names = {entry.name for entry in library.entries()}
         return [one for one in self._drafts.values() if one.is_changed and one.name in names]
 
@@ -213,12 +213,12 @@ class Drafts:
         return name in self._drafts and self._drafts[name].is_changed
 
     def forget(self, name: str) -> None:
-        """Drop the edits of `name`: they were saved, or the preset is gone."""
+        """Drop the edits of `name`: they were saved, or the preset was deleted."""
         self._drafts.pop(name, None)
 
 
 def spelled(value: Any) -> str:
-    """A value as it can be typed again, in the form or after `--set`."""
+    """A value as it can be typed in the form or after `--set`."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -244,17 +244,17 @@ def _reference(preset: Preset) -> dict[str, Any]:
 
 
 def _nearest(path: str, shown: set[str]) -> str:
-    """The row for a problem of something that has no row: one of the same section."""
+    """The row that shows a problem without a row of its own: one in the same section."""
     section = path.split(".", 1)[0]
     return next((one for one in sorted(shown) if one.startswith(f"{section}.")), path)
 
 
 def name_problem(name: str) -> str:
-    """What is wrong with `name` for a new preset of the user; empty if nothing is."""
+    """Why `name` cannot be used for a new user preset; empty if it can."""
     from slm_tui.paths import check_name
 
     try:
         check_name(name, "preset name")
     except SlmTuiError as error:
         return error.why or str(error)
-    return f"there is a preset {name!r} already" if library.find(name) else ""
+    return f"a preset {name!r} already exists" if library.find(name) else ""

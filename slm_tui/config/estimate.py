@@ -1,4 +1,4 @@
-"""What a preset will cost, from the preset alone: parameters, memory, epochs, time."""
+"""The cost of a preset, from its settings alone: parameters, memory, epochs, time."""
 
 from dataclasses import dataclass
 
@@ -6,15 +6,15 @@ from slm_tui.config.preset import Preset
 
 # Hoffmann et al. 2022 (arXiv:2203.15556): about 20 tokens per parameter is compute-optimal.
 COMPUTE_OPTIMAL_TOKENS_PER_PARAMETER = 20
-# With fewer than this a smaller model would learn as much in the time.
+# Below this, a smaller model would learn as much in the same time.
 FEW_TOKENS_PER_PARAMETER = COMPUTE_OPTIMAL_TOKENS_PER_PARAMETER / 4
-# Muennighoff et al. 2023 (arXiv:2305.16264): up to four epochs are worth nearly fresh text.
+# Muennighoff et al. 2023 (arXiv:2305.16264): up to 4 epochs are nearly as good as fresh text.
 MANY_EPOCHS = 4
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """How fast a device is: `flops` per second, and `seconds_per_layer` of fixed cost."""
+    """The speed of a device: `flops` per second, and a fixed cost of `seconds_per_layer`."""
 
     device: str
     flops: float
@@ -23,8 +23,8 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Estimate:
-    """The budget of a preset. Counts are exact for the vocabulary asked for; `train_tokens`,
-    `memory_bytes` and `seconds` are estimates; `None` means that it cannot be known yet."""
+    """The budget of a preset. Counts are exact for the requested vocabulary; `train_tokens`,
+    `memory_bytes` and `seconds` are estimates; `None` means not known yet."""
 
     parameters: int
     non_embedding: int
@@ -48,9 +48,9 @@ def estimate(
     """Compute the budget of `preset`.
 
     Args:
-        n_vocab: the true vocabulary size, once the tokenizer is there.
-        train_tokens: the true length of the training part, once the corpus is prepared.
-        calibration: speed of the device; without it there is no time.
+        n_vocab: the actual vocabulary size, once the tokenizer exists.
+        train_tokens: the actual length of the training split, once the corpus is prepared.
+        calibration: speed of the device; without it, no time is estimated.
     """
     vocabulary = n_vocab or preset.tokenizer.expected_vocabulary
     total, embedding = preset.model.parameters(vocabulary)
@@ -74,7 +74,7 @@ def estimate(
 
 
 def step_flops(preset: Preset, n_vocab: int) -> float:
-    """Floating-point operations of one step, forward and backward, as the family counts them."""
+    """Floating-point operations of one step, forward and backward, as counted by the model."""
     return preset.tokens_per_step * preset.model.flops(n_vocab)
 
 
@@ -86,12 +86,12 @@ def step_seconds(preset: Preset, calibration: Calibration, n_vocab: int) -> floa
 
 
 def _memory(preset: Preset, total: int, n_vocab: int) -> int:
-    """Peak bytes: the program, weights, gradients, two moments, activations of a micro-batch."""
+    """Peak bytes: the process, weights, gradients, two moments, activations of a micro-batch."""
     return 350_000_000 + 16 * total + activation_bytes(preset, n_vocab, preset.training.micro_batch)
 
 
 def activation_bytes(preset: Preset, n_vocab: int, sequences: int) -> int:
-    """Bytes kept for the backward pass of so many sequences in one forward pass, in fp32."""
+    """Bytes kept for the backward pass of `sequences` sequences in one forward pass, in fp32."""
     return 4 * sequences * preset.model.block_size * preset.model.activations(n_vocab)
 
 

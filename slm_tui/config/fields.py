@@ -1,4 +1,4 @@
-"""Declaring a setting once: its range, unit, help and how to nudge it.
+"""Declares each setting once: its range, unit, help and how it is nudged.
 
 The form, the CLI help and the checks are all generated from these declarations.
 """
@@ -11,21 +11,21 @@ from pydantic_core import PydanticCustomError
 
 
 class Settings(BaseModel):
-    """Base of every section of a preset: immutable, and a misspelt name is an error."""
+    """Base of every section of a preset: immutable; unknown names are errors."""
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False
     )
 
-    # Groups of fields of which at most one may be set: setting one by an override clears the rest.
+    # Groups of fields of which at most one may be set: an override of one clears the others.
     alternatives: ClassVar[tuple[frozenset[str], ...]] = ()
 
 
 class Variant(Settings):
-    """Base of the kinds of a section that has several: `kind` names the one that is chosen."""
+    """Base of the variants of a section: `kind` names the chosen one."""
 
     not_built: ClassVar[str] = ""
-    """Why this version cannot train presets with it, and what works; empty if it can."""
+    """Why this version cannot train presets with it, and what works instead; empty if it can."""
 
 
 def setting(
@@ -41,14 +41,14 @@ def setting(
     """Declare a field of a preset.
 
     Args:
-        default: the value when absent; `...` makes the field required.
-        help: one line that the form and the CLI show.
+        default: the value if unset; `...` makes the field required.
+        help: one line, shown by the form and the CLI.
         unit: what a number counts, e.g. `tokens`.
         nudge: how the arrow keys change it: `+1`, `+32`, `x2`, `125` (1, 2, 5 times a power
             of ten), `+0.05`, `divisor of NAME` (another setting of the section). Choices and
             switches cycle without it.
-        advanced: shown only when the section is opened fully.
-        suggestions: texts that the arrow keys cycle through; any other text may be typed.
+        advanced: shown only when the section is fully expanded.
+        suggestions: values that the arrow keys cycle through; any other value can be typed.
         constraints: passed to pydantic: `ge`, `gt`, `le`, `lt`, `min_length`, `max_length`.
     """
     extra: JsonDict = {"unit": unit, "nudge": nudge, "advanced": advanced}

@@ -1,4 +1,4 @@
-"""The kinds that each section of a preset can be, read from the unions of their settings."""
+"""The kinds that each section of a preset can have, read from the unions of its settings."""
 
 from typing import Any, get_args
 
@@ -9,7 +9,7 @@ from slm_tui.config.tokenizer import BpeSettings, TokenizerConfig
 
 
 def kind_of(variant: type[Variant]) -> str:
-    """How the variant is named in a preset."""
+    """The name of the variant in a preset."""
     (name,) = get_args(variant.model_fields["kind"].annotation)
     return str(name)
 
@@ -18,13 +18,13 @@ def _variants(union: Any) -> dict[str, type[Variant]]:
     return {kind_of(variant): variant for variant in get_args(get_args(union)[0])}
 
 
-# By section and kind, in the order in which they are offered.
+# By section and kind, in the order in which the form offers them.
 KINDS: dict[str, dict[str, type[Variant]]] = {
     "data": _variants(DataConfig),
     "tokenizer": _variants(TokenizerConfig),
     "model": _variants(ModelConfig),
 }
-# What a section is that names no kind.
+# The kind of a section that does not name one.
 USUAL: dict[str, type[Variant]] = {
     "data": StoriesData,
     "tokenizer": BpeSettings,
@@ -33,5 +33,5 @@ USUAL: dict[str, type[Variant]] = {
 
 
 def offered(section: str) -> tuple[str, ...]:
-    """The kinds of a section that this version can train with."""
+    """The kinds of a section that this version can train."""
     return tuple(kind for kind, variant in KINDS[section].items() if not variant.not_built)

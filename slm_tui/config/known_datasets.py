@@ -1,4 +1,4 @@
-"""Datasets that need no more than their name: what each one is called, holds, and weighs."""
+"""Datasets that can be used by name alone, with their contents and sizes."""
 
 from dataclasses import dataclass
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 class ReadyMade:
     """One dataset.
 
-    `dataset` is its name on the hub or the address of its file; `validation` and `test` are the
-    names of its own splits. Where `heading` is given, rows are lines, and a row that matches it
-    begins a document. `bytes` is about how much text its training split has.
+    `dataset` is its name on the hub or the URL of its file; `validation` and `test` name its own
+    splits. If `heading` is given, rows are lines, and a row that matches it begins a document.
+    `bytes` is the approximate size of the text in its training split.
     """
 
     dataset: str
@@ -29,7 +29,7 @@ _WIKI_TITLE = r"^ = [^=].*[^=] = \n?$"
 READY_MADE: dict[str, ReadyMade] = {
     "tinystories": ReadyMade(
         "roneneldan/TinyStories",
-        "short stories in the words of a small child (Eldan and Li 2023)",
+        "short stories with the vocabulary of a small child (Eldan and Li 2023)",
         1_900_000_000,
         validation="validation",
         minimum_length=50,
@@ -46,7 +46,7 @@ READY_MADE: dict[str, ReadyMade] = {
     ),
     "wikitext-103": ReadyMade(
         "Salesforce/wikitext",
-        "the same, fifty times as much of it",
+        "the same kind of articles, fifty times as much",
         540_000_000,
         config="wikitext-103-raw-v1",
         validation="validation",
@@ -63,7 +63,7 @@ READY_MADE: dict[str, ReadyMade] = {
 
 
 def ready_made(dataset: str, config: str = "") -> ReadyMade | None:
-    """The entry that is called so here or on the hub; a `config` must be the entry's own."""
+    """The entry with this name, here or on the hub; `config`, if given, must match the entry."""
     for name, entry in READY_MADE.items():
         own_name = dataset.lower() == name
         if (own_name and config in ("", entry.config)) or (dataset, config) == (

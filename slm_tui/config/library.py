@@ -1,4 +1,4 @@
-"""The presets that are there: those that ship, and the user's own."""
+"""The preset library: built-in presets and the user's own."""
 
 import shutil
 import time
@@ -11,11 +11,11 @@ from slm_tui.config.preset import Preset, from_file, parse
 from slm_tui.errors import PresetError, SlmTuiError, cause_of
 
 DEFAULT = "stories-tiny"
-# The order in which the groups of shipped presets stand in lists.
+# The order of the groups of built-in presets in lists.
 _GROUPS = ["stories", "educational", "shakespeare", "experiments", "from-scratch", "simplified-slm"]
 # Within a group, smaller comes first.
 _SIZES = ["tiny", "small", "medium", "large", "xlarge", "gpt2"]
-# The experiments stand in the order in which they are told: first what the others change.
+# The experiments in reading order: first the baseline that the others change.
 _EXPERIMENTS = [
     "baseline",
     "vocab-small",
@@ -37,7 +37,7 @@ _EXPERIMENTS = [
 
 @dataclass(frozen=True)
 class LibraryEntry:
-    """A preset of the library; `preset` is absent where the file has an `error`."""
+    """A preset in the library; `preset` is `None` if the file has an `error`."""
 
     name: str
     path: Path
@@ -47,7 +47,7 @@ class LibraryEntry:
 
 
 def entries() -> list[LibraryEntry]:
-    """The user's presets, then those that ship, group by group."""
+    """The user's presets, then the built-in ones, group by group."""
     mine = [_read(path, builtin=False) for path in _files(paths.user_presets_dir())]
     return sorted(mine, key=lambda entry: entry.name) + list(_builtin())
 
@@ -56,7 +56,7 @@ def get(name: str) -> Preset:
     """The preset called `name`, or in the file `name` if it ends in `.toml`.
 
     Raises:
-        PresetError: there is none, or it is not valid.
+        PresetError: it does not exist or is not valid.
     """
     if name.endswith(".toml"):
         return from_file(Path(name).expanduser())
@@ -69,12 +69,12 @@ def get(name: str) -> Preset:
 
 
 def find(name: str) -> LibraryEntry | None:
-    """The entry called `name`, if there is one."""
+    """The entry called `name`, if it exists."""
     return next((entry for entry in entries() if entry.name == name), None)
 
 
 def builtin(name: str) -> Preset | None:
-    """The shipped preset called `name`, if there is one."""
+    """The built-in preset called `name`, if it exists."""
     return next((entry.preset for entry in _builtin() if entry.name == name), None)
 
 
@@ -82,18 +82,18 @@ def save(preset: Preset, *, replace: bool = True) -> Path:
     """Write a user preset; return its file.
 
     Raises:
-        PresetError: a shipped preset has that name, or it exists and `replace` is off, or the
-            directory cannot be written.
+        PresetError: a built-in preset has that name, or the preset exists and `replace` is off,
+            or the directory is not writable.
     """
     if builtin(preset.name) is not None:
         raise PresetError(
-            f"{preset.name!r} is a preset that ships and cannot be changed",
+            f"{preset.name!r} is a built-in preset and cannot be changed",
             "",
-            f"save it as another name, such as {free_name(preset.name)!r}",
+            f"save it under another name, such as {free_name(preset.name)!r}",
         )
     path = paths.user_presets_dir() / f"{preset.name}.toml"
     if path.exists() and not replace:
-        raise PresetError(f"a preset {preset.name!r} exists already", "", "choose another name")
+        raise PresetError(f"a preset {preset.name!r} already exists", "", "choose another name")
     try:
         safe_files.write_atomically(path, preset.to_toml())
     except OSError as error:
@@ -105,7 +105,7 @@ def copy(name: str, new: str) -> Preset:
     """Save preset `name` as the user preset `new`.
 
     Raises:
-        PresetError: `name` is not there, `new` is taken or cannot be a name.
+        PresetError: `name` does not exist, or `new` is taken or not a valid name.
     """
     source = get(name)
     made = parse({**source.to_dict(), "name": new, "group": "mine", "base": name}, repr(new))
@@ -114,16 +114,16 @@ def copy(name: str, new: str) -> Preset:
 
 
 def delete(name: str) -> Path:
-    """Move a user preset to the trash; return where it went.
+    """Move a user preset to the trash; return its new path.
 
     Raises:
-        PresetError: it ships with the program, or is not there.
+        PresetError: it is built in, or does not exist.
     """
     found = find(name)
     if found is None:
         raise PresetError(f"there is no preset {name!r}")
     if found.builtin:
-        raise PresetError(f"{name!r} ships with the program and cannot be deleted")
+        raise PresetError(f"{name!r} is a built-in preset and cannot be deleted")
     target = paths.trash_dir() / "presets" / f"{name}-{time.time_ns()}.toml"
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.move(found.path, target)
@@ -131,15 +131,15 @@ def delete(name: str) -> Path:
 
 
 def restore(trashed: Path) -> str:
-    """Bring a deleted user preset back; return its name.
+    """Restore a deleted user preset; return its name.
 
     Raises:
-        PresetError: another of that name has been made since.
+        PresetError: a preset with that name has been created since.
     """
     name = trashed.stem.rsplit("-", 1)[0]
     target = paths.user_presets_dir() / f"{name}.toml"
     if target.exists():
-        raise PresetError(f"a preset {name!r} exists again", "", "rename it first")
+        raise PresetError(f"a preset {name!r} already exists", "", "rename it first")
     if not trashed.is_file():
         raise PresetError(f"preset {name!r} is not in the trash")
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -185,7 +185,7 @@ def _read(path: Path, *, builtin: bool) -> LibraryEntry:
     try:
         preset = from_file(path)
         if preset.name != path.stem:
-            raise PresetError(f"{path.name} names itself {preset.name!r}", "", "rename one of them")
+            raise PresetError(f"{path.name} has the name {preset.name!r}", "", "make them match")
     except SlmTuiError as error:
         return LibraryEntry(path.stem, path, builtin, None, str(error))
     return LibraryEntry(path.stem, path, builtin, preset)
@@ -196,4 +196,6 @@ def _did_you_mean(name: str) -> str:
 
     names = [entry.name for entry in entries()]
     close = difflib.get_close_matches(name, names, n=2, cutoff=0.5)
-    return f"did you mean {' or '.join(close)}?" if close else "`slm-tui presets list` shows all"
+    return (
+        f"did you mean {' or '.join(close)}?" if close else "`slm-tui presets list` lists them all"
+    )

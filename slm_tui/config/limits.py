@@ -1,4 +1,4 @@
-"""How much of a text is used, and how it is divided."""
+"""How much of a text is used, and how it is split."""
 
 from typing import Self
 
@@ -10,21 +10,21 @@ _MOST_HELD_OUT = 0.9
 
 
 class Limit(Settings):
-    """At most one of these bounds; none means all of the text."""
+    """At most one of these limits; none means all of the text."""
 
     alternatives = (frozenset({"documents", "characters", "tokens", "fraction"}),)
 
     documents: int | None = setting(
-        None, ge=1, help="Use the first so many documents", unit="documents", nudge="125"
+        None, ge=1, help="Use only the first N documents", unit="documents", nudge="125"
     )
     characters: int | None = setting(
-        None, ge=1, help="Use the first so many characters", unit="characters", nudge="125"
+        None, ge=1, help="Use only the first N characters", unit="characters", nudge="125"
     )
     tokens: int | None = setting(
-        None, ge=1, help="Use the first so many tokens", unit="tokens", nudge="125"
+        None, ge=1, help="Use only the first N tokens", unit="tokens", nudge="125"
     )
     fraction: float | None = setting(
-        None, gt=0, le=1, help="Use the first so large a part of the documents", nudge="+0.05"
+        None, gt=0, le=1, help="Use only this fraction of the documents", nudge="+0.05"
     )
 
     @model_validator(mode="after")
@@ -36,13 +36,13 @@ class Limit(Settings):
 
 
 class Split(Settings):
-    """Which part of the documents is kept from training."""
+    """Which part of the documents is held out from training."""
 
     validation: float = setting(
-        0.1, ge=0, le=0.5, help="Part of the text kept for validation", nudge="+0.05"
+        0.1, ge=0, le=0.5, help="Fraction of the text held out for validation", nudge="+0.05"
     )
     test: float = setting(
-        0.0, ge=0, le=0.5, help="Part of the text kept for the final test", nudge="+0.05"
+        0.0, ge=0, le=0.5, help="Fraction of the text held out for the final test", nudge="+0.05"
     )
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""One way to change a preset by path: `--set model.n_layer=6`, the form, and suites."""
+"""Changes a preset by path, for `--set model.n_layer=6`, the form, and suites."""
 
 import contextlib
 import shlex
@@ -21,7 +21,7 @@ _SWITCH = {"on": True, "yes": True, "true": True, "off": False, "no": False, "fa
 
 
 def read_value(text: str) -> Any:
-    """A value as typed: TOML where it is TOML (`3e-4`, `true`, `[64, 96]`), else the text."""
+    """Parse a typed value: TOML if possible (`3e-4`, `true`, `[64, 96]`), else the text."""
     if text.strip().lower() in _ABSENT:
         return None
     try:
@@ -33,11 +33,11 @@ def read_value(text: str) -> Any:
 def put(values: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
     """Return a copy of `values` with `path` set; `None` clears it.
 
-    Setting one of several alternatives (`limit.tokens` beside `limit.characters`) clears the
+    Setting one of several alternatives (`limit.tokens`, `limit.characters`) clears the
     others. Setting a `kind` keeps the settings that the new kind also has.
 
     Raises:
-        PresetError: no preset has such a path.
+        PresetError: there is no such setting.
     """
     changed = deepcopy(values)
     *parents, last = path.split(".")
@@ -45,7 +45,7 @@ def put(values: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
     for parent in parents:
         inner = section.setdefault(parent, {})
         if not isinstance(inner, dict):
-            raise PresetError(f"{path} cannot be set", f"{parent} has no parts")
+            raise PresetError(f"{path} cannot be set", f"{parent} is not a section")
         section = inner
     for group in _ALTERNATIVES.get(parents[-1] if parents else "", ()):
         if last in group and value is not None:
@@ -86,23 +86,23 @@ def apply(preset: Preset, assignments: list[str]) -> Preset:
 
 
 def apply_line(preset: Preset, line: str) -> Preset:
-    """Return `preset` changed by the `PATH=VALUE` assignments of one line, split as by a shell.
+    """Return `preset` changed by the `PATH=VALUE` assignments of one line, split like a shell does.
 
     Raises:
-        PresetError: the line has an open quote, or an assignment cannot be used.
+        PresetError: a quote is not closed, or an assignment is not valid.
         NotBuiltYet: this version cannot train the result.
     """
     try:
         assignments = shlex.split(line)
     except ValueError as error:
-        raise PresetError("the line cannot be read", str(error), "close the quotes") from None
+        raise PresetError("the line cannot be parsed", str(error), "close the quotes") from None
     changed = apply(preset, assignments)
     check_built(changed)
     return changed
 
 
 def line_problem(preset: Preset, line: str) -> str:
-    """What is wrong with `line` for `apply_line`; empty if nothing is."""
+    """Why `apply_line` would refuse `line`; empty if it would not."""
     try:
         apply_line(preset, line)
     except SlmTuiError as error:
@@ -111,7 +111,7 @@ def line_problem(preset: Preset, line: str) -> str:
 
 
 def typed(setting: Setting, text: str) -> Any:
-    """The value that is meant by `text` in the form or after `--set`; it may still be wrong."""
+    """The value that `text` means in the form or after `--set`; it may still be invalid."""
     stripped = text.strip()
     if setting.type == "text":
         return text if setting.path.endswith("separator") else stripped
@@ -132,7 +132,7 @@ def typed(setting: Setting, text: str) -> Any:
 
 
 def _fitting(path: str, text: str, values: dict[str, Any]) -> Any:
-    """The value for `path`: a text as it stands, anything else as in the form."""
+    """The value for `path`: text unchanged, anything else as in the form."""
     one = next((one for one in describe.settings(values) if one.path == path), None)
     if one is None:
         return read_value(text)
@@ -169,5 +169,5 @@ def _nearest(path: str, values: dict[str, Any]) -> tuple[str, str]:
     close = close or [name for name in names if name.endswith(f".{last}")][:2]
     return (
         "",
-        f"did you mean {' or '.join(close)}?" if close else "`slm-tui presets show` lists all",
+        f"did you mean {' or '.join(close)}?" if close else "`slm-tui presets show` lists them all",
     )

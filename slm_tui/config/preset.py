@@ -1,4 +1,4 @@
-"""The preset: everything needed to start a run, and what is wrong with one."""
+"""The preset: everything needed to start a run, with validation."""
 
 import difflib
 import re
@@ -26,17 +26,17 @@ class Preset(Settings):
     """Everything needed to start a run."""
 
     name: str = setting(help="Short name: letters, digits, dash, dot, underscore")
-    title: str = setting("", max_length=80, help="What a list shows")
-    group: str = setting("mine", max_length=40, help="The heading it stands under")
+    title: str = setting("", max_length=80, help="Title shown in lists")
+    group: str = setting("mine", max_length=40, help="Group heading in the list")
     description: str = setting("", max_length=2000, help="What it is for")
-    base: str = setting("", help="The preset it was made from", advanced=True)
-    data: DataConfig = setting(StoriesData(), help="The text")
-    tokenizer: TokenizerConfig = setting({"kind": "bpe"}, help="The cut into tokens")
-    model: ModelConfig = setting(GptModel(), help="The network")
-    optimizer: Optimizer = setting(Optimizer(), help="The updates")
-    schedule: Schedule = setting(Schedule(), help="The learning rate over time")
-    training: Training = setting(Training(), help="The run")
-    sampling: Sampling = setting(Sampling(), help="The writing")
+    base: str = setting("", help="Preset that this one is based on", advanced=True)
+    data: DataConfig = setting(StoriesData(), help="Training text")
+    tokenizer: TokenizerConfig = setting({"kind": "bpe"}, help="Tokenizer")
+    model: ModelConfig = setting(GptModel(), help="Model")
+    optimizer: Optimizer = setting(Optimizer(), help="Optimizer")
+    schedule: Schedule = setting(Schedule(), help="Learning rate schedule")
+    training: Training = setting(Training(), help="Training")
+    sampling: Sampling = setting(Sampling(), help="Sampling")
 
     @model_validator(mode="before")
     @classmethod
@@ -64,21 +64,21 @@ class Preset(Settings):
         if schedule.minimum is not None and schedule.minimum > rate:
             raise reject(
                 "schedule.minimum",
-                f"the rate would rise from {rate:g} to {schedule.minimum:g}",
+                f"the learning rate would rise from {rate:g} to {schedule.minimum:g}",
                 f"{rate / 10:g}",
             )
         steps = self.training.max_steps
         if schedule.warmup_steps is not None and schedule.warmup_steps > steps:
             raise reject(
                 "schedule.warmup_steps",
-                f"warm-up of {schedule.warmup_steps} is longer than all {steps} steps",
+                f"warm-up of {schedule.warmup_steps} steps is longer than the whole run of {steps}",
                 max(1, steps // 10),
             )
         tokens = self.data.limit.tokens
         if tokens is not None and tokens <= self.model.block_size:
             raise reject(
                 "data.limit.tokens",
-                f"{tokens} tokens do not fill one window of {self.model.block_size} and its target",
+                f"{tokens} tokens do not fill a window of {self.model.block_size} plus its target",
                 self.model.block_size * 10,
             )
         return self
@@ -89,20 +89,20 @@ class Preset(Settings):
         return self.training.micro_batch * self.training.accumulation * self.model.block_size
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values as TOML has them; what is absent is left out."""
+        """Plain values, as in TOML; unset ones are left out."""
         return self.model_dump(mode="json", exclude_none=True)
 
     def to_stored(self) -> dict[str, Any]:
-        """The plain values as a file holds them: with the version of the schema."""
+        """The plain values as stored in a file: with the schema version."""
         return SCHEMA.stamp(self.to_dict())
 
     def to_toml(self) -> str:
-        """The whole preset as a TOML file, sections in the order of the schema."""
+        """The whole preset as a TOML file, in schema order."""
         return toml_of(self.to_dict())
 
 
 def toml_of(values: dict[str, Any]) -> str:
-    """Plain values of this version, which may be wrong, as a TOML file."""
+    """Plain values of this version, which may be invalid, as a TOML file."""
     return tomli_w.dumps(SCHEMA.stamp(values), multiline_strings=False)
 
 
@@ -140,16 +140,16 @@ def _problem(detail: dict[str, Any]) -> Problem:
 
 
 def _unknown_kind(section: str, kind: object) -> Problem:
-    """A kind that is not in the schema; offers those that this version can train with."""
+    """A kind that is not in the schema; offers those that this version can train."""
     offered = kinds.offered(section)
     close = difflib.get_close_matches(str(kind), offered, n=1)
     works = close[0] if close else kinds.kind_of(kinds.USUAL[section])
     *others, last = offered
     choices = f"{', '.join(others)} or {last}" if others else last
-    return Problem(f"{section}.kind", f"there is no kind {kind!r}; try {choices}", works)
+    return Problem(f"{section}.kind", f"unknown kind {kind!r}; try {choices}", works)
 
 
-# What pydantic says when a value is of another type, in the words of a user.
+# What pydantic expected when a value has the wrong type, in user terms.
 _UNREADABLE = {
     "int_parsing": "a whole number",
     "int_type": "a whole number",
@@ -179,7 +179,7 @@ def _usual(path: str) -> object:
 
 
 def _bound(kind: str, context: dict[str, Any]) -> object:
-    """A value inside the range that was left."""
+    """A value inside the violated range."""
     for name in ("ge", "le"):
         if name in context:
             return context[name]
@@ -193,7 +193,7 @@ def _bound(kind: str, context: dict[str, Any]) -> object:
 
 
 def check(values: dict[str, Any]) -> tuple[Preset | None, list[Problem]]:
-    """Validate plain values: the preset, or what is wrong with them."""
+    """Validate plain values. Returns the preset, or the problems."""
     try:
         return Preset.model_validate(values), []
     except ValidationError as error:
@@ -201,15 +201,15 @@ def check(values: dict[str, Any]) -> tuple[Preset | None, list[Problem]]:
 
 
 class NewerPresetError(PresetError):
-    """A newer version of the program wrote the preset."""
+    """The preset was written by a newer version of the program."""
 
 
 def migrated(values: dict[str, Any], where: str) -> dict[str, Any]:
-    """Plain values from a file of any version as this version has them; they may be wrong.
+    """Plain values from a file of any version, migrated to this one; they may be invalid.
 
     Raises:
-        NewerPresetError: a newer version wrote them.
-        PresetError: their version is no number.
+        NewerPresetError: they were written by a newer version.
+        PresetError: their version is not a number.
     """
     try:
         return SCHEMA.migrate(values, "the preset")
@@ -220,20 +220,20 @@ def migrated(values: dict[str, Any], where: str) -> dict[str, Any]:
 
 
 def from_stored(values: dict[str, Any], where: str) -> Preset:
-    """Read a preset from the plain values that a file of any version holds.
+    """Read a preset from the plain values in a file of any version.
 
     Raises:
-        NewerPresetError: a newer version wrote them.
-        PresetError: naming `where` and every problem.
+        NewerPresetError: they were written by a newer version.
+        PresetError: names `where` and every problem.
     """
     return parse(migrated(values, where), where)
 
 
 def parse(values: dict[str, Any], where: str) -> Preset:
-    """Validate plain values of this version; those from files go through `from_stored`.
+    """Validate plain values of this version; for values from files use `from_stored`.
 
     Raises:
-        PresetError: naming `where` and every problem.
+        PresetError: names `where` and every problem.
     """
     preset, wrong = check(values)
     if preset is None:
@@ -245,7 +245,7 @@ def from_toml(text: str, where: str = "the text") -> Preset:
     """Read a preset from TOML.
 
     Raises:
-        PresetError: it is not TOML, not a valid preset, or of a newer version.
+        PresetError: it is not TOML, not a valid preset, or from a newer version.
     """
     try:
         values = plain_text.toml(text)

@@ -1,11 +1,11 @@
-"""What is wrong with a setting."""
+"""A problem with a setting."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong with one setting, and a value that works where one is known."""
+    """What is wrong with one setting, and a value that works, if known."""
 
     path: str
     message: str

@@ -1,4 +1,4 @@
-"""The JSON schema of presets, for editors that check and complete a TOML file."""
+"""The JSON schema of presets, for editors that validate and complete TOML files."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from slm_tui.config.migrations import SCHEMA
 from slm_tui.config.preset import Preset
 
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
-# What the form knows of a setting, under names that JSON Schema does not have.
+# Metadata for the form, under names that JSON Schema does not define.
 _OF_THE_FORM = ("advanced", "nudge", "unit", "suggestions")
 
 _VERSION = {
@@ -19,16 +19,16 @@ _VERSION = {
 
 
 def preset_schema() -> dict[str, Any]:
-    """The schema of a preset as its TOML file spells it.
+    """The schema of a preset as a TOML file.
 
-    It knows names, types, ranges and choices. What several settings must satisfy together, such as
-    `n_head` dividing `n_embd`, is checked only when a preset is read.
+    It covers names, types, ranges and choices. Constraints between settings, such as `n_head`
+    dividing `n_embd`, are checked only when a preset is read.
     """
     schema = Preset.model_json_schema()
     definitions: dict[str, Any] = schema["$defs"]
     for section in schema["properties"].values():
         for kind, reference in section.get("discriminator", {}).get("mapping", {}).items():
-            # A section without a kind has the default one: only that may match.
+            # A section without a kind gets the default kind: only that may match.
             if kind != section["default"]["kind"]:
                 definition = definitions[reference.rpartition("/")[2]]
                 definition["required"] = ["kind", *definition.get("required", [])]
@@ -41,7 +41,7 @@ def preset_schema() -> dict[str, Any]:
 
 
 def _setting(values: dict[str, Any]) -> dict[str, Any]:
-    """One setting, without what only the form uses, and without null, which TOML lacks."""
+    """One setting, without the metadata for the form, and without null, which TOML lacks."""
     found = {key: value for key, value in values.items() if key not in (*_OF_THE_FORM, "title")}
     if values.get("unit"):
         found["description"] = f"{values['description']} ({values['unit']})"
@@ -57,7 +57,7 @@ def _setting(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _without_null(value: Any) -> Any:
-    """A default without the parts of it that are absent."""
+    """A default without its unset parts."""
     if isinstance(value, dict):
         return {key: _without_null(inner) for key, inner in value.items() if inner is not None}
     return value

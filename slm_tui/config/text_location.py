@@ -1,4 +1,4 @@
-"""From what a user points at, a path, an address or a name, to a preset that reads it."""
+"""From a path, a URL or a dataset name to a preset that reads it."""
 
 import re
 from pathlib import Path
@@ -16,10 +16,10 @@ _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 def source_of(where: str) -> dict[str, Any]:
-    """The `data` section that reads `where`: a file, a directory, a dataset, an address.
+    """The `data` section that reads `where`: a file, a directory, a dataset or a URL.
 
     Raises:
-        PresetError: there is nothing like that.
+        PresetError: there is no such text.
     """
     where = where.strip()
     if where.startswith(("http://", "https://")) or where.lower() in READY_MADE:
@@ -29,7 +29,7 @@ def source_of(where: str) -> dict[str, Any]:
         if where and path.is_dir():
             if _is_dataset(path):
                 return {"kind": "huggingface", "dataset": where}
-            # Whoever points at a directory wants to see the rest of it: what is skipped is listed.
+            # One unreadable file should not block the rest: skipped files are listed.
             return {"kind": "directory", "path": where, "on_encoding_error": "skip"}
         if where and path.exists():
             return {"kind": "file", "path": where}
@@ -39,8 +39,8 @@ def source_of(where: str) -> dict[str, Any]:
         return {"kind": "huggingface", "dataset": where}
     raise PresetError(
         f"there is no text at {where!r}",
-        "it is not a file, a directory or the name of a dataset",
-        f"name one, or a ready-made dataset: {', '.join(READY_MADE)}",
+        "no file, directory or dataset has that name",
+        f"name one, or use a known dataset: {', '.join(READY_MADE)}",
     )
 
 
@@ -79,7 +79,7 @@ def reading(preset: Preset, where: str) -> Preset:
 
 
 def pointed(preset: Preset, where: str) -> Preset:
-    """`preset`, changed to read `where`, and named after it.
+    """`preset`, changed to read `where` and named after it.
 
     Raises:
         PresetError: there is nothing at `where`.

@@ -1,4 +1,4 @@
-"""How text is cut into tokens; a new tokenizer is registered in the union at the end."""
+"""How text is tokenized; register a new tokenizer in the union at the end."""
 
 import itertools
 import math
@@ -11,7 +11,7 @@ from slm_tui.config.fields import Variant, setting
 from slm_tui.config.limits import Limit
 
 # Bytes per token of BPE vocabularies on English text, measured on the built-in stories
-# and on plays; between the points the value is interpolated over log2 of the size.
+# and on plays; between the points, interpolated over log2 of the size.
 _BYTES_PER_TOKEN = ((257, 1.0), (512, 2.3), (1024, 2.9), (4096, 3.6), (16_384, 4.0), (65_536, 4.2))
 
 
@@ -19,12 +19,12 @@ class TokenizerSettings(Variant):
     """Base of the tokenizers."""
 
     is_trained: ClassVar[bool] = False
-    """Whether its vocabulary is learned from the training part."""
+    """Whether its vocabulary is learned from the training split."""
 
     @property
     @abstractmethod
     def expected_vocabulary(self) -> int:
-        """The number of distinct tokens asked for; a trained one may end up with fewer."""
+        """The requested number of distinct tokens; a trained tokenizer may end up with fewer."""
 
     @property
     def bytes_per_token(self) -> float:
@@ -35,7 +35,7 @@ class TokenizerSettings(Variant):
 class BytesSettings(TokenizerSettings):
     """Every byte is a token."""
 
-    kind: Literal["bytes"] = setting("bytes", help="How text is cut into tokens")
+    kind: Literal["bytes"] = setting("bytes", help="How text is tokenized")
 
     @property
     def expected_vocabulary(self) -> int:
@@ -48,23 +48,23 @@ class CharsSettings(TokenizerSettings):
 
     is_trained: ClassVar[bool] = True
 
-    kind: Literal["chars"] = setting("chars", help="How text is cut into tokens")
-    limit: Limit = setting(Limit(), help="How much text the vocabulary is taken from")
+    kind: Literal["chars"] = setting("chars", help="How text is tokenized")
+    limit: Limit = setting(Limit(), help="How much text the vocabulary is built from")
 
     @property
     def expected_vocabulary(self) -> int:
         """See `TokenizerSettings.expected_vocabulary`."""
-        return 257  # bytes and end-of-text; characters beyond ASCII are known once the text is read
+        return 257  # bytes and end-of-text; other characters are known once the text is read
 
 
 class BpeSettings(TokenizerSettings):
-    """Byte-pair encoding trained on the training part."""
+    """Byte-pair encoding trained on the training split."""
 
     is_trained: ClassVar[bool] = True
 
-    kind: Literal["bpe"] = setting("bpe", help="How text is cut into tokens")
+    kind: Literal["bpe"] = setting("bpe", help="How text is tokenized")
     vocab_size: int = setting(
-        1024, ge=257, le=65_536, help="Distinct tokens, end-of-text included", nudge="x2"
+        1024, ge=257, le=65_536, help="Vocabulary size, end-of-text included", nudge="x2"
     )
     limit: Limit = setting(Limit(), help="How much text the merges are learned from")
 
@@ -80,14 +80,14 @@ class BpeSettings(TokenizerSettings):
 
 
 class Gpt2Settings(TokenizerSettings):
-    """GPT-2's byte-pair encoding, whole or cut at a rank."""
+    """GPT-2's byte-pair encoding, complete or truncated at a rank."""
 
-    kind: Literal["gpt2"] = setting("gpt2", help="How text is cut into tokens")
+    kind: Literal["gpt2"] = setting("gpt2", help="How text is tokenized")
     vocab_size: int = setting(
         50_257,
         ge=257,
         le=50_257,
-        help="Distinct tokens; below 50,257 the merges are cut at that rank",
+        help="Distinct tokens; below 50,257 keeps only the first merges",
         nudge="x2",
     )
 
@@ -103,7 +103,7 @@ class Gpt2Settings(TokenizerSettings):
 
 
 def _bytes_per_pair(vocabulary: int) -> float:
-    """Bytes per token of a byte-pair encoding with so many tokens."""
+    """Bytes per token of a byte-pair encoding with `vocabulary` tokens."""
     for (low, below), (high, above) in itertools.pairwise(_BYTES_PER_TOKEN):
         if vocabulary <= high:
             part = math.log2(max(vocabulary, low) / low) / math.log2(high / low)

@@ -1,4 +1,4 @@
-"""How the model is trained and how it writes: optimizer, schedule, training, sampling."""
+"""Settings for the optimizer, the schedule, training and sampling."""
 
 from typing import Any, Literal, Self, get_args
 
@@ -6,7 +6,7 @@ from pydantic import model_validator
 
 from slm_tui.config.fields import Settings, reject, setting
 
-# In one pass, and passes in one step.
+# Sequences in one pass, and passes in one step.
 MOST_SEQUENCES = 65_536
 
 
@@ -14,47 +14,62 @@ class Optimizer(Settings):
     """How gradients become updates."""
 
     kind: Literal["adamw", "muon"] = setting(
-        "adamw", help="Update rule; muon moves hidden matrices by Muon, the rest by AdamW"
+        "adamw", help="Optimizer; muon uses Muon for hidden matrices and AdamW for the rest"
     )
     learning_rate: float = setting(
         1e-3, gt=0, le=1, help="Peak learning rate", unit="per step", nudge="125"
     )
     beta1: float = setting(
-        0.9, ge=0, lt=1, help="Memory of the gradient's mean", nudge="+0.01", advanced=True
+        0.9,
+        ge=0,
+        lt=1,
+        help="Decay rate of the gradient's running mean (β₁)",
+        nudge="+0.01",
+        advanced=True,
     )
     beta2: float = setting(
-        0.95, ge=0, lt=1, help="Memory of the gradient's square", nudge="+0.01", advanced=True
+        0.95,
+        ge=0,
+        lt=1,
+        help="Decay rate of the squared gradient's running mean (β₂)",
+        nudge="+0.01",
+        advanced=True,
     )
     eps: float = setting(
-        1e-8, gt=0, le=1, help="Keeps the division finite", nudge="125", advanced=True
+        1e-8,
+        gt=0,
+        le=1,
+        help="Small constant that avoids division by zero",
+        nudge="125",
+        advanced=True,
     )
     muon_learning_rate: float | None = setting(
         None,
         gt=0,
         le=1,
-        help="Peak rate of hidden matrices under muon; absent is learning_rate",
+        help="Peak learning rate of hidden matrices with muon; unset: learning_rate",
         unit="per step",
         nudge="125",
         advanced=True,
     )
     muon_momentum: float = setting(
-        0.95, ge=0, lt=1, help="Memory of the gradient under muon", nudge="+0.01", advanced=True
+        0.95, ge=0, lt=1, help="Momentum of Muon", nudge="+0.01", advanced=True
     )
     weight_decay: float = setting(
-        0.1, ge=0, le=10, help="Pull of weights towards zero", nudge="125"
+        0.1, ge=0, le=10, help="Weight decay: shrinks weights at every update", nudge="125"
     )
     weight_decay_on: Literal["matrices", "hidden", "all"] = setting(
         "matrices",
-        help="Which weights are pulled; hidden leaves out embeddings, all takes norms and biases",
+        help="Which weights decay; hidden: no embeddings; all: norms and biases too",
         advanced=True,
     )
     gradient_clip: float = setting(
-        1.0, ge=0, help="Longest gradient allowed (its norm); 0 is no limit", nudge="125"
+        1.0, ge=0, help="Largest gradient norm allowed; 0 means no limit", nudge="125"
     )
 
 
 class Schedule(Settings):
-    """How the learning rate moves over the steps."""
+    """How the learning rate changes over the steps."""
 
     alternatives = (
         frozenset({"warmup_steps", "warmup_fraction"}),
@@ -62,42 +77,47 @@ class Schedule(Settings):
     )
 
     kind: Literal["constant", "linear", "cosine", "wsd"] = setting(
-        "cosine", help="Shape after warm-up"
+        "cosine", help="Shape of the schedule after warm-up"
     )
     warmup_steps: int | None = setting(
-        None, ge=0, help="Steps up to the peak", unit="steps", nudge="125"
+        None, ge=0, help="Warm-up steps to the peak learning rate", unit="steps", nudge="125"
     )
     warmup_fraction: float | None = setting(
-        None, ge=0, le=1, help="The same as a part of all steps", nudge="+0.05"
+        None, ge=0, le=1, help="Warm-up as a fraction of all steps", nudge="+0.05"
     )
     warmup_start_ratio: float = setting(
-        0.0, ge=0, le=1, help="Where warm-up begins, as a part of the peak", advanced=True
+        0.0, ge=0, le=1, help="Start of warm-up, as a fraction of the peak", advanced=True
     )
     decay_fraction: float = setting(
-        0.2, gt=0, le=1, help="Part of all steps in which wsd goes down", nudge="+0.05"
+        0.2, gt=0, le=1, help="Final fraction of the steps in which wsd decays", nudge="+0.05"
     )
     plateau_factor: float | None = setting(
         None,
         gt=0,
         lt=1,
-        help="Multiplies the rate when the validation loss stands still; absent is off",
+        help="Multiplies the learning rate when validation loss plateaus; unset: off",
         nudge="+0.1",
         advanced=True,
     )
     plateau_patience: int = setting(
-        500, ge=1, help="How long it must stand still", unit="steps", nudge="125", advanced=True
+        500,
+        ge=1,
+        help="Steps without improvement that count as a plateau",
+        unit="steps",
+        nudge="125",
+        advanced=True,
     )
     plateau_cooldown: int = setting(
-        500, ge=0, help="Rest after a reduction", unit="steps", nudge="125", advanced=True
+        500, ge=0, help="Steps to wait after a reduction", unit="steps", nudge="125", advanced=True
     )
     plateau_floor: float = setting(
-        0.1, ge=0, le=1, help="Least that all reductions leave of the rate", advanced=True
+        0.1, ge=0, le=1, help="Lowest learning rate after reductions, as a fraction", advanced=True
     )
     minimum: float | None = setting(
-        None, ge=0, help="Learning rate at the end", unit="per step", nudge="125", advanced=True
+        None, ge=0, help="Final learning rate", unit="per step", nudge="125", advanced=True
     )
     minimum_ratio: float | None = setting(
-        None, ge=0, le=1, help="The same as a part of the peak", nudge="+0.05"
+        None, ge=0, le=1, help="Final learning rate as a fraction of the peak", nudge="+0.05"
     )
 
     @model_validator(mode="after")
@@ -113,10 +133,10 @@ LogTo = Literal["tensorboard", "wandb"]
 
 
 class Training(Settings):
-    """How long, on what, and how often to look."""
+    """How long to train, on what device, and how often to evaluate and save."""
 
     max_steps: int = setting(
-        1000, ge=1, le=10**12, help="Optimizer updates to make", unit="steps", nudge="125"
+        1000, ge=1, le=10**12, help="Number of optimizer updates", unit="steps", nudge="125"
     )
     micro_batch: int = setting(
         16,
@@ -130,32 +150,34 @@ class Training(Settings):
         1, ge=1, le=MOST_SEQUENCES, help="Forward passes per step", unit="passes", nudge="+1"
     )
     precision: Literal["auto", "fp32", "bf16", "fp16"] = setting(
-        "auto", help="Number format of the forward pass; auto suits the device"
+        "auto", help="Number format of the forward pass; auto: best for the device"
     )
-    device: str = setting("auto", help="auto, cpu, cuda, cuda:1, mps")
+    device: str = setting("auto", help="Device: auto, cpu, cuda, cuda:1 or mps")
     threads: int = setting(
         0,
         ge=0,
         le=1024,
-        help="CPU threads; 0 measures, and makes room for others",
+        help="CPU threads; 0: measure, and yield to other programs",
         unit="threads",
         nudge="+1",
         advanced=True,
     )
     compile: Literal["off", "on", "auto"] = setting(
         "off",
-        help="torch.compile; auto measures and uses it where the whole run gets shorter",
+        help="torch.compile; auto: only if it shortens the whole run",
         advanced=True,
     )
-    seed: int = setting(42, ge=0, lt=2**31, help="Another seed is another run", nudge="+1")
+    seed: int = setting(
+        42, ge=0, lt=2**31, help="Random seed for initialization and batches", nudge="+1"
+    )
     log_every: int = setting(
-        1, ge=1, help="Steps between rows of the log", unit="steps", nudge="125", advanced=True
+        1, ge=1, help="Steps between log rows", unit="steps", nudge="125", advanced=True
     )
     evaluate_every: int = setting(
         50, ge=1, help="Steps between evaluations", unit="steps", nudge="125"
     )
     evaluate_batches: int = setting(
-        20, ge=1, help="Most batches in one evaluation", unit="batches", nudge="125", advanced=True
+        20, ge=1, help="Maximum batches per evaluation", unit="batches", nudge="125", advanced=True
     )
     sample_every: int = setting(200, ge=1, help="Steps between samples", unit="steps", nudge="125")
     checkpoint_every: int = setting(
@@ -164,7 +186,7 @@ class Training(Settings):
     keep_checkpoints: int = setting(
         5,
         ge=1,
-        help="Periodic checkpoints kept; best, last and manual ones stay",
+        help="Periodic checkpoints to keep; best, last and manual ones stay",
         unit="",
         nudge="+1",
         advanced=True,
@@ -172,7 +194,7 @@ class Training(Settings):
     keep_every: int | None = setting(
         None,
         ge=1,
-        help="Periodic checkpoints at multiples of this stay as well; absent is none",
+        help="Also keep periodic checkpoints at multiples of this step; unset: none",
         unit="steps",
         nudge="125",
         advanced=True,
@@ -180,18 +202,23 @@ class Training(Settings):
     early_stop_patience: int | None = setting(
         None,
         ge=1,
-        help="Stop after so long without a better validation loss; absent is off",
+        help="Stop after this long without a better validation loss; unset: off",
         unit="steps",
         nudge="125",
     )
     early_stop_min_delta: float = setting(
-        0.0, ge=0, help="How much better counts as better", unit="nats", nudge="125", advanced=True
+        0.0,
+        ge=0,
+        help="Smallest decrease that counts as an improvement",
+        unit="nats",
+        nudge="125",
+        advanced=True,
     )
     early_stop_restore: bool = setting(
-        True, help="Go back to the best weights when stopping early", advanced=True
+        True, help="Restore the best weights when stopping early", advanced=True
     )
     log_to: tuple[LogTo, ...] = setting(
-        (), help="Log also to tensorboard, wandb or both (in the run's directory)", advanced=True
+        (), help="Also log to tensorboard, wandb or both (in the run's directory)", advanced=True
     )
     wandb_mode: Literal["auto", "online", "offline"] = setting(
         "auto", help="Weights & Biases; auto: WANDB_MODE, else online if it works", advanced=True
@@ -203,7 +230,7 @@ class Training(Settings):
     @model_validator(mode="before")
     @classmethod
     def _logs_by_name(cls, values: Any) -> Any:
-        """`log_to` may be one name, or several with commas, as they are typed."""
+        """`log_to` may be one name, or several separated by commas."""
         if not isinstance(values, dict) or "log_to" not in values:
             return values
         given = values["log_to"]
@@ -215,31 +242,35 @@ class Training(Settings):
         known = get_args(LogTo)
         for name in names:
             if name not in known:
-                raise reject("log_to", f"{name!r} is no log", list(known))
+                raise reject("log_to", f"{name!r} is not a supported logger", list(known))
         return {**values, "log_to": names}
 
 
 class Sampling(Settings):
-    """How text is drawn from the model."""
+    """How text is sampled from the model."""
 
     prompts: tuple[str, ...] = setting(
-        ("Once upon a time",), min_length=1, max_length=64, help="What samples begin with"
+        ("Once upon a time",), min_length=1, max_length=64, help="Prompts that samples start with"
     )
     max_tokens: int = setting(
-        60, ge=1, le=100_000, help="Longest sample", unit="tokens", nudge="+20"
+        60, ge=1, le=100_000, help="Maximum length of a sample", unit="tokens", nudge="+20"
     )
     temperature: float = setting(
-        0.8, ge=0, le=10, help="0 always takes the likeliest token", nudge="+0.1"
+        0.8, ge=0, le=10, help="Randomness; 0 always picks the most likely token", nudge="+0.1"
     )
     top_k: int | None = setting(
         None,
         ge=1,
-        help="Draw from the k likeliest tokens; absent is off",
+        help="Sample from the k most likely tokens; unset: off",
         unit="tokens",
         nudge="+10",
     )
     top_p: float | None = setting(
-        None, gt=0, le=1, help="Draw from the likeliest part; absent is off", nudge="+0.05"
+        None,
+        gt=0,
+        le=1,
+        help="Sample from the most likely tokens up to this probability; unset: off",
+        nudge="+0.05",
     )
     repetition_penalty: float = setting(
         1.0,
@@ -250,6 +281,6 @@ class Sampling(Settings):
         advanced=True,
     )
     stop: tuple[str, ...] = setting(
-        (), max_length=16, help="A text ends before the first of these", advanced=True
+        (), max_length=16, help="Stop before the first of these strings", advanced=True
     )
-    seed: int = setting(7, ge=0, lt=2**63, help="The same seed draws the same text", nudge="+1")
+    seed: int = setting(7, ge=0, lt=2**63, help="Random seed for sampling", nudge="+1")

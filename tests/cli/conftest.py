@@ -1,4 +1,4 @@
-"""What the tests of the command line share: the command, and a run that was trained with it."""
+"""Fixtures of the command line tests: the command, and a run trained with it."""
 
 import json
 from collections.abc import Callable
@@ -16,7 +16,7 @@ Cli = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def cli(capsys: Capture) -> Callable[..., tuple[int, str, str]]:
-    """Runs a command; gives its exit status, stdout and stderr."""
+    """Runs a command; returns its exit status, stdout and stderr."""
 
     def run(*arguments: str) -> tuple[int, str, str]:
         capsys.readouterr()
@@ -39,7 +39,7 @@ def file(tiny: Make, tmp_path: Path) -> str:
 
 @pytest.fixture
 def trained(cli: Cli, file: str) -> str:
-    """The id of a run that was trained to its end."""
+    """The id of a run that was trained to the end."""
     code, out, _ = cli("train", file, "--json")
     assert code == 0
     return str(json.loads(out.splitlines()[0])["run"])

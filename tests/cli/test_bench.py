@@ -32,12 +32,12 @@ def test_it_prints_a_table_and_a_line_to_paste(
     assert any(line.startswith("*") for line in lines)
     words = shlex.split(lines[-1])
     assert words[:5] == ["slm-tui", "train", file, "--set", "model.n_layer=2"]
-    # What is printed can be pasted.
+    # The printed command can be pasted.
     assert _parser().parse_args(words[1:]).assignments[0] == "model.n_layer=2"
     assert err == ""
 
 
-def test_as_json_it_is_one_object(file: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_output_is_one_object(file: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", file, "--seconds", "0.5", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["best"] in found["rows"]
@@ -48,7 +48,7 @@ def test_as_json_it_is_one_object(file: str, capsys: pytest.CaptureFixture[str])
     assert found["interrupted"] is False
 
 
-def test_ctrl_c_ends_it_with_what_is_known(
+def test_ctrl_c_prints_the_results_so_far(
     file: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pressed: list[str] = []
@@ -74,7 +74,7 @@ def test_ctrl_c_ends_it_with_what_is_known(
         (["--set", "model.n_head=7"], "n_head"),
     ],
 )
-def test_what_cannot_be_measured_is_explained(
+def test_an_impossible_measurement_is_explained(
     file: str, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
 ) -> None:
     import torch

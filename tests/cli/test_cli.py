@@ -1,4 +1,4 @@
-"""The command line: every command, and one line on stderr where something is wrong."""
+"""The command line: every command, and one line on stderr for an error."""
 
 import json
 import sys
@@ -38,10 +38,10 @@ def objects(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
-# The command as such.
+# The command itself.
 
 
-def test_it_is_a_program_and_a_module() -> None:
+def test_it_runs_as_a_program_and_a_module() -> None:
     done = limits.run(
         [sys.executable, "-m", "slm_tui", "--version"], capture_output=True, text=True, check=True
     )
@@ -80,10 +80,12 @@ def test_the_help_of_the_program_has_a_line_for_each_command(cli: Cli) -> None:
     [["train"], ["presets", "show"], ["data", "prepare"], ["data", "stats"], ["data", "sample"],
      ["bench"]],
 )  # fmt: skip
-def test_set_is_the_same_option_everywhere(cli: Cli, words: list[str]) -> None:
+def test_set_works_the_same_everywhere(cli: Cli, words: list[str]) -> None:
     _, out, _ = cli(*words, "--help")
     assert "--set PATH=VALUE" in out
-    assert "change one setting, e.g. model.n_layer=6; may be repeated" in " ".join(out.split())
+    assert "change one setting, e.g. model.n_layer=6; repeat to change more" in " ".join(
+        out.split()
+    )
 
 
 @pytest.mark.parametrize(
@@ -96,7 +98,7 @@ def test_set_is_the_same_option_everywhere(cli: Cli, words: list[str]) -> None:
         ["data", "sample", "x", "--count", "{}"],
     ],
 )
-def test_whole_numbers_are_typed_as_on_the_screens(cli: Cli, words: list[str]) -> None:
+def test_whole_numbers_are_accepted_as_in_the_app(cli: Cli, words: list[str]) -> None:
     def parsed(text: str) -> int:
         values = vars(_parser().parse_args([one.format(text) for one in words]))
         return int(values[words[-2].removeprefix("--").replace("-", "_")])
@@ -107,7 +109,7 @@ def test_whole_numbers_are_typed_as_on_the_screens(cli: Cli, words: list[str]) -
     assert "'1,0' is not a whole number, such as 500 or 1,000" in err
 
 
-def test_the_app_wants_a_terminal(cli: Cli) -> None:
+def test_the_app_needs_a_terminal(cli: Cli) -> None:
     assert_one_line(cli(), "the app needs a terminal", "--help")
 
 
@@ -174,7 +176,7 @@ def test_a_preset_shown_as_toml_can_be_checked(cli: Cli, tmp_path: Path) -> None
     assert (code, out) == (0, f"{path} is valid: stories-tiny\n")
 
 
-def test_a_file_that_is_not_valid_is_one_line(cli: Cli, tmp_path: Path) -> None:
+def test_an_invalid_file_is_one_line(cli: Cli, tmp_path: Path) -> None:
     path = tmp_path / "wrong.toml"
     path.write_text('name = "x"\n[model]\nn_head = 5\n')
     assert_one_line(cli("presets", "check", str(path)), "not divisible by 5; try 4 or 8")
@@ -191,11 +193,11 @@ def test_the_schema_of_presets_is_printed_as_json(cli: Cli) -> None:
 
 
 @pytest.mark.parametrize("command", [("train",), ("presets", "show")])
-def test_an_unknown_family_is_answered_with_one_that_can_be_trained(
+def test_an_unknown_family_gets_a_trainable_one_as_suggestion(
     cli: Cli, command: tuple[str, ...]
 ) -> None:
     done = cli(*command, "stories-tiny", "--set", "model.kind=mamba")
-    assert_one_line(done, "model.kind: there is no kind 'mamba'; try gpt")
+    assert_one_line(done, "model.kind: unknown kind 'mamba'; try gpt")
     assert "hgrn" not in done[2]
     assert "hnet" not in done[2]
 
@@ -205,11 +207,11 @@ def test_a_preset_is_copied(cli: Cli) -> None:
     assert code == 0
     assert Path(out.removeprefix("saved ").strip()).is_file()
     assert "mine" in cli("presets", "list")[1]
-    assert_one_line(cli("presets", "copy", "stories-tiny", "mine"), "exists already")
+    assert_one_line(cli("presets", "copy", "stories-tiny", "mine"), "already exists")
     assert_one_line(cli("presets", "copy", "stories-tiny", "../mine"), "cannot be used")
 
 
-def test_an_unknown_preset_is_answered_with_the_right_one(cli: Cli) -> None:
+def test_an_unknown_preset_gets_a_suggestion(cli: Cli) -> None:
     for arguments in (["train", "storys-tiny"], ["presets", "show", "storys-tiny"]):
         assert_one_line(cli(*arguments), "did you mean stories-tiny")
     assert store.all_runs() == []
@@ -232,7 +234,7 @@ def test_json_is_one_object_per_line_and_nothing_else(cli: Cli, file: str) -> No
     assert store.find("mine").preset().training.seed == 5
 
 
-def test_without_json_it_tells_what_happens(cli: Cli, file: str) -> None:
+def test_without_json_it_prints_progress_lines(cli: Cli, file: str) -> None:
     code, out, err = cli("train", file, "--device", "cpu")
     assert (code, err) == (0, "")
     assert "parameters" in out
@@ -264,7 +266,7 @@ def test_a_run_is_resumed_with_more_steps(cli: Cli, trained: str) -> None:
         (["stories-tiny"], "a run keeps its own preset"),
         (["--set", "a=1"], "there is no setting 'a'"),
         (["--seed", "1"], "training.seed cannot change when a run is resumed"),
-        (["--name", "x"], "--name is for a new run"),
+        (["--name", "x"], "--name is only for a new run"),
         (["--set", "model.n_layer=9"], "model.n_layer cannot change"),
     ],
 )
@@ -282,14 +284,14 @@ def test_steps_without_a_resume_are_refused(cli: Cli, trained: str, file: str) -
     assert_one_line(cli("train", "--resume", "nothing-like-it"), "there is no run")
 
 
-def test_a_fork_begins_with_the_weights_of_a_checkpoint(cli: Cli, trained: str) -> None:
+def test_a_fork_starts_from_the_weights_of_a_checkpoint(cli: Cli, trained: str) -> None:
     code, out, _ = cli("train", "--from", f"{trained}@last", "--name", "fork", "--json")
     assert code == 0
     assert store.find("fork").info().parent == f"{trained}@step-000006"
     assert objects(out)[-1]["reason"] == "done"
 
 
-def test_a_device_that_is_not_there_is_one_line(cli: Cli, file: str) -> None:
+def test_a_missing_device_is_one_line(cli: Cli, file: str) -> None:
     for device in ("abacus", "cuda:99"):
         code, _, err = cli("train", file, "--json", "--device", device)
         assert code == 1
@@ -366,7 +368,7 @@ def test_a_run_is_renamed_deleted_and_restored(cli: Cli, trained: str) -> None:
 # Doctor.
 
 
-def test_the_doctor_tells_what_works_here(cli: Cli) -> None:
+def test_the_doctor_reports_what_works(cli: Cli) -> None:
     code, out, _ = cli("doctor")
     assert code == 0
     for text in ("python", "torch", "device", "CPU", "data directory", "terminal"):
@@ -376,7 +378,7 @@ def test_the_doctor_tells_what_works_here(cli: Cli) -> None:
     assert found["torch"]["ok"]
 
 
-def test_the_doctor_finds_a_directory_that_cannot_be_written(
+def test_the_doctor_reports_an_unwritable_directory(
     cli: Cli, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import os
@@ -384,4 +386,4 @@ def test_the_doctor_finds_a_directory_that_cannot_be_written(
     monkeypatch.setattr(os, "access", lambda *arguments: False)
     code, out, _ = cli("doctor")
     assert code == 1
-    assert "cannot be written: set SLM_TUI_HOME" in out
+    assert "not writable: set SLM_TUI_HOME" in out

@@ -1,4 +1,4 @@
-"""`slm-tui data` prepares, counts and prints; scripts can rely on its output."""
+"""`slm-tui data` prepares corpora and prints statistics; scripts can rely on its output."""
 
 import json
 import signal
@@ -45,7 +45,7 @@ def making() -> list[Path]:
     return list(paths.corpora_dir().glob(".making-*"))
 
 
-def test_prepare_makes_the_corpus_once_and_says_where(
+def test_prepare_builds_the_corpus_once_and_prints_its_path(
     plays: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["data", "prepare", plays]) == 0
@@ -99,7 +99,7 @@ def test_the_same_seed_prints_the_same_documents(
     assert first.count("play number") == 3
 
 
-def test_sampled_documents_come_from_the_part_that_was_asked_for(
+def test_sampled_documents_come_from_the_requested_split(
     plays: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["data", "sample", plays, "--part", "val", "--count", "99", "--json"]) == 0
@@ -113,7 +113,7 @@ def test_sampled_documents_come_from_the_part_that_was_asked_for(
 @pytest.mark.parametrize(
     "words", [["--split", "validation"], ["--split", "val"], ["--part", "validation"]]
 )
-def test_a_split_is_called_as_evaluate_calls_it(
+def test_splits_have_the_same_names_as_in_evaluate(
     plays: str, words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["data", "sample", plays, *words, "--json"]) == 0
@@ -138,7 +138,7 @@ def test_an_empty_split_is_explained(plays: str, capsys: pytest.CaptureFixture[s
 
 
 @pytest.mark.parametrize("arguments", [["stats", "no-such-preset"], ["sample", "", "--count", "0"]])
-def test_what_cannot_be_done_is_one_line_on_stderr(
+def test_an_error_is_one_line_on_stderr(
     plays: str, arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = [one or plays for one in arguments]
@@ -193,9 +193,7 @@ def test_the_progress_line_keeps_to_its_width(width: int) -> None:
     assert len(progress_text(told, width)) <= width
 
 
-def test_data_reads_whatever_text_is_named(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_data_reads_any_named_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     directory = tmp_path / "my texts"
     directory.mkdir()
     (directory / "one.txt").write_text("a first little text. " * 200)
@@ -216,7 +214,9 @@ def test_data_reads_whatever_text_is_named(
         assert words in shown
 
 
-def test_what_is_neither_preset_nor_text_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_name_that_is_neither_preset_nor_text_is_one_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert main(["data", "stats", "no/such/place/at/all"]) == 1
     assert "there is no text at" in capsys.readouterr().err
     assert main(["data", "stats", "mistyped.txt"]) == 1
@@ -234,11 +234,11 @@ def test_an_experiment_trains_without_a_network_after_one_override() -> None:
     assert main(command) == 0
 
 
-def test_a_text_in_the_place_of_a_preset_is_called_one(
+def test_a_text_in_place_of_a_preset_is_recognised(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "plays.txt").write_text("words")
     assert main(["train", str(tmp_path / "plays.txt")]) == 1
     told = capsys.readouterr().err
-    assert "is a text, not a preset" in told
+    assert "is text, not a preset" in told
     assert "--text" in told

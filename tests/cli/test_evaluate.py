@@ -1,4 +1,4 @@
-"""`slm-tui evaluate` on runs that were really trained."""
+"""`slm-tui evaluate` on trained runs."""
 
 import json
 import sys
@@ -32,7 +32,7 @@ def trained(preset: Preset, name: str) -> Run:
 
 @pytest.fixture
 def runs(tiny: Callable[..., Preset]) -> list[Run]:
-    """Two runs of different tokenizers on the same stories."""
+    """Two runs with different tokenizers on the same stories."""
     bpe = {"kind": "bpe", "vocab_size": 300}
     split = {"validation": 0.1, "test": 0.1}
     return [
@@ -48,7 +48,7 @@ def objects(text: str) -> list[dict[str, Any]]:
 def test_evaluate_end_to_end(runs: list[Run], capsys: pytest.CaptureFixture[str]) -> None:
     plain, _ = runs
     capsys.readouterr()
-    # One checkpoint: a report, and files beside the run.
+    # One checkpoint: a report, and files in the run.
     assert main(["evaluate", "plain", "--split", "test", *FEW]) == 0
     out = capsys.readouterr().out
     for word in ("nats per token", "perplexity", "among the first five", "gap", "valid UTF-8"):
@@ -66,7 +66,7 @@ def test_evaluate_end_to_end(runs: list[Run], capsys: pytest.CaptureFixture[str]
     assert report["data"]["tokens_per_parameter"] > 0
     written = (plain.path / "generations.txt").read_text()
     assert written.count("--- sample") == 2
-    # Again: the same figures, and still one report of this kind; another split is another one.
+    # Again: the same results, and still one report of this kind; another split adds a report.
     assert main(["evaluate", "plain", "--split", "test", *FEW]) == 0
     (again,) = evaluation_results.read(plain.path)
     assert again["models"] == report["models"]
@@ -75,7 +75,7 @@ def test_evaluate_end_to_end(runs: list[Run], capsys: pytest.CaptureFixture[str]
     assert "this is its training text" in capsys.readouterr().out
     assert len(evaluation_results.read(plain.path)) == 2
 
-    # Several, as one JSON object and nothing else.
+    # Several: only one JSON object.
     assert main(["evaluate", "plain@last", "merged@last", "--json"]) == 0
     (found,) = objects(capsys.readouterr().out)
     assert found["kind"] == "comparison"
@@ -87,7 +87,7 @@ def test_evaluate_end_to_end(runs: list[Run], capsys: pytest.CaptureFixture[str]
     for width in (60, 76, 100, 160):
         assert max(len(line.text) for line in lines(found, width)) <= width
 
-    # Any text, into any directory; of a text it was trained on it says so.
+    # Any text, into any directory; training text is marked as such.
     home = paths.data_dir()
     page = home / "page.txt"
     page.write_text("Ein Text, der gr\u00f6\u00dfer ist.\n" * 40, encoding="utf-8")
@@ -103,7 +103,7 @@ def test_a_story_that_a_model_was_trained_on_is_a_leak(
     tiny: Callable[..., Preset], capsys: pytest.CaptureFixture[str]
 ) -> None:
     few = trained(tiny(), "few")
-    # The validation stories of the small corpus come after its training stories: here they train.
+    # The small corpus validates on stories after its training stories: here they are training text.
     trained(tiny(data__documents=150), "many")
     capsys.readouterr()
     assert main(["evaluate", "few", "many", "--json"]) == 0
@@ -116,7 +116,7 @@ def test_a_story_that_a_model_was_trained_on_is_a_leak(
     assert few.path.is_dir()
 
 
-def test_a_corpus_that_is_gone_is_made_again(
+def test_a_deleted_corpus_is_rebuilt(
     tiny: Callable[..., Preset], home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     import shutil
@@ -130,7 +130,7 @@ def test_a_corpus_that_is_gone_is_made_again(
     assert after["models"] == before["models"]
 
 
-def test_what_cannot_be_evaluated_says_so(
+def test_an_impossible_evaluation_is_explained(
     tiny: Callable[..., Preset], home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     import shutil
@@ -152,7 +152,7 @@ def test_what_cannot_be_evaluated_says_so(
     shutil.rmtree(paths.corpora_dir())
     assert main(["evaluate", "file"]) == 1
     assert "--text" in capsys.readouterr().err
-    # Another text will do.
+    # Another text works.
     other = home / "other.txt"
     other.write_text("Something else.")
     assert main(["evaluate", "file", "--text", str(other), "--no-generations"]) == 0
@@ -162,7 +162,7 @@ def test_what_cannot_be_evaluated_says_so(
     assert store.find("file").path == run.path
 
 
-def test_results_that_cannot_be_written_are_shown_all_the_same(
+def test_results_that_cannot_be_written_are_still_shown(
     tiny: Callable[..., Preset], home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     trained(tiny(), "plain")
@@ -179,7 +179,7 @@ def test_results_that_cannot_be_written_are_shown_all_the_same(
 
 
 @pytest.mark.parametrize("what", ["gone", "damaged"])
-def test_a_checkpoint_that_is_lost_meanwhile_is_told_and_never_scored(
+def test_a_checkpoint_lost_during_evaluation_is_reported_and_not_scored(
     runs: list[Run], what: str
 ) -> None:
     checkpoints = [store.find_checkpoint(run.path.name) for run in runs]
@@ -195,7 +195,7 @@ def test_a_checkpoint_that_is_lost_meanwhile_is_told_and_never_scored(
         evaluate.evaluate(checkpoints, settings, progress=lose)
 
 
-def test_evaluations_that_end_together_keep_each_other(home: Path) -> None:
+def test_concurrent_evaluations_are_all_kept(home: Path) -> None:
     def write(number: int) -> None:
         evaluation_results.write({"key": str(number)}, home / "out")
 

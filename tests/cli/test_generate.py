@@ -1,4 +1,4 @@
-"""`slm-tui generate`: what it writes, in which order, with which figures, and how it ends."""
+"""`slm-tui generate`: its output, order, statistics, and how it ends."""
 
 import contextlib
 import json
@@ -40,7 +40,7 @@ def test_a_prompt_is_continued(cli: Cli, trained: str) -> None:
     assert other[1] != out
 
 
-def test_without_a_prompt_that_of_the_preset_is_used(cli: Cli, trained: str) -> None:
+def test_the_prompt_of_the_preset_is_the_default(cli: Cli, trained: str) -> None:
     assert cli("generate", trained)[1].startswith("Once")
 
 
@@ -52,7 +52,7 @@ def test_prompts_come_from_a_file_and_texts_go_to_one(
     arguments = ["generate", trained, "--prompts", str(prompts), "--samples", "2"]
     code, out, err = cli(*arguments, "--output", str(output), "--json")
     assert (code, out) == (0, "")
-    assert "wrote 4 texts" in err
+    assert "wrote 4 completions" in err
     found = objects(output.read_text())
     assert [one["prompt"] for one in found] == ["The cat", "The cat", "The dog", "The dog"]
     assert [one["seed"] for one in found] == [7, 8, 7, 8]
@@ -66,7 +66,7 @@ def test_prompts_come_from_a_file_and_texts_go_to_one(
         )
 
 
-def test_greedy_is_the_same_whatever_the_seed(cli: Cli, trained: str) -> None:
+def test_greedy_does_not_depend_on_the_seed(cli: Cli, trained: str) -> None:
     arguments = ["generate", trained, "--prompt", "The", "--greedy", "--max-tokens", "10"]
     assert cli(*arguments)[1] == cli(*arguments, "--seed", "5")[1]
 
@@ -113,7 +113,7 @@ def test_what_generate_cannot_read_or_write_is_one_line(
 
 @pytest.fixture
 def many(trained: str, tmp_path: Path) -> list[str]:
-    """Three prompts of different lengths, two samples of each."""
+    """Three prompts of different lengths, with two samples each."""
     prompts = tmp_path / "prompts.txt"
     prompts.write_text("A much longer prompt\nOne\\ntwo\nZ\\\\n\n", encoding="utf-8")
     return ["generate", trained, "--prompts", str(prompts), "--samples", "2", "--temperature", "1"]
@@ -122,7 +122,7 @@ def many(trained: str, tmp_path: Path) -> list[str]:
 PROMPTS = ["A much longer prompt", "One\ntwo", "Z\\n"]
 
 
-def test_the_order_is_that_of_the_prompts_and_a_batch_changes_no_text(
+def test_the_order_follows_the_prompts_and_batching_changes_no_completion(
     cli: Cli, many: list[str]
 ) -> None:
     code, out, err = cli(*many, "--json")
@@ -131,20 +131,22 @@ def test_the_order_is_that_of_the_prompts_and_a_batch_changes_no_text(
     assert SUMMARY.fullmatch(err)
     assert [one["prompt"] for one in found] == [one for one in PROMPTS for _ in range(2)]
     texts = [(one["text"], one["tokens"], one["ended"]) for one in found]
-    # Some end before others that stand in front of them.
+    # Some end before earlier ones.
     assert len({one["tokens"] for one in found}) > 1
     for size in ("1", "2", "4"):
         again = objects(cli(*many, "--json", "--batch", size)[1])
         assert [(one["text"], one["tokens"], one["ended"]) for one in again] == texts
 
 
-def test_blocks_have_the_texts_and_their_figures(cli: Cli, many: list[str], tmp_path: Path) -> None:
+def test_blocks_contain_the_completions_and_their_statistics(
+    cli: Cli, many: list[str], tmp_path: Path
+) -> None:
     texts = [one["text"] for one in objects(cli(*many, "--json")[1])]
     output = tmp_path / "deep" / "texts.txt"
     code, out, err = cli(*many, "--output", str(output))
     assert (code, out) == (0, "")
-    assert err.startswith(f"wrote 6 texts to {output}\nSummary: 6 samples, ")
-    # Nothing between and behind the blocks but the summary.
+    assert err.startswith(f"wrote 6 completions to {output}\nSummary: 6 samples, ")
+    # Only the summary besides the blocks.
     with output.open(encoding="utf-8", newline="") as file:
         content = file.read()
     found = BLOCK.findall(content)
@@ -158,7 +160,7 @@ def test_blocks_have_the_texts_and_their_figures(cli: Cli, many: list[str], tmp_
     assert BLOCK.sub("", shown) == ""
 
 
-def test_the_name_of_a_file_decides_its_form(cli: Cli, trained: str, tmp_path: Path) -> None:
+def test_the_file_extension_decides_the_format(cli: Cli, trained: str, tmp_path: Path) -> None:
     prompts, output = tmp_path / "p.jsonl", tmp_path / "t.jsonl"
     asked = ["a", "two\nlines", "\\n stays", "🐻"]
     prompts.write_text("\n".join(json.dumps({"prompt": one, "more": 1}) for one in asked))
@@ -176,7 +178,7 @@ def test_the_name_of_a_file_decides_its_form(cli: Cli, trained: str, tmp_path: P
         ("[1]", "line 2 has no prompt"),
     ],
 )
-def test_a_line_that_is_no_prompt_is_named(
+def test_a_line_without_a_prompt_is_named(
     cli: Cli, trained: str, tmp_path: Path, line: str, says: str
 ) -> None:
     prompts = tmp_path / "p.jsonl"
@@ -188,7 +190,7 @@ def test_a_line_that_is_no_prompt_is_named(
 def test_stop_strings_end_a_text(cli: Cli, trained: str, file: str) -> None:
     arguments = ["generate", trained, "--prompt", "Once", "--max-tokens", "40", "--json"]
     (whole,) = objects(cli(*arguments, "--stop", "")[1])
-    # Control characters in it are as good as any.
+    # Control characters are allowed.
     stop = whole["text"][2]
     (found,) = objects(cli(*arguments, "--stop", stop, "--stop", "never in it")[1])
     assert found["text"] == whole["text"].partition(stop)[0]
@@ -196,7 +198,7 @@ def test_stop_strings_end_a_text(cli: Cli, trained: str, file: str) -> None:
     assert found["tokens"] < whole["tokens"]
 
 
-def test_stop_strings_of_the_preset_count_until_others_are_given(cli: Cli, file: str) -> None:
+def test_stop_strings_of_the_preset_apply_unless_others_are_given(cli: Cli, file: str) -> None:
     preset = ["train", file, "--json", "--set", "sampling.temperature=1"]
     code, out, _ = cli(*preset, "--set", 'sampling.stop=["e"]')
     assert code == 0
@@ -209,7 +211,7 @@ def test_stop_strings_of_the_preset_count_until_others_are_given(cli: Cli, file:
         assert any("e" in one["text"] for one in found)
 
 
-def test_what_cannot_be_written_is_known_before_the_work(
+def test_an_unwritable_output_is_reported_before_generating(
     cli: Cli, trained: str, tmp_path: Path
 ) -> None:
     assert_one_line(
@@ -223,17 +225,17 @@ def program(*arguments: str, **options: Any) -> subprocess.Popen[bytes]:
     return limits.start([sys.executable, "-m", "slm_tui", *arguments], **options)
 
 
-def test_an_interrupt_keeps_what_was_written(trained: str, tmp_path: Path) -> None:
+def test_an_interrupt_keeps_the_completions_so_far(trained: str, tmp_path: Path) -> None:
     prompts, output = tmp_path / "prompts.txt", tmp_path / "texts.jsonl"
     prompts.write_text("one\n" * 400)
-    # Texts that do not end: the tokens stand for a minute and more.
+    # Completions that do not end: enough tokens for over a minute.
     endless = ["--max-tokens", "100000", "--batch", "2", "--temperature", "0.01"]
     command = ["generate", trained, "--prompts", str(prompts), *endless]
     terminal, inner = pty.openpty()
     process = program(*command, "--output", str(output), stderr=inner)
     os.close(inner)
     told = b""
-    # Progress shows: it has begun.
+    # Progress is shown: it has started.
     while b"tokens/s" not in told:
         told += limits.read(terminal, 1000)
     process.send_signal(signal.SIGINT)
@@ -244,14 +246,14 @@ def test_an_interrupt_keeps_what_was_written(trained: str, tmp_path: Path) -> No
     assert 0 < len(found) < 400
     assert found[-1]["ended"] == "stopped"
     assert all(one["tokens"] > 0 for one in found)
-    assert b"/400 texts, " in told
-    assert f"wrote {len(found)} texts".encode() in told
+    assert b"/400 completions, " in told
+    assert f"wrote {len(found)} completions".encode() in told
     assert b"Traceback" not in told
 
 
 def test_a_terminal_sees_the_text_as_it_grows_and_no_control_characters(trained: str) -> None:
     terminal, inner = pty.openpty()
-    # The likeliest tokens of this model repeat without an end.
+    # The most likely tokens of this model repeat endlessly.
     command = ["generate", trained, "--prompt", "a\x1b[31m", "--max-tokens", "100000", "--greedy"]
     process = program(*command, stdout=inner, stderr=subprocess.DEVNULL)
     os.close(inner)
@@ -260,7 +262,7 @@ def test_a_terminal_sees_the_text_as_it_grows_and_no_control_characters(trained:
         shown += limits.read(terminal, 1000)
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    # The end of a terminal is an error.
+    # Reading a closed terminal raises an error.
     with contextlib.suppress(OSError):
         while more := limits.read(terminal, 1000):
             shown += more

@@ -1,4 +1,4 @@
-"""What commands print: safe for terminals, and possible wherever people send it."""
+"""Output of commands: safe for terminals, and in any encoding or pipe."""
 
 import json
 import os
@@ -27,14 +27,14 @@ def program(*words: str, **options: object) -> "subprocess.CompletedProcess[byte
 
 
 def assert_safe(text: str) -> None:
-    """Nothing that a terminal would obey, in whatever was printed."""
+    """Assert that the output has nothing that a terminal would interpret."""
     assert not [char for char in text if (ord(char) < 32 and char not in "\n\t")]
     assert not [char for char in text if 0x7F <= ord(char) <= 0x9F or char == "\u202e"]
 
 
 @pytest.fixture
 def hostile(trained: str) -> str:
-    """A run whose directory, name, preset, parent and error were made by somebody else."""
+    """A run whose directory, name, preset, parent and error come from somebody else."""
     run = store.find(trained)
     values = json.loads((run.path / "run.json").read_text())
     values |= {"preset": HOSTILE, "parent": HOSTILE, "error": HOSTILE, "name": HOSTILE}
@@ -81,7 +81,7 @@ def test_names_of_runs_and_files_are_printed_as_symbols(
     words = [word.replace("RUN@", f"{hostile}@") for word in words]
     _, out, err = cli(*(path if word == "RUN" else word for word in words))
     assert out + err
-    # What a model writes goes to a pipe as it is: files must have the text itself.
+    # Generated text goes to a pipe unchanged: files must contain the exact text.
     assert_safe(err if words[0] == "generate" else out + err)
 
 
@@ -95,7 +95,7 @@ def test_names_of_runs_and_files_are_printed_as_symbols(
         pytest.param("cp437", marks=extent.only_in_all),
     ],
 )
-def test_every_encoding_of_standard_output_will_do(encoding: str, file: str) -> None:
+def test_every_encoding_of_standard_output_works(encoding: str, file: str) -> None:
     environment = {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
     commands = [
         ["train", file, "--name", "it"],
@@ -103,7 +103,7 @@ def test_every_encoding_of_standard_output_will_do(encoding: str, file: str) -> 
         ["data", "stats", "no-such-fil\N{LATIN SMALL LETTER E WITH ACUTE}-\u4e2d.txt"],
         ["--help"],
     ]
-    # All commands for the one that can write least; what they print is written in one way.
+    # All commands with the most limited encoding; they share one way of printing.
     if encoding == "ascii":
         commands += [
             ["runs", "list"],
@@ -140,7 +140,7 @@ def test_json_is_json_in_every_encoding(file: str) -> None:
         assert values
 
 
-def test_our_own_symbols_have_plain_forms() -> None:
+def test_our_symbols_have_ascii_replacements() -> None:
     shown = "▲ 3 → 4 … ★ ✓ █░ ≈ ␛[2J \u4e2d"
     plain = "! 3 -> 4 ... * + #. ~ ^[[2J ?"
     assert shown.encode("ascii", output._HANDLER).decode() == plain
@@ -156,31 +156,31 @@ def test_our_own_symbols_have_plain_forms() -> None:
         "0<&- 1>&- 2>&-",
     ],
 )
-def test_closed_descriptors_end_nothing(closed: str, file: str, home: Path) -> None:
+def test_closed_descriptors_do_not_end_a_command(closed: str, file: str, home: Path) -> None:
     command = f"{sys.executable} -m slm_tui train {file} --name it {closed}"
     done = limits.run(["sh", "-c", command], capture_output=True, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     assert b"Traceback" not in done.stderr
     run = store.find("it")
     assert run.info().state == "done"
-    # Nothing was printed into a file that got the number of a closed descriptor.
+    # Nothing was printed into a file that reused a closed descriptor.
     for path in run.path.rglob("*"):
         if path.is_file() and path.suffix in {".json", ".csv", ".toml"}:
             assert b"saved step-" not in path.read_bytes(), path
 
 
-def test_a_full_disk_behind_standard_output_ends_no_training(file: str) -> None:
+def test_a_full_disk_behind_standard_output_does_not_end_training(file: str) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("this system has no /dev/full")
     with open("/dev/full", "wb") as full:
         done = program("train", file, "--name", "it", stdout=full, stderr=subprocess.PIPE,
                        capture_output=False)  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert b"the output is lost, training goes on" in done.stderr
+    assert b"output is lost, training continues" in done.stderr
     assert store.find("it").info().state == "done"
 
 
-def test_a_pipe_that_ends_saves_in_order_and_says_so(file: str) -> None:
+def test_a_closed_pipe_saves_cleanly_and_says_so(file: str) -> None:
     command = f"{sys.executable} -m slm_tui train {file} --name it | head -n 1"
     done = limits.run(["sh", "-c", command], capture_output=True, check=False, cwd=ROOT)
     assert b"Traceback" not in done.stderr
@@ -195,7 +195,7 @@ def test_a_pipe_that_ends_saves_in_order_and_says_so(file: str) -> None:
 
 
 @pytest.mark.parametrize("terminal", ["dumb", "", "xterm-256color"])
-def test_a_line_moves_only_where_it_can(terminal: str, file: str) -> None:
+def test_a_line_is_rewritten_only_on_a_terminal(terminal: str, file: str) -> None:
     ours, theirs = pty.openpty()
     environment = {**os.environ, "TERM": terminal}
     command = [sys.executable, "-m", "slm_tui", "train", file, "--name", "it"]
@@ -209,14 +209,14 @@ def test_a_line_moves_only_where_it_can(terminal: str, file: str) -> None:
         while data := limits.read(ours):
             shown += data
     except OSError:
-        pass  # the end of a terminal
+        pass  # the terminal was closed
     assert process.wait(limits.LIMIT) == 0
     os.close(ours)
     moved = b"\r" in shown.replace(b"\r\n", b"")
     assert moved == terminal.startswith("xterm")
 
 
-def test_the_app_on_a_dumb_terminal_is_a_sentence(tmp_path: Path) -> None:
+def test_the_app_on_a_dumb_terminal_is_one_error_line(tmp_path: Path) -> None:
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "slm_tui"]
     environment = {**os.environ, "TERM": "dumb"}
@@ -227,7 +227,7 @@ def test_the_app_on_a_dumb_terminal_is_a_sentence(tmp_path: Path) -> None:
     os.close(theirs)
     os.close(ours)
     assert done.returncode == 1
-    assert done.stderr.startswith(b"slm-tui: the app cannot draw on this terminal: TERM is dumb")
+    assert done.stderr.startswith(b"slm-tui: the app does not work in this terminal: TERM is dumb")
 
 
 NOBODY = """
@@ -242,7 +242,7 @@ sys.exit(main(sys.argv[1:]))
 
 @pytest.mark.parametrize("home", [None, ""])
 @pytest.mark.parametrize("words", ["runs list", "train stories-tiny", "presets list", "doctor"])
-def test_a_missing_home_is_a_sentence(tmp_path: Path, home: str | None, words: str) -> None:
+def test_a_missing_home_is_one_error_line(tmp_path: Path, home: str | None, words: str) -> None:
     """A user without an entry in the password database, as in many containers."""
     dropped = {"HOME", "SLM_TUI_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"}
     environment = {name: value for name, value in os.environ.items() if name not in dropped}
@@ -256,7 +256,7 @@ def test_a_missing_home_is_a_sentence(tmp_path: Path, home: str | None, words: s
 
 
 def test_everything_printed_goes_through_one_module() -> None:
-    """`print` in another module of the command line would be a way around it."""
+    """`print` in another module of the command line would bypass it."""
     allowed = {"output.py", "app.py"}
     for path in (ROOT / "slm_tui" / "commands").glob("*.py"):
         text = path.read_text()

@@ -1,4 +1,4 @@
-"""The progress line: one that is rewritten on a terminal, few lines elsewhere."""
+"""The progress line: rewritten on a terminal, a few lines elsewhere."""
 
 import io
 
@@ -17,7 +17,7 @@ class Terminal(io.StringIO):
 
 
 class Clock:
-    """Seconds that pass when the test says so."""
+    """A clock that the test advances."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1000.0
@@ -59,7 +59,7 @@ def test_another_stage_is_shown_at_once(clock: Clock) -> None:
     assert "writing 0%" in out.getvalue()
 
 
-def test_a_line_that_stays_stands_above(clock: Clock) -> None:
+def test_a_permanent_line_is_printed_above(clock: Clock) -> None:
     out = Terminal()
     line = ProgressLine(out)
     line.show(lambda _: "10%")
@@ -69,7 +69,7 @@ def test_a_line_that_stays_stands_above(clock: Clock) -> None:
 
 
 @pytest.mark.parametrize("kind", ["pipe", "dumb", "no TERM"])
-def test_elsewhere_it_is_few_lines(
+def test_elsewhere_it_prints_few_lines(
     kind: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TERM", {"dumb": "dumb", "no TERM": ""}.get(kind, "xterm"))
@@ -86,7 +86,7 @@ def test_elsewhere_it_is_few_lines(
     assert "\r" not in out.getvalue()
 
 
-def test_in_a_pipe_what_has_not_changed_is_not_said_again(clock: Clock) -> None:
+def test_in_a_pipe_an_unchanged_line_is_not_repeated(clock: Clock) -> None:
     out = io.StringIO()
     line = ProgressLine(out)
     for _ in range(200):
@@ -96,6 +96,6 @@ def test_in_a_pipe_what_has_not_changed_is_not_said_again(clock: Clock) -> None:
 
 
 @pytest.mark.parametrize("share", [-1.0, 0.0, 0.013, 0.5, 0.999, 1.0, 7.0])
-def test_a_bar_is_as_wide_as_asked(share: float) -> None:
+def test_a_bar_has_the_requested_width(share: float) -> None:
     assert len(bar(share, 20)) == 20
     assert bar(share, 20).count("█") == int(20 * max(0.0, min(1.0, share)) + 1 / 16)

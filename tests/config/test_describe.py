@@ -1,4 +1,4 @@
-"""Settings as a list: complete, explained, and nudged without leaving their range."""
+"""Settings as a list: complete, documented, and nudged within their range."""
 
 from typing import Any
 
@@ -46,7 +46,7 @@ def test_every_setting_has_a_help_line(values: dict[str, Any], one: Setting) -> 
     assert one.type != "choice" or one.choices
 
 
-def test_defaults_are_those_of_the_schema() -> None:
+def test_defaults_match_the_schema() -> None:
     preset, _ = check({"name": "x"})
     assert preset is not None
     values = preset.to_dict()
@@ -55,7 +55,7 @@ def test_defaults_are_those_of_the_schema() -> None:
             assert get(values, one.path) == one.default, one.path
 
 
-def test_what_cannot_be_trained_is_not_offered() -> None:
+def test_untrainable_kinds_are_not_offered() -> None:
     offered = {one.path: one.choices for one in describe.settings({})}
     assert offered["model.kind"] == ("gpt",)
     assert "muon" in offered["optimizer.kind"]
@@ -66,7 +66,7 @@ def test_an_unknown_kind_can_still_be_shown() -> None:
 
 
 def in_range(one: Setting, value: Any) -> bool:
-    """Whether the schema takes it, other settings aside."""
+    """Whether the schema accepts it, ignoring other settings."""
     section, _, rest = one.path.partition(".")
     values: dict[str, Any] = {"name": "x", section: {}}
     for kinds in KINDS:

@@ -1,4 +1,4 @@
-"""Budgets: exact where they can be, and close where they are estimates."""
+"""Budgets: exact where possible, close where estimated."""
 
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ def test_epochs_are_tokens_over_training_text() -> None:
     assert numbers.tokens_per_parameter == 3840 / numbers.parameters
 
 
-def test_the_prepared_corpus_decides_where_it_is_known() -> None:
+def test_the_prepared_corpus_takes_precedence() -> None:
     preset = library.get("stories-tiny")
     assert estimate(preset, n_vocab=400).parameters < estimate(preset).parameters
 
@@ -34,7 +34,7 @@ def test_the_length_of_the_stories_is_about_right(name: str) -> None:
     assert expected == pytest.approx(len(prepare(preset).train), rel=0.35)
 
 
-def test_a_file_that_is_not_there_has_no_length() -> None:
+def test_a_missing_file_has_no_length() -> None:
     for path in ("/nowhere", "a\0b", "~nobody-has-this-name/x", ""):
         preset = make_tiny(data={"kind": "file", "path": path})
         assert estimate(preset).train_tokens is None or path == ""

@@ -1,4 +1,4 @@
-"""The kinds of each section: one list, from the unions, and only what can be trained is offered."""
+"""The kinds of each section: read from the unions; only trainable ones are offered."""
 
 import pytest
 
@@ -13,7 +13,7 @@ from tests.conftest import make_tiny, tiny_values
 ALL = [(section, kind) for section, variants in kinds.KINDS.items() for kind in variants]
 
 
-def test_the_kinds_are_those_of_the_schema_in_its_order() -> None:
+def test_the_kinds_match_the_schema_and_its_order() -> None:
     named = Preset.model_json_schema()["properties"]
     for section, first in (("data", "stories"), ("tokenizer", "bytes"), ("model", "gpt")):
         mapping = named[section]["discriminator"]["mapping"]
@@ -25,7 +25,7 @@ def test_the_kinds_are_those_of_the_schema_in_its_order() -> None:
     assert set(kinds.KINDS["model"]) >= {"gpt", "hgrn", "hnet"}
 
 
-def test_every_source_and_tokenizer_has_what_makes_it() -> None:
+def test_every_source_and_tokenizer_has_an_implementation() -> None:
     from slm_tui.corpus.build import TOKENIZERS
     from slm_tui.corpus.sources import SOURCES
 
@@ -34,7 +34,7 @@ def test_every_source_and_tokenizer_has_what_makes_it() -> None:
 
 
 @pytest.mark.parametrize("section", kinds.KINDS)
-def test_an_unknown_kind_is_answered_with_those_that_can_be_trained(section: str) -> None:
+def test_an_unknown_kind_gets_the_trainable_ones_as_suggestions(section: str) -> None:
     preset, wrong = check(put(tiny_values(), f"{section}.kind", "mamba"))
     assert preset is None
     (problem,) = wrong
@@ -44,13 +44,13 @@ def test_an_unknown_kind_is_answered_with_those_that_can_be_trained(section: str
     assert problem.works in said
 
 
-def test_a_misspelt_kind_is_answered_with_the_nearest() -> None:
+def test_a_misspelt_kind_gets_the_nearest_as_suggestion() -> None:
     _, (problem,) = check(tiny_values(tokenizer={"kind": "gtp2"}))
     assert problem.works == "gpt2"
 
 
 @pytest.mark.parametrize("kind", sorted(NOT_BUILT))
-def test_the_form_never_comes_to_what_cannot_be_trained(kind: tuple[str, str]) -> None:
+def test_the_form_never_reaches_an_untrainable_kind(kind: tuple[str, str]) -> None:
     path, later = kind
     (one,) = [one for one in describe.settings({}) if one.path == path]
     assert later not in one.choices
@@ -58,7 +58,7 @@ def test_the_form_never_comes_to_what_cannot_be_trained(kind: tuple[str, str]) -
     assert seen == set(one.choices)
 
 
-def test_the_form_names_what_works_for_an_unknown_kind() -> None:
+def test_the_form_suggests_alternatives_to_an_unknown_kind() -> None:
     draft = Draft(make_tiny(), builtin=False)
     draft.put("model.kind", "mamba")
     problem = draft.problems["model.kind"]

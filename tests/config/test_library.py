@@ -1,4 +1,4 @@
-"""The library: what ships cannot be lost, what is the user's can be brought back."""
+"""The library: built-in presets cannot be lost, user presets can be restored."""
 
 import itertools
 from pathlib import Path
@@ -18,11 +18,11 @@ def mine(name: str) -> Preset:
     return preset
 
 
-def test_the_default_is_there() -> None:
+def test_the_default_preset_exists() -> None:
     assert library.get(library.DEFAULT).name == library.DEFAULT
 
 
-def test_groups_stand_together_and_smaller_comes_first() -> None:
+def test_groups_are_contiguous_and_smaller_comes_first() -> None:
     names = [entry.name for entry in library.entries()]
     assert names.index("stories-tiny") < names.index("stories-small")
     assert names.index("educational-tiny") < names.index("educational-xlarge")
@@ -43,46 +43,46 @@ def test_a_preset_may_be_a_file(tmp_path: Path) -> None:
     assert library.get(str(file)) == make_tiny()
 
 
-def test_a_misspelt_name_is_answered_with_the_right_one() -> None:
+def test_a_misspelt_name_gets_a_suggestion() -> None:
     with pytest.raises(PresetError, match="did you mean stories-tiny"):
         library.get("storys-tiny")
     with pytest.raises(PresetError, match="presets list"):
         library.get("qqqqqq")
 
 
-def test_what_ships_can_be_neither_saved_over_nor_deleted() -> None:
-    with pytest.raises(PresetError, match="ships.*my-stories-tiny"):
+def test_builtin_presets_cannot_be_overwritten_or_deleted() -> None:
+    with pytest.raises(PresetError, match="built-in preset.*my-stories-tiny"):
         library.save(library.get("stories-tiny"))
-    with pytest.raises(PresetError, match="ships"):
+    with pytest.raises(PresetError, match="built-in preset"):
         library.delete("stories-tiny")
 
 
-def test_a_copy_says_what_it_was_made_from() -> None:
+def test_a_copy_records_its_base() -> None:
     made = library.copy("stories-tiny", "mine")
     assert (made.name, made.base, made.group) == ("mine", "stories-tiny", "mine")
     assert library.get("mine") == made
-    with pytest.raises(PresetError, match="exists already"):
+    with pytest.raises(PresetError, match="already exists"):
         library.copy("stories-tiny", "mine")
 
 
 @pytest.mark.parametrize("name", ["../x", "a/b", "a\0b", "x" * 300, "", "a\n"])
-def test_a_copy_is_written_nowhere_else(name: str, home: Path) -> None:
+def test_a_copy_is_never_written_elsewhere(name: str, home: Path) -> None:
     with pytest.raises(PresetError, match="cannot be used"):
         library.copy("stories-tiny", name)
     assert list(home.rglob("*.toml")) == []
 
 
-def test_a_deleted_preset_comes_back() -> None:
+def test_a_deleted_preset_can_be_restored() -> None:
     preset = mine("mine")
     trashed = library.delete("mine")
     assert library.find("mine") is None
     assert library.restore(trashed) == "mine"
     assert library.get("mine") == preset
-    with pytest.raises(PresetError, match="exists again"):
+    with pytest.raises(PresetError, match="already exists"):
         library.restore(trashed)
 
 
-def test_what_is_not_in_the_trash_cannot_come_back() -> None:
+def test_what_is_not_in_the_trash_cannot_be_restored() -> None:
     mine("mine")
     trashed = library.delete("mine")
     trashed.unlink()
@@ -106,7 +106,7 @@ def test_a_broken_file_is_listed_with_its_error_and_hides_no_other() -> None:
         ("broken", "not valid TOML"),
         ("invalid", "not divisible by 5; try 4 or 8"),
         ("latin", "cannot be read"),
-        ("other", "names itself 'another'"),
+        ("other", "has the name 'another'"),
         ("folder", "cannot be read"),
     ):
         assert found[name].preset is None

@@ -18,7 +18,7 @@ from slm_tui.tui.screens.presets.dialogs import _values
 from slm_tui.versions import rename
 from tests.conftest import make_tiny
 
-# Presets as the first version shipped them, from which its users made their own.
+# Presets as shipped with the first version, which users copied.
 FIRST = sorted((Path(__file__).parent / "first_presets").glob("*.toml"))
 
 
@@ -33,7 +33,7 @@ def user_preset(name: str, text: str) -> None:
 
 
 @pytest.mark.parametrize("path", FIRST, ids=lambda path: path.stem)
-def test_presets_of_the_first_version_mean_what_they_meant(path: Path) -> None:
+def test_presets_of_the_first_version_keep_their_meaning(path: Path) -> None:
     text = path.read_text()
     assert "schema" not in tomllib.loads(text)
     user_preset(path.stem, text)
@@ -45,7 +45,7 @@ def test_presets_of_the_first_version_mean_what_they_meant(path: Path) -> None:
             assert {name: now[name] for name in values} == values
 
 
-def test_the_program_writes_the_schema_and_a_person_need_not() -> None:
+def test_the_program_writes_the_schema_version_but_users_need_not() -> None:
     preset = make_tiny()
     text = preset.to_toml()
     assert text.startswith('schema = 1\nname = "tiny"\n')
@@ -55,7 +55,7 @@ def test_the_program_writes_the_schema_and_a_person_need_not() -> None:
     assert library.get("tiny") == preset
 
 
-def test_the_schema_is_no_setting_and_changes_no_fingerprint() -> None:
+def test_the_schema_version_is_not_a_setting_and_changes_no_fingerprint() -> None:
     preset = make_tiny()
     assert "schema" not in preset.to_dict()
     assert from_stored(preset.to_stored(), "it") == preset
@@ -64,7 +64,7 @@ def test_the_schema_is_no_setting_and_changes_no_fingerprint() -> None:
         overrides.apply(preset, ["schema=1"])
 
 
-def test_a_newer_preset_is_refused_with_what_is_needed(
+def test_a_newer_preset_is_refused_with_a_remedy(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     user_preset("later", "schema = 7\n" + 'name = "later"\n[warp]\nspeed = 9\n')
@@ -79,7 +79,7 @@ def test_a_newer_preset_is_refused_with_what_is_needed(
 
 
 @pytest.mark.parametrize("version", ['"one"', "0", "true", "1.5", "[]"])
-def test_a_schema_that_is_no_number_is_named(version: str) -> None:
+def test_a_schema_version_that_is_not_a_number_is_reported(version: str) -> None:
     with pytest.raises(PresetError, match="'schema' in the preset should be a whole number"):
         from_toml(f'schema = {version}\nname = "odd"\n')
 
@@ -97,12 +97,12 @@ def test_an_older_preset_is_migrated_when_the_library_reads_it(
     assert written.startswith("schema = 2\n")
     assert "updates" not in written
     assert library.get("old") == preset
-    # In a preset of the present schema the old name is a mistake.
+    # In a preset of the current schema the old name is an error.
     with pytest.raises(PresetError, match=r"training\.updates: no such setting"):
         from_toml('schema = 2\nname = "new"\n[training]\nupdates = 123\n')
 
 
-def test_what_was_migrated_is_not_migrated_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_migrated_presets_are_not_migrated_again(monkeypatch: pytest.MonkeyPatch) -> None:
     old = make_tiny().to_toml()
     monkeypatch.setattr(SCHEMA, "migrations", [double_steps])
     user_preset("tiny", old)

@@ -1,4 +1,4 @@
-"""What model settings say about themselves, of every family that a preset can name."""
+"""What model settings compute, for every family that a preset can name."""
 
 import pytest
 
@@ -36,7 +36,7 @@ def test_byte_models_have_the_known_counts(model: dict[str, object], expected: i
 
 
 @pytest.mark.parametrize("kind", KINDS["model"])
-def test_every_family_knows_itself(kind: str) -> None:
+def test_every_family_knows_its_size(kind: str) -> None:
     model = make_tiny(model={"kind": kind}).model
     assert isinstance(model, ModelSettings)
     total, embedding = model.parameters(300)
@@ -49,7 +49,7 @@ def test_every_family_knows_itself(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS["model"])
-def test_a_proposed_change_does_what_it_says(kind: str) -> None:
+def test_a_proposed_change_matches_its_text(kind: str) -> None:
     preset = make_tiny(model={"kind": kind})
     larger, smaller = preset.model.larger(), preset.model.smaller()
     if larger is not None:
@@ -64,7 +64,7 @@ def test_a_proposed_change_does_what_it_says(kind: str) -> None:
     assert (more is None) == ("dropout" not in type(preset.model).model_fields)
 
 
-def test_a_model_of_one_layer_with_much_dropout_is_left_as_it_is() -> None:
+def test_a_one_layer_model_with_high_dropout_gets_no_proposals() -> None:
     model = make_tiny(model__dropout=0.4).model
     assert model.smaller() is None
     assert model.more_dropout(0.4) is None

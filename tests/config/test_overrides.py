@@ -1,4 +1,4 @@
-"""One way to change a preset by path."""
+"""Changing a preset by path."""
 
 import pytest
 
@@ -42,7 +42,7 @@ def test_values_are_read_as_typed(text: str, value: object) -> None:
 
 
 @pytest.mark.parametrize("text", ["1,000", "1_000", "1000", "1e3", "1000.0", " 1000 "])
-def test_a_whole_number_is_one_in_the_form_and_after_set(text: str) -> None:
+def test_whole_numbers_are_accepted_in_the_form_and_after_set(text: str) -> None:
     assert changed(f"training.max_steps={text}").training.max_steps == 1000
     draft = Draft(library.get("stories-tiny"), builtin=True)
     steps = next(one for one in draft.settings() if one.path == "training.max_steps")
@@ -52,7 +52,7 @@ def test_a_whole_number_is_one_in_the_form_and_after_set(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["1,0", "1,00,000", "true", "1.5", "1e-3"])
-def test_what_is_no_whole_number_is_refused_in_the_form_and_after_set(text: str) -> None:
+def test_other_numbers_are_refused_in_the_form_and_after_set(text: str) -> None:
     with pytest.raises(PresetError, match=r"training\.max_steps"):
         changed(f"training.max_steps={text}")
     draft = Draft(library.get("stories-tiny"), builtin=True)
@@ -61,11 +61,11 @@ def test_what_is_no_whole_number_is_refused_in_the_form_and_after_set(text: str)
     assert "training.max_steps" in draft.problems
 
 
-def test_one_text_is_a_list_of_one() -> None:
+def test_a_single_text_becomes_a_list_of_one() -> None:
     assert changed("sampling.prompts=Once upon").sampling.prompts == ("Once upon",)
 
 
-def test_a_line_of_changes_is_split_as_by_a_shell() -> None:
+def test_a_line_of_changes_is_split_like_a_shell_does() -> None:
     preset = library.get("stories-tiny")
     line = """training.max_steps=1,000 'title=two words' sampling.prompts='["a b", "c"]'"""
     changed = apply_line(preset, line)
@@ -78,12 +78,12 @@ def test_a_line_of_changes_is_split_as_by_a_shell() -> None:
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("'title=open", "the line cannot be read: No closing quotation; close the quotes"),
+        ("'title=open", "the line cannot be parsed: No closing quotation; close the quotes"),
         ("training.max_steps=many", "not a whole number"),
         ("title=two words", "'words' is not PATH=VALUE"),
     ],
 )
-def test_a_line_that_cannot_be_used_says_why(line: str, says: str) -> None:
+def test_an_unusable_line_says_why(line: str, says: str) -> None:
     preset = library.get("stories-tiny")
     assert says in line_problem(preset, line)
     with pytest.raises(SlmTuiError):
@@ -97,7 +97,7 @@ def test_settings_are_changed_by_path() -> None:
     assert preset.optimizer.learning_rate == 3e-4
 
 
-def test_without_changes_it_is_the_same_preset() -> None:
+def test_no_changes_give_the_same_preset() -> None:
     preset = library.get("stories-tiny")
     assert apply(preset, []) is preset
 
@@ -124,12 +124,12 @@ def test_clearing_one_leaves_the_others_alone() -> None:
 @pytest.mark.parametrize(
     ("text", "value"), [("on", True), ("off", False), ("yes", True), ("False", False)]
 )
-def test_a_switch_is_set_by_any_word_for_it(text: str, value: bool) -> None:
+def test_a_switch_accepts_any_word_for_it(text: str, value: bool) -> None:
     preset = changed(f"model.bias={text}", "model.tie_weights=true")
     assert preset.model.bias is value  # type: ignore[union-attr]
 
 
-def test_another_kind_keeps_the_settings_that_it_has_too() -> None:
+def test_another_kind_keeps_the_shared_settings() -> None:
     preset = changed("tokenizer.kind=gpt2")
     assert preset.tokenizer.vocab_size == 1024  # type: ignore[union-attr]
     assert changed("tokenizer.kind=bytes").tokenizer.model_dump() == {"kind": "bytes"}
@@ -146,38 +146,38 @@ def test_another_kind_keeps_the_settings_that_it_has_too() -> None:
         ("model.n_layers=3", "no setting 'model.n_layers'; did you mean model.n_layer"),
         ("n_embd=3", "did you mean model.n_embd"),
         ("=3", "there is no setting"),
-        ("model.n_layer.x=3", "n_layer has no parts"),
+        ("model.n_layer.x=3", "n_layer is not a section"),
         ("model=3", "there is no setting 'model'"),
         ("model.n_head=5", "model.n_head: 96 is not divisible by 5; try 4 or 6"),
-        ("schedule.minimum=0.5", "the rate would rise"),
+        ("schedule.minimum=0.5", "the learning rate would rise"),
         ("tokenizer.kind=morse", "tokenizer"),
         ("training.max_steps=many", "'many' is not a whole number"),
         ("optimizer.learning_rate=nan", "learning_rate"),
         ("name=../x", "cannot be used"),
     ],
 )
-def test_a_change_that_cannot_be_made_is_one_clear_line(assignment: str, says: str) -> None:
+def test_an_impossible_change_is_one_clear_line(assignment: str, says: str) -> None:
     with pytest.raises(PresetError) as caught:
         changed(assignment)
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_put_leaves_its_input_alone() -> None:
+def test_put_does_not_change_its_input() -> None:
     values = library.get("stories-tiny").to_dict()
     before = repr(values)
     put(values, "model.n_layer", 9)
     assert repr(values) == before
 
 
-def test_get_is_none_where_nothing_is() -> None:
+def test_get_returns_none_for_an_unset_path() -> None:
     values = library.get("stories-tiny").to_dict()
     assert get(values, "model.n_layer") == 3
     assert get(values, "model.n_layer.x") is None
     assert get(values, "no.such") is None
 
 
-def test_the_difference_names_what_changed() -> None:
+def test_the_difference_lists_what_changed() -> None:
     base = library.get("stories-tiny").to_dict()
     mine = changed("model.n_layer=5", "tokenizer.kind=bytes", "name=mine").to_dict()
     found = {path: (old, new) for path, old, new in difference(mine, base)}

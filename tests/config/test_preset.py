@@ -1,4 +1,4 @@
-"""Presets: what is valid, what is said about what is not, and how they are written."""
+"""Presets: what is valid, the messages for what is not, and how they are written."""
 
 import math
 import tomllib
@@ -35,7 +35,7 @@ def test_every_shipped_preset_loads_and_can_be_trained(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_every_shipped_preset_survives_being_written(name: str) -> None:
+def test_every_shipped_preset_round_trips(name: str) -> None:
     preset = library.get(name)
     assert from_toml(preset.to_toml()) == preset
     assert tomllib.loads(preset.to_toml()) == {"schema": 1, **preset.to_dict()}
@@ -48,7 +48,7 @@ def test_every_shipped_preset_survives_being_written(name: str) -> None:
     rate=st.floats(1e-12, 1.0),
     limit=st.sampled_from([{}, {"tokens": 500}, {"fraction": 0.25}]),
 )
-def test_any_preset_survives_being_written(
+def test_any_preset_round_trips(
     title: str, prompts: list[str], rate: float, limit: dict[str, Any]
 ) -> None:
     values = tiny_values(
@@ -58,12 +58,12 @@ def test_any_preset_survives_being_written(
         data__limit=limit,
     )
     preset, _ = check(values)
-    # Lone surrogates are no text; everything else is.
+    # Lone surrogates are not text; everything else is.
     if preset is not None:
         assert from_toml(preset.to_toml()) == preset
 
 
-def test_a_name_alone_is_a_preset() -> None:
+def test_a_name_alone_makes_a_preset() -> None:
     preset = parse({"name": "bare"}, "it")
     assert (preset.data.kind, preset.tokenizer.kind, preset.model.kind) == ("stories", "bpe", "gpt")
 
@@ -81,15 +81,15 @@ def test_a_name_alone_is_a_preset() -> None:
         ),
         (
             {"schedule": {"minimum": 0.05}},
-            "schedule.minimum: the rate would rise from 0.01 to 0.05; try 0.001",
+            "schedule.minimum: the learning rate would rise from 0.01 to 0.05; try 0.001",
         ),
         (
             {"schedule__warmup_steps": 50},
-            "schedule.warmup_steps: warm-up of 50 is longer than all 12 steps; try 1",
+            "schedule.warmup_steps: warm-up of 50 steps is longer than the whole run of 12; try 1",
         ),
         (
             {"data__limit": {"tokens": 16}},
-            "data.limit.tokens: 16 tokens do not fill one window of 16 and its target; try 160",
+            "data.limit.tokens: 16 tokens do not fill a window of 16 plus its target; try 160",
         ),
         (
             {"data__limit": {"tokens": 100, "documents": 5}},
@@ -110,11 +110,11 @@ def test_a_name_alone_is_a_preset() -> None:
         ({"training__precision": "fp8"}, "try auto"),
     ],
 )
-def test_what_is_wrong_is_said_with_a_value_that_works(changes: dict[str, Any], says: str) -> None:
+def test_a_problem_names_a_value_that_works(changes: dict[str, Any], says: str) -> None:
     assert any(says in text for text in problems_of(**changes)), problems_of(**changes)
 
 
-def test_the_values_offered_do_work() -> None:
+def test_the_suggested_values_work() -> None:
     for changes in (
         {"model": {"n_embd": 128, "n_head": 5}},
         {"schedule": {"minimum": 0.05}},
@@ -143,20 +143,20 @@ def test_the_values_offered_do_work() -> None:
     "path",
     ["optimizer__learning_rate", "optimizer__gradient_clip", "sampling__temperature"],
 )
-def test_numbers_that_are_none_are_refused(path: str, value: float) -> None:
+def test_values_that_are_not_numbers_are_refused(path: str, value: float) -> None:
     assert problems_of(**{path: value})
 
 
 @pytest.mark.parametrize(
     "name", ["../x", "a/b", "a\0b", "x" * 300, "", ".", "..", "a\n", "last", "-x", "a b", "ü"]
 )
-def test_a_name_that_is_no_file_name_is_refused(name: str) -> None:
+def test_a_name_that_is_not_a_file_name_is_refused(name: str) -> None:
     (text,) = problems_of(name=name)
     assert text.startswith("name: ")
     assert "cannot be used" in text
 
 
-def test_all_problems_are_named_at_once() -> None:
+def test_all_problems_are_reported_at_once() -> None:
     with pytest.raises(PresetError) as caught:
         parse(tiny_values(training__max_steps=0, model__n_layer=0), "my file")
     assert str(caught.value).startswith("my file is not a valid preset: ")
@@ -165,7 +165,7 @@ def test_all_problems_are_named_at_once() -> None:
 
 
 @pytest.mark.parametrize("kind", sorted(NOT_BUILT))
-def test_what_comes_later_is_valid_and_refused_with_what_works(kind: tuple[str, str]) -> None:
+def test_a_future_kind_is_valid_but_refused_with_an_alternative(kind: tuple[str, str]) -> None:
     path, value = kind
     section, _, name = path.partition(".")
     given = {"kind": value} if name == "kind" else {**tiny_values()[section], name: value}

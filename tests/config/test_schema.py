@@ -1,4 +1,4 @@
-"""The JSON schema of presets: it accepts what the program writes, and refuses plain mistakes."""
+"""The JSON schema of presets: it accepts what the program writes and refuses simple mistakes."""
 
 import json
 import tomllib
@@ -20,7 +20,7 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "integer": int,
     "number": (int, float),
 }
-# The parts of JSON Schema that are checked here, and those that say nothing about validity.
+# The keywords of JSON Schema that are checked here, and those that do not affect validity.
 _CHECKED = {"$ref", "oneOf", "type", "const", "enum", "properties", "required", "items"}
 _CHECKED |= {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}
 _CHECKED |= {"minLength", "maxLength", "minItems", "maxItems", "additionalProperties"}
@@ -28,7 +28,7 @@ _SILENT = {"$schema", "$defs", "title", "description", "default", "examples", "d
 
 
 def faults(value: Any, schema: dict[str, Any], where: str = "") -> list[str]:
-    """What is wrong with `value` by the parts of JSON Schema that the schema of presets uses."""
+    """What is wrong with `value`, by the JSON Schema keywords that the preset schema uses."""
     if not set(schema) <= _CHECKED | _SILENT:
         raise NotImplementedError(f"{where}: {set(schema) - _CHECKED - _SILENT}")
     found: list[str] = []
@@ -36,13 +36,13 @@ def faults(value: Any, schema: dict[str, Any], where: str = "") -> list[str]:
         found += faults(value, SCHEMA["$defs"][schema["$ref"].rpartition("/")[2]], where)
     if "oneOf" in schema:
         fitting = [one for one in schema["oneOf"] if not faults(value, one, where)]
-        found += [] if len(fitting) == 1 else [f"{where} fits {len(fitting)} of its variants"]
+        found += [] if len(fitting) == 1 else [f"{where} matches {len(fitting)} variants"]
     if "type" in schema:
         right = isinstance(value, _TYPES[schema["type"]])
         if not right or (isinstance(value, bool) and schema["type"] != "boolean"):
             return [*found, f"{where} is not of type {schema['type']}"]
     if value not in schema.get("enum", [value]) or value != schema.get("const", value):
-        found.append(f"{where} is no choice: {value!r}")
+        found.append(f"{where} is not a choice: {value!r}")
     found += _out_of_range(value, schema, where)
     if isinstance(value, dict):
         found += [
@@ -80,14 +80,14 @@ def _out_of_range(value: Any, schema: dict[str, Any], where: str) -> list[str]:
 
 
 @pytest.mark.parametrize("entry", SHIPPED, ids=lambda entry: entry.name)
-def test_every_shipped_preset_fits(entry: library.LibraryEntry) -> None:
+def test_every_shipped_preset_is_valid(entry: library.LibraryEntry) -> None:
     assert faults(tomllib.loads(entry.path.read_text(encoding="utf-8")), SCHEMA) == []
     assert entry.preset is not None
     assert faults(tomllib.loads(entry.preset.to_toml()), SCHEMA) == []
 
 
 @pytest.mark.parametrize("section", ["data", "tokenizer", "model"])
-def test_a_section_without_a_kind_fits_only_the_one_that_it_gets(section: str) -> None:
+def test_a_section_without_a_kind_is_validated_as_the_default_kind(section: str) -> None:
     values = {"name": "x", section: {}}
     preset, _ = check(values)
     assert preset is not None
@@ -111,7 +111,7 @@ def test_a_section_without_a_kind_fits_only_the_one_that_it_gets(section: str) -
         'name = "x"\n[sampling]\nprompts = [1]',
     ],
 )
-def test_what_reading_refuses_the_schema_refuses(text: str) -> None:
+def test_the_schema_refuses_what_reading_refuses(text: str) -> None:
     values = tomllib.loads(text)
     assert check(values)[0] is None
     assert faults(values, SCHEMA)

@@ -1,4 +1,4 @@
-"""The shipped presets: sizes as counted by hand, and each one offline with one override."""
+"""The shipped presets: sizes as counted by hand, and offline use with one override."""
 
 import pytest
 
@@ -45,12 +45,12 @@ def from_a_hub() -> list[str]:
 
 
 @pytest.mark.parametrize(("name", "count"), PARAMETERS.items())
-def test_the_models_have_the_size_they_should(name: str, count: int) -> None:
+def test_the_models_have_the_expected_size(name: str, count: int) -> None:
     assert estimate(library.get(name)).parameters == count
 
 
 @pytest.mark.parametrize(("name", "paths"), VARIED.items())
-def test_an_experiment_changes_one_thing_of_the_baseline(name: str, paths: set[str]) -> None:
+def test_an_experiment_changes_one_thing_in_the_baseline(name: str, paths: set[str]) -> None:
     baseline = library.get("experiments-baseline").to_dict()
     found = overrides.difference(library.get(name).to_dict(), baseline)
     assert {path for path, _, _ in found} - {"title", "description"} == paths
@@ -76,7 +76,7 @@ def test_each_runs_without_a_network_after_one_override(name: str) -> None:
     assert step_flops(offline, 1000) > 0
 
 
-def test_updates_of_from_scratch_are_as_large_as_they_were() -> None:
+def test_from_scratch_keeps_its_batch_size() -> None:
     preset = library.get("from-scratch")
     assert preset.tokens_per_step == 131_072
     assert preset.tokens_per_step * preset.training.max_steps == 81_920_000

@@ -1,4 +1,4 @@
-"""What data settings say about their text before it is read."""
+"""What data settings can tell about their text before it is read."""
 
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ def data_of(**data: Any) -> DataConfig:
         ({"kind": "huggingface", "dataset": "a/b"}, "a/b", "a/b", "a/b"),
     ],
 )
-def test_a_text_has_a_name_for_people_and_a_place(
+def test_a_text_has_a_label_and_a_location(
     data: dict[str, Any], label: str, content: str, location: str
 ) -> None:
     found = data_of(**data)
@@ -35,12 +35,12 @@ def test_a_text_has_a_name_for_people_and_a_place(
 @pytest.mark.parametrize(
     ("kind", "path", "says", "works"),
     [
-        ("file", "", "name a text file; 5 then o looks for it", None),
-        ("directory", "", "name a directory with text; 5 then o looks for it", None),
+        ("file", "", "name a text file, or press 5, then o to browse", None),
+        ("directory", "", "name a directory with text, or press 5, then o to browse", None),
         ("file", "texts", "it is a directory: set data.kind to directory", None),
         ("directory", "plays.txt", "it is a file: set data.kind to file", None),
         ("file", "play.txt", "no such file; try plays.txt", "plays.txt"),
-        ("file", "texts/play.txt", "no such file: name one that is there", None),
+        ("file", "texts/play.txt", "no such file: name an existing one", None),
         ("file", "plays.txt", None, None),
         ("directory", "texts", None, None),
     ],
@@ -69,7 +69,7 @@ def test_text_that_needs_no_path_has_no_problem() -> None:
         assert data_of(**data).missing() == ""
 
 
-def test_what_a_source_will_give_is_known_where_it_can_be(tmp_path: Path) -> None:
+def test_the_size_of_a_source_is_known_where_possible(tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text("x" * 1000)
     file = {"kind": "file", "path": str(tmp_path / "text.txt")}
     assert data_of(**file).expected_bytes() == 1000
@@ -83,7 +83,7 @@ def test_what_a_source_will_give_is_known_where_it_can_be(tmp_path: Path) -> Non
     assert data_of(kind="huggingface", dataset="a/b").expected_bytes() is None
 
 
-def test_what_has_a_split_of_its_own_is_not_cut_from_training() -> None:
+def test_a_split_provided_by_the_source_is_not_taken_from_training() -> None:
     split = {"validation": 0.1, "test": 0.2}
     assert data_of(kind="stories", split=split).held_out() == 0
     assert data_of(kind="file", split=split).held_out() == pytest.approx(0.3)
@@ -107,7 +107,7 @@ def test_what_has_a_split_of_its_own_is_not_cut_from_training() -> None:
         ({"kind": "file"}, ()),
     ],
 )
-def test_more_of_the_text_is_a_change_that_can_be_made(
+def test_more_text_is_a_change_that_can_be_applied(
     data: dict[str, Any], changes: tuple[str, ...]
 ) -> None:
     preset = make_tiny(data=data)

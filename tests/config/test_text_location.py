@@ -1,4 +1,4 @@
-"""Whatever text is pointed at becomes the `data` of a preset, or one clear line."""
+"""Any location of a text becomes the `data` of a preset, or one clear line."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from slm_tui.config.known_datasets import READY_MADE, ready_made
 from slm_tui.errors import PresetError
 
 
-def test_files_directories_and_datasets_are_told_apart(tmp_path: Path) -> None:
+def test_files_directories_and_datasets_are_distinguished(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("text")
     rows = tmp_path / "rows"
     rows.mkdir()
@@ -37,12 +37,12 @@ def test_names_and_addresses_are_datasets(name: str) -> None:
 
 
 @pytest.mark.parametrize("where", ["", "gone.txt", "./a/b", "a/b/c/d", "x" * 5000, "a\0b"])
-def test_what_is_not_there_is_one_clear_line(where: str) -> None:
+def test_a_missing_text_is_one_clear_line(where: str) -> None:
     with pytest.raises(PresetError, match="there is no text at"):
         text_location.source_of(where)
 
 
-def test_a_preset_that_is_pointed_elsewhere_keeps_all_but_its_text(tmp_path: Path) -> None:
+def test_a_preset_with_another_text_keeps_everything_else(tmp_path: Path) -> None:
     file = tmp_path / "My  büch!.txt"
     file.write_text("text")
     before = library.get("stories-tiny")

@@ -266,7 +266,7 @@ def test_the_encoding_of_a_directory_holds_for_each_file(tmp_path: Path) -> None
     "name", ["nonsense", "hex", "rot13", "punycode", "base64", "\0", "undefined"]
 )
 def test_an_encoding_that_nobody_knows_is_refused_as_a_setting(name: str, tiny: Make) -> None:
-    with pytest.raises(PresetError, match="no encoding is called"):
+    with pytest.raises(PresetError, match="unknown encoding"):
         tiny(data={"kind": "file", "path": "x", "encoding": name})
 
 

@@ -135,7 +135,7 @@ def test_live_runs_of_others_are_found_and_forgotten(run: Run, tmp_path: Path) -
 
 def test_the_command_line_steers_and_follows(run: Run, capsys: Capture) -> None:
     assert main(["runs", "steer", "last", "pause"]) == 0
-    assert capsys.readouterr().out == f"asked {run.id}: pause\n"
+    assert capsys.readouterr().out == f"pause requested for {run.id}\n"
     until(lambda: run.info().state == "paused")
     assert main(["runs", "steer", "last", "rate", "0.5", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["value"] == 0.5

@@ -262,8 +262,8 @@ def test_evaluations_that_steer_the_learning_rate_stay(
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["stories-tiny"], "--resume does not go with a preset"),
-        (["--from", "it"], "--resume does not go with --from"),
+        (["stories-tiny"], "--resume cannot be combined with a preset"),
+        (["--from", "it"], "--resume cannot be combined with --from"),
         (["--name", "new"], "slm-tui runs rename it new"),
         (["--seed", "3"], "training.seed cannot change"),
         (["--set", "model.n_layr=3"], "did you mean model.n_layer"),

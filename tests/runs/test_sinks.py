@@ -115,7 +115,9 @@ def test_logs_are_chosen_in_the_form(tiny: Make, text: str) -> None:
 
 
 def test_an_unknown_log_is_named_with_those_that_are_known(tiny: Make) -> None:
-    with pytest.raises(PresetError, match=r"'paper' is no log; try tensorboard or wandb"):
+    with pytest.raises(
+        PresetError, match=r"'paper' is not a supported logger; try tensorboard or wandb"
+    ):
         overrides.apply(tiny(), ["training.log_to=paper"])
     _, wrong = check(tiny_values(training__log_to=["paper"]))
     assert [problem.path for problem in wrong] == ["training.log_to"]

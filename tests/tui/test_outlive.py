@@ -135,7 +135,7 @@ def test_kept_training_goes_on_without_the_terminal(terminal: Terminal, quick: P
     terminal.press("C-q")
     terminal.wait_for("Keep training")
     choose(terminal, "Keep training")
-    terminal.wait_for("trains on without a screen")
+    terminal.wait_for("keeps training in the background")
     terminal.wait_for("ENDED-0")
     at = steps(run)
     until(lambda: steps(run) > at + 20)
@@ -161,7 +161,7 @@ def test_an_error_on_the_screen_ends_the_screen_alone(
     )
     run = train(terminal, str(script))
     shown = terminal.wait_for("ENDED-1")
-    assert "the screen failed: RuntimeError: the screen broke" in shown
+    assert "the app failed: RuntimeError: the screen broke" in shown
     assert f"slm-tui --run {run.id}" in shown
     at = steps(run)
     until(lambda: steps(run) > at + 20)

@@ -1,1 +1,1 @@
-"""The settings of each model family, and what follows from them without building a network."""
+"""The settings of each model family, and what can be derived from them without a network."""

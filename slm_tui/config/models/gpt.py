@@ -9,15 +9,15 @@ from slm_tui.config.fields import reject, setting
 from slm_tui.config.models.settings import ModelSettings, half_the_layers, twice_the_width
 
 
-def _divisors_near(total: int, wanted: int) -> list[int]:
-    """The divisors of `total` next to `wanted`, below and above."""
+def _divisors_near(total: int, target: int) -> list[int]:
+    """The divisors of `total` closest to `target`, below and above."""
     divisors = [number for number in range(1, min(total, 128) + 1) if total % number == 0]
-    below = [number for number in divisors if number < wanted][-1:]
-    return below + [number for number in divisors if number > wanted][:1]
+    below = [number for number in divisors if number < target][-1:]
+    return below + [number for number in divisors if number > target][:1]
 
 
 class GptModel(ModelSettings):
-    """A pre-norm transformer decoder: GPT-2's choices by default, modern ones as switches."""
+    """A pre-norm transformer decoder: GPT-2's design by default, modern options as switches."""
 
     kind: Literal["gpt"] = setting("gpt", help="Model family")
     n_layer: int = setting(4, ge=1, le=96, help="Transformer blocks", unit="layers", nudge="+1")
@@ -33,15 +33,15 @@ class GptModel(ModelSettings):
         128, ge=8, le=8192, help="Width of the network", unit="channels", nudge="+32"
     )
     block_size: int = setting(
-        128, ge=4, le=16_384, help="Context the model sees", unit="tokens", nudge="x2"
+        128, ge=4, le=16_384, help="Context length", unit="tokens", nudge="x2"
     )
     dropout: float = setting(
-        0.0, ge=0, lt=1, help="Part of activations dropped in training", nudge="+0.05"
+        0.0, ge=0, lt=1, help="Fraction of activations dropped in training", nudge="+0.05"
     )
-    bias: bool = setting(True, help="Biases in linear layers and norms")
+    bias: bool = setting(True, help="Use biases in linear layers and norms")
     tie_weights: bool = setting(True, help="Share the token embedding with the output layer")
     position: Literal["learned", "rope"] = setting(
-        "learned", help="Learned positions, or rotary ones", advanced=True
+        "learned", help="Position encoding: learned or rotary", advanced=True
     )
     norm: Literal["layernorm", "rmsnorm"] = setting(
         "layernorm", help="Normalisation before each sublayer", advanced=True
@@ -75,7 +75,7 @@ class GptModel(ModelSettings):
 
     @property
     def feed_forward_width(self) -> int:
-        """Inner width: 4 x n_embd, or 8/3 of it for SwiGLU's three matrices, a multiple of 8."""
+        """Inner width: 4 x n_embd, or 8/3 x n_embd for SwiGLU's three matrices, a multiple of 8."""
         if self.activation == "swiglu":
             return -(-(8 * self.n_embd // 3) // 8) * 8
         return 4 * self.n_embd
@@ -94,7 +94,7 @@ class GptModel(ModelSettings):
         return self.n_layer * block + norm + embedding, embedding
 
     def flops(self, n_vocab: int) -> float:
-        """Training operations per token: 6 per weight of a matrix, output layer included, and
+        """Training operations per token: 6 per matrix weight, output layer included, plus
         attention over the whole context.
 
         Source: Chowdhery et al. 2022 (arXiv:2204.02311), appendix B.

@@ -18,16 +18,21 @@ class HgrnModel(ModelSettings):
         128, ge=8, le=8192, help="Width of the network", unit="channels", nudge="+32"
     )
     block_size: int = setting(
-        512, ge=4, le=16_384, help="Window of one training sequence", unit="tokens", nudge="x2"
+        512, ge=4, le=16_384, help="Length of a training sequence", unit="tokens", nudge="x2"
     )
     hidden_ratio: int = setting(
-        4, ge=1, le=16, help="Feed-forward width over network width", nudge="+1"
+        4, ge=1, le=16, help="Feed-forward width as a multiple of network width", nudge="+1"
     )
     expand_ratio: int = setting(
-        1, ge=1, le=8, help="Recurrent width over network width", nudge="+1", advanced=True
+        1,
+        ge=1,
+        le=8,
+        help="Recurrent width as a multiple of network width",
+        nudge="+1",
+        advanced=True,
     )
     conv_size: int = setting(
-        0, ge=0, le=16, help="Width of the short convolution; 0 is none", advanced=True, nudge="+1"
+        0, ge=0, le=16, help="Width of the short convolution; 0: none", advanced=True, nudge="+1"
     )
     tie_weights: bool = setting(False, help="Share the token embedding with the output layer")
 

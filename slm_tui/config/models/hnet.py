@@ -10,7 +10,7 @@ from slm_tui.config.models.settings import ModelSettings
 
 
 class HnetModel(ModelSettings):
-    """A hierarchical byte-level model that learns where to cut its input."""
+    """A hierarchical byte-level model that learns how to chunk its input."""
 
     not_built: ClassVar[str] = "H-Net comes in a later version; use gpt"
     size_settings: ClassVar[tuple[str, ...]] = ("model.d_model", "model.num_blocks")
@@ -23,16 +23,16 @@ class HnetModel(ModelSettings):
         ((1, 0, 1), (3,)), help="Blocks per stage: [encoder, 0, decoder] and [main]"
     )
     block_size: int = setting(
-        512, ge=4, le=16_384, help="Window of one training sequence", unit="tokens", nudge="x2"
+        512, ge=4, le=16_384, help="Length of a training sequence", unit="tokens", nudge="x2"
     )
     downsampling_factor: float = setting(
-        2.5, gt=1, le=16, help="Bytes per chunk to aim for", nudge="+0.5"
+        2.5, gt=1, le=16, help="Target number of bytes per chunk", nudge="+0.5"
     )
     ratio_loss_weight: float = setting(
-        0.03, ge=0, le=1, help="Weight of the loss that holds the chunk length", nudge="125"
+        0.03, ge=0, le=1, help="Weight of the loss that controls the chunk length", nudge="125"
     )
     learning_rate_multipliers: tuple[float, ...] = setting(
-        (1.5, 1.0), help="Learning rate of each stage over the base rate", advanced=True
+        (1.5, 1.0), help="Learning rate multiplier of each stage", advanced=True
     )
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""What every model family says about itself, from its settings alone."""
+"""What every model family can compute from its settings alone."""
 
 from abc import abstractmethod
 from typing import ClassVar
@@ -14,12 +14,12 @@ class ModelSettings(Variant):
     """
 
     size_settings: ClassVar[tuple[str, ...]] = ("model.n_embd", "model.n_layer")
-    """The settings that decide the size of the network, the most effective one first."""
+    """The settings that determine the size of the network, the most effective one first."""
 
     @property
     @abstractmethod
     def width(self) -> int:
-        """Channels of the network, where it is widest."""
+        """Channels of the network at its widest point."""
 
     @property
     @abstractmethod
@@ -34,13 +34,13 @@ class ModelSettings(Variant):
         """Floating-point operations of training, forward and backward, per token.
 
         Six per parameter and token: two in the forward pass, four in the backward pass. An upper
-        bound, since looking up an embedding is no product. Source: Chowdhery et al. 2022
+        bound, since an embedding lookup is not a product. Source: Chowdhery et al. 2022
         (arXiv:2204.02311), appendix B, without its term for attention.
         """
         return 6.0 * self.parameters(n_vocab)[0]
 
     def activations(self, n_vocab: int) -> int:
-        """Values kept per token for the backward pass: an estimate.
+        """Estimated number of values kept per token for the backward pass.
 
         About 22 activations of the width per block (norms, q, k, v, attention, two of 4 x width),
         and the logits with their gradient.
@@ -49,11 +49,11 @@ class ModelSettings(Variant):
 
     @property
     def dropout_rate(self) -> float:
-        """Part of the activations dropped in training; 0 where the family has no dropout."""
+        """Fraction of activations dropped in training; 0 if the family has no dropout."""
         return 0.0
 
     def more_dropout(self, most: float) -> Change | None:
-        """More dropout, at most `most`; `None` where the family has none or has enough."""
+        """More dropout, at most `most`; `None` if the family has no dropout or has enough."""
         del most
         return None
 
@@ -68,7 +68,7 @@ class ModelSettings(Variant):
 
 def twice_the_width(width: int) -> Change:
     """A larger network, for families whose width is the setting `n_embd`."""
-    return Change(f"a larger model, {width} → {2 * width} channels", (f"model.n_embd={2 * width}",))
+    return Change(f"a larger model: {width} → {2 * width} channels", (f"model.n_embd={2 * width}",))
 
 
 def half_the_layers(layers: int) -> Change | None:
@@ -76,4 +76,4 @@ def half_the_layers(layers: int) -> Change | None:
     if layers < 2:
         return None
     half = layers // 2
-    return Change(f"a smaller model, {layers} → {half} layers", (f"model.n_layer={half}",))
+    return Change(f"a smaller model: {layers} → {half} layers", (f"model.n_layer={half}",))

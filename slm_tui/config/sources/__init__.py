@@ -1,1 +1,1 @@
-"""The settings of each source of text, and what follows from them before it is read."""
+"""The settings of each text source, and what can be derived from them before it is read."""

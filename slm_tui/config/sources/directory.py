@@ -1,4 +1,4 @@
-"""The settings of a directory as a source."""
+"""The settings of a directory source."""
 
 from typing import Literal
 
@@ -13,18 +13,20 @@ class DirectoryData(PathSettings):
     """All text files below a directory."""
 
     kind: Literal["directory"] = setting("directory", help="Where the text comes from")
-    path: str = setting("", help="The directory; relative to the working directory, ~ is home")
+    path: str = setting(
+        "", help="Path of the directory; relative to the working directory, ~ is home"
+    )
     pattern: str = setting(
-        "", help="Which files, as a glob such as **/*.py; empty: every .txt and .md file"
+        "", help="Glob of the files to read, such as **/*.py; empty: all .txt and .md files"
     )
     separator: Separator = setting(
         "",
-        help="What stands between documents of a file; empty: <|endoftext|> where it is there",
+        help="Separator between documents in a file; empty: <|endoftext|>, if present",
         advanced=True,
     )
     encoding: Encoding = encoding_setting()
     on_encoding_error: Literal["refuse", "skip", "replace"] = setting(
-        "refuse", help="What to do with files that are no text or cannot be read", advanced=True
+        "refuse", help="What to do with files that are not text or cannot be read", advanced=True
     )
 
     def problem(self) -> Problem | None:

@@ -1,4 +1,4 @@
-"""The settings of a file as a source."""
+"""The settings of a file source."""
 
 import os
 from pathlib import Path
@@ -12,37 +12,37 @@ from slm_tui.config.sources.text_fields import Delimiter, Encoding, Separator, e
 
 
 class FileData(PathSettings):
-    """One file of text, or of rows with a text column."""
+    """One text file, or a table with a text column."""
 
     kind: Literal["file"] = setting("file", help="Where the text comes from")
-    path: str = setting("", help="The file; relative to the working directory, ~ is home")
+    path: str = setting("", help="Path of the file; relative to the working directory, ~ is home")
     format: Literal["auto", "text", "jsonl", "csv", "parquet"] = setting(
-        "auto", help="How the file is laid out; auto goes by its name", advanced=True
+        "auto", help="File format; auto: from the file name", advanced=True
     )
     separator: Separator = setting(
         "",
-        help="What stands between documents of plain text; empty: <|endoftext|> where it is there",
+        help="Separator between documents in plain text; empty: <|endoftext|>, if present",
         advanced=True,
     )
     text_column: str = setting(
-        "", help="Column with the text of jsonl, csv, parquet; empty: found by its usual names"
+        "", help="Text column of jsonl, csv or parquet; empty: detected by common names"
     )
-    second_column: str = setting("", help="A column to append to the first", advanced=True)
-    column_separator: Separator = setting("\n\n", help="What joins two columns", advanced=True)
-    delimiter: Delimiter = setting(
-        "", help="What stands between the cells of csv; empty: found", advanced=True
+    second_column: str = setting("", help="Column to append to the text column", advanced=True)
+    column_separator: Separator = setting(
+        "\n\n", help="Separator between the two columns", advanced=True
     )
+    delimiter: Delimiter = setting("", help="Delimiter of csv; empty: detected", advanced=True)
     header: Literal["auto", "yes", "no"] = setting(
         "auto", help="Whether the first line of csv names the columns", advanced=True
     )
     quotes: Literal["auto", "double", "backslash", "none"] = setting(
         "auto",
-        help="Quotes within csv: doubled, after a backslash, or part of the text",
+        help="Quotes in csv: doubled, backslash-escaped, or literal",
         advanced=True,
     )
     encoding: Encoding = encoding_setting()
     on_encoding_error: Literal["refuse", "replace"] = setting(
-        "refuse", help="What to do with bytes that the encoding does not have", advanced=True
+        "refuse", help="What to do with bytes that are not valid in the encoding", advanced=True
     )
 
     def problem(self) -> Problem | None:
@@ -50,7 +50,7 @@ class FileData(PathSettings):
         return path_problem(self.path, "file")
 
     def source_bytes(self) -> float | None:
-        """See `DataSettings.source_bytes`: the size of the file, however it is laid out."""
+        """See `DataSettings.source_bytes`: the size of the file, in any format."""
         try:
             return os.stat(Path(self.path).expanduser()).st_size
         except (OSError, ValueError, RuntimeError):

@@ -1,4 +1,4 @@
-"""The settings of a dataset as a source."""
+"""The settings of a dataset source."""
 
 from typing import Any, ClassVar, Literal, Self
 
@@ -9,12 +9,12 @@ from slm_tui.config.known_datasets import READY_MADE, ReadyMade, ready_made
 from slm_tui.config.sources.settings import DataSettings
 from slm_tui.config.sources.text_fields import Separator
 
-# Names no split: the part is cut from training.
+# No split of its own: the part is held out from training.
 _NONE = "none"
 
 
 class HuggingFaceData(DataSettings):
-    """A dataset of the Hugging Face hub, of a web address, or a local one, through `datasets`."""
+    """A dataset from the Hugging Face hub, a URL or a local path, read with `datasets`."""
 
     location_setting: ClassVar[str] = "dataset"
     is_remote: ClassVar[bool] = True
@@ -23,32 +23,34 @@ class HuggingFaceData(DataSettings):
     dataset: str = setting(
         "roneneldan/TinyStories",
         min_length=1,
-        help="Name on the hub, a ready-made one, a local path, or the address of a file",
+        help="Name on the hub, known dataset, local path, or URL of a file",
         suggestions=tuple(READY_MADE),
     )
-    config: str = setting("", help="Configuration of the dataset, where it has several")
-    revision: str = setting("", help="Branch, tag or commit; empty: the newest", advanced=True)
+    config: str = setting("", help="Configuration of the dataset, if it has several")
+    revision: str = setting("", help="Branch, tag or commit; empty: latest", advanced=True)
     train_split: str = setting("train", min_length=1, help="Name of the training split")
     validation_split: str = setting(
-        "", help="Name of the validation split; empty: as ready-made, or cut; none: cut by ratio"
+        "", help="Validation split; empty: the known one, else by ratio; none: by ratio"
     )
     test_split: str = setting(
         "",
-        help="Name of the test split; empty: as ready-made, or cut; none: cut by ratio",
+        help="Test split; empty: the known one, else by ratio; none: by ratio",
         advanced=True,
     )
-    text_column: str = setting("", help="Column with the text; empty: found by its usual names")
-    second_column: str = setting("", help="A column to append to the first", advanced=True)
-    column_separator: Separator = setting("\n\n", help="What joins two columns", advanced=True)
+    text_column: str = setting("", help="Text column; empty: detected by common names")
+    second_column: str = setting("", help="Column to append to the text column", advanced=True)
+    column_separator: Separator = setting(
+        "\n\n", help="Separator between the two columns", advanced=True
+    )
     minimum_length: int = setting(
-        0, ge=0, help="Leave out shorter documents", unit="characters", nudge="125", advanced=True
+        0, ge=0, help="Skip shorter documents", unit="characters", nudge="125", advanced=True
     )
     maximum_length: int | None = setting(
-        None, ge=1, help="Leave out longer documents", unit="characters", nudge="125", advanced=True
+        None, ge=1, help="Skip longer documents", unit="characters", nudge="125", advanced=True
     )
-    streaming: bool = setting(False, help="Read over the network without storing", advanced=True)
+    streaming: bool = setting(False, help="Stream over the network without storing", advanced=True)
     cache_dir: str = setting(
-        "", help="Where downloads are kept; empty: the usual place of datasets", advanced=True
+        "", help="Directory for downloads; empty: the default of datasets", advanced=True
     )
 
     @model_validator(mode="after")
@@ -56,7 +58,7 @@ class HuggingFaceData(DataSettings):
         if self.maximum_length is not None and self.maximum_length < self.minimum_length:
             raise reject(
                 "maximum_length",
-                f"nothing is at least {self.minimum_length} and at most {self.maximum_length} long",
+                f"it is less than the minimum_length of {self.minimum_length}",
                 self.minimum_length * 10,
             )
         return self
@@ -67,7 +69,7 @@ class HuggingFaceData(DataSettings):
         return self.dataset
 
     def source_bytes(self) -> float | None:
-        """See `DataSettings.source_bytes`: known of ready-made datasets."""
+        """See `DataSettings.source_bytes`: known for ready-made datasets."""
         entry = ready_made(self.dataset, self.config)
         return entry.bytes if entry is not None else None
 
@@ -78,7 +80,7 @@ class HuggingFaceData(DataSettings):
         return frozenset(part for part, split in named.items() if split)
 
     def completed(self) -> Self:
-        """The settings with what a ready-made dataset fills in; `none` becomes absent splits."""
+        """The settings, completed from a ready-made dataset; splits named `none` become empty."""
         entry = ready_made(self.dataset, self.config)
         changes: dict[str, Any] = {}
         if entry is not None:

@@ -1,4 +1,4 @@
-"""What is wrong with the path of a source before it is read."""
+"""Checks the path of a source before it is read."""
 
 import difflib
 from pathlib import Path
@@ -6,13 +6,13 @@ from typing import Literal
 
 from slm_tui.config.problem import Problem
 
-_ASKED_FOR = {"file": "a text file", "directory": "a directory with text"}
+_REQUIRED = {"file": "a text file", "directory": "a directory with text"}
 
 
 def path_problem(path: str, kind: Literal["file", "directory"]) -> Problem | None:
-    """What is wrong with `path`, which should lead to a file or to a directory."""
+    """The problem with `path`, which should name a file or a directory; `None` if it is fine."""
     if not path:
-        return Problem("data.path", f"name {_ASKED_FOR[kind]}; 5 then o looks for it")
+        return Problem("data.path", f"name {_REQUIRED[kind]}, or press 5, then o to browse")
     place = Path(path).expanduser()
     try:
         is_there = place.is_dir() if kind == "directory" else place.is_file()
@@ -21,15 +21,15 @@ def path_problem(path: str, kind: Literal["file", "directory"]) -> Problem | Non
     if is_there:
         return None
     if place.exists():
-        odd = "directory" if place.is_dir() else "file"
-        return Problem("data.path", f"it is a {odd}: set data.kind to {odd}")
+        actual = "directory" if place.is_dir() else "file"
+        return Problem("data.path", f"it is a {actual}: set data.kind to {actual}")
     works = _text_near(place.parent, place.name)
-    hint = f"; try {works}" if works else ": name one that is there"
+    hint = f"; try {works}" if works else ": name an existing one"
     return Problem("data.path", f"no such {kind}{hint}", works)
 
 
 def _text_near(directory: Path, name: str = "") -> str | None:
-    """A text file of `directory` with a name like `name`."""
+    """A text file in `directory` with a name similar to `name`."""
     try:
         names = sorted(one.name for one in directory.iterdir() if one.suffix in (".txt", ".md"))
     except OSError:

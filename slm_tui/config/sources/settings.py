@@ -1,4 +1,4 @@
-"""What every source of text says about itself, from its settings alone."""
+"""What every text source can compute from its settings alone."""
 
 from abc import abstractmethod
 from pathlib import Path
@@ -13,49 +13,49 @@ _MORE_TEXT = 4
 
 
 class DataSettings(Variant):
-    """Base of the sources of text."""
+    """Base of the text sources."""
 
     location_setting: ClassVar[str] = ""
-    """The field that says where the text is; empty for text that the program writes itself."""
+    """The field that locates the text; empty for text that the program generates."""
     is_remote: ClassVar[bool] = False
-    """Whether preparing may download: the user starts it."""
+    """Whether preparation may download; only the user starts that."""
     is_endless: ClassVar[bool] = False
-    """Whether held-out parts are drawn beyond the training part instead of cut from it."""
+    """Whether held-out splits are generated in addition to the training split."""
 
-    limit: Limit = setting(Limit(), help="How much of the text the model is trained on")
-    split: Split = setting(Split(), help="How the text is divided")
+    limit: Limit = setting(Limit(), help="How much of the text is used")
+    split: Split = setting(Split(), help="How the text is split")
 
     @property
     @abstractmethod
     def label(self) -> str:
-        """What the text is, for people: the name of its file, directory or dataset."""
+        """A readable name of the text: its file, directory or dataset."""
 
     @property
     def content(self) -> str:
-        """What will be read, for people; more than the label where the settings say how much."""
+        """A readable description of what will be read; adds the amount if it is known."""
         return self.label
 
     @property
     def location(self) -> str:
-        """Where the text is, as the user gave it; empty for text that the program writes."""
+        """Where the text is, as entered; empty for text that the program generates."""
         return str(getattr(self, self.location_setting)) if self.location_setting else ""
 
     def problem(self) -> Problem | None:
-        """What is wrong before anything is read, such as a path with nothing there."""
+        """A problem that is known before anything is read, such as a missing file."""
         return None
 
     def missing(self) -> str:
-        """The path that the text should be at and is not; empty where it is, or needs none."""
+        """The path where the text should be but is not; empty if it exists or needs no path."""
         return ""
 
     def source_bytes(self) -> float | None:
-        """About how many bytes the source has, its limits aside; `None` where nothing says so."""
+        """Approximate size of the source in bytes, ignoring limits; `None` if unknown."""
         return None
 
     def expected_bytes(self) -> float | None:
-        """About how many bytes of text will be used, held-out parts included.
+        """Approximate number of bytes of text that will be used, held-out splits included.
 
-        A limit in tokens does not count. `None` where it cannot be known before reading.
+        Ignores a limit in tokens. `None` if it cannot be known before reading.
         """
         size = self.source_bytes()
         if size is None:
@@ -65,22 +65,22 @@ class DataSettings(Variant):
         return min(size, self.limit.characters) if self.limit.characters is not None else size
 
     def own_splits(self) -> frozenset[str]:
-        """Which of `val` and `test` the source has itself: they are not cut from training."""
+        """Which of `val` and `test` the source provides; these are not taken from training."""
         return frozenset()
 
     def held_out(self) -> float:
-        """The part of the text that is cut from training."""
+        """The fraction of the text that is held out from training."""
         if self.is_endless:
             return 0.0
         ratios = {"val": self.split.validation, "test": self.split.test}
         return sum(ratio for part, ratio in ratios.items() if part not in self.own_splits())
 
     def documents_wanted(self) -> dict[str, int] | None:
-        """Documents of `train`, `val` and `test`, where the source writes as many as asked for."""
+        """Number of documents of `train`, `val` and `test`, if the source generates them."""
         return None
 
     def more(self) -> Change | None:
-        """Four times as much of the same text, where a limit leaves some out."""
+        """Four times as much of the same text, if a limit excludes some."""
         limit = self.limit
         if limit.tokens is not None:
             return self._wider("tokens", limit.tokens)
@@ -90,20 +90,20 @@ class DataSettings(Variant):
             return self._wider("documents", limit.documents)
         if limit.fraction is not None and limit.fraction < 1:
             part = min(1.0, limit.fraction * _MORE_TEXT)
-            return Change(f"more text, {part:.0%} of it", (f"data.limit.fraction={part:g}",))
+            return Change(f"more text: {part:.0%} of it", (f"data.limit.fraction={part:g}",))
         return None
 
     def _wider(self, name: str, now: int) -> Change:
         more = now * _MORE_TEXT
-        return Change(f"more text, {more:,} {name}", (f"data.limit.{name}={more}",))
+        return Change(f"more text: {more:,} {name}", (f"data.limit.{name}={more}",))
 
     def richer(self) -> Change | None:
-        """Text with more to learn in it, from the same source."""
+        """More varied text from the same source."""
         return None
 
 
 class PathSettings(DataSettings):
-    """Base of the sources that read a path on this machine; they have a field `path`."""
+    """Base of the sources that read a local path, in the field `path`."""
 
     location_setting: ClassVar[str] = "path"
 

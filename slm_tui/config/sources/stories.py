@@ -8,7 +8,7 @@ from slm_tui.config.sources.settings import DataSettings
 
 # Mean bytes of a story, measured over 2,000 stories of each richness.
 _BYTES = {"tiny": 405, "small": 593, "rich": 669}
-# However few stories train the model: with fewer the validation loss is mostly noise.
+# Independent of the number of training stories: with fewer, the validation loss is mostly noise.
 _FEWEST_HELD_OUT = 64
 _SHORTEST_STORY = 100
 _CHARACTERS_PER_TOKEN = 8
@@ -21,12 +21,17 @@ class StoriesData(DataSettings):
 
     kind: Literal["stories"] = setting("stories", help="Where the text comes from")
     richness: Literal["tiny", "small", "rich"] = setting(
-        "small", help="How many words and plots the stories draw on"
+        "small", help="How varied the words and plots are"
     )
     documents: int = setting(
-        20_000, ge=1, le=10_000_000, help="Stories to write", unit="stories", nudge="125"
+        20_000,
+        ge=1,
+        le=10_000_000,
+        help="Number of stories to generate",
+        unit="stories",
+        nudge="125",
     )
-    seed: int = setting(0, ge=0, help="Another seed writes other stories", nudge="+1")
+    seed: int = setting(0, ge=0, help="Random seed for the stories", nudge="+1")
 
     @property
     def label(self) -> str:
@@ -43,35 +48,35 @@ class StoriesData(DataSettings):
         return min(self.documents, self.limit.documents or self.documents) * _BYTES[self.richness]
 
     def documents_wanted(self) -> dict[str, int]:
-        """See `DataSettings.documents_wanted`: held-out stories are drawn beyond training."""
-        wanted = self.documents
+        """See `DataSettings.documents_wanted`: held-out stories are extra."""
+        stories = self.documents
         if self.limit.documents is not None:
-            wanted = min(wanted, self.limit.documents)
+            stories = min(stories, self.limit.documents)
         if self.limit.fraction is not None:
-            wanted = max(1, round(wanted * self.limit.fraction))
+            stories = max(1, round(stories * self.limit.fraction))
         characters = self.limit.characters
         if self.limit.tokens is not None:
             characters = self.limit.tokens * _CHARACTERS_PER_TOKEN
         if characters is not None:
-            wanted = min(wanted, characters // _SHORTEST_STORY + 1)
-        parts = {"train": wanted}
+            stories = min(stories, characters // _SHORTEST_STORY + 1)
+        parts = {"train": stories}
         for part, ratio in (("val", self.split.validation), ("test", self.split.test)):
-            parts[part] = max(_FEWEST_HELD_OUT, round(wanted * ratio)) if ratio else 0
+            parts[part] = max(_FEWEST_HELD_OUT, round(stories * ratio)) if ratio else 0
         return parts
 
     def more(self) -> Change | None:
-        """See `DataSettings.more`: there is no end of stories."""
+        """See `DataSettings.more`: the supply of stories is unlimited."""
         if self.limit.tokens is not None or self.limit.characters is not None:
             return super().more()
         stories = 4 * min(self.documents, self.limit.documents or self.documents)
         changes = [f"data.documents={max(stories, self.documents)}"]
         changes += [f"data.limit.documents={stories}"] if self.limit.documents else []
-        return Change(f"more text, {stories:,} stories", tuple(changes))
+        return Change(f"more text: {stories:,} stories", tuple(changes))
 
     def richer(self) -> Change | None:
         """See `DataSettings.richer`."""
         following = {"tiny": "small", "small": "rich"}.get(self.richness)
         if following is None:
             return None
-        text = f"there is little left to learn here: try {following} stories"
+        text = f"little is left to learn in these stories: try {following} stories"
         return Change(text, (f"data.richness={following}",))

@@ -1,4 +1,4 @@
-"""Types of settings of sources that read text: separators, delimiters, encodings."""
+"""Setting types for sources that read text: separators, delimiters, encodings."""
 
 import codecs
 from typing import Annotated, Any
@@ -8,12 +8,12 @@ from pydantic import AfterValidator
 from slm_tui.config.fields import reject, setting
 
 _ENCODINGS = ("auto", "utf-8", "utf-16", "cp1252", "latin-1", "cp1251", "gb18030", "shift_jis")
-# Codecs of Python that are no encodings of a text file.
+# Python codecs that are not encodings of text files.
 _NO_ENCODINGS = {"idna", "punycode", "undefined", "unicode-escape", "raw-unicode-escape"}
 
 
 def _with_line_ends(text: str) -> str:
-    """`\\n` and `\\t` as they are typed become what they stand for."""
+    """Replace typed `\\n` and `\\t` with the characters they stand for."""
     return text.replace("\\n", "\n").replace("\\t", "\t")
 
 
@@ -25,13 +25,13 @@ def _known_encoding(name: str) -> str:
     if name.lower() in ("", "auto"):
         return "auto"
     try:
-        # Codecs such as hex, which make no bytes of a text, are refused by `encode` alone.
+        # Codecs such as hex, which do not encode text, are refused by `encode` itself.
         " ".encode(name)
         known = codecs.lookup(name).name not in _NO_ENCODINGS
     except (LookupError, ValueError):
         known = False
     if not known:
-        raise reject("encoding", f"no encoding is called {name!r}", "utf-8, cp1252 or gb18030")
+        raise reject("encoding", f"unknown encoding {name!r}", "utf-8, cp1252 or gb18030")
     return name
 
 
@@ -39,10 +39,10 @@ Encoding = Annotated[str, AfterValidator(_known_encoding)]
 
 
 def encoding_setting() -> Any:
-    """The field of sources that read text files."""
+    """The `encoding` field of sources that read text files."""
     return setting(
         "auto",
-        help="Encoding of the text; auto: by its byte order mark, else UTF-8",
+        help="Encoding of the text; auto: from its byte order mark, else UTF-8",
         suggestions=_ENCODINGS,
         advanced=True,
     )
@@ -51,7 +51,7 @@ def encoding_setting() -> Any:
 def _one_character(text: str) -> str:
     text = _with_line_ends(text)
     if len(text) > 1 or text in ('"', "\n", "\r"):
-        raise reject("delimiter", "a delimiter is one character, and no quote or line end", "\\t")
+        raise reject("delimiter", "it must be one character, not a quote or a line break", "\\t")
     return text
 
 
