@@ -49,7 +49,7 @@ class EvaluationSettings:
                 word = name.replace("_", "-")
                 raise SlmTuiError(f"{word} cannot be {value}", f"it must be at least {least}")
         if self.samples < 0 or self.max_tokens < 1:
-            raise SlmTuiError("samples must be at least 0, and their tokens at least 1")
+            raise SlmTuiError("need at least 0 samples, of at least 1 token")
 
 
 def digest_of(checkpoint: Path) -> str:
