@@ -1,1 +1,1 @@
-"""Text to tokens: sources, the built-in stories, tokenizers, prepared corpora, batches."""
+"""From text to tokens: sources, built-in stories, tokenizers, prepared corpora, batches."""

@@ -1,8 +1,8 @@
-"""Batches as a pure function of (seed, step): nothing to save, nothing to restore.
+"""Batches as a pure function of (seed, step): no state to save or restore.
 
-The training part is cut into windows of `block_size`, shifted by another random phase in
-every epoch; each epoch visits every window once, in an order of its own. The label shift
-happens here and nowhere else: `targets` are `ids` one token later.
+The training split is divided into windows of `block_size`, shifted by a new random phase in
+every epoch; each epoch visits every window once, in a new order. The label shift happens only
+here: `targets` are `ids` one token later.
 """
 
 from dataclasses import dataclass
@@ -28,10 +28,10 @@ class Batches:
     """Training batches over a stream of tokens.
 
     Args:
-        tokens: the stream, any unsigned integer type, `(length,)`.
+        tokens: the stream, of any unsigned integer type, `(length,)`.
         block_size: tokens per window.
-        sequences: windows per step, all micro-batches together.
-        seed: another seed is another order.
+        sequences: windows per step, over all micro-batches.
+        seed: determines the order.
 
     Raises:
         CorpusError: the stream is too short for one window and its target.
@@ -42,7 +42,7 @@ class Batches:
     ) -> None:
         if len(tokens) < block_size + 1:
             raise CorpusError(
-                f"the training part has {len(tokens)} tokens",
+                f"the training split has {len(tokens)} tokens",
                 f"a window of {block_size} and its target need {block_size + 1}",
                 f"use more text, or set model.block_size to {max(4, len(tokens) // 2)} or less",
             )
@@ -50,7 +50,7 @@ class Batches:
         self._block = block_size
         self._sequences = sequences
         self._seed = seed
-        # The phase can cost one window, so that every epoch has the same number of them.
+        # The phase can cost one window: leave one out so that all epochs have the same number.
         self.windows = max(1, (len(tokens) - 1) // block_size - 1)
         self._offsets = np.arange(block_size + 1, dtype=np.int64)
         self._order = lru_cache(maxsize=2)(self._shuffled)
@@ -69,7 +69,7 @@ class Batches:
         return Batch(windows[:, :-1], windows[:, 1:])
 
     def epoch(self, step: int) -> float:
-        """How many times the training part has been seen before step `step`."""
+        """How many times the training split has been seen before step `step`."""
         return step * self._sequences / self.windows
 
     def _shuffled(self, epoch: int) -> tuple[NDArray[np.uint32], int]:
@@ -80,17 +80,17 @@ class Batches:
 
 
 def fixed_windows(tokens: NDArray[np.unsignedinteger], block_size: int, most: int) -> Batch:
-    """At most `most` windows, spread evenly over a split, the same ones every time.
+    """At most `most` windows, spread evenly over a split, always the same ones.
 
     Windows do not overlap, so every target is scored once. A split shorter than a window gives
-    one shorter window.
+    one short window.
 
     Raises:
         CorpusError: the split has no token to predict.
     """
     if len(tokens) < 2:
         raise CorpusError(
-            f"the held-out part has {len(tokens)} tokens",
+            f"the held-out split has {len(tokens)} tokens",
             "there is nothing to predict",
             "use more text or a larger data.split.validation",
         )

@@ -1,4 +1,4 @@
-"""Making a corpus: staged text, its division, its tokenizer, its tokens, its leaks."""
+"""Building a corpus: staged text, splits, tokenizer, tokens, leaks."""
 
 import math
 import os
@@ -33,11 +33,11 @@ from slm_tui.corpus.tokenizers import (
 )
 from slm_tui.corpus.tokenizers.contract import Ids
 
-_CUTTING = "cutting into tokens"
+_CUTTING = "tokenizing"
 
 
 def staged(preset: Preset, directory: Path, meter: Meter) -> tuple[SplitDocuments, LeftOut]:
-    """The documents of each part, on disk in `directory`, and what the source left out."""
+    """The documents of each split, on disk in `directory`, and what the source left out."""
     data = preset.data
     source = sources.stage(data, directory, meter)
     parts = source.parts
@@ -47,7 +47,7 @@ def staged(preset: Preset, directory: Path, meter: Meter) -> tuple[SplitDocument
 
 
 def _divided(parts: dict[str, DocumentSpans], ratios: Split) -> dict[str, DocumentSpans]:
-    """Cut from training what is to be held out and has no split of its own."""
+    """Take held-out documents from training, unless the source has splits for them."""
     named = {part: parts[part] for part in PARTS[1:] if part in parts}
     missing = Split(
         validation=0.0 if "val" in named else ratios.validation,
@@ -57,10 +57,10 @@ def _divided(parts: dict[str, DocumentSpans], ratios: Split) -> dict[str, Docume
 
 
 def tokenizer(preset: Preset, train: DocumentSpans, meter: Meter) -> Tokenizer:
-    """The tokenizer of the preset, learned from the training part where it is learned.
+    """The tokenizer of the preset, trained on the training split if it is trainable.
 
     Raises:
-        CorpusError: GPT-2's vocabulary is not to be had.
+        CorpusError: GPT-2's vocabulary is not available.
     """
     return TOKENIZERS[type(preset.tokenizer)](preset.tokenizer, train, meter)
 
@@ -87,7 +87,7 @@ def _gpt2(config: Gpt2Settings, train: DocumentSpans, meter: Meter) -> Tokenizer
     return load_gpt2(config.vocab_size)
 
 
-# What makes each tokenizer, from its settings and the training part: a new one is registered here.
+# Builds each tokenizer from its settings and the training split: register new ones here.
 TOKENIZERS: dict[type[TokenizerSettings], Callable[[Any, DocumentSpans, Meter], Tokenizer]] = {
     BytesSettings: _bytes,
     CharsSettings: _chars,
@@ -107,7 +107,7 @@ def _counted(texts: Iterable[str], stage: str, total: int, meter: Meter) -> Iter
 def write(
     preset: Preset, parts: SplitDocuments, tokenizer: Tokenizer, directory: Path, meter: Meter
 ) -> dict[str, Any]:
-    """Write the tokens of each part and the tokenizer; return their counts and checksums.
+    """Write the tokens of each split and the tokenizer; return their counts and checksums.
 
     Raises:
         OSError: the disk is full.
@@ -132,9 +132,9 @@ def write(
 
 
 def leakage(parts: SplitDocuments, counts: dict[str, Any], meter: Meter) -> dict[str, Any]:
-    """The overlap of each held-out part with training, as plain values.
+    """The overlap of each held-out split with training, as plain values.
 
-    Documents that a limit in tokens left out, by the `counts` of what was written, do not count.
+    Documents beyond a token limit, according to the `counts` written, do not count.
     """
     written = {
         part: documents.chosen(slice(0, counts[part]["documents"]))
@@ -150,8 +150,8 @@ def leakage(parts: SplitDocuments, counts: dict[str, Any], meter: Meter) -> dict
 
 
 def most_tokens(preset: Preset, part: str) -> int | None:
-    """A limit in tokens is shared by the parts as the split says; stories and datasets with
-    splits of their own are limited split by split."""
+    """Divide a token limit among the splits by their ratios; stories and datasets with their own
+    splits are limited per split."""
     most, ratios = preset.data.limit.tokens, preset.data.split
     if most is None:
         return None
@@ -177,7 +177,7 @@ class _Writing:
     def all_of(
         self, documents: DocumentSpans, step: Callable[[int], None], done: int
     ) -> dict[str, Any]:
-        """Write `documents`; `step` is told how many bytes of text are done, from `done` on."""
+        """Write `documents`; `step` is called with the bytes of text done, starting at `done`."""
         end = np.array([self._tokenizer.end_of_text], self._dtype)
         with self._path.open("wb") as file:
             if len(documents):
@@ -203,7 +203,7 @@ class _Writing:
         return chunk.bytes, (ids if chunk.ends else ids[:-1])
 
     def _put(self, file: IO[bytes], ids: Ids) -> bool:
-        """Write as many of `ids` as there is room for; False once there is none."""
+        """Write as many of `ids` as the limit allows; False once it is reached."""
         if self._most is not None:
             ids = ids[: self._most - self._tokens]
         if len(ids):
@@ -216,7 +216,7 @@ class _Writing:
 
 
 def _information(documents: DocumentSpans, count: int) -> dict[str, float]:
-    """Exact information of the first `count` documents, where the source knows it."""
+    """Exact information of the first `count` documents, if the source knows it."""
     if documents.bits is None or not count:
         return {}
     bits = math.fsum(documents.bits[:count].tolist())

@@ -1,4 +1,4 @@
-"""Whether a text is enough for a preset, whether it leaks, and what to do about it."""
+"""Whether a text is large enough for a preset, whether it leaks, and what to do about it."""
 
 from dataclasses import dataclass
 
@@ -20,7 +20,7 @@ _PART = {"val": "validation", "test": "test"}
 
 @dataclass(frozen=True)
 class DataVerdict:
-    """One finding. `is_fine` where nothing need be done; `why` is for who wants to know more."""
+    """One finding. `is_fine` means nothing needs to be done; `why` gives details."""
 
     topic: str
     is_fine: bool
@@ -33,7 +33,7 @@ class DataVerdict:
 
 
 def verdicts(preset: Preset, statistics: Statistics, plan: Plan) -> list[DataVerdict]:
-    """What there is to say, what keeps the preset from training first."""
+    """All findings; what prevents training comes first."""
     found = [_window(plan), _enough(plan), *_leaks(preset, statistics), *_left_out(statistics)]
     return [one for one in found if one is not None]
 
@@ -60,18 +60,15 @@ def _enough(plan: Plan) -> DataVerdict:
         )
     if plan.epochs > MANY_EPOCHS:
         text = f"the text is {epochs}"
-        return DataVerdict(
-            "size", False, text, f"after {MANY_EPOCHS} times it teaches less and less"
-        )
+        return DataVerdict("size", False, text, f"beyond {MANY_EPOCHS} passes little is gained")
     if plan.tokens_per_parameter < FEW_TOKENS_PER_PARAMETER:
         return DataVerdict(
             "size",
             False,
-            f"{ratio} tokens a parameter, where about "
-            f"{COMPUTE_OPTIMAL_TOKENS_PER_PARAMETER} are ideal",
-            "a smaller model would learn as much in the time; more text would teach this one more",
+            f"{ratio} tokens per parameter, about {COMPUTE_OPTIMAL_TOKENS_PER_PARAMETER} is ideal",
+            "use a smaller model, which would learn as much in this time, or more text",
         )
-    return DataVerdict("size", True, f"enough text: {ratio} tokens a parameter, {epochs}")
+    return DataVerdict("size", True, f"enough text: {ratio} tokens per parameter, {epochs}")
 
 
 def _leaks(preset: Preset, statistics: Statistics) -> list[DataVerdict]:
@@ -79,12 +76,12 @@ def _leaks(preset: Preset, statistics: Statistics) -> list[DataVerdict]:
     for part, overlap in statistics.leakage.items():
         share, name = f"{overlap['share']:.1%}", _PART[part]
         if preset.data.is_endless:
-            text = f"{share} of {name}'s {WORDS}-grams are in training, by their grammar"
-            why = "each story is drawn by itself, and the floor knows how much they have in common"
+            text = f"{share} of {name}'s {WORDS}-grams are in training, as expected"
+            why = "all stories come from the same grammar, and the floor takes that into account"
             found.append(DataVerdict("leakage", True, text, why))
         elif overlap["share"] > WARN_ABOVE:
             text = f"leak: {share} of {name}'s {WORDS}-grams are in training"
-            why = "its loss looks better than it is: remove near-copies, or split elsewhere"
+            why = "its loss looks better than it is: remove near-duplicates, or split differently"
             found.append(DataVerdict("leakage", False, text, why))
         elif overlap["runs"]:
             text = f"no leak: {share} of {name}'s {WORDS}-grams are in training"
@@ -92,13 +89,13 @@ def _leaks(preset: Preset, statistics: Statistics) -> list[DataVerdict]:
     gone = statistics.duplicates_removed
     if gone:
         text = f"{_many(gone, 'copy', 'copies')} of training documents removed"
-        why = "they stood in validation or test; near-copies may be left"
+        why = "they were in validation or test; near-duplicates may remain"
         found.append(DataVerdict("duplicates", False, text, why))
     return found
 
 
 def _how_read(statistics: Statistics) -> list[DataVerdict]:
-    """What was found out about the files, and which characters were lost by it."""
+    """How the files were read, and how many characters were lost."""
     out, found = statistics.left_out, []
     replaced = out.get("replaced", 0)
     if replaced:
@@ -110,7 +107,7 @@ def _how_read(statistics: Statistics) -> list[DataVerdict]:
     notes = out.get("notes", [])
     found += [DataVerdict("reading", True, one_line(note, 160)) for note in notes[:_NOTES_SHOWN]]
     if len(notes) > _NOTES_SHOWN:
-        text = f"{_many(len(notes) - _NOTES_SHOWN, 'more note', 'more notes')} like these"
+        text = f"{_many(len(notes) - _NOTES_SHOWN, 'more note', 'more notes')} like this"
         found.append(DataVerdict("reading", True, text))
     return found
 
@@ -127,8 +124,8 @@ def _left_out(statistics: Statistics) -> list[DataVerdict]:
         text = f"{_many(out['skipped'], 'file was', 'files were')} skipped"
         found.append(DataVerdict("skipped", False, text, named))
     if out.get("splits"):
-        text = f"splits of the dataset that are not used: {one_line(', '.join(out['splits']), 60)}"
-        why = "data.validation_split and data.test_split can name them"
+        text = f"unused splits of the dataset: {one_line(', '.join(out['splits']), 60)}"
+        why = "to use them, set data.validation_split and data.test_split"
         found.append(DataVerdict("splits", True, text, why))
     if out.get("null"):
         text = f"{_many(out['null'], 'row has', 'rows have')} no text"

@@ -11,22 +11,22 @@ _CHUNK = 1 << 20
 
 
 class Documents:
-    """The documents of one token stream by number; of a part of it their positions are held.
+    """The documents of one token stream by number; caches the positions of one chunk.
 
     Args:
-        tokens: `(length,)`, documents parted by `end_of_text`.
+        tokens: `(length,)`, documents separated by `end_of_text`.
     """
 
     def __init__(self, tokens: Tokens, end_of_text: int) -> None:
         self._tokens = tokens
         self._end = end_of_text
-        # Of the chunk looked at last: its number, and where end-of-text stands in it. Threads may
-        # share this, so it is replaced whole.
+        # The number of the last chunk read, and the positions of end-of-text in it. Threads may
+        # share this, so it is replaced as a whole.
         self._held: tuple[int, NDArray[np.intp]] = (-1, np.empty(0, np.intp))
 
     @cached_property
     def _before(self) -> list[int]:
-        """How many end-of-text tokens stand before each chunk, and in all."""
+        """The number of end-of-text tokens before each chunk, and the total."""
         found = [0]
         for at in range(0, len(self._tokens), _CHUNK):
             chunk = self._tokens[at : at + _CHUNK]
@@ -36,11 +36,11 @@ class Documents:
     def __len__(self) -> int:
         if not len(self._tokens):
             return 0
-        # Each document follows an end-of-text; one stands last unless a limit cut it off.
+        # Each document follows an end-of-text; one comes last unless a limit cut it off.
         return self._before[-1] - int(self._tokens[-1] == self._end)
 
     def span(self, number: int) -> tuple[int, int]:
-        """Where document `number` (from 0) begins and ends in the stream.
+        """The start and end of document `number` (from 0) in the stream.
 
         Raises:
             IndexError: there is no such document.
@@ -59,7 +59,7 @@ class Documents:
         return [int(id) for id in self._tokens[first:last]]
 
     def _position(self, number: int) -> int:
-        """Where end-of-text `number` (from 0) stands."""
+        """The position of end-of-text `number` (from 0)."""
         low, high = 0, len(self._before) - 1
         while high - low > 1:
             middle = (low + high) // 2

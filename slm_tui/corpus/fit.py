@@ -1,7 +1,7 @@
-"""Whether a corpus can serve a preset: its validation must fill a window.
+"""Whether a corpus fits a preset: its validation split must fill a window.
 
-A validation loss over less than one window says next to nothing, and is refused with the
-smallest ratio that works.
+A validation loss over less than one window is almost meaningless; such a corpus is rejected, and
+the error gives the smallest ratio that works.
 """
 
 import tempfile
@@ -23,10 +23,10 @@ _RATIOS = tuple(n / 1000 for n in range(1, 10)) + tuple(n / 100 for n in range(1
 
 
 def check(preset: Preset, corpus: Corpus) -> None:
-    """Refuse a validation part that fills no window of the preset.
+    """Reject a validation split that does not fill a window of the preset.
 
     Raises:
-        CorpusError: it is too small; names the smallest `data.split.validation` that works.
+        CorpusError: it is too small; gives the smallest `data.split.validation` that works.
     """
     found = problem(preset, corpus)
     if found is not None:
@@ -47,12 +47,12 @@ def problem(preset: Preset, corpus: Corpus) -> CorpusError | None:
     if ratio is not None:
         return CorpusError(what, why, f"set data.split.validation to {ratio:g} or more")
     if preset.data.is_endless:
-        return CorpusError(what, why, "set data.documents to more")
+        return CorpusError(what, why, "increase data.documents")
     return CorpusError(what, why, _more_text(corpus))
 
 
 def _or_smaller(corpus: Corpus) -> str:
-    """A window that would be filled, where a model can have one so small."""
+    """Suggest a block size that would be filled, if models can have one that small."""
     fitting = len(corpus.val) - 1
     return f", or set model.block_size to {fitting} or less" if fitting >= _SMALLEST_BLOCK else ""
 
@@ -60,7 +60,7 @@ def _or_smaller(corpus: Corpus) -> str:
 def _more_text(corpus: Corpus) -> str:
     gone = int(corpus.manifest["duplicates_removed"])
     if gone:
-        return f"use more text: {gone:,} of its documents stood in training word for word"
+        return f"use more text: {gone:,} of its documents were verbatim copies from training"
     return f"use more text{_or_smaller(corpus)}"
 
 
@@ -81,7 +81,7 @@ def smallest_ratio(preset: Preset, corpus: Corpus) -> float | None:
                 high = middle
             else:
                 low = middle + 1
-        # A little more may move a cut and give less: what is named must work.
+        # A slightly larger ratio may move a boundary and give less: the suggestion must work.
         for ratio in ratios[low:]:
             if _held_out(preset, documents, corpus, ratio) >= needed:
                 return ratio
@@ -89,15 +89,15 @@ def smallest_ratio(preset: Preset, corpus: Corpus) -> float | None:
 
 
 def _ratio_of_endless(trained: int, corpus: Corpus, needed: int) -> float | None:
-    """The ratio of `trained` documents that has `needed` tokens, where they are drawn anew."""
+    """The ratio of `trained` documents that has `needed` tokens, if they are newly generated."""
     written = max(1, int(corpus.manifest["parts"]["train"]["documents"]))
-    # Held-out documents differ in length: a little more of them is safe.
+    # Held-out documents differ in length: add a small margin.
     wanted = needed / max(1.0, len(corpus.train) / written) * 1.1
     return next((one for one in _RATIOS if round(one * trained) >= wanted), None)
 
 
 def _texts(corpus: Corpus) -> list[str]:
-    """All documents of a small corpus, in their order."""
+    """All documents of a small corpus, in order."""
     end, found = corpus.tokenizer.end_of_text, []
     for part in PARTS:
         documents = Documents(getattr(corpus, part), end)

@@ -1,9 +1,9 @@
-"""How much of the held-out text stands in the training text: shared runs of 13 words.
+"""How much of the held-out text occurs in the training text: shared 13-grams of words.
 
-Word for word the measure of Brown et al. 2020 (arXiv:2005.14165, appendix C), whatever the
-tokenizer: letters and digits make words, neither case nor punctuation matters, a Chinese or
-Japanese character is a word of its own. Everything is computed on arrays of bytes; a hash of
-64 bits stands for a run of words.
+The measure of Brown et al. 2020 (arXiv:2005.14165, appendix C), on words and independent of the
+tokenizer: words are letters and digits, case and punctuation are ignored, each Chinese or
+Japanese character is a word. Everything is computed on arrays of bytes; a 64-bit hash represents
+a run of words.
 """
 
 from collections.abc import Callable
@@ -22,11 +22,11 @@ WORDS = 13
 WARN_ABOVE = 0.01
 """A larger share of shared runs makes the validation loss look better than it is."""
 
-# Of more runs than this, those with a certain hash stand for all: the share of a million is
-# known to a twentieth of a percent.
+# Above this many runs, only those with certain hashes are sampled: a million give the share to
+# within a twentieth of a percent.
 _MOST_RUNS = 1_000_000
 _FILTER_BITS = 24
-# An odd factor has an inverse modulo 2^64, so that a word's hash does not depend on its place.
+# An odd factor has an inverse modulo 2^64, so a word's hash does not depend on its position.
 _FACTOR = 0x9E3779B97F4A7C15
 _INVERSE = pow(_FACTOR, -1, 1 << 64)
 _RUN_FACTOR = 0xD6E8FEB86659FD93
@@ -35,7 +35,7 @@ Hashes = NDArray[np.uint64]
 
 @dataclass(frozen=True)
 class Overlap:
-    """Of `runs` of 13 words in a part, `shared` stand in training too; maybe of a sample."""
+    """Of `runs` of 13 words in a split, `shared` also occur in training; maybe for a sample."""
 
     runs: int
     shared: int
@@ -43,7 +43,7 @@ class Overlap:
 
     @property
     def share(self) -> float:
-        """The part that is shared, 0 to 1."""
+        """The share, 0 to 1."""
         return self.shared / self.runs if self.runs else 0.0
 
     def to_dict(self) -> dict[str, Any]:
@@ -57,7 +57,7 @@ def measure(
     threads: int,
     step: Callable[[int, int], None],
 ) -> dict[str, Overlap]:
-    """How much of each held-out part stands in `train`; `step(done, total)` is told bytes."""
+    """How much of each held-out split occurs in `train`; `step(done, total)` gets bytes."""
     wanted = {part: _runs_of(documents) for part, documents in held_out.items()}
     if not any(len(runs) for runs, _ in wanted.values()):
         return {part: Overlap(0, 0) for part in held_out}
@@ -70,7 +70,7 @@ def measure(
 
 
 def _runs_of(documents: DocumentSpans) -> tuple[Hashes, int]:
-    """The runs of a part; of many only those whose hash is a multiple of the second value."""
+    """The runs of a split; of many only those whose hash is a multiple of the second value."""
     kept: list[Hashes] = []
     count, one_in = 0, 1
     for chunk in documents.chunks():
@@ -109,14 +109,14 @@ def runs_of_chunk(chunk: Chunk) -> Hashes:
     """Hashes of the runs of words in each text of a chunk, `(runs,)`; none spans two texts."""
     joined = b"\xff".join(text.lower().encode("utf-8") for text in chunk.texts)
     data = np.frombuffer(joined, np.uint8)
-    # A text that could not be cut is cut here: the tables grow with the length.
+    # Split texts that could not be split before: the tables grow with the length.
     return np.concatenate(
         [runs_of_bytes(data[at : at + 2 * CHUNK]) for at in range(0, max(1, len(data)), 2 * CHUNK)]
     )
 
 
 def runs_of_bytes(data: NDArray[np.uint8]) -> Hashes:
-    """Hashes of the runs of words of UTF-8 text, `(runs,)`; 0xFF parts texts."""
+    """Hashes of the runs of words of UTF-8 text, `(runs,)`; 0xFF separates texts."""
     letters = _letters()[data]
     letters[_is_punctuation(data)] = 0
     inside, ideographs = letters > 0, _is_ideograph()[data] & (letters > 0)
@@ -137,10 +137,10 @@ def runs_of_bytes(data: NDArray[np.uint8]) -> Hashes:
 
 
 def _word_hashes(letters: NDArray[np.uint8], starts: NDArray[np.int64]) -> Hashes:
-    """Hash of each word: its letters as digits of a number, independent of where it stands."""
+    """Hash of each word: its letters as digits of a number, independent of its position."""
     size = len(letters)
     powers, inverses = _powers(_FACTOR, size), _powers(_INVERSE, size)
-    # What is no letter counts as zero: a word reaches to the next one's beginning.
+    # Non-letters count as zero: a word extends to the start of the next one.
     sums = np.cumsum(letters.astype(np.uint64) * powers[:size])
     before = np.where(starts > 0, sums[starts - 1], np.uint64(0))
     ends = np.append(before[1:], sums[-1])
@@ -160,7 +160,7 @@ def _powers(factor: int, size: int) -> Hashes:
 
 
 def _mixed(values: Hashes) -> Hashes:
-    """Spread what differs over all bits (the finalizer of SplitMix64, Steele et al. 2014)."""
+    """Mix differences into all bits (the finalizer of SplitMix64, Steele et al. 2014)."""
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return values ^ (values >> np.uint64(31))
@@ -168,7 +168,7 @@ def _mixed(values: Hashes) -> Hashes:
 
 @cache
 def _letters() -> NDArray[np.uint8]:
-    """For each byte its value in a word, the same for both cases; 0 where it is in none."""
+    """For each byte its value in a word, the same for both cases; 0 outside of words."""
     table = np.zeros(256, np.uint8)
     for byte in range(256):
         if byte >= 0x80 and byte != 0xFF:
@@ -181,7 +181,7 @@ def _letters() -> NDArray[np.uint8]:
 def _is_punctuation(data: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Which bytes belong to U+0080 to U+00BF, U+2000 to U+206F or U+3000 to U+303F.
 
-    These hold the marks, quotes and spaces of most scripts beyond ASCII.
+    These are the punctuation, quotes and spaces of most scripts beyond ASCII.
     """
     found = np.zeros(len(data), np.bool_)
     if len(data) < 3 or int(data.max()) < 0x80:
@@ -199,7 +199,7 @@ def _is_punctuation(data: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
 @cache
 def _is_ideograph() -> NDArray[np.bool_]:
-    """Whether a byte begins a character of U+3000 to U+9FFF, of which each is a word."""
+    """Whether a byte begins a character of U+3000 to U+9FFF, each of which is a word."""
     table = np.zeros(256, np.bool_)
     table[0xE3:0xEA] = True
     return table

@@ -1,4 +1,4 @@
-"""Work on a stream by several threads, in order and with bounded memory."""
+"""Process a stream with several threads, in order and with bounded memory."""
 
 import os
 from collections import deque
@@ -11,7 +11,7 @@ Result = TypeVar("Result")
 
 
 def cores() -> int:
-    """How many cores this process may use."""
+    """The number of cores this process may use."""
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:
@@ -21,7 +21,7 @@ def cores() -> int:
 def in_order(
     work: Callable[[Item], Result], items: Iterable[Item], threads: int
 ) -> Iterator[Result]:
-    """The results of `work` in the order of `items`; few items are taken ahead of them."""
+    """The results of `work` in the order of `items`; few items are read ahead."""
     if threads <= 1:
         yield from map(work, items)
         return

@@ -49,23 +49,23 @@ class Corpus:
 
     @property
     def floor(self) -> float | None:
-        """True entropy of the validation text in bits per byte, where the source knows it."""
+        """True entropy of the validation text in bits per byte, if the source knows it."""
         value = self.manifest["parts"]["val"].get("bits_per_byte")
         return None if value is None else float(value)
 
     def bytes_per_token(self, part: str) -> float:
-        """Mean bytes per token of a part; 1 where it is empty."""
+        """Mean bytes per token of a split; 1 if it is empty."""
         counts = self.manifest["parts"][part]
         return counts["bytes"] / counts["tokens"] if counts["tokens"] and counts["bytes"] else 1.0
 
     @property
     def begins_documents(self) -> bool:
-        """Whether the model learns what follows end-of-text: there are several documents."""
+        """Whether the model learns what follows end-of-text, that is, has several documents."""
         return int(self.manifest["parts"]["train"]["documents"]) >= 16
 
 
 class _UnavailableError(CorpusError):
-    """The corpus may be whole, but a limit of the system keeps it from being opened."""
+    """The corpus may be intact, but a system limit prevents opening it."""
 
 
 def prepare(
@@ -75,14 +75,14 @@ def prepare(
     progress: Report | None = None,
     cancel: Event | None = None,
 ) -> Corpus:
-    """Return the corpus of `preset`, from the cache or made now.
+    """Return the corpus of `preset`, from the cache or newly built.
 
-    A cached corpus that is damaged or half-written is made again. `tokenizer` is used instead of
-    that of the preset where it is given: weights that exist fit no other.
+    A damaged or incomplete cached corpus is rebuilt. `tokenizer` replaces that of the preset if
+    given: existing weights fit no other.
 
     Raises:
         CorpusError: the source cannot be read or is too short.
-        NotBuiltYet: this version cannot read the source or make the tokenizer.
+        NotBuiltYet: this version cannot read the source or build the tokenizer.
         Cancelled: `cancel` was set.
     """
     check_built(preset)
@@ -102,7 +102,7 @@ def prepare(
         raise CorpusError(
             f"the corpus cannot be written to {directory.parent}",
             cause_of(error),
-            remedy_for(error, "set SLM_TUI_HOME to a place that can be written"),
+            remedy_for(error, "set SLM_TUI_HOME to a writable directory"),
         ) from None
     return load(directory)
 
@@ -110,9 +110,9 @@ def prepare(
 def fingerprint(
     preset: Preset, tokenizer: Tokenizer | None = None, *, reading: int = sources.READING
 ) -> str:
-    """What names the corpus that `prepare` would return; nothing is prepared.
+    """The fingerprint of the corpus that `prepare` would return; nothing is prepared.
 
-    `reading` 1 gives the name that the first version of the program gave it.
+    `reading` 1 gives the fingerprint of the first version of the program.
 
     Raises:
         CorpusError: the source cannot be read.
@@ -134,12 +134,12 @@ def cached(preset: Preset) -> dict[str, Any] | None:
 
 
 def reopen(fingerprint: str) -> Corpus | None:
-    """The prepared corpus of that fingerprint, if it is there and whole; needs no source.
+    """The prepared corpus of that fingerprint, if it exists and is intact; needs no source.
 
     Raises:
-        CorpusError: a limit of the system keeps it from being opened.
+        CorpusError: a system limit prevents opening it.
     """
-    # It may come from a file that somebody else wrote, and becomes a directory name.
+    # It may come from a file that someone else wrote, and becomes a directory name.
     if not _FINGERPRINT.fullmatch(fingerprint):
         return None
     try:
@@ -154,7 +154,7 @@ def load(directory: Path) -> Corpus:
     """Open a prepared corpus and verify its checksums.
 
     Raises:
-        CorpusError: it is not there, or a file of it is missing or damaged.
+        CorpusError: it does not exist, or one of its files is missing or damaged.
     """
     try:
         manifest = manifests.unsealed(
@@ -208,12 +208,12 @@ def _make(
         _fill(preset, tokenizer, identity, made, texts, meter)
         safe_files.sync_directory(made)
         if replaces:
-            # Not before: the text of a damaged corpus may be gone.
+            # Only now: the text of a damaged corpus may be gone.
             safe_files.remove_directory(directory)
         try:
             os.replace(made, directory)
         except OSError:
-            # Another process made the same corpus in the meantime: its copy is as good.
+            # Another process has built the same corpus meanwhile: use its copy.
             if not (directory / "manifest.json").is_file():
                 raise
         safe_files.sync_directory(directory.parent)
@@ -229,11 +229,11 @@ def _fill(
     texts: Path,
     meter: Meter,
 ) -> None:
-    """Write the files of a corpus to `made`; `texts` is for what it is made from."""
+    """Write the files of a corpus to `made`; `texts` is for its staged text."""
     parts, left_out = build.staged(preset, texts, meter)
     if sources.fingerprint(preset.data) != identity["source"]:
         raise CorpusError(
-            "the text changed while it was read", "another program is writing it", "try again"
+            "the text changed while it was read", "another program is writing to it", "try again"
         )
     if tokenizer is None:
         tokenizer = build.tokenizer(preset, parts.documents["train"], meter)
@@ -253,5 +253,5 @@ def _fill(
 def _mapped(path: Path, dtype: str) -> Tokens:
     if path.stat().st_size == 0:
         return np.empty(0, dtype=dtype)
-    # A plain array over the map: indexing a memmap object costs several times more.
+    # A plain array over the map: indexing a memmap object is several times slower.
     return np.asarray(np.memmap(path, dtype=dtype, mode="r"))

@@ -1,4 +1,4 @@
-"""How far a preparation is: stage, amount, rate and time left, told in one place."""
+"""Progress of a preparation: stage, amount, rate and time left."""
 
 import time
 from collections.abc import Callable
@@ -12,13 +12,13 @@ _SECONDS_BETWEEN_REPORTS = 0.1
 _LEAST_SECONDS = 0.5
 
 
-class Cancelled(Exception):  # noqa: N818 - not an error: somebody asked for it
-    """Preparation was stopped on request; nothing was left behind."""
+class Cancelled(Exception):  # noqa: N818 - not an error: it was requested
+    """Preparation was cancelled on request; nothing is left behind."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a stage stands: `done` of `total` units after `seconds`; a total may be unknown."""
+    """Progress of a stage: `done` of `total` units after `seconds`; the total may be unknown."""
 
     stage: str
     done: float = 0.0
@@ -28,7 +28,7 @@ class Progress:
 
     @property
     def share(self) -> float | None:
-        """The part that is done, 0 to 1."""
+        """The fraction that is done, 0 to 1."""
         return min(1.0, self.done / self.total) if self.total else None
 
     @property
@@ -44,7 +44,7 @@ class Progress:
 
     @property
     def amount(self) -> str:
-        """`12.1 MB of 20.0 MB` or `3,402 documents`; empty where nothing is counted."""
+        """`12.1 MB of 20.0 MB` or `3,402 documents`; empty if nothing is counted."""
         if self.unit == "share" or not self.done:
             return ""
         if self.unit == "bytes":
@@ -55,7 +55,7 @@ class Progress:
 
     @property
     def pace(self) -> str:
-        """`3.2 MB/s  00:12 left`, as far as it is known."""
+        """`3.2 MB/s  00:12 left`, as far as known."""
         if self.rate is None or self.unit == "share":
             speed = ""
         elif self.unit == "bytes":
@@ -68,7 +68,7 @@ class Progress:
 
     @property
     def detail(self) -> str:
-        """Amount, rate and time left, as far as they are known."""
+        """Amount, rate and time left, as far as known."""
         return "  ".join(part for part in (self.amount, self.pace) if part)
 
 
@@ -87,10 +87,10 @@ class Meter:
     def __call__(
         self, stage: str, done: float = 0.0, total: float | None = None, unit: str = "bytes"
     ) -> None:
-        """Say that `done` of `total` units of `stage` are done.
+        """Report that `done` of `total` units of `stage` are done.
 
         Raises:
-            Cancelled: somebody asked for an end.
+            Cancelled: cancellation was requested.
         """
         self.check()
         if self.report is None:
@@ -105,7 +105,7 @@ class Meter:
             self.report(Progress(stage, done, total, unit, now - self._began))
 
     def check(self) -> None:
-        """Raise where an end was asked for.
+        """Raise if cancellation was requested.
 
         Raises:
             Cancelled: it was.

@@ -1,4 +1,4 @@
-"""Dividing documents into training, validation and test, so that nothing leaks."""
+"""Splits documents into training, validation and test without leaks."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -11,26 +11,26 @@ from slm_tui.config.data import Limit, Split
 from slm_tui.corpus.staging import DocumentSpans, first_part, read_text, with_ends
 
 PARTS = ("train", "val", "test")
-# A cut is moved to the end of a document if that shifts it by less than this share of the
-# smaller side; otherwise the document is cut in two.
+# A boundary moves to the end of a document if that shifts it by less than this share of the
+# smaller side; otherwise the document is split in two.
 _TOLERANCE = 0.25
-# How far, in bytes, a paragraph's end is looked for around the place of a cut.
+# How far, in bytes, to look for the end of a paragraph around a boundary.
 _SLACK = 1 << 16
 
 
 @dataclass
 class SplitDocuments:
-    """The documents of each part, and how many duplicates of training text were taken out."""
+    """The documents of each split, and how many duplicates of training text were removed."""
 
     documents: dict[str, DocumentSpans] = field(default_factory=dict)
     duplicates: int = 0
 
 
 def split(documents: DocumentSpans, ratios: Split) -> dict[str, DocumentSpans]:
-    """Cut `documents`, in their order, into training, validation and test by bytes.
+    """Split `documents`, in order, into training, validation and test by bytes.
 
-    A cut falls between documents where one ends nearby; otherwise a document is cut at the end
-    of a paragraph or line, and its halves are two documents.
+    A boundary falls between documents if one ends nearby; otherwise a document is split at the
+    end of a paragraph or line, and its halves become two documents.
     """
     none = documents.chosen(slice(0, 0))
     total = documents.bytes
@@ -40,13 +40,13 @@ def split(documents: DocumentSpans, ratios: Split) -> dict[str, DocumentSpans]:
     if not ratios.validation or not ratios.test:
         parts = (none, rest) if ratios.test else (rest, none)
         return {"train": train, "val": parts[0], "test": parts[1]}
-    # The first cut may have gone beyond the place of the second.
+    # The first boundary may have moved beyond the second.
     val, test = _cut(rest, second - train.bytes, min(second - first, total - second))
     return {"train": train, "val": val, "test": test}
 
 
 def without_duplicates(parts: dict[str, DocumentSpans]) -> SplitDocuments:
-    """Take documents out of validation and test that also stand in an earlier part."""
+    """Remove documents from validation and test that also occur in an earlier split."""
     found = SplitDocuments({"train": parts["train"]})
     seen = np.unique(parts["train"].digests)
     for part in PARTS[1:]:
@@ -59,7 +59,7 @@ def without_duplicates(parts: dict[str, DocumentSpans]) -> SplitDocuments:
 
 
 def among(values: NDArray[np.uint64], known: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    """Which of `values` stand in `known`, which is sorted."""
+    """Which of `values` occur in `known`, which is sorted."""
     if not len(known):
         return np.zeros(len(values), np.bool_)
     at = np.minimum(np.searchsorted(known, values), len(known) - 1)
@@ -80,7 +80,7 @@ def _cut(
     end = int(ends[index])
     begin = end - int(lengths[index])
     near = smaller_side * _TOLERANCE
-    # Between two documents, the nearer end first; nothing is left without any document.
+    # Between two documents, the nearer end first; no side is left empty.
     places = [(at - begin, index)] * (index > 0)
     places += [(end - at, index + 1)] * (index + 1 < len(documents))
     distance, place = min(places, default=(near + 1, 0))
@@ -94,7 +94,7 @@ def _cut(
 def _halves(
     documents: DocumentSpans, number: int, at: int, slack: int
 ) -> tuple[DocumentSpans, DocumentSpans]:
-    """Cut near `at`: at a blank line, else at a line's end, else at a space, else right there."""
+    """Split near `at`: at a blank line, else at a line end, else at a space, else exactly there."""
     start, end = int(documents.starts[number]), int(documents.ends[number])
     low, high = max(start, start + at - slack), min(end, start + at + slack)
     with documents.path.open("rb") as file:
@@ -124,15 +124,15 @@ def _boundary(file: IO[bytes], low: int, at: int, high: int) -> tuple[int, int]:
 
 
 def has_text(documents: DocumentSpans) -> bool:
-    """Whether any of it is more than white space."""
+    """Whether any of it is not whitespace."""
     return any(text.strip() for chunk in documents.chunks() for text in chunk.texts)
 
 
 def limited(documents: DocumentSpans, limit: Limit) -> Iterator[str]:
-    """The texts that a tokenizer is learned from, as many as `limit` allows.
+    """The texts that a tokenizer is trained on, as many as `limit` allows.
 
-    Long documents come in parts. A token of this limit is a word of GPT-2's pattern: what a
-    tokenizer will make of it is not known before.
+    Long documents come in pieces. A token of this limit is a word of GPT-2's pattern, because
+    the tokenizer does not exist yet.
     """
     if limit.documents is not None:
         documents = documents.chosen(slice(0, limit.documents))

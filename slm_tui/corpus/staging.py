@@ -1,6 +1,6 @@
-"""Text on its way to tokens: documents in one file on disk, and what is known of each in arrays.
+"""Staged text: documents in one file on disk, with their metadata in arrays.
 
-However large a source is, memory holds a few numbers per document and one chunk of text.
+For sources of any size, memory holds a few numbers per document and one chunk of text.
 """
 
 from array import array
@@ -18,19 +18,19 @@ from slm_tui.corpus.tokenizers.contract import sound
 from slm_tui.corpus.tokenizers.long_runs import safe_cut
 
 CHUNK = 1 << 20
-"""Bytes of text that are worked on at a time."""
+"""Bytes of text that are processed at a time."""
 
-# A text that cannot be cut safely within a chunk is worked on in one piece up to this size.
+# Text that cannot be split safely within a chunk is processed in one piece up to this size.
 _LARGEST_CHUNK = 1 << 26
-# No tokenizer here has a token of more characters than this.
+# No tokenizer here has a token with more characters than this.
 CHARACTERS_PER_TOKEN = 128
 Integers = NDArray[np.int64]
 
 
 class DocumentPiece(NamedTuple):
-    """Text of a document, or the next part of it; `ends` tells whether that was the last.
+    """Text of a document, or its next piece; `ends` is true for the last one.
 
-    `bits` is the exact information content of the document, where the source knows it.
+    `bits` is the exact information content of the document, if the source knows it.
     """
 
     text: str
@@ -70,7 +70,7 @@ class DocumentSpans:
         )
 
     def joined(self, other: "DocumentSpans") -> "DocumentSpans":
-        """These documents and then those of `other`, which are in the same file."""
+        """These documents, then those of `other`, which are in the same file."""
         both = None
         if self.bits is not None and other.bits is not None:
             both = np.concatenate([self.bits, other.bits])
@@ -94,13 +94,13 @@ class DocumentSpans:
                 yield read_text(file, start, end)
 
     def chunks(self, size: int = CHUNK) -> Iterator["Chunk"]:
-        """The documents in chunks of about `size` bytes; longer ones are cut where it is safe."""
+        """The documents in chunks of about `size` bytes; longer ones are split where it is safe."""
         with self.path.open("rb") as file:
             yield from _chunks(self, file, size)
 
 
 class Chunk(NamedTuple):
-    """Texts to encode; `ends` tells whether the last of them ends its document."""
+    """Texts to encode; `ends` is true if the last one ends its document."""
 
     texts: list[str]
     ends: bool
@@ -141,7 +141,7 @@ def _cut_document(file: IO[bytes], start: int, end: int, size: int) -> Iterator[
 
 
 def _character_start(file: IO[bytes], at: int, end: int) -> int:
-    """The first place from `at` on where a character begins."""
+    """The first character boundary at or after `at`."""
     if at >= end:
         return end
     file.seek(at)
@@ -158,7 +158,7 @@ def read_text(file: IO[bytes], start: int, end: int) -> str:
 
 
 class StagingMark(NamedTuple):
-    """A place between documents of a `StagingWriter`."""
+    """A position between documents of a `StagingWriter`."""
 
     documents: int
     size: int
@@ -167,11 +167,11 @@ class StagingMark(NamedTuple):
 
 
 class StagingWriter:
-    """Writes documents to `path` until `limit` is reached; ask `is_full` before reading on.
+    """Writes documents to `path` until `limit` is reached; check `is_full` before reading on.
 
-    A limit in characters may cut the last document; a limit in tokens is taken generously and
-    cut exactly when there are tokens; a fraction can only be taken at the end. `blank` counts
-    documents without any visible character, which are left out.
+    A limit in characters may truncate the last document; a limit in tokens is estimated here and
+    applied exactly after tokenizing; a fraction is applied at the end. `blank` counts documents
+    without any visible character, which are skipped.
     """
 
     def __init__(
@@ -209,7 +209,7 @@ class StagingWriter:
         return self._most is not None and self.characters >= self._most
 
     def add(self, piece: DocumentPiece) -> bool:
-        """Write a piece; False once nothing more is wanted."""
+        """Write a piece; False once the limit is reached."""
         if self.is_full:
             return False
         text = sound(piece.text)
@@ -223,7 +223,7 @@ class StagingWriter:
         self.characters += len(text)
         self._is_blank = self._is_blank and not text.strip()
         if piece.ends or cut:
-            # What is left of a document that was cut has other information than the whole.
+            # The information of a truncated document differs from that of the whole.
             self._end(None if cut else piece.bits)
         return not self.is_full
 
@@ -240,15 +240,15 @@ class StagingWriter:
         self._begin()
 
     def drop_document(self) -> None:
-        """Take back what was written of the document that has not ended."""
+        """Discard what was written of the unfinished document."""
         self._rewind(self._start, self._characters_before)
 
     def mark(self) -> StagingMark:
-        """Where the documents end now, for `drop_since`."""
+        """The current end of the documents, for `drop_since`."""
         return StagingMark(len(self._starts), self._start, self._characters_before, self.blank)
 
     def drop_since(self, mark: StagingMark) -> None:
-        """Take back all documents after `mark`, and the one that has not ended."""
+        """Discard all documents after `mark`, and the unfinished one."""
         for numbers in (self._starts, self._ends, self._digests, self._bits):
             del numbers[mark.documents :]
         self.blank = mark.blank
@@ -287,7 +287,7 @@ class StagingWriter:
 
 
 def first_part(spans: DocumentSpans, fraction: float) -> DocumentSpans:
-    """The first documents, or, where there is only one, its beginning."""
+    """The first documents or, if there is only one, its beginning."""
     if len(spans) != 1:
         return spans.chosen(slice(0, max(1, round(len(spans) * fraction))))
     start, end = int(spans.starts[0]), int(spans.ends[0])
@@ -319,7 +319,7 @@ def staged(texts: Sequence[str], path: Path, limit: Limit | None = None) -> Docu
 
 
 def save_spans(spans: DocumentSpans, path: Path) -> None:
-    """Write what is known of the documents beside their text, for another process."""
+    """Write the metadata of the documents next to their text, for another process."""
     np.savez(
         path,
         starts=spans.starts,

@@ -1,4 +1,4 @@
-"""What a prepared corpus holds: counts, lengths and tokens, read in chunks from its maps."""
+"""Statistics of a prepared corpus: counts, lengths and tokens, read in chunks."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ from slm_tui.errors import CorpusError
 from slm_tui.text import cells, visible
 
 RARE = 5
-"""A token seen fewer times than this in training is rare: too few to learn much of it."""
+"""A token seen fewer times than this in training is rare: too few to learn much about it."""
 
 _CHUNK = 1 << 20
 _MOST_FREQUENT = 200
@@ -39,7 +39,7 @@ class Bin:
 
 @dataclass(frozen=True)
 class TokenCount:
-    """How often the token `id`, which stands for `data`, occurs in the training part."""
+    """How often the token `id`, with the bytes `data`, occurs in the training split."""
 
     id: int
     data: bytes
@@ -53,10 +53,10 @@ class TokenCount:
 
 @dataclass(frozen=True)
 class PartStatistics:
-    """One part. `tokens` counts all of the stream, `bytes` the text without end-of-text.
+    """One split. `tokens` counts the whole stream, `bytes` the text without end-of-text.
 
     `lengths` holds each document length in tokens that occurs, ascending, and `documents_of`
-    how many documents have it. `floor` is in bits per byte, where the source knows it.
+    how many documents have it. `floor` is in bits per byte, if the source knows it.
     """
 
     tokens: int
@@ -85,13 +85,13 @@ class PartStatistics:
 
     @property
     def bytes_per_token(self) -> float:
-        """Mean bytes per token of the stream; 0 where it is empty."""
+        """Mean bytes per token of the stream; 0 if it is empty."""
         return self.bytes / self.tokens if self.tokens else 0.0
 
     def histogram(self, most: int) -> list[Bin]:
         """Document lengths in at most `most` bins of one round width.
 
-        The last bin is wider where a few documents are far longer than the rest.
+        The last bin is wider if a few documents are far longer than the rest.
         """
         if not self.lengths or most < 1:
             return []
@@ -122,14 +122,14 @@ class PartStatistics:
 
 @dataclass(frozen=True)
 class Statistics:
-    """A corpus in numbers. Tokens are counted over the training part, special ones left out.
+    """A corpus in numbers. Tokens are counted over the training split, without special ones.
 
-    `ordinary` tokens are in the vocabulary; `distinct` of them occur, `rare` of these fewer than
-    `RARE` times; `rarest` are some of these. `byte_counts` has 256 entries where tokens are bytes;
-    `token_lengths[n]` is how many tokens of the text stand for `n` bytes. Other parts lost
-    `duplicates_removed` documents that training holds word for word; `leakage` is the overlap of
-    each with training, and `left_out` what the source did not give, as the manifest has them.
-    `analysis` is of a BPE, and `counts`, `(n_vocab,)`, says how often training has each token.
+    `ordinary` is the number of tokens in the vocabulary; `distinct` of them occur, `rare` of these
+    fewer than `RARE` times; `rarest` are some of these. `byte_counts` has 256 entries if tokens
+    are bytes; `token_lengths[n]` is how many tokens of the text have `n` bytes. Other splits lost
+    `duplicates_removed` documents that also occur verbatim in training; `leakage` is the overlap
+    of each with training, and `left_out` what the source left out, both as in the manifest.
+    `analysis` is for a BPE; `counts`, `(n_vocab,)`, is how often each token occurs in training.
     """
 
     fingerprint: str
@@ -152,7 +152,7 @@ class Statistics:
 
     @property
     def never(self) -> int:
-        """Tokens of the vocabulary that training never shows."""
+        """Tokens of the vocabulary that never occur in training."""
         return self.ordinary - self.distinct
 
     def to_dict(self) -> dict[str, Any]:
@@ -192,8 +192,8 @@ class Statistics:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a preset makes of its corpus. `epochs` is absent where the text fills no window;
-    `problem` says what keeps the preset from training on it, `remedy` what helps."""
+    """How a preset uses its corpus. `epochs` is `None` if the text does not fill a window;
+    `problem` says what prevents the preset from training on it, `remedy` what helps."""
 
     block_size: int
     sequences_per_epoch: int
@@ -205,7 +205,7 @@ class Plan:
 
 
 def measure(corpus: Corpus, *, step: Callable[[], None] | None = None) -> Statistics:
-    """Count `corpus`, a chunk at a time; `step` is called between chunks and may raise."""
+    """Count `corpus` in chunks; `step` is called between chunks and may raise."""
     tokenizer, manifest = corpus.tokenizer, corpus.manifest
     sizes = tokenizer.byte_lengths()
     parts, counts = {}, np.zeros(tokenizer.n_vocab, np.int64)
@@ -246,14 +246,14 @@ def measure(corpus: Corpus, *, step: Callable[[], None] | None = None) -> Statis
 
 
 def _sample(corpus: Corpus) -> str:
-    """Text for the analysis: of validation, which the tokenizer has not seen, if there is any."""
+    """Text for the analysis: validation, which the tokenizer has not seen, if there is any."""
     stream = corpus.val if len(corpus.val) > _LEAST_SAMPLE else corpus.train
     ids = [int(id) for id in stream[:_SAMPLE]]
     return corpus.tokenizer.decode_bytes(ids).decode("utf-8", "replace")
 
 
 def plan(preset: Preset, corpus: Corpus) -> Plan:
-    """What training `preset` on `corpus` comes to, with the true vocabulary and length."""
+    """The plan for training `preset` on `corpus`, with the actual vocabulary and length."""
     tokens, block = len(corpus.train), preset.model.block_size
     found = estimate(preset, n_vocab=corpus.tokenizer.n_vocab, train_tokens=tokens)
     sequences = preset.tokens_per_step // block
@@ -270,10 +270,10 @@ def plan(preset: Preset, corpus: Corpus) -> Plan:
 
 
 def shown(data: bytes) -> str:
-    """The text of `data`, made safe; bytes that are no whole character as `‹e2›`."""
+    """The text of `data`, made safe; bytes of incomplete characters as `‹e2›`."""
     try:
         text = visible(data.decode("utf-8"))
-        # A joiner alone would be a token that nobody sees.
+        # A zero-width character alone would be invisible.
         return text if not data or cells(text) else "".join(f"‹{ord(char):x}›" for char in text)
     except UnicodeDecodeError:
         text = data.decode("utf-8", "surrogateescape")
@@ -317,28 +317,28 @@ def _chunks(stream: Tokens) -> Iterator[tuple[int, Tokens]]:
 
 
 def _add(lengths: dict[int, int], found: NDArray[np.int64], *, skip: bool) -> None:
-    """Count document lengths; nothing stands before the first end-of-text of a stream."""
+    """Count document lengths; a stream begins with end-of-text."""
     values, counts = np.unique(found[1:] if skip else found, return_counts=True)
     for value, count in zip(values.tolist(), counts.tolist(), strict=True):
         lengths[value] = lengths.get(value, 0) + count
 
 
 def _frequent(counts: Counts, tokenizer: Tokenizer) -> Iterator[TokenCount]:
-    """The most frequent first; of equally frequent ones the smaller id."""
+    """Most frequent first; ties by smaller id."""
     for id in np.argsort(-counts, kind="stable")[:_MOST_FREQUENT].tolist():
         if counts[id]:
             yield TokenCount(id, tokenizer.token_bytes(id), int(counts[id]))
 
 
 def _rarest(counts: Counts, tokenizer: Tokenizer) -> Iterator[TokenCount]:
-    """Tokens that occur, the rarest first; of equally rare ones the larger id, learned later."""
+    """Tokens that occur, rarest first; ties by larger id, which was learned later."""
     used = np.flatnonzero(counts)
     for id in used[np.lexsort((-used, counts[used]))][:_MOST_FREQUENT].tolist():
         yield TokenCount(id, tokenizer.token_bytes(id), int(counts[id]))
 
 
 def _by_length(counts: Counts, sizes: NDArray[np.int32]) -> list[int]:
-    """How many tokens of the text have each number of bytes, up to the longest that occurs."""
+    """How many tokens of the text have each length in bytes, up to the longest that occurs."""
     found = np.zeros(int(sizes.max(initial=0)) + 1, np.int64)
     np.add.at(found, sizes, counts)
     used = np.flatnonzero(found)

@@ -1,6 +1,6 @@
-"""What a text costs without a language model: the rows that a model must beat.
+"""The cost of a text without a language model: the rows that a model must beat.
 
-Byte counts are of the training part: nothing is learned from the text that is scored.
+Byte counts come from the training split: nothing is learned from the text that is scored.
 """
 
 import lzma
@@ -12,16 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 UNIFORM_BITS_PER_BYTE = 8.0
-# The context of a document's first byte, beside those of the 256 bytes.
+# The context of a document's first byte, after those of the 256 bytes.
 _BEGINNING = 256
-# A compressor sees as much of each text; more would take minutes.
+# A compressor sees this much of each text; more would take minutes.
 MOST_COMPRESSED = 4_000_000
 _PIECE = 1 << 18
 
 
 @dataclass(frozen=True)
 class ByteCounts:
-    """How often each byte follows each byte, or begins a document: `(257, 256)`."""
+    """How often each byte follows each other byte or begins a document: `(257, 256)`."""
 
     pairs: NDArray[np.int64]
 
@@ -42,10 +42,10 @@ class ByteCounts:
         return np.asarray((counts + 0.5) / (counts.sum() + 128))
 
     def bigram(self) -> NDArray[np.float64]:
-        """Probabilities of a byte after another, `(257, 256)`; row 256 begins a document.
+        """Probabilities of a byte after another, `(257, 256)`; row 256: at the start.
 
-        P(b | a) = (n(a b) + t(a) P(b)) / (n(a) + t(a)), where t(a) is how many different bytes
-        followed a, at least 1, and P(b) is the unigram: no pair is impossible.
+        P(b | a) = (n(a b) + t(a) P(b)) / (n(a) + t(a)), where t(a) is the number of different
+        bytes seen after a, at least 1, and P(b) is the unigram: no pair is impossible.
 
         Source: Witten and Bell 1991, method C, interpolated.
         """
@@ -55,7 +55,7 @@ class ByteCounts:
 
 
 def _pairs(document: bytes) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Each byte with the one before it, a piece of the document at a time."""
+    """Each byte with the one before it, one piece of the document at a time."""
     last = _BEGINNING
     for at in range(0, len(document), _PIECE):
         after = np.frombuffer(document[at : at + _PIECE], np.uint8).astype(np.int64)
@@ -66,8 +66,8 @@ def _pairs(document: bytes) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int6
 def byte_nats(
     probabilities: NDArray[np.float64], document: bytes
 ) -> Iterator[tuple[int, NDArray[np.float64]]]:
-    """Nats of the bytes of `document` under a unigram or a bigram, a piece at a time: where the
-    piece begins, and the nats of its bytes."""
+    """Nats of the bytes of `document` under a unigram or a bigram, one piece at a time: the start
+    of the piece and the nats of its bytes."""
     at = 0
     for before, after in _pairs(document):
         chosen = probabilities[after] if probabilities.ndim == 1 else probabilities[before, after]
@@ -80,9 +80,9 @@ def lzma_bits_per_byte(
 ) -> float:
     """Bits per byte that the compressor LZMA adds for `text` after it has read `training`.
 
-    The size of both together, less the size of `training` alone, or all of it without training
-    text. Both are given joined, with nothing between documents, and cut to `MOST_COMPRESSED`
-    bytes, so that the dictionary holds all; no headers are counted.
+    The size of both together minus the size of `training` alone; the whole size without training
+    text. Documents are joined with nothing between them and truncated to `MOST_COMPRESSED`
+    bytes, so that the dictionary holds everything; headers are not counted.
     """
     before = joined(training, MOST_COMPRESSED)
     after = joined(text, MOST_COMPRESSED)

@@ -1,7 +1,7 @@
-"""Intervals by the paired bootstrap over documents: whether a difference is more than noise.
+"""Paired bootstrap intervals over documents: whether a difference is more than noise.
 
 Source: Efron and Tibshirani 1993, An Introduction to the Bootstrap, chapters 6 and 13: units are
-drawn with replacement, the same ones for every model, and percentiles of what comes are taken.
+sampled with replacement, the same ones for every model; the intervals are percentiles.
 """
 
 import math
@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 RESAMPLES = 4000
 SEED = 7
-# With fewer units an interval would say more about the units than about the models.
+# With fewer units the interval would depend more on the units than on the models.
 FEWEST = 8
-# More units than this are summed in groups first, which changes an interval of sums of
-# independent units very little.
+# More units than this are first summed in groups; for independent units the interval hardly
+# changes.
 _MOST = 2048
 _AT_ONCE = 256
 
@@ -29,11 +29,11 @@ class Resamples:
     bits_per_byte: NDArray[np.float64]
 
     def interval(self, model: int) -> Interval:
-        """The 95 % interval of the bits per byte of `model`."""
+        """The 95% interval of the bits per byte of `model`."""
         return _middle(self.bits_per_byte[:, model])
 
     def difference(self, model: int, other: int) -> Interval:
-        """The 95 % interval of how many more bits per byte `model` needs than `other`."""
+        """The 95% interval of how many more bits per byte `model` needs than `other`."""
         return _middle(self.bits_per_byte[:, model] - self.bits_per_byte[:, other])
 
 
@@ -43,7 +43,7 @@ def _middle(values: NDArray[np.float64]) -> Interval:
 
 
 def is_noise(interval: Interval) -> bool:
-    """Whether a difference with this interval may as well be none."""
+    """Whether the interval includes zero."""
     return not (interval[0] > 0 or interval[1] < 0)
 
 
@@ -54,11 +54,11 @@ def resample(
     resamples: int = RESAMPLES,
     seed: int = SEED,
 ) -> Resamples | None:
-    """Draw the units again and again; `None` where there are fewer than `FEWEST`.
+    """Resample the units; `None` if there are fewer than `FEWEST`.
 
     Args:
         nats: of the text of each unit under each model, `(models, units)`.
-        sizes: bytes that these nats stand for, `(models, units)`.
+        sizes: bytes that these nats are for, `(models, units)`.
     """
     if nats.shape[1] < FEWEST:
         return None

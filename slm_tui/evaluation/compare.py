@@ -1,8 +1,8 @@
 """Several models in one table: on the same text, with the same bytes of context, by bits per byte.
 
-Losses per token of different tokenizers say nothing about each other; bits per byte do, if the
-bytes are the same and so is what each model may look back at. A difference whose interval has
-zero in it is called noise.
+Losses per token of different tokenizers cannot be compared; bits per byte can, if the bytes and
+the context of each model are the same. A difference whose interval includes zero is called
+noise.
 """
 
 import math
@@ -28,9 +28,9 @@ from slm_tui.evaluation.metrics import Scores, Units, score
 from slm_tui.evaluation.scored_text import ScoredText, encoded_bytes
 from slm_tui.models.base import LanguageModel
 
-# Bytes per token are measured on so much of the text.
+# Bytes per token are measured on this much of the text.
 _MEASURED_BYTES = 2_000_000
-# Byte counts are taken from so much of the training part.
+# Byte counts are taken from this much of the training split.
 _MOST_COUNTED = 16_000_000
 _BLOCKS = 64
 _SMALLEST_BLOCK = 256
@@ -38,7 +38,7 @@ _SMALLEST_BLOCK = 256
 
 @dataclass(frozen=True)
 class ScoredModel:
-    """A model to be scored; it is loaded when its turn comes."""
+    """A model to be scored, loaded when its turn comes."""
 
     name: str
     tokenizer: Tokenizer
@@ -48,10 +48,10 @@ class ScoredModel:
 
 @dataclass(frozen=True)
 class ComparisonRow:
-    """A line of the table. Intervals are of 95 %.
+    """A row of the table. Intervals are 95% intervals.
 
-    `difference` is how many more bits per byte than the best model; `is_noise` whether it may as
-    well be none. `scores` are there for models; `kind` is `model`, `baseline` or `floor`.
+    `difference` is the bits per byte above the best model; `is_noise` whether its interval
+    includes zero. Only models have `scores`; `kind` is `model`, `baseline` or `floor`.
     """
 
     name: str
@@ -68,7 +68,7 @@ class ComparisonRow:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All rows, the fewest bits per byte first, and how they came about."""
+    """All rows, lowest bits per byte first, and how they were computed."""
 
     rows: tuple[ComparisonRow, ...]
     context_bytes: int
@@ -85,10 +85,10 @@ class Comparison:
 
 @dataclass(frozen=True)
 class ComparisonData:
-    """What is known beside the models: training text for the baselines, and the floor.
+    """What the comparison needs besides models: training text for the baselines, and the floor.
 
     `floor_bits` is the exact information of each document, `(documents,)`; `floor` that of all
-    in bits per byte, where only that is known.
+    documents in bits per byte, if only that is known.
     """
 
     training: Sequence[bytes] = ()
@@ -98,7 +98,7 @@ class ComparisonData:
 
 @dataclass
 class _Line:
-    """A row while it is made: nats and bytes per unit, where it has them."""
+    """A row while it is built, with nats and bytes per unit if it has them."""
 
     row: ComparisonRow
     nats: NDArray[np.float64] | None = None
@@ -118,17 +118,17 @@ def compare(
 ) -> Comparison:
     """Score all subjects and the baselines on `text`.
 
-    Every model reads at most `context_bytes` bytes at a time, each target with at least half of
-    them before it (see `windows`); if absent, what the model with the shortest context holds on
-    average of this text. A single model without `context_bytes` has all of its context in tokens.
+    Every model reads at most `context_bytes` bytes at a time, with at least half of them before
+    each target (see `windows`). The default is what the shortest context among the models holds
+    of this text on average. A single model without `context_bytes` uses its full context.
 
     Raises:
-        SlmTuiError: there is no text, or tokenizers disagree about its bytes.
-        Cancelled: `meter` was told so.
+        SlmTuiError: the text is empty, or tokenizers disagree about its bytes.
+        Cancelled: cancelled through `meter`.
     """
     sizes = [len(document) for document in text.documents]
     if not sum(sizes):
-        raise SlmTuiError("there is nothing to evaluate", f"{text.name} has no text")
+        raise SlmTuiError("there is nothing to evaluate", f"{text.name} is empty")
     given = context_bytes
     if given is None and len(subjects) > 1:
         given = smallest_context(subjects, text)
@@ -138,7 +138,9 @@ def compare(
         lines.append(_scored(subject, text, units, meter, given, stride, number, len(subjects)))
     if any(line.row.scores and line.row.scores.bytes.sum() != sum(sizes) for line in lines):
         raise SlmTuiError(
-            "the text cannot be compared", "a tokenizer does not give its bytes back", "report this"
+            "the models cannot be compared",
+            "a tokenizer does not round-trip the text",
+            "report this",
         )
     lines += _baselines(text, known, units, meter)
     lines += _floor(text, known, units)
@@ -158,7 +160,7 @@ def compare(
 
 
 def smallest_context(subjects: Sequence[ScoredModel], text: ScoredText) -> int:
-    """The bytes of this text that the shortest context of all holds on average."""
+    """The bytes of this text that the shortest context among the models holds on average."""
     most: list[float] = []
     for subject in subjects:
         size = tokens = 0
@@ -173,7 +175,7 @@ def smallest_context(subjects: Sequence[ScoredModel], text: ScoredText) -> int:
 
 
 def _units(sizes: Sequence[int]) -> tuple[Units, str]:
-    """Documents, or blocks of bytes where there are too few of them for an interval."""
+    """Documents, or blocks of bytes if there are too few documents for an interval."""
     if len(sizes) >= bootstrap.FEWEST:
         return Units.documents(len(sizes)), "documents"
     block = max(_SMALLEST_BLOCK, sum(sizes) // _BLOCKS)
@@ -209,13 +211,17 @@ def _scored(
 def _baselines(text: ScoredText, known: ComparisonData, units: Units, meter: Meter) -> list[_Line]:
     meter("counting bytes", 0, None, "share")
     lines = [
-        _Line(ComparisonRow("uniform", "baseline", UNIFORM_BITS_PER_BYTE, note="all bytes alike"))
+        _Line(
+            ComparisonRow(
+                "uniform", "baseline", UNIFORM_BITS_PER_BYTE, note="every byte equally likely"
+            )
+        )
     ]
     if len(known.training):
         counts = ByteCounts.of(_first(known.training, _MOST_COUNTED))
         for name, chances, note in (
-            ("unigram", counts.unigram(), "bytes of the training text"),
-            ("bigram", counts.bigram(), "pairs of bytes of the training text"),
+            ("unigram", counts.unigram(), "byte frequencies of the training text"),
+            ("bigram", counts.bigram(), "byte pairs of the training text"),
         ):
             nats, sizes = _per_unit(chances, text, units, meter)
             bits = math.fsum(nats) / math.log(2) / sizes.sum()
@@ -224,9 +230,9 @@ def _baselines(text: ScoredText, known: ComparisonData, units: Units, meter: Met
     bits = lzma_bits_per_byte(
         text.documents, known.training, lambda: meter(stage, 0, None, "share")
     )
-    note = "compressor, after the training text" if len(known.training) else "compressor"
+    note = "compressor, primed with the training text" if len(known.training) else "compressor"
     if sum(map(len, text.documents)) > MOST_COMPRESSED:
-        note += f"; the first {MOST_COMPRESSED // 1_000_000} MB"
+        note += f"; first {MOST_COMPRESSED // 1_000_000} MB only"
     return [*lines, _Line(ComparisonRow("lzma", "baseline", bits, note=note))]
 
 
@@ -267,7 +273,7 @@ def _floor(text: ScoredText, known: ComparisonData, units: Units) -> list[_Line]
 
 
 def _resampled(lines: list[_Line], resamples: int) -> Resamples | None:
-    """Draw for all lines that have sums per unit; they learn which column is theirs."""
+    """Resample all lines that have sums per unit, and record the column of each."""
     drawn = [line for line in lines if line.nats is not None and line.sizes is not None]
     drawn = [line for line in drawn if math.isfinite(line.row.bits_per_byte)]
     if not drawn:
@@ -281,7 +287,7 @@ def _resampled(lines: list[_Line], resamples: int) -> Resamples | None:
 
 
 def _ranked(lines: list[_Line], drawn: Resamples | None) -> list[ComparisonRow]:
-    """The rows by bits per byte, with ranks of models, intervals and differences to the best."""
+    """The rows sorted by bits per byte, with model ranks, intervals and differences to the best."""
     lines = sorted(lines, key=lambda line: _order(line.row.bits_per_byte))
     best = next(line for line in lines if line.row.kind == "model")
     rows, rank = [], 0

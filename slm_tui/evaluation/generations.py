@@ -1,4 +1,4 @@
-"""Whether what a model writes is text: UTF-8 validity, length and how it ended."""
+"""Whether completions are valid text: UTF-8 validity, length and how they ended."""
 
 from collections.abc import Callable, Sequence
 from statistics import fmean
@@ -33,10 +33,10 @@ def generate(
     begin: bool,
     step: Callable[[int], None] = lambda done: None,
 ) -> list[Completion]:
-    """Write `count` texts side by side, the prompts in turn; seeds follow that of `settings`.
+    """Generate `count` completions together, cycling through the prompts; seeds count up.
 
-    Stop strings are left out: what a model writes by itself is judged. `step` is told after
-    every token how many have ended, and may raise.
+    Stop strings are ignored: this measures how the model itself ends. `step` is called after
+    every token with the number of finished completions, and may raise.
     """
     asked = [prompts[number % len(prompts)] for number in range(count)]
     seeds = [settings.seed + number for number in range(count)]
@@ -56,8 +56,8 @@ def generate(
 
 
 def summary(generations: Sequence[Completion], seconds: float) -> dict[str, Any]:
-    """What they come to, all written within `seconds`; shares are 0 to 1, `None` where nothing
-    was written."""
+    """Summary of all completions, generated within `seconds`; shares are 0 to 1, `None` if nothing
+    was generated."""
     valid = sum(one.valid_bytes for one in generations)
     invalid = sum(one.invalid_bytes for one in generations)
     tokens = [one.tokens for one in generations]
@@ -75,7 +75,7 @@ def summary(generations: Sequence[Completion], seconds: float) -> dict[str, Any]
 
 
 def as_text(name: str, generations: Sequence[Completion]) -> str:
-    """What `generations.txt` holds."""
+    """The contents of `generations.txt`."""
     parts = [name]
     for number, one in enumerate(generations, 1):
         ended = one.ended if one.ended == "end of text" else "length limit"

@@ -14,7 +14,7 @@ from slm_tui.models.base import LanguageModel
 
 @dataclass(frozen=True)
 class SplitLoss:
-    """Sums over all scored targets: nats, tokens, and those of targets that stand for bytes."""
+    """Sums over all scored targets: nats, tokens, and the same for targets that have bytes."""
 
     nats: float
     tokens: int
@@ -27,7 +27,7 @@ class SplitLoss:
 
     @property
     def bits_per_byte(self) -> float:
-        """Bits per byte: the nats of targets that have bytes over ln 2 times their bytes."""
+        """Bits per byte: nats of targets that have bytes, divided by ln 2 times their bytes."""
         return self.text_nats / (math.log(2) * self.bytes) if self.bytes else math.nan
 
 
@@ -40,12 +40,12 @@ def split_loss(
     *,
     stop: Event | None = None,
 ) -> SplitLoss | None:
-    """Score every target of `windows` once, in eval mode; `None` if `stop` was set meanwhile.
+    """Score every target of `windows` once, in eval mode; `None` if `stop` was set.
 
     Args:
         windows: ids and targets, `(windows, time)`.
-        byte_lengths: bytes of each token, `(n_vocab,)`; 0 for tokens that are no text.
-        sequences: windows in one forward pass.
+        byte_lengths: bytes of each token, `(n_vocab,)`; 0 for tokens without text.
+        sequences: windows per forward pass.
     """
     was_training = model.training
     model.eval()

@@ -1,8 +1,8 @@
-"""What of a text stands word for word in the training text: passages, and the share of 8-grams.
+"""How much of a text occurs verbatim in the training text: passages, and the share of 8-grams.
 
-An index holds one 64-bit number for each place in the training stream: 32 bits of a hash of the
-8 tokens there, and the place. Sorted, it finds all places of an 8-gram by bisection. Whatever it
-finds is compared with the tokens themselves, so that no collision of hashes becomes a match.
+An index holds one 64-bit number for each position in the training stream: 32 bits of a hash of
+the 8 tokens there, and the position. It is sorted, so a binary search finds all positions of an
+8-gram. Each hit is compared with the tokens themselves: a hash collision is never a match.
 """
 
 import math
@@ -15,16 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 GRAM = 8
-"""Tokens in a row that are looked up as one."""
+"""Consecutive tokens that are looked up together."""
 
-# 8 bytes each: what an index takes of memory at most is 128 MB.
+# 8 bytes each: an index takes at most 128 MB of memory.
 MOST_PLACES = 16_000_000
 _STRETCHES = 64
 _CHUNK = 1 << 20
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)
 _LOW = np.uint64(0xFFFFFFFF)
 _HIGH = np.uint64(32)
-# Of an 8-gram that stands in training more often than this, so many places are looked at.
+# At most this many positions of an 8-gram are checked.
 _MOST_CANDIDATES = 20_000
 _FEW = 16
 _PIECES, _PIECE = 48, 128
@@ -34,13 +34,13 @@ Tokens = NDArray[np.unsignedinteger]
 Grams = NDArray[np.uint64]
 
 
-class IndexingStopped(RuntimeError):  # noqa: N818 - no error: it was asked for
-    """The index is wanted no more."""
+class IndexingStopped(RuntimeError):  # noqa: N818 - not an error: it was requested
+    """The index is no longer needed."""
 
 
 @dataclass(frozen=True)
 class CopiedPassage:
-    """`length` tokens from `start` of the text, which stand at `place` of the training stream."""
+    """`length` tokens from `start` of the text, which occur at `place` in the training stream."""
 
     start: int
     length: int
@@ -49,7 +49,7 @@ class CopiedPassage:
 
 @dataclass(frozen=True)
 class CopiedText:
-    """How much of a text was found: of `grams` 8-grams `shared`, and the longest passages."""
+    """How much of a text was found: `shared` of `grams` 8-grams, and the longest passages."""
 
     tokens: int
     grams: int
@@ -58,20 +58,20 @@ class CopiedText:
 
     @property
     def share(self) -> float:
-        """The part of its 8-grams that stand in training, 0 to 1."""
+        """The share of its 8-grams that occur in the training text, 0 to 1."""
         return self.shared / self.grams if self.grams else 0.0
 
     @property
     def longest(self) -> int:
-        """Tokens of the longest passage; 0 where none is as long as an 8-gram."""
+        """Tokens of the longest passage; 0 if none is as long as an 8-gram."""
         return self.passages[0].length if self.passages else 0
 
 
 class Index:
-    """All places of all 8-grams of a stream of tokens, `(length,)`.
+    """All positions of all 8-grams of a stream of tokens, `(length,)`.
 
-    Of a stream with more than `most` places, stretches spread evenly over it are indexed: shares
-    and passages are then at least what is told. Takes 8 bytes of memory for each place.
+    Of a stream with more than `most` positions, only pieces spread evenly over it are indexed:
+    shares and passages are then lower bounds. Takes 8 bytes of memory per position.
     """
 
     def __init__(
@@ -96,16 +96,16 @@ class Index:
 
     @property
     def is_whole(self) -> bool:
-        """Whether every place is in the index."""
+        """Whether every position is in the index."""
         return self.places == self.of
 
     @property
     def bytes(self) -> int:
-        """Memory that it takes."""
+        """Memory of the index in bytes."""
         return int(self._sorted.nbytes)
 
     def look(self, ids: Sequence[int] | Tokens, *, passages: int = 3) -> CopiedText:
-        """How much of `ids` stands in the stream, and its longest passages, longest first."""
+        """How much of `ids` occurs in the stream, and its longest passages, longest first."""
         text = np.asarray(ids, np.int64)
         if len(text) < GRAM or not self.places:
             return CopiedText(len(text), max(0, len(text) - GRAM + 1), 0, ())
@@ -127,7 +127,7 @@ class Index:
         return lows.tolist(), highs.tolist()
 
     def _is_there(self, gram: NDArray[np.int64], low: int, high: int) -> bool:
-        """Whether a place with the same hash has the same tokens."""
+        """Whether a position with the same hash has the same tokens."""
         for first, last in ((low, min(high, low + _FEW)), (low + _FEW, high)):
             if first < last and len(self._places(first, last, gram, 0)):
                 return True
@@ -136,7 +136,7 @@ class Index:
     def _places(
         self, low: int, high: int, text: NDArray[np.int64], offset: int
     ) -> NDArray[np.int64]:
-        """Where all of `text` stands, of places whose hash is that of its 8-gram at `offset`."""
+        """Where all of `text` occurs, among positions with the hash of its 8-gram at `offset`."""
         packed = self._sorted[low:high]
         if len(packed) > _MOST_CANDIDATES:
             packed = packed[:: -(-len(packed) // _MOST_CANDIDATES)]
@@ -155,17 +155,17 @@ class Index:
         highs: list[int],
         present: NDArray[np.bool_],
     ) -> list[CopiedPassage]:
-        """All passages that can be made longer on neither side.
+        """All passages that cannot be extended on either side.
 
-        A passage that begins later must end later to be one, so that it must hold every 8-gram
-        up to beyond the end of the one before: the rarest of those names its places.
+        A passage that begins later must also end later, so it must contain every 8-gram up to
+        beyond the end of the previous one: the rarest of those gives its candidate positions.
         """
         found: list[CopiedPassage] = []
         end = 0
         for start in range(len(present)):
             if not present[start]:
                 continue
-            # It must reach one token further than the passage before.
+            # It must reach one token further than the previous passage.
             wanted = max(start + GRAM, end + 1)
             inside = range(start, wanted - GRAM + 1)
             if wanted > len(text) or not present[start : wanted - GRAM + 1].all():
@@ -192,14 +192,14 @@ class Index:
 
 
 def hashes_of(tokens: NDArray[np.integer]) -> Grams:
-    """A 64-bit hash of each 8 tokens in a row, `(length - 7,)`."""
+    """A 64-bit hash of each 8 consecutive tokens, `(length - 7,)`."""
     count = max(0, len(tokens) - GRAM + 1)
     wide = tokens.astype(np.uint64)
     hashes = np.zeros(count, np.uint64)
     for offset in range(GRAM):
         hashes *= _FACTOR
         hashes += wide[offset : offset + count] + np.uint64(1)
-    # The product spreads upwards only: fold and multiply again (as SplitMix64 does).
+    # A product mixes bits upwards only: fold and multiply again (as SplitMix64 does).
     hashes ^= hashes >> np.uint64(31)
     hashes *= np.uint64(0xBF58476D1CE4E5B9)
     return hashes
@@ -214,7 +214,7 @@ def _stretches(places: int, most: int) -> list[tuple[int, int]]:
 
 
 def _apart(passages: list[CopiedPassage], most: int) -> list[CopiedPassage]:
-    """The first so many that do not overlap."""
+    """The first passages that do not overlap, up to a maximum number."""
     kept: list[CopiedPassage] = []
     for one in passages:
         if len(kept) == most:
@@ -229,7 +229,7 @@ def _apart(passages: list[CopiedPassage], most: int) -> list[CopiedPassage]:
 
 @dataclass(frozen=True)
 class Reference:
-    """What pieces of the validation text share with the training text by their nature."""
+    """How much pieces of the validation text naturally share with the training text."""
 
     shares: tuple[float, ...] = ()
     longest: int = 0
@@ -241,7 +241,7 @@ class Reference:
 
     @cached_property
     def spread(self) -> float:
-        """Deviation of that share from piece to piece, at least of five points."""
+        """Standard deviation of that share between pieces, at least five points."""
         if len(self.shares) < 2:
             return 0.05
         return max(0.05, float(np.std(self.shares, ddof=1)))
@@ -270,7 +270,7 @@ class Copying:
 
     @property
     def is_much(self) -> bool:
-        """Whether it is clearly more than independent texts of this kind have in common."""
+        """Whether it is clearly more than independent texts of this kind share."""
         if self.found.grams < _LEAST_GRAMS:
             return False
         if not self.reference.shares:
@@ -283,36 +283,36 @@ class Copying:
 
     @property
     def confidence(self) -> float:
-        """That a piece of validation text shares so much is this unlikely, 0 to 1."""
+        """How unlikely it is that a piece of validation text shares this much, 0 to 1."""
         z = self._excess / self.reference.spread
         return math.erf(max(0.0, z) / math.sqrt(2)) if self.reference.shares else 0.8
 
     @property
     def reason(self) -> str:
-        """What the confidence rests on."""
+        """What the confidence is based on."""
         pieces = len(self.reference.shares)
         if not pieces:
-            return "there is no validation text to compare with"
+            return "no validation text to compare with"
         times = self._excess / self.reference.spread
-        return f"{times:.0f} × the spread between {pieces} pieces of validation text"
+        return f"{times:.0f} × the variation between {pieces} pieces of unseen text"
 
     @property
     def short(self) -> str:
         """The share and the longest passage in a few words."""
-        natural = f" (validation text {self.reference.share:.0%})" if self.reference.shares else ""
-        longest = f", {self.found.longest} tokens in a row" if self.found.longest else ""
-        return f"copied {self.found.share:.0%}{natural}{longest}"
+        natural = f" (unseen text {self.reference.share:.0%})" if self.reference.shares else ""
+        longest = f", longest match {self.found.longest} tokens" if self.found.longest else ""
+        return f"{self.found.share:.0%} in the training text{natural}{longest}"
 
     def told(self) -> str:
-        """Share and longest passage, with what is natural beside them."""
+        """Share and longest passage, each with the value for unseen text."""
         least = "" if self.is_whole else "at least "
-        text = f"{least}{self.found.share:.0%} of 8-grams stand in the training text"
+        text = f"{least}{self.found.share:.0%} of 8-grams also occur in the training text"
         if self.reference.shares:
-            text += f" (of validation text {self.reference.share:.0%})"
+            text += f" (unseen text: {self.reference.share:.0%})"
         if self.found.longest:
-            text += f"; longest copied passage {self.found.longest} tokens"
+            text += f"; longest match {self.found.longest} tokens"
             if self.reference.shares:
-                text += f" (validation {self.reference.longest})"
+                text += f" (unseen text: {self.reference.longest})"
         return text
 
 
@@ -323,7 +323,7 @@ def copying(
     natural: Reference,
     decode: Callable[[Sequence[int]], str],
 ) -> Copying:
-    """Look up the samples of one step, each a list of the corpus' own tokens."""
+    """Look up the samples of one step, each a list of tokens of the corpus."""
     found = [(one, index.look(one)) for one in samples]
     passages = sorted(
         ((passage, ids) for ids, each in found for passage in each.passages),

@@ -1,7 +1,7 @@
-"""How well a model knows a text, exactly: every target scored once, sums in float64.
+"""Exact scores of a model on a text: every target is scored once, with sums in float64.
 
-Documents are scored on their own, each after end-of-text, as they begin in training and when
-text is written. Sums are kept per unit: a document, or a block of bytes of one.
+Documents are scored separately, each after end-of-text, as in training and generation. Sums are
+per unit: a document, or a block of bytes of one.
 """
 
 import math
@@ -19,10 +19,10 @@ from slm_tui.corpus.tokenizers import Tokenizer
 from slm_tui.evaluation.windows import Ids, Window, windows
 from slm_tui.models.base import LanguageModel
 
-# All logits of a pass are held, in fp32 and with a copy: at most so many of them.
+# All logits of a pass are held in fp32, with a copy: the largest allowed number of them.
 _MOST_LOGITS = 2**24
 _MOST_SEQUENCES = 256
-# Windows are sorted by length before they are put together, so that little is padding.
+# Windows are sorted by length before they are batched, to keep padding small.
 _POOL = 2048
 
 Step = Callable[[float], None]
@@ -38,9 +38,9 @@ class EncodedDocuments(Protocol):
 
 @dataclass(frozen=True)
 class Units:
-    """What is resampled together: whole documents, or blocks of `block_bytes` of them.
+    """Units of resampling: whole documents, or blocks of `block_bytes` of them.
 
-    A target belongs to the block in which its first byte stands; end-of-text to the last one.
+    A target belongs to the block that contains its first byte; end-of-text to the last one.
     """
 
     first: NDArray[np.int64]
@@ -54,7 +54,7 @@ class Units:
 
     @classmethod
     def cut(cls, sizes: Sequence[int], block_bytes: int) -> "Units":
-        """Blocks of `block_bytes`; what is left over is part of a document's last block."""
+        """Blocks of `block_bytes`; a remainder belongs to a document's last block."""
         blocks = np.maximum(1, np.array(sizes, np.int64) // block_bytes)
         return cls(np.cumsum(blocks) - blocks, blocks, block_bytes)
 
@@ -73,9 +73,9 @@ class Units:
 class Scores:
     """Sums per unit, `(units,)` each.
 
-    `nats` and `tokens` are of all targets, `text_nats` and `bytes` of those that are not
-    end-of-text; `hits` and `hits5` count targets that were the likeliest, or among the five
-    likeliest. float64 and int64.
+    `nats` and `tokens` cover all targets, `text_nats` and `bytes` those that are not end-of-text;
+    `hits` and `hits5` count targets that were the top prediction, or among the top five.
+    float64 and int64.
     """
 
     nats: NDArray[np.float64]
@@ -92,12 +92,12 @@ class Scores:
 
     @property
     def loss(self) -> float:
-        """Mean nats per target, end-of-text included."""
+        """Mean nats per target, including end-of-text."""
         return _ratio(math.fsum(self.nats), int(self.tokens.sum()))
 
     @property
     def bits_per_byte(self) -> float:
-        """Bits of the text per byte of it; end-of-text, which has no bytes, is left out."""
+        """Bits per byte of the text; end-of-text, which has no bytes, is excluded."""
         return _ratio(math.fsum(self.text_nats) / math.log(2), int(self.bytes.sum()))
 
     @property
@@ -130,16 +130,16 @@ def score(
     sequences: int = _MOST_SEQUENCES,
     step: Step = lambda documents: None,
 ) -> Scores:
-    """Score every target of `documents` once, in eval mode and fp32; no auxiliary loss counts.
+    """Score every target of `documents` once, in eval mode and fp32, without auxiliary loss.
 
     Args:
-        stride: targets that a window scores after the first one; half of the context if absent.
+        stride: targets that each window after the first scores; by default half of the context.
         context_bytes: the most bytes of context; see `windows`.
         sequences: the most windows in one forward pass; memory may allow fewer.
-        step: told now and then how many documents are done; may raise to end it.
+        step: called now and then with the number of documents done; may raise to stop.
 
     Raises:
-        torch.OutOfMemoryError: there is no memory for a single window.
+        torch.OutOfMemoryError: even a single window does not fit in memory.
     """
     block = model.block_size
     lengths = tokenizer.byte_lengths().astype(np.int64)
@@ -178,9 +178,9 @@ def score(
 def _losses(
     model: LanguageModel, batch: list[Window]
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Nats and ranks (0 is the likeliest) of all scored targets of a batch, one after another.
+    """Nats and ranks (0 is the likeliest) of all scored targets of a batch, concatenated.
 
-    Shorter windows are padded behind, where no scored target sees it.
+    Shorter windows are padded at the end, where no scored target sees the padding.
     """
     device = next(model.parameters()).device
     longest = max(window.length for window in batch)
@@ -188,23 +188,22 @@ def _losses(
     for row, window in enumerate(batch):
         ids[row, : window.length] = window.ids[:-1]
     logits = model(torch.from_numpy(ids).to(device))
-    # All scored places at once: an operation for each window would cost more than the model.
+    # All scored positions at once: one operation per window would cost more than the model.
     counts = [window.length + 1 - window.scored for window in batch]
     rows = np.repeat(np.arange(len(batch)), counts)
-    # The logits of position i are of target i + 1.
+    # The logits at position i predict target i + 1.
     places = np.concatenate([np.arange(one.scored - 1, one.length) for one in batch])
     targets = np.concatenate([one.ids[one.scored :].astype(np.int64) for one in batch])
     chosen = logits[torch.from_numpy(rows).to(device), torch.from_numpy(places).to(device)]
     nats, ranks = _of_targets(chosen.float(), torch.from_numpy(targets).to(device))
-    # To float64 here: not all devices have it.
+    # Convert to float64 on the CPU: not all devices support it.
     return nats.cpu().double().numpy(), ranks.cpu().numpy()
 
 
 def _of_targets(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """Nats, float32, and ranks of `targets` `(n,)` under `logits` `(n, n_vocab)`.
 
-    Of equal logits the lower id counts as likelier: a model that prefers nothing is right by
-    chance only.
+    Among equal logits the lower id ranks first, so a uniform model is right only by chance.
     """
     mine = logits.gather(1, targets[:, None])
     nats = logits.logsumexp(1) - mine[:, 0]
@@ -213,7 +212,7 @@ def _of_targets(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     if int(ties.sum()) > len(targets):
         lower = torch.arange(logits.shape[1], device=logits.device) < targets[:, None]
         ranks = ranks + (ties & lower).sum(1)
-    # Nothing is more likely than a logit that is no number: it must not count as a hit.
+    # No logit compares as greater than NaN: a NaN must not count as a hit.
     ranks[~torch.isfinite(nats)] = logits.shape[1]
     return nats, ranks
 

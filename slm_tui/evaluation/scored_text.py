@@ -1,4 +1,4 @@
-"""The text that models are scored on: documents as bytes, whatever a tokenizer makes of them."""
+"""The text that models are scored on: documents as bytes, independent of any tokenizer."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,12 +11,12 @@ from slm_tui.corpus.tokenizers import Tokenizer
 from slm_tui.evaluation.metrics import EncodedDocuments
 from slm_tui.evaluation.windows import Ids
 
-# So much text is decoded once and held; more is decoded whenever it is needed.
+# Up to this size the text is decoded once and kept; a larger one is decoded when needed.
 _HELD_TOKENS = 1 << 22
 
 
 class StreamDocuments:
-    """Documents of a token stream as ids, each with the end-of-text before and behind it."""
+    """Documents of a token stream as ids, each with end-of-text before and after it."""
 
     def __init__(self, tokens: Tokens, end_of_text: int, limit: int | None = None) -> None:
         self._tokens = tokens
@@ -59,8 +59,8 @@ def decoded(tokens: Tokens, tokenizer: Tokenizer, limit: int | None = None) -> S
 class ScoredText:
     """Documents to be scored.
 
-    `part` is the part of `corpus` that they are; `is_open` says that the last one was cut off,
-    so that no end-of-text follows it; `whole` is how many documents there are in all.
+    `part` is their split of `corpus`; `is_open` says that the last one was truncated, so no
+    end-of-text follows it; `whole` is the total number of documents.
     """
 
     name: str
@@ -72,7 +72,7 @@ class ScoredText:
 
     @classmethod
     def of_corpus(cls, corpus: Corpus, part: str, limit: int | None = None) -> "ScoredText":
-        """The part `train`, `val` or `test` of a corpus."""
+        """The split `train`, `val` or `test` of a corpus."""
         tokens: Tokens = getattr(corpus, part)
         end = corpus.tokenizer.end_of_text
         whole = len(Documents(tokens, end))
@@ -82,7 +82,7 @@ class ScoredText:
         return cls(name, documents, whole, corpus, part, is_open)
 
     def encoded(self, tokenizer: Tokenizer) -> EncodedDocuments:
-        """The documents as ids of `tokenizer`, with end-of-text before and behind each."""
+        """The documents as ids of `tokenizer`, with end-of-text before and after each."""
         corpus = self.corpus
         if corpus is not None and corpus.tokenizer.fingerprint == tokenizer.fingerprint:
             tokens: Tokens = getattr(corpus, self.part)
@@ -90,7 +90,7 @@ class ScoredText:
         return _Encoded(self, tokenizer)
 
     def spread(self, count: int, most_bytes: int) -> "ScoredText":
-        """At most `count` documents, spread evenly, of at most `most_bytes` in all."""
+        """At most `count` documents, spread evenly, of at most `most_bytes` in total."""
         chosen = np.linspace(0, len(self.documents) - 1, min(count, len(self.documents)))
         taken: list[bytes] = []
         left = most_bytes
@@ -103,7 +103,7 @@ class ScoredText:
 
 
 class _Encoded:
-    """Documents encoded when they are asked for."""
+    """Documents, encoded on access."""
 
     def __init__(self, text: ScoredText, tokenizer: Tokenizer) -> None:
         self._text, self._tokenizer = text, tokenizer

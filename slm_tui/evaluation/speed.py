@@ -1,4 +1,4 @@
-"""How fast a model reads and writes here, and what memory it takes."""
+"""How fast a model reads and generates on this machine, and how much memory it takes."""
 
 import time
 from collections.abc import Callable
@@ -21,10 +21,10 @@ _WRITTEN = 50
 def measure(
     model: LanguageModel, end_of_text: int, step: Callable[[], None] = lambda: None
 ) -> dict[str, Any]:
-    """Times of one text, medians of a few runs after a warm-up, in milliseconds.
+    """Times for one completion, medians of a few runs after a warm-up, in milliseconds.
 
-    `forward` reads `block_size` tokens at once; `first_token` reads half as many and gives the
-    logits of the next; `per_token` is one further token on the model's state, over 50 of them.
+    `forward` reads `block_size` tokens at once; `first_token` reads half as many and computes
+    the logits of the next; `per_token` is the time of one more cached token, over 50 of them.
     """
     device = next(model.parameters()).device
     block = model.block_size

@@ -1,4 +1,4 @@
-"""Which windows score a document: every target once, each with a good part of the context."""
+"""The windows that score a document: every target once, each with enough context."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 Ids = NDArray[np.unsignedinteger]
 
-# Positions of a document are held for so many targets at a time.
+# Positions of a document are held for this many targets at a time.
 _CHUNK = 1 << 18
 
 
@@ -16,7 +16,7 @@ _CHUNK = 1 << 18
 class Window:
     """One pass: `ids` `(length + 1,)`, of which those from `scored` on are scored as targets.
 
-    `starts` has, for each scored target, how many bytes of the document stand before it.
+    `starts` has, for each scored target, the number of bytes of the document before it.
     """
 
     ids: Ids
@@ -25,7 +25,7 @@ class Window:
 
     @property
     def length(self) -> int:
-        """Tokens that the model reads."""
+        """The number of tokens that the model reads."""
         return len(self.ids) - 1
 
 
@@ -39,13 +39,13 @@ def windows(
     """The windows of one document.
 
     In tokens: the first window scores all its targets; each later one begins `stride` tokens
-    further and scores its last `stride` targets, so that they have at least
+    further on and scores its last `stride` targets, so that they have at least
     `block_size - stride` tokens before them.
 
-    In bytes, with `context_bytes` C: a target that begins at byte b is scored from byte 0 where
-    b < C, and else from the last multiple of C // 2 that leaves it less than C bytes. So it has
-    at least C / 2 bytes before it, and the same ones whatever the tokenizer, but for the part of
-    a token at the border. Where that is more than `block_size` tokens, the rule in tokens holds.
+    In bytes, with `context_bytes` C: a target that begins at byte b is scored from byte 0 if
+    b < C, and otherwise from the last multiple of C // 2 that leaves it fewer than C bytes. So
+    it has at least C / 2 bytes before it, the same ones for every tokenizer except for a partial
+    token at the border. If that is more than `block_size` tokens, the rule in tokens applies.
 
     Args:
         ids: `(length,)`; the first is context only, the others are targets.
@@ -76,7 +76,7 @@ def windows(
 def _spans(
     starts: NDArray[np.int64], first: int, context_bytes: int | None
 ) -> Iterator[tuple[int, int, int]]:
-    """Where a window may begin, its first target and the end of its targets."""
+    """Where a window may begin, its first target, and the end of its targets."""
     if context_bytes is None:
         yield 0, first, len(starts)
         return
@@ -86,5 +86,5 @@ def _spans(
     cuts = np.flatnonzero(np.diff(number)) + 1
     for at, end in zip([0, *cuts], [*cuts, len(number)], strict=True):
         begin = int(np.searchsorted(starts, int(number[at]) * step))
-        # A target has at least the token before it to go on.
+        # A target has at least the token before it as context.
         yield max(0, min(begin, first + int(at) - 1)), first + int(at), first + int(end)

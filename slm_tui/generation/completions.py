@@ -1,4 +1,4 @@
-"""Prompts to texts: what the engine draws, decoded so that no character is ever split."""
+"""Prompts to completions: sampled tokens, decoded so that no character is ever split."""
 
 import time
 from collections import deque
@@ -16,8 +16,8 @@ from slm_tui.models.base import LanguageModel
 class CompletionPiece:
     """One generated token: its id, and the text that became complete with it.
 
-    The id is -1 for what was held back to the end: half a character, or what might have become
-    a stop string.
+    The id is -1 for text held back until the end: an incomplete character, or a possible start
+    of a stop string.
     """
 
     id: int
@@ -26,10 +26,10 @@ class CompletionPiece:
 
 @dataclass(frozen=True)
 class Completion:
-    """What became of a prompt.
+    """The completion of a prompt.
 
-    `number` counts prompts and, within each, samples; `ids` were drawn; `seconds` passed from
-    reading the prompt to the last token, in which other texts may have been written too.
+    `number` counts prompts and, within each, samples; `ids` were sampled; `seconds` passed from
+    reading the prompt to the last token, including time for other completions.
     """
 
     number: int
@@ -48,27 +48,27 @@ class Completion:
 
     @property
     def bytes(self) -> int:
-        """Without those of a character that the length limit cut off."""
+        """Invalid bytes, except those of a character truncated by the length limit."""
         return self.valid_bytes + self.invalid_bytes
 
     @property
     def is_valid(self) -> bool:
-        """Whether all bytes are UTF-8; a character that the length limit cut off is forgiven."""
+        """Whether all bytes are UTF-8, ignoring a character truncated by the length limit."""
         return not self.invalid_bytes
 
 
 def prompt_ids(tokenizer: Tokenizer, prompt: str, *, begin: bool) -> list[int]:
-    """What the model reads: with end-of-text in front if `begin`, as before every document in
-    training; an empty prompt has it in any case."""
+    """The ids that the model reads: with end-of-text in front if `begin`, as before every document
+    in training; always for an empty prompt."""
     ids = tokenizer.encode(prompt)
     return [tokenizer.end_of_text, *ids] if begin or not ids else ids
 
 
 class TextDecoder:
-    """Turns the tokens of one text into text, as much of it as is certain.
+    """Decodes the tokens of one completion and releases text once it is certain.
 
-    Nothing of a stop string is ever released: what may be the beginning of one is held back
-    until it is known. `stopped` tells that one came; what follows it is kept for `go_on`.
+    No part of a stop string is ever released: a possible start of one is held back until it is
+    clear. `stopped` is set when one occurred; text after it is kept for `go_on`.
     """
 
     def __init__(self, tokenizer: Tokenizer, stop: Sequence[str] = ()) -> None:
@@ -79,20 +79,20 @@ class TextDecoder:
 
     @property
     def valid_bytes(self) -> int:
-        """Bytes that are UTF-8, of all tokens."""
+        """Number of valid UTF-8 bytes in all tokens."""
         return self._decoder.valid_bytes
 
     @property
     def invalid_bytes(self) -> int:
-        """Bytes that are not; an unfinished character counts when `finish` was called."""
+        """Number of invalid bytes; an incomplete character counts after `finish`."""
         return self._decoder.invalid_bytes
 
     def feed(self, id: int) -> str:
-        """What became certain with this token."""
+        """The text that became certain with this token."""
         return self._release(self._decoder.feed(id))
 
     def finish(self) -> str:
-        """All that is held back, at the end of the text; half a character becomes U+FFFD."""
+        """All text held back, at the end; an incomplete character becomes U+FFFD."""
         rest = self._release(self._decoder.finish())
         if self.stopped:
             return rest
@@ -100,7 +100,7 @@ class TextDecoder:
         return rest
 
     def go_on(self, stop: Sequence[str] = ()) -> str:
-        """Take the text up again where it ended: what was held back, stop string and all."""
+        """Resume the text where it ended, with what was held back, including a stop string."""
         rest, self._held = self._held, ""
         self._stop, self.stopped = tuple(one for one in stop if one), False
         return rest
@@ -112,12 +112,12 @@ class TextDecoder:
         found = [(at + len(one), at) for one in self._stop if (at := self._held.find(one)) >= 0]
         if found:
             self.stopped = True
-            # The first to be complete, however many characters a token has.
+            # The stop string that is complete first, as a token may have many characters.
             return self._first(min(found)[1])
         return self._first(len(self._held) - self._doubtful())
 
     def _doubtful(self) -> int:
-        """How many characters at the end of what is held may begin a stop string."""
+        """How many characters at the end of the held text may start a stop string."""
         most = max(map(len, self._stop)) - 1
         for length in range(min(most, len(self._held)), 0, -1):
             end = self._held[-length:]
@@ -134,7 +134,7 @@ class TextDecoder:
 
 
 class _Writing:
-    """One text while the engine writes it."""
+    """One completion while the engine generates it."""
 
     def __init__(
         self, number: int, prompt: str, ids: list[int], seed: int, decoder: TextDecoder
@@ -149,11 +149,11 @@ class _Writing:
 
     @property
     def has_begun(self) -> bool:
-        """Whether a token was drawn, be it the end of text."""
+        """Whether a token was sampled, including end-of-text."""
         return self.continuation.drawn > 0
 
     def take(self, before: float) -> list[CompletionPiece]:
-        """What is new since the last call; `before` is when the last token was begun."""
+        """The new piece since the last call; `before` is when the last token was started."""
         one = self.continuation
         if self.began is None and self.has_begun:
             self.began = before
@@ -163,7 +163,7 @@ class _Writing:
             one.ended = "stop string"
         if one.ended and not self.closed:
             self.closed = True
-            # A character that the length limit cut off is no fault of the model.
+            # A character truncated by the length limit is not the model's fault.
             self.faults = self.decoder.invalid_bytes
             rest = self.decoder.finish()
             if one.ended == "end of text":
@@ -174,7 +174,7 @@ class _Writing:
         return pieces
 
     def text(self, now: float) -> Completion:
-        """What it became, at its end."""
+        """The finished completion."""
         one = self.continuation
         return Completion(
             self.number,
@@ -202,17 +202,17 @@ def write(
     at_once: int | None = None,
     told: Callable[[int, CompletionPiece], None] | None = None,
 ) -> Iterator[Completion]:
-    """Continue every prompt `samples` times, many at once; each text comes when it has ended.
+    """Continue every prompt `samples` times in batches; yield each completion when it ends.
 
-    Sample n of a prompt has the seed `settings.seed + n` and is the same text whatever is
-    written beside it.
+    Sample n of a prompt has the seed `settings.seed + n` and does not depend on the others in
+    its batch.
 
     Args:
-        seeds: one for each text instead, in the order of their numbers.
+        seeds: one per completion instead, in the order of their numbers.
         begin: see `prompt_ids`.
-        stop: set it to end all texts after the token being computed.
-        at_once: texts at once at most; as many as memory allows if `None`.
-        told: is called with a text's number and each of its pieces as they come.
+        stop: set it to end all completions after the current token.
+        at_once: the most completions at once; as many as fit in memory if `None`.
+        told: called with the number of a completion and each of its pieces.
     """
     many = [prompt for prompt in prompts for _ in range(samples)]
     if seeds is None:
@@ -235,7 +235,7 @@ def write(
         stopped = stop is not None and stop.is_set()
         grown = [] if stopped else engine.step()
         now = time.monotonic()
-        # The engine begins them in their order.
+        # The engine starts them in order.
         while waiting and (not grown or waiting[0].has_begun):
             active.append(waiting.popleft())
         for one in active:
@@ -258,7 +258,7 @@ def stream(
     begin: bool = True,
     stop: Event | None = None,
 ) -> Iterator[CompletionPiece]:
-    """Continue `prompt` as a stream of pieces whose texts join to valid Unicode."""
+    """Continue `prompt` as a stream of pieces that join to valid Unicode."""
     ids = prompt_ids(tokenizer, prompt, begin=begin)
     one = _Writing(0, prompt, ids, settings.seed, TextDecoder(tokenizer, settings.stop))
     engine = Engine(model, [one.continuation], settings, tokenizer.end_of_text)

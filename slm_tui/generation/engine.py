@@ -1,8 +1,7 @@
-"""Writing several texts at once on a model's state, token by token, for every model family.
+"""Generates several completions at once on a model's state, for every model family.
 
-Each prompt costs one forward pass, together with the others; then all texts grow by one token a
-pass. What a text becomes depends on its prompt, its seed and the settings alone, not on what is
-written beside it.
+Prompts share one forward pass; then each pass adds one token to every completion. A completion
+depends only on its prompt, seed and settings, not on the others in its batch.
 """
 
 from collections.abc import Sequence
@@ -20,19 +19,19 @@ from slm_tui.models.base import LanguageModel
 
 Ending = Literal["", "end of text", "stop string", "max tokens", "stopped"]
 
-# Texts that are written at once at most, and the memory that their states may take.
+# The most completions at once, and the memory that their states may take.
 _MOST_TEXTS = 32
 _MOST_STATE_BYTES = 2**28
-# Numbers that are drawn in advance for a text.
+# Random numbers generated in advance per completion.
 _NOISES = 64
 
 
 @dataclass
 class Continuation:
-    """A text in the making.
+    """A completion in progress.
 
-    `ids` are the prompt and what was drawn; `drawn` numbers the next draw, so that a text that
-    is gone on with becomes what it had become in one go. `ended` stays empty while it grows.
+    `ids` are the prompt and the sampled tokens; `drawn` is the number of the next draw, so that
+    a continued completion equals one generated in one go. `ended` is empty until it ends.
     """
 
     ids: list[int]
@@ -43,9 +42,9 @@ class Continuation:
 
 @dataclass
 class _Row:
-    """One text of the state: where its window begins (-1: not read yet), what it may still get.
+    """One row of the state: the start of its window (-1: not read yet) and tokens left.
 
-    `noises` decide the draws from `first` on.
+    `noises` are the random numbers of the draws from `first` on.
     """
 
     text: Continuation
@@ -55,7 +54,7 @@ class _Row:
     noises: list[float] = field(default_factory=list)
 
     def noise(self) -> float:
-        """What decides the next draw."""
+        """The uniform random number for the next draw."""
         at = self.text.drawn - self.first
         if not 0 <= at < len(self.noises):
             self.first, at = self.text.drawn, 0
@@ -64,10 +63,10 @@ class _Row:
 
 
 def window_start(length: int, context: int | None) -> int:
-    """Where the tokens begin that a text of `length` tokens is continued from.
+    """The start of the window from which a text of `length` tokens is continued.
 
-    It stands still while the text grows and jumps a quarter of `context` when the window is
-    full, so that the cache is made anew once in `context / 4` tokens and not at every one.
+    It stays fixed while the text grows and jumps by a quarter of `context` when the window is
+    full, so that the cache is rebuilt every `context / 4` tokens instead of at every token.
     """
     if context is None or length <= context:
         return 0
@@ -76,15 +75,15 @@ def window_start(length: int, context: int | None) -> int:
 
 
 class Engine:
-    """Writes `texts`; as many at once as memory allows, the next as soon as one has ended.
+    """Generates `texts`: as many at once as fit in memory, the next as soon as one has ended.
 
     Args:
-        model: its weights are not changed, nor its mode; in training mode dropout is active.
+        model: its weights and mode are not changed; in training mode dropout is active.
         texts: they grow in place.
-        end_of_text: ends a text when drawn, and is not appended.
-        at_once: so many texts at once at most.
-        cached: `False` computes the whole window anew for every token: the reference that the
-            state is tested against.
+        end_of_text: ends a text when sampled, and is not appended.
+        at_once: the most texts at once.
+        cached: `False` recomputes the whole window for every token: the reference for testing
+            the cached state.
 
     Raises:
         GenerationError: a prompt is empty.
@@ -101,7 +100,7 @@ class Engine:
         cached: bool = True,
     ) -> None:
         if not all(text.ids for text in texts):
-            remedy = "type some"
+            remedy = "type a prompt"
             raise GenerationError("there is nothing to continue", "the prompt is empty", remedy)
         self._model = model
         self._settings = settings
@@ -109,16 +108,16 @@ class Engine:
         self._cached = cached
         self._waiting = [_Row(text, settings.max_tokens) for text in texts]
         self._rows: list[_Row] = []
-        # Holds the texts of `_rows`, in their order.
+        # Holds the texts of `_rows`, in order.
         self._state: Any = None
         self._at_once = at_once or texts_at_once(model)
         self._device = next(model.parameters()).device
 
     @torch.inference_mode()
     def step(self) -> list[Continuation]:
-        """Draw one token for each text that is being written; those that got one.
+        """Sample one token for each active text; return the texts that got one.
 
-        Empty when all texts have ended. Whoever calls may end a text by setting its `ended`.
+        Empty when all texts have ended. The caller may end a text by setting its `ended`.
         """
         while (logits := self._advance()) is not None:
             grown = self._draw(logits)
@@ -129,7 +128,7 @@ class Engine:
     def _advance(self) -> Tensor | None:
         """The logits of the next token of each row, `(texts, n_vocab)`; `None` at the end.
 
-        Rows whose text has ended are dropped; waiting ones take their places.
+        Rows whose text has ended are dropped; waiting ones take their place.
         """
         stay = [at for at, row in enumerate(self._rows) if self._goes_on(row)]
         moved = [row for row in self._rows if not row.text.ended and not self._goes_on(row)]
@@ -157,7 +156,7 @@ class Engine:
         return row.start == window_start(len(row.text.ids), self._model.context)
 
     def _take_waiting(self, room: int) -> list[_Row]:
-        """The next `room` texts; those that ended, or may get nothing, are passed over."""
+        """The next `room` texts; those that ended or have no tokens left are skipped."""
         if not room:
             return []
         waiting = [row for row in self._waiting if row.left > 0 and not row.text.ended]
@@ -165,7 +164,7 @@ class Engine:
         return taken
 
     def _read(self, rows: list[_Row]) -> tuple[Any, Tensor]:
-        """Read the windows of `rows` in one pass, each different one once: state and logits."""
+        """Read the windows of `rows` in one pass, each distinct one once: state and logits."""
         windows: dict[tuple[int, ...], int] = {}
         which = []
         for row in rows:
@@ -186,7 +185,7 @@ class Engine:
         return self._model.step(torch.tensor(ids, device=self._device), state, lengths)
 
     def _draw(self, logits: Tensor) -> list[Continuation]:
-        """Append the next token to each text, or end it; those that got one."""
+        """Append the next token to each text, or end it; return the texts that got one."""
         settings, rows = self._settings, self._rows
         noises = torch.zeros(len(rows), dtype=torch.float64)
         if settings.temperature > 0:
@@ -207,7 +206,7 @@ class Engine:
         return grown
 
     def _seen(self) -> Tensor | None:
-        """Which tokens stand in the window of each text, bool `(texts, n_vocab)`."""
+        """Which tokens occur in the window of each text, bool `(texts, n_vocab)`."""
         if self._settings.repetition_penalty == 1.0:
             return None
         seen = torch.zeros(len(self._rows), self._model.n_vocab, dtype=torch.bool)
@@ -217,16 +216,16 @@ class Engine:
 
 
 def texts_at_once(model: LanguageModel) -> int:
-    """How many texts fit into the memory that their states may take, at least 1."""
+    """How many texts fit into the memory limit for their states, at least 1."""
     size = max(1, int(model.start(1).nbytes))
     return max(1, min(_MOST_TEXTS, _MOST_STATE_BYTES // size))
 
 
 def spread_over_threads(model: LanguageModel) -> None:
-    """Let all threads share the linear layers of a pass of one token, for a model that only writes.
+    """Share the linear layers of a one-token pass among all threads, for inference only.
 
-    The product of a matrix with a single vector is left to one thread by the libraries for CPUs;
-    as so many products of a part of its rows it takes up to two fifths less time on two.
+    CPU libraries compute the product of a matrix and a single vector in one thread; split by rows
+    into one product per thread, it takes up to 40% less time on two threads.
     """
     for module in model.modules():
         if isinstance(module, nn.Linear) and module.weight.is_cpu:
@@ -234,7 +233,7 @@ def spread_over_threads(model: LanguageModel) -> None:
 
 
 def _by_rows(linear: nn.Linear, x: Tensor) -> Tensor:
-    """What `linear` makes of `x`; of a single vector part by part, one for each thread."""
+    """`linear(x)`; for a single vector in parts, one per thread."""
     parts = torch.get_num_threads()
     if parts == 1 or x.numel() != linear.in_features or linear.out_features % parts:
         return F.linear(x, linear.weight, linear.bias)

@@ -1,4 +1,4 @@
-"""What a model thought of every token of a text, and what it could have written instead."""
+"""How likely each token of a text is to a model, and the alternatives."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -16,10 +16,10 @@ from slm_tui.generation.sampling import SamplingSettings, draw, filtered, noise
 from slm_tui.models.base import LanguageModel
 
 WARM = 1.5
-"""The temperature that `Candidates.warm` shows: enough to change what is written."""
+"""The temperature that `Candidates.warm` shows: enough to change the text."""
 
 
-# So many logits are held in float64 at a time.
+# At most this many logits are held in float64 at a time.
 _MOST_LOGITS = 2**22
 
 
@@ -28,10 +28,10 @@ class TokenSurprise:
     """How a model read a text of n tokens, each from those before it.
 
     Attributes:
-        surprise: −ln p of each token in nats, float64 `(n,)`; NaN for the first, which nothing
-            stands before.
+        surprise: −ln p of each token in nats, float64 `(n,)`; NaN for the first, which has
+            no context.
         rank: how many tokens were likelier, plus one, `(n,)`; 0 for the first.
-        best: the likeliest token at each place, `(n,)`; −1 for the first.
+        best: the likeliest token at each position, `(n,)`; −1 for the first.
         best_chance: its probability, `(n,)`.
     """
 
@@ -41,7 +41,7 @@ class TokenSurprise:
     best_chance: NDArray[np.float64]
 
     def mean(self, begin: int = 0) -> float:
-        """Mean surprise in nats of the tokens from `begin` on; NaN where there are none."""
+        """Mean surprise in nats of the tokens from `begin` on; NaN if there are none."""
         known = self.surprise[begin:]
         known = known[np.isfinite(known)]
         return float(known.mean()) if len(known) else math.nan
@@ -49,7 +49,7 @@ class TokenSurprise:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A token that may come next: its probability as the model says, and as it is drawn."""
+    """A possible next token: its probability according to the model, and after filtering."""
 
     id: int
     before: float
@@ -58,23 +58,23 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Candidates:
-    """What may stand at one place of a text.
+    """The possible tokens at one position of a text.
 
     Attributes:
-        place: which token of the text, from 0.
-        chosen: the token that stands there; `None` behind the end of the text.
-        rows: the likeliest tokens as the model says, likeliest first; the chosen one is the last
-            of them if it is not among those.
-        logit: of the chosen token. NaN where there is none.
-        rank: of the chosen token, 1 for the likeliest; 0 where there is none.
-        kept: how many tokens the settings leave to be drawn from.
-        cut_mass: the probability of all others together, before the settings.
-        entropy, entropy_after: in bits, before and after the settings.
-        uniform: the entropy if all tokens were as likely, in bits.
-        vocabulary: how many tokens there are.
-        greedy: what temperature 0 takes.
-        drawn: what the settings draw with the noise of this place.
-        warm: what they draw with temperature `WARM` and the same noise.
+        place: index of the token in the text, from 0.
+        chosen: the token at that position; `None` after the end of the text.
+        rows: the likeliest tokens according to the model, likeliest first; the chosen one is
+            added at the end if it is not among them.
+        logit: of the chosen token; NaN if there is none.
+        rank: of the chosen token, 1 for the likeliest; 0 if there is none.
+        kept: how many tokens remain after filtering.
+        cut_mass: the total probability of all others, before filtering.
+        entropy, entropy_after: in bits, before and after filtering.
+        uniform: the entropy if all tokens were equally likely, in bits.
+        vocabulary: the number of tokens.
+        greedy: the token chosen at temperature 0.
+        drawn: the token sampled with the settings and the noise of this position.
+        warm: the token sampled at temperature `WARM` with the same noise.
     """
 
     place: int
@@ -99,10 +99,10 @@ def heat(
     ids: Sequence[int],
     turn: Callable[[], AbstractContextManager[object]] = nullcontext,
 ) -> TokenSurprise:
-    """Read a text as it was written: every token from the window that generation saw before it.
+    """Score a text as it was generated: every token from the window that generation saw.
 
-    Neighbouring tokens whose windows begin at the same place share one forward pass; `turn` is
-    held during each, and may raise to end it.
+    Neighbouring tokens whose windows begin at the same position share one forward pass; `turn`
+    is held during each, and may raise to stop.
     """
     count = len(ids)
     found = TokenSurprise(
@@ -126,7 +126,7 @@ def heat(
 
 
 def _fill(found: TokenSurprise, logits: Tensor, targets: Tensor, at: int) -> None:
-    """Enter the tokens from `at` on, of which `logits` `(n, n_vocab)` are."""
+    """Fill in the tokens from `at` on, with `logits` `(n, n_vocab)`."""
     rows = max(1, _MOST_LOGITS // logits.shape[1])
     for first in range(0, len(targets), rows):
         chances = torch.log_softmax(logits[first : first + rows].double(), 1)
@@ -156,15 +156,15 @@ def candidates(
     prompt: int = 1,
     most: int = 20,
 ) -> Candidates:
-    """What may stand at `place` of the text `ids`, and what became of it.
+    """The candidates at `place` of the text `ids`, and the token chosen there.
 
     Args:
         logits: those of `place`, `(n_vocab,)`; see `logits_at`.
         context: of the model.
-        prompt: how many of the ids were given: the noise of a place counts from there.
-        most: rows at most.
+        prompt: length of the prompt in ids: the noise is numbered from there.
+        most: maximum number of rows.
     """
-    # As when drawn: what is no number is impossible, and all may be.
+    # As in sampling: NaN means impossible, and all may be.
     able = torch.nan_to_num(logits, nan=-torch.inf, posinf=1e30)
     seen = torch.zeros(1, len(logits), dtype=torch.bool)
     seen[0, list(ids[window_start(place, context) : place])] = True
@@ -202,5 +202,5 @@ def candidates(
 
 
 def _entropy(chances: Tensor) -> float:
-    """In bits."""
+    """Entropy in bits."""
     return float(torch.special.entr(chances).sum()) / math.log(2)

@@ -1,7 +1,7 @@
-"""Choosing the next token of each of several texts from logits.
+"""Samples the next token of each of several texts from logits.
 
-The noise of a draw is a pure function of the text's seed and of the draw's number, so that a
-text is the same alone, beside others, stopped and gone on with, on a CPU or a GPU.
+The noise of a draw is a pure function of the text's seed and the draw's number, so a text is the
+same alone, in a batch, after stopping and continuing, and on a CPU or a GPU.
 """
 
 from dataclasses import dataclass, replace
@@ -13,15 +13,15 @@ from torch import Tensor
 
 from slm_tui.config.training import Sampling
 
-# Below this the likeliest token is as good as certain.
+# Below this the likeliest token is practically certain.
 _COLDEST = 1e-6
 
 
 @dataclass(frozen=True)
 class SamplingSettings:
-    """How to draw. `temperature` 0 is greedy; `None` switches a filter off.
+    """Sampling settings. `temperature` 0 is greedy; `None` disables a filter.
 
-    `max_tokens` are drawn at most; a text ends before the first of the strings `stop`.
+    At most `max_tokens` are sampled; a text ends before the first of the strings in `stop`.
     """
 
     temperature: float = 0.8
@@ -51,9 +51,9 @@ class SamplingSettings:
 
 
 def noise(seed: int, number: int, count: int = 1) -> list[float]:
-    """The uniform numbers in [0, 1) that decide draw `number` (from 0) of the text `seed`, and
-    those after it; a whole row costs hardly more than one."""
-    # Four words come of each place of the counter: the first is taken.
+    """The uniform numbers in [0, 1) for draw `number` (from 0) of the text `seed` and the draws
+    after it; many cost hardly more than one."""
+    # Each counter value gives four words; use the first.
     bits = np.random.Philox(key=seed, counter=number).random_raw(4 * count)[::4]
     found: list[float] = ((bits >> np.uint64(11)) * 2.0**-53).tolist()
     return found
@@ -64,10 +64,10 @@ def filtered(logits: Tensor, settings: SamplingSettings, seen: Tensor | None = N
 
     Args:
         logits: `(texts, n_vocab)`; any floating type, computed in float32.
-        seen: the tokens that the repetition penalty lowers, bool `(texts, n_vocab)`.
+        seen: the tokens that the repetition penalty applies to, bool `(texts, n_vocab)`.
 
     Returns:
-        `(texts, n_vocab)`; what cannot be drawn is `-inf`.
+        `(texts, n_vocab)`; excluded tokens are `-inf`.
 
     Sources: top-k Fan et al. 2018 (arXiv:1805.04833), top-p Holtzman et al. 2019
     (arXiv:1904.09751), repetition penalty Keskar et al. 2019 (arXiv:1909.05858).
@@ -78,16 +78,16 @@ def filtered(logits: Tensor, settings: SamplingSettings, seen: Tensor | None = N
         lowered = torch.where(logits > 0, logits / penalty, logits * penalty)
         logits = torch.where(seen, lowered, logits)
     if settings.temperature > 0:
-        # The highest becomes 0, so that a small temperature cannot push it beyond float32.
+        # Shift the highest to 0, so that a small temperature cannot overflow float32.
         logits = (logits - logits.amax(1, keepdim=True)) / max(settings.temperature, _COLDEST)
     if settings.top_k is not None and settings.top_k < logits.shape[1]:
-        # Exactly k survive, also where several share the k-th value.
+        # Exactly k remain, even if several share the k-th value.
         kept = torch.topk(logits, settings.top_k)
         logits = torch.full_like(logits, -torch.inf).scatter(1, kept.indices, kept.values)
     if settings.top_p is not None and settings.top_p < 1.0:
         ordered, order = torch.sort(logits, descending=True)
         mass = torch.softmax(ordered, 1).cumsum(1)
-        # The token that crosses the line stays, so at least one does.
+        # The token that crosses the threshold stays, so at least one remains.
         outside = torch.cat((torch.zeros_like(mass[:, :1]), mass[:, :-1]), 1) >= settings.top_p
         logits = logits.masked_fill(
             torch.zeros_like(outside).scatter(1, order, outside), -torch.inf
@@ -98,14 +98,14 @@ def filtered(logits: Tensor, settings: SamplingSettings, seen: Tensor | None = N
 def draw(
     logits: Tensor, settings: SamplingSettings, noises: Tensor, seen: Tensor | None = None
 ) -> Tensor:
-    """Draw one token for each text: int64 `(texts,)`, on the CPU.
+    """Sample one token for each text: int64 `(texts,)`, on the CPU.
 
-    The tokens share the unit interval by their chances, in the order of their ids, and the noise
-    falls on one: a chance that differs in its last digits nearly always draws the same.
+    Inverse transform sampling: tokens divide the unit interval by probability, in the order of
+    their ids, and the noise selects one. Rounding differences hardly ever change the token.
 
     Args:
-        logits: `(texts, n_vocab)`. What is not finite counts as impossible; where nothing is
-            possible, token 0 is drawn.
+        logits: `(texts, n_vocab)`. Non-finite values count as impossible; if nothing is
+            possible, the result is token 0.
         noises: in [0, 1), float64 `(texts,)`, on the CPU.
         seen: see `filtered`.
     """
@@ -113,11 +113,11 @@ def draw(
     logits = filtered(logits, settings, seen)
     if settings.temperature == 0:
         return logits.argmax(1)
-    # Where nothing is possible the chances are not numbers.
+    # If nothing is possible, the probabilities are NaN.
     chances = torch.nan_to_num(torch.softmax(logits, 1).double())
     below = chances.cumsum(1)
     total = below[:, -1:]
-    # Rounding must not put the noise behind the last token.
+    # Rounding must not put the noise past the last token.
     places = torch.minimum(noises[:, None] * total, total * (1 - 2.0**-52))
     drawn = torch.searchsorted(below, places, right=True)[:, 0]
     return torch.where(total[:, 0] > 0, drawn, 0)

@@ -1,4 +1,4 @@
-"""The contract of every model family, and what a loss is made of."""
+"""The contract of every model family, and the parts of a loss."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -13,9 +13,9 @@ from torch import Tensor, nn
 class Loss:
     """The loss of a batch, in nats per target.
 
-    `total` is what is minimised: `cross_entropy`, and whatever the model adds to it. `metrics`
-    are figures to watch, by the names that the model declares: they go to the log and to every
-    sink. All are 0-dimensional tensors on the device of the model.
+    `total` is minimised: `cross_entropy` plus any terms that the model adds. `metrics` are figures
+    to monitor, by the names that the model declares: they go to the log and to every sink. All
+    are 0-dimensional tensors on the device of the model.
     """
 
     total: Tensor
@@ -28,7 +28,7 @@ Role = Literal["hidden", "embedding", "vector"]
 
 @dataclass(frozen=True)
 class ParameterGroup:
-    """Parameters that share a treatment by the optimizer."""
+    """Parameters that the optimizer treats alike."""
 
     parameters: list[tuple[str, nn.Parameter]]
     role: Role
@@ -36,24 +36,24 @@ class ParameterGroup:
 
 
 class State(Protocol):
-    """What a model remembers of several texts that are being written: a cache, or a recurrence."""
+    """A model's state for several texts in generation: a cache or a recurrent state."""
 
     @property
     def nbytes(self) -> int:
-        """The memory that it takes, in bytes."""
+        """Its memory in bytes."""
         ...
 
     def take(self, texts: Sequence[int]) -> Self:
-        """A copy of the texts at these places, in this order; one may come several times."""
+        """A copy of the texts at these indices, in this order; repeats are allowed."""
         ...
 
     def joined(self, other: Self) -> Self:
-        """The texts of both, its own first."""
+        """The texts of both, those of `self` first."""
         ...
 
 
 class LanguageModel(nn.Module):
-    """A model of the next token. `ids` are int64, `(batch, time)`."""
+    """A next-token model. `ids` are int64, `(batch, time)`."""
 
     n_vocab: int
     block_size: int
@@ -62,7 +62,7 @@ class LanguageModel(nn.Module):
 
     @property
     def context(self) -> int | None:
-        """How many tokens a state holds; `None` for a recurrence, which has no such limit."""
+        """How many tokens a state holds; `None` for a recurrence, which has no limit."""
         return self.block_size
 
     @abstractmethod
@@ -82,10 +82,10 @@ class LanguageModel(nn.Module):
         """Append `ids` `(batch, time)` to the texts of `state`, which is changed in place.
 
         Args:
-            ids: what each text goes on with.
-            state: as `start` or an earlier step left it.
-            lengths: how many of `ids` belong to each text, at least 1; what stands behind them
-                is padding and changes nothing. All of them where it is `None`.
+            ids: the next tokens of each text.
+            state: from `start` or an earlier step.
+            lengths: how many of `ids` belong to each text, at least 1; the rest is padding and
+                has no effect. `None` means all of them.
 
         Returns:
             Logits of the next token after the last one of each text: `(batch, n_vocab)`.
@@ -93,7 +93,7 @@ class LanguageModel(nn.Module):
 
     @abstractmethod
     def initialize(self, generator: torch.Generator) -> None:
-        """Draw fresh weights; nothing but `generator` decides them."""
+        """Initialize the weights; they depend only on `generator`."""
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """Hidden matrices; embeddings and the output layer; norms and biases."""

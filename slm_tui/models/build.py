@@ -11,8 +11,8 @@ from slm_tui.config.models.settings import ModelSettings
 from slm_tui.models.base import LanguageModel
 from slm_tui.models.gpt import Gpt
 
-# What is called with the settings of a family and the size of the vocabulary. A family that is
-# registered here can be trained, and the contract tests run on it.
+# Called with the settings of a family and the vocabulary size. A family registered here can be
+# trained, and the contract tests run on it.
 FAMILIES: dict[type[ModelSettings], Callable[[Any, int], LanguageModel]] = {
     GptModel: Gpt,
 }
@@ -21,14 +21,14 @@ FAMILIES: dict[type[ModelSettings], Callable[[Any, int], LanguageModel]] = {
 def build(
     config: ModelConfig, n_vocab: int, device: torch.device, seed: int | None
 ) -> LanguageModel:
-    """Build the network; draw its weights from `seed`, or leave them unset where it is `None`.
+    """Build the network; initialize its weights from `seed`, or leave them unset if it is `None`.
 
-    No global random state is read or changed, so that a model may be built while another trains.
+    No global random state is used, so a model can be built while another trains.
 
     Raises:
-        NotBuiltYet: the family cannot be trained by this version.
+        NotBuiltYet: this version cannot train the family.
     """
-    # On the meta device the constructors draw nothing and allocate nothing.
+    # On the meta device the constructors neither initialize nor allocate anything.
     with torch.device("meta"):
         model = _family(config)(config, n_vocab)
     model = model.to_empty(device=device)

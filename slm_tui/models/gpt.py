@@ -1,9 +1,9 @@
 """GPT: a pre-norm transformer decoder.
 
-The classic choices of GPT-2 are the defaults; RoPE, RMSNorm, QK-norm, ReLU², SwiGLU and
-zero-initialised output projections are switches of the same block. Differences from GPT-2:
-weights are drawn from one generator, so that a seed decides them whatever else the process
-does; and the KV cache is a plain tensor per layer, filled in place.
+The defaults are those of GPT-2; RoPE, RMSNorm, QK-norm, ReLU², SwiGLU and
+zero-initialised output projections are options of the same block. Differences from GPT-2:
+weights come from one generator, so that they depend only on the seed; and the KV cache is a plain
+tensor per layer, filled in place.
 """
 
 import math
@@ -23,7 +23,7 @@ from slm_tui.models.head_loss import head_loss
 class KvCache:
     """Keys and values of every layer: `(layer, 2, batch, head, block_size, head_width)`.
 
-    The first `lengths[text]` places of a text are filled.
+    The first `lengths[text]` positions of a text are filled.
     """
 
     tensor: Tensor
@@ -44,11 +44,11 @@ class KvCache:
 
 
 class CachePositions:
-    """Where in a cache the next tokens of texts of different lengths belong.
+    """Cache positions of the next tokens in a ragged batch.
 
     Args:
-        lengths: tokens that each text has already.
-        time: tokens that come to each.
+        lengths: tokens that each text already has.
+        time: tokens added to each.
     """
 
     def __init__(self, lengths: Sequence[int], time: int, device: torch.device) -> None:
@@ -98,8 +98,8 @@ class Attention(nn.Module):
     ) -> Tensor:
         """`x` is `(batch, time, n_embd)`; `cache` is `(2, batch, head, block_size, width)`.
 
-        `start` is how many tokens the texts have already, or the places of texts that have
-        different numbers of them.
+        `start` is the number of tokens that the texts already have, or the cache positions if
+        these numbers differ.
         """
         batch, time, width = x.shape
         # (batch, time, 3, head, head_width) -> three of (batch, head, time, head_width)
@@ -121,7 +121,7 @@ class Attention(nn.Module):
         dropout = self.dropout if self.training else 0.0
         if q.is_cpu and torch.is_autocast_enabled("cpu"):
             # torch's attention on CPUs is several times slower in bf16 than in fp32. Rotated
-            # queries are fp32 already, and autocast would cast them back.
+            # queries are already fp32, and autocast would cast them back.
             with torch.autocast(q.device.type, enabled=False):
                 return self._attend(q.float(), k.float(), v.float(), start)
         if not isinstance(start, int):
@@ -138,13 +138,13 @@ class Attention(nn.Module):
 def _extended(
     cache: Tensor, k: Tensor, v: Tensor, start: int | CachePositions
 ) -> tuple[Tensor, Tensor]:
-    """Write new keys and values into the cache of a layer; all of them up to the new ones."""
+    """Write new keys and values into a layer's cache; return all up to the new ones."""
     if isinstance(start, int):
         end = start + k.shape[2]
         cache[0, :, :, start:end] = k
         cache[1, :, :, start:end] = v
         return cache[0, :, :, :end], cache[1, :, :, :end]
-    # (batch, time, head, head_width): indices that a slice parts stand in front.
+    # (batch, time, head, head_width): indices separated by a slice come first.
     cache[0][start.texts, :, start.positions] = k.transpose(1, 2)
     cache[1][start.texts, :, start.positions] = v.transpose(1, 2)
     return cache[0, :, :, : start.longest], cache[1, :, :, : start.longest]
@@ -175,7 +175,7 @@ class FeedForward(nn.Module):
 
 
 class Block(nn.Module):
-    """One layer: attention and feed-forward, each behind a norm and added to its input."""
+    """One layer: attention and feed-forward, each after a norm and added to its input."""
 
     def __init__(self, config: GptModel) -> None:
         super().__init__()
@@ -255,7 +255,7 @@ class Gpt(LanguageModel):
         start = longest if alike else CachePositions(state.lengths, time, ids.device)
         x = self._hidden(ids, state.tensor, start)
         new = [time] * batch if lengths is None else lengths
-        # What padding left in the cache is behind the end of its text, and overwritten later.
+        # Padding in the cache lies past the end of its text and is overwritten later.
         state.lengths = [old + more for old, more in zip(state.lengths, new, strict=True)]
         if lengths is None:
             return self._logits(x[:, -1])
@@ -274,7 +274,7 @@ class Gpt(LanguageModel):
             cos, sin = self._angles(x)
             rotary = cos[places], sin[places]
             if not isinstance(start, int):
-                # Every head of a text turns by the same angles.
+                # All heads of a text rotate by the same angles.
                 rotary = rotary[0][:, None], rotary[1][:, None]
         if self.config.dropout and self.training:
             x = F.dropout(x, self.config.dropout)
@@ -295,7 +295,7 @@ class Gpt(LanguageModel):
         kept = self._rotary
         if kept is None or kept[0].device != x.device or kept[0].dtype != x.dtype:
             width = self.config.n_embd // self.config.n_head
-            # A tensor made in inference mode could not be used in training afterwards.
+            # A tensor created in inference mode could not be used in training later.
             with torch.inference_mode(False):
                 kept = rotary_angles(self.block_size, width, x.device, x.dtype)
             self._rotary = kept
@@ -303,7 +303,7 @@ class Gpt(LanguageModel):
 
 
 def _embedding(rows: int, width: int) -> nn.Embedding:
-    """Not yet initialised: torch's own way, on the meta device, imports its whole compiler."""
+    """An uninitialised layer; torch's own way on the meta device imports its compiler."""
     unset = torch.empty(rows, width)
     made: nn.Embedding = nn.Embedding.from_pretrained(unset, freeze=False)  # type: ignore[no-untyped-call]
     return made
@@ -322,6 +322,6 @@ def rotary_angles(
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn the halves of the last axis of `x` `(batch, head, time, width)` by their angles."""
+    """Rotate the halves of the last axis of `x` `(batch, head, time, width)` by their angles."""
     first, second = x.chunk(2, dim=-1)
     return torch.cat((first * cos - second * sin, first * sin + second * cos), dim=-1)

@@ -1,4 +1,4 @@
-"""Cross-entropy of a linear head; of a large vocabulary, without ever holding all logits."""
+"""Cross-entropy of a linear head; for large vocabularies without holding all logits."""
 
 from typing import Any
 
@@ -6,18 +6,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# From here on parts are faster than torch, and the logits of a batch take much memory.
+# Above this size chunks are faster than torch, and the logits of a batch take much memory.
 _LARGE_VOCABULARY = 2048
-_ROWS = 512  # whose logits are held at a time
+_ROWS = 512  # rows whose logits are held at a time
 _TINY = 1e-30
 
 
 def head_loss(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
     """Mean of -log softmax(`hidden` @ `weight`ᵀ) at `targets`, in nats.
 
-    With a large vocabulary the gradients are worked out on the way, from a part of the rows at
-    a time; a second derivative is not defined then. Under autocast the products are computed in
-    its format and all else in fp32.
+    With a large vocabulary the gradients are computed in the forward pass, for some rows at a
+    time; second derivatives are then not defined. Under autocast the products are computed in its
+    format and everything else in fp32.
 
     Args:
         hidden: `(rows, n_embd)`.
@@ -72,14 +72,14 @@ class _LossInParts(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None]:
         of_hidden, of_weight = ctx.saved_tensors
-        # On a GPU looking at the value would wait for it.
+        # On a GPU, reading the value would synchronize.
         if gradient.is_cpu and float(gradient) == 1:
             return of_hidden, of_weight, None, None
         return of_hidden * gradient, of_weight * gradient, None, None
 
 
 def _logs(probabilities: Tensor, logits: Tensor, wanted: Tensor) -> Tensor:
-    """Logarithms of the probabilities of `wanted`, `(rows, 1)`, which may have underflowed."""
+    """Log-probabilities of `wanted`, `(rows, 1)`, even if the probabilities underflowed."""
     chosen = probabilities.gather(1, wanted)
     if chosen.is_cpu and float(chosen.min()) > _TINY:
         return chosen.log()

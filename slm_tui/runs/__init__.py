@@ -1,1 +1,1 @@
-"""Run directories, their logs, and everything that can be done to a run."""
+"""Run directories, their logs, and all operations on runs."""

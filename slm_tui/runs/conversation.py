@@ -1,7 +1,7 @@
-"""What was asked of a run's checkpoints and what they wrote: `chat.jsonl` in its directory.
+"""Prompts and completions of a run's checkpoints: `chat.jsonl` in its directory.
 
-One JSON object per line, only ever appended. A text that was gone on with is written again
-under its `id`: of several lines the last counts.
+One JSON object per line, append-only. A continued completion is written again under its `id`: of
+several lines with one id, the last counts.
 """
 
 import json
@@ -18,16 +18,16 @@ from slm_tui import paths, safe_files
 from slm_tui.errors import RunError
 
 FILE = "chat.jsonl"
-# Of a longer file only so much of its end is read.
+# Of a longer file, only this much of its end is read.
 _MOST_BYTES = 8 * 2**20
 
 
 @dataclass(frozen=True)
 class Exchange:
-    """A prompt and the text that a checkpoint wrote after it.
+    """A prompt and the completion of a checkpoint.
 
-    `time` in seconds since the epoch, at the end of the text; `sampling` is the sampling section
-    of a preset without prompts and seed; `invalid_bytes` are those that were not UTF-8.
+    `time` is the end of generation in seconds since the epoch; `sampling` is the sampling section
+    of a preset without prompts and seed; `invalid_bytes` counts bytes that were not UTF-8.
     """
 
     prompt: str
@@ -43,14 +43,14 @@ class Exchange:
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     def line(self) -> str:
-        """As a line of JSON: ASCII, so that half a character of a model survives too."""
+        """As a line of JSON, in ASCII so that an incomplete character survives too."""
         return json.dumps(asdict(self)) + "\n"
 
 
 def append(run: Path, said: Exchange) -> None:
-    """Add one text to the run's conversation, whole.
+    """Append one completion to the run's conversation, atomically.
 
-    Several processes may do so at once: each line is one write at the end of the file.
+    Several processes may append at once: each line is a single write at the end of the file.
 
     Raises:
         RunError: the directory is gone or cannot be written, or the disk is full.
@@ -60,7 +60,7 @@ def append(run: Path, said: Exchange) -> None:
         try:
             size = os.fstat(file).st_size
             os.lseek(file, max(0, size - 1), os.SEEK_SET)
-            # After a line that a full disk cut off, a new one begins.
+            # Start a new line after one that a full disk truncated.
             torn = size and os.read(file, 1) != b"\n"
             data = ("\n" * bool(torn) + said.line()).encode()
             if os.write(file, data) != len(data):
@@ -69,14 +69,14 @@ def append(run: Path, said: Exchange) -> None:
             os.close(file)
     except OSError as error:
         raise RunError(
-            f"the conversation with {run.name} is not kept",
+            f"the conversation with {run.name} cannot be saved",
             f"{run / FILE}: {error.strerror or error}",
-            "/save FILE writes it elsewhere",
+            "use /save FILE to save it elsewhere",
         ) from None
 
 
 def read(run: Path) -> list[Exchange]:
-    """All that was said, oldest first; lines that are torn or foreign are passed over."""
+    """The whole conversation, oldest first; torn and foreign lines are skipped."""
     try:
         with safe_files.open_to_read(run / FILE) as file:
             file.seek(0, os.SEEK_END)
@@ -96,7 +96,7 @@ def read(run: Path) -> list[Exchange]:
 
 def _said(line: bytes) -> Exchange | None:
     try:
-        # A model may end in half a character, and go on from there.
+        # A completion may end within a character and be continued from there.
         values = safe_files.parse_json(line, halves=True)
     except ValueError:
         return None
@@ -112,7 +112,7 @@ def _said(line: bytes) -> Exchange | None:
 
 
 def _is_sound(said: Exchange) -> bool:
-    """Whether all values have their types: the file may have been edited."""
+    """Whether all values have the right types: the file may have been edited."""
     texts = (said.prompt, said.text, said.ended, said.id)
     whole = (said.step, said.seed, said.tokens, said.invalid_bytes)
     real = (said.time, said.tokens_per_second)
@@ -125,17 +125,17 @@ def _is_sound(said: Exchange) -> bool:
 
 
 def clear(run: Path) -> Path:
-    """Move the conversation to the trash; return where it went.
+    """Move the conversation to the trash; return its new path.
 
     Raises:
-        RunError: there is none, or it cannot be moved.
+        RunError: there is no conversation, or it cannot be moved.
     """
     target = paths.trash_dir() / "chats" / f"{run.name}-{time.time_ns()}.jsonl"
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(run / FILE, target)
     except FileNotFoundError:
-        raise RunError(f"nothing is kept of chats with {run.name}") from None
+        raise RunError(f"there is no saved conversation with {run.name}") from None
     except OSError as error:
         raise RunError(f"{run / FILE} cannot be moved", str(error.strerror or error)) from None
     return target

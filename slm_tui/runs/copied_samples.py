@@ -1,4 +1,4 @@
-"""Watches whether a run's samples copy its training text: a thread looks, others read."""
+"""Checks in a thread whether a run's samples copy its training text."""
 
 import threading
 from collections import OrderedDict
@@ -25,9 +25,9 @@ _making = threading.Lock()
 
 
 def known(fingerprint: str, cancel: threading.Event | None = None) -> _Known | None:
-    """The corpus, its index and its natural share; made once in a process. `None` if it is gone.
+    """The corpus, its index and its natural share; built once per process. `None` if it is gone.
 
-    Takes about a second for ten million tokens, and 8 bytes of memory for each.
+    Takes about a second per ten million tokens, and 8 bytes of memory per token.
     """
     from slm_tui.corpus.prepare import reopen
 
@@ -48,7 +48,7 @@ def known(fingerprint: str, cancel: threading.Event | None = None) -> _Known | N
 def of_samples(
     fingerprint: str, samples: list[Sample], cancel: threading.Event | None = None
 ) -> Copying | None:
-    """What the newest samples copied; `None` without samples, or where the corpus is gone."""
+    """What the newest samples copied; `None` without samples or if the corpus is gone."""
     if not samples or not fingerprint:
         return None
     try:

@@ -1,4 +1,4 @@
-"""A run's log as curves, read as it grows: the same for a live, a foreign and a finished run."""
+"""A run's log as curves, read as it grows; works the same for live and finished runs."""
 
 import contextlib
 import math
@@ -16,9 +16,9 @@ from slm_tui.runs.store import Run
 from slm_tui.training import event_json
 from slm_tui.training.events import Event
 
-# What a chart or a verdict asks for by name, or what follows from it.
+# Columns that charts or verdicts use by name, or that follow from those.
 _KNOWN = frozenset(TRAINING_COLUMNS)
-# Columns of numbers, and what `Steps` calls them.
+# Numeric columns, and their names in `Steps`.
 _NUMBERS = {
     "learning_rate": "learning_rate",
     "train_loss": "loss",
@@ -27,7 +27,7 @@ _NUMBERS = {
 }
 _MOST_SAMPLES = 200
 _MOST_EVENTS = 500
-# Bytes of a file that are read, from its end: more than a million steps, and the newest lines.
+# Most bytes that are read, from the end of a file: over a million steps, or the newest lines.
 _MOST_LOG = 2**28
 _MOST_LINES = 2**24
 _LONGEST = 2**20
@@ -38,7 +38,7 @@ _LAST_MOMENT = 253_402_300_799.0  # the end of the year 9999
 
 @dataclass
 class _Columns:
-    """Lists of equal length, by ascending step."""
+    """Lists of equal length, in ascending order of steps."""
 
     step: list[int] = field(default_factory=list)
 
@@ -52,7 +52,7 @@ class _Columns:
 
 @dataclass
 class Steps(_Columns):
-    """One entry per logged step; `metrics` are the other columns that have numbers, by name."""
+    """One entry per logged step; `metrics` are the other numeric columns, by name."""
 
     seconds: list[float] = field(default_factory=list)
     tokens: list[int] = field(default_factory=list)
@@ -63,12 +63,12 @@ class Steps(_Columns):
     metrics: dict[str, list[float]] = field(default_factory=dict)
 
     def column(self, name: str) -> list[float] | None:
-        """The numbers of a column of the log by its name there, if it has one."""
+        """The numbers of a column by its name in the log, if the log has it."""
         own = _NUMBERS.get(name)
         return getattr(self, own) if own is not None else self.metrics.get(name)
 
     def add_metrics(self, numbers: dict[str, float]) -> None:
-        """The other numbers of the newest step; a metric that it lacks is not a number there."""
+        """The other numbers of the newest step; NaN for a metric that it lacks."""
         for name in [one for one in numbers if one not in self.metrics]:
             self.metrics[name] = [math.nan] * (len(self.step) - 1)
         for name, column in self.metrics.items():
@@ -77,7 +77,7 @@ class Steps(_Columns):
 
 @dataclass
 class Evaluations(_Columns):
-    """One entry per evaluation; `metrics` are what its own log has beyond this, by name."""
+    """One entry per evaluation; `metrics` are the other columns of its log, by name."""
 
     seconds: list[float] = field(default_factory=list)
     tokens: list[int] = field(default_factory=list)
@@ -91,12 +91,12 @@ class Evaluations(_Columns):
         return min(finite, key=self.loss.__getitem__) if finite else None
 
 
-# Behind the cells of a row: what stands for a column that the log does not have.
+# Appended to the cells of a row: the value of a column that the log does not have.
 _MISSING = ("", "0", "nan")
 
 
 class _Places:
-    """Where the columns of a log stand; those it does not have, behind the row."""
+    """The positions of a log's columns; missing ones point behind the row."""
 
     def __init__(self, layout: LogLayout) -> None:
         self.many = many = len(layout.columns)
@@ -115,7 +115,7 @@ class _Places:
 
 @dataclass(frozen=True)
 class LoggedEvent:
-    """An event of the log, and when it was written, in seconds since the epoch."""
+    """An event of the log, and its time in seconds since the epoch."""
 
     timestamp: float
     event: Event
@@ -123,7 +123,7 @@ class LoggedEvent:
 
 @dataclass(frozen=True)
 class Sample:
-    """A text that the run wrote: `text` continues `prompt`. When: seconds since the epoch."""
+    """A sample of the run: `text` continues `prompt`. `when` is in seconds since the epoch."""
 
     timestamp: float
     step: int
@@ -133,10 +133,10 @@ class Sample:
 
 
 class Curves:
-    """Follows the files of a run. `read` takes in what was appended since the last call.
+    """Follows the files of a run. `read` reads what was appended since the last call.
 
-    Steps that were trained again after a resume replace those of before; a torn line is
-    ignored until it is whole, or for ever.
+    Steps that are trained again after a resume replace the earlier ones; an incomplete line is
+    ignored until it is complete.
     """
 
     def __init__(self, run: Run) -> None:
@@ -145,7 +145,7 @@ class Curves:
         self.evaluations = Evaluations()
         self.samples: list[Sample] = []
         self.events: list[LoggedEvent] = []
-        # Grows when steps are replaced, so that a chart knows to start again.
+        # Incremented when steps are replaced, so that charts know to start over.
         self.generation = 0
         self._log = _Tail(run.path / "training_log.csv", _MOST_LOG)
         self._header = ""
@@ -155,11 +155,11 @@ class Curves:
         self._event_lines = _Tail(run.path / "events.jsonl", _MOST_LINES)
 
     def read(self) -> bool:
-        """Take in what is new; returns whether anything was."""
+        """Read what is new; return whether there was anything."""
         rows = self._log.lines()
         if self._log.first != self._header:
             self._header = self._log.first
-            # A log that lost its header is read as this version writes it.
+            # A log without a header is read in the layout of this version.
             self._columns = _Places(LogLayout.of(self._header) or LogLayout(TRAINING_COLUMNS))
         for row in rows:
             self._take(row)
@@ -174,7 +174,7 @@ class Curves:
     def _take(self, line: str) -> None:
         at, row = self._columns, cells(line)
         if len(row) < at.many:
-            return  # torn: a number at its end may be cut short
+            return  # incomplete: the last number may be truncated
         row = [*row[: at.many], *_MISSING]
         try:
             step, seconds = _count(row[at.step]), float(row[at.seconds])
@@ -224,10 +224,10 @@ class Curves:
 
 
 def _count(text: str) -> int:
-    """A whole number that a run can count to.
+    """A step number.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not a whole number in the valid range.
     """
     number = int(text)
     if not 0 <= number <= records.LARGEST:
@@ -236,7 +236,7 @@ def _count(text: str) -> int:
 
 
 def _metric(cell: str) -> float | None:
-    """A number, or `None` for a text."""
+    """A number, or `None` if the text is not one."""
     try:
         return float(cell)
     except ValueError:
@@ -244,7 +244,7 @@ def _metric(cell: str) -> float | None:
 
 
 class _EvaluationMetrics:
-    """What the log of evaluations has beyond the columns of this version, by step and name."""
+    """Columns of the evaluation log beyond those of this version, by step and name."""
 
     def __init__(self, path: Path) -> None:
         self._log = _Tail(path, _MOST_LOG)
@@ -252,7 +252,7 @@ class _EvaluationMetrics:
         self._names: dict[str, None] = {}
 
     def read(self) -> bool:
-        """Take in what was appended; whether there was such a number."""
+        """Read what was appended; return whether it had such a number."""
         lines = self._log.lines()
         layout = LogLayout.of(self._log.first)
         if layout is None:
@@ -271,7 +271,7 @@ class _EvaluationMetrics:
         return found
 
     def fill(self, evaluations: Evaluations) -> None:
-        """Give each evaluation its metrics; not a number where it has none."""
+        """Give each evaluation its metrics; NaN if it has none."""
         known = [self._by_step.get(step, {}) for step in evaluations.step] if self._names else []
         evaluations.metrics = {
             name: [one.get(name, math.nan) for one in known] for name in self._names
@@ -279,10 +279,10 @@ class _EvaluationMetrics:
 
 
 class _Tail:
-    """Whole lines appended to a file since the last look; of a long file the last ones only.
+    """Complete lines appended to a file since the last read; of a long file only the last ones.
 
     Args:
-        most: how many bytes of the file are read at most, from its end.
+        most: the most bytes to read, from the end of the file.
     """
 
     def __init__(self, path: Path, most: int) -> None:
@@ -291,7 +291,7 @@ class _Tail:
         self._position = 0
         self._rest = b""
         self._is_cut = False
-        # The first line of the file, once it is whole.
+        # The first line of the file, once it is complete.
         self.first = ""
 
     def lines(self) -> list[str]:
@@ -303,7 +303,7 @@ class _Tail:
 
     def _read(self, file: BinaryIO) -> list[str]:
         size = file.seek(0, os.SEEK_END)
-        if size < self._position:  # another file has taken its place
+        if size < self._position:  # the file was replaced
             self._position, self._rest, self.first = 0, b"", ""
         if not self.first:
             file.seek(0)
@@ -316,7 +316,7 @@ class _Tail:
         while data := file.read(_CHUNK):
             self._position += len(data)
             *whole, self._rest = (self._rest + data).split(b"\n")
-            if self._is_cut:  # the first one began before
+            if self._is_cut:  # the first line is incomplete
                 whole, self._is_cut = whole[1:], not whole
             found += [
                 line.decode("utf-8", "replace") for line in whole if 0 < len(line) <= _LONGEST
@@ -339,7 +339,7 @@ def _objects(lines: list[str]) -> list[dict[str, Any]]:
 
 
 def _events(lines: list[str]) -> list[LoggedEvent]:
-    """What happened, as the lines of a log say it."""
+    """The events in the lines of a log."""
     found = []
     for line in _objects(lines):
         for entry in _entries_of(line):
@@ -350,7 +350,7 @@ def _events(lines: list[str]) -> list[LoggedEvent]:
 
 
 def _samples(lines: list[str]) -> list[Sample]:
-    """The texts that the lines of a log hold."""
+    """The samples in the lines of a log."""
     found = []
     for line in _objects(lines):
         prompt, text = line.get("prompt", ""), line.get("text", "")

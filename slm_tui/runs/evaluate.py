@@ -1,4 +1,4 @@
-"""Evaluations of checkpoints: from paths to a report of plain values, as JSON has them."""
+"""Evaluations of checkpoints: from paths to a report of plain JSON values."""
 
 import tempfile
 import time
@@ -28,7 +28,7 @@ _SHOWN_SAMPLES = 5
 
 @dataclass
 class _Opened:
-    """A checkpoint, and its model while it is in use."""
+    """A checkpoint, with its model while that is in use."""
 
     checkpoint: "Checkpoint"
     tokenizer: "Tokenizer"
@@ -43,10 +43,10 @@ class _Opened:
         return self.loaded
 
     def _fresh(self) -> "LanguageModel":
-        """The weights as they are now: others may have been scored for minutes meanwhile.
+        """The current weights: minutes may have passed while other models were scored.
 
         Raises:
-            CheckpointError: they are gone, damaged, or other ones.
+            CheckpointError: they are gone, damaged or different.
         """
         from slm_tui.training import checkpoint
 
@@ -55,11 +55,11 @@ class _Opened:
         if digest_of(path) == self.digest:
             return found.model(self.device)
         raise CheckpointError(
-            f"checkpoint {self.name} has changed", "it was written anew meanwhile", "evaluate again"
+            f"checkpoint {self.name} has changed", "it was overwritten meanwhile", "evaluate again"
         )
 
     def subject(self, *, keep: bool) -> "ScoredModel":
-        """As `compare` takes it; `keep` holds the model for what comes after."""
+        """The subject for `compare`; `keep` keeps the model for later stages."""
         from slm_tui.evaluation.compare import ScoredModel
 
         load = self.model if keep else self._fresh
@@ -74,10 +74,10 @@ def evaluate(
     progress: "Report | None" = None,
     cancel: Event | None = None,
 ) -> tuple[dict[str, Any], str]:
-    """The report on one checkpoint, or the comparison of several, and the text of generations.
+    """The report on one checkpoint or the comparison of several, and the generations as text.
 
     Raises:
-        SlmTuiError: a checkpoint or the text cannot be read, or there is no such split.
+        SlmTuiError: a checkpoint or the text cannot be read, or the split does not exist.
         Cancelled: `cancel` was set.
     """
     from slm_tui.corpus.progress import Meter
@@ -128,7 +128,7 @@ def _open(path: Path, device: Any, meter: "Meter") -> _Opened:
 
 
 def _name_apart(opened: list[_Opened]) -> None:
-    """Two runs may be called alike where they lie in different directories."""
+    """Number duplicate names: runs in different directories may have the same name."""
     seen: dict[str, int] = {}
     for one in opened:
         seen[one.name] = seen.get(one.name, 0) + 1
@@ -140,7 +140,7 @@ def _whose_text(opened: list[_Opened], text: "ScoredText") -> list[str]:
     data = opened[0].checkpoint.preset.data
     if text.corpus is None or all(one.checkpoint.preset.data == data for one in opened):
         return []
-    return [f"they were trained on different texts; this is the one of {opened[0].name}"]
+    return [f"they were trained on different texts; this one is from {opened[0].name}"]
 
 
 def _too_few(found: "Comparison") -> list[str]:
@@ -148,7 +148,7 @@ def _too_few(found: "Comparison") -> list[str]:
         return ["there is too little text for intervals: differences may be noise"]
     if found.unit.startswith("blocks"):
         few = f"{found.documents} document{'s' * (found.documents != 1)}"
-        return [f"the text is only {few}: intervals are over {found.unit}, take them as rough"]
+        return [f"the text is only {few}: intervals are over {found.unit} and only approximate"]
     return []
 
 
@@ -250,7 +250,7 @@ def _alone(
     found: "Comparison",
     meter: "Meter",
 ) -> str:
-    """Add what only the report on one checkpoint has; returns the text of its generations."""
+    """Add what only a report on one checkpoint has; return its generations as text."""
     from slm_tui.evaluation import speed
     from slm_tui.runs.evaluation_text import gap_text
     from slm_tui.training.cpu_load import peak_bytes
@@ -286,7 +286,7 @@ def _gap(
     settings: EvaluationSettings,
     meter: "Meter",
 ) -> dict[str, Any]:
-    """How much worse the model is on text that it was not trained on."""
+    """How much worse the model is on unseen text."""
     from slm_tui.evaluation.metrics import Units, score
 
     stage = f"scoring {where} for the gap"

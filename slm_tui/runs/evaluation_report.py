@@ -1,4 +1,4 @@
-"""A report on checkpoints in words: aligned lines, the same on the command line and on screen."""
+"""A report on checkpoints as aligned lines, the same on the command line and on screen."""
 
 import math
 import textwrap
@@ -11,20 +11,20 @@ from slm_tui.text import cells, cut, one_line, pad
 
 Tone = Literal["", "title", "best", "muted", "warning"]
 _NARROWEST = 60
-# How wide the names of metrics are, with the space behind them.
+# Width of the metric names, including the space after them.
 _NAME = 15
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line, and how it is to be shown."""
+    """One line and its style."""
 
     text: str = ""
     tone: Tone = ""
 
 
 def lines(report: dict[str, Any], width: int) -> list[Line]:
-    """The whole report in lines of at most `width` characters; shorter than 60 they are cut."""
+    """The whole report in lines of at most `width` characters; below 60 they are truncated."""
     width = max(_NARROWEST, width)
     found = list(_heading(report, width))
     if report["kind"] == "evaluation":
@@ -62,15 +62,15 @@ def _metrics(model: dict[str, Any], report: dict[str, Any], width: int) -> Itera
     yield from _pair("loss", f"{_number(model['loss'], 4)} nats per token", width)
     before = model.get("val_loss_in_training")
     if before is not None and report["text"]["split"] == "validation":
-        why = "its windows begin in mid-text, with less to look back at"
-        yield from _pair("", f"{_number(before, 4)} while training: {why}", width)
+        why = "its windows start mid-document, with less context"
+        yield from _pair("", f"{_number(before, 4)} during training: {why}", width)
     yield from _pair(
         "bits per byte", f"{_number(model['bits_per_byte'], 4)}{_interval(model)}", width
     )
     yield from _pair("perplexity", f"{_large(model['perplexity'])} per token", width)
-    right = f"{_share(model['accuracy'])}, among the first five {_share(model['top5_accuracy'])}"
+    right = f"{_share(model['accuracy'])}, top five {_share(model['top5_accuracy'])}"
     yield from _pair("accuracy", right, width)
-    counted = f"{model['num_tokens']:,} tokens, each once; {model['num_bytes']:,} bytes"
+    counted = f"{model['num_tokens']:,} tokens, each scored once; {model['num_bytes']:,} bytes"
     yield from _pair("scored", counted, width)
     gap = report.get("gap")
     if gap:
@@ -81,7 +81,7 @@ def _metrics(model: dict[str, Any], report: dict[str, Any], width: int) -> Itera
     data = report.get("data", {})
     if data.get("tokens_per_parameter") is not None:
         each = f"{ratio_text(data['tokens_per_parameter'])} training tokens per parameter"
-        seen = f"{ratio_text(data['tokens_seen_per_parameter'])} seen with repeats"
+        seen = f"{ratio_text(data['tokens_seen_per_parameter'])} including repeats"
         yield from _pair("data", f"{each}, {seen}", width)
     if report.get("generation"):
         yield from _generation(report["generation"], width)
@@ -99,10 +99,10 @@ def _gap_words(gap: dict[str, Any], model: dict[str, Any]) -> str:
 
 def _generation(found: dict[str, Any], width: int) -> Iterator[Line]:
     number, tokens, sizes = found["num_samples"], found["tokens"], found["bytes"]
-    valid = f"{_share(found['utf8_validity'])} of {number} texts, "
+    valid = f"{_share(found['utf8_validity'])} of {number} completions, "
     valid += f"{_share(found['utf8_byte_validity'], 2)} of their bytes"
     yield from _pair("valid UTF-8", valid, width)
-    ended = f"{found['ended_by_end_of_text']} ended by themselves"
+    ended = f"{found['ended_by_end_of_text']} ended with end-of-text"
     length = f"{tokens['mean']:.0f} tokens ({tokens['min']} to {tokens['max']}), "
     yield from _pair("length", f"{length}{sizes['mean']:.0f} bytes; {ended}", width)
 
@@ -122,12 +122,12 @@ def _efficiency(found: dict[str, Any], width: int) -> Iterator[Line]:
     if found.get("peak_gpu_bytes"):
         parts.append(f"GPU peak {size(found['peak_gpu_bytes'])}")
     if found.get("peak_process_bytes"):
-        parts.append(f"program peak {size(found['peak_process_bytes'])}")
+        parts.append(f"process peak {size(found['peak_process_bytes'])}")
     yield from _pair("memory", ", ".join(parts), width)
 
 
 def _pair(name: str, text: str, width: int) -> Iterator[Line]:
-    """A name and what it is, which goes on below itself where it is long."""
+    """A name and its value; a long value is wrapped."""
     parts = textwrap.wrap(one_line(text), width - _NAME) or [""]
     for at, part in enumerate(parts):
         yield Line(f"{name if not at else '':<{_NAME - 1}} {part}")
@@ -140,7 +140,7 @@ def _table(report: dict[str, Any], width: int) -> Iterator[Line]:
     several = len(report["models"]) > 1
     columns: list[tuple[str, int, Any]] = [
         ("bpb", 8, lambda row: _number(row["bits_per_byte"], 4)),
-        ("95 % interval", 17, lambda row: _interval(row).strip()),
+        ("95% interval", 17, lambda row: _interval(row).strip()),
         ("to the best", 14, _difference),
     ]
     wide = [
@@ -170,7 +170,7 @@ def _table(report: dict[str, Any], width: int) -> Iterator[Line]:
 
 
 def _cut(name: str, width: int) -> str:
-    """A name that is too long loses its middle: its end has the step."""
+    """Shorten a long name in the middle: its end has the step."""
     name = one_line(name)
     if cells(name) <= width:
         return name
@@ -200,12 +200,12 @@ def _legend(report: dict[str, Any], width: int) -> Iterator[Line]:
     drawn = report["resampling"]
     yield Line()
     if len(report["models"]) > 1:
-        tail = f"All models look back at most {report['context_bytes']:,} bytes"
-        tail += "; unless set, as far as the one that sees least."
+        tail = f"All models see at most {report['context_bytes']:,} bytes of context"
+        tail += "; by default, the shortest context among them."
         yield from _wrapped(tail, width, "muted")
     if drawn["resamples"]:
         how = f"{drawn['resamples']:,} resamples of {drawn['units']:,} {drawn['unit']}"
-        text = f"Intervals of 95 % from {how}; ≈ is a difference that may as well be noise."
+        text = f"95% intervals from {how}; ≈ marks differences within noise."
         yield from _wrapped(text, width, "muted")
     for row in report["baselines"]:
         if row["note"]:

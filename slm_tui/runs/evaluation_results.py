@@ -1,7 +1,7 @@
-"""What is asked of an evaluation, and where its reports are kept.
+"""The settings of an evaluation, and the files for its reports.
 
 `evaluation_results.json` holds the reports of a run, one for each set of checkpoints and
-settings, the newest last; `generations.txt` the texts of the newest.
+settings, newest last; `generations.txt` holds the completions of the newest.
 """
 
 import json
@@ -29,8 +29,8 @@ PARTS = {"train": "train", "validation": "val", "test": "test"}
 
 @dataclass(frozen=True)
 class EvaluationSettings:
-    """What is asked. `text` names a text to score instead of a split of the first checkpoint's
-    corpus; `documents` bounds how many; `stride` is in tokens, `context_bytes` in bytes."""
+    """The settings. `text` names a text to score instead of a split of the first checkpoint's
+    corpus; `documents` limits their number; `stride` is in tokens, `context_bytes` in bytes."""
 
     split: Split = "validation"
     text: str = ""
@@ -42,34 +42,34 @@ class EvaluationSettings:
     device: str = "cpu"
 
     def check(self) -> None:
-        """Raises `SlmTuiError` where a number cannot be."""
+        """Raise `SlmTuiError` if a number is out of range."""
         for name, least in (("documents", 1), ("context_bytes", 2), ("stride", 1)):
             value = getattr(self, name)
             if value is not None and value < least:
                 word = name.replace("_", "-")
-                raise SlmTuiError(f"{word} {value} cannot be", f"it must be at least {least}")
+                raise SlmTuiError(f"{word} cannot be {value}", f"it must be at least {least}")
         if self.samples < 0 or self.max_tokens < 1:
-            raise SlmTuiError("there must be 0 samples or more, of 1 token or more")
+            raise SlmTuiError("need at least 0 samples, of at least 1 token")
 
 
 def digest_of(checkpoint: Path) -> str:
-    """What tells the weights and the tokenizer of a checkpoint from all others; needs no torch.
+    """A fingerprint of a checkpoint's weights and tokenizer; does not need torch.
 
     Raises:
-        CheckpointError: its manifest cannot be read.
+        CheckpointError: the manifest cannot be read.
     """
     sums = checkpoint_dir.read_manifest(checkpoint).sha256
     return f"{sums['model.safetensors'][:24]}{sums['tokenizer.json'][:8]}"
 
 
 def key_of(digests: Sequence[str], settings: EvaluationSettings) -> str:
-    """What tells a report from others of the same run."""
+    """The key of a report among those of the same run."""
     asked = {name: value for name, value in asdict(settings).items() if name != "device"}
     return json.dumps([list(digests), asked], sort_keys=True)
 
 
 def kept(checkpoints: Sequence[Path], settings: EvaluationSettings) -> dict[str, Any] | None:
-    """The report of these checkpoints and settings if the first one's run has it."""
+    """The report for these checkpoints and settings, if the first one's run has it."""
     try:
         unique = dict.fromkeys(path.resolve() for path in checkpoints)
         key = key_of([digest_of(path) for path in unique], settings)
@@ -81,12 +81,12 @@ def kept(checkpoints: Sequence[Path], settings: EvaluationSettings) -> dict[str,
 
 
 def read(directory: Path) -> list[dict[str, Any]]:
-    """The reports in `directory`; none where there is no file, or none that can be read."""
+    """The reports in `directory`; empty if there is no readable file."""
     return _read(directory) or []
 
 
 def _read(directory: Path) -> list[dict[str, Any]] | None:
-    """The reports; `None` where something is there that cannot be understood."""
+    """The reports; `None` if the file exists but cannot be parsed."""
     try:
         values = safe_files.read_json(directory / RESULTS, _MOST_BYTES)
         if values["format"] == FORMAT:
@@ -99,7 +99,7 @@ def _read(directory: Path) -> list[dict[str, Any]] | None:
 
 
 def write(report: dict[str, Any], directory: Path, generations: str = "") -> None:
-    """Add `report` to the results in `directory`, in the place of one like it.
+    """Add `report` to the results in `directory`; replace one with the same key.
 
     Raises:
         RunError: the directory cannot be written.
@@ -120,12 +120,12 @@ def write(report: dict[str, Any], directory: Path, generations: str = "") -> Non
         raise RunError(
             f"the results cannot be written to {directory}",
             cause_of(error),
-            remedy_for(error, "name another directory with --output"),
+            remedy_for(error, "choose another directory with --output"),
         ) from None
 
 
 def _set_aside(path: Path) -> None:
-    """Rename a file that cannot be understood: what is in it may matter to somebody."""
+    """Rename a file that cannot be parsed instead of overwriting it."""
     number = 1
     while os.path.lexists(aside := path.with_name(f"{path.stem}-damaged-{number}{path.suffix}")):
         number += 1
@@ -134,21 +134,21 @@ def _set_aside(path: Path) -> None:
 
 @contextmanager
 def _alone(directory: Path) -> Iterator[None]:
-    """One writer at a time, of all processes: each keeps what the others have written.
+    """One writer at a time across all processes, so that no report is lost.
 
     Raises:
-        OSError: the directory cannot be made or read.
+        OSError: the directory cannot be created or read.
     """
     directory.mkdir(parents=True, exist_ok=True)
     with _writing:
         try:
             import fcntl
-        except ImportError:  # no such locks on this system
+        except ImportError:  # this system has no such locks
             yield
             return
         handle = os.open(directory, os.O_RDONLY)
         try:
-            # Some file systems have no locks: then it is as before.
+            # Some file systems have no locks: write without one.
             with suppress(OSError):
                 fcntl.flock(handle, fcntl.LOCK_EX)
             yield

@@ -1,4 +1,4 @@
-"""The text that checkpoints are evaluated on: where it comes from, its floor, and its leaks."""
+"""The text that checkpoints are evaluated on: its source, floor and leaks."""
 
 import hashlib
 from pathlib import Path
@@ -22,38 +22,38 @@ from slm_tui.training.checkpoint import Checkpoint
 
 # Parsing a story takes half a millisecond.
 _MOST_PARSED = 4_000
-# Passages of a long text that are looked for in the training text.
+# Passages of a long text that are searched for in the training text.
 _PROBES, _PROBE_BYTES, _MOST_SEARCHED = 100, 160, 64_000_000
 
 
 def text_of(
     first: Checkpoint, settings: EvaluationSettings, scratch: Path, meter: Meter
 ) -> tuple[ScoredText, Corpus | None, list[str]]:
-    """The text to score, the corpus that baselines learn from, and what is to be said of them.
+    """The text to score, the corpus that baselines learn from, and notes on them.
 
     Raises:
-        CorpusError: the text or the split is not there.
+        CorpusError: the text or the split does not exist.
         SlmTuiError: it cannot be read.
-        Cancelled: `meter` was told so.
+        Cancelled: cancelled through `meter`.
     """
     if settings.text:
         corpus = prepare.reopen(first.state.corpus)
-        notes = [] if corpus else ["the training text is not here: no unigram, no bigram"]
+        notes = [] if corpus else ["the training text is missing: no unigram or bigram baseline"]
         return _named(first.preset, settings, scratch, meter), corpus, notes
     corpus, notes = _corpus(first, meter)
     part = PARTS[settings.split]
     text = ScoredText.of_corpus(corpus, part, settings.documents)
     if not len(text.documents):
         raise CorpusError(
-            f"there is no {settings.split} text",
-            f"the corpus {corpus.fingerprint[:8]} was divided without it",
-            "take another split, or name a text with --text",
+            f"there is no {settings.split} split",
+            f"the corpus {corpus.fingerprint[:8]} was split without it",
+            "choose another split, or give a text with --text",
         )
     return text, corpus, notes
 
 
 def _corpus(first: Checkpoint, meter: Meter) -> tuple[Corpus, list[str]]:
-    """The corpus that the checkpoint was trained on, made again where it is gone."""
+    """The corpus that the checkpoint was trained on, rebuilt if it is gone."""
     found = prepare.reopen(first.state.corpus) if first.state.corpus else None
     if found is not None:
         return found, []
@@ -61,17 +61,17 @@ def _corpus(first: Checkpoint, meter: Meter) -> tuple[Corpus, list[str]]:
         made = prepare.prepare(first.preset, progress=meter.report, cancel=meter.cancel)
     except CorpusError as error:
         raise CorpusError(
-            f"the text of {first.path.parent.parent.name} cannot be had: {error.what}",
+            f"the text of {first.path.parent.parent.name} is not available: {error.what}",
             error.why,
-            f"{error.remedy + ', or ' if error.remedy else ''}name a text with --text",
+            f"{error.remedy + ', or ' if error.remedy else ''}give a text with --text",
         ) from None
     if first.state.corpus and made.fingerprint != first.state.corpus:
-        return made, ["the text is not what the first checkpoint was trained on: it has changed"]
+        return made, ["the text has changed since the first checkpoint was trained on it"]
     return made, []
 
 
 def _named(preset: Preset, settings: EvaluationSettings, scratch: Path, meter: Meter) -> ScoredText:
-    """The documents of what the user named."""
+    """The documents of the text that the user named."""
     data = reading(preset, settings.text).data
     data = data.model_copy(update={"limit": Limit()})
     staged = sources.stage(data, scratch, meter)
@@ -83,7 +83,7 @@ def _named(preset: Preset, settings: EvaluationSettings, scratch: Path, meter: M
 
 
 def known_of(text: ScoredText, corpus: Corpus | None, meter: Meter) -> ComparisonData:
-    """The training text for the baselines, and the floor where the source knows it."""
+    """The training text for the baselines, and the floor if the source knows it."""
     training = decoded(corpus.train, corpus.tokenizer) if corpus is not None else ()
     if text.corpus is None:
         return ComparisonData(training)
@@ -106,11 +106,11 @@ def _story_bits(text: ScoredText, meter: Meter) -> NDArray[np.float64] | None:
     generator = StoryGenerator(source["richness"], source["seed"])
     bits = np.zeros(len(text.documents))
     for number, document in enumerate(text.documents):
-        meter("finding the floor", number, len(text.documents), "documents")
+        meter("computing the floor", number, len(text.documents), "documents")
         try:
             bits[number] = generator.parse(document.decode("utf-8"))
         except (StoryError, UnicodeDecodeError):
-            # A limit cut it off: its information is not known.
+            # Truncated by a limit: its information is unknown.
             return None
     return bits
 
@@ -118,9 +118,9 @@ def _story_bits(text: ScoredText, meter: Meter) -> NDArray[np.float64] | None:
 def gap_text(
     text: ScoredText, corpus: Corpus | None, settings: EvaluationSettings
 ) -> tuple[ScoredText | None, str]:
-    """The other side of the gap, of at most as many documents and bytes as `text` has.
+    """The other side of the gap, with at most as many documents and bytes as `text`.
 
-    It is the training part, or validation where the training part itself was evaluated.
+    It is the training split, or validation if the training split itself was evaluated.
     """
     if corpus is None or settings.text:
         return None, ""
@@ -139,7 +139,7 @@ class OverlapCheck:
         self._text, self._meter = text, meter
 
     def of(self, checkpoint: Checkpoint, tokenizer: Tokenizer) -> str:
-        """What is to be said of it; empty where nothing was found."""
+        """A warning; empty if nothing was found."""
         text, state = self._text, checkpoint.state
         if text.corpus is not None and text.part == "train":
             if text.corpus.fingerprint == state.corpus:
@@ -153,14 +153,14 @@ class OverlapCheck:
         found = self._documents(corpus, tokenizer)
         total = len(text.documents)
         if found:
-            return f"{found:,} of {total:,} documents stand in its training text"
+            return f"{found:,} of {total:,} documents occur in its training text"
         share = self._passages(corpus)
         if share > 0.02:
-            return f"{share:.0%} of its passages stand in its training text"
+            return f"{share:.0%} of its passages occur in its training text"
         return ""
 
     def _documents(self, corpus: Corpus, tokenizer: Tokenizer) -> int:
-        """How many of the documents stand in the training part, token for token."""
+        """How many of the documents occur in the training split, token for token."""
         mine = self._text.encoded(tokenizer)
         wanted: dict[bytes, int] = {}
         for number in range(len(mine)):
@@ -176,7 +176,7 @@ class OverlapCheck:
         return found
 
     def _passages(self, corpus: Corpus) -> float:
-        """The share of passages of long documents that stand in the training part."""
+        """The share of passages of long documents that occur in the training split."""
         long = [one for one in self._text.documents[:1000] if len(one) > 50 * _PROBE_BYTES]
         if not long:
             return 0.0

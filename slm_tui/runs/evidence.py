@@ -1,4 +1,4 @@
-"""The evidence of a run, gathered from its files: for the screen, the command line, results."""
+"""The evidence of a run, gathered from its files: for the screen, command line and results."""
 
 import math
 from bisect import bisect_right
@@ -21,7 +21,7 @@ _FIRST_BLOCK = 4
 
 
 class EvidenceBuilder:
-    """Turns the curves of a run into evidence, and takes in only what is new each time."""
+    """Turns the curves of a run into evidence; each call reads only what is new."""
 
     def __init__(self, preset: Preset | None) -> None:
         self.preset = preset
@@ -36,7 +36,7 @@ class EvidenceBuilder:
         self._train: list[float] = []
 
     def evidence(self, curves: Curves, info: RunInfo) -> Evidence:
-        """What is known now."""
+        """The evidence so far."""
         if self._generation != curves.generation:
             self._generation = curves.generation
             self._forget()
@@ -101,7 +101,7 @@ class EvidenceBuilder:
             at = bisect_right(steps.step, step)
             rows = [one for one in steps.loss[max(0, at - _RECENT_ROWS) : at] if math.isfinite(one)]
             self._train.append(sum(rows) / len(rows) if rows else math.nan)
-        # The row of a step may come after its evaluation: the newest is worked out again.
+        # The row of a step may come after its evaluation: recompute the newest one.
         del self._train[-1:]
         if evaluations.step:
             at = bisect_right(steps.step, evaluations.step[-1])
@@ -146,7 +146,7 @@ def _number(facts: dict[str, Any], name: str) -> float:
 
 
 def told(verdict: Verdict) -> str:
-    """A verdict in a line of plain text: what, since when, evidence, and what to try."""
+    """A verdict as one line of plain text: what, since when, evidence, and what to try."""
     since = f" since step {verdict.since:,}" if verdict.since is not None else ""
     sure = "" if verdict.certainty == "certain" else f" ({verdict.certainty})"
     text = f"{verdict.short}{since}{sure}: {verdict.evidence}" if verdict.word else verdict.evidence
@@ -158,8 +158,8 @@ def told(verdict: Verdict) -> str:
 def of_run(run: Run, *, copied: bool = True) -> tuple[Verdict, ...]:
     """The verdicts on a run from its files alone.
 
-    Unless not `copied`, also whether its samples copy the training text: that takes about a
-    second for ten million tokens of it.
+    With `copied`, also check whether its samples copy the training text: about a second per ten
+    million tokens.
 
     Raises:
         RunError: `run.json` cannot be read.

@@ -1,4 +1,4 @@
-"""The records of all runs, read again only where their files have changed."""
+"""The records of all runs, read again only if their files have changed."""
 
 import threading
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ from slm_tui.runs.store import Run
 
 @dataclass(frozen=True)
 class IndexedRun:
-    """A run directory and its record; `error` is why that cannot be read."""
+    """A run directory and its record; `error` says why it cannot be read."""
 
     path: Path
     info: RunInfo
@@ -21,22 +21,22 @@ class IndexedRun:
 
     @property
     def is_live(self) -> bool:
-        """Whether it is being trained, in this process or in another."""
+        """Whether it is being trained, in this process or another."""
         return self.info.state in LIVE_STATES
 
 
 class RunIndex:
-    """The one scanner of the runs directory. May be used from several threads."""
+    """Scans the runs directory. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._known: dict[Path, tuple[tuple[int, ...], IndexedRun]] = {}
 
     def read(self, extra: Iterable[Path] = ()) -> dict[Path, IndexedRun]:
-        """Every run, and those in `extra`; one that has not changed is the same object again.
+        """Every run and those in `extra`; an unchanged run is the same object as before.
 
-        The record of a live run is read each time: its process may have died, which changes no
-        file.
+        The record of a live run is read each time: its process may have died without changing
+        any file.
         """
         with self._lock:
             known: dict[Path, tuple[tuple[int, ...], IndexedRun]] = {}

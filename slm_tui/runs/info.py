@@ -1,7 +1,7 @@
-"""What `run.json` says of a run: read as a typed record, written so that it survives, rebuilt.
+"""The record in `run.json`: read with types, written durably, rebuilt if damaged.
 
 `run.json` is replaced durably when the state of a run changes. Between such changes `live.json`
-beside it has the newest figures and the heartbeat: losing it costs nothing.
+next to it has the newest figures and the heartbeat; nothing depends on it.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ from slm_tui.versions import Format, NewerVersionError
 
 
 def _name_the_cause(values: dict[str, Any]) -> None:
-    # The first version told the cause of a failure in the words of its error alone.
+    # The first version stored the cause of a failure only in the error message.
     values["cause"] = "not finite" if "is not finite" in str(values.get("error")) else "other"
 
 
@@ -35,8 +35,8 @@ FORMAT = Format("format", migrations=[_name_the_cause])
 INFO, LIVE, PRESET = "run.json", "live.json", "preset.toml"
 SOCKET = "control.sock"
 EVALUATIONS = "eval_log.csv"
-# `interrupted` and `damaged` are what a reader makes of a run whose process is gone, and of one
-# whose record cannot be read.
+# Readers derive `interrupted` for a run whose process is gone, and `damaged` for one whose record
+# cannot be read.
 State = Literal[
     "preparing",
     "running",
@@ -65,13 +65,13 @@ _NUMBERS = (
     "windows_per_epoch",
 )
 _TEXTS = ("device", "precision", "torch", "corpus")
-# `<name>-<yyyymmdd>-<hhmmss>`, and a number where two runs began in one second.
+# `<name>-<yyyymmdd>-<hhmmss>`, plus a number if two runs started in the same second.
 _STAMPED = re.compile(r"(?P<name>.+)-(?P<stamp>\d{8}-\d{6})(-\d+)?")
 
 
 @dataclass
 class RunInfo:
-    """What `run.json` holds. Times in seconds since the epoch; losses in nats per token."""
+    """The contents of `run.json`. Times in seconds since the epoch; losses in nats per token."""
 
     format: Count = FORMAT.version
     name: Name = ""
@@ -100,11 +100,11 @@ class RunInfo:
 
 
 def parse(values: Any, name: str = INFO) -> RunInfo:
-    """The record in the values of a `run.json`.
+    """The record from the values of a `run.json`.
 
     Raises:
         NewerVersionError: a newer version wrote it.
-        ValueError: an entry has another type or is out of range.
+        ValueError: an entry has the wrong type or is out of range.
     """
     if isinstance(values, dict):
         values = FORMAT.migrate(values, name)
@@ -114,7 +114,7 @@ def parse(values: Any, name: str = INFO) -> RunInfo:
 
 
 def _facts(values: Any) -> dict[str, Any]:
-    """Facts about a run; those of another type than usual are left out."""
+    """Facts about a run; entries of an unexpected type are dropped."""
     found: dict[str, Any] = dict(records.scalars(values))
     for name in _NUMBERS:
         if name in found and records.number(found, name, -1.0) < 0:
@@ -128,15 +128,15 @@ def _facts(values: Any) -> dict[str, Any]:
 def read(path: Path) -> RunInfo:
     """The record of the run in `path`, with the newest figures that it wrote.
 
-    Where `run.json` is missing, empty or torn it is rebuilt from the newest checkpoint.
+    If `run.json` is missing, empty or truncated, it is rebuilt from the newest checkpoint.
 
     Raises:
-        RunError: it is damaged, and nothing is there to rebuild it from.
+        RunError: it is damaged and there is no checkpoint to rebuild it from.
     """
     try:
         info = parse(_json(path / INFO))
     except (OSError, ValueError) as error:
-        # A pipe or a link, or a value of another type, is no accident of writing.
+        # A pipe, a link or a wrong type is not the result of an interrupted write.
         lost = isinstance(error, FileNotFoundError | _NotJsonError)
         rebuilt = _rebuilt(path, str(error)) if lost else None
         if rebuilt is None:
@@ -157,7 +157,7 @@ def _rebuilt(path: Path, why: str) -> RunInfo | None:
 
 
 class _NotJsonError(ValueError):
-    """The file is there and holds no JSON."""
+    """The file exists but is not JSON."""
 
 
 def _json(path: Path) -> Any:
@@ -174,7 +174,7 @@ def damaged(path: Path, error: Exception) -> RunError:
     """The error for a run whose record cannot be used."""
     reason = cause_of(error)
     if isinstance(error, FileNotFoundError):
-        reason = f"{INFO} is missing, and no checkpoint is there to rebuild it from"
+        reason = f"{INFO} is missing and there is no checkpoint to rebuild it from"
     if is_system_limit(error):
         return RunError(f"run {path.name} cannot be read", reason, remedy_for(error, ""))
     if isinstance(error, NewerVersionError):
@@ -182,12 +182,12 @@ def damaged(path: Path, error: Exception) -> RunError:
     return RunError(
         f"run {path.name} is damaged",
         reason,
-        f"correct {INFO}, or move the run to the trash: slm-tui runs delete {path.name}",
+        f"repair {INFO}, or move the run to the trash: slm-tui runs delete {path.name}",
     )
 
 
 def rebuild(path: Path, why: str) -> RunInfo | None:
-    """The record of an interrupted run from its newest checkpoint; `None` where it has none.
+    """The record of an interrupted run from its newest checkpoint; `None` if it has none.
 
     Raises:
         ForeignFormatError: another version wrote the checkpoint.
@@ -197,7 +197,7 @@ def rebuild(path: Path, why: str) -> RunInfo | None:
         return None
     match = _STAMPED.fullmatch(path.name)
     name = match["name"] if match else path.name
-    # A checkpoint is saved before its evaluation: the log knows more of it.
+    # A checkpoint is saved before its evaluation: the log may have the result.
     found = evaluations(path)
     last = found[-1] if found else None
     best = min((one for one in found if math.isfinite(one.loss)), key=_loss, default=None)
@@ -217,14 +217,14 @@ def rebuild(path: Path, why: str) -> RunInfo | None:
         best_loss=best.loss if best else state.best_loss,
         best_step=best.step if best else state.best_step,
         best_bpb=best.bits_per_byte if best else None,
-        error=f"{why}; rebuilt from the checkpoint of step {state.step:,}",
+        error=f"{why}; rebuilt from the checkpoint at step {state.step:,}",
         facts=_known_facts(state),
     )
 
 
 @dataclass(frozen=True)
 class LoggedEvaluation:
-    """A row of the log of evaluations: nats per token, and bits per byte."""
+    """A row of the evaluation log: nats per token and bits per byte."""
 
     step: int
     loss: float
@@ -236,7 +236,7 @@ def _loss(one: LoggedEvaluation) -> float:
 
 
 def evaluations(path: Path) -> list[LoggedEvaluation]:
-    """The evaluations in the short log of the run in `path`; bad lines are left out."""
+    """The evaluations in the log of the run in `path`; bad lines are skipped."""
     found: list[LoggedEvaluation] = []
     try:
         text = safe_files.read_bytes(path / EVALUATIONS, _MOST_LOG).decode("utf-8", "replace")
@@ -266,7 +266,7 @@ def _created(path: Path, match: "re.Match[str] | None") -> float:
 
 
 def write(path: Path, info: RunInfo) -> None:
-    """Replace `run.json` for good.
+    """Replace `run.json` durably.
 
     Raises:
         OSError: the disk is full or cannot be written, or the directory is gone.
@@ -276,7 +276,7 @@ def write(path: Path, info: RunInfo) -> None:
 
 
 def write_live(path: Path, info: RunInfo) -> None:
-    """Replace `live.json`, without waiting for the disk.
+    """Replace `live.json` without waiting for the disk.
 
     Raises:
         OSError: the disk is full or cannot be written, or the directory is gone.
@@ -286,13 +286,13 @@ def write_live(path: Path, info: RunInfo) -> None:
 
 
 def drop_live(path: Path) -> None:
-    """Remove `live.json`: `run.json` has all that is known."""
+    """Remove `live.json`: `run.json` has everything."""
     with contextlib.suppress(OSError):
         (path / LIVE).unlink()
 
 
 def stamp_of(path: Path) -> tuple[int, ...]:
-    """What changes when the record of the run in `path` does."""
+    """A value that changes whenever the record of the run in `path` does."""
     found: list[int] = []
     for name in (INFO, LIVE):
         try:
@@ -305,7 +305,7 @@ def stamp_of(path: Path) -> tuple[int, ...]:
 
 
 def is_run(path: Path) -> bool:
-    """Whether `path` is the directory of a run, be it damaged."""
+    """Whether `path` is a run directory, even a damaged one."""
     try:
         if not path.is_dir():
             return False
@@ -315,7 +315,7 @@ def is_run(path: Path) -> bool:
 
 
 def run_of(path: Path) -> Path | None:
-    """The directory of the run that `path` is, or is a checkpoint of; `None` outside of runs."""
+    """The run directory that `path` is or belongs to; `None` outside of runs."""
     for one in (path, path.parent.parent):
         if is_run(one):
             return one.resolve()

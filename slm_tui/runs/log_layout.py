@@ -1,4 +1,4 @@
-"""How a log in CSV is laid out: its header says which column stands where."""
+"""The layout of a CSV log: its header gives the order of columns."""
 
 import csv
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ _LONGEST_NAME = 100
 
 @dataclass(frozen=True)
 class LogLayout:
-    """The columns of a log in their order, and the place of each."""
+    """The columns of a log in order, and the position of each."""
 
     columns: tuple[str, ...]
     places: dict[str, int] = field(init=False)
@@ -23,7 +23,7 @@ class LogLayout:
 
     @classmethod
     def of(cls, header: str) -> "LogLayout | None":
-        """The layout that a first line describes; `None` if it is no header of a log."""
+        """The layout that a first line describes; `None` if it is not the header of a log."""
         names = cells(header)
         is_header = "step" in names and ("train_loss" in names or "val_loss" in names)
         if not is_header or len(names) > _MOST_COLUMNS or max(map(len, names)) > _LONGEST_NAME:
@@ -31,17 +31,17 @@ class LogLayout:
         return cls(tuple(names))
 
     def place(self, name: str) -> int | None:
-        """Where the column stands, if there is one."""
+        """The position of the column, if it exists."""
         return self.places.get(name)
 
     def others(self, known: Iterable[str]) -> list[tuple[str, int]]:
-        """Name and place of the columns that are not among `known`."""
+        """Name and position of the columns that are not in `known`."""
         without = set(known)
         return [(name, at) for name, at in self.places.items() if name and name not in without]
 
 
 def cells(line: str) -> list[str]:
-    """The cells of a line; none if it cannot be read."""
+    """The cells of a line; empty if it cannot be read."""
     if '"' not in line:
         return line.split(",")
     try:

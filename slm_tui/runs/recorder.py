@@ -68,22 +68,22 @@ _FLUSH_SECONDS = 0.1
 _BEAT_SECONDS = 1.0
 _SAMPLE_WIDTH = 50
 _BLOCK = "log"
-# Of the start of training: `run.json` and the header of the log have these.
+# Facts from the start of training, stored in `run.json` and the log header.
 _NOT_LOGGED = ("facts", "metrics")
 _LONGEST_HEADER = 2**16
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
-# A single failed write may be chance; after so many in a row training waits.
+# A single failed write may be chance; after this many in a row training waits.
 _FAILURES = 2
-# What a file that cannot be written may hold back, in bytes.
+# The most bytes to buffer for a file that cannot be written.
 _MOST_HELD_BACK = 2**22
 _STATES: dict[str, State] = {"done": "done", "stopped": "stopped", "early stop": "stopped early"}
 
 
 class Recorder:
-    """Writes all files of a run but its checkpoints. Called from the trainer and the writer thread.
+    """Writes all files of a run except checkpoints. Called from the trainer and writer threads.
 
-    Where the disk is full or fails, what cannot be written is held back and `control` is blocked,
-    so that training pauses until it can be: `beat` tries again.
+    If the disk is full or fails, unwritten data is buffered and `control` is blocked, so that
+    training pauses until it can be written: `beat` tries again.
 
     Raises:
         RunError: the record of the run is damaged.
@@ -121,7 +121,7 @@ class Recorder:
         self._beat(force=True)
 
     def __call__(self, event: Event) -> None:
-        """Record `event`. Never raises: what cannot be written now is written later."""
+        """Record `event`. Never raises: failed writes are retried later."""
         with self._lock:
             try:
                 self._record(event)
@@ -133,14 +133,14 @@ class Recorder:
         self._failures += 1
         reason = cause_of(error)
         if error.errno in _NO_ROOM:
-            self._control.block(_BLOCK, f"no room for the log ({reason})")
+            self._control.block(_BLOCK, f"no space for the log ({reason})")
         elif self._failures >= _FAILURES:
             gone = not self._run.path.is_dir()
-            why = f"{self._run.path} is gone; put it back" if gone else reason
+            why = f"{self._run.path} is gone; restore it" if gone else reason
             self._control.block(_BLOCK, f"the log cannot be written ({why})")
 
     def beat(self) -> None:
-        """Renew the heartbeat; to be called about once a second."""
+        """Update the heartbeat; call this about once a second."""
         with self._lock:
             if self._closed:
                 return
@@ -154,7 +154,7 @@ class Recorder:
                 self._control.unblock(_BLOCK)
 
     def settle(self) -> None:
-        """Write all that is known by now, for readers of the files.
+        """Write everything known so far, for readers of the files.
 
         Raises:
             OSError: it cannot be written.
@@ -164,7 +164,7 @@ class Recorder:
             self._beat(force=True)
 
     def close(self) -> None:
-        """Write what is held back and close the files."""
+        """Write buffered data and close the files."""
         with self._lock:
             if self._closed:
                 return
@@ -186,8 +186,8 @@ class Recorder:
         elif isinstance(event, Sampled):
             self._sampled(event)
         elif isinstance(event, Saving):
-            # A run resumes from this checkpoint: the rows before it must not be lost, not even
-            # when the power fails.
+            # A run resumes from this checkpoint: the rows before it must survive even a power
+            # failure.
             self._end_row()
             self._flush()
             for file in self._files:
@@ -207,7 +207,7 @@ class Recorder:
     def _stepped(self, event: Stepped) -> None:
         self._end_row()
         self._row = {
-            # First: no metric of a model may stand in the place of these.
+            # First, so that no model metric overwrites these.
             **event.metrics,
             "step": event.step,
             "timestamp": round(time.time(), 3),
@@ -255,7 +255,7 @@ class Recorder:
         self._samples.append({"timestamp": time.time(), **asdict(event)})
 
     def _row_of(self, step: int, elapsed_seconds: float) -> dict[str, Any]:
-        """The row being filled: evaluation and sample of a step stand beside its loss."""
+        """The current row: a step's evaluation and sample go into the same row as its loss."""
         if self._row.get("step") != step:
             self._end_row()
             self._row = {
@@ -272,7 +272,7 @@ class Recorder:
             self._training.append(row)
 
     def _change_state(self, event: Event) -> bool:
-        """Take over what `event` says of the run; whether that must be on the disk at once."""
+        """Apply `event` to the record; return whether it must be on disk at once."""
         info = self.info
         if isinstance(event, Started):
             info.state, info.max_steps, info.facts = "running", event.max_steps, event.facts
@@ -299,7 +299,7 @@ class Recorder:
             file.flush()
 
     def _beat(self, *, force: bool = False) -> None:
-        """Renew the heartbeat; with `force`, write `run.json` for good."""
+        """Update the heartbeat; with `force`, write `run.json` durably."""
         now = time.monotonic()
         if not force and now - self._beaten < _BEAT_SECONDS:
             return
@@ -313,14 +313,14 @@ class Recorder:
 
 
 def perplexity(loss: float) -> float:
-    """exp(loss), infinite where it would overflow."""
+    """exp(loss), or infinity on overflow."""
     return math.exp(loss) if loss < 700 else math.inf
 
 
 class _Appended:
-    """A file that is only ever appended to. A torn last line of a killed run is ended first.
+    """An append-only file. An incomplete last line of a killed run is terminated first.
 
-    What could not be written yet is held back, so that a full disk costs no line.
+    Unwritten lines are buffered, so that none is lost to a full disk.
     """
 
     def __init__(self, path: Path) -> None:
@@ -339,7 +339,7 @@ class _Appended:
             self._held_back += text.encode("utf-8", "replace")
 
     def flush(self) -> None:
-        # Once it is closed, its number may be that of another file.
+        # After closing, its descriptor may belong to another file.
         while self._held_back and self._file is not None:
             written = os.write(self._file, self._held_back)
             del self._held_back[:written]
@@ -349,14 +349,14 @@ class _Appended:
         """Wait until what was written is on the disk.
 
         Raises:
-            OSError: the disk says that it failed.
+            OSError: the disk reports a failure.
         """
         if not self._is_synced and self._file is not None:
             safe_files.sync(self._file)
             self._is_synced = True
 
     def clear(self) -> None:
-        """Begin the file anew."""
+        """Truncate the file and start over."""
         if self._file is not None:
             os.ftruncate(self._file, 0)
         self._held_back.clear()
@@ -378,9 +378,9 @@ class _Table(_Appended):
         super().__init__(path)
         header = b"" if self._fresh else _first_line(path)
         if not self._fresh and (not header.endswith(b"\n") or not header.strip()):
-            # A killed process wrote a part of the header, and no row.
+            # A killed process wrote part of the header and no row.
             self.clear()
-        # A log that goes on keeps the columns that it began with.
+        # A continued log keeps the columns it started with.
         layout = LogLayout.of(header.decode("utf-8", "replace").strip())
         self._columns = layout.columns if layout is not None else columns
         self._begun = not self._fresh

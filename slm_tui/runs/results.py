@@ -1,4 +1,4 @@
-"""What a finished run came to: `results.json`, and a picture where matplotlib is installed."""
+"""The results of a finished run: `results.json`, and a plot if matplotlib is installed."""
 
 import importlib.util
 import io
@@ -38,7 +38,7 @@ def write_results(run: Run, preset: Preset) -> None:
 
 
 def is_missing(run: Run) -> bool:
-    """Whether a run has ended, and nobody has written what it came to."""
+    """Whether a run has ended but has no results yet."""
     try:
         if safe_files.is_file(run.path / RESULTS):
             return False
@@ -49,9 +49,9 @@ def is_missing(run: Run) -> bool:
 
 
 def catch_up(runs: Iterable[Run]) -> list[Run]:
-    """Write the results of runs that ended without them, as when the process was killed.
+    """Write missing results of ended runs, for example of a killed process.
 
-    Returns the runs that were written. One that cannot be is left as it is.
+    Return the runs that were written. Runs that cannot be written are skipped.
     """
     written = []
     for run in runs:
@@ -104,7 +104,7 @@ def _results(info: RunInfo, preset: Preset, curves: Curves) -> dict[str, Any]:
 
 
 def finite(value: Any) -> Any:
-    """NaN and infinity are not JSON: they become null."""
+    """Replace NaN and infinity, which are not JSON, with null."""
     if isinstance(value, dict):
         return {key: finite(inner) for key, inner in value.items()}
     if isinstance(value, list):
@@ -113,7 +113,7 @@ def finite(value: Any) -> Any:
 
 
 def draw(curves: Curves, path: Path, title: str) -> None:
-    """Draw training and validation loss over steps as a PNG.
+    """Plot training and validation loss against steps as a PNG.
 
     Raises:
         OSError: `path` cannot be written.

@@ -1,4 +1,4 @@
-"""Run directories: making, finding, renaming, deleting and bringing them back."""
+"""Run directories: creating, finding, renaming, deleting and restoring them."""
 
 import contextlib
 import os
@@ -24,7 +24,7 @@ _MOST_PRESET = 1 << 20
 
 
 class Run:
-    """One training of one preset: the directory that holds all of it."""
+    """One training run of one preset: a directory that holds all of it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -44,10 +44,10 @@ class Run:
         return self.path / "checkpoints"
 
     def preset(self) -> Preset:
-        """What was asked for; where its file is missing, as the newest checkpoint has it.
+        """The preset; if its file is missing, the one in the newest checkpoint.
 
         Raises:
-            PresetError: it cannot be read, was damaged, or is of a newer version.
+            PresetError: it cannot be read, is damaged, or is from a newer version.
         """
         path = self.path / infos.PRESET
         try:
@@ -68,10 +68,10 @@ class Run:
         return from_stored(state.preset, f"the preset in the newest checkpoint of {self.id}")
 
     def info(self) -> RunInfo:
-        """The state of the run; one whose process is gone reads as `interrupted`.
+        """The record of the run; `interrupted` if its process is gone.
 
         Raises:
-            RunError: `run.json` is damaged, and cannot be rebuilt.
+            RunError: `run.json` is damaged and cannot be rebuilt.
         """
         info = infos.read(self.path)
         if info.state in LIVE_STATES and not self._is_alive(info):
@@ -84,7 +84,7 @@ class Run:
         return time.time() - info.heartbeat < _HEARTBEAT_SECONDS
 
     def write_info(self, info: RunInfo) -> None:
-        """Replace `run.json` for good.
+        """Replace `run.json` durably.
 
         Raises:
             OSError: the disk is full or cannot be written, or the run was moved away.
@@ -93,10 +93,10 @@ class Run:
 
 
 def create(preset: Preset, name: str = "", parent: str = "") -> Run:
-    """Make the directory of a new run, whole or not at all.
+    """Create the directory of a new run, atomically.
 
     Raises:
-        SlmTuiError: `name` cannot be a name.
+        SlmTuiError: `name` is not a valid name.
         RunError: the directory cannot be written.
     """
     label = paths.check_name(name or preset.name, "run name")
@@ -127,19 +127,19 @@ def create(preset: Preset, name: str = "", parent: str = "") -> Run:
     except OSError as error:
         reason = cause_of(error)
         raise RunError(
-            f"no run can be made in {root}",
+            f"cannot create a run in {root}",
             reason,
-            remedy_for(error, "set SLM_TUI_HOME to a place that can be written"),
+            remedy_for(error, "set SLM_TUI_HOME to a writable directory"),
         ) from None
 
 
 def drop(run: Run) -> None:
-    """Remove a run in which nothing was trained. Never raises."""
+    """Remove a run that did not train. Never raises."""
     safe_files.remove_directory(run.path)
 
 
 def _claim(temporary: Path, root: Path, wanted: str) -> Path:
-    """Rename to the first free name: two runs may start in one second."""
+    """Rename to the first free name: two runs may start in the same second."""
     for number in range(1, 1000):
         target = root / (wanted if number == 1 else f"{wanted}-{number}")
         if target.exists():
@@ -151,13 +151,13 @@ def _claim(temporary: Path, root: Path, wanted: str) -> Path:
 
 
 def all_runs() -> list[Run]:
-    """Every run, newest first; damaged ones too."""
+    """Every run, newest first, including damaged ones."""
     found = [Run(path) for path in directories()]
     return sorted(found, key=lambda run: (_created(run), run.id), reverse=True)
 
 
 def directories() -> list[Path]:
-    """The directories of all runs, in no order."""
+    """The directories of all runs, unordered."""
     root = paths.runs_dir()
     try:
         names = [name for name in os.listdir(root) if not name.startswith(".")]
@@ -167,7 +167,7 @@ def directories() -> list[Path]:
 
 
 def _looks_like_run(path: Path) -> bool:
-    """Whether somebody would miss it in a list, be it whole or not."""
+    """Whether it belongs in a list of runs, complete or not."""
     if not path.is_dir():
         return False
     marks = (infos.INFO, infos.PRESET, "checkpoints")
@@ -182,10 +182,10 @@ def _created(run: Run) -> float:
 
 
 def find(spec: str) -> Run:
-    """The run named by its directory name, a unique prefix of it, `last`, or a path.
+    """The run with this directory name, unique prefix of it, `last`, or a path.
 
     Raises:
-        RunError: there is none, or several.
+        RunError: there is no such run, or several.
     """
     path = _path(spec)
     if path is not None and infos.is_run(path):
@@ -204,12 +204,12 @@ def find(spec: str) -> Run:
         return matching[0]
     if matching:
         names = ", ".join(run.id for run in matching[:4])
-        raise RunError(f"{spec!r} fits {len(matching)} runs", names, "write more of the name")
-    raise RunError(f"there is no run {spec!r}", "", "`slm-tui runs list` shows all")
+        raise RunError(f"{spec!r} matches {len(matching)} runs", names, "use more of the name")
+    raise RunError(f"there is no run {spec!r}", "", "`slm-tui runs list` shows all runs")
 
 
 def _path(spec: str) -> Path | None:
-    """`spec` as a path, if there is something; most names are no paths."""
+    """`spec` as a path, if it exists; most names are not paths."""
     try:
         path = Path(spec).expanduser()
         return path if path.exists() else None
@@ -227,7 +227,7 @@ def _label(run: Run) -> str:
 def find_checkpoint(spec: str) -> Path:
     """The checkpoint `RUN`, `RUN@best`, `RUN@last`, `RUN@500`, or a path.
 
-    A run alone means its best checkpoint, or its last where none was best.
+    A run alone means its best checkpoint, or its last if there is no best.
 
     Raises:
         RunError: there is no such run.
@@ -241,7 +241,7 @@ def find_checkpoint(spec: str) -> Path:
 
 
 def checkpoint_of(run: Run, which: str = "") -> Path:
-    """The checkpoint `best`, `last` or of a step; empty means the best, or else the last.
+    """The checkpoint `best`, `last` or of a step; empty means the best, otherwise the last.
 
     Raises:
         CheckpointError: the run has no such checkpoint.
@@ -264,15 +264,15 @@ def checkpoint_of(run: Run, which: str = "") -> Path:
     raise CheckpointError(
         f"run {run.id} has no checkpoint {which or 'yet'}",
         f"it has {have}" if have else nothing,
-        "train it further, or name another" if not have else "name one of these",
+        "train it further, or choose another run" if not have else "choose one of these",
     )
 
 
 def rename(run: Run, name: str) -> None:
-    """Give the run another name; its directory stays where it is.
+    """Rename the run; its directory keeps its name.
 
     Raises:
-        SlmTuiError: it cannot be a name.
+        SlmTuiError: the name is not valid.
         RunError: the run is being trained, or cannot be written.
     """
     paths.check_name(name, "run name")
@@ -284,7 +284,7 @@ def rename(run: Run, name: str) -> None:
 
 
 def delete(run: Run) -> Path:
-    """Move a run to the trash; return where it went.
+    """Move a run to the trash; return its new path.
 
     Raises:
         RunError: it is being trained.
@@ -295,7 +295,7 @@ def delete(run: Run) -> Path:
         if target.exists():
             target = target.with_name(f"{run.id}.{time.time_ns()}")
         with contextlib.suppress(OSError):
-            # Of a process that was killed; not every way of moving takes sockets along.
+            # Left over from a killed process; not every way of moving supports sockets.
             (run.path / infos.SOCKET).unlink()
         shutil.move(run.path, target)
     return target
@@ -310,10 +310,10 @@ def trashed() -> list[Path]:
 
 
 def restore(spec: str | Path) -> Run:
-    """Bring a deleted run back.
+    """Restore a deleted run.
 
     Raises:
-        RunError: it is not in the trash, or a run of that name exists.
+        RunError: it is not in the trash, or a run with that name exists.
     """
     there = trashed()
     exact = [path for path in there if path == spec or path.name == str(spec)]
@@ -321,13 +321,15 @@ def restore(spec: str | Path) -> Run:
     if len(named) != 1:
         names = ", ".join(path.name for path in named[:4])
         raise RunError(
-            f"{str(spec)!r} fits {len(named)} deleted runs" if named else f"{spec} is not deleted",
+            f"{str(spec)!r} matches {len(named)} deleted runs"
+            if named
+            else f"{spec} is not deleted",
             names,
-            "write more of the name" if named else "the trash has no such run",
+            "use more of the name" if named else "the trash has no such run",
         )
     target = paths.runs_dir() / named[0].name
     if target.exists():
-        raise RunError(f"a run {target.name} exists")
+        raise RunError(f"a run named {target.name} already exists")
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.move(named[0], target)
     return Run(target)
@@ -335,13 +337,13 @@ def restore(spec: str | Path) -> Run:
 
 @contextlib.contextmanager
 def lock(run: Run) -> Iterator[None]:
-    """Hold the run for this process. A crash lets go of it: the system drops the lock.
+    """Lock the run for this process. The system releases the lock if the process crashes.
 
     Raises:
         RunError: another process, or another thread of this one, holds it.
     """
     handle = _locked(run.path)
-    # Whoever looks whether the run is alive holds the lock for an instant.
+    # Checking whether the run is alive holds the lock for an instant.
     for _ in range(10):
         if handle is not None:
             break
@@ -349,7 +351,7 @@ def lock(run: Run) -> Iterator[None]:
         handle = _locked(run.path)
     if handle is None:
         raise RunError(
-            f"run {run.id} is being trained", _by_whom(run), "stop it there, or wait until it ends"
+            f"run {run.id} is being trained", _by_whom(run), "stop it there, or wait for it to end"
         )
     try:
         yield
@@ -367,9 +369,9 @@ def _by_whom(run: Run) -> str:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether some process holds the run."""
+    """Whether a process holds the run."""
     try:
-        # A shared lock: two that look at the same time do not take each other for the owner.
+        # A shared lock, so that two simultaneous checks do not take each other for the owner.
         handle = _locked(path, shared=True)
     except RunError:
         return False
@@ -380,10 +382,10 @@ def is_locked(path: Path) -> bool:
 
 
 def _locked(path: Path, *, shared: bool = False) -> IO[bytes] | None:
-    """An open handle that holds the lock, or `None` if somebody else has it.
+    """An open handle that holds the lock, or `None` if someone else has it.
 
     Raises:
-        RunError: the directory cannot be written, or something else stands in the lock's place.
+        RunError: the directory cannot be written, or the lock is not a regular file.
     """
     try:
         handle = safe_files.open_to_lock(path / ".lock")
@@ -391,7 +393,7 @@ def _locked(path: Path, *, shared: bool = False) -> IO[bytes] | None:
         raise RunError(f"run {path.name} cannot be written", error.strerror or "") from None
     try:
         import fcntl
-    except ImportError:  # no such locks on this system: the heartbeat has to do
+    except ImportError:  # no such locks on this system: rely on the heartbeat
         return handle
     try:
         fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)

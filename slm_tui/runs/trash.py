@@ -1,4 +1,4 @@
-"""What was deleted: presets, runs and conversations, and how they come back."""
+"""Deleted presets, runs and conversations, and restoring them."""
 
 import shutil
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ _FOLDERS: dict[str, Kind] = {"presets": "preset", "runs": "run", "chats": "conve
 
 @dataclass(frozen=True)
 class Trashed:
-    """One thing in the trash; `when` it was deleted is in seconds since the epoch."""
+    """An item in the trash; `when` is the time of deletion in seconds since the epoch."""
 
     kind: Kind
     name: str
@@ -26,7 +26,7 @@ class Trashed:
 
 
 def entries() -> list[Trashed]:
-    """All that is in the trash, the newest deletion first."""
+    """Everything in the trash, newest deletion first."""
     return sorted(_found(), key=lambda one: -one.when)
 
 
@@ -34,7 +34,7 @@ def _found() -> Iterator[Trashed]:
     for folder, kind in _FOLDERS.items():
         for path in _inside(paths.trash_dir() / folder):
             try:
-                # Moving a file changes the time of its entry, and not that of its content.
+                # Moving a file changes its ctime but not its mtime.
                 when = path.lstat().st_ctime
             except OSError:
                 continue
@@ -50,10 +50,10 @@ def _inside(directory: Path) -> list[Path]:
 
 
 def restore(one: Trashed) -> str:
-    """Bring it back; returns its name.
+    """Restore it; return its name.
 
     Raises:
-        SlmTuiError: something of that name is there, or the run of a conversation is gone.
+        SlmTuiError: the name is taken, or the run of a conversation is gone.
         OSError: it cannot be moved.
     """
     if one.kind == "preset":
@@ -64,11 +64,13 @@ def restore(one: Trashed) -> str:
     target = run / conversation.FILE
     if not run.is_dir():
         raise RunError(
-            f"the run {one.name} of this conversation is not there", "", "bring the run back first"
+            f"the run {one.name} of this conversation is gone", "", "restore the run first"
         )
     if target.exists() or target.is_symlink():
         raise SlmTuiError(
-            f"{one.name} has another conversation", "", "`/history clear` in the chat moves it away"
+            f"{one.name} has another conversation",
+            "",
+            "clear that with `/history clear` in the chat",
         )
     shutil.move(one.path, target)
     return one.name

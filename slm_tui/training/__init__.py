@@ -1,1 +1,1 @@
-"""The training loop and what it needs. Knows no screen."""
+"""The training loop and its parts. Independent of the screen."""

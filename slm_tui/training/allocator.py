@@ -1,4 +1,4 @@
-"""The C allocator, told to keep large blocks. Imports no torch: it must run before torch does."""
+"""Makes the C allocator keep large blocks. Must run before torch, so it does not import it."""
 
 import contextlib
 import ctypes
@@ -6,11 +6,11 @@ import platform
 
 
 def keep_big_blocks() -> bool:
-    """Let the C allocator keep large blocks instead of giving them back at every step.
+    """Make the C allocator keep large blocks instead of returning them at every step.
 
-    With glibc's defaults the big tensors of a large vocabulary are unmapped and faulted in
-    again each step. Must run before the first thread allocates: one arena serves all.
-    Returns whether it took effect; elsewhere than on glibc it does nothing.
+    With glibc's defaults the large tensors of a large vocabulary are unmapped and faulted in
+    again at every step. Must run before the first thread allocates: one arena serves all.
+    Returns whether it took effect; without glibc it does nothing.
     """
     if platform.system() != "Linux" or platform.libc_ver()[0] != "glibc":
         return False
@@ -25,9 +25,10 @@ def keep_big_blocks() -> bool:
 
 
 def give_back_free_blocks() -> None:
-    """Return freed memory to the system, which `malloc` else keeps for itself.
+    """Return freed memory to the system instead of keeping it in `malloc`.
 
-    After memory ran out: what is mapped past `malloc`, such as oneDNN's code, finds none else.
+    Needed after running out of memory: code that maps memory itself, such as oneDNN, cannot use
+    what `malloc` keeps.
     """
     with contextlib.suppress(OSError, AttributeError, TypeError):
         ctypes.CDLL(None).malloc_trim(0)

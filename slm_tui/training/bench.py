@@ -1,7 +1,7 @@
 """How fast this machine trains a preset, and with which threads and micro-batch it is fastest.
 
-Steps of all candidates are interleaved, so that what else runs on the machine meets all of them
-alike; medians are compared. The tokens are random: speed does not depend on the text.
+Steps of all candidates are interleaved, so that other load on the machine affects all of them
+equally; medians are compared. The tokens are random: speed does not depend on the text.
 """
 
 import statistics
@@ -40,8 +40,8 @@ _RATE = 1e-6
 Report = Callable[[str, float], None]
 
 
-class BenchStopped(Exception):  # noqa: N818 - it is no error
-    """It was stopped before there was anything to tell."""
+class BenchStopped(Exception):  # noqa: N818 - not an error
+    """It was stopped before there were any results."""
 
 
 def bench(
@@ -52,17 +52,17 @@ def bench(
     stop: Callable[[], bool] = lambda: False,
     report: Report = lambda stage, share: None,
 ) -> Result:
-    """Measure `preset` for about `seconds`; longer where a few steps alone take longer.
+    """Measure `preset` for about `seconds`, or longer if a few steps take longer.
 
     Args:
-        compiled: measure `torch.compile` too; compiling comes on top of `seconds`.
-        stop: asked between steps; true ends it with what is known.
-        report: is told what is being done, and which share of it is done.
+        compiled: measure `torch.compile` too; compilation comes on top of `seconds`.
+        stop: called between steps; true ends the measurement with the results so far.
+        report: called with the current activity and the share that is done.
 
     Raises:
         NotBuiltYet: this version cannot train the preset.
-        TrainingError: the device is not there, or there is no memory for any setup.
-        Stopped: `stop` came before the first step.
+        TrainingError: the device does not exist, or no setup fits in memory.
+        BenchStopped: `stop` was true before the first step.
     """
     check_built(preset)
     before = torch.get_num_threads()
@@ -78,7 +78,7 @@ def make_optimizer(model: LanguageModel, preset: Preset) -> FlatOptimizer:
 
 
 def update_seconds(optimizer: FlatOptimizer, device: torch.device) -> float:
-    """What a step costs beyond its passes: norm, clipping, update and clearing."""
+    """The time of a step beyond its passes: norm, clipping, update and zeroing."""
     began = time.perf_counter()
     optimizer.clip(float(optimizer.gradient_norm()))
     optimizer.update(_RATE)
@@ -88,7 +88,7 @@ def update_seconds(optimizer: FlatOptimizer, device: torch.device) -> float:
 
 
 class _Lane:
-    """One setup that is being measured: its stepper, its batch, its times."""
+    """One setup being measured: its stepper, batch and times."""
 
     def __init__(
         self,
@@ -107,12 +107,12 @@ class _Lane:
         self._device = device
         self._made = 0
         self._stepper = Stepper(model, optimizer, plan.changed(preset, setup), device)
-        # Training would put small micro-batches together: here each is to be seen by itself.
+        # Training would merge small micro-batches: here each is measured separately.
         self._stepper.at_once = setup.micro_batch
 
     @property
     def step_seconds(self) -> float:
-        """The time of a whole step: of one measured, or of its passes and one update."""
+        """The time of a whole step: measured, or computed from its passes and one update."""
         passes = self.setup.micro_batch * self.setup.accumulation / len(self._batch.ids)
         return passes * max(0.0, self.median - self.update) + self.update
 
@@ -121,7 +121,7 @@ class _Lane:
         return statistics.median(self.times) if self.times else self.warmed
 
     def step(self) -> float:
-        """Make a step; its seconds.
+        """Run a step; return its seconds.
 
         Raises:
             MemoryError: it does not fit.
@@ -135,7 +135,7 @@ class _Lane:
         return time.perf_counter() - began
 
     def warm(self) -> None:
-        """The first step, which also starts threads; the second tells the time, if steps are short.
+        """The first step, which also starts threads; if steps are short, the second is timed.
 
         Raises:
             MemoryError: it does not fit.
@@ -146,7 +146,7 @@ class _Lane:
             self.warmed = self.step()
 
     def block(self, ended: Callable[[], bool]) -> None:
-        """Some steps in a row; the first after another setup is not counted if steps are short."""
+        """Consecutive steps; if steps are short, the first after another setup is not counted."""
         torch.set_num_threads(self.setup.threads)
         if self.median < _SLOW_SECONDS:
             self.step()
@@ -196,9 +196,9 @@ class _Bench:
             return self._whole
         self._partial = True
         most = plan.affordable_pass(each, speeds, self._seconds)
-        text = "a step takes long here: computed from single passes"
+        text = "steps are slow here: computed from single passes"
         if most < self._whole:
-            text += f"; a micro-batch above {most} was not tried: more --seconds would"
+            text += f"; micro-batches above {most} need more --seconds"
         self._notices.append(text)
         return most
 
@@ -214,7 +214,7 @@ class _Bench:
         self._matmuls.setdefault(threads, []).append(time.perf_counter() - began)
 
     def _speed(self, threads: int) -> float:
-        # The first product of a thread count also wakes its threads.
+        # The first product with a thread count also wakes its threads.
         times = self._matmuls[threads]
         return 2 * len(self._matrix) ** 3 / statistics.median(times[1:] or times)
 
@@ -229,8 +229,8 @@ class _Bench:
         return Batch(ids[:, :-1], ids[:, 1:])
 
     def _warm(self, wanted: list[BenchSetup]) -> list[_Lane]:
-        """One step of each setup; small micro-batches come first, so that the peak of memory
-        after each is its own."""
+        """One step of each setup, small micro-batches first, so that the peak memory after
+        each is its own."""
         resident = resident_bytes()
         model, optimizer = self._model()
         self._parameters = count_parameters(model)
@@ -256,7 +256,7 @@ class _Bench:
                 lane.update = update_seconds(optimizer, self._device)
             lanes.append(lane)
             self._remember(setup.micro_batch, resident)
-            # Where steps take long, the time belongs to the threads that are fastest.
+            # If steps are slow, spend the time on the fastest thread counts.
             limit = _HOPELESS if self._partial else _LOST
             if lane.step_seconds > limit * min(other.step_seconds for other in lanes):
                 hopeless.add(setup.threads)
@@ -266,12 +266,12 @@ class _Bench:
             raise TrainingError(
                 f"{self._preset.name} cannot be measured",
                 "there is no memory for any micro-batch",
-                f"set a smaller model.block_size or {self._preset.model.size_settings[0]}",
+                f"reduce model.block_size or {self._preset.model.size_settings[0]}",
             )
         return lanes
 
     def _fits(self, setup: BenchSetup) -> bool:
-        """Whether it should fit: a CPU that runs out of memory ends the process."""
+        """Whether it should fit: running out of memory on a CPU kills the process."""
         free = available_bytes(self._device)
         return free is None or estimate(
             plan.changed(self._preset, setup), n_vocab=self._n_vocab
@@ -286,7 +286,7 @@ class _Bench:
             self._memory[micro_batch] = max(0, peak - resident)
 
     def _race(self, lanes: list[_Lane], seconds: float) -> None:
-        """Rounds of blocks, until the time is up; those far behind drop out."""
+        """Rounds of blocks until the time is up; setups that are far behind drop out."""
         began = time.monotonic()
 
         def ended() -> bool:
@@ -294,7 +294,7 @@ class _Bench:
 
         fastest = min(lane.step_seconds for lane in lanes)
         racing = [lane for lane in lanes if lane.step_seconds <= fastest * _LOST]
-        # The most promising first: the time may not suffice for all.
+        # The most promising first: there may not be time for all.
         racing.sort(key=lambda lane: lane.step_seconds)
         while not ended():
             for lane in racing:
@@ -309,19 +309,19 @@ class _Bench:
                 return
 
     def _compiled(self, best: _Lane) -> list[_Lane]:
-        """The best setup compiled, and measured beside the plain one."""
-        self._report("compiling, which may take minutes", 0.0)
+        """The best setup compiled, measured alternately with the plain one."""
+        self._report("compiling (may take minutes)", 0.0)
         model, optimizer = self._model()
         setup = BenchSetup(
             best.setup.threads, best.setup.micro_batch, best.setup.accumulation, compiled=True
         )
         try:
             lane = _Lane(setup, self._preset, model, optimizer, self._batch(setup), self._device)
-            # The first step is the compiler's.
+            # The first step includes compilation.
             lane.warm()
             lane.warm()
             lane.update = best.update
-        except Exception as error:  # noqa: BLE001 - a compiler fails in many ways, and is optional
+        except Exception as error:  # noqa: BLE001 - compilers fail in many ways, and are optional
             first = (str(error).strip() or type(error).__name__).split("\n")[0]
             self._notices.append(f"torch.compile does not work here: {first[:200]}")
             return []
@@ -346,8 +346,8 @@ class _Bench:
         foreign = self._load.foreign()
         if foreign is not None and foreign > _BUSY_CORES:
             self._notices.append(
-                f"the machine is busy: others used {foreign:.1f} of {cores()} cores meanwhile; "
-                "alone it is faster, and the best choice may be another"
+                f"the machine is busy: other processes used {foreign:.1f} of {cores()} cores; "
+                "when idle it is faster, and the best choice may differ"
             )
         return Result(
             preset=self._preset.name,
@@ -370,7 +370,7 @@ class _Bench:
 
 
 def _matrix(preset: Preset, device: torch.device) -> Tensor:
-    """A square matrix in the format in which training multiplies."""
+    """A square matrix in the format that training uses for products."""
     size = 1024 if device.type == "cpu" else 8192
     generator = torch.Generator().manual_seed(0)
     matrix = torch.randn(size, size, generator=generator).to(device)

@@ -8,7 +8,7 @@ from slm_tui.config.training import MOST_SEQUENCES
 
 _MOST_MICRO_BATCHES = 4
 _MOST_THREADS = 16
-# Of the matrix product's speed: what a small model reaches at least.
+# The least share of the matrix product's speed that a small model reaches.
 _PESSIMISTIC = 0.25
 _USUAL = 0.5
 # A warm-up step, and two that count.
@@ -17,7 +17,7 @@ _FEWEST_STEPS = 3
 
 @dataclass(frozen=True)
 class BenchSetup:
-    """One way to make the same step: `micro_batch` x `accumulation` sequences always."""
+    """One way to compute the same step: always `micro_batch` x `accumulation` sequences."""
 
     threads: int
     micro_batch: int
@@ -26,16 +26,16 @@ class BenchSetup:
 
 
 def thread_counts(cores: int, wanted: int) -> list[int]:
-    """1, 2, 4, … and all cores (up to 16), and what the preset wants."""
+    """1, 2, 4, … and all cores (up to 16), and the value of the preset."""
     most = min(cores, _MOST_THREADS)
     found = {2**power for power in range(most.bit_length()) if 2**power <= most}
     return sorted(found | {most} | ({wanted} if wanted else set()))
 
 
 def micro_batches(preset: Preset, most: int) -> list[int]:
-    """A few up to `most` that divide a step: that of the preset, its halves and its doubles.
+    """A few up to `most` that divide a step: that of the preset, its halves and doubles.
 
-    Never none: where `most` allows none, the smallest there can be.
+    Never empty: if `most` allows none, the smallest possible.
     """
     own = preset.training.micro_batch
     whole = own * preset.training.accumulation
@@ -50,10 +50,10 @@ def micro_batches(preset: Preset, most: int) -> list[int]:
 
 
 def affordable(flops_per_sequence: float, speeds: dict[int, float], seconds: float) -> int:
-    """How many sequences a step may have for all setups to be measured within `seconds`.
+    """How many sequences a step may have so that all setups can be measured within `seconds`.
 
     Args:
-        flops_per_sequence: operations of the forward and backward pass of one.
+        flops_per_sequence: operations of one forward and backward pass.
         speeds: of a matrix product, in operations per second, by threads.
     """
     each = sum(flops_per_sequence / (speed * _PESSIMISTIC) for speed in speeds.values())
@@ -61,14 +61,14 @@ def affordable(flops_per_sequence: float, speeds: dict[int, float], seconds: flo
 
 
 def affordable_pass(flops_per_sequence: float, speeds: dict[int, float], seconds: float) -> int:
-    """The largest micro-batch of which single passes can be measured within `seconds`, and
-    those of its half, its quarter and so on; at least 1. Slower threads drop out before."""
+    """The largest micro-batch whose single passes can be measured within `seconds`, together
+    with those of its half, quarter and so on; at least 1. Slower thread counts drop out first."""
     each = flops_per_sequence / (max(speeds.values()) * _USUAL)
     return max(1, int(seconds / (each * _FEWEST_STEPS * 2)))
 
 
 def setups(preset: Preset, threads: list[int], most: int) -> list[BenchSetup]:
-    """All combinations with micro-batches up to `most`, the small ones first."""
+    """All combinations with micro-batches up to `most`, small ones first."""
     whole = preset.training.micro_batch * preset.training.accumulation
     return [
         BenchSetup(count, micro, whole // micro)
@@ -90,11 +90,11 @@ def changed(preset: Preset, setup: BenchSetup) -> Preset:
 
 
 def command(named: str, preset: Preset, setup: BenchSetup, assignments: list[str]) -> list[str]:
-    """The words of the command that trains `preset` as `setup` says.
+    """The command that trains `preset` with `setup`, as words.
 
     Args:
         named: how the user named the preset: its name or its file.
-        assignments: what was changed in it, as `PATH=VALUE`.
+        assignments: its changes, as `PATH=VALUE`.
     """
     words = ["slm-tui", "train", named]
     for assignment in assignments:

@@ -1,17 +1,17 @@
-"""What a measurement found, and which of it to choose."""
+"""The results of a measurement, and the setup to choose."""
 
 from dataclasses import dataclass, field
 
 from slm_tui.config.preset import Preset
 from slm_tui.training.bench_plan import BenchSetup
 
-# Closer than this is the same: then the preset's own values, or fewer threads, are better.
+# A smaller difference counts as equal: then prefer the preset's values, or fewer threads.
 _SAME = 0.03
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """One setup: medians over `steps`. `utilisation` is of a matrix product's speed."""
+    """One setup: medians over `steps`. `utilisation` is relative to a matrix product."""
 
     setup: BenchSetup
     steps: int
@@ -23,11 +23,10 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Result:
-    """What was measured: `rows` best first, `matmul` in operations per second by threads.
+    """The measurements: `rows` best first, `matmul` in operations per second by threads.
 
-    `partial`: a step takes too long here, so that single passes were measured and the time of a
-    step was computed from them. `memory` in bytes by micro-batch; empty where the system does
-    not tell it.
+    `partial`: steps are too slow here, so single passes were measured and step times computed
+    from them. `memory` is in bytes by micro-batch; empty if the system does not report it.
     """
 
     preset: str
@@ -49,10 +48,10 @@ class Result:
 
 
 def choose(rows: list[Measurement], preset: Preset, threads: int) -> Measurement:
-    """The fastest that training can use; where several are as fast, the preset's own, then the
-    one with fewer threads. `threads` are those of the preset."""
+    """The fastest setup that training can use; if several are equally fast, the preset's own,
+    then the one with fewer threads. `threads` are those of the preset."""
     plain = [row for row in rows if not row.setup.compiled]
-    # A warm-up step alone is no measurement, unless there is nothing else.
+    # A warm-up step alone counts only if there is nothing else.
     plain = [row for row in plain if row.steps] or plain
     most = max(row.tokens_per_second for row in plain)
     close = [row for row in plain if row.tokens_per_second >= most * (1 - _SAME)]

@@ -1,4 +1,4 @@
-"""How fast this machine trains, from two short measurements, so that times can be foretold."""
+"""How fast this machine trains, from two short measurements, to estimate training times."""
 
 import json
 import time
@@ -19,9 +19,9 @@ from slm_tui.training.stepper import Stepper
 
 _N_VOCAB = 512
 _SECONDS = 0.4
-# Bytes that the file of measurements may have.
+# Maximum size of the measurements file in bytes.
 _MOST = 1 << 16
-# One model whose time is spent between operations, one whose time is spent in them.
+# One model dominated by overhead between operations, one dominated by the operations.
 _SHAPES = (
     {"n_layer": 2, "n_embd": 32, "n_head": 1, "block_size": 16},
     {"n_layer": 2, "n_embd": 128, "n_head": 4, "block_size": 64},
@@ -29,10 +29,10 @@ _SHAPES = (
 
 
 def calibration(*, busy: Callable[[], bool] = lambda: False) -> Calibration | None:
-    """The speed of the device that `auto` chooses: from the cache, or measured in a second.
+    """The speed of the device that `auto` selects: from the cache, or measured in a second.
 
-    Returns `None` if something else began to train meanwhile (`busy`): the measurement would
-    be wrong, and in the way.
+    Returns `None` if other training started meanwhile (`busy`): the measurement would be wrong
+    and slow it down.
     """
     device = choose_device("auto")
     key = f"{describe_device(device)}, {choose_threads(0)} threads, torch {torch.__version__}"
@@ -46,7 +46,7 @@ def calibration(*, busy: Callable[[], bool] = lambda: False) -> Calibration | No
             return None
         times.append(_step_seconds(_preset(shape), device))
     if busy() or times[1] < 2 * times[0]:
-        # The large model has 45 times the work: the machine was busy with something else.
+        # The large model has 45 times the work: other load disturbed the measurement.
         return None
     found = _solve(key, times)
     _write(found)
@@ -59,7 +59,7 @@ def _preset(shape: dict[str, int]) -> Preset:
 
 
 def _step_seconds(preset: Preset, device: torch.device) -> float:
-    """Shortest time of one step: what else runs on the machine only ever adds to it."""
+    """Shortest time of one step: other load on the machine can only add to it."""
     model = build(preset.model, _N_VOCAB, device, 0).train()
     stepper = Stepper(model, FlatOptimizer(model, preset.optimizer), preset, device)
     ids = np.random.default_rng(0).integers(0, _N_VOCAB, (8, preset.model.block_size + 1))
@@ -75,7 +75,7 @@ def _step_seconds(preset: Preset, device: torch.device) -> float:
 
 
 def _solve(key: str, times: list[float]) -> Calibration:
-    """Time = layers x fixed cost + operations / speed, for two shapes and two unknowns."""
+    """Solve time = layers x fixed cost + operations / speed for two shapes."""
     small, large = (step_flops(_preset(shape), _N_VOCAB) for shape in _SHAPES)
     speed = (large - small) / max(times[1] - times[0], 1e-6)
     fixed = max(0.0, times[0] - small / speed) / (_preset(_SHAPES[0]).model.layers + 1)

@@ -1,7 +1,7 @@
-"""Checkpoints on disk: written whole or not at all, verified when read, no pickle.
+"""Checkpoints on disk: written atomically, verified when read, without pickle.
 
-A checkpoint has weights and optimizer in safetensors, the state needed to go on exactly and the
-tokenizer in JSON, and a manifest of checksums. `checkpoint_dir` has what needs no torch.
+A checkpoint has weights and optimizer in safetensors, the state for an exact resume and the
+tokenizer in JSON, and a manifest of checksums. `checkpoint_dir` has the parts without torch.
 """
 
 import errno
@@ -71,13 +71,13 @@ __all__ = [
 _BUFFERS = 2**21
 _MOST_TOKENIZER = 2**27
 _NOWHERE = torch.device("meta")
-# What a request changes between two steps, without a step being made.
+# State that a request can change between steps, without a step.
 _CHANGED_BY_HAND = ("learning_rate_multiplier", "max_steps")
 
 
 @dataclass(frozen=True)
 class CheckpointSnapshot:
-    """A checkpoint in memory: copies, so that training may go on while it is written."""
+    """A checkpoint in memory: copies, so that training can continue while it is written."""
 
     weights: dict[str, Tensor]
     moments: dict[str, Tensor]
@@ -86,14 +86,14 @@ class CheckpointSnapshot:
 
 
 def write(directory: Path, snapshot: CheckpointSnapshot, *, keep: bool = False) -> Path:
-    """Write `snapshot` below `directory` by way of a temporary directory; return its path.
+    """Write `snapshot` below `directory` through a temporary directory; return its path.
 
-    A complete checkpoint of that step is left as it is, unless the run was changed since, by
-    another learning rate or end. `keep` protects it from clearing up. The directory that
-    `directory` is in must be there: a run that was moved away is not made again.
+    A complete checkpoint of that step is left alone, unless the learning rate or end of the run
+    was changed since. `keep` protects it from clean-up. The parent of `directory` must exist: a
+    run that was moved away is not recreated.
 
     Raises:
-        OSError: the disk is full or cannot be written; nothing half-written remains.
+        OSError: the disk is full or cannot be written; nothing incomplete remains.
     """
     target = directory / name_of(snapshot.state.step)
     if not _goes_on_alike(target, snapshot.state):
@@ -114,7 +114,7 @@ def write(directory: Path, snapshot: CheckpointSnapshot, *, keep: bool = False) 
 
 
 def _goes_on_alike(path: Path, state: TrainingState) -> bool:
-    """Whether training would go on from the checkpoint at `path` as it does from `state`."""
+    """Whether training would continue from the checkpoint at `path` as it does from `state`."""
     try:
         have = checkpoint_dir.read_state(path, checkpoint_dir.read_manifest(path))
     except CheckpointError:
@@ -123,14 +123,14 @@ def _goes_on_alike(path: Path, state: TrainingState) -> bool:
 
 
 def _fill(temporary: Path, snapshot: CheckpointSnapshot) -> None:
-    # Where memory runs out under it, the safetensors library ends the whole process: fail before.
+    # If it runs out of memory, the safetensors library kills the process: fail before that.
     twice(lambda: torch.empty(_BUFFERS, dtype=torch.uint8), torch.device("cpu"))
     save_file(snapshot.weights, temporary / "model.safetensors")
     save_file(snapshot.moments, temporary / "optimizer.safetensors")
     (temporary / "state.json").write_text(json.dumps(snapshot.state.to_stored(), indent=1))
     (temporary / "tokenizer.json").write_text(snapshot.tokenizer_json, encoding="utf-8")
     for name in ("model.safetensors", "optimizer.safetensors"):
-        # The library makes them for their owner alone; they are as all other files of the run.
+        # The library makes them readable only by the owner; use the mode of the run's other files.
         (temporary / name).chmod(stat.S_IMODE((temporary / "state.json").stat().st_mode))
     sums = {name: manifests.digest(temporary / name) for name in PAYLOAD}
     for name in PAYLOAD:
@@ -151,7 +151,7 @@ class Checkpoint:
         """The tokenizer that the model was trained with.
 
         Raises:
-            CheckpointError: its file is damaged or not the tokenizer of these weights.
+            CheckpointError: the file is damaged or does not belong to these weights.
         """
         try:
             text = safe_files.read_text(self.path / "tokenizer.json", _MOST_TOKENIZER)
@@ -162,7 +162,7 @@ class Checkpoint:
             ) from None
         if tokenizer.n_vocab != self.state.n_vocab:
             raise CheckpointError(
-                f"the tokenizer of {self.path.name} is of another model",
+                f"the tokenizer of {self.path.name} belongs to another model",
                 f"it has {tokenizer.n_vocab:,} tokens, the model {self.state.n_vocab:,}",
             )
         return tokenizer
@@ -176,7 +176,7 @@ class Checkpoint:
         return _loaded(self.path / "model.safetensors")
 
     def moments(self) -> dict[str, Tensor]:
-        """The optimizer's state, as `FlatOptimizer.state` gave it.
+        """The optimizer's state, as returned by `FlatOptimizer.state`.
 
         Raises:
             CheckpointError: the file cannot be read.
@@ -190,7 +190,7 @@ class Checkpoint:
             CheckpointError: the weights do not fit the preset.
         """
         weights = self.weights()
-        # First without memory: a preset from somebody else may ask for more than there is.
+        # First without allocating: a foreign preset may ask for more memory than there is.
         check_weights(build(self.preset.model, self.state.n_vocab, _NOWHERE, None), weights)
         model = build(self.preset.model, self.state.n_vocab, device, None)
         load_weights(model, weights)
@@ -200,7 +200,7 @@ class Checkpoint:
 def _loaded(path: Path) -> dict[str, Tensor]:
     try:
         if not safe_files.is_file(path):
-            raise OSError(f"{path.name} is missing or no file")
+            raise OSError(f"{path.name} is missing or not a file")
         tensors: dict[str, Tensor] = load_file(path)
     except RuntimeError as error:
         if (why := os.strerror(errno.EMFILE)) not in str(error):
@@ -221,7 +221,7 @@ def _closed(path: Path, error: Exception) -> UnavailableError:
 
 
 def check_weights(model: LanguageModel, weights: dict[str, Tensor]) -> None:
-    """Raise where `weights` are not those of `model`.
+    """Raise if `weights` do not fit `model`.
 
     Raises:
         CheckpointError: a name or a shape differs.
@@ -229,13 +229,13 @@ def check_weights(model: LanguageModel, weights: dict[str, Tensor]) -> None:
     own = dict(model.named_parameters())
     if own.keys() != weights.keys():
         odd = sorted(own.keys() ^ weights.keys())[:3]
-        raise CheckpointError("the weights are of another model", f"{', '.join(odd)} differ")
+        raise CheckpointError("the weights belong to another model", f"{', '.join(odd)} differ")
     for name, parameter in own.items():
         if parameter.shape != weights[name].shape:
             shapes = f"{tuple(weights[name].shape)} and {tuple(parameter.shape)}"
-            raise CheckpointError("the weights are of another size", f"{name}: {shapes}")
+            raise CheckpointError("the weights have another size", f"{name}: {shapes}")
         if not weights[name].is_floating_point():
-            raise CheckpointError("the weights are of another model", f"{name} holds no weights")
+            raise CheckpointError("the weights belong to another model", f"{name} holds no weights")
 
 
 def load_weights(model: LanguageModel, weights: dict[str, Tensor]) -> None:
@@ -254,7 +254,7 @@ def read(path: Path) -> Checkpoint:
     """Open a checkpoint and verify its checksums.
 
     Raises:
-        ForeignFormatError: it is whole, and another version wrote it in a format of its own.
+        ForeignFormatError: it is intact, but in the format of another version.
         CheckpointError: it is missing or damaged.
     """
     manifest = checkpoint_dir.read_manifest(path)
@@ -269,13 +269,13 @@ def read(path: Path) -> Checkpoint:
 
 
 def whole_ones(directory: Path, wrong: list[str]) -> Iterator[Checkpoint]:
-    """The checkpoints in `directory` that verify, newest first.
+    """The valid checkpoints in `directory`, newest first.
 
-    What is wrong with others is added to `wrong`.
+    Problems with others are added to `wrong`.
 
     Raises:
-        ForeignFormatError: another version wrote it, whose work must not be taken for damage.
-        UnavailableError: a limit of the system keeps the newest one from being opened.
+        ForeignFormatError: another version wrote it; this must not be taken for damage.
+        UnavailableError: a system limit prevents opening the newest one.
     """
     for path in reversed(all_in(directory)):
         try:
@@ -291,13 +291,13 @@ def whole_ones(directory: Path, wrong: list[str]) -> Iterator[Checkpoint]:
 def newest(
     directory: Path, accept: Callable[[Checkpoint], bool] = lambda _: True
 ) -> tuple[Checkpoint | None, list[str]]:
-    """The newest checkpoint that verifies, and what was wrong with newer ones.
+    """The newest valid checkpoint, and the problems with newer ones.
 
-    Those that `accept` refuses are passed over.
+    Those that `accept` rejects are skipped.
 
     Raises:
-        ForeignFormatError: another version wrote it, whose work must not be taken for damage.
-        UnavailableError: a limit of the system keeps the newest one from being opened.
+        ForeignFormatError: another version wrote it; this must not be taken for damage.
+        UnavailableError: a system limit prevents opening the newest one.
     """
     wrong: list[str] = []
     found = (one for one in whole_ones(directory, wrong) if accept(one))

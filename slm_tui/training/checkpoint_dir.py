@@ -1,8 +1,8 @@
-"""The directory `checkpoints/` of a run: names, links, manifests, and what may be removed.
+"""The directory `checkpoints/` of a run: names, links, manifests and clean-up.
 
 A checkpoint is a directory `step-000250` with the files of `PAYLOAD` and a manifest of their
-checksums. `best` and `last` beside it are links. Nothing here needs torch. Nothing here follows
-a link out of the directory: it may have come from somebody else.
+checksums. `best` and `last` next to it are links. This module does not need torch and does not
+follow links out of the directory, which may come from someone else.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ WRITING = ".writing-"
 _OLD = ".writing-old-"
 _DISCARDING = ".discarding-"
 _NAME = re.compile(r"step-(\d{6,15})")
-# Names that only this program gives, and that may be removed without a question.
+# Names used only by this program, which may be removed without asking.
 _TEMPORARY = re.compile(
     r"\.writing-[a-z0-9_]{8}|\.discarding-step-\d{6,15}|\.(best|last)-\d+|\.(best|last)\.[0-9a-f]{8}"
 )
@@ -38,7 +38,7 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 class UnavailableError(CheckpointError):
-    """The checkpoint may be whole, but a limit of the system keeps it from being opened."""
+    """The checkpoint may be intact, but a system limit prevents opening it."""
 
 
 class RenamedError(CheckpointError):
@@ -46,7 +46,7 @@ class RenamedError(CheckpointError):
 
 
 class ForeignFormatError(CheckpointError):
-    """A checkpoint is whole, and written by another version in a format of its own."""
+    """A checkpoint is intact, but in the format of another version."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def any_in(directory: Path) -> bool:
 
 
 def odd_in(directory: Path) -> list[str]:
-    """What has the name of a checkpoint and cannot be one, each with the reason."""
+    """Entries named like a checkpoint that cannot be one, each with the reason."""
     found = []
     for path in sorted(_named(directory), key=step_of):
         if not safe_files.is_directory(path):
@@ -106,17 +106,17 @@ def _named(directory: Path) -> list[Path]:
 
 
 def check_place(directory: Path) -> None:
-    """Raise where the checkpoints of a run cannot be trusted to be its own.
+    """Raise if the checkpoints may not belong to the run.
 
     Raises:
-        CheckpointError: `directory` is a link or no directory.
+        CheckpointError: `directory` is a link or not a directory.
     """
     if not safe_files.is_directory(directory) and os.path.lexists(directory):
         what = safe_files.kind_of(os.lstat(directory))
         raise CheckpointError(
             f"{directory} cannot be used",
             f"it is {what}, not a directory",
-            "put the directory itself there",
+            "replace it with the directory itself",
         )
 
 
@@ -124,7 +124,7 @@ def check_place(directory: Path) -> None:
 
 
 def read_manifest(path: Path) -> Manifest:
-    """The manifest of the checkpoint at `path`: of this format, of its step, with all its files.
+    """The manifest of the checkpoint at `path`, with format, step and file list checked.
 
     Raises:
         ForeignFormatError: another version wrote it.
@@ -160,7 +160,7 @@ def _check_files(manifest: Manifest) -> None:
         what = "does not list" if odd in PAYLOAD else "lists"
         raise ValueError(f"manifest.json {what} {odd}")
     if not all(_DIGEST.fullmatch(one) for one in manifest.sha256.values()):
-        raise ValueError("manifest.json has something else than a checksum")
+        raise ValueError("manifest.json has an invalid checksum")
 
 
 def check_payload(path: Path, manifest: Manifest) -> None:
@@ -187,7 +187,7 @@ def read_state(path: Path, manifest: Manifest) -> TrainingState:
 
     Raises:
         ForeignFormatError: a newer version wrote it.
-        CheckpointError: it is missing or damaged, or of another step than the manifest.
+        CheckpointError: it is missing or damaged, or its step differs from the manifest.
     """
     try:
         state = TrainingState.parse(safe_files.read_json(path / "state.json", _MOST_STATE))
@@ -202,10 +202,10 @@ def read_state(path: Path, manifest: Manifest) -> TrainingState:
 
 
 def newest_state(directory: Path) -> TrainingState | None:
-    """The state of the newest checkpoint in `directory` that has one; weights are not looked at.
+    """The newest readable state of a checkpoint in `directory`; weights are not checked.
 
     Raises:
-        ForeignFormatError: another version wrote it: an older one would say less than there is.
+        ForeignFormatError: another version wrote the newest; an older one would be out of date.
     """
     for path in reversed(all_in(directory)):
         try:
@@ -231,7 +231,7 @@ def _unreadable(path: Path, error: Exception) -> CheckpointError:
 
 
 def link(directory: Path, name: str, target: str) -> None:
-    """Point `directory/name` at the checkpoint `target`, atomically and for good.
+    """Point `directory/name` at the checkpoint `target`, atomically and durably.
 
     Raises:
         OSError: the directory cannot be written.
@@ -244,7 +244,7 @@ def link(directory: Path, name: str, target: str) -> None:
         try:
             temporary.symlink_to(target)
         except OSError:
-            # A file system without links: a small file holds the name instead.
+            # A file system without links: store the name in a small file instead.
             safe_files.write_atomically(temporary, target, parents=False)
         os.replace(temporary, pointer)
     except BaseException:
@@ -257,7 +257,7 @@ def _put_copy_away(pointer: Path) -> None:
     """Make room for a link where a copied run has the checkpoint itself.
 
     Copying with links followed (`scp -r`, zip) turns `best` into a second copy. It is removed only
-    where the checkpoint itself is whole and the same.
+    if the checkpoint itself is complete and identical.
     """
     try:
         manifest = read_manifest(pointer)
@@ -280,10 +280,10 @@ def _put_copy_away(pointer: Path) -> None:
 
 
 def linked(directory: Path, name: str) -> Path | None:
-    """The checkpoint that `best` or `last` points at, if it is there.
+    """The checkpoint that `best` or `last` points at, if it exists.
 
-    A link may hold a name in `directory` and nothing else. Where a copied run has a directory in
-    the place of the link, that is the checkpoint, unless the one it is a copy of is there too.
+    A link may only hold a name in `directory`. If a copied run has a directory in place of the
+    link, that is the checkpoint, unless its original exists too.
     """
     pointer = directory / name
     if not safe_files.is_directory(directory):
@@ -310,7 +310,7 @@ def _copied(directory: Path, pointer: Path) -> Path | None:
 
 
 def linked_step(path: Path) -> int:
-    """The step of a checkpoint, also of a copy that is called `best` or `last`; else -1."""
+    """The step of a checkpoint, also of a copy named `best` or `last`; else -1."""
     step = step_of(path)
     if step < 0 and path.name in LINKS:
         with contextlib.suppress(CheckpointError):
@@ -318,7 +318,7 @@ def linked_step(path: Path) -> int:
     return step
 
 
-# What stays and what goes
+# Clean-up
 
 
 def keep(path: Path) -> None:
@@ -337,10 +337,10 @@ def is_kept(path: Path) -> bool:
 
 
 def clear_up(directory: Path, keep_last: int, keep_every: int | None = None) -> None:
-    """Delete periodic checkpoints but the newest `keep_last`.
+    """Delete periodic checkpoints except the newest `keep_last`.
 
-    The best, the last and manual ones stay, those at multiples of `keep_every` steps, and what
-    this program did not write under that name.
+    Also keep the best, the last and manual ones, those at multiples of `keep_every` steps, and
+    anything that this program did not write.
     """
     protected = {linked(directory, name) for name in LINKS}
     spare = [
@@ -364,7 +364,7 @@ def _is_own(path: Path) -> bool:
 
 
 def _is_foreign(path: Path) -> bool:
-    """Whether another version wrote the checkpoint at `path` in a format of its own."""
+    """Whether the checkpoint at `path` is in the format of another version."""
     try:
         read_state(path, read_manifest(path))
     except ForeignFormatError:
@@ -375,7 +375,7 @@ def _is_foreign(path: Path) -> bool:
 
 
 def discard(path: Path) -> None:
-    """Delete a checkpoint so that a half-deleted one is never taken for a whole one."""
+    """Delete a checkpoint so that a half-deleted one is never taken for a complete one."""
     away = path.with_name(f"{_DISCARDING}{path.name}")
     shutil.rmtree(away, ignore_errors=True)
     os.rename(path, away)
@@ -408,9 +408,9 @@ def later_than(directory: Path, step: int) -> list[Path]:
 
 
 def swap(temporary: Path, target: Path) -> None:
-    """Put `temporary` in the place of `target`; `sweep` undoes what a kill leaves half-done.
+    """Replace `target` with `temporary`; `sweep` repairs what a killed process leaves.
 
-    What is there and is no checkpoint, or one of another version, is set aside.
+    Anything there that is not a checkpoint, or is one of another version, is set aside.
 
     Raises:
         OSError: the directory cannot be written.
@@ -431,7 +431,7 @@ def swap(temporary: Path, target: Path) -> None:
 def sweep(directory: Path) -> None:
     """Remove what a killed save left behind. Only for the process that owns the run.
 
-    Only names that this program gives to unfinished work are touched.
+    Only names that this program uses for unfinished work are touched.
     """
     if not safe_files.is_directory(directory):
         return
@@ -439,7 +439,7 @@ def sweep(directory: Path) -> None:
         path = directory / name
         target = directory / name.removeprefix(_OLD)
         if name.startswith(_OLD) and _NAME.fullmatch(target.name):
-            # Killed between the two renames of a replacement: the old one is the only one.
+            # Killed between the two renames of a replacement: only the old one is left.
             if is_checkpoint(path) and not os.path.lexists(target):
                 os.rename(path, target)
             else:

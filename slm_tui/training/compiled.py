@@ -1,6 +1,6 @@
-"""torch.compile of the loss: on demand, or where it makes the whole run shorter.
+"""torch.compile of the loss: on demand, or if it makes the whole run shorter.
 
-Belongs to the training thread: the compiler's settings are kept per thread.
+Belongs to the training thread: the compiler's settings are per thread.
 """
 
 import json
@@ -17,11 +17,11 @@ from slm_tui.config.preset import Preset
 from slm_tui.models.base import LanguageModel, Loss
 from slm_tui.training.device import describe_device
 
-# Before a shape was ever compiled: what it costs, in seconds.
-# Bytes that the file of what was tried may have.
+# Assumed cost in seconds of compiling a shape for the first time.
+# Maximum size of the file of results in bytes.
 _MOST = 1 << 20
 _USUAL_COST = 45.0
-# `auto` may lose at most this part of the time that is left, if compiling gains nothing.
+# `auto` may lose at most this share of the remaining time if compiling gains nothing.
 _MOST_TO_LOSE = 0.01
 _WORTH = 0.97
 _STEPS_MEASURED = 12
@@ -31,8 +31,8 @@ _WARM_STEPS = 5
 class Forward:
     """Calls the loss of a model, compiled or not.
 
-    `auto` measures steps as they are, then compiles if the steps left are many, measures again,
-    and keeps what is faster. What was measured is remembered per device, model and batch.
+    `auto` measures uncompiled steps, compiles if many steps are left, measures again, and keeps
+    the faster variant. Results are cached per device, model and batch.
     """
 
     def __init__(self, model: LanguageModel, preset: Preset, device: torch.device) -> None:
@@ -69,7 +69,7 @@ class Forward:
             return self._model.loss(ids, targets)
 
     def stepped(self, seconds: float, steps_left: int) -> None:
-        """To be told after every step how long it took."""
+        """Call this after every step with its duration."""
         if self._wanted != "auto":
             return
         self._times.append(seconds)
@@ -80,7 +80,7 @@ class Forward:
             self._eager = measured
             self._decide(steps_left)
         else:
-            # The first step compiled.
+            # The first compiled step.
             self._cost = max(0.0, self._times[0] - measured)
             self._judge(measured)
 
@@ -102,7 +102,9 @@ class Forward:
         _remember(self._key, {"ratio": ratio, "cost": self._cost})
         self._wanted = "off"
         if ratio > _WORTH:
-            self._give_up(f"compiling gains nothing here (× {1 / ratio:.2f}): going on without")
+            self._give_up(
+                f"compiling gains nothing here (× {1 / ratio:.2f}): continuing without it"
+            )
         else:
             self.notices.append(
                 f"compiled in {self._cost:.0f} s: steps are {1 / ratio:.2f}× faster"
@@ -115,17 +117,17 @@ class Forward:
             return
         import torch._inductor.config as settings
 
-        # One process: a pool of compilers beside a training takes its cores.
+        # One process: a pool of compilers would take cores from training.
         settings.compile_threads = 1
         try:
             compiled: Any = torch.compile(self._model.loss, dynamic=False)
-        except Exception as error:  # noqa: BLE001 - it fails in many ways, and is optional
+        except Exception as error:  # noqa: BLE001 - it fails in many ways and is optional
             self._cannot(error)
             return
         self._compiled = compiled
 
     def _cannot(self, error: Exception) -> None:
-        self._give_up(f"it cannot be compiled ({_first_line(error)}): training goes on without")
+        self._give_up(f"compiling failed ({_first_line(error)}): training continues without it")
 
     def _give_up(self, why: str) -> None:
         self._compiled, self._wanted = None, "off"
@@ -133,15 +135,15 @@ class Forward:
 
 
 def missing_compiler(device: torch.device) -> str:
-    """Why nothing can be compiled for `device` here; empty if it can."""
+    """Why compiling for `device` is impossible here; empty if it is possible."""
     import importlib.util
 
     if device.type == "cuda" and importlib.util.find_spec("triton") is None:
         return "triton is not installed"
     if device.type == "mps":
-        return "not for mps"
+        return "not supported on mps"
     if not any(shutil.which(name) for name in ("g++", "clang++", "c++", "cl")):
-        return "no C++ compiler was found (such as g++)"
+        return "no C++ compiler found (such as g++)"
     return ""
 
 

@@ -1,4 +1,4 @@
-"""What may be asked of a running training, from any thread."""
+"""Requests to a running training, from any thread."""
 
 import threading
 from collections import deque
@@ -10,7 +10,7 @@ Verb = Literal["pause", "continue", "stop", "save", "evaluate", "sample", "rate"
 
 @dataclass(frozen=True)
 class Request:
-    """One wish; `value` is a factor for `rate` and a number of steps for `extend`."""
+    """One request; `value` is a factor for `rate` and a number of steps for `extend`."""
 
     verb: Verb
     value: float = 0.0
@@ -34,12 +34,12 @@ class Control:
         self.put(Request("continue"))
 
     def stop(self) -> None:
-        """Save and end at the next step boundary; cuts evaluation and sampling short."""
+        """Save and end at the next step boundary; interrupts evaluation and sampling."""
         self.stop_now.set()
         self.put(Request("stop"))
 
     def save(self) -> None:
-        """Write a checkpoint that is kept."""
+        """Write a checkpoint that clean-up keeps."""
         self.put(Request("save"))
 
     def evaluate(self) -> None:
@@ -47,11 +47,11 @@ class Control:
         self.put(Request("evaluate"))
 
     def sample(self) -> None:
-        """Write samples now."""
+        """Generate samples now."""
         self.put(Request("sample"))
 
     def scale_learning_rate(self, factor: float) -> None:
-        """Multiply the learning rate from here on."""
+        """Multiply the learning rate from now on."""
         self.put(Request("rate", factor))
 
     def extend(self, steps: int) -> None:
@@ -59,24 +59,24 @@ class Control:
         self.put(Request("extend", float(steps)))
 
     def block(self, who: str, why: str) -> None:
-        """Training waits until `who` lets go: something that it needs is not there now."""
+        """Make training wait until `who` calls `unblock`: something it needs is unavailable."""
         with self._arrived:
             self._blocks[who] = why
 
     def unblock(self, who: str) -> None:
-        """What `who` waited for is there."""
+        """What `who` was waiting for is available."""
         with self._arrived:
             if self._blocks.pop(who, None) is not None:
                 self._arrived.notify_all()
 
     @property
     def blocked(self) -> str:
-        """Why training cannot go on now; empty if it can."""
+        """Why training cannot continue now; empty if it can."""
         blocks = self._blocks
         return "; ".join(dict.fromkeys(blocks.values())) if blocks else ""
 
     def take(self) -> Request | None:
-        """The oldest request, if there is one; never waits."""
+        """The oldest request, if any; never waits."""
         return self._requests.popleft() if self._requests else None
 
     def wait(self, seconds: float) -> None:
@@ -87,11 +87,11 @@ class Control:
 
     @property
     def waiting(self) -> int:
-        """How many requests have not been taken yet."""
+        """The number of pending requests."""
         return len(self._requests)
 
     def put(self, request: Request) -> None:
-        """Leave any request."""
+        """Submit any request."""
         with self._arrived:
             self._requests.append(request)
             self._arrived.notify_all()

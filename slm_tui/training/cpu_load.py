@@ -1,4 +1,4 @@
-"""What else goes on in this machine while something is measured: others' CPU use, memory."""
+"""CPU use of other processes, and memory of this one and of devices."""
 
 import os
 import sys
@@ -9,27 +9,27 @@ import torch
 
 
 class OtherLoad:
-    """Cores that other processes keep busy, of those that this process may use."""
+    """Cores kept busy by other processes, among those that this process may use."""
 
     def __init__(self) -> None:
         self._before = _others()
 
     def foreign(self) -> float | None:
-        """The mean since it was made, or since the last `look`; `None` if nobody tells."""
+        """Mean since creation or the last reset; `None` if the OS does not report it."""
         before, now = self._before, _others()
         if before is None or now is None:
             return None
         return max(0.0, now[1] - before[1]) / max(1e-3, now[0] - before[0])
 
     def look(self) -> float | None:
-        """The same, and begin anew."""
+        """The same, then reset."""
         found = self.foreign()
         self._before = _others()
         return found
 
 
 def _others() -> tuple[float, float] | None:
-    """Now, and the CPU seconds spent by all but this process and its ended children."""
+    """The time, and the CPU seconds of all but this process and its ended children."""
     try:
         mine = os.sched_getaffinity(0)
         busy = 0
@@ -47,7 +47,7 @@ def _others() -> tuple[float, float] | None:
 
 
 def resident_bytes() -> int | None:
-    """Memory of this process now; `None` where the system does not tell."""
+    """Memory of this process now; `None` if the system does not report it."""
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
@@ -56,7 +56,7 @@ def resident_bytes() -> int | None:
 
 
 def peak_bytes() -> int | None:
-    """The most memory that this process ever had; `None` where the system does not tell."""
+    """Peak memory of this process; `None` if the system does not report it."""
     try:
         import resource
     except ImportError:
@@ -66,7 +66,7 @@ def peak_bytes() -> int | None:
 
 
 def available_bytes(device: torch.device) -> int | None:
-    """Memory that can still be had on `device`; `None` where the system does not tell."""
+    """Free memory on `device`; `None` if the system does not report it."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return int(free)

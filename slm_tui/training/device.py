@@ -12,7 +12,7 @@ def choose_device(wanted: str) -> torch.device:
     """The device for `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
 
     Raises:
-        TrainingError: no such device, or it is not there.
+        TrainingError: the device is unknown or does not exist.
     """
     if wanted == "auto":
         if torch.cuda.is_available():
@@ -22,7 +22,7 @@ def choose_device(wanted: str) -> torch.device:
         device = torch.device(wanted)
     except RuntimeError:
         raise TrainingError(
-            f"{wanted!r} is no device", "", "set training.device to auto, cpu, cuda or mps"
+            f"{wanted!r} is not a device", "", "set training.device to auto, cpu, cuda or mps"
         ) from None
     missing = (device.type == "cuda" and not torch.cuda.is_available()) or (
         device.type == "mps" and not torch.backends.mps.is_available()
@@ -37,12 +37,12 @@ def choose_device(wanted: str) -> torch.device:
 
 
 def describe_device(device: torch.device) -> str:
-    """The device's name as a person knows it."""
+    """A readable name of the device."""
     if device.type == "cuda":
         return str(torch.cuda.get_device_name(device))
     return f"{platform.machine()} CPU" if device.type == "cpu" else device.type
 
 
 def choose_threads(wanted: int) -> int:
-    """CPU threads as asked, or one per core up to 16."""
+    """CPU threads as requested, or one per core up to 16."""
     return wanted or min(cores(), 16)

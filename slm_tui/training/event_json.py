@@ -1,4 +1,4 @@
-"""Events as JSON and back: what a log of events holds, and what others read of it."""
+"""Events to JSON and back, for the event log and its readers."""
 
 import math
 import re
@@ -14,7 +14,7 @@ KINDS: dict[str, type[Event]] = {
     _WORD.sub("_", kind.__name__).lower(): kind for kind in get_args(Event)
 }
 _NAMES = {kind: name for name, kind in KINDS.items()}
-# Not numbers of JSON.
+# Numbers that JSON does not have.
 _SPECIAL = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 
@@ -24,15 +24,15 @@ def kind_of(event: Event) -> str:
 
 
 def to_json(event: Event) -> dict[str, Any]:
-    """`event` as plain values; a number that is not finite becomes a text: `nan`, `inf`, `-inf`."""
+    """`event` as plain values; non-finite numbers become `nan`, `inf` or `-inf` strings."""
     values = {name: _plain(value) for name, value in asdict(event).items()}
     return {"event": kind_of(event), **values}
 
 
 def from_json(values: dict[str, Any]) -> Event | None:
-    """The event in `values`; `None` for a kind that is not known, or values that do not fit.
+    """The event in `values`; `None` for an unknown kind, or values that do not fit.
 
-    What other versions added is left out.
+    Fields that other versions added are ignored.
     """
     kind = KINDS.get(records.text(values, "event"))
     if kind is None:
@@ -55,7 +55,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-# The first version of the program wrote three kinds of events as warnings, in these words.
+# The first version wrote three kinds of events as warnings, in these words.
 _SKIPPED = re.compile(r"step \d+ skipped: not finite \(loss (\S+), gradient norm (\S+)\)")
 _WENT_BACK = re.compile(r"back to step \d+ with half the learning rate")
 _SPIKED = re.compile(r"loss spike: (\S+) nats where (\S+) was usual \(gradient norm (\S+)\)")

@@ -1,4 +1,4 @@
-"""What happened in training, as plain data. The trainer emits these to a sink."""
+"""Training events as plain data. The trainer emits these to a sink."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,8 +11,8 @@ Reason = Literal["done", "stopped", "early stop"]
 
 @dataclass(frozen=True)
 class Started:
-    """Training begins or goes on at `step`; `facts` say with what, `metrics` name what every
-    step will report beyond its loss."""
+    """Training starts or resumes at `step`; `facts` describe it, `metrics` are the names of
+    the metrics that every step reports besides its loss."""
 
     step: int
     max_steps: int
@@ -24,7 +24,7 @@ class Started:
 class Stepped:
     """One optimizer update. Losses in nats per token; `tokens_per_second` over recent steps.
 
-    `metrics` are what else the model reports of the step, by name.
+    `metrics` are the other figures that the model reports, by name.
     """
 
     step: int
@@ -51,7 +51,7 @@ class Evaluated:
 
 @dataclass(frozen=True)
 class Sampled:
-    """A text that the model wrote. `text` is the continuation alone."""
+    """A sample of the model. `text` is the continuation only."""
 
     step: int
     prompt: str
@@ -61,7 +61,7 @@ class Sampled:
 
 @dataclass(frozen=True)
 class Saving:
-    """A checkpoint is about to be written: what was logged so far must be on disk before it is."""
+    """A checkpoint is about to be written: everything logged so far must be on disk first."""
 
     step: int
 
@@ -79,7 +79,7 @@ class Saved:
 
 @dataclass(frozen=True)
 class Warned:
-    """Something the user should know; training goes on."""
+    """Something the user should know; training continues."""
 
     step: int
     message: str
@@ -87,7 +87,7 @@ class Warned:
 
 @dataclass(frozen=True)
 class Skipped:
-    """An update was thrown away: the loss, in nats, or the norm of the gradient is not finite."""
+    """An update was skipped: the loss, in nats, or the gradient norm is not finite."""
 
     step: int
     loss: float
@@ -101,7 +101,7 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Spiked:
-    """The loss jumped far above what was usual; both in nats per token."""
+    """The loss jumped far above its usual value; both in nats per token."""
 
     step: int
     loss: float
@@ -111,14 +111,14 @@ class Spiked:
     @property
     def message(self) -> str:
         return (
-            f"loss spike: {self.loss:.3g} nats where {self.usual:.3g} was usual "
+            f"loss spike: {self.loss:.3g} nats, usually {self.usual:.3g} "
             f"(gradient norm {self.gradient_norm:.3g})"
         )
 
 
 @dataclass(frozen=True)
 class WentBack:
-    """Training broke down and continues from the checkpoint of `step` at half the learning rate."""
+    """Training failed and continues from the checkpoint of `step` at half the learning rate."""
 
     step: int
 
@@ -129,7 +129,7 @@ class WentBack:
 
 @dataclass(frozen=True)
 class Requested:
-    """Somebody asked for a look or a checkpoint at this step: `save`, `evaluate` or `sample`."""
+    """A request was carried out at this step: `save`, `evaluate` or `sample`."""
 
     step: int
     verb: str
@@ -146,7 +146,7 @@ class Changed:
 
 @dataclass(frozen=True)
 class Paused:
-    """Training waits; for a `reason` where nobody asked for it."""
+    """Training is paused; `reason` is set if nobody requested it."""
 
     step: int
     reason: str = ""
@@ -154,14 +154,14 @@ class Paused:
 
 @dataclass(frozen=True)
 class Continued:
-    """Training goes on after a pause."""
+    """Training continues after a pause."""
 
     step: int
 
 
 @dataclass(frozen=True)
 class Finished:
-    """Training ended in order; everything is on disk."""
+    """Training ended normally; everything is on disk."""
 
     step: int
     reason: Reason
@@ -169,7 +169,7 @@ class Finished:
 
 @dataclass(frozen=True)
 class Failed:
-    """Training ended with an error; what was trained up to the last checkpoint is on disk."""
+    """Training ended with an error; the last checkpoint is on disk."""
 
     step: int
     error: str

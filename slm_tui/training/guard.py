@@ -1,4 +1,4 @@
-"""Watches every step for what breaks a training: losses that are not finite, spikes, divergence."""
+"""Watches every step for trouble: losses that are not finite, spikes, divergence."""
 
 import math
 
@@ -7,21 +7,21 @@ from slm_tui.training.state import TrainingState
 from slm_tui.training.stepper import StepResult
 
 NON_FINITE_IN_A_ROW = 5
-# The mean forgets slowly enough not to follow a spike, and quickly enough to follow learning.
+# The mean changes slowly enough not to follow a spike, but fast enough to follow learning.
 _MEMORY = 0.98
 _STEPS_TO_LEARN = 50
 _DEVIATIONS = 8.0
 _LEAST_NATS = 0.5
 _QUIET_STEPS = 100
-# Worse than knowing nothing, for so long, after it was better: it will not come back by itself.
+# Worse than a uniform guess for this long after being better: it will not recover by itself.
 _STEPS_LOST = 50
 
 
 class Guard:
-    """Keeps a running mean of the loss and says what is wrong with a step.
+    """Keeps a running mean of the loss and reports what is wrong with a step.
 
     Args:
-        n_vocab: its logarithm is the loss of a model that knows nothing.
+        n_vocab: its logarithm is the loss of a uniform guess.
     """
 
     def __init__(self, n_vocab: int) -> None:
@@ -31,15 +31,15 @@ class Guard:
         self.reset()
 
     def reset(self) -> None:
-        """Forget the losses: training went back. That it had learned stays true: it may break
-        again at once."""
+        """Forget the losses, because training went back, but not that the model had learned: it
+        may fail again at once."""
         self._mean = self._deviation = 0.0
         self._seen = self._lost = 0
         self._spiked = -_QUIET_STEPS
         self.non_finite = 0
 
     def state(self) -> dict[str, float]:
-        """What a resumed training must know to judge its steps as if it had never stopped."""
+        """The state with which a resumed run judges steps as if it had never stopped."""
         kept = {
             "mean": self._mean,
             "deviation": self._deviation,
@@ -52,7 +52,7 @@ class Guard:
         return kept if math.isinf(self._best) else {**kept, "best": self._best}
 
     def load_state(self, kept: dict[str, float]) -> None:
-        """Take over what `state` gave; what is missing is as at the start."""
+        """Restore the output of `state`; missing values are as at the start."""
         self._mean, self._deviation = kept.get("mean", 0.0), kept.get("deviation", 0.0)
         self._seen, self._lost = int(kept.get("seen", 0)), int(kept.get("lost", 0))
         self._best = kept.get("best", math.inf)
@@ -62,17 +62,17 @@ class Guard:
 
     @property
     def is_sound(self) -> bool:
-        """Whether the last step left nothing to fear: its weights are worth a checkpoint."""
+        """Whether the last step was fine, so that its weights are worth a checkpoint."""
         return not self.non_finite and not self._lost
 
     def is_good(self, state: TrainingState) -> bool:
-        """Whether a checkpoint is one to go back to, as far as its state tells."""
+        """Whether its state shows that a checkpoint is one to go back to."""
         loss = state.train_loss
         unsound = state.guard.get("non_finite") or state.guard.get("lost")
         return not unsound and (loss is None or loss <= 1.1 * self._uniform)
 
     def is_broken(self, done: StepResult) -> str:
-        """Take in a step; why training must go back, or empty while it may go on."""
+        """Add a step; return why training must go back, or an empty text."""
         if not done.finite:
             self.non_finite += 1
             if self.non_finite < NON_FINITE_IN_A_ROW:
@@ -85,12 +85,12 @@ class Guard:
         if self._lost < _STEPS_LOST:
             return ""
         return (
-            f"the loss is {done.loss:.2f} nats, worse than knowing nothing "
+            f"the loss is {done.loss:.2f} nats, worse than a uniform guess "
             f"({self._uniform:.2f}), after it had been {self._best:.2f}"
         )
 
     def spike(self, step: int, done: StepResult) -> Spiked | None:
-        """Take in a finite step; what to tell of a loss that jumped, once per jump."""
+        """Add a finite step; return a spike to report, once per jump."""
         loss = done.loss
         far = max(_LEAST_NATS, _DEVIATIONS * self._deviation)
         jumped = self._seen >= _STEPS_TO_LEARN and loss > self._mean + far

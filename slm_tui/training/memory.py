@@ -1,4 +1,4 @@
-"""Running out of memory: how it is told from other errors, and how large a pass may be."""
+"""Running out of memory: recognising it, and choosing the size of a pass."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -18,13 +18,13 @@ _SIGNS = (
     "cannot allocate memory",
     "not enough memory",
     "bad_alloc",
-    # How oneDNN, under torch on CPUs, says that it got no memory for its code or buffers.
+    # Messages of oneDNN, under torch on CPUs, when it got no memory for its code or buffers.
     _ONEDNN,
     "could not create a memory",
     "could not execute a primitive",
 )
-# Passes of a step are done together up to these limits. Constants, not what happens to be free:
-# the same preset must give the same losses. On a CPU more tokens at once gain nothing.
+# Micro-batches of a step are merged up to these limits. They are constants, independent of free
+# memory: the same preset must give the same losses. On a CPU more tokens at once gain nothing.
 _CPU_BYTES = 2**30
 _CPU_TOKENS = 4096
 _GPU_PART = 0.25
@@ -39,22 +39,22 @@ def out_of_memory(error: BaseException) -> bool:
 
 
 def release(device: torch.device, reason: str) -> None:
-    """Let go of what the allocators hold, after memory ran out and the tensors are gone.
+    """Free cached memory of the allocators, after memory ran out and the tensors are gone.
 
     Args:
-        reason: what the system said.
+        reason: the error message.
     """
     give_back_free_blocks()
     if _ONEDNN in reason:
-        # Once it got no memory for code, oneDNN makes no more of it in that thread, whatever
-        # becomes free. Without it torch computes the same with kernels that need none.
+        # Once oneDNN got no memory for code, it creates no more in that thread, even if memory
+        # becomes free. Without it torch uses other kernels with the same result.
         torch.backends.mkldnn.set_flags(False)  # type: ignore[no-untyped-call]
     if device.type == "cuda":
         torch.cuda.empty_cache()
 
 
 def twice(make: Callable[[], T], device: torch.device) -> T:
-    """`make()`, and again after a release where memory runs out the first time."""
+    """Call `make()`; if memory runs out, release caches and try once more."""
     try:
         return make()
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
@@ -66,7 +66,7 @@ def twice(make: Callable[[], T], device: torch.device) -> T:
 
 
 def first_line(error: BaseException) -> str:
-    """What the system said, in one line."""
+    """The error message in one line."""
     lines = str(error).strip().splitlines()
     return lines[0][:160] if lines else type(error).__name__
 
@@ -74,7 +74,7 @@ def first_line(error: BaseException) -> str:
 def sequences_at_once(preset: Preset, n_vocab: int, device: torch.device) -> int:
     """Sequences in one forward pass: as many micro-batches of a step as fit together.
 
-    The gradient of a step is that of all its sequences; in fewer, larger passes it costs less.
+    The gradient of a step is over all its sequences; fewer, larger passes are cheaper.
     """
     training = preset.training
     room = _CPU_BYTES
@@ -85,6 +85,6 @@ def sequences_at_once(preset: Preset, n_vocab: int, device: torch.device) -> int
     if device.type == "cpu":
         together = min(together, _CPU_TOKENS // (training.micro_batch * preset.model.block_size))
     together = max(1, together)
-    # Passes of one size, where that takes no more of them.
+    # Make passes equally large, if that does not take more of them.
     passes = -(-training.accumulation // together)
     return training.micro_batch * -(-training.accumulation // passes)

@@ -1,8 +1,8 @@
-"""Muon: momentum whose matrices are made orthogonal before they are applied.
+"""Muon: momentum whose matrices are orthogonalized before they are applied.
 
-Source: Jordan et al. 2024 (kellerjordan.github.io/posts/muon). The update is scaled as by Liu
-et al. 2025 (arXiv:2502.16982), so that its size is that of AdamW and both can share a learning
-rate and a weight decay.
+Source: Jordan et al. 2024 (kellerjordan.github.io/posts/muon). The update is scaled as in Liu
+et al. 2025 (arXiv:2502.16982), so that its size matches AdamW and both can share a learning rate
+and a weight decay.
 """
 
 import itertools
@@ -14,20 +14,20 @@ from torch import Tensor
 from slm_tui.config.training import Optimizer as OptimizerConfig
 from slm_tui.training import precision
 
-# The quintic of Jordan et al.: five rounds bring all singular values near one.
+# The quintic of Jordan et al.: five iterations bring all singular values near one.
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 _ROUNDS = 5
 _RMS_OF_ADAMW = 0.2
 
 
 class Muon:
-    """Moves a stretch of flat buffers in which matrices of one shape stand side by side.
+    """Updates a range of flat buffers that holds matrices of one shape.
 
     Args:
         weights, gradients, momentum: flat, of equal length.
         shapes: name and shape of each matrix, in order; `(rows, columns)`.
         decay: weight decay, per unit of learning rate.
-        rate_multiplier: their learning rate over that of the model.
+        rate_multiplier: their learning rate relative to that of the model.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Muon:
         """One update of all matrices."""
         learning_rate *= self._rate_multiplier
         self._momentum.lerp_(self._gradients, 1 - self._beta)
-        # Nesterov: a step ahead on the momentum.
+        # Nesterov momentum: look one step ahead.
         ahead = self._gradients.lerp(self._momentum, self._beta)
         if self._decay:
             self._weights.mul_(1 - learning_rate * self._decay)
@@ -71,14 +71,14 @@ class Muon:
 
 
 def _one_matrix(name: str, shape: torch.Size) -> torch.Size:
-    """`(matrices, rows, columns)`: queries, keys and values are three in one."""
+    """`(matrices, rows, columns)`: queries, keys and values count as three matrices."""
     if ".qkv." in name and shape[0] % 3 == 0:
         return torch.Size((3, shape[0] // 3, shape[1]))
     return torch.Size((1, *shape))
 
 
 def orthogonalize(stack: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-    """The nearest semi-orthogonal matrices, roughly: singular values come near one.
+    """Approximate nearest semi-orthogonal matrices, with singular values near one.
 
     Args:
         stack: `(matrices, rows, columns)`.

@@ -1,4 +1,4 @@
-"""Looking at the model while it trains: evaluations and samples, always the same ones."""
+"""Evaluates and samples the model during training, always on the same windows and prompts."""
 
 import time
 
@@ -17,7 +17,7 @@ from slm_tui.training.memory import first_line, out_of_memory, release
 from slm_tui.training.precision import Format, autocast
 from slm_tui.training.state import TrainingState
 
-# All logits of a pass are held, in fp32 and with copies: at most so many of them.
+# All logits of a pass are held in fp32, with copies: the largest allowed number of them.
 _MOST_LOGITS = 2**25
 
 
@@ -52,10 +52,10 @@ class Observer:
         self._begin = corpus.begins_documents
 
     def evaluate(self, *, again: bool = False) -> bool:
-        """Measure the validation loss; returns whether it is the best so far.
+        """Measure the validation loss; return whether it is the best so far.
 
-        Does nothing if this step was evaluated already, unless `again`, and nothing where there
-        is no validation text.
+        Does nothing if this step was already evaluated, unless `again`, or if there is no
+        validation text.
         """
         state = self._state
         if self._windows is None or (state.evaluated_step == state.step and not again):
@@ -78,13 +78,13 @@ class Observer:
                 state.step, state.elapsed_seconds, loss, found.bits_per_byte, is_best, seconds
             )
         )
-        # The untrained model is not worth a checkpoint.
+        # The untrained model does not need a checkpoint.
         return is_best and state.step > 0
 
     def _score(self, windows: Batch) -> SplitLoss | None:
-        """The loss of `windows`, fewer of them at a time if memory runs out.
+        """The loss of `windows`, with fewer at a time if memory runs out.
 
-        `None` if it was cut short, or if there is no memory for a single one.
+        `None` if it was interrupted, or if not even one fits in memory.
         """
         device = next(self._model.parameters()).device
         while True:
@@ -103,7 +103,7 @@ class Observer:
                 reason = first_line(error)
             release(device, reason)
             if self._at_once == 1:
-                self._warn("memory ran out while evaluating: this evaluation is left out")
+                self._warn("memory ran out while evaluating: this evaluation is skipped")
                 return None
             self._at_once = -(-self._at_once // 2)
             self._warn(f"memory ran out while evaluating: now {self._at_once} sequences at a time")
@@ -112,7 +112,7 @@ class Observer:
         self._sink(Warned(self._state.step, text))
 
     def patience_is_over(self) -> bool:
-        """Whether the validation loss has not improved for the steps that the preset allows."""
+        """Whether the validation loss has not improved for as many steps as the preset allows."""
         patience, state = self._preset.training.early_stop_patience, self._state
         if patience is None or state.best_step is None:
             return False
@@ -132,14 +132,14 @@ class Observer:
             if not out_of_memory(error):
                 raise
             release(next(self._model.parameters()).device, first_line(error))
-            self._warn("memory ran out while sampling: this sample is left out")
+            self._warn("memory ran out while sampling: this sample is skipped")
         finally:
             self._model.train()
 
     def _write_samples(self) -> bool:
-        """Tell of each sample in the order of the prompts; `False` if a stop came first.
+        """Emit the samples in the order of the prompts; `False` if interrupted by a stop.
 
-        They are written together, which changes none of them.
+        They are generated together, which does not change them.
         """
         ended: dict[int, Completion] = {}
         told = 0

@@ -1,7 +1,7 @@
 """AdamW and Muon on one flat buffer.
 
-All weights are views of one tensor and all gradients views of another, so that the update,
-the norm, the clipping and the clearing are single operations whatever the number of layers.
+All weights are views of one tensor and all gradients views of another, so that update,
+norm, clipping and zeroing are single operations for any number of layers.
 """
 
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ from slm_tui.training.muon import Muon
 
 @dataclass(frozen=True)
 class _Slot:
-    """Where a parameter stands in the flat buffers."""
+    """The position of a parameter in the flat buffers."""
 
     name: str
     parameter: nn.Parameter
@@ -35,18 +35,18 @@ class _Slot:
 
 class FlatOptimizer:
     """AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101), fused; with `muon`, hidden matrices
-    are moved by Muon instead. Both act on the flat buffers of a model, whose parameters become
+    are updated by Muon instead. Both act on the flat buffers of a model, whose parameters become
     views of them.
     """
 
     def __init__(self, model: LanguageModel, config: OptimizerConfig) -> None:
         self._config = config
         self._clip = config.gradient_clip
-        # Whether an update failed in the middle: weights and moments are of two steps then.
+        # Whether an update failed midway, so that weights and moments are inconsistent.
         self.is_torn = False
         groups = [group for group in model.parameter_groups() if group.parameters]
         if config.kind == "muon":
-            # First what Muon moves, matrices of a shape side by side: one product does them all.
+            # First the matrices for Muon, grouped by shape: one product updates all of a shape.
             groups.sort(key=lambda group: group.role != "hidden")
             groups = [_by_shape(group) if group.role == "hidden" else group for group in groups]
         self._slots: list[_Slot] = []
@@ -56,7 +56,7 @@ class FlatOptimizer:
         self.gradients = torch.zeros(total, device=device)
         self._muon: list[Muon] = []
         self._adamw: list[_AdamW] = []
-        # Momentum where Muon rules; the first moment elsewhere.
+        # Momentum for Muon; the first moment for AdamW.
         self._first = torch.zeros(total, device=device)
         self._second = torch.zeros(total, device=device)
         self._steps = torch.zeros((), device=device)
@@ -108,11 +108,11 @@ class FlatOptimizer:
         return norm
 
     def is_finite(self) -> bool:
-        """Whether no weight is infinite or not a number; takes no memory to speak of."""
+        """Whether all weights are finite; takes almost no memory."""
         return bool(torch.isfinite(self.weights.sum(dtype=torch.float64)))
 
     def clip(self, norm: float) -> None:
-        """Scale the gradient down to the configured norm, given its present one."""
+        """Scale the gradient down to the configured norm, given its current one."""
         if self._clip and norm > self._clip:
             self.gradients.mul_(self._clip / (norm + 1e-6))
 
@@ -133,8 +133,8 @@ class FlatOptimizer:
         self.gradients.zero_()
 
     def state(self) -> dict[str, Tensor]:
-        """Copies of the moments on the CPU, `name.exp_avg` and `name.exp_avg_sq` where AdamW
-        rules and `name.momentum` where Muon does, and `step`."""
+        """Copies of the moments on the CPU: `name.exp_avg` and `name.exp_avg_sq` for AdamW,
+        `name.momentum` for Muon, and `step`."""
         first = self._first.detach().to("cpu", copy=True)
         second = self._second.detach().to("cpu", copy=True)
         found: dict[str, Tensor] = {"step": self._steps.detach().to("cpu", copy=True)}
@@ -147,7 +147,7 @@ class FlatOptimizer:
         return found
 
     def load_state(self, state: dict[str, Tensor]) -> None:
-        """Take over moments as `state` gave them.
+        """Restore moments returned by `state`.
 
         Raises:
             CheckpointError: a moment is missing or of another shape.
@@ -171,7 +171,9 @@ class FlatOptimizer:
         for name, shape in wanted.items():
             if name not in state or state[name].shape != shape:
                 what = "is missing" if name not in state else "has another shape"
-                raise CheckpointError("the optimizer's state is of another model", f"{name} {what}")
+                raise CheckpointError(
+                    "the optimizer's state belongs to another model", f"{name} {what}"
+                )
 
     def _ruled(self) -> Iterator[tuple[_Slot, bool]]:
         border = sum(part.size for part in self._muon)
@@ -186,7 +188,7 @@ class FlatOptimizer:
 
 @dataclass(frozen=True)
 class _AdamW:
-    """A stretch of the flat buffers with one weight decay."""
+    """A range of the flat buffers with one weight decay."""
 
     weights: nn.Parameter
     gradients: Tensor
@@ -198,8 +200,8 @@ class _AdamW:
 
     @torch.no_grad()
     def update(self, learning_rate: float, config: OptimizerConfig) -> None:
-        # The function under torch.optim.AdamW: its class takes longer than the arithmetic of
-        # a small model.
+        # The function behind torch.optim.AdamW: for a small model the class takes longer than
+        # the arithmetic.
         adamw(
             [self.weights],
             [self.gradients],

@@ -1,15 +1,15 @@
-"""The plateau reducer: a smaller learning rate where the validation loss stands still."""
+"""Reduces the learning rate when the validation loss stops improving."""
 
 from slm_tui.config.training import Schedule
 from slm_tui.training.state import TrainingState
 
 
 def reduce_on_plateau(schedule: Schedule, state: TrainingState, warmup: int) -> bool:
-    """To be called after an evaluation: keeps count in `state`; returns whether it reduced.
+    """Call this after each evaluation; counts in `state` and returns whether it reduced.
 
     The rate is multiplied by `plateau_factor` after `plateau_patience` steps without a better
-    validation loss, never below `plateau_floor` in all; then it rests for `plateau_cooldown`
-    steps. During warm-up nothing counts.
+    validation loss, down to `plateau_floor` in total; then it waits for `plateau_cooldown` steps.
+    Warm-up does not count.
     """
     loss = state.val_loss
     if schedule.plateau_factor is None or loss is None or state.step < warmup:

@@ -1,4 +1,4 @@
-"""The number format of the forward pass, and the scale that keeps fp16 gradients from vanishing."""
+"""The number format of the forward pass, and loss scaling for fp16."""
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -10,14 +10,14 @@ from slm_tui.config.preset import Preset
 from slm_tui.errors import TrainingError
 
 Format = Literal["fp32", "bf16", "fp16"]
-# Below this width a CPU spends longer on changing formats than it saves in products.
+# Below this width a CPU spends more time converting formats than it saves in products.
 _NARROW = 64
 _LARGEST_SCALE = 2.0**16
 _GROWTH_STEPS = 1000
 
 
 def has_native_bf16(device: torch.device) -> bool:
-    """Whether the device multiplies in bf16 itself; emulated, it is many times slower."""
+    """Whether the device supports bf16 products natively; emulation is many times slower."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type != "cpu":
@@ -27,17 +27,19 @@ def has_native_bf16(device: torch.device) -> bool:
 
 
 def choose_format(preset: Preset, device: torch.device) -> Format:
-    """What `training.precision` comes to on `device`; `auto` depends on these two alone.
+    """The format for `training.precision` on `device`; `auto` depends only on these two.
 
     Raises:
-        TrainingError: the device cannot compute in the format that was asked for.
+        TrainingError: the device does not support the requested format.
     """
     wanted = preset.training.precision
     if wanted == "auto":
         wide = device.type == "cuda" or preset.model.width >= _NARROW
         return "bf16" if wide and has_native_bf16(device) else "fp32"
     if wanted == "fp16" and device.type == "mps":
-        raise TrainingError("fp16 does not train on mps", "", "set training.precision to auto")
+        raise TrainingError(
+            "fp16 training is not supported on mps", "", "set training.precision to auto"
+        )
     return wanted
 
 
@@ -51,10 +53,10 @@ def autocast(format: Format, device: torch.device) -> AbstractContextManager[Any
 
 @dataclass
 class LossScale:
-    """The factor on an fp16 loss: halved when gradients overflow, doubled after a long calm.
+    """The factor on an fp16 loss: halved when gradients overflow, doubled after many good steps.
 
-    Source: Micikevicius et al. 2018 (arXiv:1710.03740), section 3.2. For other formats it is 1
-    and stays there.
+    Source: Micikevicius et al. 2018 (arXiv:1710.03740), section 3.2. For other formats it is
+    always 1.
     """
 
     value: float = 1.0

@@ -1,4 +1,4 @@
-"""Going back to weights that were saved: after a break, and to the best at the end."""
+"""Going back to saved weights: after a failure, and to the best at the end."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from slm_tui.training.guard import Guard
 from slm_tui.training.optimizer import FlatOptimizer
 from slm_tui.training.state import TrainingState
 
-# What belongs to the run and not to a step of it.
+# State of the run that is independent of the step.
 _STAYS = {
     "max_steps",
     "elapsed_seconds",
@@ -35,8 +35,8 @@ def go_back(
 ) -> bool:
     """Return to the last good checkpoint with half the learning rate, if there is one.
 
-    `state` is changed in place; what was seen after the checkpoint is seen again. Checkpoints
-    after it are set aside: a resume would go on from the break.
+    `state` is changed in place; text seen after the checkpoint is seen again. Later checkpoints
+    are set aside: a resume would otherwise continue from the failure.
     """
 
     def is_good(found: Checkpoint) -> bool:
@@ -61,7 +61,7 @@ def go_back(
 
 
 def restore_best(directory: Path, model: LanguageModel) -> bool:
-    """Give the model its best weights and let `last` point at them, if there are any.
+    """Restore the best weights and point `last` at them, if there are any.
 
     The checkpoint of the last step stays, so that the run can be resumed where it stopped.
     """
@@ -74,7 +74,7 @@ def restore_best(directory: Path, model: LanguageModel) -> bool:
 
 
 def relink_best(directory: Path, state: TrainingState) -> None:
-    """Let `best` point where `state` says: a process may be killed before it has set the link."""
+    """Point `best` where `state` says: a process may have been killed before setting the link."""
     best = directory / name_of(state.best_step or 0)
     if checkpoint_dir.is_checkpoint(best) and linked(directory, "best") != best:
         link(directory, "best", best.name)

@@ -1,4 +1,4 @@
-"""What is trained on what: for the log, the screens and `run.json`."""
+"""Facts about a run for the log, the screens and `run.json`."""
 
 import torch
 

@@ -24,11 +24,11 @@ def learning_rate(
 ) -> float:
     """Rate of update number `step`, counted from 0.
 
-    A run that was given more steps keeps the warm-up of its `planned_steps`: a longer one
-    would send it back below its peak.
+    An extended run keeps the warm-up of its `planned_steps`: a longer one would put it back
+    below the peak.
 
-    Linear warm-up to `peak`, then constant; a line; half a cosine (Loshchilov and Hutter 2017,
-    arXiv:1608.03983); or constant with a line at the end (`wsd`: Hu et al. 2024,
+    Linear warm-up to `peak`, then constant; linear; half a cosine (Loshchilov and Hutter 2017,
+    arXiv:1608.03983); or constant with a linear decay at the end (`wsd`: Hu et al. 2024,
     arXiv:2404.06395). All but the first reach the minimum at update `max_steps - 1`.
     """
     warmup = warmup_steps(schedule, planned_steps or max_steps)
@@ -47,7 +47,7 @@ def learning_rate(
 
 
 def _warmup_part(start: float, step: int, warmup: int) -> float:
-    """From nothing, the first step is one part of the way: a rate of zero would waste it."""
+    """Starting from 0, the first step already has a rate above 0, or it would be wasted."""
     if not start:
         return (step + 1) / warmup
     return start + (1 - start) * step / warmup

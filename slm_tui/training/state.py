@@ -1,4 +1,4 @@
-"""What a training must know to go on exactly, beside its weights and its optimizer's moments."""
+"""The state for an exact resume, besides weights and optimizer moments."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -14,10 +14,10 @@ from slm_tui.versions import Format
 if TYPE_CHECKING:
     from slm_tui.corpus.prepare import Corpus
 
-# How `state.json` is versioned; append a migration to change what an entry means.
+# Versions of `state.json`; append a migration to change the meaning of an entry.
 FORMAT = Format("format", migrations=[])
 
-# Becomes a directory name in the cache of prepared texts.
+# Becomes a directory name in the corpus cache.
 Fingerprint = Annotated[str, Strict(), Field(pattern=r"^[0-9a-f]{0,64}$")]
 _Factor = Annotated[float, Strict(), Field(ge=0, le=1e9, allow_inf_nan=False)]
 _Scale = Annotated[float, Strict(), Field(gt=0, le=2.0**40, allow_inf_nan=False)]
@@ -26,7 +26,7 @@ _Look = Annotated[int, Strict(), Field(ge=-1, le=records.LARGEST)]
 
 @dataclass
 class TrainingState:
-    """All that is needed, beside weights and optimizer, to go on exactly."""
+    """Everything needed for an exact resume besides weights and optimizer."""
 
     step: Step = 0
     max_steps: Step = 0
@@ -41,22 +41,22 @@ class TrainingState:
     val_loss: Loss | None = None
     val_bits_per_byte: Loss | None = None
     skipped_steps: Count = 0
-    # Steps without a better loss count from here: a run that stopped early was given more.
+    # Early stopping counts from here: set when a run that stopped early is extended.
     patience_from: Step = 0
     plateau_multiplier: _Factor = 1.0
     plateau_loss: Loss | None = None
     plateau_step: Step = 0
     loss_scale: _Scale = 1.0
     loss_scale_calm: Count = 0
-    # What `Guard.state` gave.
+    # The output of `Guard.state`.
     guard: dict[str, Finite] = field(default_factory=dict)
-    # Sequences that go through the network together.
+    # Sequences per forward pass.
     micro_batch: Count = 0
     threads: Annotated[int, Strict(), Field(ge=0, le=65_536)] = 0
     n_vocab: Annotated[int, Strict(), Field(ge=0, le=2**24)] = 0
     begins_documents: Flag = True
     corpus: Fingerprint = ""
-    # As a file holds it: `preset.from_stored` reads it.
+    # As stored in a file; read it with `preset.from_stored`.
     preset: dict[str, Any] = field(default_factory=dict)
     torch_version: Name = ""
 
@@ -82,7 +82,7 @@ class TrainingState:
 
         Raises:
             NewerVersionError: a newer version wrote it.
-            ValueError: an entry has another type or is out of range.
+            ValueError: an entry has the wrong type or is out of range.
         """
         if isinstance(values, Mapping):
             values = FORMAT.migrate(values, "state.json")

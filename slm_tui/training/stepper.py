@@ -15,13 +15,13 @@ from slm_tui.training.memory import first_line, out_of_memory, release, sequence
 from slm_tui.training.optimizer import FlatOptimizer
 from slm_tui.training.precision import LossScale, autocast, choose_format
 
-# A prime near 2^61: seed and step are mixed into the seed of the step's dropout.
+# A prime near 2^61, for mixing seed and step into the seed of the step's dropout.
 _MIX = 2_305_843_009_213_693_951
 
 
 @dataclass(frozen=True)
 class StepResult:
-    """What one update did. Not finite: the gradient was thrown away and nothing changed."""
+    """The result of one update. If not finite, the gradient was discarded and nothing changed."""
 
     loss: float
     gradient_norm: float
@@ -31,11 +31,11 @@ class StepResult:
 
 
 class Stepper:
-    """Makes updates. `at_once` sequences go through the network together; they become fewer
-    when memory runs out, and the step stays the same.
+    """Runs updates. `at_once` is the number of sequences per forward pass; it is reduced when
+    memory runs out, without changing the step.
 
     Raises:
-        TrainingError: the device cannot compute in the preset's precision.
+        TrainingError: the device does not support the preset's precision.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Stepper:
         """Train on `batch`, `(sequences, block_size)`, all micro-batches of the step together.
 
         Raises:
-            TrainingError: memory ran out with one sequence at a time.
+            TrainingError: memory ran out even with one sequence at a time.
         """
         ids, targets = self._to_device(batch)
         warnings: list[str] = []
@@ -63,7 +63,7 @@ class Stepper:
             total, metrics = self._within_memory(ids, targets, step, warnings)
             norm, loss = float(self._optimizer.gradient_norm()), float(total)
             finite = math.isfinite(norm) and math.isfinite(loss)
-            # Too large for fp16 at this scale: the same batch again with a smaller one.
+            # Overflow in fp16: repeat the same batch with a smaller scale.
             if finite or not math.isfinite(loss) or not self.scale.overflowed():
                 break
             self._optimizer.clear()
@@ -72,7 +72,7 @@ class Stepper:
             self._optimizer.clip(norm)
             self._optimizer.update(learning_rate)
         else:
-            # No scale helped: it is not what was wrong.
+            # No scale helped: the scale was not the cause.
             self.scale.value, self.scale.calm = before
         self._optimizer.clear()
         warnings += self.forward.notices
@@ -81,7 +81,7 @@ class Stepper:
         return StepResult(loss, norm, finite, numbers, warnings)
 
     def rehearse(self, batch: Batch, step: int) -> None:
-        """The work of a step without its update: for measuring."""
+        """The work of a step without its update, for measurements."""
         self._within_memory(*self._to_device(batch), step, self.forward.notices)
         self._optimizer.clear()
 
@@ -92,7 +92,7 @@ class Stepper:
     def _within_memory(
         self, ids: Tensor, targets: Tensor, step: int, warnings: list[str]
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Gradients of the batch, in smaller passes if it must be."""
+        """Gradients of the batch, in smaller passes if necessary."""
         while True:
             if self._drops:
                 self._seed(step)
@@ -102,7 +102,7 @@ class Stepper:
                 if not out_of_memory(error):
                     raise
                 reason = first_line(error)
-            # Outside of the handler: the error's traceback holds the tensors of the failed pass.
+            # Outside the handler: the traceback keeps the tensors of the failed pass alive.
             warnings.append(self._shrink(reason))
 
     def _accumulate(self, ids: Tensor, targets: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
@@ -122,12 +122,12 @@ class Stepper:
                 part_of_it = value.detach() * share
                 metrics[name] = metrics[name] + part_of_it if name in metrics else part_of_it
         if self.scale.value != 1:
-            # Before the norm is taken and the gradient clipped.
+            # Before the norm is computed and the gradient clipped.
             self._optimizer.gradients.mul_(1 / self.scale.value)
         return entropy, metrics
 
     def _seed(self, step: int) -> None:
-        """Dropout depends on (seed, step) alone: a resumed run needs no generator state."""
+        """Dropout depends only on (seed, step): a resumed run needs no generator state."""
         seed = (self._preset.training.seed * 1_000_003 + step * 7_919 + 1) % _MIX
         torch.default_generator.manual_seed(seed)
         if self._device.type == "cuda":
@@ -141,7 +141,7 @@ class Stepper:
             raise TrainingError(
                 "memory ran out with one sequence at a time",
                 reason,
-                f"set a smaller model.block_size or {self._preset.model.size_settings[0]}",
+                f"reduce model.block_size or {self._preset.model.size_settings[0]}",
             )
         training = self._preset.training
         self.at_once = -(-self.at_once // 2)

@@ -1,7 +1,7 @@
 """How many CPU threads training uses: measured at the start, fewer while others compute.
 
-OpenMP threads spin at every barrier, so one other busy process or thread costs a training with
-as many threads as cores far more than its share; with one thread fewer it costs almost nothing.
+OpenMP threads spin at every barrier. With as many threads as cores, one other busy process or
+thread slows training far more than its share; with one thread fewer it costs almost nothing.
 """
 
 import threading
@@ -15,10 +15,10 @@ from slm_tui.corpus.parallel import cores
 from slm_tui.training.cpu_load import OtherLoad
 
 _MOST = 16
-# A step this long is worth all cores, and measuring it would delay the run.
+# Longer steps benefit from all cores, and measuring them would delay the run.
 _LONG_SECONDS = 0.4
 _MEASURE_SECONDS = 0.12
-# Fewer threads that are nearly as fast leave room for the screen.
+# Prefer fewer threads that are nearly as fast, to leave room for the screen.
 _NEARLY = 0.97
 _LOOK_SECONDS = 0.7
 _BUSY_CORES = 0.5
@@ -31,7 +31,7 @@ _sharing_lock = threading.Lock()
 
 @contextmanager
 def sharing() -> Iterator[None]:
-    """To be held by a thread of this process that computes beside the training."""
+    """Held by a thread of this process that computes in parallel with training."""
     global _sharing
     with _sharing_lock:
         _sharing += 1
@@ -46,7 +46,7 @@ class Threads:
     """The thread count of the calling thread's torch.
 
     Args:
-        wanted: so many, always; 0 chooses and adapts.
+        wanted: a fixed number; 0 chooses and adapts.
     """
 
     def __init__(self, wanted: int) -> None:
@@ -76,8 +76,8 @@ class Threads:
         self._set(self._most)
 
     def look(self) -> bool:
-        """To be called at every step: makes room for others, or takes it back. Returns whether
-        the count changed."""
+        """Call this at every step: yields a core to other load, or takes it back. Returns
+        whether the count changed."""
         now = time.monotonic()
         if not self.adapts or now - self._looked < _LOOK_SECONDS:
             return False
@@ -103,7 +103,7 @@ class Threads:
 
 
 def _shortest(attempt: Callable[[], object]) -> float:
-    """Shortest time of a few attempts: what else runs only ever adds to it."""
+    """Shortest time of a few attempts: other load can only add to it."""
     times: list[float] = []
     began = time.perf_counter()
     while len(times) < 2 or time.perf_counter() - began < _MEASURE_SECONDS:

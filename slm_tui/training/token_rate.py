@@ -1,4 +1,4 @@
-"""How fast a training is now."""
+"""The current training speed."""
 
 _WINDOW_SECONDS = 2.0
 
@@ -11,7 +11,7 @@ class TokenRate:
         self._recent: list[tuple[float, int]] = []
 
     def add(self, seconds: float, tokens_seen: int, tokens: int) -> float:
-        """Take in a step of `tokens` that took `seconds`; `tokens_seen` is the total after it."""
+        """Add a step of `tokens` that took `seconds`; `tokens_seen` is the total after it."""
         self._clock += seconds
         self._recent.append((self._clock, tokens_seen))
         while len(self._recent) > 2 and self._clock - self._recent[0][0] > _WINDOW_SECONDS:

@@ -1,4 +1,4 @@
-"""The training loop. Knows no screen: it emits events to a sink and obeys a control."""
+"""The training loop. It emits events to a sink and takes requests from a control."""
 
 import logging
 import time
@@ -53,18 +53,18 @@ _ONE_PRESS_SECONDS = 1.0
 
 
 class Trainer:
-    """One training of one preset on a prepared corpus.
+    """One training run of one preset on a prepared corpus.
 
-    `run` does everything in the calling thread, which then owns every torch call of the run.
+    `run` does everything in the calling thread, which makes every torch call of the run.
 
     Args:
-        directory: where checkpoints go.
+        directory: for checkpoints.
         sink: receives every event, from the calling thread and from the checkpoint writer.
-        resume: go on exactly from this checkpoint.
+        resume: continue exactly from this checkpoint.
         initial: start with these weights instead of fresh ones (a fork).
 
     Raises:
-        TrainingError: the device is not there, or the corpus is another than that of `resume`.
+        TrainingError: the device does not exist, or the corpus differs from that of `resume`.
         CorpusError: the corpus is too short for a window.
         CheckpointError: the checkpoint does not fit.
     """
@@ -90,8 +90,8 @@ class Trainer:
         if resume is not None and resume.state.corpus != corpus.fingerprint:
             raise TrainingError(
                 "the text is not the one this run was trained on",
-                f"the corpus was {resume.state.corpus} and is {corpus.fingerprint}",
-                "bring the text back, or begin a new run with --from",
+                f"the corpus was {resume.state.corpus} and is now {corpus.fingerprint}",
+                "restore the text, or start a new run with --from",
             )
         self.state = (
             resume.state
@@ -108,8 +108,8 @@ class Trainer:
                 raise
             raise TrainingError(
                 "there is not enough memory for this model",
-                "weights, gradients and two moments are needed",
-                f"set a smaller {' or '.join(preset.model.size_settings)}, or close other programs",
+                "it must hold weights, gradients and two moments",
+                f"reduce {' or '.join(preset.model.size_settings)}, or close other programs",
             ) from None
         self._writer: CheckpointWriter | None = None
         self._guard = Guard(corpus.tokenizer.n_vocab)
@@ -120,7 +120,7 @@ class Trainer:
         self._pace = TokenRate()
 
     def _build(self, resume: Checkpoint | None, initial: Checkpoint | None) -> None:
-        """The model, its optimizer, and what moves and watches them."""
+        """The model, its optimizer, and the parts that update and observe them."""
         preset, state = self.preset, self.state
         self.model = self._model(resume or initial)
         self.optimizer = FlatOptimizer(self.model, preset.optimizer)
@@ -152,19 +152,19 @@ class Trainer:
             if own != theirs:
                 raise TrainingError(
                     "the checkpoint has another vocabulary",
-                    f"{weights_of.state.n_vocab} tokens cut in another way than the corpus",
+                    f"{weights_of.state.n_vocab} tokens of another tokenizer than the corpus",
                     "use the preset's own tokenizer settings, or start from scratch",
                 )
             load_weights(model, weights_of.weights())
         return model.train()
 
     def run(self) -> Reason | None:
-        """Train to the end, or until asked to stop; return why it ended, `None` after a failure.
+        """Train to the end or until a stop is requested; return why it ended, `None` on failure.
 
-        Every way out writes a checkpoint first if a step was made since the last one.
+        Always writes a checkpoint before ending if there was a step since the last one.
 
         Raises:
-            TrainingError: nothing was begun: there is no thread for saving.
+            TrainingError: it did not start, because no thread for saving could be created.
         """
         training, state = self.preset.training, self.state
         policy = RetentionPolicy(training.keep_checkpoints, training.keep_every)
@@ -186,24 +186,24 @@ class Trainer:
             self._wait_for_save()
             if self._writer.failure:
                 raise TrainingError(
-                    f"what was trained up to step {state.step} is not saved",
+                    f"training up to step {state.step} is not saved",
                     self._writer.failure,
-                    "make room, then resume the run from its last checkpoint",
+                    "free some space, then resume the run from its last checkpoint",
                 )
             restores = reason == "early stop" and training.early_stop_restore
             if restores and restore_best(self._directory, self.model):
-                text = f"the weights are those of step {state.best_step}, the best"
+                text = f"restored the best weights, from step {state.best_step}"
                 self._sink(Warned(state.step, text))
             self._sink(Finished(state.step, reason))
             return reason
-        except Exception as error:  # noqa: BLE001 - whatever failed, what was trained is saved
+        except Exception as error:  # noqa: BLE001 - save the progress after any error
             self._fail(error)
             return None
         finally:
             self._writer.close()
 
     def _wait_for_save(self) -> None:
-        """Wait until the last checkpoint is on disk, for room too, unless a stop is asked for."""
+        """Wait until the last checkpoint is on disk, even for disk space, unless stopped."""
         assert self._writer is not None
         state, told, began = self.state, "", time.monotonic()
         while not self._given_up and not self._writer.idle(_WAIT_SECONDS):
@@ -211,7 +211,7 @@ class Trainer:
                 told = self.control.blocked
                 self._sink(Paused(state.step, told))
             request = self.control.take()
-            # A key that is held, or a signal that comes twice, does not mean this wait.
+            # A held key or a repeated signal is not meant to cancel this wait.
             patient = time.monotonic() - began < _ONE_PRESS_SECONDS
             self._given_up = request is not None and request.verb == "stop" and not patient
         self._writer.flush()
@@ -281,10 +281,10 @@ class Trainer:
             )
 
     def _is_bad(self, done: StepResult) -> bool:
-        """Whether the step counts for nothing: it was skipped, or training went back before it.
+        """Whether the step does not count: it was skipped, or training went back before it.
 
         Raises:
-            TrainingError: training broke again after it had gone back once.
+            TrainingError: training failed again after it had gone back once.
         """
         state = self.state
         broken = self._guard.is_broken(done)
@@ -330,7 +330,7 @@ class Trainer:
         )
 
     def _choose_threads(self) -> None:
-        """Measure how many threads serve these steps best, without taking one."""
+        """Measure which thread count is fastest for these steps, without training."""
         state = self.state
         batch = self._batches.batch(state.step)
         if not self._stepper.forward.is_compiled:
@@ -338,7 +338,7 @@ class Trainer:
         state.threads = self._threads.now
 
     def _look(self, step: int) -> bool:
-        """Evaluate and sample if due; keep the best. Returns whether to stop early."""
+        """Evaluate and sample if due; save the best. Returns whether to stop early."""
         training, state = self.preset.training, self.state
         last = step >= state.max_steps
         if step % training.evaluate_every == 0 or last:
@@ -356,7 +356,11 @@ class Trainer:
         warmup = warmup_steps(schedule, self.preset.training.max_steps)
         if reduce_on_plateau(schedule, state, warmup):
             rate = state.learning_rate_multiplier * state.plateau_multiplier
-            self._sink(Warned(state.step, "the validation loss stands still: a smaller rate"))
+            self._sink(
+                Warned(
+                    state.step, "the validation loss has stopped improving: learning rate reduced"
+                )
+            )
             self._sink(Changed(state.step, "learning_rate", rate))
 
     def _save(self, kind: SaveKind) -> None:
@@ -369,7 +373,7 @@ class Trainer:
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
             if not out_of_memory(error) or kind == "last":
                 raise
-            text = f"memory ran out: the checkpoint of step {step} is left out"
+            text = f"memory ran out: the checkpoint at step {step} is skipped"
             self._sink(Warned(step, f"{text} ({first_line(error)})"))
         else:
             self._writer.submit(snapshot, kind)
@@ -383,7 +387,7 @@ class Trainer:
         )
 
     def _obey(self) -> bool:
-        """Do what was asked since the last step. Returns whether to stop."""
+        """Handle the requests since the last step. Returns whether to stop."""
         paused, blocked = False, ""
         while True:
             request = self.control.take()
@@ -398,7 +402,7 @@ class Trainer:
                     return False
                 self.control.wait(0.5)
             elif request.verb == "stop":
-                # Who stops a run that waits for room has seen that it cannot save.
+                # A user who stops a run that waits for disk space knows that it cannot save.
                 self._given_up = bool(blocked)
                 return True
             elif request.verb == "pause" and not paused:
@@ -429,7 +433,7 @@ class Trainer:
             self._sink(Changed(state.step, "max_steps", float(state.max_steps)))
 
     def _fail(self, error: Exception) -> None:
-        """Save what is sound, then say what failed."""
+        """Save what is intact, then report the failure."""
         _LOG.debug("training failed", exc_info=error)
         assert self._writer is not None
         try:
@@ -437,7 +441,7 @@ class Trainer:
                 self._save("last")
                 self._writer.flush()
         except Exception as second:  # noqa: BLE001 - the first error is the one to report
-            self._sink(Warned(self.state.step, f"the last checkpoint failed too: {second}"))
+            self._sink(Warned(self.state.step, f"saving the last checkpoint failed too: {second}"))
         text = in_words(error)
         if out_of_memory(error) and not isinstance(error, TrainingError):
             text = f"memory ran out: {first_line(error)}; close other programs, then resume the run"

@@ -1,4 +1,4 @@
-"""One background thread that writes checkpoints: the training loop pays for the copy alone."""
+"""A background thread that writes checkpoints: the training loop only makes the copy."""
 
 import errno
 import logging
@@ -17,7 +17,7 @@ from slm_tui.training.events import Event, Saved, SaveKind, Sink, Warned
 from slm_tui.training.memory import first_line, out_of_memory
 
 _RETRY_SECONDS = 0.5
-# A single save may fail by chance; after so many in a row training waits until one works.
+# A single save may fail by chance; after this many in a row training waits until one works.
 _FAILURES = 2
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _BLOCK = "checkpoint"
@@ -27,7 +27,7 @@ _Kind = Literal["room", "disk", "memory"]
 
 @dataclass(frozen=True)
 class RetentionPolicy:
-    """Which periodic checkpoints stay: the newest ones, and those at multiples of a step."""
+    """Which periodic checkpoints to keep: the newest ones, and those at multiples of a step."""
 
     keep_last: int
     keep_every: int | None = None
@@ -42,12 +42,12 @@ class _Job:
 class CheckpointWriter:
     """Writes snapshots one after another; at most one waits while another is written.
 
-    Where the disk is full, or saving has failed twice in a row, it blocks `control`, so that
-    training pauses, and tries again until it works: what is trained and never saved is lost.
-    `failure` says why the newest one could not be written; it is empty when it was.
+    If the disk is full or saving has failed twice in a row, it blocks `control`, so that training
+    pauses, and retries until it works, because unsaved training would be lost. `failure` says why
+    the newest snapshot could not be written; it is empty if it was.
 
     Raises:
-        TrainingError: the system has no memory for its thread.
+        TrainingError: the system has no memory for the thread.
     """
 
     def __init__(
@@ -68,11 +68,13 @@ class CheckpointWriter:
         try:
             self._thread.start()
         except RuntimeError as error:
-            remedy = "close other programs: the system has no memory for one"
-            raise TrainingError("there is no thread to save with", str(error), remedy) from None
+            remedy = "close other programs to free some memory"
+            raise TrainingError(
+                "cannot start the thread that saves checkpoints", str(error), remedy
+            ) from None
 
     def submit(self, snapshot: CheckpointSnapshot, kind: SaveKind) -> None:
-        """Queue `snapshot`. Waits while one is queued already, unless this one replaces it."""
+        """Queue `snapshot`. Waits while another is queued, unless this one replaces it."""
         with self._changed:
             while self._waiting is not None and not self._replaces(kind):
                 self._changed.wait()
@@ -80,13 +82,13 @@ class CheckpointWriter:
             self._changed.notify_all()
 
     def _replaces(self, kind: SaveKind) -> bool:
-        """A newer best one does; and any, while there is no room: waiting would be for ever."""
+        """A newer best one does; without disk space any does, as waiting would never end."""
         return self._stuck or (self._waiting is not None and kind == "best" == self._waiting.kind)
 
     def idle(self, seconds: float) -> bool:
-        """Wait until everything queued is on disk, at most so long; returns whether it is.
+        """Wait up to a time limit until everything queued is on disk; return whether it is.
 
-        Unlike `flush` it lets the writer wait for room.
+        Unlike `flush` it lets the writer wait for disk space.
         """
         end = time.monotonic() + seconds
         with self._changed:
@@ -98,7 +100,7 @@ class CheckpointWriter:
             return True
 
     def flush(self) -> None:
-        """Wait until everything queued is on disk, or cannot be written: no waiting for room."""
+        """Wait until everything queued is on disk or failed, without waiting for disk space."""
         with self._changed:
             self._hurried = True
             self._changed.notify_all()
@@ -136,7 +138,7 @@ class CheckpointWriter:
                     self._changed.notify_all()
 
     def _write(self, job: _Job) -> None:
-        """Write one, again and again while there is no room for it, or the disk fails."""
+        """Write a snapshot; retry while there is no disk space or the disk fails."""
         told = ""
         while True:
             reason, kind = self._attempt(job)
@@ -148,11 +150,11 @@ class CheckpointWriter:
                 if not told and kind == "disk":
                     self._failures += 1
                 told = reason
-                text = f"the checkpoint of step {job.snapshot.state.step} was not saved: {reason}"
+                text = f"the checkpoint at step {job.snapshot.state.step} was not saved: {reason}"
                 self._tell(Warned(job.snapshot.state.step, text))
             if kind == "memory" or (kind == "disk" and self._failures < _FAILURES):
                 return
-            what = "no room for a checkpoint" if kind == "room" else "no checkpoint can be saved"
+            what = "no space for a checkpoint" if kind == "room" else "no checkpoint can be saved"
             self._control.block(_BLOCK, f"{what} ({reason})")
             with self._changed:
                 self._stuck = True
@@ -164,11 +166,11 @@ class CheckpointWriter:
     def _tell(self, event: Event) -> None:
         try:
             self._sink(event)
-        except Exception as error:  # noqa: BLE001 - who listens must not end the saving
+        except Exception as error:  # noqa: BLE001 - a receiver must not stop saving
             _LOG.debug("a receiver of events failed", exc_info=error)
 
     def _attempt(self, job: _Job) -> tuple[str, _Kind]:
-        """Why the job could not be written, empty if it was; and what there was too little of."""
+        """Why the job could not be written, empty if it was; and which resource was short."""
         began = time.monotonic()
         step = job.snapshot.state.step
         try:
@@ -180,26 +182,26 @@ class CheckpointWriter:
                 self._directory, self._policy.keep_last, self._policy.keep_every
             )
             size = sum(file.stat().st_size for file in path.iterdir())
-        except Exception as error:  # noqa: BLE001 - without this thread the loop would wait for ever
+        except Exception as error:  # noqa: BLE001 - without this thread the loop would hang
             if _is_for_room(error):
                 return os.strerror(errno.ENOSPC), "room"
             if out_of_memory(error):
                 return f"memory ran out ({first_line(error)})", "memory"
             if not self._directory.parent.is_dir():
-                return f"{self._directory.parent} is gone; put it back", "disk"
+                return f"{self._directory.parent} is gone; restore it", "disk"
             return cause_of(error), "disk"
         self._tell(Saved(step, job.kind, path.name, size, time.monotonic() - began))
         return "", "room"
 
 
 def _is_for_room(error: Exception) -> bool:
-    """Whether the disk is full. The safetensors library tells it in words alone."""
+    """Whether the disk is full. The safetensors library reports it only in the message."""
     number = getattr(error, "errno", None)
     return number in _NO_ROOM or "os error 28" in str(error) or "No space left" in str(error)
 
 
 def _step_aside() -> None:
-    """Writing yields to training. On Linux every thread has a priority of its own."""
+    """Give training priority over writing. On Linux every thread has its own priority."""
     try:
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
     except (OSError, AttributeError):

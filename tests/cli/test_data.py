@@ -52,7 +52,7 @@ def test_prepare_builds_the_corpus_once_and_prints_its_path(
     first = capsys.readouterr()
     directory = Path(first.out.splitlines()[-1])
     assert (directory / "train.bin").is_file()
-    assert "cutting into tokens" in first.err
+    assert "tokenizing" in first.err
     assert main(["data", "prepare", plays]) == 0
     second = capsys.readouterr()
     assert second.out == first.out
@@ -159,7 +159,7 @@ def test_an_interruption_leaves_nothing_half_written_and_exits_130() -> None:
     )
     assert child.stderr is not None
     try:
-        assert "writing stories" in child.stderr.readline()
+        assert "generating stories" in child.stderr.readline()
         deadline = time.monotonic() + 20
         while not making() and time.monotonic() < deadline:
             time.sleep(0.02)
@@ -179,17 +179,17 @@ def test_the_progress_line_has_share_rate_and_time_left() -> None:
     line = progress_text(Progress("downloading", 4e6, 16e6, "bytes", seconds=2.0), 100)
     for part in ("downloading", "25%", "4.00 MB of 16.0 MB", "2.00 MB/s", "00:06 left"):
         assert part in line
-    stories = progress_text(Progress("writing stories", 3000, 4000, "stories", seconds=2.0), 100)
+    stories = progress_text(Progress("generating stories", 3000, 4000, "stories", seconds=2.0), 100)
     assert "1.50k stories/s" in stories
     unknown = progress_text(Progress("reading", 3000, None, "documents", seconds=2.0), 100)
     assert "3,000 documents" in unknown
     assert "left" not in unknown
-    assert "left" not in progress_text(Progress("writing stories"), 100)
+    assert "left" not in progress_text(Progress("generating stories"), 100)
 
 
 @pytest.mark.parametrize("width", [10, 40, 79])
 def test_the_progress_line_keeps_to_its_width(width: int) -> None:
-    told = Progress("cutting into tokens", 12_345_678, 987_654_321, "bytes", seconds=123.0)
+    told = Progress("tokenizing", 12_345_678, 987_654_321, "bytes", seconds=123.0)
     assert len(progress_text(told, width)) <= width
 
 

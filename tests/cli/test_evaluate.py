@@ -51,7 +51,7 @@ def test_evaluate_end_to_end(runs: list[Run], capsys: pytest.CaptureFixture[str]
     # One checkpoint: a report, and files in the run.
     assert main(["evaluate", "plain", "--split", "test", *FEW]) == 0
     out = capsys.readouterr().out
-    for word in ("nats per token", "perplexity", "among the first five", "gap", "valid UTF-8"):
+    for word in ("nats per token", "perplexity", "top five", "gap", "valid UTF-8"):
         assert word in out
     for name in ("floor", "uniform", "unigram", "bigram", "lzma"):
         assert name in out
@@ -111,7 +111,7 @@ def test_a_story_that_a_model_was_trained_on_is_a_leak(
     leaks = {one["run"].split("-")[0]: one["leak"] for one in found["models"]}
     assert leaks["few"] == ""
     total = found["text"]["documents"]
-    assert leaks["many"] == f"{total} of {total} documents stand in its training text"
+    assert leaks["many"] == f"{total} of {total} documents occur in its training text"
     assert any("different texts" in note for note in found["notes"])
     assert few.path.is_dir()
 

@@ -41,7 +41,7 @@ def preset(tiny: Make, source: str, tokenizer: dict[str, Any], place: Path) -> P
 @pytest.mark.parametrize(
     ("source", "tokenizer", "expected"),
     [
-        ("stories", {"kind": "bytes"}, ["writing stories"]),
+        ("stories", {"kind": "bytes"}, ["generating stories"]),
         ("file", BPE, ["reading", "counting words", "merging pairs"]),
         ("file", {"kind": "gpt2"}, ["reading", "loading the tokenizer"]),
         ("directory", {"kind": "chars"}, ["reading", "collecting characters"]),
@@ -62,7 +62,7 @@ def test_a_preparation_can_be_ended_at_every_stage(
     stages: list[str] = []
     prepare(wanted, progress=lambda told: stages.append(told.stage))
     shutil.rmtree(paths.corpora_dir())
-    assert {*expected, "cutting into tokens", "looking for leaks"} <= set(stages)
+    assert {*expected, "tokenizing", "looking for leaks"} <= set(stages)
     for stage in dict.fromkeys(stages):
         # What `datasets` has kept is not unpacked again.
         shutil.rmtree(hf_home, ignore_errors=True)
@@ -85,7 +85,7 @@ def end_at(wanted: Preset, stage: str) -> None:
 def test_what_was_ended_can_be_begun_again(tiny: Make, tmp_path: Path) -> None:
     wanted = preset(tiny, "file", {"kind": "bytes"}, tmp_path)
     with pytest.raises(Cancelled):
-        end_at(wanted, "cutting into tokens")
+        end_at(wanted, "tokenizing")
     corpus = prepare(wanted)
     text = (tmp_path / "text.txt").read_bytes()
     assert corpus.tokenizer.decode_bytes(corpus.train[:1001]) == text[:1000]
@@ -100,5 +100,5 @@ def test_progress_never_goes_back_and_ends_at_the_whole(tiny: Make, tmp_path: Pa
         assert done == sorted(done), stage
         assert all(one.share is None or 0 <= one.share <= 1 for one in told)
     last = {one.stage: one for one in told}
-    for stage in ("cutting into tokens", "looking for leaks"):
+    for stage in ("tokenizing", "looking for leaks"):
         assert last[stage].share == 1

@@ -69,7 +69,7 @@ def test_any_delimiter_and_quoting_gives_the_same_texts(
     found, left_out = read(written(rows, delimiter=delimiter, quoting=quoting, lineterminator=end))
     assert found == STORIES
     between = {";": "a semicolon", "\t": "a tab", "|": "the character |"}
-    said = [f"its cells have {between[delimiter]} between them"] if delimiter != "," else []
+    said = [f"cells are separated by {between[delimiter]}"] if delimiter != "," else []
     assert left_out.notes == said
 
 
@@ -78,14 +78,14 @@ def test_quotes_may_come_after_a_backslash() -> None:
     raw = written(rows, escapechar="\\", doublequote=False, quoting=csv.QUOTE_ALL)
     found, left_out = read(raw)
     assert found == STORIES
-    assert left_out.notes == ["a quote in its cells stands after a backslash"]
+    assert left_out.notes == ["quotes within cells are escaped with a backslash"]
 
 
 def test_quotes_may_be_part_of_the_text_as_in_many_files_with_tabs() -> None:
     raw = 'id\ttext\n1\t"Hello" she said.\n2\t"Twice," he said, "twice".\n3\tPlain.\n'
     found, left_out = read(raw, "x.tsv")
     assert found == ['"Hello" she said.', '"Twice," he said, "twice".', "Plain."]
-    assert left_out.notes == ["its quotes are read as part of the text"]
+    assert left_out.notes == ["quotes are read as part of the text"]
 
 
 def test_spaces_may_stand_before_a_quote() -> None:
@@ -113,7 +113,7 @@ def test_a_sheet_saved_as_unicode_text_is_read(encoding: str, tmp_path: Path) ->
 def test_a_table_of_r_has_a_column_without_a_name() -> None:
     found, left_out = read('"text","n"\n"1","one, two",5\n"2","three",6\n')
     assert found == ["one, two", "three"]
-    assert "numbers the rows" in left_out.notes[0]
+    assert "read as row numbers" in left_out.notes[0]
     assert read(",text\n0,one\n1,two\n")[0] == ["one", "two"]
 
 
@@ -124,7 +124,7 @@ def test_the_last_column_has_what_is_left_of_the_line() -> None:
     found, left_out = read("id,text\n1,Hello, you, there\n2,Plain\n3,One, two\n")
     assert found == ["Hello, you, there", "Plain", "One, two"]
     assert left_out.notes == [
-        "2 rows have commas in the text without quotes: they belong to the text"
+        "2 rows have commas in unquoted text, read as part of the text"
     ]
 
 
@@ -156,7 +156,7 @@ def test_one_column_of_text_needs_no_quotes() -> None:
     raw = "text\n" + "".join(f"{story}\n" for story in STORIES)
     found, left_out = read(raw)
     assert found == STORIES
-    assert left_out.notes == ["its quotes are read as part of the text"] or left_out.notes == []
+    assert left_out.notes == ["quotes are read as part of the text"] or left_out.notes == []
 
 
 def test_one_column_that_a_program_wrote_is_unquoted() -> None:
@@ -168,7 +168,7 @@ def test_lines_that_are_no_table_are_a_document_each_and_that_is_said() -> None:
     raw = "".join(f"{story}\n" for story in STORIES)
     found, left_out = read(raw)
     assert found == STORIES
-    assert "no line names its columns: the first line is a row" in left_out.notes
+    assert "no header: the first line is read as a row" in left_out.notes
 
 
 # Rows that are too short, or have separators at their end.
@@ -194,7 +194,7 @@ def test_a_row_without_its_text_is_counted() -> None:
 def test_a_text_torn_by_a_line_end_is_refused_with_the_line() -> None:
     error = told("id,text\n1,The fox ran\ninto the wood and hid.\n2,The end\n")
     assert error.what == "line 3 of x.csv has 1 cell"
-    assert "a line break in a text without quotes" in error.why
+    assert "a line break in unquoted text" in error.why
 
 
 def test_empty_lines_are_passed_over() -> None:
@@ -207,7 +207,7 @@ def test_empty_lines_are_passed_over() -> None:
 def test_a_table_without_a_header_loses_no_row() -> None:
     found, left_out = read("1,Once upon a time.\n2,There was a fox, red as rust.\n3,It ran away.\n")
     assert found == ["Once upon a time.", "There was a fox, red as rust.", "It ran away."]
-    assert left_out.notes[0] == "no line names its columns: the first line is a row"
+    assert left_out.notes[0] == "no header: the first line is read as a row"
 
 
 def test_a_header_that_is_guessed_is_said() -> None:
@@ -215,7 +215,7 @@ def test_a_header_that_is_guessed_is_said() -> None:
     found, left_out = read(written(rows))
     assert found == STORIES
     assert left_out.notes == [
-        "its first line (stars, my review) is taken as the names of its columns"
+        "the first line (stars, my review) is read as the header"
     ]
 
 
@@ -242,7 +242,7 @@ def test_a_column_of_labels_is_not_the_text() -> None:
 def test_columns_may_have_one_name() -> None:
     found, left_out = read("text,text,n\none,uno,1\ntwo,dos,2\n")
     assert found == ["one", "two"]
-    assert "several columns are called text" in left_out.notes[0]
+    assert "several columns are named text" in left_out.notes[0]
 
 
 def test_two_columns_are_joined() -> None:
@@ -264,7 +264,7 @@ def test_a_quote_that_is_never_closed_is_refused_where_it_opens() -> None:
 def test_text_after_a_closing_quote_is_refused_where_the_rows_do_not_bear_it_out() -> None:
     error = told('id,text\n1,"one, two" three, four\n2,"five, six"\n')
     assert error.what == "line 2 of x.csv cannot be read as csv"
-    assert "goes on after its closing quote" in error.why
+    assert "continues after its closing quote" in error.why
     assert "data.quotes" in error.remedy
 
 
@@ -335,7 +335,7 @@ def test_of_what_a_person_wrote_without_quotes_no_word_is_lost_in_silence(
         found, left_out = read("\n".join(lines) + "\n")
     except CorpusError:
         return
-    if not all(one.strip() for one in found) or "is taken as" in str(left_out.notes):
+    if not all(one.strip() for one in found) or "is read as the header" in str(left_out.notes):
         # Rows without text are counted, and a line that is taken as a header is named.
         return
     words = set("\n".join(found).translate(str.maketrans(',;"|\n\t.', "       ")).split())
@@ -375,8 +375,8 @@ def test_what_was_guessed_is_kept_with_the_corpus(tmp_path: Path, tiny: Make) ->
     path.write_text("id;text\n" + "".join(f"{n};some words; number {n}\n" for n in range(99)))
     corpus = prepare(tiny(data={"kind": "file", "path": str(path)}))
     assert corpus.manifest["left_out"]["notes"] == [
-        "its cells have a semicolon between them",
-        "99 rows have semicolons in the text without quotes: they belong to the text",
+        "cells are separated by a semicolon",
+        "99 rows have semicolons in unquoted text, read as part of the text",
     ]
 
 

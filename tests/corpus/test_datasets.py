@@ -248,7 +248,7 @@ def test_a_dataset_is_known_by_its_files_not_by_its_place(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("dataset", ["./gone", "/nowhere/at/all", "~/gone-too", "a/b/c", "..\\x"])
 def test_a_path_where_nothing_is_is_not_asked_of_the_hub(dataset: str, tiny: Make) -> None:
-    with pytest.raises(CorpusError, match="no file or directory is there; set data.dataset"):
+    with pytest.raises(CorpusError, match="no file or directory has that name; set data.dataset"):
         prepare(tiny(data={"kind": "huggingface", "dataset": dataset}))
 
 

@@ -80,9 +80,9 @@ def test_a_pattern_that_means_nothing_is_one_clear_line(folder: Path, pattern: s
 
 def test_no_file_is_said_with_what_was_looked_for(folder: Path) -> None:
     put(folder, a_py="code")
-    assert "none is called *.txt or *.md" in str(refused(DirectoryData(path=str(folder)), folder))
+    assert "none matches *.txt or *.md" in str(refused(DirectoryData(path=str(folder)), folder))
     told = refused(DirectoryData(path=str(folder), pattern="**/*.rst"), folder)
-    assert "none is called **/*.rst" in str(told)
+    assert "none matches **/*.rst" in str(told)
 
 
 def test_a_path_that_is_a_file_is_said_to_be_one(folder: Path) -> None:
@@ -226,5 +226,5 @@ def test_a_directory_is_known_by_its_files_not_by_its_place(folder: Path, tmp_pa
 
 
 def test_a_directory_without_files_cannot_be_prepared(folder: Path, tiny: Make) -> None:
-    with pytest.raises(CorpusError, match="has no file to read"):
+    with pytest.raises(CorpusError, match="has no files to read"):
         prepare(tiny(data=data(folder)))

@@ -73,9 +73,9 @@ def test_a_packed_file_that_is_cut_off_is_refused_with_the_reason(
     whole = PACKERS[suffix](bytes(range(32, 127)) * 500 + STORY.encode()[:999])
     path.write_bytes(whole[: len(whole) * 2 // 3])
     told = refused(FileData(path=str(path), on_encoding_error="replace"), tmp_path)
-    assert "cannot be unpacked" in told.what
+    assert "cannot be decompressed" in told.what
     assert "compressed" in told.why
-    assert "whole copy" in told.remedy
+    assert "complete copy" in told.remedy
 
 
 @pytest.mark.parametrize("suffix", PACKERS)

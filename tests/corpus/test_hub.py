@@ -67,7 +67,7 @@ def test_without_a_network_a_name_is_answered_with_what_works(
 
 @pytest.mark.timeout(60)
 def test_the_place_that_was_asked_for_is_the_one_that_is_named(tiny: Make, tmp_path: Path) -> None:
-    with pytest.raises(CorpusError, match=f"would be kept in {tmp_path / 'elsewhere'}"):
+    with pytest.raises(CorpusError, match=f"would be cached in {tmp_path / 'elsewhere'}"):
         prepare(of(tiny, "somebody/some-texts", cache_dir=str(tmp_path / "elsewhere")))
 
 

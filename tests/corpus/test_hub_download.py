@@ -139,7 +139,7 @@ def test_without_a_network_one_notice_names_what_is_missing_and_what_works(
     told = str(caught.value)
     assert dataset in told
     assert str(tmp_path / "hf") in told
-    assert "data.kind=stories works without a network" in told
+    assert "data.kind=stories and data.kind=file work without a network" in told
     assert "\n" not in told
     assert left_behind(tmp_path) == []
 

@@ -64,10 +64,10 @@ def test_every_shape_gives_the_same_texts(shape: str) -> None:
     found, left_out = read(SHAPES[shape])
     assert found == STORIES
     said = {
-        "an object with rows": ["its rows are read from data"],
-        "the same over lines": ["its rows are read from data"],
-        "columns": ["it is read column by column"],
-        "columns of numbered cells": ["it is read column by column"],
+        "an object with rows": ["rows are read from data"],
+        "the same over lines": ["rows are read from data"],
+        "columns": ["the file is read column by column"],
+        "columns of numbered cells": ["the file is read column by column"],
     }
     assert left_out.notes == said.get(shape, [])
 
@@ -115,7 +115,7 @@ def test_rows_are_the_same_wherever_what_is_read_at_once_ends(
         ("plain words\n", 1, "expecting value at column 1"),
         ('[{"text": "a"},\n {"text": "b"\n', 2, "expecting ',' delimiter"),
         ('[{"text": "a"},\n {"text": "b"}\n', 3, "its array is not closed"),
-        ('[{"text": "a"}]\n[{"text": "b"}]', 2, "more after the end of its array"),
+        ('[{"text": "a"}]\n[{"text": "b"}]', 2, "more text after the end of the array"),
         ('{\n "text": "a"\n}\n{\n "text": nope\n}\n', 5, "expecting value"),
         ('{"text": "a"}\n' + "[" * 100_000, 2, "it is not JSON"),
         ('{"text": "a"}\n{"n": ' + "9" * 5000 + "}\n", 2, "it is not JSON"),
@@ -130,7 +130,7 @@ def test_what_is_no_json_is_refused_with_its_line(raw: str, line: int, why: str)
 def test_a_value_that_is_no_text_is_refused_with_its_line() -> None:
     error = told('{"text": "a"}\n{"text": 3}\n')
     assert error.what == "the column text is not text"
-    assert error.why == "line 2 of x.jsonl has a value of the kind number"
+    assert error.why == "line 2 of x.jsonl has a value of type number"
 
 
 def test_half_a_surrogate_pair_is_refused_or_replaced() -> None:
@@ -236,7 +236,7 @@ def test_a_chat_is_written_as_a_line_for_each_turn(
         datasets.Dataset.from_list(rows).save_to_disk(path)
     found = stage(HuggingFaceData(dataset=str(path)), tmp_path)
     assert list(found.parts["train"].texts()) == ["User: Hi\nAssistant: Hello!"] * 2
-    assert found.left_out.notes == [f"each row of {name} is written as a line for each turn"]
+    assert found.left_out.notes == [f"each row of {name} becomes one line per turn"]
 
 
 def test_a_turn_may_have_parts_or_nothing() -> None:
@@ -262,6 +262,6 @@ def test_a_file_of_rows_is_read_through_the_settings(tmp_path: Path) -> None:
     found = stage(FileData(path=str(path)), tmp_path)
     assert list(found.parts["train"].texts()) == ["one"]
     assert found.left_out.notes == [
-        "its rows are read from stories",
+        "rows are read from stories",
         "read as UTF-16, by its byte order mark",
     ]

@@ -157,12 +157,12 @@ def test_a_cancelled_preparation_leaves_nothing(tiny: Make) -> None:
 
     def stop_at_tokens(told: Progress) -> None:
         stages.append(told.stage)
-        if told.stage == "cutting into tokens":
+        if told.stage == "tokenizing":
             cancel.set()
 
     with pytest.raises(Cancelled):
         prepare(tiny(), progress=stop_at_tokens, cancel=cancel)
-    assert "writing stories" in stages
+    assert "generating stories" in stages
     assert list(paths.corpora_dir().iterdir()) == []
 
 

@@ -188,8 +188,8 @@ def test_megabytes_of_line_ends_are_no_text(tmp_path: Path) -> None:
     [
         (b"", "has no text"),
         (b" \n\n ", "has no text"),
-        (b"caf\xe9", "is not UTF-8: byte 3 is 0xe9; convert it"),
-        (b"\x89PNG\r\n\x1a\n\x00\x00", "is not text: it is a PNG picture"),
+        (b"caf\xe9", "is not UTF-8: byte 3 is 0xe9; convert it to UTF-8"),
+        (b"\x89PNG\r\n\x1a\n\x00\x00", "is not text: it is a PNG image"),
         (b"MZ\x00\x00\x00\x01", "is not text: byte 2 is NUL (0x00)"),
         (b"\xff" * 100, "is not UTF-8: byte 0 is 0xff"),
         (b"\xef\xbb\xbf", "has no text"),

@@ -22,8 +22,8 @@ Make = Callable[..., Preset]
 @pytest.mark.parametrize("name", ["/dev/zero", "/dev/null", "/dev/random"])
 def test_a_device_is_refused_at_once(name: str, tiny: Make, tmp_path: Path) -> None:
     told = refused(FileData(path=name), tmp_path)
-    assert f"{name} is no regular file" in str(told)
-    with pytest.raises(CorpusError, match="no regular file"):
+    assert f"{name} is not a regular file" in str(told)
+    with pytest.raises(CorpusError, match="not a regular file"):
         prepare(tiny(data={"kind": "file", "path": name}))
 
 
@@ -37,10 +37,10 @@ def test_a_pipe_is_refused_at_once_and_passed_over_in_a_directory(
     os.mkfifo(pipe)
     link.symlink_to(pipe)
     for path in (pipe, link):
-        assert "no regular file" in str(refused(FileData(path=str(path)), tmp_path))
-        with pytest.raises(CorpusError, match="no regular file"):
+        assert "not a regular file" in str(refused(FileData(path=str(path)), tmp_path))
+        with pytest.raises(CorpusError, match="not a regular file"):
             prepare(tiny(data={"kind": "file", "path": str(path)}))
-    assert "no file to read" in str(refused(DirectoryData(path=str(folder)), tmp_path))
+    assert "no files to read" in str(refused(DirectoryData(path=str(folder)), tmp_path))
     (folder / "one.txt").write_text("one")
     assert texts(DirectoryData(path=str(folder)), tmp_path) == ["one"]
 

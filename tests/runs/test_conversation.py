@@ -107,14 +107,14 @@ def test_processes_that_write_at_once_do_not_tear_lines(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_written_says_so_and_makes_nothing(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="not kept"):
+    with pytest.raises(RunError, match="cannot be saved"):
         conversation.append(tmp_path / "gone", SAID)
     assert not (tmp_path / "gone").exists()
     if os.geteuid() == 0:
         (tmp_path / FILE).mkdir()  # root may write anywhere, but not into a directory
     else:
         tmp_path.chmod(0o500)
-    with pytest.raises(RunError, match="not kept"):
+    with pytest.raises(RunError, match="cannot be saved"):
         conversation.append(tmp_path, SAID)
     assert conversation.read(tmp_path) == []
     tmp_path.chmod(0o700)

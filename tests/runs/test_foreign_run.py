@@ -362,7 +362,7 @@ def test_the_record_of_a_run_is_rebuilt_from_its_newest_checkpoint(
             (run.path / "run.json").write_bytes(torn)
         info = run.info()
         assert (info.state, info.step, info.max_steps) == ("interrupted", 600, 600)
-        assert "rebuilt from the checkpoint of step 600" in info.error
+        assert "rebuilt from the checkpoint at step 600" in info.error
         assert info.best_loss == pytest.approx(whole.best_loss)
         assert store.find("it") == run
         assert run in store.all_runs()

@@ -240,7 +240,7 @@ def test_a_full_disk_holds_training_back_until_there_is_room(
         recorder._beaten = 0.0
         recorder.beat()
         assert recorder.full
-        assert "no room for the log" in control.blocked
+        assert "no space for the log" in control.blocked
     recorder.beat()
     assert not recorder.full
     assert not control.blocked

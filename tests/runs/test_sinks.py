@@ -417,7 +417,7 @@ def test_a_full_disk_turns_the_log_off_and_nothing_else(tiny: Make) -> None:
     session._thread.start()
     trained(session)
     (notice,) = warnings(run)
-    assert notice.startswith("TensorBoard is off, training goes on: ")
+    assert notice.startswith("TensorBoard was turned off, training continues: ")
     assert run.info().state == "done"
 
 

@@ -79,7 +79,7 @@ def test_what_a_newer_version_added_is_left_out() -> None:
             Skipped(7, math.nan, math.inf),
         ),
         ("back to step 7 with half the learning rate", WentBack(7)),
-        ("loss spike: 9.1 nats where 2.5 was usual (gradient norm 33)", Spiked(7, 9.1, 2.5, 33.0)),
+        ("loss spike: 9.1 nats, usually 2.5 (gradient norm 33)", Spiked(7, 9.1, 2.5, 33.0)),
         ("loss spike: it was said", Warned(7, "loss spike: it was said")),
         ("TensorBoard is off", Warned(7, "TensorBoard is off")),
     ],

@@ -84,7 +84,7 @@ def test_a_training_that_breaks_again_stops_with_the_evidence(tiny: Make, tmp_pa
     assert again == [1]
     assert done.reason is None
     (failed,) = done.of(Failed)
-    assert "worse than knowing nothing (5.55), after it had been 3." in failed.error
+    assert "worse than a uniform guess (5.55), after it had been 3." in failed.error
     assert "the learning rate was 0.01, then half of it" in failed.error
     assert "try a tenth of optimizer.learning_rate" in failed.error
     # Nothing that was trained before is lost.

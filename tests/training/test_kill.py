@@ -134,7 +134,7 @@ def logged(run: Run | None) -> int:
 def due(run: Run, after: int, changes: dict[str, Any]) -> list[int]:
     """The logged steps later than `after` that a checkpoint was due at.
 
-    None is due where the loss is worse than knowing nothing: single batches of four tokens are.
+    None is due where the loss is worse than a uniform guess: single batches of four tokens are.
     """
     every, doubtful = changes["training__checkpoint_every"], 1.1 * math.log(256)
     steps = zip(*losses(run), strict=True)

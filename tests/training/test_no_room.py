@@ -74,7 +74,7 @@ def test_no_room_for_a_checkpoint_pauses_until_there_is(
         wait(session, lambda: len(checkpoint.all_in(session.run.checkpoints)) > 1)
         ballast = fill(disk)
         wait(session, lambda: session.status.state == "paused")
-        assert "no room" in session.status.waiting_for
+        assert "no space" in session.status.waiting_for
         assert "No space left" in session.status.waiting_for
         good, wrong = checkpoint.newest(session.run.checkpoints)
         assert good is not None
@@ -105,7 +105,7 @@ def test_no_room_for_a_row_of_the_log_pauses_and_no_row_is_lost(
         wait(session, lambda: session.status.step > 20)
         ballast = fill(disk)
         wait(session, lambda: session.status.state == "paused")
-        assert "no room for the log" in session.status.waiting_for
+        assert "no space for the log" in session.status.waiting_for
         stopped_at = session.status.step
         ballast.unlink()
         wait(session, lambda: session.status.step > stopped_at + 20)

@@ -186,7 +186,7 @@ def test_an_evaluation_that_does_not_fit_is_made_in_smaller_parts(home: Path) ->
 
 def test_an_evaluation_without_any_memory_is_left_out_and_training_goes_on(home: Path) -> None:
     found = run(evaluated_in, home, 0, home)
-    assert any("this evaluation is left out" in text for text in found["warnings"])
+    assert any("this evaluation is skipped" in text for text in found["warnings"])
     # The memory is there again at step 3.
     assert list(found["evaluations"]) == [0, 3]
     assert found["failures"] == []
@@ -200,7 +200,7 @@ def sampled_in_little(home: Path) -> Any:
 
 def test_a_sample_that_does_not_fit_is_left_out_and_training_goes_on(home: Path) -> None:
     found = run(sampled_in_little, home, home)
-    assert any("this sample is left out" in text for text in found["warnings"])
+    assert any("this sample is skipped" in text for text in found["warnings"])
     assert found["failures"] == []
     assert len(found["losses"]) == 3
 
@@ -212,7 +212,7 @@ def saved_in_little(home: Path) -> Any:
 
 def test_a_checkpoint_that_does_not_fit_is_left_out_and_the_next_one_is_saved(home: Path) -> None:
     found = run(saved_in_little, home, home)
-    assert any("the checkpoint of step 2 is left out" in text for text in found["warnings"])
+    assert any("the checkpoint at step 2 is skipped" in text for text in found["warnings"])
     assert found["failures"] == []
     assert found["saved"] == [1, 3]
 
@@ -302,7 +302,7 @@ def test_a_model_that_does_not_fit_says_what_to_do(home: Path) -> None:
     huge = {"model__n_layer": 8, "model__n_embd": 512}
     text = run(built_in_little, home, huge)
     assert text.startswith("there is not enough memory for this model: ")
-    assert text.endswith("set a smaller model.n_embd or model.n_layer, or close other programs")
+    assert text.endswith("reduce model.n_embd or model.n_layer, or close other programs")
     state, error, runs = run(started_in_little, home, huge)
     assert (state, error) == ("failed", text)
     assert runs == []

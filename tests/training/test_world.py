@@ -73,7 +73,7 @@ def test_a_second_process_is_refused_while_the_first_one_trains(home: Path) -> N
     state, error = run(train_on, home, 5)
     assert state == "refused"
     assert f"run {found.id} is being trained: by process {first.pid} on " in error
-    assert error.endswith("stop it there, or wait until it ends")
+    assert error.endswith("stop it there, or wait for it to end")
     assert found.info().state == "running"
     os.kill(first.pid, signal.SIGKILL)
     assert first.ended() == -signal.SIGKILL
@@ -145,7 +145,7 @@ def test_a_home_that_cannot_be_written_is_named_with_a_remedy(tmp_path: Path) ->
             place.chmod(place.stat().st_mode | 0o055)
     home.chmod(0o555)
     error = run(start_as_nobody, home, home)
-    assert error.startswith(f"no run can be made in {home / 'data' / 'runs'}: Permission denied")
+    assert error.startswith(f"cannot create a run in {home / 'data' / 'runs'}: Permission denied")
     assert "SLM_TUI_HOME" in error
     assert list(home.iterdir()) == []
     # The runs can be written, the prepared texts cannot.

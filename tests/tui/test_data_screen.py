@@ -260,7 +260,7 @@ async def test_escape_cancels_and_leaves_nothing_behind(tiny: Tiny) -> None:
         screen.refresh_room()
         await pilot.pause()
         text = written(screen)
-        assert "writing stories" in text
+        assert "generating stories" in text
         assert "esc cancels" in text
         assert "%" in text
         await pilot.press("escape")

@@ -40,7 +40,7 @@ async def test_details_say_all_and_nothing_is_cut(size: tuple[int, int]) -> None
         for part in ("OVERFITTING since step 160", "gap", "certain: ", "REPEATED TEXT"):
             assert part in text
         assert "data.limit.tokens=16000" in text
-        assert "by heart" in text
+        assert "memorise" in text
         room = details.query_one("#lines").scrollable_content_region.width
         assert max(line.cell_length for line in details.lines) <= room
 
@@ -96,12 +96,12 @@ async def test_the_narrow_verdict_is_whole_and_names_what_else_holds() -> None:
 
 
 def test_a_long_verdict_goes_on_in_the_second_line() -> None:
-    verdict = [Content("● LEARNING"), Content("val 0.719 nats, much won"), Content("d details")]
+    verdict = [Content("● LEARNING"), Content("val 0.719 nats, down 0.3"), Content("d details")]
     others = [Content("also ▲ little text")]
     first, second = two(verdict, others, 24)
     assert first.plain == "● LEARNING: val 0.719"
-    assert second.plain == "nats, much won  d details  also ▲ little text"
+    assert second.plain == "nats, down 0.3  d details  also ▲ little text"
     assert [line.plain for line in two(verdict, [], 60)] == [
-        "● LEARNING: val 0.719 nats, much won",
+        "● LEARNING: val 0.719 nats, down 0.3",
         "d details",
     ]

@@ -46,7 +46,7 @@ async def test_a_dataset_that_is_not_here_names_what_works(
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
     told = await reason("experiments-optimal-fast")
     assert "the dataset roneneldan/TinyStories is not on this machine" in told
-    assert "data.kind=stories works without a network" in told
+    assert "data.kind=stories and data.kind=file work without a network" in told
     assert store.all_runs() == []
 
 

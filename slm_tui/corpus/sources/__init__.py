@@ -1,6 +1,7 @@
 """Where documents come from: the built-in stories, files, directories, datasets.
 
-A source says what decides its text (`fingerprint`) and writes its documents to disk (`stage`).
+A source reports what determines its text (`fingerprint`) and writes its documents to disk
+(`stage`).
 """
 
 from pathlib import Path
@@ -23,7 +24,7 @@ __all__ = [
     "stage",
 ]
 
-# The module that reads each source: a new one is registered here.
+# The module that reads each source: register new ones here.
 SOURCES: dict[type[DataSettings], Source] = {
     StoriesData: own,
     FileData: files,
@@ -33,9 +34,9 @@ SOURCES: dict[type[DataSettings], Source] = {
 
 
 def fingerprint(data: DataConfig, *, reading: int = READING) -> dict[str, object]:
-    """What decides the text of a source, as plain values; needs no network.
+    """What determines the text of a source, as plain values; needs no network.
 
-    `reading` 1 gives what the first version of the program gave, which read some files otherwise.
+    `reading` 1 gives the values of the first version, which read some files differently.
 
     Raises:
         CorpusError: it cannot be read.
@@ -49,6 +50,6 @@ def stage(data: DataConfig, directory: Path, meter: Meter) -> StagedDocuments:
     Raises:
         CorpusError: the source cannot be read, or has no text.
         OSError: `directory` cannot be written.
-        Cancelled: `meter` was told so.
+        Cancelled: cancelled through `meter`.
     """
     return SOURCES[type(data)].stage(data, directory, meter)

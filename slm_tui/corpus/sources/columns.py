@@ -1,7 +1,6 @@
-"""Which columns of a table hold the text, and the text of a row: plain, nested, or turns of a chat.
+"""Finds the text columns of a table and the text of a row: plain, nested, or turns of a chat.
 
-A row is a mapping of column names to values as JSON has them. Columns within columns are named
-with dots between: `data.text`.
+A row maps column names to JSON values. Nested columns are named with dots: `data.text`.
 """
 
 import re
@@ -13,7 +12,7 @@ from slm_tui.errors import CorpusError
 
 Row = Mapping[str, Any]
 
-# The names that published tables give their text, the most telling first.
+# Usual names of text columns in published tables, most specific first.
 USUAL_COLUMNS = (
     "text",
     "content",
@@ -45,15 +44,15 @@ _HALF_A_PAIR = re.compile("[\ud800-\udfff]")
 
 
 class NoRowsError(CorpusError):
-    """A table is empty; among several, it is passed over."""
+    """A table is empty; among several tables it is skipped."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"{name} has no text", "it has no rows", "name another file")
+        super().__init__(f"{name} has no text", "it has no rows", "choose another file")
 
 
 @dataclass(frozen=True)
 class ColumnChoice:
-    """The columns whose texts make a document, and what is to be said of how they were found."""
+    """The columns whose texts make up a document, and a note on how they were found."""
 
     columns: tuple[str, ...]
     note: str = ""
@@ -61,7 +60,7 @@ class ColumnChoice:
 
 @dataclass(frozen=True)
 class ColumnSettings:
-    """What the preset says: names of one or two columns, or empty, and what joins them."""
+    """The settings: names of one or two columns, or empty, and the text that joins them."""
 
     text_column: str = ""
     second_column: str = ""
@@ -76,11 +75,11 @@ class Columns:
     """Finds the text of the rows of one table.
 
     Args:
-        name: what errors call the table.
+        name: name of the table for errors.
         kinds: the kind of each column, see `kinds_of`.
 
     Raises:
-        CorpusError: the columns that were named are not there, or none looks like text.
+        CorpusError: the named columns do not exist, or none looks like text.
     """
 
     def __init__(
@@ -98,7 +97,7 @@ class Columns:
         self.choice = self._chosen(self._kinds)
         self.notes = [self.choice.note] if self.choice.note else []
         self.replaced = 0
-        # Rows may have other columns than the first.
+        # Rows may have different columns from the first.
         self._by_names: dict[tuple[str, ...], ColumnChoice | None] = {}
 
     @property
@@ -107,10 +106,10 @@ class Columns:
         return list(dict.fromkeys(outermost(one, self._kinds) for one in self.choice.columns))
 
     def text(self, row: Row) -> str | None:
-        """The text of a row; `None` where it has none.
+        """The text of a row; `None` if it has none.
 
         Raises:
-            CorpusError: what is there is not text.
+            CorpusError: the value is not text.
         """
         choice = self._choice_for(row)
         if choice is None:
@@ -132,7 +131,7 @@ class Columns:
         return self._by_names[names]
 
     def _of_other_names(self, row: Row) -> ColumnChoice | None:
-        """The columns of a row that lacks those of the others."""
+        """The columns of a row that lacks those of the other rows."""
         there = {name: kind for name, kind in self._kinds.items() if name in row}
         there |= {name: kind_of(value) for name, value in row.items() if name not in there}
         if any(one in there for one in self.choice.columns):
@@ -140,7 +139,9 @@ class Columns:
         found = _by_usual_names(there)
         if found is not None:
             columns = " and ".join(found.columns)
-            self._say(f"rows without {' and '.join(self.choice.columns)} are read from {columns}")
+            self._say(
+                f"rows without {' and '.join(self.choice.columns)} are read from {columns} instead"
+            )
         return found
 
     def _text(self, choice: ColumnChoice, value: Any) -> str:
@@ -148,21 +149,21 @@ class Columns:
             text = value
         elif (said := turns(value, choice.columns[0])) is not None:
             text = "\n".join(said)
-            self._say(f"each row of {choice.columns[0]} is written as a line for each turn")
+            self._say(f"each row of {choice.columns[0]} becomes one line per turn")
         else:
             raise CorpusError(
                 f"the column {' or '.join(choice.columns)} is not text",
-                f"{self._where()} has a value of the kind {_named(value)}",
-                "set data.text_column to one with text",
+                f"{self._where()} has a value of type {_named(value)}",
+                "set data.text_column to a column with text",
             )
-        # Quick for nearly all: only escapes in JSON can make one.
+        # Nearly always a quick check: only JSON escapes can produce a surrogate.
         if text.isascii() or not _HALF_A_PAIR.search(text):
             return text
         if not self._replace:
             raise CorpusError(
                 f"{self._where()} cannot be read",
-                "it has half of a surrogate pair, which is no character",
-                "correct it, or set data.on_encoding_error to replace, which puts U+FFFD there",
+                "it has half of a surrogate pair, which is not a character",
+                "correct it, or set data.on_encoding_error to replace, which uses U+FFFD instead",
             )
         text, count = _HALF_A_PAIR.subn("\ufffd", text)
         self.replaced += count
@@ -182,7 +183,7 @@ class Columns:
         if found is None:
             raise CorpusError(
                 f"{self._name} has no text column",
-                f"its columns are {listed(kinds)}, and none has a usual name",
+                f"its columns are {listed(kinds)}, none of which has a usual name",
                 "set data.text_column to the one with the text",
             )
         others = [one for one in named if one not in found.columns]
@@ -191,7 +192,7 @@ class Columns:
     def _known(self, wanted: str, kinds: Mapping[str, str]) -> str:
         if wanted in kinds:
             return wanted
-        # As a person reads it: `Text ` in a table is what they call `text`.
+        # Compare as a person would: `Text ` in a table is `text`.
         alike = [one for one in kinds if plain(one) == plain(wanted)]
         if len(alike) == 1:
             return alike[0]
@@ -203,10 +204,10 @@ class Columns:
 
 
 def kinds_of(rows: Iterable[Row]) -> dict[str, str]:
-    """The kind of every column of some rows, those within columns included.
+    """The kind of every column of some rows, including nested columns.
 
-    `text`, `turns`, `number`, `truth`, `list`, `group`, `nothing` where all values are null, and
-    `mixed` where they differ; of tables without types also `label`, for one of a few texts.
+    `text`, `turns`, `number`, `truth`, `list`, `group`, `nothing` if all values are null, and
+    `mixed` if they differ; tables without types also have `label`, one of a few texts.
     """
     kinds: dict[str, str] = {}
     for row in rows:
@@ -227,7 +228,7 @@ def _collect(row: Row, prefix: str, kinds: dict[str, str]) -> None:
 
 
 def kind_of(value: Any) -> str:
-    """The kind of a value, as `kinds_of` calls it."""
+    """The kind of a value, as in `kinds_of`."""
     if value is None:
         return "nothing"
     if isinstance(value, str):
@@ -242,7 +243,7 @@ def kind_of(value: Any) -> str:
 
 
 def value_at(row: Row, column: str) -> Any:
-    """The value of a column, also of one within others; `None` where there is none."""
+    """The value of a column, which may be nested; `None` if there is none."""
     if column in row:
         return row[column]
     value: Any = row
@@ -258,7 +259,7 @@ def value_at(row: Row, column: str) -> Any:
 
 
 def outermost(column: str, kinds: Mapping[str, str]) -> str:
-    """The column of the table itself that has `column` within it."""
+    """The top-level column that contains `column`."""
     parts = column.split(".")
     for count in range(1, len(parts)):
         name = ".".join(parts[:count])
@@ -268,9 +269,9 @@ def outermost(column: str, kinds: Mapping[str, str]) -> str:
 
 
 def turns(value: Any, column: str) -> list[str] | None:
-    """The turns of a chat as lines such as `User: Hello`; `None` where it is none.
+    """The turns of a chat as lines such as `User: Hello`; `None` if it is not a chat.
 
-    Under a usual name for chats they may also be texts of nobody in particular.
+    In a column with a usual name for chats, turns may also be texts without a speaker.
     """
     if _last(column) in USUAL_CHATS and _are_texts(value):
         return list(value)
@@ -286,7 +287,7 @@ def turns(value: Any, column: str) -> list[str] | None:
 
 
 def _are_turns(value: Any) -> bool:
-    """A list of objects that say who said what."""
+    """A list of objects with speaker and text."""
     return (
         isinstance(value, list)
         and bool(value)
@@ -311,7 +312,7 @@ def _first(turn: Mapping[str, Any], names: Sequence[str]) -> Any:
 
 
 def _spoken(value: Any) -> str:
-    """What a turn says; where it has several parts, those that are text."""
+    """The text of a turn; if it has several parts, those that are text."""
     if isinstance(value, list):
         parts = (one.get("text") if isinstance(one, Mapping) else one for one in value)
         return "\n".join(one for one in parts if isinstance(one, str))
@@ -335,7 +336,7 @@ def _by_usual_names(kinds: Mapping[str, str]) -> ColumnChoice | None:
 
 
 def _only_one(kinds: Mapping[str, str]) -> ColumnChoice | None:
-    """The only column with text, or with a chat, or within another under a usual name."""
+    """The only text column, the only chat column, or a nested one with a usual name."""
     labels = [name for name, kind in kinds.items() if kind == "label"]
     own = {name: kind for name, kind in kinds.items() if outermost(name, kinds) == name}
     for kind in ("text", "turns"):
@@ -352,12 +353,12 @@ def _only_one(kinds: Mapping[str, str]) -> ColumnChoice | None:
 
 
 def plain(name: str) -> str:
-    """A name as it is compared: whatever its case and the spaces around it."""
+    """A name for comparison: without case and surrounding spaces."""
     return name.strip().casefold()
 
 
 def listed(names: Iterable[str]) -> str:
-    """Names of columns for an error; of many, the first."""
+    """Names of columns for an error; if there are many, the first."""
     every = list(names)
     shown = ", ".join(every[:_MOST_LISTED])
     if len(every) > _MOST_LISTED:

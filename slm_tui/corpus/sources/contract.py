@@ -1,4 +1,4 @@
-"""What a source gives: staged documents of one or more parts, and what it left out."""
+"""What a source provides: staged documents of one or more splits, and what it left out."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,34 +12,33 @@ from slm_tui.corpus.staging import DocumentSpans
 __all__ = ["END_OF_TEXT", "READING", "LeftOut", "Source", "StagedDocuments", "settings"]
 
 
-# Settings that the first version of the program did not have, and what it did.
+# Settings that the first version did not have, with the values that match its behaviour.
 _ADDED: dict[str, object] = {
     "encoding": "auto",
     "delimiter": "",
     "header": "auto",
     "quotes": "auto",
 }
-# A list of files that nobody can read to its end helps nobody.
+# Longer lists of files help nobody.
 _MOST_LISTED = 100
-# How sources are read, where a change of it changes the text: part of their fingerprint.
+# Version of how sources are read; part of the fingerprint, as a change changes the text.
 READING = 2
 
 
 def settings(data: DataConfig, exclude: set[str]) -> dict[str, Any]:
-    """The settings of a source for its fingerprint, which new ones do not change by being there."""
+    """The settings of a source for its fingerprint; unused new settings do not change it."""
     values = data.model_dump(mode="json", exclude=exclude)
     return {name: one for name, one in values.items() if _ADDED.get(name, ...) != one}
 
 
 @dataclass
 class LeftOut:
-    """What of the source is not in the corpus, and why.
+    """What part of the source is not in the corpus, and why.
 
-    `files` has the name and the reason of the first hundred that were skipped, `skipped` the
-    number of all; `blank`, `short`, `long` and `null` count documents; `splits` are those of a
-    dataset that the preset does not use. `replaced` counts characters that the encoding did not
-    allow, of `decoded` in all; `notes` say how the source was read where that had to be found
-    out.
+    `files` has the names of the first hundred skipped files and the reasons, `skipped` the number
+    of all; `blank`, `short`, `long` and `null` count documents; `splits` are unused splits of a
+    dataset. `replaced` counts characters that were invalid in the encoding, out of `decoded`;
+    `notes` say how the source was read if that had to be guessed.
     """
 
     files: list[tuple[str, str]] = field(default_factory=list)
@@ -59,20 +58,20 @@ class LeftOut:
             self.notes.append(text)
 
     def skip(self, name: str, why: str) -> None:
-        """Note that a file was left out."""
+        """Note that a file was skipped."""
         self.skipped += 1
         if len(self.files) < _MOST_LISTED:
             self.files.append((name, why))
 
     def read(self, file: TextFile, name: str = "") -> None:
-        """Note how a file was decoded; `name` is its own where there are several."""
+        """Note how a file was decoded; `name` identifies it if there are several."""
         self.replaced += file.replaced
         self.decoded += file.characters
         for text in file.notes:
             self.note(f"{name}: {text}" if name else text)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values; what is nothing is left out."""
+        """Plain values; zero and empty entries are dropped."""
         values = {
             "skipped_files": [list(one) for one in self.files],
             "skipped": self.skipped,
@@ -90,8 +89,8 @@ class LeftOut:
 
 @dataclass
 class StagedDocuments:
-    """Documents by part. What `data.split` asks for and is not here is cut from the training
-    part, unless the source is `complete`: then it gave all that there is to be."""
+    """Documents by split. Splits requested by `data.split` but missing here are taken from the
+    training split, unless the source is `complete`: then it provides everything."""
 
     parts: dict[str, DocumentSpans]
     left_out: LeftOut = field(default_factory=LeftOut)
@@ -102,9 +101,9 @@ class Source(Protocol):
     """The module that reads one kind of source; `data` are the settings of that kind."""
 
     def fingerprint(self, data: Any, *, reading: int = READING) -> dict[str, object]:
-        """What decides the text, as plain values; needs no network.
+        """What determines the text, as plain values; needs no network.
 
-        `reading` 1 gives what the first version of the program gave.
+        `reading` 1 gives the values of the first version.
 
         Raises:
             CorpusError: it cannot be read.
@@ -117,6 +116,6 @@ class Source(Protocol):
         Raises:
             CorpusError: the source cannot be read, or has no text.
             OSError: `directory` cannot be written.
-            Cancelled: `meter` was told so.
+            Cancelled: cancelled through `meter`.
         """
         ...

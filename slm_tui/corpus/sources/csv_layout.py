@@ -1,6 +1,6 @@
-"""How a file of cells is laid out: what stands between them, how they are quoted, who names them.
+"""The layout of a CSV-like file: delimiter, quotes, and column names.
 
-Found out from the beginning of the file, by trying; what was guessed is said in notes.
+Detected from the start of the file by trying; guesses are reported in notes.
 """
 
 import csv
@@ -23,10 +23,10 @@ SAMPLE_ROWS = 2000
 _LONGEST_CELL = 1 << 28
 _DELIMITERS = (",", ";", "\t", "|")
 NO_DELIMITER = "\x1f"
-"""Between the cells of a table that has one column: no text has it."""
+"""Delimiter of a table with a single column: it occurs in no text."""
 _USUAL = {*USUAL_COLUMNS, *USUAL_CHATS, *(name for pair in USUAL_PAIRS for name in pair)}
 _LONGEST_NAME = 40
-# A layout is believed if so large a part of the rows fits it, where no header speaks for it.
+# Without a supporting header, a layout is accepted if at least this share of rows fits it.
 _REGULAR = 0.9
 _SPELLED = {"\t": ("a tab", "tabs"), ",": ("a comma", "commas"), ";": ("a semicolon", "semicolons")}
 # Numbers, dates and times.
@@ -34,7 +34,7 @@ _NUMBER = re.compile(r"[-+]?[\d.,:/\s-]*\d[\d.,:/\s-]*(?:[eE][-+]?\d+)?%?")
 
 
 class RowReader(Protocol):
-    """What `csv.reader` makes: rows, and how many lines were read for them."""
+    """What `csv.reader` returns: rows, and the number of lines read."""
 
     line_num: int
 
@@ -45,9 +45,9 @@ class RowReader(Protocol):
 
 @dataclass(frozen=True)
 class LayoutSettings:
-    """What the preset says of the layout; empty and `auto`: find out.
+    """The layout settings of the preset; empty and `auto` mean detect.
 
-    `usual_delimiter` is what the name of the file suggests, `columns` are those with the text.
+    `usual_delimiter` is what the file name suggests, `columns` are the text columns.
     """
 
     delimiter: str = ""
@@ -61,9 +61,9 @@ class LayoutSettings:
 class CsvLayout:
     """How the cells of a file are written.
 
-    `quotes` within a cell are `double`, after a `backslash`, or `none`: part of the text;
+    `quotes` within a cell are `double`, escaped with a `backslash`, or `none`: part of the text;
     `after_space` allows spaces before a quote. `skips` lines come before the rows; `columns` are
-    the names, from the header or made up.
+    the names, from the header or generated.
     """
 
     delimiter: str
@@ -75,7 +75,7 @@ class CsvLayout:
     notes: tuple[str, ...] = ()
 
     def reader(self, lines: Iterator[str]) -> "RowReader":
-        """A reader of lines that are laid out so; strict, so that no odd quote is passed over."""
+        """A reader for this layout; strict, so that no odd quote is overlooked."""
         csv.field_size_limit(_LONGEST_CELL)
         if self.quotes == "none":
             return csv.reader(lines, delimiter=self.delimiter, quoting=csv.QUOTE_NONE, strict=True)
@@ -90,7 +90,7 @@ class CsvLayout:
 
 @dataclass
 class _Trial:
-    """The first rows, parsed one way; `regular` is the part that is as wide as the first."""
+    """The first rows, parsed one way; `regular` is the share as wide as the first row."""
 
     layout: CsvLayout
     rows: list[list[str]]
@@ -104,7 +104,7 @@ class _Trial:
 
 
 def found(name: str, sample: list[str], asked: LayoutSettings, *, whole: bool) -> CsvLayout:
-    """The layout of a file that begins with these lines, which may be the `whole` of it.
+    """The layout of a file that begins with these lines; `whole` if that is all of it.
 
     Raises:
         CorpusError: it has no rows, or they cannot be parsed.
@@ -112,7 +112,7 @@ def found(name: str, sample: list[str], asked: LayoutSettings, *, whole: bool) -
     skips = next((at for at, line in enumerate(sample) if line.strip()), len(sample))
     said = re.fullmatch(r"sep=(.)\n?", sample[skips]) if skips < len(sample) else None
     if said:
-        # Excel writes this line first.
+        # Excel writes this as the first line.
         skips += 1
         asked = replace(asked, delimiter=asked.delimiter or said[1])
     beginning = "".join(sample[skips:])
@@ -128,7 +128,7 @@ def found(name: str, sample: list[str], asked: LayoutSettings, *, whole: bool) -
 
 
 def body(sample: list[str], layout: CsvLayout) -> list[list[str]]:
-    """The rows of the sample beneath the header."""
+    """The rows of the sample below the header."""
     rows = list[list[str]]()
     reader = layout.reader(iter(sample[layout.skips :]))
     try:
@@ -144,7 +144,7 @@ def body(sample: list[str], layout: CsvLayout) -> list[list[str]]:
 
 
 def _layouts(asked: LayoutSettings, skips: int, beginning: str) -> list[CsvLayout]:
-    """What to try, the likeliest first."""
+    """The layouts to try, most likely first."""
     if asked.delimiter:
         delimiters = [asked.delimiter]
     else:
@@ -201,13 +201,13 @@ def _without_empty_end(row: list[str]) -> list[str]:
 
 
 def _best(trials: list[_Trial], asked: LayoutSettings) -> _Trial:
-    """The trial to believe: of the delimiter that speaks for itself, with the quotes that fit."""
+    """The best trial: the delimiter with the best evidence, with the quotes that fit."""
     by_delimiter = dict[str, list[_Trial]]()
     for one in trials:
         by_delimiter.setdefault(one.layout.delimiter, []).append(one)
 
     def speaks(delimiter: str) -> float:
-        """How much the rows are alike; 0 where neither they nor a header bear it out."""
+        """How regular the rows are; 0 if neither they nor a header support the layout."""
         return max(1 + one.regular for one in by_delimiter[delimiter] if _is_table(one, asked))
 
     several = [
@@ -224,7 +224,7 @@ def _best(trials: list[_Trial], asked: LayoutSettings) -> _Trial:
 
 
 def _is_table(trial: _Trial, asked: LayoutSettings) -> bool:
-    """Whether there are columns, by what was asked, a header, or rows that are alike."""
+    """Whether there are columns, judging by the settings, a header, or regular rows."""
     if asked.delimiter:
         return True
     if trial.width < 2:
@@ -237,17 +237,17 @@ def _is_table(trial: _Trial, asked: LayoutSettings) -> bool:
 
 
 def _is_sound(trial: _Trial, others: list[_Trial], asked: LayoutSettings) -> bool:
-    """Whether the quotes are right: no error, and none read as text that was meant as one."""
+    """Whether the quotes are right: no error, and no real quote was read as text."""
     if trial.error is not None:
         return False
     if trial.layout.quotes != "none" or asked.quotes == "none":
         return True
-    # One that is never closed was meant as one, and something is missing.
+    # A quote that is never closed was meant as a quote, and something is missing.
     return trial.regular == 1 and not any(one.unclosed for one in others)
 
 
 def _are_numbered(rows: list[list[str]]) -> bool:
-    """Whether every row begins with the next number, from 0 or 1 on."""
+    """Whether every row begins with the next number, starting from 0 or 1."""
     firsts = [row[0].strip() for row in rows]
     start = firsts[0] if firsts else ""
     return start in ("0", "1") and firsts == [str(int(start) + n) for n in range(len(rows))]
@@ -264,7 +264,7 @@ def _may_be_names(first: list[str]) -> bool:
     named = [name for name in names if name]
     return (
         bool(named)
-        # The first may be without, over a column that numbers the rows.
+        # The first name may be empty, above a column of row numbers.
         and all(names[1:])
         and all(len(one) <= _LONGEST_NAME and not is_number(one) for one in named)
         and not any(one[-1] in ".!?;:,\u3002" for one in named)
@@ -278,26 +278,26 @@ def _named(best: _Trial, asked: LayoutSettings) -> CsvLayout:
     header = asked.header == "yes" or (asked.header == "auto" and _has_header(first, rows, asked))
     if not header:
         if asked.header == "auto":
-            notes.append("no line names its columns: the first line is a row")
+            notes.append("no header: the first line is read as a row")
         columns = [f"column {at + 1}" for at in range(len(first))]
         return replace(best.layout, header=False, columns=tuple(columns), notes=tuple(notes))
     columns = [cell.strip() for cell in first]
     if asked.header == "auto" and not _is_usual_header(first, asked):
-        notes.append(f"its first line ({_listed(columns)}) is taken as the names of its columns")
+        notes.append(f"the first line ({_listed(columns)}) is read as the header")
     if _numbers_its_rows(columns, rows):
         columns = ["", *columns]
-        notes.append("its first column, which has no name, numbers the rows")
+        notes.append("the unnamed first column is read as row numbers")
     return replace(best.layout, columns=tuple(_distinct(columns, notes)), notes=tuple(notes))
 
 
 def _guesses(layout: CsvLayout, asked: LayoutSettings) -> list[str]:
     notes = list[str]()
     if not asked.delimiter and layout.delimiter not in (asked.usual_delimiter, NO_DELIMITER):
-        notes.append(f"its cells have {spelled(layout.delimiter)} between them")
+        notes.append(f"cells are separated by {spelled(layout.delimiter)}")
     if asked.quotes == "auto" and layout.quotes == "none":
-        notes.append("its quotes are read as part of the text")
+        notes.append("quotes are read as part of the text")
     if asked.quotes == "auto" and layout.quotes == "backslash":
-        notes.append("a quote in its cells stands after a backslash")
+        notes.append("quotes within cells are escaped with a backslash")
     return notes
 
 
@@ -307,15 +307,15 @@ def _distinct(columns: list[str], notes: list[str]) -> list[str]:
         count = columns[: len(made)].count(one)
         made.append(f"{one} ({count + 1})" if count else one)
         if count and one:
-            notes.append(f"several columns are called {one}: the first of them is meant by it")
+            notes.append(f"several columns are named {one}: the name refers to the first")
     return made
 
 
 def _has_header(first: list[str], rows: list[list[str]], asked: LayoutSettings) -> bool:
-    """Whether the first row names the columns: by usual names, or unlike what is beneath."""
+    """Whether the first row is a header: usual names, or unlike the rows below."""
     if _is_usual_header(first, asked):
         return True
-    # Of a single column nothing is lost where its name is read as a text; a text would be.
+    # In a single column, reading the name as text loses nothing; the reverse loses a text.
     if len(first) == 1 or not rows or not _may_be_names(first) or len(set(first)) < len(first):
         return False
     columns = [[row[at] for row in rows if at < len(row) and row[at]] for at in range(len(first))]
@@ -326,7 +326,7 @@ def _has_header(first: list[str], rows: list[list[str]], asked: LayoutSettings) 
 
 
 def _numbers_its_rows(columns: list[str], rows: list[list[str]]) -> bool:
-    """Whether the rows have a number more than the header, which begins with that of a text."""
+    """Whether the rows have an extra leading number, and the header begins with a text column."""
     return (
         bool(rows)
         and plain(columns[0]) in _USUAL
@@ -339,10 +339,10 @@ def broken(name: str, error: csv.Error, begins: int, ends: int) -> CorpusError:
     """The error for a row that cannot be parsed; lines are counted from 0."""
     told = str(error)
     if "unexpected end" in told:
-        why = "a quote is opened there and never closed"
+        why = "a quote opens there and is never closed"
     elif "expected after" in told:
-        where = f", which ends in line {ends:,}," if ends - begins > 1 else ""
-        why = f"a quoted cell{where} goes on after its closing quote"
+        where = f", which ends on line {ends:,}," if ends - begins > 1 else ""
+        why = f"a quoted cell{where} continues after its closing quote"
     elif "field larger" in told:
         why = "a cell is longer than 256 million characters: is a quote never closed?"
     else:
@@ -355,7 +355,7 @@ def broken(name: str, error: csv.Error, begins: int, ends: int) -> CorpusError:
 
 
 def is_number(cell: str) -> bool:
-    """Whether it is a number, a date or a time: nothing that is read."""
+    """Whether it is a number, a date or a time, not readable text."""
     return bool(_NUMBER.fullmatch(cell.strip()))
 
 

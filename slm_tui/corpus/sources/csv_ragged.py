@@ -1,4 +1,4 @@
-"""What a row with too many or too few cells means, if that can be told."""
+"""Interprets rows with too many or too few cells, if that is possible."""
 
 import re
 from collections.abc import Sequence
@@ -10,15 +10,15 @@ _LONGEST_LABEL = 40
 
 
 class RaggedRows:
-    """Judges rows by what the cells of the other columns are like.
+    """Judges rows by the typical cells of the other columns.
 
-    A cell fits a column of numbers if it is one, another column if it is one of few labels or a
-    single short word.
+    A cell fits a numeric column if it is a number, another column if it is one of few labels or
+    a single short word.
 
     Args:
-        width: how many columns there are.
+        width: the number of columns.
         sample: rows, of any width.
-        text_at: the places of the columns with the text.
+        text_at: the positions of the text columns.
     """
 
     def __init__(
@@ -26,22 +26,22 @@ class RaggedRows:
     ) -> None:
         self._width, self._text_at, self._delimiter = width, sorted(text_at), delimiter
         self._after = width - 1 - self._text_at[-1]
-        # A row that is torn says nothing about its columns.
+        # An incomplete row says nothing about its columns.
         whole = [row for row in sample if len(row) >= width]
         cells = [self._cells(whole, at) for at in range(width)]
         self._numbers = [bool(column) and all(map(is_number, column)) for column in cells]
         self._labels = [_labels(column) for column in cells]
 
     def may_be_short(self, row: list[str]) -> bool:
-        """Whether only the end of the row is missing, and no text is torn by that."""
+        """Whether only the end of the row is missing and no text is truncated."""
         others = [(at, cell) for at, cell in enumerate(row) if at not in self._text_at]
         if len(row) > self._text_at[-1]:
             return self._fit(others)
-        # A word alone may be the rest of the text before.
+        # A single word may be the rest of the preceding text.
         return all(self._surely_fits(at, cell) for at, cell in enumerate(row))
 
     def joined(self, row: list[str]) -> list[str] | None:
-        """The row with its surplus delimiters back in the text; `None` where they may be others."""
+        """The row with extra delimiters put back in the text; `None` if this is ambiguous."""
         if len(self._text_at) > 1:
             return None
         at, end = self._text_at[0], len(row) - self._after
@@ -65,7 +65,7 @@ class RaggedRows:
         return is_number(cell) if self._numbers[at] else cell in self._labels[at]
 
     def _cells(self, sample: list[list[str]], at: int) -> list[str]:
-        """The cells of a column, in rows with too many counted from the nearer end."""
+        """The cells of a column; in rows with too many, counted from the nearer end."""
         found = list[str]()
         for row in sample:
             if len(row) <= self._width or at < self._text_at[0]:

@@ -1,7 +1,7 @@
-"""Rows of cells with delimiters between them, also where a row has too many or too few.
+"""Rows of delimited cells, including rows with too many or too few.
 
-What cannot be understood is refused with its line: a text that is cut at the wrong place would be
-trained on without anybody noticing.
+Ambiguous rows are rejected with their line number: otherwise wrongly split text would be used in
+training without anyone noticing.
 """
 
 import csv
@@ -19,16 +19,16 @@ _LABELLED_ROWS = 5
 
 
 class CsvRows:
-    """The rows of a file; `line` is where the last one begins.
+    """The rows of a file; `line` is the first line of the last row.
 
-    `notes` say what was guessed, and once `rows` are read also what was mended.
+    `notes` say what was guessed and, after `rows` were read, what was repaired.
 
     Args:
-        name: what errors call the file.
-        lines: its lines, with their ends.
+        name: name of the file for errors.
+        lines: its lines, with line ends.
 
     Raises:
-        CorpusError: it cannot be made out how it is laid out, or it has no rows.
+        CorpusError: the layout cannot be detected, or it has no rows.
     """
 
     def __init__(self, name: str, lines: Iterator[str], asked: LayoutSettings) -> None:
@@ -45,7 +45,7 @@ class CsvRows:
         return self.layout.columns
 
     def kinds(self) -> dict[str, str]:
-        """The kind of each column: `text`, or `number` or `label` where the first cells are so."""
+        """The kind of each column, from its first cells: `text`, `number` or `label`."""
         if not self._body:
             return {}
         return {name: self._kind(at) for at, name in enumerate(self.columns)}
@@ -58,13 +58,13 @@ class CsvRows:
         return "label" if cells and few else "text"
 
     def rows(self, text_at: Sequence[int]) -> Iterator[list[str]]:
-        """The rows, with as many cells as there are columns, or fewer where the end is missing.
+        """The rows, with one cell per column, or fewer if the end is missing.
 
-        `text_at` are the places of the columns with the text: surplus delimiters are taken as
-        part of it where no other column can have them.
+        `text_at` are the positions of the text columns: extra delimiters become part of the text
+        if they cannot belong to another column.
 
         Raises:
-            CorpusError: a row does not fit the columns, and what it means cannot be told.
+            CorpusError: a row does not fit the columns and is ambiguous.
         """
         ragged = RaggedRows(len(self.columns), self._body, text_at, self.layout.delimiter)
         reader = self.layout.reader(self._lines)
@@ -90,38 +90,38 @@ class CsvRows:
             return row
         if len(row) < width:
             if not ragged.may_be_short(row):
-                raise self._odd(row, "a line break in a text without quotes around it")
+                raise self._odd(row, "a line break in unquoted text")
             self._short += 1
             return row
         mended = ragged.joined(row)
         if mended is None:
             what = spelled(self.layout.delimiter)
-            raise self._odd(row, f"{what} in a text without quotes around it")
+            raise self._odd(row, f"{what} in unquoted text")
         self._joined += 1
         return mended
 
     def _odd(self, row: list[str], because: str) -> CorpusError:
         cells = "1 cell" if len(row) == 1 else f"{len(row):,} cells"
         names = ", ".join(name[:30] for name in self.columns[:6])
-        there = "is 1 column" if len(self.columns) == 1 else f"are {len(self.columns):,} columns"
+        there = "1 column" if len(self.columns) == 1 else f"{len(self.columns):,} columns"
         return CorpusError(
             f"line {self.line:,} of {self.name} has {cells}",
-            f"there {there} ({names}); it looks like {because}",
-            "put such texts in quotes, or set data.delimiter to what stands between the cells",
+            f"the file has {there} ({names}); it looks like {because}",
+            "put such texts in quotes, or set data.delimiter to the right delimiter",
         )
 
     def _say_what_was_mended(self) -> None:
         if self._joined:
             what = spelled(self.layout.delimiter, many=True)
             self.notes.append(
-                f"{_rows(self._joined)} {what} in the text without quotes: they belong to the text"
+                f"{_rows(self._joined)} {what} in unquoted text, read as part of the text"
             )
         if self._short:
             self.notes.append(f"{_rows(self._short)} fewer cells than there are columns")
 
 
 def _sampled(lines: Iterator[str]) -> tuple[list[str], bool]:
-    """The first lines, and whether that was all."""
+    """The first lines, and whether that is the whole file."""
     sample, size = list[str](), 0
     for line in lines:
         sample.append(line)

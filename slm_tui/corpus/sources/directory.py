@@ -1,4 +1,4 @@
-"""A directory of text files, recursively, in the order of their names."""
+"""A directory of text files, read recursively in the order of their names."""
 
 import errno
 import os
@@ -20,7 +20,7 @@ from slm_tui.errors import CorpusError, cause_of, remedy_for
 
 SUFFIXES = (".txt", ".md")
 _FILES_NAMED = 3
-# What the status of a link says that leads to nothing, or to itself.
+# Errors for a link that is broken or points to itself.
 _LEADS_NOWHERE = (errno.ENOENT, errno.ELOOP, errno.ENOTDIR)
 
 
@@ -36,11 +36,11 @@ class DirectoryFile:
 def fingerprint(data: DirectoryData, *, reading: int = READING) -> dict[str, object]:
     """Names and contents of the files, and how they are read.
 
-    `reading` 1 gives what the first version of the program gave.
+    `reading` 1 gives the values of the first version.
 
     Raises:
-        CorpusError: there is no such directory, or no such file in it, or one cannot be read
-            and `on_encoding_error` does not allow to skip it.
+        CorpusError: the directory or matching files do not exist, or one cannot be read and
+            `on_encoding_error` does not allow skipping it.
     """
     known = {}
     for found in files(data)[0]:
@@ -57,13 +57,13 @@ def fingerprint(data: DirectoryData, *, reading: int = READING) -> dict[str, obj
 
 
 def files(data: DirectoryData) -> tuple[list[DirectoryFile], list[str]]:
-    """The files that the preset asks for, sorted by name, and what could not be looked into.
+    """The files that match the preset, sorted by name, and the unreadable directories.
 
-    Each directory is entered once, by whichever name comes first.
+    Each directory is entered once, under the name that comes first.
 
     Raises:
-        CorpusError: there is no such directory, or no such file in it, or a directory is closed
-            and `on_encoding_error` does not allow to skip it.
+        CorpusError: the directory or matching files do not exist, or a directory is unreadable
+            and `on_encoding_error` does not allow skipping it.
     """
     root = text_file.resolved(data.path, "directory")
     _check_root(root)
@@ -74,7 +74,7 @@ def files(data: DirectoryData) -> tuple[list[DirectoryFile], list[str]]:
         raise CorpusError(
             f"{root / closed[0]} cannot be read",
             os.strerror(errno.EACCES),
-            "allow it, or set data.on_encoding_error to skip",
+            "change its permissions, or set data.on_encoding_error to skip",
         )
     if not found:
         raise _nothing_found(root, data.pattern, everything)
@@ -87,14 +87,14 @@ def _nothing_found(root: Path, pattern: str, there: list[DirectoryFile]) -> Corp
     usual = max(packed or endings, key=lambda one: endings[one], default="")
     try_it = f", for example to **/*{usual}" if usual and usual not in pattern else ""
     return CorpusError(
-        f"{root} has no file to read",
-        f"none is called {pattern or '*.txt or *.md'}",
+        f"{root} has no files to read",
+        f"none matches {pattern or '*.txt or *.md'}",
         f"set data.pattern{try_it}",
     )
 
 
 def _walk(root: Path) -> tuple[list[DirectoryFile], list[str]]:
-    """All regular files, and the names of what may not be looked at."""
+    """All regular files, and the names of unreadable directories."""
     found: list[DirectoryFile] = []
     closed: list[str] = []
     entered: set[tuple[int, int]] = set()
@@ -107,7 +107,7 @@ def _walk(root: Path) -> tuple[list[DirectoryFile], list[str]]:
         except OSError:
             closed.append(directory.relative_to(root).as_posix())
             continue
-        # A link may lead back to where it came from.
+        # Links may form a cycle.
         if (status.st_dev, status.st_ino) in entered:
             continue
         entered.add((status.st_dev, status.st_ino))
@@ -152,7 +152,7 @@ def _wanted(pattern: str) -> Callable[[str], Any]:
         return re.compile(glob_translate(pattern)).match
     except (re.error, ValueError) as error:
         raise CorpusError(
-            f"the pattern {pattern!r} cannot be used", str(error), "try **/*.txt"
+            f"the pattern {pattern!r} is not valid", str(error), "try **/*.txt"
         ) from None
 
 
@@ -160,7 +160,7 @@ def stage(data: DirectoryData, directory: Path, meter: Meter) -> StagedDocuments
     """Write the documents of all files.
 
     Raises:
-        CorpusError: a file is not UTF-8 text or cannot be read, and that is not to be skipped.
+        CorpusError: a file is not UTF-8 text or cannot be read, and must not be skipped.
     """
     found, closed = files(data)
     total, done = sum(one.size for one in found), 0
@@ -184,7 +184,9 @@ def stage(data: DirectoryData, directory: Path, meter: Meter) -> StagedDocuments
         spans = staging.finish()
         wrong.blank = staging.blank
     if not len(spans):
-        raise CorpusError(f"{data.path} has no text", "no file of it has any", "name another")
+        raise CorpusError(
+            f"{data.path} has no text", "all of its files are empty", "choose another"
+        )
     return StagedDocuments({"train": spans}, wrong)
 
 
@@ -197,7 +199,7 @@ def _add(
     total: int,
 ) -> TextFile:
     text_file.signature(one.path)
-    # Whoever asks for certain files by a pattern may want pages with their tags.
+    # A user who selects files by a pattern may want HTML with its tags.
     file = TextFile(
         one.path,
         encoding=data.encoding,

@@ -1,11 +1,11 @@
-"""In which encoding a text is: by its byte order mark, as asked, or, where it is neither, guessed
-for the advice in an error. A guess is never read as if it were certain."""
+"""The encoding of a text: from its byte order mark or the settings, or otherwise a guess for the
+advice in an error. A guess is never used for reading."""
 
 import codecs
 from dataclasses import dataclass
 
 AUTO = "auto"
-# UTF-32 first: its mark begins with that of UTF-16.
+# UTF-32 first: its mark starts with that of UTF-16.
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32-le"),
@@ -14,15 +14,15 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 _SAMPLE = 1 << 18
-# `chardet` says less than this of bytes that make no sense.
+# `chardet` reports less than this for meaningless bytes.
 _LEAST_CONFIDENCE = 0.01
-# What is a superset of the other, and in files much commoner.
+# Supersets of the detected encoding that are much more common in files.
 _SHOWN = {"gb2312": "gb18030", "gbk": "gb18030", "iso8859-1": "cp1252"}
 
 
 @dataclass(frozen=True)
 class Encoding:
-    """A codec, how many bytes of a mark come before the text, and what is to be said of it."""
+    """A codec, the length of the byte order mark, and a note."""
 
     codec: str
     mark: int = 0
@@ -30,7 +30,7 @@ class Encoding:
 
     @property
     def name(self) -> str:
-        """As people write it: `UTF-8`, `UTF-16`, `cp1252`."""
+        """The usual spelling: `UTF-8`, `UTF-16`, `cp1252`."""
         upper = self.codec.upper()
         if upper.startswith("UTF-"):
             return upper.removesuffix("-LE").removesuffix("-BE")
@@ -38,11 +38,11 @@ class Encoding:
 
 
 def encoding_of(head: bytes, wanted: str = AUTO) -> Encoding:
-    """The encoding of a text that begins with `head`: as `wanted`, or by its mark, or UTF-8."""
+    """The encoding of a text that begins with `head`: `wanted`, by its mark, or UTF-8."""
     mark, codec = next(((m, c) for m, c in _MARKS if head.startswith(m)), (b"", ""))
     if wanted != AUTO:
         asked = codecs.lookup(wanted).name
-        # The mark says which way round the bytes are, and is no text.
+        # The mark gives the byte order and is not text.
         fits = bool(codec) and codec.startswith(asked.removesuffix("-sig"))
         return Encoding(codec if fits else _without_mark(asked), len(mark) if fits else 0)
     if codec and codec != "utf-8":
@@ -56,7 +56,7 @@ def _without_mark(codec: str) -> str:
 
 
 def guess(sample: bytes) -> str:
-    """The encoding that a text which is not UTF-8 seems to be in; empty where nothing fits."""
+    """The likely encoding of a text that is not UTF-8; empty if none fits."""
     import chardet
 
     found = chardet.detect(sample[:_SAMPLE])
@@ -64,7 +64,7 @@ def guess(sample: bytes) -> str:
     if name is None or sure < _LEAST_CONFIDENCE or name.lower() in ("ascii", "utf-8"):
         return ""
     try:
-        # Its names are those of standards, which Python has other ones for.
+        # It uses names of standards, for which Python has other names.
         return _SHOWN.get(codecs.lookup(name).name, name.lower())
     except LookupError:
         return ""

@@ -9,23 +9,23 @@ from slm_tui.corpus.sources.contract import READING, LeftOut, StagedDocuments, s
 from slm_tui.corpus.staging import StagingWriter
 from slm_tui.errors import CorpusError
 
-# Settings that do not matter to plain text, and one that does not matter to rows.
+# Settings that do not affect plain text, and one that does not affect rows.
 _OF_ROWS = {"text_column", "second_column", "column_separator"}
 _OF_CSV = {"delimiter", "header", "quotes"}
 _OF_TEXT = {"separator"}
 
 
 def format_of(data: FileData) -> str:
-    """How the file is laid out: `text`, `jsonl`, `csv` or `parquet`."""
+    """The format of the file: `text`, `jsonl`, `csv` or `parquet`."""
     if data.format != "auto":
         return data.format
     return file_kinds.layout_of(data.path)
 
 
 def fingerprint(data: FileData, *, reading: int = READING) -> dict[str, object]:
-    """The content of the file, wherever it is, and how it is read.
+    """The content of the file, independent of its path, and how it is read.
 
-    `reading` 1 gives what the first version of the program gave.
+    `reading` 1 gives the values of the first version.
 
     Raises:
         CorpusError: it cannot be read.
@@ -38,7 +38,7 @@ def fingerprint(data: FileData, *, reading: int = READING) -> dict[str, object]:
         "parquet": {*_OF_TEXT, *_OF_CSV},
     }[layout]
     values = settings(data, exclude={"path", "format", *idle})
-    # What the first version read otherwise, or lost.
+    # What the first version read differently, or lost.
     if reading > 1 and (layout == "csv" or data.on_encoding_error == "replace"):
         values["reading"] = reading
     path = text_file.resolved(data.path)
@@ -59,14 +59,14 @@ def stage(data: FileData, directory: Path, meter: Meter) -> StagedDocuments:
     else:
         staged = hub.stage_table(data, path, layout, directory, meter)
     if not len(staged.parts["train"]):
-        raise CorpusError(f"{data.path} has no text", _why(staged.left_out), "name another file")
+        raise CorpusError(f"{data.path} has no text", _why(staged.left_out), "choose another file")
     return staged
 
 
 def _why(left_out: LeftOut) -> str:
     if left_out.null:
-        return f"all its {left_out.null:,} rows are null"
-    return "it is white space only" if left_out.blank else "it is empty"
+        return f"all of its {left_out.null:,} rows are null"
+    return "it is only whitespace" if left_out.blank else "it is empty"
 
 
 def _plain(data: FileData, path: Path, size: int, directory: Path, meter: Meter) -> StagedDocuments:

@@ -1,4 +1,4 @@
-"""What a file is by its first bytes, and how to make text of it where it is no text."""
+"""Detects the kind of a file from its first bytes, and how to convert it to text."""
 
 import bz2
 import gzip
@@ -24,7 +24,7 @@ HEAD = 8192
 
 @dataclass(frozen=True)
 class FileKind:
-    """A kind of file that is no plain text. `remedy` is what makes text of it."""
+    """A kind of file that is not plain text. `remedy` says how to convert it."""
 
     name: str
     remedy: str
@@ -45,7 +45,7 @@ _LAYOUTS = {
     ".tsv": "csv",
     ".parquet": "parquet",
 }
-# What the libraries raise where a compressed file is cut or damaged.
+# What the libraries raise if a compressed file is truncated or damaged.
 DAMAGED = (
     EOFError,
     gzip.BadGzipFile,
@@ -58,16 +58,16 @@ DAMAGED = (
 
 
 def compression(head: bytes) -> str:
-    """How a file with these first bytes is compressed; empty where it is not."""
+    """The compression of a file with these first bytes; empty if it is not compressed."""
     for name, magic, _ in _COMPRESSED:
-        # bzip2 says how much it packs at once, from 1 to 9.
+        # bzip2 gives its block size, from 1 to 9.
         if head.startswith(magic) and (name != "bzip2" or head[3:4].isdigit()):
             return name
     return ""
 
 
 def opened(file: IO[bytes]) -> tuple[IO[bytes], str]:
-    """The content of an open file, unpacked if need be, and how it is compressed."""
+    """The content of an open file, decompressed if necessary, and its compression."""
     head = file.read(HEAD)
     if file.seekable():
         file.seek(0)
@@ -82,7 +82,7 @@ def opened(file: IO[bytes]) -> tuple[IO[bytes], str]:
 
 
 class _Again(io.RawIOBase):
-    """A stream whose beginning was read already, from its beginning."""
+    """A stream whose start was already read, restored to the start."""
 
     def __init__(self, head: bytes, rest: IO[bytes]) -> None:
         self._head, self._rest = head, rest
@@ -98,42 +98,42 @@ class _Again(io.RawIOBase):
 
 
 def layout_of(name: str) -> str:
-    """How a file of this name is laid out: `jsonl`, `csv`, `parquet`, or else `text`."""
+    """The format that a file name suggests: `jsonl`, `csv`, `parquet`, or else `text`."""
     return _LAYOUTS.get(Path(without_suffix(name)).suffix.lower(), "text")
 
 
 def without_suffix(name: str) -> str:
-    """A file name without the ending that says how it is compressed."""
+    """A file name without its compression suffix."""
     lower = name.lower()
     found = next((one for one in SUFFIXES if lower.endswith(one)), "")
     return name[: len(name) - len(found)]
 
 
-_PANDOC = "make text of it: pandoc {path} -t plain -o {stem}.txt"
-_OFFICE = "save it as plain text in the program that made it"
-# First bytes, and what they say. `{path}` and `{stem}` stand for the file.
+_PANDOC = "convert it to text: pandoc {path} -t plain -o {stem}.txt"
+_OFFICE = "save it as plain text in the program that created it"
+# First bytes and what they identify. `{path}` and `{stem}` stand for the file.
 _MAGIC: tuple[tuple[bytes, str, str], ...] = (
-    (b"%PDF-", "a PDF file", "make text of it: pdftotext {path} {stem}.txt"),
+    (b"%PDF-", "a PDF file", "convert it to text: pdftotext {path} {stem}.txt"),
     (b"{\\rtf", "an RTF document", _PANDOC),
-    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "a document of an old Microsoft Office", _OFFICE),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Microsoft Office document", _OFFICE),
     (b"PAR1", "a Parquet table", "set data.format to parquet"),
-    (b"ARROW1", "an Arrow table", "name the directory that it is in, with data.kind=huggingface"),
-    (b"7z\xbc\xaf\x27\x1c", "a 7z archive", "unpack it (7z x {path}) and name the directory"),
-    (b"Rar!\x1a\x07", "a RAR archive", "unpack it (unrar x {path}) and name the directory"),
-    (b"SQLite format 3\x00", "an SQLite database", "write the column with the text to a CSV file"),
-    (b"\x89PNG\r\n\x1a\n", "a PNG picture", "name a text file"),
-    (b"\xff\xd8\xff", "a JPEG picture", "name a text file"),
-    (b"GIF8", "a GIF picture", "name a text file"),
-    (b"\x7fELF", "a program", "name a text file"),
-    (b"\x93NUMPY", "a NumPy array", "name a text file"),
-    (b"\x80\x02", "a Python pickle", "name a text file"),
-    (b"\x80\x04\x95", "a Python pickle", "name a text file"),
-    (b"OggS", "a sound file", "name a text file"),
-    (b"ID3", "a sound file", "name a text file"),
+    (b"ARROW1", "an Arrow table", "use the directory that it is in, with data.kind=huggingface"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive", "unpack it (7z x {path}) and use the directory"),
+    (b"Rar!\x1a\x07", "a RAR archive", "unpack it (unrar x {path}) and use the directory"),
+    (b"SQLite format 3\x00", "an SQLite database", "export the text column to a CSV file"),
+    (b"\x89PNG\r\n\x1a\n", "a PNG image", "choose a text file"),
+    (b"\xff\xd8\xff", "a JPEG image", "choose a text file"),
+    (b"GIF8", "a GIF image", "choose a text file"),
+    (b"\x7fELF", "a program", "choose a text file"),
+    (b"\x93NUMPY", "a NumPy array", "choose a text file"),
+    (b"\x80\x02", "a Python pickle", "choose a text file"),
+    (b"\x80\x04\x95", "a Python pickle", "choose a text file"),
+    (b"OggS", "an audio file", "choose a text file"),
+    (b"ID3", "an audio file", "choose a text file"),
 )
 _ZIPPED: tuple[tuple[str, str, str], ...] = (
     ("word/", "a Word document (docx)", _PANDOC),
-    ("xl/", "an Excel sheet (xlsx)", "save it as CSV in the program that made it"),
+    ("xl/", "an Excel sheet (xlsx)", "save it as CSV in the program that created it"),
     ("ppt/", "a PowerPoint file (pptx)", _OFFICE),
     ("META-INF/container.xml", "an EPUB book", _PANDOC),
     ("content.xml", "an OpenDocument file", _PANDOC),
@@ -142,29 +142,29 @@ _HTML = (b"<!doctype html", b"<html", b"<?xml")
 
 
 def not_text(path: Path, head: bytes) -> FileKind | None:
-    """What the file is, if its first (unpacked) bytes say that it is no text."""
+    """The kind of the file, if its first (decompressed) bytes show that it is not text."""
     for magic, name, remedy in _MAGIC:
         if head.startswith(magic):
             return _kind(path, name, remedy)
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return _zipped(path)
     if head[257:262] == b"ustar":
-        return _kind(path, "a tar archive", "unpack it (tar xf {path}) and name the directory")
+        return _kind(path, "a tar archive", "unpack it (tar xf {path}) and use the directory")
     return None
 
 
 def is_html(head: bytes) -> bool:
-    """Whether a text is HTML by its beginning."""
+    """Whether a text starts like HTML."""
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip()[:200].lower()
     return start.startswith(_HTML[:2]) or (start.startswith(_HTML[2]) and b"<html" in head.lower())
 
 
 def html(path: Path) -> CorpusError:
-    """The error for HTML where text was meant."""
+    """The error for HTML instead of text."""
     kind = _kind(path, "HTML", _PANDOC)
     return CorpusError(
         f"{path} is HTML",
-        "its tags would be trained on as text",
+        "the model would be trained on its tags",
         f"{kind.remedy}; or set data.format to text to train on the tags",
     )
 
@@ -178,7 +178,7 @@ def _zipped(path: Path) -> FileKind:
     for mark, name, remedy in _ZIPPED:
         if any(one.startswith(mark) for one in names):
             return _kind(path, name, remedy)
-    return _kind(path, "a zip archive", "unpack it (unzip {path}) and name the directory")
+    return _kind(path, "a zip archive", "unpack it (unzip {path}) and use the directory")
 
 
 def _kind(path: Path, name: str, remedy: str) -> FileKind:

@@ -1,7 +1,7 @@
-"""Datasets and tables, read by the library `datasets` in a process of its own.
+"""Datasets and tables, read by the library `datasets` in a separate process.
 
-That process can be ended at any moment, whatever it waits for; it takes its memory with it, and
-neither the screen nor a training run beside it notices that it works.
+That process can be ended at any time, whatever it is waiting for. It frees its memory and does
+not slow down the screen or a training run.
 """
 
 import json
@@ -27,12 +27,12 @@ _PACKAGE_ROOT = Path(__file__).resolve().parents[3]
 _POLL_SECONDS = 0.1
 _PATIENCE_SECONDS = 3.0
 _LOG = "reader.log"
-# Where `datasets` and `huggingface_hub` keep things, if these are set.
+# Cache locations of `datasets` and `huggingface_hub`, if these are set.
 _CACHES = ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_DATASETS_CACHE")
 
 
 def local_path(dataset: str) -> Path | None:
-    """Where the dataset is on this machine; `None` if it is a name on the hub or an address."""
+    """The local path of the dataset; `None` if it is a name on the hub or a URL."""
     if is_address(dataset):
         return None
     try:
@@ -43,17 +43,17 @@ def local_path(dataset: str) -> Path | None:
 
 
 def is_address(dataset: str) -> bool:
-    """Whether it is the address of a file on the web."""
+    """Whether it is a URL."""
     return dataset.startswith(("http://", "https://"))
 
 
 def fingerprint(data: HuggingFaceData, *, reading: int = READING) -> dict[str, object]:
-    """The name and what is read of it; of a local dataset its files, by their content.
+    """The name and what is read of it; for a local dataset its files, by content.
 
-    `reading` 1 gives what the first version of the program gave.
+    `reading` 1 gives the values of the first version.
 
     Raises:
-        CorpusError: it looks like a path, and there is nothing, or a file cannot be read.
+        CorpusError: it looks like a path that does not exist, or a file cannot be read.
     """
     ready = ready_made(data.dataset, data.config) is not None
     data = data.completed()
@@ -61,7 +61,7 @@ def fingerprint(data: HuggingFaceData, *, reading: int = READING) -> dict[str, o
     path = local_path(data.dataset)
     if path is None:
         _check_name(data.dataset)
-        # It may have tables, which the first version read otherwise; the ready-made have none.
+        # It may have tables, which the first version read differently; known datasets have none.
         return values if ready or reading == 1 else {**values, "reading": reading}
     files = sorted(path.rglob("*")) if path.is_dir() else [path]
     known = {
@@ -76,24 +76,24 @@ def fingerprint(data: HuggingFaceData, *, reading: int = READING) -> dict[str, o
 
 
 def _check_name(dataset: str) -> None:
-    """Names on the hub are `name` or `owner/name`; other things are meant as paths."""
+    """Names on the hub are `name` or `owner/name`; anything else is a path."""
     if not is_address(dataset) and (
         dataset.startswith(("/", ".", "~", "\\")) or dataset.count("/") > 1
     ):
         raise CorpusError(
             f"the dataset {dataset} cannot be read",
-            "no file or directory is there",
-            "set data.dataset to a path that is there, or to a name on the hub",
+            "no file or directory has that name",
+            "set data.dataset to an existing path or a name on the hub",
         )
 
 
 def stage(data: HuggingFaceData, directory: Path, meter: Meter) -> StagedDocuments:
-    """Write the documents of each split that is named.
+    """Write the documents of each named split.
 
     Raises:
-        CorpusError: the dataset is not to be had, not as the preset says, or has no text.
+        CorpusError: the dataset is unavailable, does not match the preset, or has no text.
         OSError: the disk is full.
-        Cancelled: `meter` was told so.
+        Cancelled: cancelled through `meter`.
     """
     whole = data.completed()
     entry = ready_made(data.dataset, data.config)
@@ -115,7 +115,9 @@ def stage(data: HuggingFaceData, directory: Path, meter: Meter) -> StagedDocumen
     }
     staged = _read(request | _columns(whole) | _limit(whole), directory, meter)
     if not len(staged.parts["train"]):
-        raise CorpusError(f"{data.dataset} has no text", "every row of it is empty", "name another")
+        raise CorpusError(
+            f"{data.dataset} has no text", "all of its rows are empty", "choose another"
+        )
     return staged
 
 
@@ -125,7 +127,7 @@ def stage_table(
     """Write the documents of a file of rows.
 
     Raises:
-        CorpusError: it is not laid out so, or has no text column.
+        CorpusError: it does not have that format, or has no text column.
     """
     request = {
         "table": layout,
@@ -183,26 +185,26 @@ def _environment() -> dict[str, str]:
     known = os.environ.get("PYTHONPATH")
     path = str(_PACKAGE_ROOT) + (os.pathsep + known if known else "")
     variables = {**os.environ, "HF_HOME": str(_hub_home())}
-    # tqdm then shows its bars, which the process reports instead, without a terminal too.
+    # tqdm then updates its bars even without a terminal; the process reports them instead.
     return {**variables, "PYTHONPATH": path, "TQDM_POSITION": "-1"}
 
 
 def _hub_home() -> Path:
-    """Where the libraries keep downloads: their usual place, or below `SLM_TUI_HOME`."""
+    """Where the libraries store downloads: the usual place, or below `SLM_TUI_HOME`."""
     if os.environ.get("HF_HOME"):
         return Path(os.environ["HF_HOME"])
     if os.environ.get("SLM_TUI_HOME"):
         return paths.cache_dir() / "huggingface"
     if os.environ.get("XDG_CACHE_HOME"):
         return Path(os.environ["XDG_CACHE_HOME"]) / "huggingface"
-    # Beside our own cache, which knows when there is no home.
+    # Next to our own cache, which works without a home directory.
     return paths.cache_dir().parent / "huggingface"
 
 
 def _followed(
     process: "subprocess.Popen[bytes]", request: dict[str, Any], meter: Meter
 ) -> dict[str, Any] | None:
-    """Pass on what the process tells until it is done; `None` if it died."""
+    """Forward reports of the process until it is done; `None` if it died."""
     assert process.stdin is not None
     try:
         process.stdin.write(json.dumps(request).encode() + b"\n")
@@ -254,7 +256,7 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 
 
 def _sweep(cache_dir: str, began: float) -> None:
-    """Remove half-written downloads of a process that had no time to."""
+    """Remove incomplete downloads of a process that could not clean up."""
     known = {os.environ.get(name, "") for name in _CACHES}
     for root in {cache_dir, *known, str(_hub_home())} - {""}:
         try:
@@ -266,7 +268,7 @@ def _sweep(cache_dir: str, began: float) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a directory, if it can be."""
+    """Remove a file or a directory, if possible."""
     import shutil
 
     if path.is_dir() and not path.is_symlink():
@@ -280,7 +282,7 @@ def _last_line(log: Path) -> str:
         lines = log.read_text("utf-8", "replace").strip().splitlines()
     except OSError:
         lines = []
-    return f"its reader ended: {lines[-1]}" if lines else "its reader ended without a word"
+    return f"its reader ended: {lines[-1]}" if lines else "its reader ended without a message"
 
 
 def _result(done: dict[str, Any], directory: Path) -> StagedDocuments:

@@ -1,6 +1,6 @@
-"""Rows written as JSON: a line each, an array, objects one after the other, or columns.
+"""Rows in JSON: one per line, an array, consecutive objects, or columns.
 
-Rows are read one at a time where they stand one after the other. Errors name the line.
+If possible, rows are read one at a time. Errors give the line.
 """
 
 import json
@@ -13,16 +13,16 @@ from slm_tui.errors import CorpusError
 
 _SAMPLE_ROWS = 1000
 _WHITE = " \t\n\r"
-# Control characters within a text are forgiven.
+# Accept control characters within strings.
 _DECODER = json.JSONDecoder(strict=False)
 
 
 class JsonRows:
-    """The rows of a text; `line` is where the last one begins, `notes` how they were found.
+    """The rows of a text; `line` is the first line of the last row, `notes` how they were found.
 
     Args:
-        name: what errors call the file.
-        text: its content in parts.
+        name: name of the file for errors.
+        text: its content in pieces.
 
     Raises:
         CorpusError: it is not JSON, or has no rows.
@@ -46,7 +46,7 @@ class JsonRows:
         """Every row.
 
         Raises:
-            CorpusError: one is not JSON, or no object.
+            CorpusError: a row is not JSON, or not an object.
         """
         for line, row in chain(self._first, self._rest):
             self.line = line
@@ -73,7 +73,7 @@ class JsonRows:
             yield line, self._as_row(line, self._value(text))
         text.skip(1)
         if text.peek():
-            raise self._wrong(text.line, "there is more after the end of its array")
+            raise self._wrong(text.line, "there is more text after the end of the array")
 
     @staticmethod
     def _is_a_value(line: str) -> bool:
@@ -96,7 +96,7 @@ class JsonRows:
         try:
             return text.value()
         except json.JSONDecodeError as error:
-            # What is missing is missing after the last character that is there.
+            # Report missing text after the last character present.
             before = error.doc[: error.pos].rstrip()
             at, column = before.count("\n"), len(before) - before.rfind("\n")
             raise self._wrong(line + at, _told(error.msg, column)) from None
@@ -115,21 +115,21 @@ class JsonRows:
         return CorpusError(
             f"line {line:,} of {self.name} cannot be read",
             why,
-            "correct it, or set data.format to how the file is laid out",
+            "correct it, or set data.format to the format of the file",
         )
 
     def _opened(self, only: list[tuple[int, Row]]) -> list[tuple[int, Row]]:
-        """The rows within the only object of a file, if that is what it holds."""
+        """The rows within the only object of a file, if that is its structure."""
         line, row = only[0]
         lists = {name: rows for name, rows in row.items() if _are_rows(rows)}
         if len(lists) == 1 and not any(one in USUAL_COLUMNS for one in row):
             name, rows = next(iter(lists.items()))
-            self.notes.append(f"its rows are read from {name}")
+            self.notes.append(f"rows are read from {name}")
             return [(line, self._as_row(line, one)) for one in rows]
         columns = {name: list(_cells(cells)) for name, cells in row.items() if _is_column(cells)}
         heights = [len(cells) for cells in columns.values()]
         if len(columns) == len(row) and len(set(heights)) == 1 and heights[0] > 1:
-            self.notes.append("it is read column by column")
+            self.notes.append("the file is read column by column")
             return [
                 (line, dict(zip(columns, cells, strict=True)))
                 for cells in zip(*columns.values(), strict=True)
@@ -163,7 +163,7 @@ def _cells(column: Any) -> Any:
 
 
 class _Text:
-    """Text that comes in parts, of which values are taken one at a time."""
+    """Text that arrives in pieces; values are parsed one at a time."""
 
     def __init__(self, parts: Iterator[str]) -> None:
         self._parts = parts
@@ -172,7 +172,7 @@ class _Text:
         self.line = 1
 
     def peek(self, over: str = _WHITE) -> str:
-        """The next character that is none of `over`; empty at the end."""
+        """The next character not in `over`; empty at the end."""
         while True:
             start = self._at
             while self._at < len(self._known) and self._known[self._at] in over:
@@ -184,16 +184,16 @@ class _Text:
                 return ""
 
     def skip(self, count: int) -> None:
-        """Go on by some characters."""
+        """Advance by some characters."""
         self.line += self._known.count("\n", self._at, self._at + count)
         self._at += count
 
     def first_line(self) -> str:
-        """What stands before the next end of a line."""
+        """The rest of the current line."""
         return self._known[self._at : self._line_end()]
 
     def take_line(self) -> str:
-        """The same, and go on behind it."""
+        """The rest of the current line; advance past it."""
         end = self._line_end()
         line = self._known[self._at : end]
         self.skip(len(line) + 1)
@@ -209,7 +209,7 @@ class _Text:
         """The JSON value that begins here.
 
         Raises:
-            ValueError: there is none.
+            ValueError: there is no value.
             RecursionError: it is nested too deeply.
         """
         while True:
@@ -224,14 +224,14 @@ class _Text:
             return found
 
     def _is_cut(self, error: json.JSONDecodeError) -> bool:
-        """Whether the value may go on in what has not been read."""
+        """Whether the value may continue in text that has not been read."""
         if self._ended:
             return False
         unterminated = error.msg.startswith("Unterminated")
         return unterminated or error.pos >= len(self._known) - 16
 
     def _more(self, at_least: int = 1) -> bool:
-        """Read on, by as much again: what is looked at twice stays in proportion."""
+        """Double the amount read, so that the text parsed again stays proportional."""
         parts, size = [self._known[self._at :]], 0
         for part in self._parts:
             parts.append(part)

@@ -10,7 +10,7 @@ _SECONDS_TO_REACH = 4.0
 
 
 def hub_address() -> str:
-    """Where the hub is: `HF_ENDPOINT`, or the usual place."""
+    """The URL of the hub: `HF_ENDPOINT`, or the default."""
     return os.environ.get("HF_ENDPOINT") or _HUB
 
 
@@ -20,7 +20,7 @@ def is_offline_by_choice() -> bool:
 
 
 def answers(address: str) -> bool:
-    """Whether there is any answer, whatever it says, within a few seconds."""
+    """Whether there is any response within a few seconds."""
     answered = threading.Event()
     heard: list[bool] = []
 
@@ -36,7 +36,7 @@ def answers(address: str) -> bool:
         finally:
             answered.set()
 
-    # Name servers may wait much longer than any time-out: the thread can be left behind.
+    # Name lookups may take much longer than any timeout: the thread can be abandoned.
     threading.Thread(target=ask, daemon=True).start()
     answered.wait(_SECONDS_TO_REACH)
     return bool(heard and heard[0])

@@ -16,7 +16,7 @@ class ParquetRows:
     """The rows of an open file.
 
     Raises:
-        CorpusError: it is no Parquet, or damaged.
+        CorpusError: it is not Parquet, or damaged.
     """
 
     def __init__(self, name: str, file: IO[bytes]) -> None:
@@ -32,7 +32,7 @@ class ParquetRows:
         return int(self._file.metadata.num_rows)
 
     def kinds(self) -> dict[str, str]:
-        """The kind of each column, by its type, of nested ones by their first values too."""
+        """The kind of each column by type; for nested columns also by their first values."""
         kinds = {field.name: _kind(field.type) for field in self._schema}
         nested = [name for name, kind in kinds.items() if kind in ("list", "group")]
         first = next(self.rows(nested), None) if nested else None
@@ -56,7 +56,7 @@ class ParquetRows:
         return CorpusError(
             f"{self.name} cannot be read as parquet",
             lines[0][:200] if lines else type(error).__name__,
-            "bring a whole copy of it, or set data.format to how it is laid out",
+            "get a complete copy, or set data.format to the format of the file",
         )
 
 

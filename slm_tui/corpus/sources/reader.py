@@ -1,4 +1,4 @@
-"""Rows of datasets and of files as documents: opening them, finding their text, writing to disk.
+"""Rows of datasets and files as documents: opening, finding the text, writing to disk.
 
 Runs in the reader process only.
 """
@@ -22,12 +22,12 @@ from slm_tui.errors import CorpusError
 Tell = Callable[[str, float, float | None, str], None]
 
 _ROWS = 1000
-# Over the network text is not fetched by the gigabyte for a limit that it may never need.
+# Do not download gigabytes of text for a limit that may need only a little of it.
 _CHARACTERS_PER_TOKEN_STREAMED = 16
 
 
 class RowSplit(Protocol):
-    """A part of what is read."""
+    """One split of the data."""
 
     def texts(self, left_out: LeftOut) -> Iterator[str]:
         """The text of each row."""
@@ -35,11 +35,11 @@ class RowSplit(Protocol):
 
 
 def read(request: dict[str, Any], tell: Tell) -> dict[str, Any]:
-    """Write the documents of every split that is asked for; say what was found.
+    """Write the documents of every requested split; return what was found.
 
     Raises:
-        CorpusError: a split or a column is not there, or a file is not as it should be.
-        Exception: whatever `datasets` raises; see `reader_errors`.
+        CorpusError: a split or column does not exist, or a file is not as expected.
+        Exception: anything that `datasets` raises; see `reader_errors`.
     """
     directory, left_out = Path(request["directory"]), LeftOut()
     opened = _opened(request, _meter(tell))
@@ -111,9 +111,9 @@ class DatasetRows:
         self._name, self._rows, self._wanted = name, rows, wanted
 
     def first(self, limit: Limit, *, whole: bool) -> tuple["DatasetRows", Limit]:
-        """A fraction of stored rows, before they are read: the rest need not be read at all.
+        """Select a fraction of stored rows up front, so that the rest is never read.
 
-        `whole` where documents are made of several rows.
+        `whole` if documents consist of several rows.
         """
         count = getattr(self._rows, "num_rows", None)
         if limit.fraction is None or count is None or whole:
@@ -136,7 +136,7 @@ class DatasetRows:
             left_out.note(note)
 
     def _kinds(self) -> dict[str, str]:
-        """The kind of each column; a stream may have to be looked into for it."""
+        """The kind of each column; for a stream this may read the first rows."""
 
         first: Row = next(iter(self._rows), {})
         features = getattr(self._rows, "features", None) or {}
@@ -146,7 +146,7 @@ class DatasetRows:
 
 
 def _kind(feature: Any) -> str:
-    """The kind of a column that has one value; of others, the values tell."""
+    """The kind of a scalar column; others depend on their values."""
     name = str(getattr(feature, "dtype", ""))
     if name in ("string", "large_string"):
         return "text"
@@ -171,7 +171,7 @@ def _write(
 
 
 def _documents(texts: Iterator[str], heading: str) -> Iterator[str]:
-    """The rows, or what they make from one heading to the next."""
+    """The rows, or all rows from one heading to the next joined."""
     if not heading:
         yield from texts
         return
@@ -186,7 +186,7 @@ def _documents(texts: Iterator[str], heading: str) -> Iterator[str]:
 
 
 def report_bars(tell: Tell) -> None:
-    """Let every progress bar of the libraries tell how far it is instead of drawing itself."""
+    """Make every progress bar of the libraries report its progress instead of drawing."""
     from tqdm.std import tqdm
 
     downloads: dict[int, tuple[float, float]] = {}

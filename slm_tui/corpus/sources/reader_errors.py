@@ -1,4 +1,4 @@
-"""What the errors of `datasets` mean, in the words of a user."""
+"""Translates errors of `datasets` into messages for users."""
 
 import errno
 import re
@@ -7,11 +7,11 @@ from typing import Any
 from slm_tui.errors import CorpusError, SlmTuiError
 
 _SAYS_NOTHING = ("An error occurred while generating",)
-_WORKS_NOW = "data.kind=stories works without a network, data.kind=file with text that is here"
+_WORKS_NOW = "data.kind=stories and data.kind=file work without a network"
 
 
 def explained(error: Exception, request: dict[str, Any], *, online: bool) -> SlmTuiError | OSError:
-    """An error to show for `error`; an `OSError` where the disk is to blame."""
+    """An error to show for `error`; an `OSError` if the disk is the cause."""
     chain = _chain(error)
     for one in chain:
         if isinstance(one, SlmTuiError):
@@ -41,7 +41,7 @@ def _offline(request: dict[str, Any]) -> CorpusError:
     place = "it" if "://" in request["dataset"] else "the hub"
     return CorpusError(
         f"the dataset {request['dataset']} is not on this machine and {place} cannot be reached",
-        f"it would be kept in {where}",
+        f"it would be cached in {where}",
         _WORKS_NOW,
     )
 
@@ -50,7 +50,7 @@ def _of_a_table(chain: list[BaseException], request: dict[str, Any]) -> CorpusEr
     return CorpusError(
         f"{request['dataset']} cannot be read as {request['table']}",
         _telling(chain),
-        "set data.format to how it is laid out",
+        "set data.format to the format of the file",
     )
 
 
@@ -67,7 +67,7 @@ def _of_a_dataset(chain: list[BaseException], request: dict[str, Any]) -> Corpus
     if kinds & {"GatedRepoError"}:
         return CorpusError(
             what,
-            "its owner wants to be asked first",
+            "access to it must be requested from its owner",
             "log in with `hf auth login`, or set HF_TOKEN",
         )
     if kinds & {"DatasetNotFoundError", "RepositoryNotFoundError"}:
@@ -79,18 +79,22 @@ def _of_a_dataset(chain: list[BaseException], request: dict[str, Any]) -> Corpus
     if kinds & {"RevisionNotFoundError"}:
         return CorpusError(what, f"it has no revision {request['revision']}", "set data.revision")
     if "scripts are no longer supported" in text:
-        return CorpusError(what, "it needs a program that is not run", "use a copy as Parquet")
+        return CorpusError(
+            what, "it needs a loading script, which is not supported", "use a Parquet copy"
+        )
     if kinds & {"ConnectionError", "ConnectError", "ReadTimeout", "ConnectTimeout", "ReadError"}:
-        return CorpusError(what, "the connection was lost", "try again when the network is there")
+        return CorpusError(what, "the connection was lost", "try again when the network is back")
     if kinds & {"EmptyDatasetError", "DataFilesNotFoundError"}:
-        return CorpusError(what, "it has no data files", "name a directory with Parquet or JSONL")
+        return CorpusError(
+            what, "it has no data files", "use a directory with Parquet or JSONL files"
+        )
     if "404" in text and "://" in name:
-        return CorpusError(what, "there is nothing at that address", "check data.dataset")
+        return CorpusError(what, "there is nothing at that URL", "check data.dataset")
     return CorpusError(what, _telling(chain))
 
 
 def _telling(chain: list[BaseException]) -> str:
-    """The first line of the outermost error that says more than that there was one."""
+    """The first line of the outermost error with a useful message."""
     lines = [_first_line(one) for one in chain]
     return next((one for one in lines if not one.startswith(_SAYS_NOTHING)), lines[-1])
 

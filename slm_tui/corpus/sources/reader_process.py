@@ -1,7 +1,7 @@
-"""The process that reads with `datasets`: a request comes in, documents go to disk.
+"""The process that reads with `datasets`: takes a request, writes documents to disk.
 
-On its standard output it says, one JSON object a line, how far it is, and at the end what it
-found or why it failed. It ends when its standard input closes.
+It reports progress on standard output, one JSON object per line, and finally its result or the
+reason for its failure. It ends when its standard input closes.
 """
 
 import json
@@ -15,7 +15,7 @@ from slm_tui.corpus.sources import network
 
 
 def main() -> int:
-    """Do what the first line of standard input asks for."""
+    """Handle the request in the first line of standard input."""
     out = _own_output()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     request = json.loads(_line())
@@ -26,16 +26,16 @@ def main() -> int:
 
     online = request["local"] or _reachable(request["dataset"])
     if not online:
-        # Before `datasets` is imported: it asks once. What it has stored can still be read.
+        # Before importing `datasets`, which reads it once. Its cache remains usable.
         os.environ["HF_HUB_OFFLINE"] = os.environ["HF_DATASETS_OFFLINE"] = "1"
-    # Not before here: these take seconds to import, and look at the environment.
+    # Only here: these take seconds to import and read the environment.
     from slm_tui.corpus.sources import reader, reader_errors
 
     request["online"] = online
     reader.report_bars(lambda *told: tell(progress=told))
     try:
         done = reader.read(request, lambda *told: tell(progress=told))
-    except Exception as error:  # noqa: BLE001 - whatever it is, its reader must be told
+    except Exception as error:  # noqa: BLE001 - the parent must learn of any error
         known = reader_errors.explained(error, request, online=online)
         if isinstance(known, OSError):
             tell(full=[known.errno, known.strerror])
@@ -54,7 +54,7 @@ def _own_output() -> TextIO:
 
 
 def _line() -> bytes:
-    """The first line of standard input, and nothing of what follows."""
+    """The first line of standard input, and nothing after it."""
     line = bytearray()
     while not line.endswith(b"\n") and (byte := os.read(0, 1)):
         line += byte
@@ -74,7 +74,7 @@ def _reachable(dataset: str) -> bool:
 
 
 if __name__ == "__main__":
-    # Leave without waiting for threads of libraries that still hold a connection.
+    # Exit without waiting for library threads that still hold a connection.
     code = main()
     sys.stderr.flush()
     os._exit(code)

@@ -1,4 +1,4 @@
-"""What a dataset consists of: rows that `datasets` opens, or files that we read ourselves.
+"""The contents of a dataset: rows opened by `datasets`, or files that we read ourselves.
 
 Runs in the reader process only.
 """
@@ -11,7 +11,7 @@ from slm_tui.corpus.sources import file_kinds, tables
 from slm_tui.corpus.sources.tables import File
 
 _BUILDERS = {"csv": "csv", "json": "jsonl", "parquet": "parquet"}
-# What a dataset says of itself, and not of how its files are to be read.
+# Metadata about a dataset that does not affect how its files are read.
 _DESCRIBES = {"name", "version", "data_dir", "data_files", "description"}
 _ARCHIVES = (".zip", ".tar", ".tgz", ".7z", ".rar")
 _NOT_CONTENT = (".json", ".lock", ".incomplete")
@@ -26,16 +26,16 @@ class FileShards:
 
 @dataclass(frozen=True)
 class RowShards:
-    """Splits by name, each as `datasets` gives it."""
+    """Splits by name, each as opened by `datasets`."""
 
     splits: dict[str, Any]
 
 
 def opened(request: dict[str, Any]) -> FileShards | RowShards:
-    """The splits of a dataset that is here, on the hub, or at an address.
+    """The splits of a dataset that is local, on the hub, or at a URL.
 
     Raises:
-        Exception: whatever `datasets` raises; see `reader_errors`.
+        Exception: anything that `datasets` raises; see `reader_errors`.
     """
     name = request["dataset"]
     if "://" not in name and Path(name).is_file():
@@ -47,11 +47,11 @@ def opened(request: dict[str, Any]) -> FileShards | RowShards:
         return FileShards({"train": [_single(datasets, request)]})
     if request["local"] and _is_saved(Path(name)):
         found = datasets.load_from_disk(name)
-        # One without splits is all training text.
+        # A dataset without splits is all training text.
         return RowShards(dict(found) if isinstance(found, dict) else {"train": found})
     builder = _builder(datasets, request)
     files = _own_files(builder)
-    # Of cells `datasets` loses some without a word; a stream ends where columns differ.
+    # `datasets` silently loses some cells; a stream ends where columns differ.
     if files and (request["local"] or request["streaming"] or files[0] == "csv"):
         return _of_files(datasets, files, request)
     try:
@@ -80,7 +80,7 @@ def _builder(datasets: Any, request: dict[str, Any]) -> Any:
 
 
 def _kept(request: dict[str, Any]) -> Path | None:
-    """Where the files of a dataset of the hub are that were fetched before, the newest of them."""
+    """The cached files of a dataset on the hub, the newest version."""
     import huggingface_hub
 
     try:
@@ -105,7 +105,7 @@ def _loaded(datasets: Any, request: dict[str, Any]) -> Any:
 
 
 def _own_files(builder: Any) -> tuple[str, dict[str, list[str]], str] | None:
-    """The layout, the files by split, and the delimiter; `None` if they are not ours to read."""
+    """The format, the files by split, and the delimiter; `None` if we do not read them."""
     kinds = [one.__module__.rpartition(".")[2] for one in type(builder).__mro__]
     layout = next((_BUILDERS[kind] for kind in kinds if kind in _BUILDERS), None)
     config = builder.config
@@ -134,14 +134,14 @@ def _of_files(
     wanted = set(request["splits"].values())
     found = {}
     for split, names in splits.items():
-        # Splits that nobody asked for are not fetched.
+        # Do not download splits that were not requested.
         here = split in wanted
         found[split] = [_file(datasets, one, layout, request) for one in names] if here else []
     return FileShards(found)
 
 
 def _single(datasets: Any, request: dict[str, Any]) -> File:
-    """The file at an address; what is no table is one document."""
+    """The file at a URL; anything but a table is one document."""
     name = request["dataset"]
     layout = file_kinds.layout_of(name.split("?")[0].split("#")[0])
     if not request["online"]:
@@ -152,11 +152,11 @@ def _single(datasets: Any, request: dict[str, Any]) -> File:
 
 
 def _file(datasets: Any, name: str, layout: str, request: dict[str, Any]) -> File:
-    """A file that is here, or is fetched now, or is read as it comes."""
+    """A file that is local, is downloaded now, or is streamed."""
     if "://" not in name:
         return tables.local(Path(name), layout)
     shown = name.partition("@")[2].partition("/")[2] if name.startswith("hf://") else name
-    # Plain text is needed whole in any case.
+    # Plain text is always needed in full.
     if request["streaming"] and layout != "text":
         return File(shown, layout, lambda: _streamed(datasets, name))
     cache = Path(request["cache_dir"] or datasets.config.HF_DATASETS_CACHE) / "downloads"
@@ -172,14 +172,14 @@ def _streamed(datasets: Any, name: str) -> IO[bytes]:
 
 
 def _stored(datasets: Any, address: str, cache_dir: str) -> Path | None:
-    """Where `datasets` has stored what it once fetched from `address`."""
+    """The file in the cache of `datasets` that was downloaded from `address`."""
     downloads = Path(cache_dir or datasets.config.HF_DATASETS_CACHE) / "downloads"
-    # Named after the address and, where the server gave one, the version.
+    # Named after the URL and, if the server gave one, the version.
     name = datasets.utils.file_utils.hash_url_to_filename(address)
     found = [one for one in downloads.glob(f"{name}*") if one.suffix not in _NOT_CONTENT]
     return max(found, key=lambda one: one.stat().st_mtime) if found else None
 
 
 def _is_saved(path: Path) -> bool:
-    """Whether it is what `save_to_disk` wrote, which `load_dataset` does not open."""
+    """Whether it was written by `save_to_disk`, which `load_dataset` cannot open."""
     return (path / "dataset_dict.json").is_file() or (path / "state.json").is_file()

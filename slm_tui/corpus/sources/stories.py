@@ -1,4 +1,4 @@
-"""The built-in stories as a source: endless, so that validation has stories of its own."""
+"""The built-in stories as a source: unlimited, so validation has its own stories."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +10,7 @@ from slm_tui.corpus.staging import DocumentPiece, StagingWriter
 
 
 def fingerprint(data: StoriesData, *, reading: int = READING) -> dict[str, object]:
-    """What decides the stories, which every version of the program has written alike."""
+    """What determines the stories, which are the same in every version of the program."""
     del reading
     from slm_tui.corpus.stories import GRAMMAR_VERSION
 
@@ -28,7 +28,7 @@ def stories(data: StoriesData, first: int, count: int) -> Iterator[DocumentPiece
 
 
 def stage(data: StoriesData, directory: Path, meter: Meter) -> StagedDocuments:
-    """Write the stories of every part; a limit holds for the training part."""
+    """Write the stories of every split; a limit applies to the training split."""
     wanted = data.documents_wanted()
     total, first, parts = sum(wanted.values()), 0, {}
     for part, count in wanted.items():
@@ -37,7 +37,7 @@ def stage(data: StoriesData, directory: Path, meter: Meter) -> StagedDocuments:
         with StagingWriter(directory / f"{part}.text", limit) as staging:
             for number, piece in enumerate(stories(data, first, count)):
                 if number % 256 == 0:
-                    meter("writing stories", first + number, total, "stories")
+                    meter("generating stories", first + number, total, "stories")
                 if not staging.add(piece):
                     break
             parts[part] = staging.finish()

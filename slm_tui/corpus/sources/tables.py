@@ -1,7 +1,7 @@
-"""Files of rows, and files of text from elsewhere, as documents. Runs in the reader process only.
+"""Files of rows, and text files from elsewhere, as documents. Runs in the reader process only.
 
-`datasets` is not asked for these: of a table that is written a little differently from what it
-expects it loses columns, rows or words without telling.
+`datasets` is not used for these: if a table differs slightly from what it expects, it silently
+loses columns, rows or words.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ from slm_tui.corpus.sources.text_file import TextFile
 
 @dataclass(frozen=True)
 class ReadSettings:
-    """How files are read, whatever they are."""
+    """How files of any kind are read."""
 
     wanted: ColumnSettings = field(default_factory=ColumnSettings)
     csv: LayoutSettings = field(default_factory=LayoutSettings)
@@ -31,7 +31,7 @@ class ReadSettings:
 
 @dataclass(frozen=True)
 class File:
-    """A file of rows or text. `name` is what errors call it, `size` in bytes where it is known."""
+    """A file of rows or text. `name` is for errors; `size` is in bytes, if known."""
 
     name: str
     layout: str
@@ -40,10 +40,10 @@ class File:
 
 
 def local(path: Path, layout: str) -> File:
-    """A file on this machine.
+    """A local file.
 
     Raises:
-        OSError: it is not there.
+        OSError: it does not exist.
     """
     return File(str(path), layout, lambda: path.open("rb"), path.stat().st_size)
 
@@ -58,7 +58,7 @@ class FileTexts:
         """The text of each row; rows without any are counted in `left_out`.
 
         Raises:
-            CorpusError: a file is not laid out so, or has no text column.
+            CorpusError: a file does not have that format, or has no text column.
         """
         sizes = [one.size for one in self._files]
         total = sum(one or 0 for one in sizes) if None not in sizes else 0
@@ -164,5 +164,5 @@ class FileTexts:
             left_out.note(f"{name}: {note}" if name else note)
 
     def _called(self, file: File) -> str:
-        """What a note calls the file; empty where there is only one."""
+        """The name of the file for notes; empty if it is the only one."""
         return Path(file.name).name if len(self._files) > 1 else ""

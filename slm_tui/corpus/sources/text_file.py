@@ -1,4 +1,4 @@
-"""Text files: read in pieces, so that their size does not matter, and never half understood."""
+"""Text files of any size, read in pieces and decoded strictly."""
 
 import codecs
 import hashlib
@@ -18,16 +18,16 @@ from slm_tui.errors import CorpusError, cause_of, remedy_for
 
 END_OF_TEXT = "<|endoftext|>"
 Signature = tuple[int, int, int, int]
-# Fewer replaced characters than this are no sign of another encoding.
+# Fewer replaced characters than this do not indicate another encoding.
 _FEW_REPLACED = 64
-# A part of NULs from which on a file is no text with some of them.
+# Above this share of NULs a file is not text.
 _MANY_ZEROS = 0.05
 
 
 class NotTextError(CorpusError):
-    """A file holds something else than text in its encoding; `why` says what and where.
+    """A file is not text in its encoding; `why` says what was found and where.
 
-    `looks` is the encoding that it may be in, `may_replace` whether `replace` would read it.
+    `looks` is its likely encoding, `may_replace` whether `replace` would make it readable.
     """
 
     def __init__(
@@ -47,14 +47,14 @@ def resolved(path: str, what: str = "text file") -> Path:
     """The path that a user wrote, with `~` as home.
 
     Raises:
-        CorpusError: there is none, or no such user.
+        CorpusError: the path is empty, or there is no such user.
     """
     if not path:
-        raise CorpusError(f"no {what} is named", "data.path is empty", f"set data.path to a {what}")
+        raise CorpusError(f"no {what} given", "data.path is empty", f"set data.path to a {what}")
     try:
         return Path(path).expanduser()
     except RuntimeError as error:
-        remedy = f"set data.path to a {what} that is there"
+        remedy = f"set data.path to an existing {what}"
         raise CorpusError(f"the {what} {path} cannot be read", str(error), remedy) from None
 
 
@@ -62,7 +62,7 @@ def signature(path: Path) -> Signature:
     """What changes when a regular file does: inode, size, and times in nanoseconds.
 
     Raises:
-        CorpusError: it is missing, a directory, or no regular file.
+        CorpusError: it is missing, a directory, or not a regular file.
     """
     try:
         found = path.stat()
@@ -70,15 +70,17 @@ def signature(path: Path) -> Signature:
         raise _unreadable(path, error) from None
     if stat.S_ISDIR(found.st_mode):
         raise CorpusError(
-            f"{path} is a directory", "", "name a file in it, or set data.kind to directory"
+            f"{path} is a directory", "", "choose a file in it, or set data.kind to directory"
         )
     if not stat.S_ISREG(found.st_mode):
-        raise CorpusError(f"{path} is no regular file", "it is a device or a pipe", "name a file")
+        raise CorpusError(
+            f"{path} is not a regular file", "it is a device or a pipe", "choose a file"
+        )
     return (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
 def digest(path: Path) -> str:
-    """SHA-256 of a file in hexadecimal; of one that has not changed it is known already.
+    """SHA-256 of a file in hexadecimal; cached while the file does not change.
 
     Raises:
         CorpusError: it cannot be read.
@@ -96,17 +98,17 @@ def _digest(path: Path, _signature: Signature) -> str:
 
 
 class TextFile:
-    """A file of text, unpacked and decoded as it is read, once.
+    """A text file, decompressed and decoded while it is read, once.
 
     Args:
-        encoding: a name that Python knows, or `auto`: by a byte order mark, else UTF-8.
-        replace: turn what the encoding does not allow into U+FFFD.
-        tags: read HTML as the text that it is.
-        opener: opens the content where `path` is only its name.
+        encoding: a Python encoding name, or `auto`: by byte order mark, else UTF-8.
+        replace: replace invalid bytes with U+FFFD.
+        tags: accept HTML, including its tags, as text.
+        opener: opens the content if `path` is only its name.
 
     Attributes:
-        notes: what was done that the user may not expect.
-        replaced: characters that were replaced so far, of `characters` in all.
+        notes: what the user may not expect about how it was read.
+        replaced: characters that were replaced so far, out of `characters`.
     """
 
     def __init__(
@@ -127,9 +129,9 @@ class TextFile:
     def documents(
         self, separator: str = "", *, meter: Meter, done: int = 0, total: int = 0
     ) -> Iterator[DocumentPiece]:
-        """The documents, cut at `separator`, or at end-of-text marks where it is empty.
+        """The documents, split at `separator`, or at end-of-text marks if that is empty.
 
-        Line ends become `\\n`; those around a document are no part of it. `done` of `total` bytes
+        Line ends become `\\n`; those around a document are not part of it. `done` of `total` bytes
         were read before this file.
 
         Raises:
@@ -142,12 +144,12 @@ class TextFile:
         yield from found.finish()
 
     def lines(self, meter: Meter, done: int = 0, total: int = 0) -> Iterator[str]:
-        """The lines with their ends, `\\n` in any case.
+        """The lines with their ends, which are always `\\n`.
 
         Raises:
             NotTextError, CorpusError: as for `documents`.
         """
-        # A line may be as long as the file: its parts are put together once.
+        # A line may be as long as the file: join its pieces only once.
         open_line = list[str]()
         for text in self.text(meter, done, total):
             first, *others = text.split("\n")
@@ -159,7 +161,7 @@ class TextFile:
             yield last
 
     def text(self, meter: Meter, done: int = 0, total: int = 0) -> Iterator[str]:
-        """The text in parts, with `\\n` as line ends.
+        """The text in pieces, with `\\n` as line ends.
 
         Raises:
             NotTextError, CorpusError: as for `documents`.
@@ -181,7 +183,7 @@ class TextFile:
         )
         lines = io.IncrementalNewlineDecoder(None, translate=True)
         at, raw = encoding.mark, head[encoding.mark :]
-        # In chunks of one size from the first on: what is read ahead is cut alike.
+        # Chunks of equal size from the start, so that text read ahead is chunked in the same way.
         while True:
             meter("reading", done + _position(file), total)
             for start in range(0, max(1, len(raw)), CHUNK):
@@ -198,7 +200,7 @@ class TextFile:
     def _part(
         self, decoder: codecs.IncrementalDecoder, encoding: Encoding, raw: bytes, at: int
     ) -> str:
-        """The text of some bytes, which stand at byte `at` of the unpacked file."""
+        """The text of some bytes, from byte `at` of the decompressed file."""
         waiting = len(decoder.getstate()[0])
         try:
             text = decoder.decode(raw, final=not raw)
@@ -216,15 +218,15 @@ class TextFile:
 
     def _read(self, content: IO[bytes], size: int, packed: str) -> bytes:
         try:
-            # Compressed streams give what they have: an empty answer alone is the end.
+            # Compressed streams may return short reads: only an empty one is the end.
             return content.read(size)
         except file_kinds.DAMAGED as error:
             if not packed:
                 raise
             raise NotTextError(
-                f"{self.path} cannot be unpacked",
-                f"it is compressed by {packed}, and damaged or cut off ({error})",
-                "bring a whole copy of it",
+                f"{self.path} cannot be decompressed",
+                f"it is compressed with {packed} and is damaged or truncated ({error})",
+                "get a complete copy",
             ) from None
 
     def _recognise(self, head: bytes) -> None:
@@ -255,10 +257,10 @@ class TextFile:
             what = f"{self.path} has no byte order mark and is not UTF-8"
             return NotTextError(what, why, _convert(looks), looks=looks)
         if text.count("\0") > _MANY_ZEROS * len(text):
-            return NotTextError(f"{self.path} is not text", why, "name a text file")
+            return NotTextError(f"{self.path} is not text", why, "choose a text file")
         clean = self.path.with_name(f"clean-{file_kinds.without_suffix(self.path.name)}")
         return NotTextError(
-            f"{self.path} has a byte that no text has",
+            f"{self.path} contains a byte that is not text",
             why,
             f"remove it (tr -d '\\000' < {shlex.quote(str(self.path))} > "
             f"{shlex.quote(str(clean))}), or set data.on_encoding_error to replace, "
@@ -267,10 +269,10 @@ class TextFile:
         )
 
     def _check_replaced(self, encoding: Encoding, sample: bytes) -> None:
-        """Refuse what would lose most of its characters.
+        """Reject a text that would lose most of its characters.
 
         Raises:
-            NotTextError: more than half of them.
+            NotTextError: more than half of them would be replaced.
         """
         if self.replaced < _FEW_REPLACED or self.replaced * 2 <= self.characters:
             return
@@ -287,10 +289,10 @@ class TextFile:
 
 
 class _Documents:
-    """Cuts a stream of text at a separator and takes line ends off both ends of each part."""
+    """Splits a stream of text at a separator and strips line ends from each document."""
 
     def __init__(self, separator: str) -> None:
-        # Line ends are one character by now.
+        # Line ends are already a single character.
         self._separator = separator.replace("\r\n", "\n")
         self._rest = ""
         self._begins = True
@@ -300,7 +302,7 @@ class _Documents:
         for part in whole:
             yield DocumentPiece(self._from_the_left(part).rstrip("\n"))
             self._begins = True
-        # The separator may be cut in two, and line ends may turn out to be the last.
+        # The separator may span two pieces, and line ends may turn out to be the last ones.
         keep = len(self._separator) - 1
         ready = self._rest[: max(0, len(self._rest) - keep)].rstrip("\n")
         self._rest = self._rest[len(ready) :]
@@ -320,12 +322,14 @@ class _Documents:
 
 
 def _position(file: IO[bytes]) -> int:
-    """How far a file is read, packed or not; nothing is known of a stream."""
+    """The position in a file, compressed or not; unknown for a stream."""
     return file.tell() if file.seekable() else 0
 
 
 def _convert(looks: str) -> str:
-    return f"it looks like {looks}: set data.encoding to {looks}" if looks else "convert it"
+    return (
+        f"it looks like {looks}: set data.encoding to {looks}" if looks else "convert it to UTF-8"
+    )
 
 
 def _unreadable(path: Path, error: Exception) -> CorpusError:

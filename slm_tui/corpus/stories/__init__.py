@@ -1,8 +1,8 @@
-"""The built-in stories: an endless source of short children's stories of known entropy.
+"""The built-in stories: an unlimited source of short children's stories of known entropy.
 
-The stories come from a weighted grammar in which every text has exactly one derivation, so
-the bits of a story's choices are the exact information content of its text: their sum over a
-corpus, divided by its bytes, is the floor that no model can get below.
+The stories come from a weighted grammar in which every text has exactly one derivation, so the
+bits of a story's choices are the exact information content of its text: their sum over a corpus,
+divided by its bytes, is the floor that no model can get below.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from slm_tui.errors import CorpusError
 __all__ = ["GRAMMAR_VERSION", "RICHNESS", "Story", "StoryError", "StoryGenerator"]
 
 GRAMMAR_VERSION = 1
-"""Raised whenever the same (richness, seed, index) gives another story."""
+"""Increased whenever the same (richness, seed, index) gives another story."""
 
 RICHNESS = ("tiny", "small", "rich")
 
@@ -36,8 +36,8 @@ class StoryError(CorpusError):
 class Story:
     """A story and its exact information content.
 
-    `text` is ASCII, paragraphs apart by an empty line, without a trailing newline.
-    `bits` is -log2 of the probability with which the generator writes exactly this text.
+    `text` is ASCII, with an empty line between paragraphs and no trailing newline.
+    `bits` is -log2 of the probability that the generator writes exactly this text.
     """
 
     text: str
@@ -46,7 +46,7 @@ class Story:
 
 @cache
 def _grammar(richness: str) -> Node:
-    """The grammar of `richness`, read once: reading it takes longer than many stories."""
+    """The grammar of `richness`, parsed once: parsing takes longer than many stories."""
     level = RICHNESS.index(richness)
     rows = WORDS | phrases.TABLES
     rules = dict(phrases.RULES)
@@ -62,14 +62,14 @@ class StoryGenerator:
     """Stories by number: a pure function of (richness, seed, index), in any order.
 
     `richness` is `tiny` (about 300 distinct words), `small` (about 700) or `rich` (about 2,000);
-    `seed` picks one of the endless sequences of stories. Raises StoryError for another richness.
+    `seed` selects one of the infinite sequences of stories. Raises StoryError for another richness.
     """
 
     def __init__(self, richness: str = "small", seed: int = 0) -> None:
         if richness not in RICHNESS:
             raise StoryError(
                 f"cannot write {richness!r} stories",
-                "no such richness",
+                "unknown richness",
                 f"use {', '.join(RICHNESS)}",
             )
         self.richness = richness
@@ -87,9 +87,9 @@ class StoryGenerator:
         return Story("".join(out), bits)
 
     def parse(self, text: str) -> float:
-        """The bits of the one derivation of `text`, found from the text alone.
+        """The bits of the only derivation of `text`, computed from the text alone.
 
-        Raises StoryError where `text` has no derivation, or more than one.
+        Raises StoryError if `text` has no derivation, or more than one.
         """
         ways = self._ways(text)
         if len(ways) != 1:
@@ -98,7 +98,7 @@ class StoryGenerator:
         return ways[0][2]
 
     def derivations(self, text: str) -> int:
-        """In how many ways the grammar can write `text`: 1 for a story, 0 for anything else."""
+        """The number of derivations of `text`: 1 for a story, 0 for anything else."""
         return len(self._ways(text))
 
     def _ways(self, text: str) -> list[Match]:

@@ -1,4 +1,4 @@
-"""What a grammar can write and how much it tells: its vocabulary and its entropy, exactly."""
+"""The exact vocabulary and entropy of a grammar."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from slm_tui.corpus.stories.grammar import (
     Node,
 )
 
-# What the slots that still matter hold, and with which probability.
+# Values of the slots that still matter, and their probabilities.
 Held = tuple[tuple[str, str], ...]
 Chances = dict[Held, float]
 
@@ -32,7 +32,7 @@ def words(text: str) -> list[str]:
 
 
 def nodes(root: Node) -> Iterator[Node]:
-    """Every node below `root` and itself, once."""
+    """`root` and every node below it, once."""
     seen: set[int] = set()
     waiting = [root]
     while waiting:
@@ -115,14 +115,14 @@ class _Expectation:
     def bits(self, node: Node, chances: Chances, later: frozenset[str]) -> tuple[float, Chances]:
         """Expected bits of `node`, weighted by `chances`, and the chances after it.
 
-        `later`: the slots that nodes after this one depend on; others are forgotten.
+        `later`: the slots that later nodes depend on; others are dropped.
         """
         if not _reads(node, self._known) and not later & _fills(node, self._fills):
             return self._expected_alone(node) * fsum(chances.values()), chances
         return self._dependent(node, chances, later)
 
     def _expected_alone(self, node: Node) -> float:
-        """Expected bits of a node that neither depends on slots nor matters to later ones."""
+        """Expected bits of a node that neither depends on slots nor affects later ones."""
         if id(node) not in self._alone:
             self._alone[id(node)], _ = self._dependent(node, {(): 1.0}, frozenset())
         return self._alone[id(node)]

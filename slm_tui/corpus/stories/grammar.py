@@ -1,9 +1,9 @@
 """The weighted grammar: nodes that write text, count its bits, and find every derivation of it.
 
-A node does two things. `emit` makes its choices at random, appends the text and returns the
-bits of the choices. `match` finds all ways in which the text at a position can come from the
-node, without looking at anything but the text. What a story introduces is kept in slots (the
-hero's name, the colour of the kite): a `Draw` fills slots, a `Copy` repeats them at no cost.
+A node does two things. `emit` makes random choices, appends the text and returns the bits of the
+choices. `match` finds all ways in which the node can produce the text at a position, using only
+the text. What a story introduces (the hero's name, the colour of the kite) is stored in slots: a
+`Draw` fills slots, a `Copy` repeats them at no cost.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from math import log2
 
 Slots = dict[str, str]
-Match = tuple[int, Slots, float]  # where the text goes on, the slots now, bits spent
+Match = tuple[int, Slots, float]  # where the text continues, the slots now, bits spent
 Bits = Callable[[int], int]  # Random.getrandbits
 
 _SOUNDS_LIKE_YOU = ("uni", "use", "usual", "uku")
@@ -21,19 +21,19 @@ _SILENT_H = ("hour", "honest")
 
 
 def article(noun: str) -> str:
-    """`a` or `an`, as the first sound of `noun` asks."""
+    """`a` or `an`, depending on the first sound of `noun`."""
     lower = noun.lower()
     vowel = lower[:1] in tuple("aeiou") and not lower.startswith(_SOUNDS_LIKE_YOU)
     return "an" if vowel or lower.startswith(_SILENT_H) else "a"
 
 
 def capitalised(text: str) -> str:
-    """`text` with a capital first letter and the rest as it is."""
+    """`text` with a capital first letter and the rest unchanged."""
     return text[:1].upper() + text[1:]
 
 
 class WeightedDraws:
-    """Exact draws with integer weights: the probability used is the probability counted."""
+    """Exact draws with integer weights: the probability used is exactly the one counted."""
 
     def __init__(self, weights: Sequence[int]) -> None:
         self.total = sum(weights)
@@ -42,7 +42,7 @@ class WeightedDraws:
         self.bits = [log2(self.total / weight) for weight in weights]
 
     def draw(self, getrandbits: Bits) -> int:
-        """The number of the winner; uniform over the tickets by rejection."""
+        """The index of the winner; uniform over the tickets by rejection."""
         ticket = getrandbits(self.width)
         while ticket >= self.total:
             ticket = getrandbits(self.width)
@@ -53,7 +53,7 @@ class Node:
     """A part of the grammar."""
 
     def emit(self, out: list[str], slots: Slots, getrandbits: Bits) -> float:
-        """Append text to `out`, fill `slots`; the bits of the choices made."""
+        """Append text to `out`, fill `slots`; return the bits of the choices."""
         raise NotImplementedError
 
     def match(self, text: str, start: int, slots: Slots) -> list[Match]:
@@ -61,12 +61,12 @@ class Node:
         raise NotImplementedError
 
     def first_characters(self) -> frozenset[str] | None:
-        """The characters this node can begin with; None where that is not known beforehand."""
+        """The characters this node can begin with; None if not known in advance."""
         return None
 
 
 class Literal(Node):
-    """The same text every time."""
+    """A fixed text."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -85,7 +85,7 @@ class Literal(Node):
 
 
 class Copy(Node):
-    """What a slot holds, once more: as it is, with an article, with a capital letter."""
+    """Repeats the value of a slot: unchanged, with an article, or capitalized."""
 
     def __init__(self, slot: str, *, with_article: bool = False, capital: bool = False) -> None:
         self.slot = slot
@@ -120,7 +120,7 @@ class Fill(Node):
         self.parts = parts
 
     def value(self, slots: Mapping[str, str]) -> str:
-        """The text that the slot gets."""
+        """The value for the slot."""
         return "".join(
             part.text if isinstance(part, Literal) else part.show(slots[part.slot])
             for part in self.parts
@@ -135,7 +135,7 @@ class Fill(Node):
 
 
 class Chain(Node):
-    """Nodes one after another."""
+    """A sequence of nodes."""
 
     def __init__(self, nodes: Sequence[Node]) -> None:
         self.nodes = tuple(nodes)
@@ -208,7 +208,7 @@ class ChoiceNode(Node):
 
 @dataclass(frozen=True)
 class DrawnEntry:
-    """A line of a table: what is written, how often, and what it entails (`he`: `she`)."""
+    """A line of a table: its text, weight, and features (`he`: `she`)."""
 
     text: str
     weight: int = 1
@@ -216,7 +216,7 @@ class DrawnEntry:
 
 
 class Draw(Node):
-    """An entry of a table, written and kept in a slot; never one that `unlike` slots hold."""
+    """An entry of a table, written and stored in a slot; never one in the `unlike` slots."""
 
     def __init__(
         self,
@@ -247,7 +247,7 @@ class Draw(Node):
         return {slots[name] for name in self.unlike if slots[name] in self._weights}
 
     def bits(self, number: int, slots: Mapping[str, str]) -> float | None:
-        """The bits of entry `number`, given the slots; None where it is barred."""
+        """The bits of entry `number`, given the slots; None if it is excluded."""
         barred = self._barred(slots)
         if not barred:
             return self.lottery.bits[number]
@@ -283,7 +283,7 @@ class Draw(Node):
 
 
 class Follow(Node):
-    """The part of the grammar that a slot's entry brings with it."""
+    """The part of the grammar that belongs to a slot's entry."""
 
     def __init__(self, slot: str) -> None:
         self.slot = slot
@@ -297,7 +297,7 @@ class Follow(Node):
 
 
 def chain(nodes: Iterable[Node]) -> Node:
-    """The nodes in a row, with neighbouring literals joined; a lone node stays itself."""
+    """A sequence of the nodes, with adjacent literals joined; a single node is returned as is."""
     joined: list[Node] = []
     for node in nodes:
         for part in node.nodes if isinstance(node, Chain) else (node,):

@@ -45,11 +45,11 @@ _DRAW = re.compile(r"([aA] )?(\w+)=(\w+)((?:!\w+)*)$")
 
 
 class NotationError(ValueError):
-    """A template that cannot be read: a fault of the grammar, not of the user."""
+    """A template that cannot be parsed: a bug in the grammar, not a user error."""
 
 
 class NotationParser:
-    """Reads templates into nodes, for one level (0 tiny, 1 small, 2 rich)."""
+    """Parses templates into nodes, for one level (0 tiny, 1 small, 2 rich)."""
 
     def __init__(
         self, rules: Mapping[str, str], tables: Mapping[str, Sequence[DrawnEntry]], level: int
@@ -62,14 +62,14 @@ class NotationParser:
         self._follows: list[Follow] = []
 
     def grammar(self, rule: str) -> Node:
-        """The node of `rule`, with everything that entries bring along in its place."""
+        """The node of `rule`, with the templates of entries resolved."""
         node = self.rule(rule)
-        while self._resolve():  # a template read here may draw and follow further slots
+        while self._resolve():  # a template parsed here may draw and follow more slots
             pass
         return node
 
     def _resolve(self) -> bool:
-        """Give every follow the templates its slot can hold; whether any were new."""
+        """Give every follow the templates its slot can hold; return whether any were new."""
         new = False
         for follow in list(self._follows):
             for draw in list(self._draws):
@@ -120,7 +120,7 @@ class NotationParser:
         return (nodes[0] if len(nodes) == 1 else ChoiceNode(nodes, weights)), at
 
     def _marks(self, tokens: list[str], at: int) -> tuple[bool, int, int]:
-        """Whether the alternative at `at` is in use, its weight, and where it begins."""
+        """Whether the alternative at `at` is used, its weight, and where it begins."""
         found = _ALTERNATIVE.match(tokens[at]) if at < len(tokens) else None
         if found is None or not found.group():
             return True, 1, at
@@ -134,7 +134,7 @@ class NotationParser:
         return used, int(found[2] or 1), at
 
     def _row(self, tokens: list[str], at: int, *, skip: bool) -> tuple[Node, int]:
-        """What stands between two bars. `skip`: above the level, so none of it is kept."""
+        """The text between two bars. `skip`: above the level, so it is discarded."""
         nodes: list[Node] = []
         while at < len(tokens) and tokens[at] not in "|]":
             token = tokens[at]
@@ -193,7 +193,7 @@ class NotationParser:
 
 
 def _add(nodes: list[Node], weights: list[int], node: Node, weight: int) -> None:
-    """One more alternative; the same text twice is one alternative of their joint weight."""
+    """Add an alternative; duplicates become one alternative with the total weight."""
     for number, other in enumerate(nodes):
         if isinstance(node, Literal) and isinstance(other, Literal) and other.text == node.text:
             weights[number] += weight

@@ -10,7 +10,7 @@ from slm_tui.corpus.stories.grammar import DrawnEntry
 
 
 class TableEntry(NamedTuple):
-    """A line of a table: the level from which it is in use, its text, what it entails."""
+    """A line of a table: its lowest level, text and features."""
 
     level: int
     text: str
@@ -41,7 +41,7 @@ def detailed(lines: str) -> list[TableEntry]:
 
 
 def entries(rows: Iterable[TableEntry], level: int) -> list[DrawnEntry]:
-    """The entries in use at `level`; the weight falls with the rank, as word counts do."""
+    """The entries used at `level`; the weight falls with rank, as word frequencies do."""
     used = sorted((row for row in rows if row.level <= level), key=lambda row: row.level)
     return [
         DrawnEntry(row.text, max(1, round(40 / (rank + 4))), row.features)

@@ -1,4 +1,4 @@
-"""Tokenizers: bytes, characters, byte-pair encoding of one's own, GPT-2's; one contract."""
+"""Tokenizers with one contract: bytes, characters, trained byte-pair encoding, GPT-2."""
 
 from slm_tui.corpus.tokenizers import tokenizer_file
 from slm_tui.corpus.tokenizers.bpe import BpeTokenizer, train_bpe
@@ -25,7 +25,7 @@ def byte_tokenizer() -> Tokenizer:
 
 
 def from_json(text: str) -> Tokenizer:
-    """Open what `to_json` gave; nothing else is needed, not even for GPT-2's.
+    """Open the output of `to_json`; nothing else is needed, not even for GPT-2.
 
     Raises:
         CorpusError: it is not such a file.
@@ -37,6 +37,4 @@ def from_json(text: str) -> Tokenizer:
         return from_tokens(tokens[:-1])
     if kind in {"bpe", "gpt2"}:
         return BpeTokenizer(kind, tokens[:-1])
-    raise CorpusError(
-        "the tokenizer file cannot be opened", f"it is no tokenizer of the kind {kind!r}"
-    )
+    raise CorpusError("the tokenizer file cannot be opened", f"unknown kind {kind!r}")

@@ -1,4 +1,4 @@
-"""GPT-2's names for bytes: printable characters stand for themselves, the others from U+0100 on.
+"""GPT-2's symbols for bytes: printable characters represent themselves, others U+0100 onwards.
 
 Source: the byte encoder of Radford et al. 2019, which `tokenizers` calls ByteLevel.
 """
@@ -26,7 +26,7 @@ def _bytes_of_symbols() -> dict[str, int]:
 
 
 def to_bytes(symbols: str) -> bytes:
-    """The bytes that a token of symbols stands for."""
+    """The bytes of a token written in symbols."""
     table = _bytes_of_symbols()
     return bytes(table[symbol] for symbol in symbols)
 

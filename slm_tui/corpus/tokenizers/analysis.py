@@ -1,4 +1,4 @@
-"""How a byte-pair encoding cuts: its first merges, what each size of it gives, some words cut."""
+"""How a byte-pair encoding tokenizes: first merges, effect of its size, example words."""
 
 import re
 from collections import Counter
@@ -26,15 +26,15 @@ class Merge:
 
 @dataclass(frozen=True)
 class Analysis:
-    """`merges` are the first; `sizes` pairs a number of tokens with the bytes per token of a
-    text that the tokenizer was not trained on; `examples` pairs words with their tokens."""
+    """`merges` are the first ones; `sizes` pairs a vocabulary size with the bytes per token of
+    a text that the tokenizer was not trained on; `examples` pairs words with their tokens."""
 
     merges: tuple[Merge, ...]
     sizes: tuple[tuple[int, float], ...]
     examples: tuple[tuple[str, tuple[bytes, ...]], ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values; bytes are shown as text where they are, else in hexadecimal."""
+        """Plain values; bytes are shown as text if possible, else in hexadecimal."""
         return {
             "first_merges": [[_plain(one.left), _plain(one.right)] for one in self.merges],
             "bytes_per_token": {str(size): value for size, value in self.sizes},
@@ -43,7 +43,7 @@ class Analysis:
 
 
 def analyse(tokenizer: Tokenizer, text: str) -> Analysis | None:
-    """Look at a BPE with a sample of text, of up to a megabyte; other kinds have no merges."""
+    """Analyse a BPE with a text sample of up to a megabyte; other kinds have no merges."""
     if not isinstance(tokenizer, BpeTokenizer):
         return None
     tokens = [tokenizer.token_bytes(id) for id in range(tokenizer.end_of_text)]
@@ -55,7 +55,7 @@ def analyse(tokenizer: Tokenizer, text: str) -> Analysis | None:
 
 
 def _merges(tokens: Sequence[bytes]) -> list[Merge]:
-    """How each token beyond the bytes came about: by merging with the ranks before its own."""
+    """The merge that produced each token beyond the bytes, using only lower ranks."""
     rank = {token: id for id, token in enumerate(tokens)}
     found = []
     for id, token in enumerate(tokens[256:], 256):
@@ -82,7 +82,7 @@ def _sizes(tokenizer: BpeTokenizer, tokens: Sequence[bytes], text: str) -> list[
 
 
 def _examples(tokenizer: BpeTokenizer, text: str) -> list[tuple[str, tuple[bytes, ...]]]:
-    """Words from frequent to rare: the rarer one is, the more tokens it is cut into."""
+    """Words from frequent to rare: the rarer a word, the more tokens it needs."""
     words = [word for word, _ in Counter(_WORD.findall(text)).most_common()]
     if not words:
         return []

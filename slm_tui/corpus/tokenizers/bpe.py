@@ -20,23 +20,23 @@ from slm_tui.errors import CorpusError
 
 SMALLEST = 257
 # How GPT-2 splits text before merging: contractions, words, numbers, punctuation, space.
-# Source: Radford et al. 2019, in the form that never goes back over what it has matched.
+# Source: Radford et al. 2019, in a form without backtracking.
 SPLIT = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s"
 _NOT_UTF8 = re.compile("([\udc80-\udcff])")
-# Longer tokens are rows of one character, which say nothing about the text.
+# Longer tokens are runs of one character, which say nothing about the text.
 _LONGEST_TOKEN = 32
 _MERGING_SECONDS = 0.1
 _LARGEST_PIECE = 1 << 15
 
 
 class BpeTokenizer(Tokenizer):
-    """Runs a list of tokens, whose places are their ranks; `end_of_text` follows the last."""
+    """A BPE from a list of tokens in rank order; `end_of_text` follows the last."""
 
     def __init__(self, kind: str, tokens: Sequence[bytes]) -> None:
-        """Take the tokens in the order of their ids, one-byte tokens first.
+        """Take the tokens in the order of their ids, single bytes first.
 
         Raises:
-            CorpusError: a byte is missing, out of GPT-2's order, or a token is there twice.
+            CorpusError: a byte is missing or not in GPT-2's order, or a token is duplicated.
         """
         import tiktoken
 
@@ -44,7 +44,7 @@ class BpeTokenizer(Tokenizer):
         odd = len(ranks) != len(tokens) or b"" in ranks
         if odd or list(tokens[:256]) != tokenizer_file.byte_tokens():
             raise CorpusError(
-                "the tokenizer cannot be made", "its vocabulary lacks bytes, or has a token twice"
+                "the tokenizer cannot be built", "its vocabulary lacks bytes or has duplicates"
             )
         self.kind = kind
         self._tokens = tuple(tokens)
@@ -66,7 +66,7 @@ class BpeTokenizer(Tokenizer):
         return (parts[0] if len(parts) == 1 else np.concatenate(parts)).astype(self.dtype)
 
     def encode_documents(self, texts: Sequence[str]) -> Ids:
-        """In one call where that gives the same ids: marks between texts are special tokens."""
+        """In one call if that gives the same ids: marks between texts are special tokens."""
         joined = tokenizer_file.END_OF_TEXT.join([*map(sound, texts), ""])
         marks = joined.count(tokenizer_file.END_OF_TEXT)
         if marks != len(texts) or len(long_runs.cut(joined)) > 1:
@@ -75,7 +75,7 @@ class BpeTokenizer(Tokenizer):
         return self._encoding.encode_to_numpy(joined, allowed_special=special).astype(self.dtype)
 
     def encode_bytes(self, data: bytes) -> list[int]:
-        """Ids of any bytes: one that is not part of UTF-8 is a token of its own."""
+        """Ids of any bytes: each byte that is not valid UTF-8 is a separate token."""
         ids: list[int] = []
         for part in _NOT_UTF8.split(data.decode("utf-8", "surrogateescape")):
             if _NOT_UTF8.match(part):
@@ -105,9 +105,9 @@ def train_bpe(
 ) -> BpeTokenizer:
     """Learn merges from `texts`; the same texts give the same merges.
 
-    A pair that occurs once is not merged, so that short texts may give fewer tokens than asked
-    for: look at `n_vocab`. `merging` is called a few times a second once the texts are read, which
-    takes most of the time, and may raise to end it.
+    A pair that occurs only once is not merged, so short texts may give fewer tokens than
+    requested: see `n_vocab`. Once the texts are read, which takes most of the time, `merging` is
+    called a few times a second; it may raise to stop.
 
     Raises:
         CorpusError: `vocab_size` has no room for all bytes and end-of-text.
@@ -134,7 +134,7 @@ def train_bpe(
 def _train(
     trained: Any, trainer: Any, texts: Iterable[str], merging: Callable[[], None] | None
 ) -> None:
-    """Train in a thread: `tokenizers` counts and merges without a word until it is done."""
+    """Train in a thread: `tokenizers` reports nothing until it is done."""
     read, failed = threading.Event(), list[BaseException]()
 
     def pieces() -> Iterator[str]:
@@ -146,7 +146,7 @@ def _train(
     def work() -> None:
         try:
             trained.train_from_iterator(pieces(), trainer)
-        except BaseException as error:  # noqa: BLE001 - told to the thread that waits
+        except BaseException as error:  # noqa: BLE001 - passed to the waiting thread
             failed.append(error)
 
     thread = threading.Thread(target=work, name="bpe-training", daemon=True)
@@ -154,14 +154,14 @@ def _train(
     while thread.is_alive():
         thread.join(_MERGING_SECONDS)
         if read.is_set() and merging is not None:
-            # Raising leaves the thread behind: it ends by itself, and its result is not used.
+            # Raising abandons the thread: it ends by itself, and its result is not used.
             merging()
     if failed:
         raise failed[0]
 
 
 def _small(text: str) -> Iterator[str]:
-    """`text` in parts that are cut where no word is: of large ones `tokenizers` holds hundreds."""
+    """`text` in pieces split outside of words: `tokenizers` holds hundreds of them at once."""
     start = 0
     while len(text) - start > _LARGEST_PIECE:
         at = long_runs.safe_cut(text, start, start + _LARGEST_PIECE)
@@ -175,7 +175,7 @@ def _small(text: str) -> Iterator[str]:
 def too_small(vocab_size: int) -> CorpusError:
     """The error for a vocabulary without room for the bytes."""
     return CorpusError(
-        f"a vocabulary of {vocab_size} tokens cannot be made",
+        f"a vocabulary of {vocab_size} tokens is too small",
         "256 bytes and end-of-text need a token each",
         f"set tokenizer.vocab_size to {SMALLEST} or more",
     )

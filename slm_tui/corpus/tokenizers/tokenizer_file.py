@@ -1,4 +1,4 @@
-"""The layout of `tokenizer.json`: what the library `tokenizers` opens, and our kind beside it."""
+"""The layout of `tokenizer.json`: readable by the library `tokenizers`, plus our kind."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ BEGIN_OF_TEXT = "<|begin_of_text|>"
 
 
 def byte_tokens() -> list[bytes]:
-    """The 256 one-byte tokens in GPT-2's order: that of their symbols."""
+    """The 256 single-byte tokens in GPT-2's order, the order of their symbols."""
     return [to_bytes(symbol) for symbol in sorted(byte_symbols())]
 
 
@@ -24,8 +24,8 @@ def write(
     Args:
         kind: `bytes`, `chars`, `bpe` or `gpt2`.
         tokens: the bytes of every id that is not special.
-        special: the ids of the special tokens, by their spelling.
-        split: whether GPT-2's pattern cuts text into words before merging.
+        special: the ids of the special tokens by name.
+        split: whether GPT-2's pattern splits text into words before merging.
     """
     level = {
         "type": "ByteLevel",
@@ -52,7 +52,7 @@ def write(
             "post_processor": None,
             "decoder": level,
             "model": {
-                # `tokenizers` passes over a key it does not know here, but not at the top.
+                # `tokenizers` ignores an unknown key here, but not at the top level.
                 "slm_tui": {"kind": kind},
                 "type": "BPE",
                 "dropout": None,
@@ -63,7 +63,7 @@ def write(
                 "byte_fallback": False,
                 "ignore_merges": True,
                 "vocab": names | dict(special),
-                # A character is looked up whole (`ignore_merges`) or falls apart into its bytes.
+                # A character is looked up whole (`ignore_merges`) or split into its bytes.
                 "merges": [] if kind == "chars" else _merges(list(names)),
             },
         },
@@ -78,10 +78,10 @@ def _added(name: str, id: int) -> dict[str, Any]:
 
 
 def _merges(names: Sequence[str]) -> list[tuple[str, str]]:
-    """Every pair of tokens that joins to a token, in the order of what they join to.
+    """Every pair of tokens that joins to a token, in the order of the result.
 
-    tiktoken merges any two neighbours that join to a token, the lowest rank first; with one
-    pair per token `tokenizers` would merge fewer.
+    tiktoken merges any two neighbours that join to a token, lowest rank first; with one pair per
+    token `tokenizers` would merge fewer.
     """
     rank = {name: id for id, name in enumerate(names)}
     merges: list[tuple[str, str]] = []
@@ -97,7 +97,7 @@ def read(text: str) -> tuple[str, list[bytes]]:
     """The kind and the tokens of a file, in the order of their ids; special tokens are `b""`.
 
     Raises:
-        CorpusError: it is not a file that `write` gave.
+        CorpusError: the file was not written by `write`.
     """
     try:
         values = json.loads(text)
@@ -121,6 +121,6 @@ def read(text: str) -> tuple[str, list[bytes]]:
 def _unknown(why: str) -> CorpusError:
     return CorpusError(
         "the tokenizer file cannot be opened",
-        f"it is not one that slm-tui wrote ({why})",
+        f"it was not written by slm-tui ({why})",
         "prepare the corpus again",
     )

@@ -1,8 +1,8 @@
-"""What the curves say: verdicts by rank, each with evidence, confidence and what to try next.
+"""What the curves say: ranked verdicts, each with evidence, confidence and what to try next.
 
-Every rule goes by the noise of the curve it reads, and those that compare evaluations go by
-medians of three and by two thresholds, so that no single evaluation brings or takes a verdict.
-All work is on evaluations and on a few hundred blocks of steps, whatever the length of the run.
+Every rule takes the noise of its curve into account. Rules that compare evaluations use medians
+of three and two thresholds, so that no single evaluation adds or removes a verdict. The rules
+read evaluations and a few hundred blocks of steps, so the cost does not grow with the run.
 """
 
 from dataclasses import replace
@@ -22,12 +22,12 @@ _LEAST_CONFIDENCE = 0.5
 
 
 def diagnose(known: Evidence) -> tuple[Verdict, ...]:
-    """All that can be said of a run, most important first; never empty.
+    """All verdicts on a run, most important first; never empty.
 
-    The first is the headline: with too little to go on, one without a word.
+    The first is the headline; its `word` is empty while there is too little evidence.
     """
     steps, val, train = _evaluated(known)
-    found = [
+    verdicts = [
         rate_rules.non_finite(known),
         rate_rules.diverging(known),
         rate_rules.spikes(known),
@@ -38,29 +38,29 @@ def diagnose(known: Evidence) -> tuple[Verdict, ...]:
         memorising(known),
     ]
     if len(val) >= 2:
-        found += [
+        verdicts += [
             rate_rules.rate_too_high(known, steps, val, train),
             rate_rules.rate_too_low(known, steps, val),
             fit_rules.overfitting(known, steps, val, train),
             fit_rules.underfitting(known, val, train),
             fit_rules.texts_differ(known, steps, val, train),
         ]
-    found.append(fit_rules.floor(known))
-    told = [one for one in found if one is not None and one.confidence >= _LEAST_CONFIDENCE]
-    told = _without_contradictions(told)
-    if not any(one.severity >= _TROUBLE for one in told):
-        told.append(_course(known, steps, val))
-    told = [replace(one, has_ended=known.has_ended) for one in told]
-    return tuple(sorted(told, key=lambda one: one.rank, reverse=True))
+    verdicts.append(fit_rules.floor(known))
+    reported = [one for one in verdicts if one is not None and one.confidence >= _LEAST_CONFIDENCE]
+    reported = _without_contradictions(reported)
+    if not any(one.severity >= _TROUBLE for one in reported):
+        reported.append(_course(known, steps, val))
+    reported = [replace(one, has_ended=known.has_ended) for one in reported]
+    return tuple(sorted(reported, key=lambda one: one.rank, reverse=True))
 
 
 def _course(known: Evidence, steps: list[int], val: Values) -> Verdict:
     if len(val) < 2:
-        # Before anything that is known from the preset alone.
+        # Ranks above everything that follows from the preset alone.
         text = (
-            "the run ended before its second evaluation: too little for a verdict"
+            "the run ended before its second evaluation: too early for a verdict"
             if known.has_ended
-            else "the verdict comes with the second evaluation"
+            else "a verdict needs at least two evaluations"
         )
         return Verdict("", "", None, text, severity=2.0)
     return fit_rules.course(known, steps, val)
@@ -89,14 +89,14 @@ _OVERRULES = {
 }
 
 
-def _without_contradictions(told: list[Verdict]) -> list[Verdict]:
-    """One cause, one verdict: the consequences of a trouble are not told beside it."""
-    gone = {word for one in told for word in _OVERRULES.get(one.word, ())}
-    return [one for one in told if one.word not in gone]
+def _without_contradictions(reported: list[Verdict]) -> list[Verdict]:
+    """One cause, one verdict: drop verdicts that are consequences of another one."""
+    gone = {word for one in reported for word in _OVERRULES.get(one.word, ())}
+    return [one for one in reported if one.word not in gone]
 
 
 def _evaluated(known: Evidence) -> tuple[list[int], Values, Values]:
-    """Steps, validation and training losses of the evaluations that gave a number."""
+    """Steps, validation and training losses of the evaluations with a finite loss."""
     count = min(len(known.val_steps), len(known.val_losses))
     val = np.asarray(known.val_losses[:count], np.float64)
     train = np.full(count, np.nan)
@@ -109,7 +109,7 @@ def _evaluated(known: Evidence) -> tuple[list[int], Values, Values]:
 
 
 def memorising(known: Evidence) -> Verdict | None:
-    """Samples that stand word for word in the training text, beyond what such texts share."""
+    """Samples occur word for word in the training text, more than unseen text does."""
     copying = known.copying
     if copying is None or not copying.is_much:
         return None

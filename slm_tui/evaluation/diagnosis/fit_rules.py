@@ -1,4 +1,4 @@
-"""Rules about how training and validation loss stand to each other, and to the floor."""
+"""Rules that compare training and validation loss with each other and with the floor."""
 
 import math
 
@@ -17,22 +17,22 @@ from slm_tui.evaluation.diagnosis.signals import (
 from slm_tui.evaluation.diagnosis.verdict import Evidence, Verdict
 
 _LEAST_RISE = 0.01
-# A new best that is lower by this part than half the curve ago has not levelled off.
+# A new best that is lower by this fraction than half the curve ago: not level yet.
 _WORTH = 0.02
 _NEAR = 1.03
-# Of what is left above the floor: who still wins more is not at an end.
+# Fraction of the distance to the floor: a run that still gains more has not levelled off.
 _STILL_FALLS = 0.1
-# So many evaluations tell their noise by themselves.
+# With this many evaluations their noise can be measured directly.
 _ENOUGH_FOR_NOISE = 8
-# Before this part of the run a slow stretch is no end.
+# Before this fraction of the run, slow progress is not yet a plateau.
 _LATE = 0.4
-# How far a token's surprise spreads around its mean, in means: measured on the built-in stories,
-# whose tokens are nearly all certain, with a few that are free choices.
+# Standard deviation of a token's surprisal, relative to its mean: measured on the built-in
+# stories, where nearly all tokens are certain and a few are free choices.
 _SPREAD_OF_SURPRISE = 2.0
 
 
 def overfitting(known: Evidence, steps: list[int], val: Values, train: Values) -> Verdict | None:
-    """Validation has risen clearly above its best while training went on falling."""
+    """Validation loss is clearly above its best while training loss keeps falling."""
     best = int(np.argmin(val))
     after = len(val) - 1 - best
     if after < 3:
@@ -46,7 +46,7 @@ def overfitting(known: Evidence, steps: list[int], val: Values, train: Values) -
         return None
     recent = train[-3:][np.isfinite(train[-3:])]
     before, now = train[best], float(np.median(recent)) if len(recent) else math.nan
-    # Where training rises as well, something else is wrong.
+    # If training loss rises too, something else is wrong.
     falls = np.isfinite(before) and now < before - 0.002 * abs(before)
     if not falls or now > val[best] - enter:
         return None
@@ -68,12 +68,12 @@ def overfitting(known: Evidence, steps: list[int], val: Values, train: Values) -
         reason(rise, spread, after),
         7,
         remedies,
-        "more text, or a smaller model",
+        "more text or a smaller model",
     )
 
 
 def underfitting(known: Evidence, val: Values, train: Values) -> Verdict | None:
-    """Level, training close to validation, and far above what is possible."""
+    """Both losses are level, close together, and far above what is possible."""
     if len(val) < 8 or known.is_forked or not np.isfinite(train[-1]):
         return None
     if known.step < _LATE * known.max_steps:
@@ -97,22 +97,22 @@ def underfitting(known: Evidence, val: Values, train: Values) -> Verdict | None:
         seen = known.step * known.tokens_per_step
         if not known.parameters or seen < 100 * known.parameters or won > 0.03 * val[-1]:
             return None
-        far = f"after {seen / known.parameters:,.0f} tokens for each parameter"
+        far = f"after {seen / known.parameters:,.0f} tokens per parameter"
     what = (
-        f"train {np.nanmedian(train[-3:]):.3f} ≈ val {val[-1]:.3f} nats, {far}; the last third "
-        f"won {max(0.0, won):.3f}"
+        f"train {np.nanmedian(train[-3:]):.3f} ≈ val {val[-1]:.3f} nats, {far}; down "
+        f"{max(0.0, won):.3f} in the last third"
     )
     remedies: tuple[Remedy, ...] = ()
     if (offer := known.remedies) is not None:
         remedies = (*offer.larger(), *offer.steps(3))
-    # How small the last progress is beside what would still be progress.
+    # How small the latest progress is compared with what would count as progress.
     sure = confidence(0.05 * fallen - max(0.0, won), noise(val[-third:]), third)
     why = f"{max(0.0, won) / fallen:.1%} of all progress came in the last {third} evaluations"
     return Verdict("▲", "underfitting", None, what, sure, why, 4, remedies)
 
 
 def floor(known: Evidence) -> Verdict | None:
-    """Close to the entropy of the text, or below it, which cannot be."""
+    """Close to the entropy of the text, or below it, which is impossible for unseen text."""
     least, bits = known.floor_bits_per_byte, known.val_bits_per_byte
     if not least or not len(bits) or not math.isfinite(bits[-1]):
         return None
@@ -122,32 +122,32 @@ def floor(known: Evidence) -> Verdict | None:
     of_all = bool(known.val_tokens and read >= known.val_tokens)
     tolerance = max(0.03, 3 * error)
     seen = f"measured on {read:,} of {known.val_tokens:,} tokens" if known.val_tokens else ""
-    what = f"{now:.4f} bits per byte; the text itself has {least:.4f}" + (
+    what = f"{now:.4f} bits per byte; entropy of the text {least:.4f}" + (
         f"; {seen}" if seen and not of_all else ""
     )
     if now < least * (1 - tolerance):
         z = (1 - now / least) / error
         sure = confidence(z, 1.0, 5)
-        why = f"{z:.0f} × the error of an evaluation of {read:,} tokens"
+        why = f"{z:.0f} × the standard error of an evaluation of {read:,} tokens"
         remedies = known.remedies.more_validation() if known.remedies and not of_all else ()
-        hint = "look for validation text in the training text (5)"
+        hint = "check the training text for validation text (5)"
         return Verdict("▲", "below the floor", None, what, sure, why, 5, remedies, hint)
     if now > least * _NEAR:
         return None
     remedies = known.remedies.richer() if known.remedies else ()
-    hint = "nothing: there is little left to learn here"
+    hint = "nothing: little is left to learn here"
     sure = math.erf(max(0.0, (1.06 - now / least) / max(error, 0.002)) / math.sqrt(2))
     why = f"within {abs(now / least - 1):.1%} of the floor, ±{error:.1%}"
     return Verdict("★", "near the floor", None, what, sure, why, 4.5, remedies, hint)
 
 
 def texts_differ(known: Evidence, steps: list[int], val: Values, train: Values) -> Verdict | None:
-    """A gap of either sign within the first epoch, when nothing can be known by heart."""
+    """A gap of either sign within the first epoch, when nothing can be memorised yet."""
     if not known.train_tokens or not known.tokens_per_step or known.is_forked:
         return None
     epochs = np.array(steps) * known.tokens_per_step / known.train_tokens
     inside = np.flatnonzero((epochs <= 1.0) & np.isfinite(train))
-    # The early, steep part says nothing: the mean of the steps before lags behind.
+    # Skip the early, steep part: the mean training loss of the steps before lags behind.
     inside = inside[len(inside) // 2 :]
     if len(inside) < 3:
         return None
@@ -173,7 +173,7 @@ def texts_differ(known: Evidence, steps: list[int], val: Values, train: Values) 
 
 
 def course(known: Evidence, steps: list[int], val: Values) -> Verdict:
-    """Where nothing is wrong: learning, level, or above its best for the moment."""
+    """If nothing is wrong: learning, level, or currently above its best."""
     spread = noise(val[len(val) // 2 :])
     best = int(np.argmin(val))
     above = ""
@@ -193,13 +193,13 @@ def course(known: Evidence, steps: list[int], val: Values) -> Verdict:
     won = float(val[since] - val[-window:].min())
     won_enough = won > max(spread, 0.002 * val[-1])
     if not won_enough and best >= len(val) - window:
-        # Early the curve bends so much that its noise cannot be told from it: look further back.
+        # Early on the curve bends so much that noise and trend look alike: look further back.
         window = max(window, len(val) // 2)
         since = int(np.argmin(val[: len(val) - window + 1]))
         won = float(val[since] - val[best])
         won_enough = won > max(2 * spread, _WORTH * val[-1])
     if won_enough:
-        what = f"val {val[-1]:.3f} nats, {won:.3f} won since step {steps[since]:,}{above}"
+        what = f"val {val[-1]:.3f} nats, down {won:.3f} since step {steps[since]:,}{above}"
         sure, why = confidence(won, spread, window), reason(won, spread, window)
         if known.has_ended:
             more = known.is_over and won > 0.02 * val[-1] and len(val) >= 6
@@ -207,5 +207,5 @@ def course(known: Evidence, steps: list[int], val: Values) -> Verdict:
             return Verdict("●", "still learning", None, what, sure, why, 2, remedies)
         return Verdict("●", "learning", None, what, sure, why, 2)
     what = f"val {val[-1]:.3f} nats, best {val[best]:.3f} at step {steps[best]:,}{above}"
-    why = f"less than the noise of the curve won in {window} evaluations"
+    why = f"improved by less than the curve's noise over {window} evaluations"
     return Verdict("●", "level", None, what, 1 - 0.5**window, why, 2)

@@ -1,4 +1,4 @@
-"""Rules that follow from the preset and the size of its text: arithmetic, not curves."""
+"""Rules based on the preset and the size of its text: arithmetic, not curves."""
 
 import math
 
@@ -14,23 +14,23 @@ from slm_tui.evaluation.diagnosis.signals import Values
 from slm_tui.evaluation.diagnosis.verdict import Evidence, Verdict
 from slm_tui.formatting import count, ratio_text
 
-_ARITHMETIC = "arithmetic, no guess"
-# Above this part of a loss its error hides what is compared.
+_ARITHMETIC = "arithmetic, not a guess"
+# With a relative error above this, a loss is too uncertain to compare.
 _LARGE_ERROR = 0.03
 
 
 def early_stop(known: Evidence, steps: list[int]) -> Verdict | None:
-    """A patience that is longer than the run from its first evaluation after a step."""
+    """The patience is at least as long as the run."""
     patience = known.early_stop_patience
     if patience is None or not known.max_steps or patience < known.max_steps:
         return None
-    what = f"patience {patience:,} steps, the run has {known.max_steps:,}"
+    what = f"patience {patience:,} steps, run length {known.max_steps:,}"
     remedies = known.remedies.patience() if known.remedies else ()
     return Verdict("▲", "early stop cannot fire", None, what, 1.0, _ARITHMETIC, 0.8, remedies)
 
 
 def little_text(known: Evidence) -> Verdict | None:
-    """Far fewer tokens than the parameters could hold."""
+    """Far fewer tokens than the parameters could learn from."""
     if not known.parameters or not known.train_tokens:
         return None
     ratio = known.train_tokens / known.parameters
@@ -38,18 +38,18 @@ def little_text(known: Evidence) -> Verdict | None:
         return None
     what = (
         f"{count(known.train_tokens)} tokens for {count(known.parameters)} parameters: "
-        f"{ratio_text(ratio)} each, about {COMPUTE_OPTIMAL_TOKENS_PER_PARAMETER} are ideal"
+        f"{ratio_text(ratio)} each, about {COMPUTE_OPTIMAL_TOKENS_PER_PARAMETER} is ideal"
     )
     remedies: tuple[Remedy, ...] = ()
     if (offer := known.remedies) is not None:
         remedies = (*offer.more_text(), *offer.smaller())
-    # The further below, the more it matters; a little below is normal for simple text.
+    # The further below, the more it matters; slightly below is normal for simple text.
     severity = 1.0 + min(0.5, max(0.0, math.log10(FEW_TOKENS_PER_PARAMETER / ratio)) / 4)
     return Verdict("▲", "little text", None, what, 1.0, _ARITHMETIC, severity, remedies)
 
 
 def repeated_text(known: Evidence) -> Verdict | None:
-    """More passes through the text than are worth their time."""
+    """More passes through the text than are worthwhile."""
     if not known.train_tokens or not known.tokens_per_step or not known.max_steps:
         return None
     each = known.tokens_per_step / known.train_tokens
@@ -66,10 +66,10 @@ def repeated_text(known: Evidence) -> Verdict | None:
 
 
 def validation_too_small(known: Evidence, val: Values) -> Verdict | None:
-    """The error of the mean over so few tokens is a large part of the loss.
+    """The standard error of the mean over so few tokens is a large fraction of the loss.
 
-    The surprise of a token spreads about as far as its mean, as that of an exponential
-    distribution; tokens of one text hang together, so the true error is larger still.
+    The surprisal of a token has a standard deviation of about its mean, as in an exponential
+    distribution; tokens of one text are correlated, so the true error is even larger.
     """
     read = known.evaluated_tokens or known.val_tokens
     if not read or not len(val):
@@ -78,8 +78,8 @@ def validation_too_small(known: Evidence, val: Values) -> Verdict | None:
     if error < _LARGE_ERROR:
         return None
     level = float(np.min(val))
-    what = f"{read:,} tokens: val {level:.2f} ± {level * error:.2f} nats at least"
-    why = "the spread of a mean over so many tokens"
+    what = f"{read:,} tokens: val {level:.2f} nats, error at least ±{level * error:.2f}"
+    why = "standard error of a mean over so many tokens"
     sure = math.erf(error / _LARGE_ERROR / math.sqrt(2)) ** 0.5
     remedies = known.remedies.more_validation() if known.remedies else ()
     return Verdict("▲", "validation too small", None, what, sure, why, 1.5, remedies)

@@ -9,17 +9,17 @@ from slm_tui.evaluation.diagnosis.signals import Values, confidence, jitter, noi
 from slm_tui.evaluation.diagnosis.verdict import Evidence, Verdict
 
 _FEW_STEPS = 20
-_LEAST_CLIMB = 0.3  # nats, and the same part of the loss
+_LEAST_CLIMB = 0.3  # nats, and also as a fraction of the loss
 _SPIKES = 3
 _RECENT = 0.5
-# A loss above this part of ln V has learned little more than which tokens are common.
+# A model with a loss above this fraction of ln V knows little more than token frequencies.
 _HIGH = 0.55
 
 
 def non_finite(known: Evidence) -> Verdict | None:
-    """Steps that were thrown away since the run last went well."""
+    """Recent steps were skipped because something was not finite."""
     count, back = len(known.skipped), len(known.went_back)
-    # One skipped step a thousand steps ago is over; so is what a loss scale of fp16 has settled.
+    # A single skipped step long ago no longer matters, nor do those that fp16 loss scaling fixed.
     recent = [step for step in known.skipped if step >= known.step * (1 - _RECENT)]
     if not known.failed_non_finite and len(recent) < 2 and not (back and count):
         return None
@@ -27,7 +27,7 @@ def non_finite(known: Evidence) -> Verdict | None:
     if back:
         what += f"; went back to a checkpoint {_many(back, 'time')}"
     if known.failed_non_finite:
-        what += "; the run failed of it"
+        what += "; this made the run fail"
     since = min([*known.skipped, *known.went_back], default=known.step)
     sure = 1.0 if known.failed_non_finite or back else 1 - 0.5 ** len(recent)
     why = "counted by the trainer"
@@ -35,12 +35,12 @@ def non_finite(known: Evidence) -> Verdict | None:
 
 
 def diverging(known: Evidence) -> Verdict | None:
-    """The loss is far above its lowest and does not come back, or is worse than knowing nothing."""
+    """The loss stays far above its lowest value, or is worse than a uniform guess."""
     if known.went_back and not known.skipped:
         what = f"the run went back to a checkpoint {_many(len(known.went_back), 'time')}, each time"
-        what += " with half the learning rate: its loss was worse than knowing nothing"
+        what += " with half the learning rate: its loss was worse than a uniform guess"
         since = min(known.went_back)
-        why = "the trainer's own guard"
+        why = "detected by the trainer"
         return Verdict("✗", "diverging", since, what, 1.0, why, 9, _calmer(known, 0.1))
     found = _worse_than_nothing(known) or _climbs(known)
     if found is None:
@@ -55,7 +55,7 @@ _Found = tuple[int | None, str, float, str]
 def _worse_than_nothing(known: Evidence) -> _Found | None:
     """The loss ended above ln V after it had been lower.
 
-    A curve that explodes is its own noise, so noise says nothing here: the line ln V does.
+    The noise of an exploding curve is meaningless, so this compares with ln V instead.
     """
     if known.n_vocab < 2:
         return None
@@ -75,22 +75,22 @@ def _worse_than_nothing(known: Evidence) -> _Found | None:
     after = len(lost) if lost.all() else int(np.argmin(lost[::-1]))
     best = int(np.argmin(losses))
     lowest, now = float(losses[best]), float(losses[-2:].min())
-    # Still falling from a high start, as a fork to another text does, is no divergence.
+    # Falling from a high start, as after a fork to another text, is not divergence.
     if after < 2 or now <= lowest:
         return None
     kind = "training" if of_training else "validation"
     what = (
         f"{kind} loss {lowest:.3f} → {_nats(now)} nats; "
-        f"knowing nothing is ln {known.n_vocab:,} = {uniform:.2f}"
+        f"a uniform guess has ln {known.n_vocab:,} = {uniform:.2f}"
     )
     sure = 1.0 if now > 2 * uniform else 1 - 0.5**after
-    many = "stretches of steps" if of_training else "evaluations"
+    many = "blocks of steps" if of_training else "evaluations"
     why = f"the last {after} {many} were above ln V" if math.isfinite(now) else "it is not finite"
     return steps[best], what, sure, why
 
 
 def _climbs(known: Evidence) -> _Found | None:
-    """The training loss rose far above its lowest and stayed there."""
+    """The training loss rose far above its lowest value and stayed there."""
     losses = np.array([block.loss for block in known.blocks])
     steps = [block.last for block in known.blocks]
     if len(losses) < 4 or steps[-1] < _FEW_STEPS:
@@ -104,7 +104,7 @@ def _climbs(known: Evidence) -> _Found | None:
     after = len(losses) - 1 - best
     if now <= lowest + far or after < 2:
         return None
-    # Coming back down steadily from a climb is a recovery.
+    # A steady fall after a climb is a recovery.
     uniform = math.log(known.n_vocab) if known.n_vocab > 1 else math.inf
     if np.isfinite(now) and now < 0.8 * float(losses[best:].max()) and now < uniform:
         return None
@@ -114,9 +114,9 @@ def _climbs(known: Evidence) -> _Found | None:
     sure = confidence(now - lowest, spread, after + 2)
     why = reason(now - lowest, spread, after)
     why = (
-        why.replace("evaluation", "stretch", 1)
+        why.replace("evaluation", "block of steps", 1)
         if after == 1
-        else why.replace("evaluations", "stretches of steps")
+        else why.replace("evaluations", "blocks of steps")
     )
     return steps[best], what, sure, why
 
@@ -128,7 +128,7 @@ def _nats(loss: float) -> str:
 def rate_too_high(known: Evidence, steps: list[int], val: Values, train: Values) -> Verdict | None:
     """Both losses stay high while evaluations of the same text zigzag.
 
-    The windows of an evaluation never change, so that only the weights can make it zigzag.
+    The windows of an evaluation never change, so only the weights can cause the zigzag.
     """
     if len(val) < 8 or known.n_vocab < 2 or known.is_forked:
         return None
@@ -141,16 +141,16 @@ def rate_too_high(known: Evidence, steps: list[int], val: Values, train: Values)
     if found is None or _trains_well(known, steps, train):
         return None
     since, what, sure, why = found
-    what = f"val {val[-1]:.3f} nats (knowing nothing: {uniform:.2f}), {what}"
+    what = f"val {val[-1]:.3f} nats (uniform guess: {uniform:.2f}), {what}"
     norms = [block.norm for block in known.blocks if block.last > known.warmup_steps]
     clip = known.gradient_clip
     if clip and norms and np.mean(np.array(norms) > clip) > 0.9:
-        what += "; every gradient is cut to the limit"
+        what += "; nearly every gradient is clipped"
     return Verdict("▲", "learning rate too high", since, what, sure, why, 6, _calmer(known, 0.1))
 
 
 def _zigzags(known: Evidence, steps: list[int], val: Values) -> _Found | None:
-    """No progress while the rate was high, and every other evaluation turns the other way."""
+    """No progress while the rate was high, and the loss keeps changing direction."""
     hot = _while_high(known, steps)
     hot = hot[len(hot) // 3 :]
     if len(hot) < 5:
@@ -158,19 +158,24 @@ def _zigzags(known: Evidence, steps: list[int], val: Values) -> _Found | None:
     later = val[hot]
     swing, gain = jitter(later), float(later[0] - later[-1])
     turns = _turns(later, swing / 4)
-    # A curve that climbs steadily does not zigzag either.
+    # A curve that rises or falls steadily is not a zigzag.
     if swing < 0.004 * later[-1] or turns < 0.4 or not -6 * swing < gain < 10 * swing:
         return None
     what = (
         f"±{swing:.3f} from one evaluation to the next; "
-        f"{max(0.0, gain):.3f} won from step {steps[hot[0]]:,} to {steps[hot[-1]]:,}"
+        f"down only {max(0.0, gain):.3f} from step {steps[hot[0]]:,} to {steps[hot[-1]]:,}"
     )
     sure = confidence(swing, 0.002 * later[-1], len(later) - 2)
-    return None, what, sure, f"{turns:.0%} of {len(later)} evaluations turn the other way"
+    return (
+        None,
+        what,
+        sure,
+        f"the loss changes direction at {turns:.0%} of {len(later)} evaluations",
+    )
 
 
 def _turns(values: Values, least: float) -> float:
-    """The part of inner values where the curve turns, with more than `least` on both sides."""
+    """The fraction of inner values where the curve turns by more than `least` on both sides."""
     moves = np.diff(values)
     turns = (
         (moves[:-1] * moves[1:] < 0) & (np.abs(moves[:-1]) > least) & (np.abs(moves[1:]) > least)
@@ -179,7 +184,7 @@ def _turns(values: Values, least: float) -> float:
 
 
 def _trains_well(known: Evidence, steps: list[int], train: Values) -> bool:
-    """Whether the training loss went on falling while the rate was high."""
+    """Whether the training loss kept falling while the rate was high."""
     hot = [at for at in _while_high(known, steps) if np.isfinite(train[at])]
     hot = hot[len(hot) // 3 :]
     if len(hot) < 5:
@@ -191,7 +196,7 @@ def _trains_well(known: Evidence, steps: list[int], train: Values) -> bool:
 
 
 def _better_before(known: Evidence, steps: list[int], val: Values) -> _Found | None:
-    """The best came in warm-up, at half of the peak or less, and never again."""
+    """The best loss came in warm-up, at half of the peak rate or less, and never again."""
     best = int(np.argmin(val))
     after = len(val) - 1 - best
     if not 0 < steps[best] <= known.warmup_steps / 2 or after < 4:
@@ -201,12 +206,12 @@ def _better_before(known: Evidence, steps: list[int], val: Values) -> _Found | N
     if rise < 0.01 * val[best]:
         return None
     spread /= math.sqrt(after)  # of their median
-    what = f"{rise:.3f} above its best of step {steps[best]:,}, at a lower rate in warm-up"
+    what = f"{rise:.3f} above its best, at step {steps[best]:,} with a lower rate in warm-up"
     return steps[best], what, confidence(rise, spread, after), reason(rise, spread, after)
 
 
 def _while_high(known: Evidence, steps: list[int]) -> list[int]:
-    """The evaluations made while the rate was at least half of its highest, but the first."""
+    """The evaluations while the rate was at least half of its peak, except the first."""
     if not known.blocks:
         return list(range(1, len(steps)))
     ends = [block.last for block in known.blocks]
@@ -217,10 +222,10 @@ def _while_high(known: Evidence, steps: list[int]) -> list[int]:
 
 
 def rate_too_low(known: Evidence, steps: list[int], val: Values) -> Verdict | None:
-    """Each unit of learning rate still buys as much as at the beginning.
+    """Each unit of learning rate still gains as much as at the beginning.
 
-    The loss over the sum of learning rates: what is left to learn gets rarer, so a healthy curve
-    bends, and a straight one has only begun. The sum makes schedules and warm-ups comparable.
+    Plotted against the sum of learning rates, a healthy loss curve bends as less is left to
+    learn; a straight one has only started. The sum makes schedules and warm-ups comparable.
     """
     if len(val) < 6 or known.is_forked or known.n_vocab < 2 or not known.blocks:
         return None
@@ -244,8 +249,8 @@ def rate_too_low(known: Evidence, steps: list[int], val: Values) -> Verdict | No
         return None
     fallen = (val[0] - val[-1]) / uniform
     what = (
-        f"val {val[0]:.3f} → {val[-1]:.3f} nats, {fallen:.0%} of the way from knowing nothing; "
-        f"the last third of all updates won {last:.3f}, the first {first:.3f}"
+        f"val {val[0]:.3f} → {val[-1]:.3f} nats, {fallen:.0%} of the way from a uniform guess "
+        f"to 0; the last third of all updates gained {last:.3f}, the first {first:.3f}"
     )
     factor = 10 if fallen < 0.15 else 3
     remedies: tuple[Remedy, ...] = ()
@@ -267,13 +272,13 @@ def rate_too_low(known: Evidence, steps: list[int], val: Values) -> Verdict | No
 
 
 def spikes(known: Evidence) -> Verdict | None:
-    """Several sudden jumps of the training loss of late."""
+    """Several recent sudden jumps of the training loss."""
     recent = [step for step in known.spikes if step >= known.step * (1 - _RECENT)]
     if len(recent) < _SPIKES:
         return None
     what = f"{len(recent)} sudden jumps of the loss since step {recent[0]:,}"
     sure = 1 - 0.5 ** len(recent)
-    why = "each more than eight times the usual swing"
+    why = "each more than eight times the usual variation"
     return Verdict("▲", "loss spikes", recent[0], what, sure, why, 3, _calmer(known, 0.5))
 
 

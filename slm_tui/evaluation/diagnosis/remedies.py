@@ -1,4 +1,4 @@
-"""What can be changed about a preset, as overrides that are known to be valid."""
+"""Changes to a preset that may help, as overrides that are known to be valid."""
 
 from slm_tui.config import overrides
 from slm_tui.config.change import Change
@@ -10,14 +10,14 @@ _MOST_DROPOUT = 0.4
 
 
 class Remedies:
-    """Makes remedies that fit one preset; what would not validate is never offered."""
+    """Builds remedies for one preset; changes that would not validate are never offered."""
 
     def __init__(self, preset: Preset) -> None:
         self.preset = preset
         self._known: dict[tuple[str, ...], bool] = {}
 
     def offer(self, text: str, *changes: str) -> tuple[Remedy, ...]:
-        """The remedy, or nothing where the preset does not take the changes."""
+        """The remedy; empty if the preset does not accept the changes or does not change."""
         valid = self._known.get(changes)
         if valid is None:
             try:
@@ -40,11 +40,11 @@ class Remedies:
             changes.append(f"schedule.minimum={new / 10:.2g}")
         word = "lower" if factor < 1 else "higher"
         return self.offer(
-            f"a {word} learning rate, {values.learning_rate:.2g} → {new:.2g}", *changes
+            f"a {word} learning rate: {values.learning_rate:.2g} → {new:.2g}", *changes
         )
 
     def clip(self) -> tuple[Remedy, ...]:
-        """Shorten long gradients, where nothing does so yet."""
+        """Gradient clipping, unless it is already on."""
         if 0 < self.preset.optimizer.gradient_clip <= 1:
             return ()
         return self.offer("gradient clipping at 1", "optimizer.gradient_clip=1.0")
@@ -60,14 +60,14 @@ class Remedies:
         """More steps, or fewer."""
         steps = rounded(self.preset.training.max_steps * factor)
         word = "more" if factor > 1 else "fewer"
-        return self.offer(f"{word} steps, {steps:,}", f"training.max_steps={steps}")
+        return self.offer(f"{word} steps: {steps:,}", f"training.max_steps={steps}")
 
     def stop_at(self, step: int) -> tuple[Remedy, ...]:
-        """End about where the best model was."""
+        """End shortly after the best checkpoint."""
         steps = rounded(max(10, step * 1.1))
         if steps >= self.preset.training.max_steps:
             return ()
-        return self.offer(f"fewer steps, {steps:,}", f"training.max_steps={steps}")
+        return self.offer(f"fewer steps: {steps:,}", f"training.max_steps={steps}")
 
     def patience(self) -> tuple[Remedy, ...]:
         """An early stop that can fire."""
@@ -79,11 +79,11 @@ class Remedies:
         return self.offer(text, f"training.early_stop_patience={steps}")
 
     def more_text(self) -> tuple[Remedy, ...]:
-        """More of the same text: a wider limit, or more stories where they are endless."""
+        """More of the same text: a higher limit, or more of the built-in stories."""
         return self._proposed(self.preset.data.more())
 
     def dropout(self) -> tuple[Remedy, ...]:
-        """More dropout, where the model has it."""
+        """More dropout, if the model has it."""
         return self._proposed(self.preset.model.more_dropout(_MOST_DROPOUT))
 
     def smaller(self) -> tuple[Remedy, ...]:
@@ -95,31 +95,29 @@ class Remedies:
         return self._proposed(self.preset.model.larger())
 
     def richer(self) -> tuple[Remedy, ...]:
-        """Text with more in it."""
+        """Richer text."""
         return self._proposed(self.preset.data.richer())
 
     def _proposed(self, change: Change | None) -> tuple[Remedy, ...]:
         return self.offer(change.text, *change.assignments) if change is not None else ()
 
     def more_validation(self) -> tuple[Remedy, ...]:
-        """A larger held-out part, or more of it in each evaluation."""
+        """A larger validation split, or more of it in each evaluation."""
         training, split = self.preset.training, self.preset.data.split.validation
         more = self.offer(
-            f"a larger validation part, {split:.0%} → {min(0.5, split * 2):.0%} of the text",
+            f"a larger validation split: {split:.0%} → {min(0.5, split * 2):.0%} of the text",
             f"data.split.validation={min(0.5, split * 2):g}",
         )
         batches = training.evaluate_batches * 4
         return (
-            self.offer(
-                f"{batches} batches in each evaluation", f"training.evaluate_batches={batches}"
-            )
+            self.offer(f"{batches} batches per evaluation", f"training.evaluate_batches={batches}")
             if training.evaluate_batches < 8
             else more
         )
 
 
 def rounded(number: float) -> int:
-    """Two digits that matter, as a person would type it: 3187 → 3200."""
+    """Round to two significant digits, as a person would type it: 3187 → 3200."""
     whole = max(1, round(number))
     unit = 10 ** max(0, len(str(whole)) - 2)
     return int(max(1, round(whole / unit) * unit))

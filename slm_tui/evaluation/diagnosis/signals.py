@@ -1,4 +1,4 @@
-"""Noise of a curve, and how sure one can be of what stands out of it."""
+"""The noise of a curve, and the confidence in an effect that exceeds it."""
 
 import math
 
@@ -7,18 +7,18 @@ from numpy.typing import NDArray
 
 Values = NDArray[np.float64]
 
-# Of independent noise, a second difference has sqrt(6) times the deviation; the median of the
-# absolute value of a normal variable is 0.6745 deviations.
+# Second differences of independent noise have sqrt(6) times its deviation; the median absolute
+# value of a normal variable is 0.6745 deviations.
 _SECOND_DIFFERENCE = math.sqrt(6) * 0.6745
-# Changes of less than this part of a loss are not worth a word, however smooth the curve.
+# Changes below this fraction of a loss are not worth reporting, however smooth the curve.
 _LEAST = 0.002
 
 
 def noise(values: Values) -> float:
-    """Deviation of one value from its smooth course, at least 0.2 % of the level.
+    """Deviation of a single value from the smooth trend, at least 0.2 % of the level.
 
-    From second differences, which no steady trend moves, and their median, which no single
-    spike moves.
+    Uses second differences, which ignore a steady trend, and their median, which ignores single
+    spikes.
     """
     if not len(values):
         return 0.0
@@ -29,7 +29,7 @@ def noise(values: Values) -> float:
 
 
 def jitter(values: Values) -> float:
-    """The same without a least: how far a curve zigzags."""
+    """The same without a minimum: how far a curve zigzags."""
     if len(values) < 4:
         return 0.0
     return float(np.median(np.abs(np.diff(values, n=2)))) / _SECOND_DIFFERENCE
@@ -38,7 +38,7 @@ def jitter(values: Values) -> float:
 def flat_from(values: Values) -> int:
     """Where the steep beginning of a falling curve ends: only a tenth of its fall is left.
 
-    The bend of the beginning is no noise.
+    The bend at the beginning must not be taken for noise.
     """
     if not len(values):
         return 0
@@ -47,7 +47,7 @@ def flat_from(values: Values) -> int:
 
 
 def median_of_three(values: Values) -> Values:
-    """Each value replaced by the median of itself and the two before: no single one decides."""
+    """Each value replaced by the median of itself and the two before it."""
     if len(values) < 3:
         return values.copy()
     found = values.copy()
@@ -60,7 +60,7 @@ def median_of_three(values: Values) -> Values:
 def holds(values: Values, enter: float, stay: float) -> bool:
     """Whether `values` rose above `enter` and has been above `stay` ever since.
 
-    With two thresholds what was said once is not taken back by the next wobble.
+    With two thresholds a small fluctuation does not revoke an earlier answer.
     """
     above = np.flatnonzero(values > enter)
     below = np.flatnonzero(values <= stay)
@@ -70,15 +70,15 @@ def holds(values: Values, enter: float, stay: float) -> bool:
 
 
 def confidence(effect: float, deviation: float, evaluations: int) -> float:
-    """How sure, 0 to 1: that noise of this `deviation` makes no such `effect`, times that so
-    many evaluations do not all lie on one side by chance (a half for each)."""
+    """Confidence, 0 to 1: the probability that noise of this `deviation` causes no such `effect`,
+    times the probability that so many evaluations are not all on one side by chance (1/2 each)."""
     z = effect / (deviation * math.sqrt(2)) if deviation > 0 else 10.0
     return math.erf(max(0.0, z) / math.sqrt(2)) * (1 - 0.5 ** max(0, evaluations))
 
 
 def reason(effect: float, deviation: float, evaluations: int) -> str:
-    """The same in words."""
+    """The confidence in words."""
     times = effect / deviation if deviation > 0 else math.inf
-    shown = f"{times:.0f} ×" if times < 1000 else "far beyond"
+    shown = f"{times:.0f} ×" if times < 1000 else "far above"
     many = "evaluation" if evaluations == 1 else "evaluations"
-    return f"{shown} the noise of the curve, over {evaluations} {many}"
+    return f"{shown} the curve's noise, over {evaluations} {many}"

@@ -1,4 +1,4 @@
-"""What a diagnosis goes by, and what it says: the evidence and the verdicts."""
+"""The input and output of a diagnosis: evidence and verdicts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,9 +19,9 @@ LIKELY = 0.8
 class Verdict:
     """One finding: `sign` and `word` for a status line, `evidence` in numbers with units.
 
-    `confidence` is 0 to 1, and `reason` says what it rests on. `severity` orders findings of
-    equal confidence. The first of `remedies` is the one to try first. `has_ended` says that
-    nothing trains the run any more.
+    `confidence` is 0 to 1, and `reason` says what it is based on. `severity` orders findings of
+    equal confidence. The first of `remedies` is the one to try first. `has_ended` says that the
+    run is no longer being trained.
     """
 
     sign: str
@@ -37,12 +37,12 @@ class Verdict:
 
     @property
     def short(self) -> str:
-        """`▲ overfitting`, for one place on a line."""
+        """`▲ overfitting`, for a single cell or label."""
         return f"{self.sign} {self.word}".strip()
 
     @property
     def advice(self) -> str:
-        """What to try, in a line; empty where nothing needs to be done."""
+        """What to try, in one line; empty if nothing needs to be done."""
         return self.remedies[0].text if self.remedies else self.hint
 
     @property
@@ -52,7 +52,7 @@ class Verdict:
 
     @property
     def explanation(self) -> str:
-        """What it means, why it happens and how one sees it, for who meets it the first time."""
+        """What it means, why it happens and how to recognise it, for a first-time reader."""
         text = AFTER_THE_END.get(self.word, "") if self.has_ended else ""
         return text or EXPLANATIONS.get(self.word, "")
 
@@ -65,7 +65,7 @@ class Verdict:
 
     @property
     def rank(self) -> float:
-        """Verdicts of a higher rank are told first: half of the severity counts in any case."""
+        """Verdicts of a higher rank come first; half of the severity counts at any confidence."""
         return self.severity * (1 + self.confidence) / 2
 
     def to_dict(self) -> dict[str, object]:
@@ -84,8 +84,8 @@ class Verdict:
 
 @dataclass
 class CurveBlock:
-    """Some logged steps in a row. `loss` is their mean in nats per token, `rates` the sum of
-    their learning rates times the steps they stand for, `norm` their mean gradient norm."""
+    """Consecutive logged steps. `loss` is their mean in nats per token, `rates` the sum of their
+    learning rates times the steps they represent, `norm` their mean gradient norm."""
 
     last: int
     count: int
@@ -99,8 +99,8 @@ class Evidence:
     """What is known of a run. Losses in nats per token.
 
     `val_losses` and `train_losses` have one entry for each of `val_steps`: the validation loss,
-    and the mean training loss of the steps just before (NaN where there are none). `blocks` are
-    the same training losses between evaluations, a few hundred at most.
+    and the mean training loss of the steps just before (NaN if there are none). `blocks` are the
+    training losses between evaluations, a few hundred at most.
     """
 
     val_steps: Sequence[int] = ()
@@ -110,7 +110,7 @@ class Evidence:
     blocks: Sequence[CurveBlock] = ()
     step: int = 0
     max_steps: int = 0
-    # All steps are done; or nothing trains it any more, whether or not they are.
+    # `is_over`: all steps are done. `has_ended`: training has ended, complete or not.
     is_over: bool = False
     has_ended: bool = False
     floor_bits_per_byte: float | None = None

@@ -1,7 +1,7 @@
-"""Where else a run is logged: TensorBoard and Weights & Biases, as the preset asks.
+"""Additional logging to TensorBoard and Weights & Biases, if the preset enables it.
 
-The files of the run (`recorder.py`) stay the truth; what is here is a view of them for other
-tools, and never stops or slows training.
+The run's own files (`recorder.py`) remain the source of truth; these sinks are a view for other
+tools and never stop or slow training.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ _CLOSE_SECONDS = 30.0
 
 
 class Sinks:
-    """All that `training.log_to` names, as one sink. Does nothing where it names none."""
+    """All destinations in `training.log_to` as one sink. Does nothing if there are none."""
 
     def __init__(self, feeds: list[SinkFeed]) -> None:
         self._feeds = feeds
@@ -26,7 +26,7 @@ class Sinks:
             feed(event)
 
     def close(self, seconds: float = _CLOSE_SECONDS) -> None:
-        """Write what waits and end; what takes longer than `seconds` is left and reported."""
+        """Write what is queued and end; after `seconds`, give up and report it."""
         for feed in self._feeds:
             feed.close(seconds)
 
@@ -34,11 +34,11 @@ class Sinks:
 def open_sinks(
     run: Run, preset: Preset, emit: Sink, stop: Callable[[], None] = lambda: None
 ) -> Sinks:
-    """The sinks of `run`. Nothing is imported or written before training has started.
+    """The sinks of `run`. Nothing is imported or written before training starts.
 
     Args:
-        emit: receives a `Warned` when one of them fails, from a thread of theirs.
-        stop: ends the training in order; Weights & Biases has a button for it.
+        emit: receives a `Warned` when a sink fails, from that sink's thread.
+        stop: stops training gracefully; Weights & Biases has a button for it.
     """
     return Sinks([_feed(name, run, preset, emit, stop) for name in preset.training.log_to])
 
@@ -48,7 +48,7 @@ def _feed(name: str, run: Run, preset: Preset, emit: Sink, stop: Callable[[], No
         emit(Warned(feed.step, text))
 
     def begin(started: Started) -> Destination:
-        # Imported in the feed's thread: training has begun, and does not wait for it.
+        # Imported in the feed's thread, so that training does not wait for it.
         if name == "tensorboard":
             from slm_tui.runs.sinks.tensorboard import TensorBoard
 

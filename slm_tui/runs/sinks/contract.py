@@ -1,4 +1,4 @@
-"""What a place that a run is logged to must do, and the figures that every one is given."""
+"""The interface of a logging destination, and the figures that each one receives."""
 
 import math
 from collections.abc import Sequence
@@ -8,28 +8,28 @@ from slm_tui.training.events import Evaluated, Sampled, Stepped
 
 
 class Destination(Protocol):
-    """Takes the log of one run. All calls come from one thread; any of them may fail.
+    """Receives the log of one run. All calls come from one thread; any of them may fail.
 
     Steps come in order, except after `rewind`.
     """
 
     can_rewind: bool
-    """Whether steps that were written can be taken back."""
+    """Whether written steps can be removed."""
 
     def rewind(self, step: int) -> None:
-        """Take back all from `step` on. Called only where `can_rewind`."""
+        """Remove everything from `step` on. Only called if `can_rewind`."""
 
     def scalars(self, step: int, values: dict[str, float], when: float) -> None:
-        """Write figures of a step; `when` in seconds since the epoch."""
+        """Write the figures of a step; `when` in seconds since the epoch."""
 
     def samples(self, step: int, samples: Sequence[Sampled], when: float) -> None:
-        """Write the texts that the model wrote at a step."""
+        """Write the samples of a step."""
 
     def flush(self) -> None:
-        """Let what was written survive the death of this process."""
+        """Make what was written survive the death of this process."""
 
     def close(self, *, failed: bool) -> None:
-        """End. `failed` says that training did."""
+        """Finish. `failed` says that training failed."""
 
 
 def figures(event: Stepped | Evaluated, bytes_per_token: float) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""From the training thread to a destination: a queue, a thread, and what is already written."""
+"""Feeds a destination from the training thread: a queue, a thread, and the progress so far."""
 
 import contextlib
 import json
@@ -26,7 +26,7 @@ from slm_tui.training.events import (
 )
 
 _LOG = logging.getLogger(__name__)
-# Five points a second are more than a chart shows, and cost two thousandths of a core at most.
+# Five points a second are more than a chart shows and use at most 0.2% of a core.
 STEP_SECONDS = 0.2
 _MOST_BYTES = 1 << 16
 _TITLES = {"tensorboard": "TensorBoard", "wandb": "Weights & Biases"}
@@ -35,27 +35,27 @@ _WRITTEN = (Stepped, Evaluated, Sampled, Started, Saving, Paused, Finished, Fail
 
 @dataclass
 class WrittenSteps:
-    """The newest step that was written, of each kind: what a resumed run must not repeat."""
+    """The newest written step of each kind, so that a resumed run does not repeat it."""
 
     step: int = -1
     evaluated: int = -1
     sampled: int = -1
 
     def cut(self, step: int) -> None:
-        """Forget what was after `step`."""
+        """Forget everything after `step`."""
         self.step = min(self.step, step)
         self.evaluated = min(self.evaluated, step)
         self.sampled = min(self.sampled, step)
 
 
 class SinkFeed:
-    """Feeds one destination from a thread of its own. The first failure turns it off.
+    """Feeds one destination from its own thread. The first failure turns it off.
 
     Args:
-        name: of the destination, and of the extra that installs its package.
-        directory: of the run's files for it; holds `progress.json`.
-        begin: makes the destination; called once training has started.
-        warn: is told, once, why it was turned off.
+        name: name of the destination and of the extra that installs its package.
+        directory: the run's files for this destination, including `progress.json`.
+        begin: creates the destination; called once training has started.
+        warn: called once with the reason if the destination is turned off.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class SinkFeed:
         self._off = False
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
-        # What follows belongs to the thread.
+        # The fields below belong to the thread.
         self._destination: Destination | None = None
         self._marks = self._complete = WrittenSteps()
         self._samples: list[tuple[float, Sampled]] = []
@@ -85,8 +85,8 @@ class SinkFeed:
         self._failed = False
 
     def __call__(self, event: Event) -> None:
-        """Take `event` over, in a few microseconds. Waking the thread for each one would
-        cost the training more than the writing does."""
+        """Queue `event`, in a few microseconds. Waking the thread for each event would slow
+        training more than the writing does."""
         if self._off or not isinstance(event, _WRITTEN):
             return
         now = time.time()
@@ -97,7 +97,7 @@ class SinkFeed:
                     return
                 self._kept_at, self._held = now, None
             elif self._held is not None:
-                # The step of an evaluation, of a sample, of a checkpoint and the last are kept.
+                # Keep the last step and those with an evaluation, a sample or a checkpoint.
                 self._queue.append(self._held)
                 self._kept_at, self._held = self._held[0], None
             self._queue.append((now, event))
@@ -106,7 +106,7 @@ class SinkFeed:
             self._thread.start()
 
     def close(self, seconds: float) -> None:
-        """Write what waits and end the thread; after `seconds` it is left to itself."""
+        """Write what is queued and end the thread; after `seconds`, stop waiting for it."""
         if self._thread is None:
             return
         self._closing.set()
@@ -128,7 +128,7 @@ class SinkFeed:
         except ImportError as error:
             _LOG.debug("%s cannot be imported", self._name, exc_info=error)
             self._turn_off(f"{error}; pip install 'slm-tui[{self._name}]'")
-        except BaseException as error:  # noqa: BLE001 - whatever a library raises, training goes on
+        except BaseException as error:  # noqa: BLE001 - no library error may stop training
             _LOG.debug("%s failed", self._name, exc_info=error)
             self._turn_off(_worded(error))
 
@@ -141,7 +141,9 @@ class SinkFeed:
         if self._destination is not None and threading.current_thread() is self._thread:
             with contextlib.suppress(Exception):
                 self._destination.close(failed=True)
-        self._warn(f"{_TITLES.get(self._name, self._name)} is off, training goes on: {why}")
+        self._warn(
+            f"{_TITLES.get(self._name, self._name)} was turned off, training continues: {why}"
+        )
 
     def _drain(self) -> None:
         with self._lock:
@@ -183,7 +185,7 @@ class SinkFeed:
             self._rewind(event.step + 1)
 
     def _rewind(self, step: int) -> None:
-        """Training stands before steps that were written: the newer ones are to count."""
+        """Training is now before steps already written: the new ones replace them."""
         if self._destination is not None and self._destination.can_rewind:
             self._destination.rewind(step)
             self._marks.cut(step - 1)
@@ -197,13 +199,13 @@ class SinkFeed:
     def _scalars(self, when: float, event: Stepped | Evaluated) -> None:
         assert self._destination is not None
         if event.step > self._marks.step:
-            # A row may be filled until the next begins: a killed process may lose it whole.
+            # A row is open until the next one begins: a killed process may lose all of it.
             self._complete = replace(self._marks)
         self._destination.scalars(event.step, figures(event, self._bytes_per_token), when)
         self._marks.step = max(self._marks.step, event.step)
 
     def _write_samples(self) -> None:
-        """All samples of a step together: they come one after the other."""
+        """Collect all samples of a step, which arrive one by one."""
         taken, self._samples = self._samples, []
         if not taken or self._destination is None:
             return
@@ -213,7 +215,7 @@ class SinkFeed:
             self._marks.sampled = last.step
 
     def _is_new(self, step: int, mark: int) -> bool:
-        """Whether a look at `step` is not there yet, and can still be written in order."""
+        """Whether an entry at `step` is not written yet and can still be written in order."""
         return step > mark and step >= self._marks.step
 
 

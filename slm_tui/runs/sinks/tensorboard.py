@@ -1,8 +1,8 @@
 """TensorBoard: event files in `runs/<run>/tensorboard/`, written without TensorFlow.
 
-`tensorboard.summary.writer` would import TensorFlow where it is installed, and has a thread of
-its own that prints a traceback on the terminal when the disk is full; only its record format
-and messages are used here.
+`tensorboard.summary.writer` would import TensorFlow if it is installed, and its own thread prints
+a traceback on the terminal when the disk is full; only its record format and messages are used
+here.
 """
 
 import os
@@ -92,7 +92,7 @@ class TensorBoard:
 
 
 def _next_file(directory: Path) -> Path:
-    """A name that sorts after all that are there: TensorBoard reads them in that order."""
+    """A name that sorts after all existing ones: TensorBoard reads files in that order."""
     there = {path.name for path in directory.glob("events.out.tfevents.*")}
     stamp = int(time.time())
     while True:
@@ -103,7 +103,7 @@ def _next_file(directory: Path) -> Path:
 
 
 def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested values by dotted path."""
+    """Nested values, flattened to dotted paths."""
     found: dict[str, Any] = {}
     for name, value in values.items():
         inner = flat(value, f"{prefix}{name}.") if isinstance(value, dict) else None
@@ -125,7 +125,7 @@ def _session(preset: Preset, values: dict[str, Any]) -> Any:
 
 
 def _text(tag: str, text: str) -> Any:
-    """A text as it stands: indented, it is not read as Markdown."""
+    """The literal text: indented, so that it is not rendered as Markdown."""
     shown = "\n".join(f"    {line}" for line in visible(text).split("\n"))
     plugin = create_summary_metadata(display_name="", description="")
     tensor = TensorProto(

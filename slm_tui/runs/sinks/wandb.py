@@ -1,7 +1,7 @@
-"""Weights & Biases: online where that works, else offline files that can be synchronized later.
+"""Weights & Biases: online if possible, otherwise offline files that can be synchronized later.
 
-The environment variables of wandb count where the preset says nothing else. Without a login or
-a network it writes offline: it never asks on the terminal and never waits for long.
+The environment variables of wandb apply unless the preset overrides them. Without a login or a
+network it writes offline: it never prompts on the terminal and never waits for long.
 """
 
 import json
@@ -22,7 +22,7 @@ from slm_tui.training.events import Sampled, Started
 
 _PROJECT = "slm-tui"
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-# Unless a variable of wandb says otherwise. Silent, it cannot ask for a key either.
+# Defaults, unless a wandb variable overrides them. In silent mode it cannot ask for a key.
 _SETTINGS: dict[str, Any] = {
     "silent": True,
     "console": "off",
@@ -31,16 +31,16 @@ _SETTINGS: dict[str, Any] = {
     "login_timeout": 1.0,
     "init_timeout": 20.0,
     "finish_timeout": 20.0,
-    # Seconds; of a killed process, what is younger is lost.
+    # Seconds; a killed process loses what is newer than this.
     "x_transaction_log_flush_interval": 1.0,
 }
 
 
 class WeightsAndBiases:
-    """One run there for one run here, however often it is resumed: its id is kept.
+    """One W&B run per run, even after resuming: its id is stored.
 
-    W&B takes no step back. Steps that are made again after a crash are the same, and are left
-    out; those made again at another learning rate, after the loss was not finite, are too.
+    W&B cannot rewind. Steps repeated after a crash are identical and are skipped; so are steps
+    repeated at another learning rate after a loss that was not finite.
 
     Raises:
         wandb.Error: it cannot even write offline.
@@ -80,12 +80,12 @@ class WeightsAndBiases:
                 if mode != "online":
                     raise
                 why = str(error)
-                # Its process still holds the id of a run that could not begin.
+                # Its process still holds the id of a run that could not start.
                 wandb.teardown(exit_code=1)
                 wandb.setup(settings)
         warn(
             f"Weights & Biases writes offline: {' '.join(why.split())[:200]}; "
-            f"later: wandb sync {run.path / 'wandb'}/offline-run-*"
+            f"upload later: wandb sync {run.path / 'wandb'}/offline-run-*"
         )
         self._run = wandb.init(**{**arguments, "mode": "offline"})
 
@@ -100,7 +100,7 @@ class WeightsAndBiases:
         self._run.log({"samples": wandb.Table(columns=["prompt", "text"], data=rows)}, step=step)
 
     def flush(self) -> None:
-        # wandb writes in a process of its own, which outlives this one until all is written.
+        # wandb writes in its own process, which outlives this one until everything is written.
         return
 
     def close(self, *, failed: bool) -> None:
@@ -108,7 +108,7 @@ class WeightsAndBiases:
 
 
 def _settings(stop: Callable[[], None]) -> wandb.Settings:
-    # Versions of wandb differ in what they know, and refuse the rest.
+    # Versions of wandb differ in their settings and reject unknown ones.
     known = set(wandb.Settings.model_fields)
     wanted = {**_SETTINGS, "stop_fn": stop}
     return wandb.Settings(
@@ -121,12 +121,12 @@ def _settings(stop: Callable[[], None]) -> wandb.Settings:
 
 
 def _variable(setting: str) -> str:
-    """The environment variable of a setting of wandb: those of `x_` have two underscores."""
+    """The environment variable of a wandb setting: those of `x_` have two underscores."""
     return "WANDB_" + (setting[1:] if setting.startswith("x_") else setting).upper()
 
 
 def _mode(preset: Preset) -> str:
-    """`online`, `offline` or `disabled`: of the preset, else of the environment."""
+    """`online`, `offline` or `disabled`: from the preset, else from the environment."""
     if preset.training.wandb_mode != "auto":
         return preset.training.wandb_mode
     mode = os.environ.get("WANDB_MODE") or str(wandb.Settings().mode)
@@ -134,7 +134,7 @@ def _mode(preset: Preset) -> str:
 
 
 def _why_not(mode: str) -> str:
-    """What keeps a run from being online; empty where nothing does, or it need not be."""
+    """What prevents a run from being online; empty if nothing does or it need not be."""
     if mode != "online":
         return ""
     address = os.environ.get("WANDB_BASE_URL") or str(wandb.Settings().base_url)
@@ -142,7 +142,7 @@ def _why_not(mode: str) -> str:
 
 
 def _kept_id(path: Path) -> str:
-    """The id of the run, made once; `WANDB_RUN_ID` is that of a new one."""
+    """The id of the run, created once; `WANDB_RUN_ID` sets that of a new run."""
     try:
         kept = str(safe_files.read_json(path, 1000))
     except (OSError, ValueError):
