@@ -123,9 +123,7 @@ def test_a_table_of_r_has_a_column_without_a_name() -> None:
 def test_the_last_column_has_what_is_left_of_the_line() -> None:
     found, left_out = read("id,text\n1,Hello, you, there\n2,Plain\n3,One, two\n")
     assert found == ["Hello, you, there", "Plain", "One, two"]
-    assert left_out.notes == [
-        "2 rows have commas in unquoted text, read as part of the text"
-    ]
+    assert left_out.notes == ["2 rows have commas in unquoted text, read as part of the text"]
 
 
 @pytest.mark.parametrize(
@@ -214,9 +212,7 @@ def test_a_header_that_is_guessed_is_said() -> None:
     rows = [["stars", "my review"], *([str(n), story] for n, story in enumerate(STORIES))]
     found, left_out = read(written(rows))
     assert found == STORIES
-    assert left_out.notes == [
-        "the first line (stars, my review) is read as the header"
-    ]
+    assert left_out.notes == ["the first line (stars, my review) is read as the header"]
 
 
 def test_whether_there_is_a_header_can_be_said() -> None:
