@@ -50,7 +50,7 @@ async def test_help_explains_the_present_verdict_first(size: tuple[int, int]) ->
     async with on_train(replay("rate-too-low")).run_test(size=size) as pilot:
         shown = await press(pilot, "question_mark", HelpScreen)
         assert shown.lines[0].plain == "▲ learning rate too low: what it means"
-        assert any("Pause or go on" in line.plain for line in shown.lines)
+        assert any("Pause or resume" in line.plain for line in shown.lines)
 
 
 async def test_apply_asks_with_the_first_remedy_filled_in() -> None:

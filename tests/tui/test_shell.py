@@ -674,7 +674,7 @@ async def test_ctrl_z_says_so_where_the_terminal_cannot_stop_a_program() -> None
         await pilot.press("ctrl+z")
         await pilot.pause()
         told = [notice.message for notice in app._notifications]
-        assert told == ["This terminal cannot suspend a program"]
+        assert told == ["Programs cannot be suspended in this terminal"]
         # Keys are heard as before.
         await pilot.press("?")
         await pilot.pause()
