@@ -355,9 +355,7 @@ class SlmTuiApp(App[None]):
 
     def action_help_quit(self) -> None:
         """Ctrl+C does not quit: people press it out of habit to copy or to clear a line."""
-        self.notify(
-            "Press ctrl+q to quit. It asks first about unsaved edits and a training run.", markup=False
-        )
+        self.notify("ctrl+q quits (it asks about unsaved edits and a training run)", markup=False)
 
     async def action_quit(self) -> None:
         """Quit; asks first about unsaved edits, then about a run in progress."""
@@ -403,7 +401,8 @@ class SlmTuiApp(App[None]):
             self._leave_run()
         else:
             name, found = wrong
-            error = SlmTuiError(found.what, found.why, found.remedy or "correct it, or press u to undo")
+            remedy = found.remedy or "correct it, or press u to undo"
+            error = SlmTuiError(found.what, found.why, remedy)
             title = f"{one_line(name, 40)} cannot be saved"
             self.show_preset(name, lambda: self.push_screen(Notice(error, title)))
 

@@ -109,7 +109,7 @@ async def test_the_cursor_asks_for_its_token(run: Run) -> None:
         assert "Nothing stands before the first token" in about(screen)
         await pilot.press("end")
         await until(pilot, lambda: shows(screen, len(tokens.ids)))
-        assert "the token to come" in about(screen)
+        assert "the next token" in about(screen)
 
 
 async def test_counts_that_come_by_themselves_are_shown(run: Run) -> None:
@@ -145,7 +145,7 @@ async def test_help_explains_what_is_seen_and_the_title_counts_the_texts(run: Ru
         screen = await inspected(pilot)
         assert "text" not in str(screen.pane.heat.border_title)
         await pilot.press("question_mark")
-        await until(pilot, lambda: "Looking into a text" in on_screen(pilot))
+        await until(pilot, lambda: "Inspect mode" in on_screen(pilot))
         assert "Rank 1 is the likeliest token" in on_screen(pilot)
         await pilot.press("escape", "ctrl+r")
         await until(pilot, lambda: "text 2/2" in str(screen.pane.heat.border_title))

@@ -156,8 +156,8 @@ async def test_the_tables_are_turned_through(bears: Preset) -> None:
             "most frequent tokens",
             "rarest tokens",
             "first merges",
-            "bytes per token by vocabulary",
-            "words as they are cut",
+            "bytes per token by vocabulary size",
+            "words as tokens",
         ]
         assert "most frequent" in str(table.border_title)
         lengths = screen.query_one(Lengths)

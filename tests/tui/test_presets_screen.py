@@ -110,7 +110,7 @@ async def test_an_empty_library_names_the_key_that_helps(
     app = an_app()
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.pause()
-        assert "No presets. Press n to make one." in on_screen(app)
+        assert "No presets. Press n to create one." in on_screen(app)
         for key in ("t", "S", "D", "u", "=", "E", "c", "enter", "left"):
             await pilot.press(key)
         await pilot.press("n", "enter")

@@ -339,7 +339,7 @@ async def test_the_title_of_the_checkpoints_is_whole_after_a_comparison() -> Non
         screen = await open_runs(pilot, 2)
         await with_checkpoints(pilot, screen)
         await pilot.press("space", "down", "space")
-        await until(pilot, lambda: "what differs" in on_screen(pilot))
+        await until(pilot, lambda: "differences" in on_screen(pilot))
         await pilot.press("escape")
         await until(pilot, lambda: "one: checkpoints" in on_screen(pilot))
 
@@ -544,7 +544,7 @@ async def test_selected_runs_lie_over_one_another_and_only_differences_are_shown
         chart = screen.query_one("#chart", Chart)
         await until(pilot, lambda: [one.name for one in chart._data.series] == ["deep", "flat"])
         text = on_screen(pilot)
-        for words in ("2 selected", "model.n_layer", "training.seed", "what differs"):
+        for words in ("2 selected", "model.n_layer", "training.seed", "differences"):
             assert words in text
         assert "model.n_head" not in text
         xs = list(chart._data.series[0].xs)

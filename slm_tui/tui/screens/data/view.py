@@ -1,4 +1,4 @@
-"""What the Data screen says of a corpus: its summary, its verdicts, and why there is none."""
+"""What the Data screen shows of a corpus: summary, verdicts, or why there is none."""
 
 import textwrap
 from typing import TYPE_CHECKING
@@ -31,7 +31,7 @@ _COLUMNS = {"documents": 10, "tokens": 8, "bytes": 9, "bytes/tok": 11, "floor": 
 
 
 class Summary(Widget):
-    """Source, tokenizer, parts, and what the preset makes of them."""
+    """Source, tokenizer, splits, and how the preset uses them."""
 
     DEFAULT_CSS = "Summary { height: auto; width: 1fr; padding: 0 1; }"
 
@@ -44,7 +44,7 @@ class Summary(Widget):
         self.refresh(layout=True)
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
-        # A grid asks with the width of one column; on a narrow screen the summary spans them all.
+        # A grid passes the width of one column; on a narrow screen the summary spans all columns.
         room = self.screen.size.width - 2 if self._is_narrow else width
         return len(self._summary(room))
 
@@ -53,7 +53,7 @@ class Summary(Widget):
         return self.screen.has_class("-narrow")
 
     def _summary(self, width: int) -> list[Content]:
-        # A narrow screen has room for one verdict; `d` shows all.
+        # A narrow screen has space for one verdict; `d` shows all.
         return summary(self._snapshot, width, 1 if self._is_narrow else _MOST_VERDICTS)
 
     def render(self) -> Content:
@@ -63,7 +63,7 @@ class Summary(Widget):
 
 
 def summary(snapshot: CorpusSnapshot, width: int, verdicts: int = _MOST_VERDICTS) -> list[Content]:
-    """The lines of the summary; facts stand in as many columns as `width` has room for."""
+    """The lines of the summary; facts are in as many columns as fit in `width`."""
     preset, statistics = snapshot.preset, snapshot.statistics
     if preset is None or statistics is None:
         return []
@@ -85,18 +85,18 @@ def summary(snapshot: CorpusSnapshot, width: int, verdicts: int = _MOST_VERDICTS
 
 
 def heading(preset: Preset) -> str:
-    """The preset, and the text that it reads where that is not its own stories."""
+    """The preset, and its text unless that is the built-in stories."""
     name = one_line(preset.title or preset.name)
     return f"{source_of(preset)} · {name}" if preset.data.location_setting else name
 
 
 def source_of(preset: Preset) -> str:
-    """Where the text comes from, on one safe line."""
+    """Where the text comes from, on one line that is safe to display."""
     return one_line(preset.data.label, 40)
 
 
 def _table(statistics: "Statistics") -> list[Content]:
-    """A heading and a line for each part that has text."""
+    """A heading and a line for each split that has text."""
     parts = {name: part for name, part in statistics.parts.items() if part.tokens}
     columns = dict(_COLUMNS)
     if all(part.floor is None for part in parts.values()):
@@ -164,7 +164,7 @@ def _leak(snapshot: CorpusSnapshot) -> Content:
 
 
 def verdict_lines(snapshot: CorpusSnapshot) -> list[Content]:
-    """What to know before training: all that is wrong, or what is fine, a line each."""
+    """What to know before training: all problems, or else what is fine, one per line."""
     wrong = [one for one in snapshot.verdicts if not one.is_fine]
     if not wrong:
         fine = "; ".join(one.text for one in snapshot.verdicts)
@@ -173,7 +173,7 @@ def verdict_lines(snapshot: CorpusSnapshot) -> list[Content]:
 
 
 def details(snapshot: CorpusSnapshot, width: int) -> list[Content]:
-    """Every verdict with its reason, the lengths of each part, and the files that were skipped."""
+    """Each verdict with its reason, the lengths in each split, and the skipped files."""
     statistics = snapshot.statistics
     if statistics is None:
         return []
@@ -204,13 +204,13 @@ def _fact(name: str, value: str, remark: str, *, warn: bool = False) -> Content:
 
 
 def _what(preset: Preset) -> str:
-    """What is prepared, by name."""
+    """The name of what is prepared."""
     name = one_line(preset.name)
     return f"{source_of(preset)} for {name}" if preset.data.location_setting else name
 
 
 def missing(preset: Preset, note: str) -> Content:
-    """The empty state: what preparing would make, and the key that does it."""
+    """The empty state: what preparing would produce, and the key that starts it."""
     tokens = estimate(preset).train_tokens
     about = one_line(preset.data.content, 40)
     expected = "tokens"
@@ -226,7 +226,7 @@ def missing(preset: Preset, note: str) -> Content:
 
 
 def preparing(snapshot: CorpusSnapshot) -> Content:
-    """Stage, share and time of a preparation, and the key that ends it."""
+    """Stage, progress and time of a preparation, and the key that cancels it."""
     name = _what(snapshot.preset) if snapshot.preset else ""
     told = snapshot.progress
     lines = [
@@ -241,7 +241,7 @@ def preparing(snapshot: CorpusSnapshot) -> Content:
 
 
 def failed(snapshot: CorpusSnapshot) -> Content:
-    """Why there is no corpus, and what helps."""
+    """Why there is no corpus, and what to do."""
     error = snapshot.error
     if error is None:
         return Content("")
@@ -250,4 +250,4 @@ def failed(snapshot: CorpusSnapshot) -> Content:
     lines += (
         [Content.assemble(("→ ", "$text-success"), visible(error.remedy))] if error.remedy else []
     )
-    return Content("\n").join([*lines, Content("1 goes to the preset, p tries again")])
+    return Content("\n").join([*lines, Content("Press 1 to edit the preset, p to try again")])
