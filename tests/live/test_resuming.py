@@ -256,7 +256,7 @@ def test_evaluations_that_steer_the_learning_rate_stay(
     assert cli("train", str(file), "--name", "it")[0] == 0
     code, told = resume(cli, "--set", "training.evaluate_every=2")
     assert code == 1
-    assert "its learning rate or its end follows the evaluations" in told
+    assert "its learning rate or its end depends on the evaluations" in told
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ class Bench(NoWorkshop):
 
     def _check(self) -> None:
         if self.refusal:
-            raise RunError(self.refusal, "one run trains at a time", "stop it first")
+            raise RunError(self.refusal, "only one run can train at a time", "stop it first")
 
     def resume(self, run: Run, more_steps: int = 0, preset: Preset | None = None) -> None:
         self._check()
