@@ -168,7 +168,7 @@ ACTIONS: tuple[Action, ...] = (
     _chat("greedy", "g", "Greedy", "Switch greedy decoding on or off"),
     # Data
     _data("prepare", "p", "Prepare", "Prepare the corpus: tokenize and split the text", 1),
-    _data("sample", "g", "Sample", "Show another document", 2),
+    _data("sample", "g", "Random", "Show a random document", 2),
     _data("open", "o", "Open text", "Use another file, directory or dataset in this preset", 3),
     _data("tokens", "t", "Tokens", "Show token boundaries; arrows move from token to token", 4),
     _data("compare", "w", "Compare", "Compare with a second tokenizer, side by side", 5),

@@ -69,7 +69,7 @@ def every_start() -> list[tuple[int, str, str, list[str]]]:
     return ends
 
 
-def test_a_start_without_descriptors_says_so_and_leaves_nothing_behind(home: Path) -> None:
+def test_a_start_without_descriptors_is_reported_and_leaves_nothing_behind(home: Path) -> None:
     ends = run(every_start, home)
     refused = [one for one in ends if one[1] != "done"]
     assert len(refused) > 5

@@ -117,7 +117,7 @@ def test_the_status_is_that_of_the_session(session: Session) -> None:
     assert told["max_steps"] == 1_000_000
 
 
-def test_stop_ends_what_is_still_being_prepared(tiny: Make) -> None:
+def test_stop_works_while_preparing(tiny: Make) -> None:
     made = Session.start(tiny(data__documents=2_000_000, data__limit={}))
     path = made.run.path / steering.SOCKET
     until(path.exists)
@@ -127,7 +127,7 @@ def test_stop_ends_what_is_still_being_prepared(tiny: Make) -> None:
     assert made.status.state == "stopped"
 
 
-def test_the_socket_is_its_owners_and_goes_with_the_run(session: Session) -> None:
+def test_the_socket_is_private_and_removed_with_the_run(session: Session) -> None:
     path = session.run.path / steering.SOCKET
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     session.stop()
@@ -138,7 +138,7 @@ def test_the_socket_is_its_owners_and_goes_with_the_run(session: Session) -> Non
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs two users")
-def test_another_user_is_not_heard(session: Session) -> None:
+def test_requests_of_another_user_are_ignored(session: Session) -> None:
     path = session.run.path / steering.SOCKET
     directory = os.open(session.run.path, os.O_RDONLY)
     answers = []
@@ -169,7 +169,7 @@ def test_another_user_is_not_heard(session: Session) -> None:
 
 
 @pytest.mark.parametrize("line", [b"", b"{}", b"[]", b"\xff\x00", b'{"verb": "fly"}', b"null"])
-def test_what_is_not_understood_is_answered(session: Session, line: bytes) -> None:
+def test_invalid_requests_get_an_answer(session: Session, line: bytes) -> None:
     with connected(session) as talk:
         talk.sendall(line + b"\n")
         assert "error" in json.loads(talk.recv(4096))
@@ -181,7 +181,7 @@ def test_what_is_not_understood_is_answered(session: Session, line: bytes) -> No
     ("verb", "value"),
     [("rate", 0.0), ("rate", -1.0), ("rate", float("nan")), ("extend", 0.5), ("extend", -3.0)],
 )
-def test_values_without_sense_are_refused(session: Session, verb: str, value: float) -> None:
+def test_invalid_values_are_rejected(session: Session, verb: str, value: float) -> None:
     with pytest.raises(RunError, match="did not obey"):
         ask(session, verb, value)
     assert events(session.run).count("changed") == 0
@@ -229,7 +229,9 @@ def test_a_deep_directory_can_be_steered(tiny: Make, monkeypatch: pytest.MonkeyP
     assert made.status.state == "stopped"
 
 
-def test_a_short_way_is_found_without_proc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_short_path_is_found_without_proc(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     deep = tmp_path / ("d" * 100) / ("e" * 100)
     deep.mkdir(parents=True)
     monkeypatch.setattr(os.path, "isdir", lambda _path: False)
@@ -254,7 +256,7 @@ def test_the_socket_of_a_killed_process_is_replaced(tmp_path: Path) -> None:
     server.close()
 
 
-def test_where_there_can_be_no_socket_the_run_trains(tiny: Make) -> None:
+def test_a_run_trains_without_a_socket(tiny: Make) -> None:
     # A directory in the place of the socket cannot be replaced by one.
     made = Session.start(tiny())
     assert made.wait(PATIENCE)
@@ -264,7 +266,7 @@ def test_where_there_can_be_no_socket_the_run_trains(tiny: Make) -> None:
     assert more.status.state == "done"
 
 
-def test_who_never_answers_keeps_nobody_waiting(tmp_path: Path) -> None:
+def test_a_silent_process_blocks_nobody(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as hung:
         hung.bind(str(tmp_path / steering.SOCKET))
         hung.listen()

@@ -50,7 +50,7 @@ class Terminal:
         return done.stdout
 
     def run(self, *words: str, program: str = "-m slm_tui") -> None:
-        """Start slm-tui with these words; the shell says when the run has ended."""
+        """Start slm-tui with these words; the shell prints ENDED when it exits."""
         self.type(f"clear; {sys.executable} {program} {' '.join(words)}; echo ENDED-$?")
         self.press("Enter")
 

@@ -96,7 +96,7 @@ async def test_no_widget_binds_a_key_of_the_table_by_hand(room: Room) -> None:
 
 
 @pytest.mark.parametrize("room", ROOMS)
-async def test_the_screens_with_charts_are_those_that_the_table_names(room: Room) -> None:
+async def test_chart_rooms_are_the_screens_that_have_charts(room: Room) -> None:
     app = SlmTuiApp(load_torch=False)
     async with app.run_test(size=(160, 45)) as pilot:
         await pilot.press(GO[room])
@@ -105,9 +105,7 @@ async def test_the_screens_with_charts_are_those_that_the_table_names(room: Room
 
 
 @pytest.mark.parametrize("room", ROOMS)
-async def test_a_key_of_the_user_reaches_the_handler(
-    room: Room, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_user_key_reaches_its_handler(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[str] = []
 
     def record(name: str) -> Callable[..., None]:
@@ -152,7 +150,7 @@ async def _press_as(pilot: Pilot[None], action: Action) -> None:
     app.set_keymap(app.keys)
 
 
-async def test_the_users_keys_move_the_crosshair_and_take_it_away(home: Path) -> None:
+async def test_user_keys_move_and_remove_the_crosshair(home: Path) -> None:
     add_run("a-run")
     path = home / "config" / "keymap.toml"
     path.parent.mkdir(parents=True)
@@ -173,7 +171,7 @@ async def test_the_users_keys_move_the_crosshair_and_take_it_away(home: Path) ->
         assert chart.crosshair is None
 
 
-async def test_the_help_of_a_screen_with_charts_has_their_keys() -> None:
+async def test_help_lists_chart_keys_on_screens_with_charts() -> None:
     app = SlmTuiApp(load_torch=False)
     async with app.run_test(size=(160, 45)) as pilot:
         for room, there in (("f2", False), ("f3", True), ("f4", True)):
@@ -184,7 +182,7 @@ async def test_the_help_of_a_screen_with_charts_has_their_keys() -> None:
             await pilot.press("escape")
 
 
-def test_a_keymap_of_the_first_version_is_read_without_a_complaint(home: Path) -> None:
+def test_a_keymap_of_the_first_version_is_read_without_problems(home: Path) -> None:
     path = home / "config" / "keymap.toml"
     path.parent.mkdir(parents=True)
     path.write_text('"runs.pin" = "v"\n[train]\ncrosshair_left = "h"\ncrosshair_right = "l"\n')
@@ -205,6 +203,6 @@ def test_a_chart_shares_its_keys_with_the_screens_that_have_charts(key: str, cla
     assert bool(keymap.clashes({**keys, "chart.crosshair_left": key})) is clashes
 
 
-def test_names_that_are_gone_lead_to_actions_that_are_there() -> None:
+def test_former_action_names_map_to_existing_actions() -> None:
     assert set(keymap.FORMER_IDS.values()) - {""} <= set(BY_ID)
     assert not set(keymap.FORMER_IDS) & set(BY_ID)

@@ -21,7 +21,7 @@ def load(text: str) -> tuple[dict[str, str], list[str]]:
     return keymap.load()
 
 
-def test_a_keymap_with_every_action_of_the_first_version_is_taken_whole() -> None:
+def test_a_keymap_with_all_actions_of_the_first_version_is_accepted() -> None:
     keys, wrong = load(FIRST.read_text())
     assert wrong == []
     for name, key in tomllib.loads(FIRST.read_text()).items():
@@ -35,7 +35,7 @@ def test_each_action_of_the_first_version_can_still_be_given_a_key() -> None:
         assert wrong == [], name
 
 
-def test_former_names_lead_to_actions_and_are_not_taken() -> None:
+def test_former_names_map_to_actions_and_are_not_reused() -> None:
     for name, present in keymap.FORMER_IDS.items():
         assert name not in actions.BY_ID
         assert not present or present in actions.BY_ID
@@ -55,7 +55,7 @@ def test_renamed_and_dropped_actions(monkeypatch: pytest.MonkeyPatch) -> None:
     assert wrong[0].startswith("train.evaluate: ")
 
 
-async def test_a_later_action_gives_up_its_key_to_an_old_keymap() -> None:
+async def test_a_later_action_yields_its_key_to_an_old_keymap() -> None:
     keys, wrong = load('"train.save" = "v"\n')
     assert (keys["train.save"], keys["train.metrics"], wrong) == ("v", "f7", [])
     # On another screen it is in nobody's way.

@@ -61,7 +61,7 @@ def _ticks(pid: int) -> int:
     return int(fields[11]) + int(fields[12])
 
 
-def test_a_closed_terminal_ends_no_run_and_another_app_takes_over(
+def test_a_run_survives_its_terminal_and_another_app_takes_over(
     closed: Run, terminal: Terminal
 ) -> None:
     pid, at = closed.info().pid, steps(closed)
@@ -121,7 +121,7 @@ def test_a_run_finishes_without_its_terminal(quick: Preset, terminal: Terminal) 
     assert "done" in (run.path / "console.log").read_text()
 
 
-def test_a_hangup_signal_gives_the_prompt_back(terminal: Terminal, quick: Preset) -> None:
+def test_a_hangup_signal_returns_the_prompt(terminal: Terminal, quick: Preset) -> None:
     run = train(terminal)
     os.kill(run.info().pid, signal.SIGHUP)
     terminal.wait_for(f"slm-tui --run {run.id}")
@@ -130,7 +130,7 @@ def test_a_hangup_signal_gives_the_prompt_back(terminal: Terminal, quick: Preset
     until(lambda: steps(run) > at + 20)
 
 
-def test_kept_training_goes_on_without_the_terminal(terminal: Terminal, quick: Preset) -> None:
+def test_keep_training_continues_without_the_terminal(terminal: Terminal, quick: Preset) -> None:
     run = train(terminal)
     terminal.press("C-q")
     terminal.wait_for("Keep training")
@@ -144,7 +144,7 @@ def test_kept_training_goes_on_without_the_terminal(terminal: Terminal, quick: P
     assert store.checkpoint_of(run, "last").name == f"step-{steps(run):06}"
 
 
-def test_an_error_on_the_screen_ends_the_screen_alone(
+def test_an_error_in_the_ui_ends_only_the_ui(
     terminal: Terminal, quick: Preset, tmp_path: Path
 ) -> None:
     script = tmp_path / "fails.py"
@@ -198,7 +198,7 @@ def test_a_stopped_app_comes_back(terminal: Terminal, quick: Preset) -> None:
     terminal.wait_for("▶ training")
 
 
-def test_ctrl_z_stops_the_app_and_what_is_typed_for_the_shell_steers_nothing(
+def test_ctrl_z_suspends_the_app_and_ignores_keys_for_the_shell(
     terminal: Terminal, quick: Preset
 ) -> None:
     run = train(terminal)
@@ -221,7 +221,7 @@ def test_ctrl_z_stops_the_app_and_what_is_typed_for_the_shell_steers_nothing(
     assert run.info().state == "running"
 
 
-def test_the_verb_train_outlives_its_terminal(terminal: Terminal, quick: Preset) -> None:
+def test_the_train_command_outlives_its_terminal(terminal: Terminal, quick: Preset) -> None:
     terminal.run("train", "quick")
     run = until(lambda: store.all_runs()[0] if store.all_runs() else None)
     until(lambda: steps(run) > 50)
@@ -233,7 +233,7 @@ def test_the_verb_train_outlives_its_terminal(terminal: Terminal, quick: Preset)
     until(lambda: "bits per byte" in (run.path / "console.log").read_text())
 
 
-def test_ctrl_c_saves_and_stops_the_verb_train(terminal: Terminal, quick: Preset) -> None:
+def test_ctrl_c_saves_and_stops_the_train_command(terminal: Terminal, quick: Preset) -> None:
     terminal.run("train", "quick")
     run = until(lambda: store.all_runs()[0] if store.all_runs() else None)
     until(lambda: steps(run) > 50)
@@ -242,7 +242,7 @@ def test_ctrl_c_saves_and_stops_the_verb_train(terminal: Terminal, quick: Preset
     assert run.info().state == "stopped"
 
 
-def test_detached_training_gives_the_prompt_back(terminal: Terminal, quick: Preset) -> None:
+def test_detached_training_returns_the_prompt(terminal: Terminal, quick: Preset) -> None:
     terminal.run("train", "quick", "--detach")
     terminal.wait_for("ENDED-0")
     run = store.all_runs()[0]

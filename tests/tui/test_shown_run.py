@@ -184,7 +184,7 @@ async def test_a_fork_from_the_table_and_one_from_the_train_screen(old: Run) -> 
         await app.obeys()
 
 
-async def test_the_remedy_of_an_old_run_applied(old: Run) -> None:
+async def test_applying_the_remedy_of_an_old_run(old: Run) -> None:
     async with running() as app:
         await app.opened(old)
         app.train._fork(old, "training.max_steps=500000", fresh=True)
