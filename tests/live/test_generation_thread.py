@@ -1,4 +1,4 @@
-"""The generator: it loads, writes, stops at once, and leaves the process's random state alone."""
+"""The generator: it loads, generates, stops immediately, and leaves global state unchanged."""
 
 import threading
 import time
@@ -50,7 +50,7 @@ def saved() -> Path:
 
 
 def endless(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Greedy tiny models end soon: here the end of text is never drawn."""
+    """Greedy tiny models end early, so end of text is never sampled here."""
     from slm_tui.generation import engine
 
     real = engine.draw
@@ -150,7 +150,7 @@ def test_an_incomplete_character_counts_only_if_it_stays_incomplete(
 ) -> None:
     from slm_tui.generation import engine
 
-    # `é`, a byte that begins nothing, `€` cut by the end of the completion.
+    # `é`, an invalid start byte, and `€` truncated by the end of the completion.
     feed = iter([0xC3, 0xA9, 0x80, 0xE2, 0x82])
     monkeypatch.setattr(engine, "draw", lambda *_: torch.tensor([next(feed)]))
     generator.load(saved)
@@ -248,7 +248,7 @@ def test_a_wide_model_of_another_run_takes_its_place(
 
 
 class HookedTurns(FairLock):
-    """A lock at whose end, before anything of the new token is told, something happens."""
+    """A lock that calls a hook on release, before the new token is published."""
 
     def __init__(self) -> None:
         super().__init__()

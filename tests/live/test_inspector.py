@@ -1,4 +1,4 @@
-"""The inspector: heat, candidates, other checkpoints and counts, as they come."""
+"""The inspector: surprisal, candidates, other checkpoints and counts, as they arrive."""
 
 import time
 import weakref
@@ -40,7 +40,7 @@ def wait(inspector: Inspector, holds: Callable[[InspectionStatus], object]) -> I
 
 
 def opened(step: int = 20) -> tuple[LoadedModel, PromptedTokens]:
-    """A checkpoint of a really trained run, and a text in its tokens."""
+    """A checkpoint of a trained run, and a text in its tokens."""
     session = Session.start(
         make_tiny(
             training__max_steps=30, training__checkpoint_every=5, training__keep_checkpoints=9
@@ -129,7 +129,7 @@ def test_other_checkpoints_are_spread_over_the_run() -> None:
 
 
 class CountedTurns(FairLock):
-    """A lock whose lock are counted; at turn `at` something happens."""
+    """A lock that counts its acquisitions and calls a hook at number `at`."""
 
     def __init__(self, at: int = 0, then: Callable[[], None] = lambda: None) -> None:
         super().__init__()
@@ -167,7 +167,7 @@ def test_leave_stops_immediately_and_releases_the_model() -> None:
     assert model() is None
     assert lock.count == 3
     assert inspector.poll().heat is None
-    # And looks again when it is asked to.
+    # It works again on the next request.
     loaded, tokens = opened()
     inspector.look(loaded, tokens)
     wait(inspector, lambda one: one.heat is not None and not one.counting)

@@ -1,4 +1,4 @@
-"""Runs and checkpoints of other versions: older ones go on exactly, newer ones are left alone."""
+"""Runs and checkpoints of other versions: older ones resume exactly, newer ones are kept."""
 
 import json
 import shutil
@@ -98,9 +98,9 @@ def test_a_run_of_an_older_version_resumes_exactly(
     assert losses(old) == losses(run)
     assert max(losses(old)) == 16
     assert state_of(old.checkpoints / "step-000016")["format"] == 2
-    # The preset of a checkpoint stays as it was saved, with its version, until it is changed.
+    # The preset of a checkpoint keeps its content and version until it is changed.
     assert checkpoint.read(old.checkpoints / "step-000016").preset == make_tiny()
-    # Where its own file is lost, the preset comes from the checkpoint.
+    # If its own file is lost, the preset comes from the checkpoint.
     (old.path / "preset.toml").unlink()
     assert old.preset() == make_tiny()
 

@@ -46,7 +46,7 @@ def slm_tui(*words: str) -> "subprocess.CompletedProcess[str]":
 
 @pytest.fixture
 def run(home: Path) -> Iterator[Run]:
-    """A run that a process of its own trains, for very many steps."""
+    """A run that another process trains, for very many steps."""
     file = home / "tiny.toml"
     file.write_text(make_tiny(training__max_steps=1_000_000).to_toml())
     done = slm_tui("train", str(file), "--detach", "--json")

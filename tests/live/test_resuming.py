@@ -79,7 +79,7 @@ def test_a_moved_text_is_found_by_following_the_advice(
     code, _, err = cli(*words, "--steps", "3")
     assert code == 0, err
     assert list(losses(run)) == list(range(1, 10))
-    # It is kept: the next time nothing needs to be said.
+    # It is saved: the next time no option is needed.
     shutil.rmtree(paths.corpora_dir())
     assert resume(cli)[0] == 0
     assert run.preset().data.path == str(tmp_path / "moved.txt")  # type: ignore[union-attr]
@@ -115,7 +115,7 @@ def test_a_changed_text_is_reported_and_the_advice_works(cli: Cli, run: Run, tex
     assert found[0] is not None
     assert found[1] is not None
     assert found[0].tokenizer().fingerprint == found[1].tokenizer().fingerprint
-    # It can be resumed, too, where its prepared text is gone.
+    # It can also be resumed after its prepared corpus is deleted.
     shutil.rmtree(paths.corpora_dir())
     assert cli("train", "--resume", "forked", "--steps", "2")[0] == 0
     assert list(losses(fork)) == list(range(1, 7))
@@ -287,7 +287,7 @@ def test_a_failed_resume_changes_nothing(cli: Cli, run: Run, text: Path) -> None
 
 
 def test_an_unloadable_newest_checkpoint_is_skipped(cli: Cli, run: Run) -> None:
-    """Whole by its checksums, and still of another model."""
+    """Valid checksums, but from another model."""
     from safetensors.torch import load_file, save_file
 
     from slm_tui import manifest

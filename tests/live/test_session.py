@@ -1,4 +1,4 @@
-"""Sessions: a training in a thread of its own, and its state for others to read."""
+"""Sessions: a training in its own thread, and its public status."""
 
 import json
 import shutil
@@ -110,7 +110,7 @@ def test_failures_after_the_last_step_are_reported_and_unlock_the_run(
     with store.lock(session.run):
         pass
     assert not (session.run.path / "results.json").exists()
-    # What was not written is written as soon as it can be.
+    # Missing files are written as soon as possible.
     assert results.catch_up([session.run]) == [session.run]
     assert (session.run.path / "results.json").is_file()
 
@@ -182,7 +182,7 @@ def test_a_damaged_checkpoint_is_skipped_and_reported(tiny: Make) -> None:
     warned = [event["message"] for event in events(first.run) if event["event"] == "warned"]
     assert any("model.safetensors differs" in text and "older" in text for text in warned)
     assert losses(first.run) == losses(whole.run)
-    # Its step was trained and saved again: what is there now is whole.
+    # Its step was trained and saved again: the checkpoint is now complete.
     for path in checkpoint.all_in(first.run.checkpoints):
         checkpoint.read(path)
 

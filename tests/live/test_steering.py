@@ -1,4 +1,4 @@
-"""Steering: every request arrives, only the owner may ask, and nothing that is sent does harm."""
+"""Steering: every request arrives, only from the owner, and no input does harm."""
 
 import json
 import os
@@ -35,7 +35,7 @@ def until(holds: Callable[[], object]) -> None:
 
 @pytest.fixture
 def session() -> Iterator[Session]:
-    """A run that waits at one of its first steps, and would make very many."""
+    """A run that waits at one of its first steps, of very many."""
     made = Session.start(make_tiny(training__max_steps=1_000_000))
     made.control.pause()
     until(lambda: made.status.state == "paused")
@@ -57,10 +57,10 @@ def connected(session: Session) -> socket.socket:
 
 def connects(line: socket.socket, path: Path) -> bool:
     try:
-        # Not by its whole path: that may be longer than a socket's address.
+        # Not by its full path, which may be too long for a socket address.
         with steering.short_address(path.parent) as short:
             line.connect(short)
-    except BlockingIOError:  # too many wait to be accepted
+    except BlockingIOError:  # the backlog is full
         return False
     return True
 
@@ -205,7 +205,7 @@ def test_strange_clients_do_no_harm(session: Session) -> None:
 
 
 def test_too_many_requests_are_refused(session: Session) -> None:
-    # Between two looks of the waiting trainer none of these may be lost or pile up for ever.
+    # Between two polls of the waiting trainer, no request may be lost or pile up forever.
     refused = 0
     with connected(session) as talk:
         answers = talk.makefile("rb")
@@ -257,7 +257,7 @@ def test_the_socket_of_a_killed_process_is_replaced(tmp_path: Path) -> None:
 
 
 def test_a_run_trains_without_a_socket(tiny: Make) -> None:
-    # A directory in the place of the socket cannot be replaced by one.
+    # A directory at the socket's path cannot be replaced.
     made = Session.start(tiny())
     assert made.wait(PATIENCE)
     (made.run.path / steering.SOCKET).mkdir()

@@ -1,4 +1,4 @@
-"""The table of actions: each has a handler, is bound in one place, and can be given another key."""
+"""The table of actions: each has a handler, is bound in one place, and can be rebound."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -54,7 +54,7 @@ def test_each_action_has_a_handler_that_is_bound(action: Action) -> None:
     assert having, f"nothing has a method action_{action.name}"
     for cls in having:
         bound = [one for one in cls.__dict__["BINDINGS"] if _id(one) == action.id]
-        # A screen leaves a key that works everywhere to an action of its own.
+        # A screen may use the key of a global action for its own action.
         taken = action.screen == "all" and cls in SCREENS.values()
         assert taken or len(bound) == 1, f"{cls.__name__} does not bind {action.id}"
 
@@ -68,7 +68,7 @@ def nodes(app: SlmTuiApp) -> Iterator[DOMNode]:
 
 
 def bound_by_hand(node: DOMNode) -> Iterator[tuple[str, str]]:
-    """`(class, key)` of what our own classes bind beside the table."""
+    """`(class, key)` of bindings of our own classes outside the table."""
     for cls in type(node).__mro__:
         if cls.__module__.startswith("slm_tui."):
             for one in cls.__dict__.get("BINDINGS", ()):
@@ -118,7 +118,7 @@ async def test_a_user_key_reaches_its_handler(room: Room, monkeypatch: pytest.Mo
         await until(pilot, lambda: app.current_mode == room)
         await until(pilot, lambda: room != "runs" or len(app.screen.query_one("#table").rows))
         if room == "chat":
-            # While text is typed, Textual drops bindings whose own key is a character.
+            # While typing, Textual drops bindings whose default key is a character.
             app.screen.set_focus(None)
         for action in works_in(room):
             if action.screen == "all" and not _has_it(app, action):
@@ -142,7 +142,7 @@ def _has_it(app: SlmTuiApp, action: Action) -> bool:
 
 
 async def _press_as(pilot: Pilot[None], action: Action) -> None:
-    """Give the action a key of the user, and press it."""
+    """Bind the action to a user key, and press it."""
     app = pilot.app
     assert isinstance(app, SlmTuiApp)
     app.set_keymap({**app.keys, action.id: FREE_KEY})

@@ -1,4 +1,4 @@
-"""Charts keep their promises: spikes survive, nothing crashes, little is redrawn."""
+"""Charts: spikes survive downsampling, nothing crashes, little is redrawn."""
 
 import math
 import os
@@ -49,7 +49,7 @@ POINTS = st.lists(st.tuples(VALUES, VALUES), max_size=60)
 quick = settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
 
 
-# Thinning
+# Downsampling
 
 
 def test_a_spike_survives_downsampling() -> None:

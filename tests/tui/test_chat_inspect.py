@@ -1,4 +1,4 @@
-"""Inspect mode: a text is walked token by token, and written on from any of them."""
+"""Inspect mode: moving through a text token by token, and continuing from any token."""
 
 import math
 from dataclasses import replace
@@ -37,7 +37,7 @@ def run() -> Run:
 
 
 async def written(pilot: Pilot[Any], prompt: str = "Once upon") -> ChatScreen:
-    """The chat with a text of 20 tokens or fewer."""
+    """Chat with a completion of at most 20 tokens."""
     screen = await open_chat(pilot)
     await until(pilot, lambda: screen.generation.state == "ready")
     await type_line(pilot, "/max 20")
@@ -74,7 +74,7 @@ async def test_every_size_shows_all_inspect_panes(run: Run, size: tuple[int, int
         pane = screen.query_one(InspectPane)
         await until(pilot, lambda: len(screen.pane.inspector.poll().others) == 2)
         assert isinstance(screen.focused, HeatView)
-        # end-of-text, the nine bytes of the prompt: the cursor is on the first that was written.
+        # After end-of-text and nine prompt bytes, the cursor is on the first generated token.
         assert pane.place == 10
         text = on_screen(pilot)
         assert "Once upon" in text.replace("\n", "")

@@ -1,4 +1,4 @@
-"""The Chat screen: whatever a model writes is shown safely, and every command says what works."""
+"""The Chat screen: any model output is shown safely, and commands report valid values."""
 
 import contextlib
 from dataclasses import replace
@@ -39,7 +39,7 @@ PLAIN = ChatSettings(Sampling())
 
 
 class FakeGenerator:
-    """Says what a test gives it: for what no real model can be made to write."""
+    """Returns text from the test, for output that a real model cannot be made to produce."""
 
     def __init__(self) -> None:
         self.generation = GenerationStatus()
@@ -88,12 +88,12 @@ class FakeGenerator:
 
 
 def shown(pilot: Pilot[Any]) -> str:
-    """What the transcript draws, all of it."""
+    """Everything that the transcript draws."""
     return "\n".join(line.plain for line in pilot.app.screen.query_one(Transcript)._lines)
 
 
 def on_screen(pilot: Pilot[Any]) -> str:
-    """Every character of the screen as it is."""
+    """Every character on the screen."""
     screen = pilot.app.screen
     lines = screen._compositor.render_strips()
     return "\n".join("".join(segment.text for segment in strip) for strip in lines)
@@ -230,7 +230,7 @@ async def test_while_a_run_trains_its_checkpoint_comes_first() -> None:
         assert screen.generation.facts.run == live.id
 
 
-# What a model may write
+# Model output
 
 
 async def test_hostile_text_is_shown_as_plain_symbols(fake: FakeGenerator) -> None:
@@ -258,7 +258,7 @@ async def test_the_scrollbar_hides_no_text() -> None:
         entry = Entry(prompt="Once")
         transcript.add(entry)
         await pilot.pause()
-        # All at once, as a fast model does between two looks.
+        # All at once, as from a fast model between two polls.
         entry.text = "x" * 3000
         entry.ending = "end of text"
         transcript.grown(entry)
@@ -536,7 +536,7 @@ async def test_every_size_shows_footer_settings_and_input(
         assert box.region.width > 20
 
 
-# What is kept
+# Saved conversations
 
 
 async def _say(pilot: Pilot[Any], line: str, endings: int) -> None:
@@ -573,7 +573,7 @@ async def test_each_run_shows_its_own_conversation_even_after_a_restart() -> Non
         assert box.value == "a first prompt\\nin two lines"
         await until(pilot, lambda: screen.generation.state == "ready")
         await type_line(pilot, "/max 8")
-        # A text that is gone on with is kept once, whole.
+        # A continued completion is saved once, as a whole.
         await _say(pilot, "a third", 3)
         kept = conversation.read(one.path)[-1]
         await type_line(pilot, "")
@@ -604,7 +604,7 @@ async def test_history_counts_and_deletes_only_on_request() -> None:
         await type_line(pilot, "/history")
         assert "1 text since" in shown(pilot)
         await type_line(pilot, "/history clear")
-        await pilot.press("enter")  # the default keeps it
+        await pilot.press("enter")  # the default is to keep it
         await pilot.pause()
         assert len(conversation.read(run.path)) == 1
         await type_line(pilot, "/history clear")
@@ -659,7 +659,7 @@ async def test_a_text_ends_before_a_stop_string() -> None:
         await type_line(pilot, "/max 40")
         await _say(pilot, "Once", 1)
         whole = screen.transcript.entries[-1].text
-        # A character that comes for the first time in the middle of the text.
+        # A character that first occurs in the middle of the text.
         at = next(at for at in range(10, len(whole)) if whole.index(whole[at]) == at)
         screen.change(screen.settings.changed(stop=(whole[at],)))
         await _say(pilot, "Once", 2)

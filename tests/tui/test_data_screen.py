@@ -1,4 +1,4 @@
-"""The Data screen: figures of a prepared corpus, text to read, preparing and cancelling."""
+"""The Data screen: statistics of a prepared corpus, its text, preparing and cancelling."""
 
 import sys
 import unicodedata
@@ -89,7 +89,7 @@ def written(screen: DataScreen) -> str:
 
 
 async def comes(pilot: Pilot[None], screen: DataScreen, words: str) -> None:
-    """Wait until `words` are on the screen: a pane is drawn once it has its size."""
+    """Wait until `words` are on the screen, as panes are drawn once they have a size."""
     for _ in range(400):
         if words in written(screen):
             return
@@ -174,7 +174,7 @@ async def test_a_missing_file_is_explained(tmp_path: Path) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         screen = await opened(pilot, preset, "failed")
         text = written(screen)
-        # A long path is wrapped wherever the line ends.
+        # A long path may wrap anywhere.
         assert "gone.txt" in "".join(text.split())
         assert "p tries again" in text
 
@@ -391,7 +391,7 @@ async def test_c_copies_the_passage_or_the_table(tiny: Tiny) -> None:
         assert app.clipboard.startswith("token\tcount\n' '\t")
 
 
-# The parts by themselves
+# Individual parts
 
 
 def test_split_characters_are_hexadecimal_only_in_the_token_view() -> None:

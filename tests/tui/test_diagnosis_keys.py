@@ -1,4 +1,4 @@
-"""The diagnosis on the train screen: read in full, explained, applied to a new run."""
+"""The diagnosis on the Train screen: details, explanation, applying the remedy."""
 
 from typing import Any
 

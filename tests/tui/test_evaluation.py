@@ -1,4 +1,4 @@
-"""`e` on the Runs screen: a real evaluation of real runs, shown, kept, cancelled, compared."""
+"""`e` on the Runs screen: real evaluations, shown, saved, cancelled, compared."""
 
 import json
 import re
@@ -79,7 +79,7 @@ async def test_a_checkpoint_is_evaluated_and_the_report_saved(size: tuple[int, i
         assert "plain" in on_screen(pilot)
         await pilot.press("escape")
         assert pilot.app.screen is screen
-        # Kept: shown again at once, and again only when asked.
+        # Saved: shown again immediately, and recomputed only on request.
         dialog = await ask(pilot)
         await until(pilot, lambda: dialog.worker.snapshot.state == "ready")
         assert dialog.worker.snapshot.is_kept
@@ -104,7 +104,7 @@ async def test_selected_runs_are_compared() -> None:
         report = dialog.worker.snapshot.report
         assert report is not None
         assert {one["run"].split("-")[0] for one in report["models"]} == {"one", "two"}
-        # The checkpoint list is about one checkpoint, whatever is selected.
+        # In the checkpoint list, `e` applies to one checkpoint, regardless of the selection.
         await pilot.press("escape")
         screen.query_one(CheckpointList).focus()
         await pilot.press("e")

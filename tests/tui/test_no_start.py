@@ -1,4 +1,4 @@
-"""A run that cannot begin says why on the Train screen, and leaves nothing behind."""
+"""A run that cannot start shows why on the Train screen, and leaves nothing behind."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from slm_tui.tui.screens.train.screen import TrainScreen
 
 
 async def reason(preset: str) -> str:
-    """What stands where the curve would be, once `preset` could not be started."""
+    """The text shown in place of the curve after `preset` failed to start."""
     app = SlmTuiApp(TrainingWorkshop())
     async with app.run_test(size=(80, 24)) as pilot:
         for _ in range(800):

@@ -1,4 +1,4 @@
-"""Keymaps that were written for earlier versions keep working, without a notice."""
+"""Keymaps written for earlier versions keep working, without a notice."""
 
 import tomllib
 from pathlib import Path
@@ -47,10 +47,10 @@ def test_renamed_and_dropped_actions(monkeypatch: pytest.MonkeyPatch) -> None:
     keys, wrong = load('"train.judge" = "q"\n"runs.fly" = "p"\n"runs.swim" = 3\n')
     assert (keys["train.evaluate"], wrong) == ("q", [])
     assert keys.keys() == actions.BY_ID.keys()
-    # Who names the action as it is called now means that.
+    # A line with the current name takes precedence.
     keys, wrong = load('"train.evaluate" = "j"\n"train.judge" = "q"\n')
     assert (keys["train.evaluate"], wrong) == ("j", [])
-    # What is wrong with the line is told under the present name.
+    # Problems are reported under the current name.
     keys, wrong = load('"train.judge" = "ctrl+m"\n')
     assert wrong[0].startswith("train.evaluate: ")
 
@@ -58,9 +58,9 @@ def test_renamed_and_dropped_actions(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_a_later_action_yields_its_key_to_an_old_keymap() -> None:
     keys, wrong = load('"train.save" = "v"\n')
     assert (keys["train.save"], keys["train.metrics"], wrong) == ("v", "f7", [])
-    # On another screen it is in nobody's way.
+    # On another screen it conflicts with nothing.
     assert load('"runs.fork" = "v"\n')[0]["train.metrics"] == "v,f7"
-    # An action that was there all along keeps its own, as ever.
+    # An original action keeps its key, as always.
     keys, wrong = load('"train.save" = "v"\n"train.details" = "e"\n')
     assert (keys["train.details"], keys["train.metrics"]) == ("d", "f7")
     assert wrong == ["train.details: e is already train.evaluate"]

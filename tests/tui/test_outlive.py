@@ -33,7 +33,7 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("tmux") is None, reason="needs tmux"),
     pytest.mark.xdist_group("terminal"),
 ]
-# Clock ticks of CPU time in two seconds: a screen that spins takes all 200.
+# Clock ticks of CPU time in two seconds: a busy loop takes all 200.
 _FEW_TICKS = 30
 
 
@@ -67,7 +67,7 @@ def test_a_run_survives_its_terminal_and_another_app_takes_over(
     pid, at = closed.info().pid, steps(closed)
     until(lambda: steps(closed) > at + 50)
     assert closed.info().state == "running"
-    # It looks at no terminal any more.
+    # It no longer reads from a terminal.
     if Path("/proc").is_dir():
         files = [
             os.readlink(file) for file in Path(f"/proc/{pid}/fd").iterdir() if file.is_symlink()
@@ -88,7 +88,7 @@ def test_a_run_survives_its_terminal_and_another_app_takes_over(
     terminal.press("U", "Space")
     terminal.wait_for(r"▶ training")
     until(lambda: events(closed).count("changed") == 2)
-    # Only followed: leaving asks nothing, and ends nothing.
+    # Only followed: quitting asks nothing and ends nothing.
     terminal.press("C-q")
     terminal.wait_for("ENDED-0")
     at = steps(closed)
@@ -104,7 +104,7 @@ def test_a_run_finishes_without_its_terminal(quick: Preset, terminal: Terminal) 
     changed = quick.training.model_copy(update={"max_steps": 5000})
     library.save(quick.model_copy(update={"training": changed}))
     run = train(terminal)
-    # However quick the machine is, the terminal goes before the run ends.
+    # Even on a fast machine, the terminal closes before the run ends.
     steering.ask(run.path, "pause", seconds=60)
     until(lambda: run.info().state == "paused")
     pid, at = run.info().pid, steps(run)
@@ -204,7 +204,7 @@ def test_ctrl_z_suspends_the_app_and_ignores_keys_for_the_shell(
     run = train(terminal)
     terminal.press("2")
     terminal.wait_for("loss ·")
-    # In one burst, as somebody types who is at the shell already.
+    # In one burst, like a user who is typing at the shell already.
     terminal.type("\x1a x")
     terminal.wait_for("(?i)stopped")
     at = steps(run)

@@ -24,7 +24,7 @@ def home(two_presets: Path) -> Path:
 
 
 def on_screen(app: SlmTuiApp) -> str:
-    """All text of the screen as drawn, line by line."""
+    """All text on the screen as drawn, line by line."""
     lines = app.screen._compositor.render_strips(app.size)
     return "\n".join("".join(segment.text for segment in line) for line in lines)
 
@@ -413,7 +413,7 @@ def an_editor(tmp_path: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> N
     path.write_text(f"#!/bin/sh\n{script}\n")
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("VISUAL", str(path))
-    # The headless driver cannot hand over a terminal.
+    # The headless driver cannot suspend the app.
     monkeypatch.setattr(SlmTuiApp, "suspend", lambda self: contextlib.nullcontext())
 
 
@@ -435,7 +435,7 @@ async def test_the_editor_gets_the_toml_and_its_result_is_one_edit(
 async def test_an_invalid_text_can_be_edited_again_without_loss(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The first visit spoils the text, the second finds it as it was left and mends it.
+    # The first edit breaks the text; the second gets the broken text and fixes it.
     script = 'if grep -q "= oops" "$1"; then sed -i "s/= oops/= 6/" "$1"; '
     script += 'else sed -i "s/n_layer = 4/n_layer = oops/" "$1"; fi'
     an_editor(tmp_path, script, monkeypatch)

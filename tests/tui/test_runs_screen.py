@@ -1,4 +1,4 @@
-"""The Runs screen: every run is listed, also a damaged one, and nothing is lost by a key."""
+"""The Runs screen: every run is listed, even a damaged one, and no key loses data."""
 
 import json
 from collections.abc import Iterator
@@ -41,7 +41,7 @@ NARROW = (80, 24)
 
 
 class Bench(NoWorkshop):
-    """Takes orders, or refuses them."""
+    """Records requests, or rejects them."""
 
     def __init__(self, refusal: str = "") -> None:
         super().__init__()
@@ -69,7 +69,7 @@ def bench() -> Bench:
 
 @pytest.fixture
 def locked() -> Iterator[Run]:
-    """A run that is being trained: its lock is held and its state is live."""
+    """A run in training: its lock is held and its state is live."""
     run = add_run("live", reached=50, reason=None, checkpoints=[10])
     with store.lock(run):
         yield run
@@ -80,7 +80,7 @@ def an_app(bench: Bench | None = None) -> SlmTuiApp:
 
 
 async def open_runs(pilot: Pilot[Any], many: int | None = None) -> RunsScreen:
-    """The screen, once its first look is drawn; with `many` runs if that is given."""
+    """The screen, once the first snapshot is drawn; with `many` runs if given."""
     await pilot.app.switch_mode("runs")
     screen = pilot.app.screen
     assert isinstance(screen, RunsScreen)
@@ -105,7 +105,7 @@ def names(screen: RunsScreen) -> list[str]:
     return [line.name for line in screen.table.lines.values()]
 
 
-# What is listed
+# The list
 
 
 async def test_every_run_is_listed_with_its_state_and_best_loss() -> None:
@@ -380,7 +380,7 @@ async def test_copy_takes_the_path_of_the_focused_item(home: Path) -> None:
         assert clipboard.read_text() == str(run.checkpoints / "step-000010")
 
 
-# Going on
+# Resuming and forking
 
 
 async def test_resuming_a_finished_run_asks_for_more_steps(bench: Bench) -> None:
@@ -585,7 +585,7 @@ async def test_a_small_screen_shows_the_comparison() -> None:
 
 
 async def settled(pilot: Pilot[Any], widget: Widget) -> Region:
-    """Where `widget` stands once nothing on the screen moves any more."""
+    """The region of `widget` once the layout is stable."""
     before = None
     while before != widget.region:
         before = widget.region

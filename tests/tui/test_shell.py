@@ -30,7 +30,7 @@ LIVE = LiveStatus("stories-tiny", "training", 1840, 5000, 132.0, 41_300.0, "▲ 
 
 
 class Busy:
-    """A workshop with a run going, as the app sees one."""
+    """A workshop with a live run, as the app sees it."""
 
     def __init__(self) -> None:
         self.is_training = True
@@ -413,7 +413,7 @@ async def test_the_screen_knows_its_size_by_class(
         assert expected <= set(app.screen.classes)
 
 
-# Leaving
+# Quitting
 
 
 async def test_quitting_asks_nothing_when_nothing_trains() -> None:
@@ -675,7 +675,7 @@ async def test_ctrl_z_reports_a_terminal_that_cannot_suspend() -> None:
         await pilot.pause()
         told = [notice.message for notice in app._notifications]
         assert told == ["Programs cannot be suspended in this terminal"]
-        # Keys are heard as before.
+        # Keys work as before.
         await pilot.press("?")
         await pilot.pause()
         assert isinstance(app.screen, HelpScreen)

@@ -1,4 +1,4 @@
-"""Side by side: one prompt and one seed through several checkpoints, each safe from the others."""
+"""Side by side: one prompt and one seed through several independent checkpoints."""
 
 import shutil
 import threading
@@ -49,7 +49,7 @@ def loaded(screen: SideBySide) -> bool:
 
 
 def texts(screen: SideBySide) -> list[str]:
-    """The last text of each column; of those that have ended."""
+    """The last completion of each column that has finished."""
     found = [[one for one in column.entries if one.kind == "text"] for column in screen.columns]
     return [own[-1].text for own in found if own and own[-1].ending]
 
@@ -80,7 +80,7 @@ async def test_the_same_prompt_and_seed_go_through_all_columns() -> None:
         await until(pilot, lambda: len(texts(screen)) == 3 and texts(screen)[0] != first)
         await until(pilot, lambda: not screen.is_writing)
         assert texts(screen)[0] == texts(screen)[2]
-        # Every text is kept with its run.
+        # Every completion is saved with its run.
         said = conversation.read(run.path)
         assert sorted((one.step, one.seed) for one in said) == [(10, 7), (10, 8), (20, 7), (20, 8)]
 
@@ -114,7 +114,7 @@ async def test_escape_stops_all_and_then_goes_back_with_the_settings() -> None:
         assert generators() == before + 3
         await pilot.press("escape")
         assert not screen.is_writing
-        # A model without sense may have ended its text by chance.
+        # An untrained model may have ended its text by chance.
         assert all(
             " · stopped" in drawn(one) or " · end of" in drawn(one) for one in screen.columns
         )
@@ -156,7 +156,7 @@ async def test_the_picker_marks_two_to_four_with_sensible_defaults() -> None:
         await until(pilot, lambda: picker.query_one(LineList).rows)
         assert picker._marked == {str(path) for path in saved(run, 10, 20, 30, 50)}
         assert "4 marked" in on_screen(pilot)
-        # By their places: digits that are typed may stand in a run's date too.
+        # By position: typed digits may also occur in a run's date.
         choices = picker.query_one(LineList)
         assert choices.select(str(saved(run, 40)[0]))
         await pilot.press("space")
@@ -170,7 +170,7 @@ async def test_the_picker_marks_two_to_four_with_sensible_defaults() -> None:
         await until(pilot, lambda: loaded(screen))
         facts = [column.generation.facts for column in screen.columns]
         assert [one.step for one in facts if one] == [10, 20, 50, 60]
-        # Other checkpoints take the place of these, whose generators end.
+        # Other checkpoints replace these, and the old generators stop.
         await pilot.press("f7")
         await until(pilot, lambda: isinstance(pilot.app.screen, SeveralPicker))
         again = pilot.app.screen
