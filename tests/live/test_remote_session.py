@@ -103,7 +103,7 @@ def test_a_hanging_process_blocks_nobody(run: Run, followed: RemoteSession) -> N
     os.kill(run.info().pid, signal.SIGSTOP)
     followed.control.save()
     assert followed.is_live  # at once: none of these asks anything
-    until(lambda: "does not answer" in followed.problem())
+    until(lambda: "does not respond" in followed.problem())
     os.kill(run.info().pid, signal.SIGCONT)
     at = followed.status.step
     until(lambda: followed.status.step > at)

@@ -303,7 +303,7 @@ def test_an_unloadable_newest_checkpoint_is_skipped(cli: Cli, run: Run) -> None:
     code, told = resume(cli)
     assert code == 0, told
     assert "checkpoint step-000006 cannot be loaded" in told
-    assert "going back to an older one" in told
+    assert "using an older one" in told
     assert list(losses(run)) == list(range(1, 10))
     assert (run.checkpoints / "damaged-step-000006").is_dir()
 
@@ -314,7 +314,7 @@ def test_checkpoints_without_a_manifest_are_kept_and_named(cli: Cli, run: Run) -
     before = sorted(path.name for path in run.checkpoints.iterdir())
     code, told = resume(cli)
     assert code == 1
-    assert "6 steps were made, and checkpoint step-000004 has no manifest.json" in told
+    assert "it has 6 steps, but checkpoint step-000004 has no manifest.json" in told
     assert sorted(path.name for path in run.checkpoints.iterdir()) == before
 
 

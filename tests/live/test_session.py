@@ -194,7 +194,7 @@ def test_a_run_without_a_complete_checkpoint_is_not_restarted(tiny: Make) -> Non
     before = (first.run.path / "training_log.csv").read_bytes()
     second = ended(Session.resume(first.run))
     assert second.status.state == "failed"
-    assert "cannot be resumed: 9 steps were made, and checkpoint" in second.status.error
+    assert "cannot be resumed: it has 9 steps, but checkpoint" in second.status.error
     assert "start again: slm-tui train" in second.status.error
     assert (first.run.path / "training_log.csv").read_bytes() == before
 

@@ -182,7 +182,7 @@ def test_invalid_requests_get_an_answer(session: Session, line: bytes) -> None:
     [("rate", 0.0), ("rate", -1.0), ("rate", float("nan")), ("extend", 0.5), ("extend", -3.0)],
 )
 def test_invalid_values_are_rejected(session: Session, verb: str, value: float) -> None:
-    with pytest.raises(RunError, match="did not obey"):
+    with pytest.raises(RunError, match="rejected the request"):
         ask(session, verb, value)
     assert events(session.run).count("changed") == 0
 
@@ -270,5 +270,5 @@ def test_a_silent_process_blocks_nobody(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as hung:
         hung.bind(str(tmp_path / steering.SOCKET))
         hung.listen()
-        with pytest.raises(RunError, match="does not answer"):
+        with pytest.raises(RunError, match="does not respond"):
             steering.ask(tmp_path, "pause", seconds=0.1)

@@ -83,7 +83,7 @@ async def test_every_size_shows_all_inspect_panes(run: Run, size: tuple[int, int
         assert pane.choices.size.height > 3
         assert pane.heat.size.height > 3
         last = text.splitlines()[-1]
-        assert "Write on" in last
+        assert "Continue" in last
         assert last.rstrip().endswith("? Help")
         assert sum(one.width + 2 for one in screen.query_one(KeyFooter).places) - 2 <= size[0] - 2
 
@@ -106,7 +106,7 @@ async def test_the_cursor_requests_candidates_for_its_token(run: Run) -> None:
         assert "10 " in about(screen)
         assert "30 " in about(screen)
         await pilot.press("home")
-        assert "Nothing stands before the first token" in about(screen)
+        assert "There is no context before the first token" in about(screen)
         await pilot.press("end")
         await until(pilot, lambda: shows(screen, len(tokens.ids)))
         assert "the next token" in about(screen)
@@ -146,7 +146,7 @@ async def test_help_explains_inspect_mode_and_the_title_counts_the_texts(run: Ru
         assert "text" not in str(screen.pane.heat.border_title)
         await pilot.press("question_mark")
         await until(pilot, lambda: "Inspect mode" in on_screen(pilot))
-        assert "Rank 1 is the likeliest token" in on_screen(pilot)
+        assert "Rank 1 is the most likely token" in on_screen(pilot)
         await pilot.press("escape", "ctrl+r")
         await until(pilot, lambda: "text 2/2" in str(screen.pane.heat.border_title))
         await pilot.press("pageup")
@@ -204,7 +204,7 @@ async def test_settings_change_which_tokens_can_be_sampled(run: Run) -> None:
         await until(pilot, lambda: (one := found(screen)) and one.kept == 1)
         screen.refresh_room()
         await pilot.pause()
-        assert "1 can be drawn" in on_screen(pilot)
+        assert "1 can be sampled" in on_screen(pilot)
 
 
 async def test_typed_text_can_be_inspected(run: Run) -> None:

@@ -210,7 +210,7 @@ async def test_the_picker_lists_all_checkpoints_and_loads_the_chosen_one() -> No
 async def test_without_any_run_the_screen_names_the_keys_that_help() -> None:
     async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
         await open_chat(pilot)
-        assert "Press 1, choose a preset, press t." in on_screen(pilot)
+        assert "Press 1, choose a preset and press t." in on_screen(pilot)
         await type_line(pilot, "Once")
         assert isinstance(pilot.app.screen, Notice)
 
@@ -602,7 +602,7 @@ async def test_history_counts_and_deletes_only_on_request() -> None:
     async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
         await open_chat(pilot)
         await type_line(pilot, "/history")
-        assert "1 text since" in shown(pilot)
+        assert "1 completion since" in shown(pilot)
         await type_line(pilot, "/history clear")
         await pilot.press("enter")  # the default is to keep it
         await pilot.pause()
@@ -612,9 +612,9 @@ async def test_history_counts_and_deletes_only_on_request() -> None:
         await until(pilot, lambda: not conversation.read(run.path))
         assert "Once" not in shown(pilot)
         await type_line(pilot, "/history")
-        assert "nothing is kept" in shown(pilot)
+        assert "no saved chats" in shown(pilot)
         await type_line(pilot, "/history off")
-        assert "cannot be used" in shown(pilot)
+        assert "is invalid" in shown(pilot)
 
 
 async def test_json_lines_are_saved_with_all_settings(tmp_path: Path) -> None:

@@ -190,7 +190,7 @@ async def test_without_runs_the_screen_names_the_keys_that_help() -> None:
     async with an_app().run_test(size=NARROW) as pilot:
         screen = await open_runs(pilot)
         said = str(screen.query_one("#nothing", Static).render())
-        assert "Press 1, choose a preset, press t." in said
+        assert "Press 1, choose a preset and press t." in said
         await pilot.press("enter", "l", "r", "f", "R", "D", "space", "c", "s", "X")
         assert pilot.app.screen is screen
         add_run("first")
@@ -505,7 +505,7 @@ async def test_delete_asks_with_a_safe_default_and_undo_restores_the_run() -> No
         await pilot.press("D", "up", "enter")
         await until(pilot, lambda: names(screen) == ["other"])
         assert not run.path.exists()
-        assert "u brings it back" in on_screen(pilot)
+        assert "u restores it" in on_screen(pilot)
         await pilot.press("u")
         await until(pilot, lambda: len(names(screen)) == 2)
         assert (run.checkpoints / "step-000010" / "manifest.json").is_file()

@@ -255,7 +255,7 @@ def test_two_actions_may_swap_their_keys(home: Path) -> None:
     ("text", "told"),
     [
         ('"train.fly" = "p"', "no such action"),
-        ('"train.pause" = "ctrl+m"', "does not survive"),
+        ('"train.pause" = "ctrl+m"', "does not work"),
         ('"train.pause" = 3', "must be text"),
         ("= = =", "not TOML"),
     ],

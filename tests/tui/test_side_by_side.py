@@ -214,7 +214,7 @@ async def test_chat_only_commands_are_rejected(tmp_path: Path) -> None:
         screen = await open_side(pilot, saved(run, 10, 20))
         await until(pilot, lambda: loaded(screen))
         await type_line(pilot, "/history")
-        assert "works in the chat" in on_screen(pilot)
+        assert "works only in the chat" in on_screen(pilot)
         await type_line(pilot, "/samples 3")
         assert screen.settings.samples == 1
         await type_line(pilot, "/side grown")
