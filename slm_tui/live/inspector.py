@@ -155,9 +155,9 @@ class Inspector:
                     self._do(subject, focus, fresh=fresh, moved=moved)
             except _Unwanted:
                 pass
-            except Exception as error:  # noqa: BLE001 - told to whoever polls
-                told = in_words(error)
-                self._tell(subject, error=told, reading_others=False, counting=False)
+            except Exception as error:  # noqa: BLE001 - reported by poll()
+                message = in_words(error)
+                self._tell(subject, error=message, reading_others=False, counting=False)
             # While waiting, the thread must not hold a model.
             subject = focus = None
             with self._changed:

@@ -92,10 +92,10 @@ class RemoteSession:
     def look(self, *, ask: bool = False) -> None:
         """Update `status`; with `ask` from the process itself, which may take a while."""
         try:
-            told = steering.ask(self.run.path, "status") if ask else {}
+            answer = steering.ask(self.run.path, "status") if ask else {}
         except RunError:
-            told = {}
-        self.status = _status(told.get("status")) or self._from_file()
+            answer = {}
+        self.status = _status(answer.get("status")) or self._from_file()
 
     def _from_file(self) -> Status:
         try:
@@ -129,11 +129,11 @@ def status_of(run: Run, info: RunInfo) -> Status:
     )
 
 
-def _status(told: Any) -> Status | None:
+def _status(answer: Any) -> Status | None:
     """The status in an answer; another version of the program may send more or fewer fields."""
-    if not isinstance(told, dict) or not isinstance(told.get("state"), str):
+    if not isinstance(answer, dict) or not isinstance(answer.get("state"), str):
         return None
     try:
-        return records.record(Status, told, "the answer")
+        return records.record(Status, answer, "the answer")
     except ValueError:
         return None

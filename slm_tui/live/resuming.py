@@ -59,11 +59,11 @@ def changed(run: Run, assignments: Sequence[str] = (), text: str = "") -> Preset
     preset = run.preset()
     if not assignments and not text:
         return preset
-    wanted = overrides.apply(preset, list(assignments))
+    after = overrides.apply(preset, list(assignments))
     if text:
-        wanted = _with_text(wanted, text)
-    check(preset, wanted, run.id)
-    return wanted
+        after = _with_text(after, text)
+    check(preset, after, run.id)
+    return after
 
 
 def _with_text(preset: Preset, text: str) -> Preset:

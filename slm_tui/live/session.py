@@ -237,7 +237,7 @@ class Session:
         server = None
         try:
             self._heart.start()
-            server = steering.serve(self.run.path, self._told, self._obey)
+            server = steering.serve(self.run.path, self._public_status, self._obey)
             self._train()
         except Exception as error:  # noqa: BLE001 - nothing above this catches it: report it
             _LOG.debug("training failed", exc_info=error)
@@ -270,11 +270,11 @@ class Session:
             _LOG.debug(what, exc_info=error)
             self._emit(Warned(self._status.step, f"{what}: {in_words(error)}"))
 
-    def _told(self) -> dict[str, Any]:
+    def _public_status(self) -> dict[str, Any]:
         """The status as sent to other processes."""
-        told = finite(asdict(self.status))
-        assert isinstance(told, dict)
-        return told
+        values = finite(asdict(self.status))
+        assert isinstance(values, dict)
+        return values
 
     def _obey(self, request: Request) -> None:
         """Handle a request of another process.

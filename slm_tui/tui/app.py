@@ -133,8 +133,8 @@ class SlmTuiApp(App[None]):
     def on_load(self) -> None:
         self.register_theme(theme.DARK)
         self.register_theme(theme.LIGHT)
-        wanted = theme.remembered()
-        self.theme = wanted if wanted in self.available_themes else theme.DARK.name
+        name = theme.remembered()
+        self.theme = name if name in self.available_themes else theme.DARK.name
         self.set_keymap(self.keys)
 
     def on_mount(self) -> None:

@@ -56,10 +56,10 @@ def load() -> tuple[dict[str, str], list[str]]:
     except (OSError, ValueError) as error:
         return keys, [f"cannot be read: {cause_of(error)}"]
     try:
-        wanted = plain_text.toml(text)
+        table = plain_text.toml(text)
     except ValueError as error:
         return keys, [f"is not valid TOML: {error}; write lines like \"train.pause\" = 'space'"]
-    return _merged(keys, _migrated(_flat(wanted, "")))
+    return _merged(keys, _migrated(_flat(table, "")))
 
 
 def _flat(table: dict[str, object], prefix: str) -> dict[str, object]:

@@ -68,14 +68,14 @@ def _rows(tokenizer: "Tokenizer", found: "Candidates", width: int) -> list[Row]:
         Row(str(one.id), candidate_row(tokenizer, found, one, top, width)) for one in found.rows
     ]
     kept = [at for at, one in enumerate(found.rows) if one.after > 0]
-    told = f"{found.kept:,} can be sampled; the rest has {found.cut_mass:.1%}"
+    summary = f"{found.kept:,} can be sampled; the rest has {found.cut_mass:.1%}"
     if found.kept == found.vocabulary:
-        told = f"all {found.kept:,} can be sampled"
-    cut = Row(_CUT, Content.styled(f"── {told}", MUTED), selectable=False)
+        summary = f"all {found.kept:,} can be sampled"
+    cut = Row(_CUT, Content.styled(f"── {summary}", MUTED), selectable=False)
     rows.insert(kept[-1] + 1 if kept else len(rows), cut)
     bits = f"entropy {found.entropy:.1f} bits → {found.entropy_after:.1f}"
-    told = f"{bits} (uniform {found.uniform:.1f})"
-    return [*rows, Row("bits", Content.styled(told, MUTED), selectable=False)]
+    summary = f"{bits} (uniform {found.uniform:.1f})"
+    return [*rows, Row("bits", Content.styled(summary, MUTED), selectable=False)]
 
 
 def candidate_row(

@@ -67,8 +67,8 @@ class EntryWriter:
         if entry is None or entry.ending or generation.completion != self._answer:
             return False
         tokens, invalid = self.figures(generation)
-        told = panels.figures(tokens, generation.tokens_per_second, invalid)
-        entry.ending = f"{told} · {ending}"
+        summary = panels.figures(tokens, generation.tokens_per_second, invalid)
+        entry.ending = f"{summary} · {ending}"
         loaded, entry.tokens = self.generator.loaded(), self.generator.tokens()
         entry.tokenizer = loaded.tokenizer.fingerprint if loaded is not None else ""
         return True

@@ -210,13 +210,13 @@ class InspectPane(Container):
 
     def _draw_title(self, seen: InspectionStatus, title: str) -> None:
         """The mean surprisal of the text, and for which model."""
-        told = seen.error or "reading…"
+        message = seen.error or "reading…"
         if seen.heat is not None:
             mean = seen.heat.mean(self._tokens.prompt)
             mean = seen.heat.mean() if math.isnan(mean) else mean
-            told = f"mean −ln p {mean:.2f} nats · perplexity {math.exp(min(mean, 20)):.3g}"
+            message = f"mean −ln p {mean:.2f} nats · perplexity {math.exp(min(mean, 20)):.3g}"
         room = max(10, self.heat.size.width - 4)
-        self.heat.border_title = Content(f" {fitting([told, *title.split(' · ')], room)} ")
+        self.heat.border_title = Content(f" {fitting([message, *title.split(' · ')], room)} ")
 
     def _candidates(self, seen: InspectionStatus) -> "Candidates | None":
         """The candidates for the token under the cursor, if known."""

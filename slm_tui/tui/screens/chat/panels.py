@@ -93,8 +93,8 @@ def sampling_lines(settings: ChatSettings, width: int) -> list[Content]:
     lines = [_row(*row, width) for row in rows]
     lines.append(_wide_row("stop", stop_words(sampling.stop), "/stop", width))
     if settings.is_greedy:
-        told = "greedy: most likely token only (g)"
-        lines.append(Content.styled(one_line(told, width), "$text-warning"))
+        note = "greedy: most likely token only (g)"
+        lines.append(Content.styled(one_line(note, width), "$text-warning"))
     return lines
 
 

@@ -107,8 +107,8 @@ class CheckpointPicker(Dialog[Result], Generic[Result]):
                 rows.append(Row(f"run {line.path}", _run_content(line), selectable=False))
                 rows += [Row(str(one.path), self.content(one)) for one in fitting]
         self.query_one(LineList).set_rows(rows, select=select)
-        told = self._problem or (self.words() if rows else self._nothing(bool(words)))
-        self.query_one("#words", Static).update(Content(one_line(told)))
+        message = self._problem or (self.words() if rows else self._nothing(bool(words)))
+        self.query_one("#words", Static).update(Content(one_line(message)))
         self._fit()
 
     def are_there(self, choices: Choices) -> None:

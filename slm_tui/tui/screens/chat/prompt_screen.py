@@ -166,10 +166,10 @@ def _help_lines(width: int) -> list[Content]:
         Content.assemble((f"/{name} {example}".ljust(19), "bold"), " ", (help, "$foreground 60%"))
         for name, (example, help) in COMMANDS.items()
     ]
-    told = (
+    notes = (
         "Type the start of a text; the model continues it.",
         "Enter on an empty line continues the last completion; esc stops it.",
         "Type \\n for a line break. Up and down recall earlier lines.",
     )
-    wrapped = [Content.styled(line, "$foreground 60%").wrap(width) for line in told]
+    wrapped = [Content.styled(line, "$foreground 60%").wrap(width) for line in notes]
     return [*lines, Content(""), *(line for lines in wrapped for line in lines)]

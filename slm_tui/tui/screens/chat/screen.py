@@ -370,8 +370,8 @@ class ChatScreen(PromptScreen):
         transcript.border_title = panels.title(
             generation, name, kind, (transcript.size.width or self.size.width) - 2
         )
-        told = panels.status(generation, name, bool(self._queue))
-        self.query_one("#status", FixedStatic).show(told)
+        line = panels.status(generation, name, bool(self._queue))
+        self.query_one("#status", FixedStatic).show(line)
         self.query_one(NewerNote).show(newer, "F8" if self.is_typing else "b")
         ask, side = self.query_one("#ask"), self.query_one(SidePanel)
         short = panels.fitting(self.settings.short(), max(20, ask.size.width - 4))

@@ -73,8 +73,8 @@ def _other_lines(
     """The most likely token after the same context at other steps of the run."""
     if place >= len(ids):
         return []
-    told = first_fitting(["same context at other steps:", "at other steps:"], width)
-    lines = [Content.styled(told, MUTED)] if seen.others else []
+    heading = first_fitting(["same context at other steps:", "at other steps:"], width)
+    lines = [Content.styled(heading, MUTED)] if seen.others else []
     is_tight = width < _TIGHT
     for other in seen.others:
         best, own = int(other.heat.best[place]), float(other.heat.surprise[place])

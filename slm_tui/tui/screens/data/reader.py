@@ -157,21 +157,21 @@ class DocumentReader(Container):
         self._name_tokens()
 
     def _name_tokens(self) -> None:
-        corpus, told = self._snapshot.corpus, []
+        corpus, lines = self._snapshot.corpus, []
         if corpus is not None and self.text.cursor is not None:
             id = self.text.passage.ids[self.text.cursor]
             statistics = self._snapshot.statistics
             seen = int(statistics.counts[id]) if statistics is not None else None
-            told.append(describe_token(corpus.tokenizer, id, seen))
+            lines.append(describe_token(corpus.tokenizer, id, seen))
         if self._other is not None and self.other.cursor is not None:
             id = self.other.passage.ids[self.other.cursor]
-            told.append(describe_token(self._other, id, None))
+            lines.append(describe_token(self._other, id, None))
         line = self.query_one("#token", Static)
-        line.display = bool(told)
+        line.display = bool(lines)
         if self._other is not None and corpus is not None:
             names = (corpus.tokenizer.kind, self._other.kind)
-            told = [f"{name}: {text}" for name, text in zip(names, told, strict=False)]
-        line.update(Content.styled("\n".join(told), MUTED))
+            lines = [f"{name}: {text}" for name, text in zip(names, lines, strict=False)]
+        line.update(Content.styled("\n".join(lines), MUTED))
 
     def on_text_view_turned(self, message: TextView.Turned) -> None:
         message.stop()

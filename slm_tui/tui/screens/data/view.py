@@ -71,9 +71,11 @@ def summary(snapshot: CorpusSnapshot, width: int, verdicts: int = _MOST_VERDICTS
     tokenizer = f"{statistics.tokenizer}, {statistics.n_vocab:,} tokens"
     lines = [Content.styled(source_of(preset), "bold") + arrow + Content(tokenizer)]
     lines += _table(statistics)
-    told = verdict_lines(snapshot)
-    if len(told) > verdicts:
-        told[verdicts - 1] += Content.styled(f"  (+{len(told) - verdicts}, d shows all)", MUTED)
+    findings = verdict_lines(snapshot)
+    if len(findings) > verdicts:
+        findings[verdicts - 1] += Content.styled(
+            f"  (+{len(findings) - verdicts}, d shows all)", MUTED
+        )
     facts = _facts(snapshot)
     columns = max(1, width // _FACT_WIDTH)
     for at in range(0, len(facts), columns):
@@ -81,7 +83,7 @@ def summary(snapshot: CorpusSnapshot, width: int, verdicts: int = _MOST_VERDICTS
             fact.pad_right(max(0, _FACT_WIDTH - fact.cell_length)) for fact in facts[at:][:columns]
         ]
         lines.append(Content("").join(row).rstrip())
-    return lines + told[:verdicts]
+    return lines + findings[:verdicts]
 
 
 def heading(preset: Preset) -> str:
@@ -228,14 +230,14 @@ def missing(preset: Preset, note: str) -> Content:
 def preparing(snapshot: CorpusSnapshot) -> Content:
     """Stage, progress and time of a preparation, and the key that cancels it."""
     name = _what(snapshot.preset) if snapshot.preset else ""
-    told = snapshot.progress
+    progress = snapshot.progress
     lines = [
         Content.assemble("Preparing ", (name, "bold")),
-        Content(f"{told.stage if told else 'starting'}…"),
+        Content(f"{progress.stage if progress else 'starting'}…"),
     ]
-    if told is not None and told.share is not None:
-        lines.append(Content.assemble(bar(told.share, 30), f" {told.share:4.0%}"))
-    lines.append(Content(told.detail if told else ""))
+    if progress is not None and progress.share is not None:
+        lines.append(Content.assemble(bar(progress.share, 30), f" {progress.share:4.0%}"))
+    lines.append(Content(progress.detail if progress else ""))
     lines.append(Content.assemble(("esc", "bold $text-accent"), " cancels"))
     return Content("\n").join(lines)
 

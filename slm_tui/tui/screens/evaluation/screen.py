@@ -82,8 +82,8 @@ class EvaluationDialog(Dialog[None]):
 
     def _tell(self, snapshot: EvaluationSnapshot) -> None:
         self.query_one(LineList).display = False
-        told = self.query_one("#progress", Static)
-        told.display = True
+        pane = self.query_one("#progress", Static)
+        pane.display = True
         box = self.query_one("#box")
         box.border_subtitle = Content(f" {_WORKING_HINT} ")
         if snapshot.state == "failed" and snapshot.error is not None:
@@ -92,10 +92,10 @@ class EvaluationDialog(Dialog[None]):
             parts += [Content(visible(error.why))] if error.why else []
             if error.remedy:
                 parts.append(Content.assemble(("→ ", "$text-success"), visible(error.remedy)))
-            told.update(Content("\n").join(parts))
+            pane.update(Content("\n").join(parts))
             box.border_subtitle = Content(" r tries again · esc closes ")
         else:
-            told.update(_progress(snapshot))
+            pane.update(_progress(snapshot))
 
     def _read(self, snapshot: EvaluationSnapshot, report: dict[str, Any]) -> None:
         self.query_one("#progress").display = False

@@ -96,8 +96,8 @@ class Column(Transcript):
     def _write(self, prompt: str, sampling: Sampling) -> None:
         self._pending = None
         # The seed first: a narrow column truncates the rest, which the input's border also shows.
-        told = [one for one in ChatSettings(sampling).short() if not one.endswith(" off")]
-        heading = " · ".join(sorted(told, key=lambda one: not one.startswith("seed")))
+        parts = [one for one in ChatSettings(sampling).short() if not one.endswith(" off")]
+        heading = " · ".join(sorted(parts, key=lambda one: not one.startswith("seed")))
         entry = Entry(heading=heading, prompt=prompt, drawn_with=sampling)
         self.add(entry)
         self.writer.begin(entry, sampling, sampling.seed)

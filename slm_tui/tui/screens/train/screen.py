@@ -188,9 +188,9 @@ class TrainScreen(RoomScreen):
         if session is not None:
             text = preparing(session.status)
             if session.status.error:
-                told = Content.styled("✗ did not start: see above", "$text-error")
-                self.query_one("#verdict-line", Static).update(told, layout=False)
-                self.query_one("#diagnosis", Lines).show([told])
+                message = Content.styled("✗ did not start: see above", "$text-error")
+                self.query_one("#verdict-line", Static).update(message, layout=False)
+                self.query_one("#diagnosis", Lines).show([message])
         chart.empty = visible(text)
 
     def footer_actions(self) -> list[Action]:
@@ -307,8 +307,8 @@ class TrainScreen(RoomScreen):
             newest = view.curves.samples[-1]
             copy(self.app, newest.prompt + newest.text)
         else:
-            told = [*view.verdict_lines(), *view.other_verdict_lines(), *view.data_lines()]
-            text = "\n".join(line.plain for line in told)
+            lines = [*view.verdict_lines(), *view.other_verdict_lines(), *view.data_lines()]
+            text = "\n".join(line.plain for line in lines)
             copy(self.app, f"{view.run.path}\n{text}")
 
     # Keys: follow-up
@@ -355,8 +355,8 @@ class TrainScreen(RoomScreen):
         first, *others = self.view.verdict.remedies or (None,)
         if first is not None:
             instead = "".join(f"\nor {one.text}: {' '.join(one.changes)}" for one in others)
-            told = f"{self.view.verdict.word}: {first.text}{instead}"
-            self._ask_fork(shlex.join(first.changes), fresh=True, why=told)
+            reason = f"{self.view.verdict.word}: {first.text}{instead}"
+            self._ask_fork(shlex.join(first.changes), fresh=True, why=reason)
         else:
             self.notify(
                 f"Nothing to apply: “{self.view.verdict.word}” has no automatic remedy. "
