@@ -47,7 +47,7 @@ def session_in_full_memory() -> str:
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit on memory is Linux's")
 def test_a_thread_that_cannot_start_is_reported_with_a_remedy(home: Path) -> None:
     assert run(thread_in_full_memory, home).startswith(NO_THREAD)
-    assert run(session_in_full_memory, home).startswith(f"training cannot begin: {NO_THREAD}")
+    assert run(session_in_full_memory, home).startswith(f"training cannot start: {NO_THREAD}")
 
 
 def test_a_thread_that_torch_cannot_start_gets_the_same_message() -> None:

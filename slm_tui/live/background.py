@@ -1,4 +1,4 @@
-"""A worker thread that publishes snapshots: the base of what computes beside the screens."""
+"""A worker thread that publishes snapshots: the base for background work of screens."""
 
 import threading
 from collections.abc import Callable
@@ -11,14 +11,14 @@ Work = Callable[[threading.Event], S]
 
 
 class Background(Generic[S]):
-    """Does one piece of work at a time in a daemon thread.
+    """Runs one task at a time in a daemon thread.
 
-    `snapshot` is replaced whole and may be read from any thread. Starting something else cancels
-    what is under way, and nothing of it is published any more.
+    `snapshot` is replaced as a whole and may be read from any thread. Starting a new task cancels
+    the current one, which publishes nothing from then on.
 
     Args:
         name: the name of the thread.
-        first: the snapshot until something is published.
+        first: the initial snapshot.
     """
 
     def __init__(self, name: str, first: S) -> None:
@@ -30,7 +30,7 @@ class Background(Generic[S]):
 
     @property
     def is_busy(self) -> bool:
-        """Whether the work that was started last is still under way."""
+        """Whether the last task is still running."""
         return self._thread is not None and self._thread.is_alive()
 
     def start(
@@ -40,12 +40,12 @@ class Background(Generic[S]):
         what: str,
         first: S | None = None,
     ) -> None:
-        """Do `work` and publish what it returns; returns at once.
+        """Run `work` and publish its result; returns immediately.
 
         Args:
-            work: is given an event that is set once nobody wants the result.
+            work: receives an event that is set once the result is no longer needed.
             failed: the snapshot for an error of `work`.
-            what: names an error that is not a `SlmTuiError`.
+            what: describes an error that is not a `SlmTuiError`.
             first: what to publish before the work begins.
         """
         cancel = threading.Event()
@@ -60,7 +60,7 @@ class Background(Generic[S]):
                 found = work(cancel)
             except SlmTuiError as error:
                 found = failed(error)
-            except Exception as error:  # noqa: BLE001 - the thread's last line: nobody hears it
+            except Exception as error:  # noqa: BLE001 - nothing above this catches it
                 found = failed(SlmTuiError(what, in_words(error)))
             self.publish(found, cancel)
 
@@ -68,13 +68,13 @@ class Background(Generic[S]):
         self._thread.start()
 
     def publish(self, snapshot: S, cancel: threading.Event) -> None:
-        """Show `snapshot`, unless something else was started since `cancel` was made."""
+        """Publish `snapshot`, unless a newer task has replaced the one of `cancel`."""
         with self._lock:
             if cancel is self._cancel:
                 self.snapshot = snapshot
 
     def cancel(self) -> None:
-        """Ask the work to end as soon as it can; what it returns is still published."""
+        """Ask the task to stop as soon as possible; its result is still published."""
         self._cancel.set()
 
     def close(self, seconds: float = 0.0) -> None:

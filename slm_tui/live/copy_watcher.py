@@ -1,4 +1,4 @@
-"""Looks up the samples of a run in its training text while the run is shown."""
+"""Searches the training text of the shown run for its samples."""
 
 import threading
 
@@ -9,7 +9,7 @@ from slm_tui.runs.curves import Sample
 
 
 class CopyWatcher:
-    """Looks up the newest samples in a thread; `copying` is the last answer, or `None`."""
+    """Looks up the newest samples in a thread; `copying` is the last result, or `None`."""
 
     def __init__(self) -> None:
         self._background: Background[Copying | None] = Background("copying", None)
@@ -17,16 +17,16 @@ class CopyWatcher:
 
     @property
     def copying(self) -> Copying | None:
-        """What was found last."""
+        """The last result."""
         return self._background.snapshot
 
     @property
     def is_busy(self) -> bool:
-        """Whether an answer is being worked out."""
+        """Whether a lookup is running."""
         return self._background.is_busy
 
     def ask(self, fingerprint: str, samples: list[Sample]) -> None:
-        """Look up `samples` unless they were; returns at once."""
+        """Look up `samples` unless already done; returns immediately."""
         if not samples or not fingerprint or self.is_busy:
             return
         asked = (fingerprint, samples[-1].step, len(samples))
@@ -41,5 +41,5 @@ class CopyWatcher:
         self._background.start(look, lambda error: self.copying, "the samples cannot be looked up")
 
     def close(self) -> None:
-        """Work nothing out any more."""
+        """Stop looking up samples."""
         self._background.close()

@@ -1,4 +1,4 @@
-"""Opens, prepares and measures corpora for the Data screen, in a thread of its own."""
+"""Opens, prepares and measures corpora for the Data screen, in a thread."""
 
 import threading
 from dataclasses import dataclass, field, replace
@@ -23,8 +23,8 @@ _PATIENCE_SECONDS = 2.0
 class CorpusSnapshot:
     """What is known of one preset's corpus. `version` grows with every change.
 
-    `corpus`, `statistics`, `plan`, `verdicts` and the `documents` of each part that has any are
-    there when the state is `ready`; `progress` while it is `preparing`.
+    `corpus`, `statistics`, `plan`, `verdicts` and the `documents` of each nonempty split are
+    set when the state is `ready`; `progress` while it is `preparing`.
     """
 
     version: int = 0
@@ -40,21 +40,21 @@ class CorpusSnapshot:
     note: str = ""
 
 
-class _Superseded(Exception):  # noqa: N818 - not an error: something else was asked for
-    """The answer is no longer wanted."""
+class _Superseded(Exception):  # noqa: N818 - not an error: there is a newer request
+    """The result is no longer needed."""
 
 
 class CorpusWorker:
-    """Does one thing at a time; whoever asks next ends what is under way."""
+    """Runs one task at a time; a new request cancels the current one."""
 
     def __init__(self) -> None:
         self._background = Background("corpus-worker", CorpusSnapshot())
-        # What was measured stays, so that coming back to a corpus costs nothing.
+        # Measurements are cached, so that returning to a corpus is free.
         self._measured: dict[str, Statistics] = {}
 
     @property
     def snapshot(self) -> CorpusSnapshot:
-        """What is known now."""
+        """The current snapshot."""
         return self._background.snapshot
 
     @property
@@ -70,16 +70,16 @@ class CorpusWorker:
         self._start(preset, prepare=True)
 
     def cancel(self) -> None:
-        """Stop preparing, as soon as it can be; what was half-made is removed."""
+        """Stop preparing as soon as possible; partial results are removed."""
         self._background.cancel()
 
     def close(self) -> None:
-        """End what is under way, and wait a moment for it to clean up."""
+        """Cancel the current task, and wait a moment for it to clean up."""
         self._background.close(_PATIENCE_SECONDS)
 
     def _start(self, preset: Preset, *, prepare: bool) -> None:
         before = self.snapshot
-        # What is known of a preset stays in view while it is looked at again.
+        # Keep showing what is known of a preset while it is checked again.
         known = before.preset == preset and before.state in ("ready", "missing", "failed")
         first = None
         if prepare or not known:
@@ -107,7 +107,7 @@ class CorpusWorker:
 
         check_built(preset)
         if not prepare and corpora.cached(preset) is None:
-            sources.fingerprint(preset.data)  # raises what keeps the text from being read
+            sources.fingerprint(preset.data)  # raises the error that prevents reading the text
             return CorpusSnapshot(state="missing", preset=preset)
         try:
             corpus = corpora.prepare(
@@ -142,7 +142,7 @@ class CorpusWorker:
             statistics=statistics,
             plan=planned,
             verdicts=tuple(verdicts(preset, statistics, planned)),
-            # Asking for the number of documents reads the stream: better here than on the screen.
+            # Counting documents reads the stream: better here than in the UI thread.
             documents={part: found for part, found in documents.items() if len(found)},
         )
 

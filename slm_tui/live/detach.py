@@ -1,8 +1,8 @@
-"""A process that outlives its terminal: it works as the child of one that waits at the prompt.
+"""A process that outlives its terminal: it runs as the child of a waiting parent process.
 
-The child can leave the terminal's session, which the leader of a process group cannot, and the
-prompt comes back when the parent, told so by the child, ends. Imports nothing heavy: the fork
-must come before threads do. Where there is no fork (Windows), nothing here has an effect.
+The child can leave the terminal's session, which a process group leader cannot. The shell
+prompt returns when the child tells the parent to exit. Imports nothing heavy: the fork must
+happen before threads start. Without fork (on Windows), nothing here has an effect.
 """
 
 import contextlib
@@ -19,18 +19,18 @@ from typing import Any
 from slm_tui import safe_files
 from slm_tui.text import visible
 
-# Undoes what a killed app leaves behind: keyboard protocol, mouse, paste, other screen, cursor.
+# Undoes what a killed app leaves behind: keyboard, mouse and paste modes, alternate screen, cursor.
 _CLEAN = "\x1b[<u\x1b[?1000l\x1b[?1003l\x1b[?1006l\x1b[?1004l\x1b[?2004l\x1b[?1049l\x1b[?25h"
 _FORWARDED = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
 def can_fork() -> bool:
-    """Whether this system has what a training needs to leave its terminal."""
+    """Whether a training can leave its terminal on this system."""
     return hasattr(os, "fork") and sys.platform != "win32"
 
 
 class ParentPipe:
-    """The child's line to the parent. One that was never forked has nobody to tell."""
+    """The child's pipe to the parent. Has no effect in a process that was never forked."""
 
     def __init__(self, told: int | None = None, alive: int | None = None) -> None:
         self._told = told
@@ -42,7 +42,7 @@ class ParentPipe:
         return self._told is not None
 
     def let_go(self, code: int = 0, out: str = "", error: str = "") -> None:
-        """Let the parent print `out` and `error` and end with `code`: the prompt comes back."""
+        """Let the parent print `out` and `error` and exit with `code`: the prompt returns."""
         told, self._told = self._told, None
         if told is None:
             return
@@ -54,8 +54,8 @@ class ParentPipe:
     def watch(self, gone: Callable[[], None], terminal: int | None = None) -> None:
         """Call `gone`, in a thread, once the parent has died or the terminal has hung up.
 
-        A hangup is no signal for whoever lost the terminal in another way, and a screen that
-        reads from a dead terminal would spin.
+        A process that lost its terminal in another way gets no hangup signal, and an app that
+        reads from a dead terminal would loop.
         """
         if not hasattr(select, "poll") or (self._alive is None and terminal is None):
             return
@@ -65,7 +65,7 @@ class ParentPipe:
                 poll.register(number, 0)
 
         def wait() -> None:
-            # Nothing is asked for, so that only a hangup or an error ends the wait.
+            # No events are requested, so that only a hangup or an error ends the wait.
             found = poll.poll()
             if any(event & (select.POLLHUP | select.POLLERR) for _, event in found):
                 gone()
@@ -74,10 +74,10 @@ class ParentPipe:
 
 
 def fork(*, terminal: bool = False) -> ParentPipe:
-    """Go on as a child; the parent waits for it and never returns from here.
+    """Continue as a child; the parent waits for it and never returns from here.
 
-    The parent ends with the child's exit status, or when the child lets go of it. With
-    `terminal` it repairs the terminal if the child was killed while it had the whole screen.
+    The parent exits with the child's exit status, or when the child releases it. With
+    `terminal` it resets the terminal if the child was killed in full-screen mode.
     """
     if not can_fork():
         return ParentPipe()
@@ -85,7 +85,7 @@ def fork(*, terminal: bool = False) -> ParentPipe:
     sys.stderr.flush()
     told_read, told_write = os.pipe()
     alive_read, alive_write = os.pipe()
-    # A signal that comes before the parent knows what to do with it waits.
+    # Block signals until the parent has its handlers.
     numbers = {getattr(signal, name) for name in _FORWARDED}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
     child = os.fork()
@@ -111,11 +111,11 @@ class _Parent:
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
         for name in _FORWARDED:
             number = getattr(signal, name)
-            # nohup: what was ignored stays so, in both.
+            # nohup: ignored signals stay ignored, in both processes.
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._forward)
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        # The child gives the terminal back before it stops; then the parent stops after it.
+        # The child restores the terminal before it stops; then the parent stops too.
         signal.signal(signal.SIGTSTP, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
@@ -124,7 +124,7 @@ class _Parent:
             os.kill(self._child, number)
 
     def wait(self) -> int:
-        """The status to end with."""
+        """Wait for the child; return the exit status."""
         while True:
             pid, status = os.waitpid(self._child, os.WNOHANG | os.WUNTRACED)
             if pid and os.WIFSTOPPED(status):
@@ -144,10 +144,10 @@ class _Parent:
         return [] if self._told is None else [self._told]
 
     def _message(self) -> dict[str, Any] | None:
-        """What the child said; `None` when it has closed its end, as at its exit."""
+        """The child's message; `None` when it has closed its end, as on exit."""
         assert self._told is not None
         raw = b""
-        # Not up to the end of the pipe: processes that the child has forked hold it, too.
+        # Do not read to the end of the pipe: processes forked by the child hold it open too.
         while not raw.endswith(b"\n") and (data := os.read(self._told, 4096)):
             raw += data
         os.close(self._told)
@@ -159,7 +159,7 @@ class _Parent:
         return found if isinstance(found, dict) else None
 
     def _ended(self, status: int) -> int:
-        """The child is gone; it may have let go just before."""
+        """The child has exited; it may have sent a message just before."""
         ready, _, _ = select.select(self._listened(), [], [], 0)
         message = self._message() if ready else None
         if message is not None:
@@ -167,9 +167,9 @@ class _Parent:
         return os.WEXITSTATUS(status) if os.WIFEXITED(status) else self._killed(status)
 
     def _stop_too(self) -> tuple[int, int]:
-        """Stop until woken, then wake the child. Its exit, should it have ended meanwhile."""
+        """Stop until woken, then wake the child. Returns its exit, if it has ended meanwhile."""
         os.kill(os.getpid(), signal.SIGSTOP)
-        # The shell wakes the whole group; a bare kill -CONT only this process.
+        # The shell wakes the whole group; kill -CONT wakes only this process.
         for _ in range(20):
             pid, status = os.waitpid(self._child, os.WNOHANG | os.WCONTINUED)
             if pid:
@@ -184,7 +184,7 @@ class _Parent:
         if self._attributes is not None:
             _repair(self._attributes)
         name = signal.Signals(number).name
-        print(f"slm-tui: ended by {name}; `slm-tui runs list` shows what is saved", file=sys.stderr)
+        print(f"slm-tui: killed by {name}; `slm-tui runs list` shows saved runs", file=sys.stderr)
         return 128 + number
 
 
@@ -215,9 +215,9 @@ def _repair(attributes: Any) -> None:
 
 
 def leave_terminal(log: Path) -> None:
-    """Into a session of its own, without a terminal: what is printed is appended to `log`."""
+    """Move to a new session without a terminal, and append output to `log`."""
     if hasattr(os, "setsid"):
-        with contextlib.suppress(OSError):  # a leader of its process group: never forked
+        with contextlib.suppress(OSError):  # a process group leader, so never forked
             os.setsid()
     ignore_hangups()
     null = os.open(os.devnull, os.O_RDWR)
@@ -226,7 +226,7 @@ def leave_terminal(log: Path) -> None:
     except OSError:
         out = os.dup(null)
     os.dup2(null, 0)
-    # What a dead terminal did not take would be tried again at the next print: to the log.
+    # Output that a dead terminal did not accept would be retried at the next print, into the log.
     os.dup2(out, 1)
     os.dup2(out, 2)
     os.close(null)
@@ -234,6 +234,6 @@ def leave_terminal(log: Path) -> None:
 
 
 def ignore_hangups() -> None:
-    """From here on a closed terminal ends nothing."""
+    """From now on, a closed terminal does not end this process."""
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, signal.SIG_IGN)

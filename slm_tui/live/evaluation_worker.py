@@ -1,4 +1,4 @@
-"""Evaluates checkpoints for the screen, in a thread of its own that leaves a training its cores."""
+"""Evaluates checkpoints for the screen, in a thread that leaves a training its cores."""
 
 import contextlib
 import threading
@@ -24,7 +24,7 @@ State = Literal["working", "ready", "failed", "cancelled"]
 
 @dataclass(frozen=True)
 class EvaluationSnapshot:
-    """The work at one instant. `is_kept` says that the report is of an earlier time."""
+    """The current state. `is_kept` tells that the report was saved earlier."""
 
     state: State = "working"
     progress: "Progress | None" = None
@@ -38,9 +38,9 @@ class EvaluationWorker:
     """One evaluation.
 
     Args:
-        where: checkpoints, or runs, of which the best checkpoint counts.
-        beside: whether this process trains meanwhile: then one CPU thread must do.
-        again: do not take a report that is there already.
+        where: checkpoints, or runs whose best checkpoint is evaluated.
+        beside: whether this process is also training; then one CPU thread is used.
+        again: ignore a saved report.
     """
 
     def __init__(
@@ -57,11 +57,11 @@ class EvaluationWorker:
 
     @property
     def snapshot(self) -> EvaluationSnapshot:
-        """The work as it is now."""
+        """The current state."""
         return self._background.snapshot
 
     def start(self) -> None:
-        """Begin."""
+        """Start."""
         self._background.start(
             self._work,
             lambda error: EvaluationSnapshot("failed", error=error),
@@ -69,7 +69,7 @@ class EvaluationWorker:
         )
 
     def cancel(self) -> None:
-        """End it as soon as it can be; nothing is written then."""
+        """Stop as soon as possible, without writing a report."""
         self._background.cancel()
 
     def _work(self, cancel: threading.Event) -> EvaluationSnapshot:
@@ -119,7 +119,7 @@ class EvaluationWorker:
 
 
 def _can_be_read(report: dict[str, Any]) -> bool:
-    """Whether a report from disk has all that is shown; else it is made anew."""
+    """Whether a saved report has everything that is shown; if not, evaluate again."""
     try:
         lines(report, _ANY_WIDTH)
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError):

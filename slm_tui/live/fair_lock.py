@@ -1,4 +1,4 @@
-"""Several models that compute for one screen take turns, so that together they take one core."""
+"""A lock with which several models for one screen take turns, so that they share one core."""
 
 import threading
 from collections.abc import Iterator
@@ -7,9 +7,9 @@ from types import TracebackType
 
 
 class FairLock:
-    """A lock whose waiters get it in the order in which they came.
+    """A lock that is granted in the order of requests.
 
-    An ordinary lock may go to the same thread for ever if it wants it back at once.
+    An ordinary lock may starve other threads if one thread requests it again immediately.
     """
 
     def __init__(self) -> None:
@@ -35,8 +35,8 @@ class FairLock:
 
     @contextmanager
     def computing(self) -> Iterator[None]:
-        """To be held while there is something to compute: a training makes room for one thread,
-        however many hold it."""
+        """Hold this while there is something to compute: a training gives up one thread,
+        regardless of the number of holders."""
         from slm_tui.training import threads
 
         with self._changed:

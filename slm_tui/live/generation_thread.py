@@ -1,4 +1,4 @@
-"""A thread that loads a checkpoint and writes completions, which others poll."""
+"""A thread that loads a checkpoint and generates completions, which others poll."""
 
 import threading
 import time
@@ -28,7 +28,7 @@ _CLOSING_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What is loaded. `block_size` in tokens; losses in nats per token."""
+    """The loaded model. `block_size` in tokens; losses in nats per token."""
 
     checkpoint: Path
     run: str
@@ -42,11 +42,11 @@ class ModelFacts:
 
 @dataclass(frozen=True)
 class GenerationStatus:
-    """The generation thread at one instant.
+    """The current state of the generation thread.
 
-    `completion` numbers the completions; `text` is the current one so far, `tokens` how many it
-    has, `context` how many tokens prompt and text have together, `invalid_bytes` how many bytes
-    of the text are not UTF-8.
+    `completion` numbers the completions; `text` is the current one so far, `tokens` its number of
+    tokens, `context` the number of tokens of prompt and text together, `invalid_bytes` how many
+    bytes of the text are not UTF-8.
     """
 
     state: State = "empty"
@@ -63,7 +63,7 @@ class GenerationStatus:
 
 @dataclass(frozen=True)
 class PromptedTokens:
-    """A text as the model sees it: the first `prompt` of the ids were given."""
+    """A text as the model sees it: the first `prompt` ids are the prompt."""
 
     ids: tuple[int, ...]
     prompt: int
@@ -80,17 +80,17 @@ class _Request:
 
 @dataclass
 class LoadedModel:
-    """A model, and the text that it wrote last.
+    """A model and its last completion.
 
-    `decoder` may hold half a character of it, or half a stop string; `prompt` is how many of its
-    ids were given, `told` how many are known outside: one more may just have been drawn.
+    `decoder` may hold part of a character or of a stop string; `prompt` is how many of the ids
+    are the prompt, `told` how many have been published: one more may just have been sampled.
     """
 
     checkpoint: Path
     model: "LanguageModel"
     tokenizer: "Tokenizer"
     begins_documents: bool
-    # The fingerprint of the corpus that it was trained on.
+    # The fingerprint of its training corpus.
     corpus: str = ""
     text: "Continuation | None" = None
     decoder: "TextDecoder | None" = None
@@ -99,11 +99,11 @@ class LoadedModel:
 
 
 class GenerationThread:
-    """Owns a model. All methods return at once and may be called from any thread.
+    """Owns a model. All methods return immediately and may be called from any thread.
 
-    Its thread computes with one CPU thread, so that a training beside it keeps its own, and
-    draws nothing from torch's global generator. Threads with the same `lock` write a token
-    each in turn.
+    It computes with one CPU thread, so that a concurrent training keeps its own, and does not
+    use torch's global random generator. Threads with the same `lock` take turns, one token
+    each.
     """
 
     def __init__(self, lock: FairLock | None = None) -> None:
@@ -118,12 +118,12 @@ class GenerationThread:
         self._loaded: LoadedModel | None = None
         self._thread = threading.Thread(target=self._main, name="generator", daemon=True)
 
-    # Asked from outside
+    # Public interface
 
     def load(self, checkpoint: Path) -> None:
         """Load a checkpoint, or the best one of a run directory.
 
-        A completion that is being written ends first.
+        A completion in progress ends first.
         """
         with self._changed:
             self._loads += 1
@@ -133,22 +133,22 @@ class GenerationThread:
             self._wake()
 
     def complete(self, prompt: str, settings: "SamplingSettings") -> None:
-        """Continue `prompt`; a completion that is being written ends first."""
+        """Continue `prompt`; a completion in progress ends first."""
         self._ask(_Request(prompt, settings, 0))
 
     def continue_last(self, text: str, settings: "SamplingSettings") -> None:
-        """Continue the last completion from where it stopped, as if it had not.
+        """Continue the last completion from where it stopped, as if it had never stopped.
 
-        `text` is that completion with its prompt: used if another model is loaded by now.
+        `text` is that completion with its prompt; it is used if another model has been loaded.
         """
         self._ask(_Request(text, settings, 0, go_on=True))
 
     def continue_tokens(self, tokens: PromptedTokens, settings: "SamplingSettings") -> None:
-        """Continue these very tokens; the completion is everything after the prompt."""
+        """Continue exactly these tokens; the completion is everything after the prompt."""
         self._ask(_Request("", settings, 0, tokens=tokens))
 
     def loaded(self) -> LoadedModel | None:
-        """The model, once it is there; for reading alone, and for as long as it is needed."""
+        """The model, once loaded. Read-only; do not keep it longer than needed."""
         return self._loaded
 
     def tokens(self) -> PromptedTokens | None:
@@ -176,7 +176,7 @@ class GenerationThread:
             self._wake()
 
     def stop(self) -> None:
-        """End the completion. What comes of the token being computed is dropped."""
+        """Stop the completion. The token being computed is dropped."""
         with self._changed:
             self._request = None
             self._stop.set()
@@ -184,11 +184,11 @@ class GenerationThread:
                 self._status = replace(self._status, state="ready", ended="stopped")
 
     def poll(self) -> GenerationStatus:
-        """The state now."""
+        """The current state."""
         return self._status
 
     def close(self) -> None:
-        """End the thread and let go of the model."""
+        """Stop the thread and release the model."""
         with self._changed:
             self._closed, self._request, self._path = True, None, None
             self._stop.set()
@@ -237,7 +237,7 @@ class GenerationThread:
         loaded, facts, problem = None, None, None
         try:
             loaded, facts = _open(path)
-        except Exception as error:  # noqa: BLE001 - told to whoever polls
+        except Exception as error:  # noqa: BLE001 - reported by poll()
             problem = _worded(error, f"checkpoint {path.name} cannot be loaded")
         with self._changed:
             if number != self._loads:
@@ -255,10 +255,10 @@ class GenerationThread:
         if loaded is None:
             return
         try:
-            # A training in this process makes room meanwhile: both would be slow otherwise.
+            # A training in this process gives up a thread meanwhile, or both would be slow.
             with self._lock.computing():
                 self._write(loaded, request, stop)
-        except Exception as error:  # noqa: BLE001 - told to whoever polls
+        except Exception as error:  # noqa: BLE001 - reported by poll()
             problem = _worded(error, "the text cannot be continued")
             self._update(request, stop, state="failed", error=problem)
 
@@ -273,11 +273,11 @@ class GenerationThread:
         while not continuation.ended and not stop.is_set():
             length, drawn = len(continuation.ids), continuation.drawn
             with self._lock:
-                # What comes of a token that is computed when a stop is asked for is dropped.
+                # A token that is being computed when a stop is requested is dropped.
                 made = engine.step()
             with self._changed:
                 if stop.is_set():
-                    # Also of an end of text: it is drawn again if the text goes on.
+                    # Also for end of text: it is sampled again if the text is continued.
                     del continuation.ids[length:]
                     continuation.drawn = drawn
                     return
@@ -319,7 +319,7 @@ def _open(path: Path) -> tuple[LoadedModel, ModelFacts]:
     """Load and verify.
 
     Raises:
-        CheckpointError: it is missing or damaged, or the run has none.
+        CheckpointError: the checkpoint is missing or damaged, or the run has none.
     """
     import torch
 
@@ -330,7 +330,7 @@ def _open(path: Path) -> tuple[LoadedModel, ModelFacts]:
         path = store.checkpoint_of(Run(path))
     if not path.is_dir():
         raise CheckpointError(
-            f"checkpoint {path.name} is not there", f"{path} is missing", "choose another one"
+            f"checkpoint {path.name} not found", f"{path} is missing", "choose another one"
         )
     found = checkpoint.read(path.resolve())
     model, tokenizer = found.model(torch.device("cpu")), found.tokenizer()
@@ -353,7 +353,7 @@ def _facts(found: "Checkpoint", block_size: int, parameters: int) -> ModelFacts:
 
 
 def _begin(loaded: LoadedModel, request: _Request) -> "tuple[str, Continuation, TextDecoder]":
-    """Make `loaded.text` what is to be continued; what of it is told at once."""
+    """Set `loaded.text` to what is to be continued; return the text to publish immediately."""
     from slm_tui.generation.completions import TextDecoder, prompt_ids
     from slm_tui.generation.engine import Continuation
 

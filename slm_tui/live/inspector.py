@@ -1,4 +1,4 @@
-"""Looks into a text that a model wrote: a thread computes, the screen polls what it found."""
+"""Inspects a text with a model: a thread computes, the screen polls the results."""
 
 import threading
 from collections.abc import Iterator
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from slm_tui.generation.inspect import Candidates, TokenSurprise
     from slm_tui.generation.sampling import SamplingSettings
 
-# So many checkpoints of the run read the text too, spread over its steps.
+# This many other checkpoints of the run read the text too, spread over its steps.
 MOST_OTHERS = 6
 _MOST_LOGITS = 64
 
 
-# Neither is compared by what is in it: arrays have no truth value, and each is replaced whole.
+# Compared by identity: arrays have no truth value, and each object is replaced as a whole.
 @dataclass(frozen=True, eq=False)
 class OtherCheckpoint:
-    """How another checkpoint of the run read the same text."""
+    """The result of another checkpoint of the run for the same text."""
 
     step: int
     heat: "TokenSurprise"
@@ -35,11 +35,11 @@ class OtherCheckpoint:
 
 @dataclass(frozen=True, eq=False)
 class InspectionStatus:
-    """What is known so far of the text that was given last.
+    """The results so far for the current text.
 
-    `heat` comes first, then `candidates` of the token in focus, `others` by ascending step, and
-    `counts`, how often training has each token `(n_vocab,)`. `reading_others` and
-    `counting` tell what is still to come; `error` says what failed.
+    `heat` comes first, then `candidates` for the token in focus, `others` by ascending step, and
+    `counts`, the training count of each token `(n_vocab,)`. `reading_others` and
+    `counting` tell what is still pending; `error` is what failed.
     """
 
     tokens: PromptedTokens | None = None
@@ -64,14 +64,14 @@ class _Focus:
     settings: "SamplingSettings"
 
 
-class _Unwanted(Exception):  # noqa: N818 - no error: it was asked for
-    """Another text is wanted by now, or none."""
+class _Unwanted(Exception):  # noqa: N818 - not an error: there is a newer request
+    """Another text was requested, or none."""
 
 
 class Inspector:
-    """Reads a text with a loaded model. All methods return at once, from any thread.
+    """Reads a text with a loaded model. All methods return immediately, from any thread.
 
-    What is in focus is computed before anything else. It shares `lock`, token by token, with
+    The token in focus is computed before anything else. It shares `lock`, token by token, with
     the generation threads of the same screen.
     """
 
@@ -82,16 +82,16 @@ class Inspector:
         self._focus: _Focus | None = None
         self._seen = InspectionStatus()
         self._fresh = self._moved = self._closed = False
-        # Whether what is in focus is being computed.
+        # Whether the token in focus is being computed.
         self._computing = False
         self._logits: dict[int, Tensor] = {}
         self._others: list[Path] = []
-        # Of the corpus counted last: (fingerprint, counts).
+        # For the last counted corpus: (fingerprint, counts).
         self._counted: tuple[str, Any] = ("", None)
         self._thread = threading.Thread(target=self._main, name="inspector", daemon=True)
 
     def look(self, loaded: LoadedModel, tokens: PromptedTokens) -> None:
-        """Look into this text."""
+        """Inspect this text."""
         with self._changed:
             self._subject, self._fresh = _Subject(loaded, tokens), True
             self._focus = None
@@ -101,7 +101,7 @@ class Inspector:
             self._changed.notify_all()
 
     def focus(self, place: int, settings: "SamplingSettings") -> None:
-        """Tell what may stand at `place`, 1 to the length of the text, with these settings."""
+        """Compute the candidates at `place`, 1 to the length of the text, with these settings."""
         with self._changed:
             wanted = _Focus(place, settings)
             if wanted != self._focus and self._subject is not None:
@@ -110,23 +110,23 @@ class Inspector:
 
     @property
     def is_answered(self) -> bool:
-        """Whether `poll` tells of what was asked for last."""
+        """Whether `poll` has the result of the last request."""
         with self._changed:
             return not self._moved and not self._computing
 
     def poll(self) -> InspectionStatus:
-        """What is known now."""
+        """The current results."""
         return self._seen
 
     def leave(self) -> None:
-        """Look into nothing: let go of the model and of what is still to be found."""
+        """Stop inspecting: release the model and drop pending work."""
         with self._changed:
             self._subject = self._focus = None
             self._fresh = self._moved = False
             self._seen = InspectionStatus()
 
     def close(self) -> None:
-        """Let go of the model; the thread ends after what it computes."""
+        """Release the model; the thread exits after its current computation."""
         with self._changed:
             self._closed, self._subject = True, None
             self._changed.notify_all()
@@ -155,10 +155,10 @@ class Inspector:
                     self._do(subject, focus, fresh=fresh, moved=moved)
             except _Unwanted:
                 pass
-            except Exception as error:  # noqa: BLE001 - told to whoever polls
-                told = in_words(error)
-                self._tell(subject, error=told, reading_others=False, counting=False)
-            # While it waits, the thread must not hold a model.
+            except Exception as error:  # noqa: BLE001 - reported by poll()
+                message = in_words(error)
+                self._tell(subject, error=message, reading_others=False, counting=False)
+            # While waiting, the thread must not hold a model.
             subject = focus = None
             with self._changed:
                 self._computing = False
@@ -172,7 +172,7 @@ class Inspector:
         )
 
     def _do(self, subject: _Subject, focus: _Focus | None, *, fresh: bool, moved: bool) -> None:
-        """One thing, the most wanted first, so that the focus never waits for long."""
+        """Do one task, the most urgent first, so that the focus never waits for long."""
         from slm_tui.generation.inspect import heat
 
         if fresh:
@@ -189,7 +189,7 @@ class Inspector:
 
     @contextmanager
     def _turn(self, subject: _Subject) -> Iterator[None]:
-        """One pass over a text: whoever writes meanwhile is kept waiting for no more than that."""
+        """Hold the lock for one pass over a text: generation waits no longer than that."""
         if self._subject is not subject:
             raise _Unwanted
         with self._lock:
@@ -214,7 +214,7 @@ class Inspector:
         )
 
     def _read_other(self, subject: _Subject) -> None:
-        """Read the text with the next checkpoint of the run; one that is damaged is left out."""
+        """Read the text with the next checkpoint of the run; damaged ones are skipped."""
         from slm_tui.errors import SlmTuiError
         from slm_tui.generation.inspect import heat
         from slm_tui.training import checkpoint
@@ -238,7 +238,7 @@ class Inspector:
         self._tell(subject, others=tuple(others), reading_others=bool(self._others))
 
     def _count(self, loaded: LoadedModel) -> Any:
-        """How often the training part has each token; `None` where the corpus is gone."""
+        """The count of each token in the train split; `None` if the corpus no longer exists."""
         from slm_tui.corpus.prepare import reopen
         from slm_tui.corpus.statistics import token_counts
 

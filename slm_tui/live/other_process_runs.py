@@ -1,4 +1,4 @@
-"""The runs that other processes train now."""
+"""The runs that other processes are training."""
 
 import os
 import socket
@@ -12,7 +12,7 @@ _SCAN_SECONDS = 0.7
 
 
 class OtherProcessRuns:
-    """Runs of other processes, newest first; a thread looks for them.
+    """Runs that other processes train, newest first; a thread looks for them.
 
     `runs` is empty until the first look.
     """
@@ -25,17 +25,17 @@ class OtherProcessRuns:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begin to look, if nobody does yet."""
+        """Start looking, unless already started."""
         if self._thread is None and not self._closed.is_set():
             self._thread = threading.Thread(target=self._main, name="other-runs", daemon=True)
             self._thread.start()
 
     def include(self, path: Path) -> None:
-        """Look at this run too: it may be in another place than all others."""
+        """Include this run, which may be outside the runs directory."""
         self._extra.add(path)
 
     def close(self) -> None:
-        """Look no more."""
+        """Stop looking."""
         self._closed.set()
 
     def _main(self) -> None:
@@ -53,6 +53,6 @@ class OtherProcessRuns:
 
 
 def _is_elsewhere(run: IndexedRun) -> bool:
-    """Whether a process other than this one trains it."""
+    """Whether another process is training it."""
     is_own = run.info.pid == os.getpid() and run.info.host == socket.gethostname()
     return run.is_live and not is_own

@@ -1,4 +1,4 @@
-"""A run that another process trains: watched and steered as if it were trained here."""
+"""A run that another process trains, watched and steered as if it were trained here."""
 
 import threading
 from collections import deque
@@ -17,22 +17,22 @@ _LOOK_SECONDS = 0.3
 _SCAN_SECONDS = 0.7
 _WORDS = {
     "pause": "pause",
-    "continue": "go on",
+    "continue": "resume",
     "stop": "stop",
     "save": "save",
     "evaluate": "evaluate",
-    "sample": "write a sample",
+    "sample": "generate a sample",
     "rate": "change its learning rate",
-    "extend": "make more steps",
+    "extend": "add steps",
 }
 
 
 class RemoteSession:
-    """The same face as a `Session`: all methods return at once, a thread does the asking.
+    """The same interface as a `Session`: all methods return immediately, a thread communicates.
 
-    What is asked through `control` is sent to the process that trains the run; what came of it
-    stands in `status`, and what could not be done in `problem`. Where the process cannot be
-    asked, `status` comes from `run.json`.
+    Requests through `control` are sent to the process that trains the run; the result appears
+    in `status`, and failures in `problem`. If the process does not respond, `status` comes
+    from `run.json`.
     """
 
     def __init__(self, run: Run) -> None:
@@ -47,7 +47,7 @@ class RemoteSession:
 
     @property
     def preset(self) -> Preset:
-        """What the run trains.
+        """The preset of the run.
 
         Raises:
             PresetError: its file cannot be read.
@@ -56,19 +56,19 @@ class RemoteSession:
 
     @property
     def is_live(self) -> bool:
-        """Whether the other process still trains it."""
+        """Whether the other process is still training it."""
         return self.status.is_live
 
     def stop(self) -> None:
-        """Let the other process save and end the run; also while it is still preparing."""
+        """Make the other process save and stop the run, even while it is still preparing."""
         self.control.stop()
 
     def problem(self) -> str:
-        """Why something that was asked could not be done; each is told once, then empty."""
+        """Why a request failed; each failure is returned once, then the result is empty."""
         return self._problems.popleft() if self._problems else ""
 
     def wait(self, seconds: float) -> bool:
-        """Wait until the run has ended, at most so long; returns whether it has."""
+        """Wait at most `seconds` for the run to end; return whether it has."""
         self._thread.join(seconds)
         return not self.is_live
 
@@ -87,21 +87,21 @@ class RemoteSession:
         try:
             steering.ask(self.run.path, request.verb, request.value)
         except RunError as error:
-            self._problems.append(f"It could not be asked to {_WORDS[request.verb]}: {error}")
+            self._problems.append(f"Could not {_WORDS[request.verb]}: {error}")
 
     def look(self, *, ask: bool = False) -> None:
-        """Bring `status` up to date; with `ask` from the process itself, which may take time."""
+        """Update `status`; with `ask` from the process itself, which may take a while."""
         try:
-            told = steering.ask(self.run.path, "status") if ask else {}
+            answer = steering.ask(self.run.path, "status") if ask else {}
         except RunError:
-            told = {}
-        self.status = _status(told.get("status")) or self._from_file()
+            answer = {}
+        self.status = _status(answer.get("status")) or self._from_file()
 
     def _from_file(self) -> Status:
         try:
             info = self.run.info()
         except RunError as error:
-            # A run that could not begin leaves nothing behind.
+            # A run that could not start leaves no files.
             known = self.status
             state = known.state if not known.is_live else "interrupted"
             return replace(known, state=state, stage="", error=known.error or str(error))
@@ -109,7 +109,7 @@ class RemoteSession:
 
 
 def status_of(run: Run, info: RunInfo) -> Status:
-    """What `run.json` tells of where the training stands."""
+    """The status of the training according to `run.json`."""
     per_step = float(info.facts.get("tokens_per_step") or 0)
     left = max(0, info.max_steps - info.step)
     speed = info.tokens_per_second
@@ -129,11 +129,11 @@ def status_of(run: Run, info: RunInfo) -> Status:
     )
 
 
-def _status(told: Any) -> Status | None:
-    """The status in an answer; another version of the program may tell more or less."""
-    if not isinstance(told, dict) or not isinstance(told.get("state"), str):
+def _status(answer: Any) -> Status | None:
+    """The status in an answer; another version of the program may send more or fewer fields."""
+    if not isinstance(answer, dict) or not isinstance(answer.get("state"), str):
         return None
     try:
-        return records.record(Status, told, "the answer")
+        return records.record(Status, answer, "the answer")
     except ValueError:
         return None

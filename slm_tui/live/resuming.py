@@ -1,4 +1,4 @@
-"""Going on with a run: what may be changed about it, and which corpus it needs."""
+"""Resuming a run: which settings may change, and which corpus it needs."""
 
 from collections.abc import Sequence
 from threading import Event as ThreadEvent
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from slm_tui.corpus.progress import Report
     from slm_tui.training.checkpoint import Checkpoint
 
-# Settings that cannot change what a step computes from a batch: where the text is (its content is
-# compared), where and how it is computed, what is shown, logged and kept.
+# Settings that do not affect what a step computes from a batch: where the text is (its content is
+# compared), device and threads, what is shown, logged and saved.
 _PERMITTED = frozenset(
     {
         "data.path",
@@ -42,47 +42,47 @@ _PERMITTED = frozenset(
     }
 )
 _OF_SAMPLES = "sampling."
-# With these set, the learning rate or the end of the run follows the evaluations.
+# If set, the learning rate or the end of the run depends on the evaluations.
 _EVALUATION = ("training.evaluate_every", "training.evaluate_batches")
 
 
 def changed(run: Run, assignments: Sequence[str] = (), text: str = "") -> Preset:
-    """The preset of `run` with changes that leave its losses as they would be.
+    """The preset of `run` with changes that do not affect its losses.
 
     Args:
         assignments: `PATH=VALUE`, as for a new run.
-        text: where the same text is now.
+        text: the new location of the same text.
 
     Raises:
-        PresetError: a setting cannot change when a run is resumed, or its value cannot be.
+        PresetError: a setting cannot change when a run is resumed, or its value is invalid.
     """
     preset = run.preset()
     if not assignments and not text:
         return preset
-    wanted = overrides.apply(preset, list(assignments))
+    after = overrides.apply(preset, list(assignments))
     if text:
-        wanted = _with_text(wanted, text)
-    check(preset, wanted, run.id)
-    return wanted
+        after = _with_text(after, text)
+    check(preset, after, run.id)
+    return after
 
 
 def _with_text(preset: Preset, text: str) -> Preset:
     if not preset.data.location_setting:
         raise PresetError(
-            "--text cannot be used here", "the run was trained on the built-in stories"
+            "--text does not apply to this run", "it was trained on the built-in stories"
         )
     section = text_location.source_of(text)
     if section["kind"] != preset.data.kind:
         raise PresetError(
-            f"{text} cannot take the place of the text of this run",
+            f"{text} cannot replace the text of this run",
             f"it is a {section['kind']}, the run was trained on a {preset.data.kind}",
-            "name the same text",
+            "give the location of the same text",
         )
     return overrides.apply(preset, [f"data.{preset.data.location_setting}={text}"])
 
 
 def check(before: Preset, after: Preset, run: str) -> None:
-    """Raise where `after` would train another run than `before`.
+    """Raise if `after` would change the training of `before`.
 
     Raises:
         PresetError: naming the first such setting.
@@ -98,19 +98,19 @@ def check(before: Preset, after: Preset, run: str) -> None:
         if path in _EVALUATION and follows:
             raise PresetError(
                 f"{path} cannot change when a run is resumed",
-                "its learning rate or its end follows the evaluations",
+                "its learning rate or its end depends on the evaluations",
                 f"leave it at {old}",
             )
         if path not in _PERMITTED and not path.startswith(_OF_SAMPLES):
             raise PresetError(
                 f"{path} cannot change when a run is resumed",
-                f"{old} → {new} would change what is trained",
+                f"{old} → {new} would change the training",
                 f"start a new run: slm-tui train --from {run} --set {path}={new}",
             )
 
 
 def missing_text(run: Run) -> str:
-    """Where the text of `run` should be and is not, if it will be needed; else empty."""
+    """The location of the text of `run` if it is needed and missing; else empty."""
     try:
         missing = run.preset().data.missing()
         if not missing:
@@ -131,10 +131,10 @@ def corpus_of(
     progress: "Report | None" = None,
     cancel: ThreadEvent | None = None,
 ) -> "Corpus":
-    """The corpus that the checkpoint `found` was trained on, from the cache or made again.
+    """The corpus that the checkpoint `found` was trained on, cached or prepared again.
 
     Raises:
-        TrainingError: the text is not there, or is another one by now.
+        TrainingError: the text is missing or has changed.
         CorpusError: it cannot be prepared.
         Cancelled: `cancel` was set.
     """
@@ -146,10 +146,10 @@ def corpus_of(
         return kept
     try:
         plain = preparing.fingerprint(preset)
-        # A run that was forked kept the tokenizer of its parent.
+        # A forked run uses the tokenizer of its parent.
         own = found.tokenizer()
         forked = preparing.fingerprint(preset, own)
-        # The first version of the program read tables otherwise; the weights fit its tokens.
+        # The first version of the program read tables differently; the weights fit its tokens.
         first = [preparing.fingerprint(preset, one, reading=1) for one in (None, own)]
     except CorpusError as error:
         raise TrainingError(
@@ -158,7 +158,7 @@ def corpus_of(
     if fingerprint not in (plain, forked, *first):
         raise TrainingError(
             f"the text of {run.id} has changed since it was trained",
-            f"{preset.data.location or preset.data.kind} holds another text than that of "
+            f"{preset.data.location or preset.data.kind} differs from the text at "
             f"step {found.state.step:,}",
             f"{_how_to_name_it(run, preset)}; or train on the new text from these weights: "
             f"slm-tui train --from {run.id}@last{_text_option(preset)}",
@@ -178,13 +178,13 @@ def _text_option(preset: Preset) -> str:
 
 def _how_to_name_it(run: Run, preset: Preset) -> str:
     if not preset.data.location_setting:
-        return "the built-in stories of this version differ: use the version that trained it"
+        return "the built-in stories differ in this version: use the version that trained it"
     place = f"data.{preset.data.location_setting}=…"
-    return f"put it back, or say where it is: slm-tui train --resume {run.id} --set {place}"
+    return f"restore it, or give its location: slm-tui train --resume {run.id} --set {place}"
 
 
 def write_preset(run: Run, preset: Preset) -> None:
-    """Keep changed settings with the run.
+    """Save changed settings with the run.
 
     Raises:
         OSError: the disk is full or cannot be written.

@@ -1,4 +1,4 @@
-"""Reads runs for the Runs and Chat screens in a thread: only what changed, once a second."""
+"""Reads runs for the Runs and Chat screens in a thread: only changes, once a second."""
 
 import threading
 from collections.abc import Iterable, Mapping
@@ -19,7 +19,7 @@ _MOST_CURVES = 24
 
 @dataclass(frozen=True)
 class RunLine:
-    """A run as the table shows it. `mark` numbers its colour and shape; `error` is why its
+    """A run as shown in the table. `mark` selects its color and shape; `error` is why its
     files cannot be read."""
 
     path: Path
@@ -38,7 +38,7 @@ class RunLine:
 
 @dataclass(frozen=True)
 class CheckpointLine:
-    """A checkpoint. `loss` is the validation loss of its step, where there was an evaluation."""
+    """A checkpoint. `loss` is the validation loss at its step, if it was evaluated."""
 
     path: Path
     step: int
@@ -50,7 +50,7 @@ class CheckpointLine:
 
 @dataclass(frozen=True)
 class RunDetail:
-    """What is read of the runs that are looked at. Losses in nats per token."""
+    """Details of a run, read on request. Losses in nats per token."""
 
     checkpoints: tuple[CheckpointLine, ...] | None = None
     preset: Preset | None = None
@@ -64,7 +64,7 @@ class RunDetail:
 
 @dataclass(frozen=True)
 class RunsSnapshot:
-    """All that was read. `version` grows with every change; 0 is before the first look."""
+    """Everything read. `version` grows with every change; 0 is before the first read."""
 
     version: int = 0
     lines: tuple[RunLine, ...] = ()
@@ -88,14 +88,14 @@ class RunScanner:
         self._thread: threading.Thread | None = None
 
     def look(self, wanted: Iterable[Path]) -> None:
-        """Read also the details of these runs."""
+        """Also read the details of these runs."""
         wanted = tuple(dict.fromkeys(wanted))
         if wanted != self._wanted:
             self._wanted = wanted
             self._poke.set()
 
     def wake(self) -> None:
-        """Look now, and go on looking."""
+        """Read now, and keep reading."""
         if self._thread is None and not self._closed:
             self._thread = threading.Thread(target=self._main, name="run-scanner", daemon=True)
             self._thread.start()
@@ -103,11 +103,11 @@ class RunScanner:
         self._poke.set()
 
     def sleep(self) -> None:
-        """Stop looking until `wake`."""
+        """Pause until `wake`."""
         self._awake.clear()
 
     def close(self) -> None:
-        """End the thread."""
+        """Stop the thread."""
         self._closed = True
         self._awake.set()
         self._poke.set()
@@ -126,7 +126,7 @@ class RunScanner:
             self._poke.wait(_INTERVAL_SECONDS)
 
     def read(self) -> None:
-        """Look once. Only the thread calls it, or a caller that has started none."""
+        """Read once. Called only by the thread, or if no thread was started."""
         lines = self.lines()
         wanted = self._wanted
         # The table first: checkpoints may have to wait until torch is loaded.
@@ -142,7 +142,7 @@ class RunScanner:
             self.snapshot = RunsSnapshot(old.version + 1, lines, details)
 
     def lines(self) -> tuple[RunLine, ...]:
-        """All runs, newest first; files that have not changed are not read again."""
+        """All runs, newest first; unchanged files are not read again."""
         found = self._index.read()
         fresh = [one for path, one in found.items() if path not in self._marks]
         for run in sorted(fresh, key=lambda run: (run.info.created, run.path.name)):
@@ -150,7 +150,7 @@ class RunScanner:
         known: dict[Path, tuple[IndexedRun, RunLine]] = {}
         for path, run in found.items():
             before = self._known.get(path)
-            # Kept lines stay the same objects, so that comparing two looks costs little.
+            # Unchanged lines stay the same objects, so that comparing snapshots is cheap.
             if before is not None and before[0] is run:
                 known[path] = before
             else:
@@ -161,7 +161,7 @@ class RunScanner:
 
     def _detail(self, path: Path) -> RunDetail:
         curves = self._curves.pop(path, None) or Curves(Run(path))
-        # Last in, last out: the dict keeps the order in which runs were looked at.
+        # The dict keeps runs in the order of their last use, for eviction.
         self._curves[path] = curves
         while len(self._curves) > _MOST_CURVES:
             self._curves.pop(next(iter(self._curves)))
@@ -171,7 +171,7 @@ class RunScanner:
         losses = dict(zip(evaluations.step, evaluations.loss, strict=True))
         try:
             checkpoints = read_checkpoints(path, losses)
-        except Exception as error:  # noqa: BLE001 - a broken torch, a disk that is gone
+        except Exception as error:  # noqa: BLE001 - a broken torch, a lost disk
             checkpoints, wrong = (), in_words(error)
         return RunDetail(
             checkpoints,
@@ -194,7 +194,7 @@ class RunScanner:
 
 
 def _write_missing_results(lines: Iterable[RunLine]) -> None:
-    """Of runs whose process was killed between their end and their summary."""
+    """Write the summaries of runs whose process was killed before writing them."""
     from slm_tui.runs.results import catch_up
 
     catch_up(Run(line.path) for line in lines if not line.is_live and not line.error)
@@ -221,5 +221,5 @@ def read_checkpoints(
 
 
 def evaluation_losses(path: Path) -> dict[int, float]:
-    """Validation loss by step, from the short log of evaluations."""
+    """Validation loss by step, from the log of evaluations."""
     return {one.step: one.loss for one in evaluations(path)}

@@ -1,4 +1,4 @@
-"""A training in this process: its thread, its run directory, and its state for others to read."""
+"""A training in this process: its thread, its run directory, and its public status."""
 
 import contextlib
 import logging
@@ -45,8 +45,8 @@ _MOST_WAITING = 100
 
 @dataclass(frozen=True)
 class Status:
-    """Where a training stands. `stage` and `progress` (0 to 1) tell what is prepared before it
-    starts, `pace` its amount, rate and time left."""
+    """The status of a training. `stage` and `progress` (0 to 1) describe the preparation before
+    it starts, `pace` its amount, rate and remaining time."""
 
     run: str = ""
     state: str = "preparing"
@@ -69,9 +69,9 @@ class Status:
 
 
 class Session:
-    """Trains one run in a thread of its own, which owns every torch call of the run.
+    """Trains one run in its own thread, which makes all torch calls of the run.
 
-    Make one with `start`, `resume` or `fork`. All methods may be called from any thread.
+    Create one with `start`, `resume` or `fork`. All methods may be called from any thread.
     """
 
     def __init__(
@@ -85,16 +85,16 @@ class Session:
         initial: Path | None = None,
         sinks: tuple[Sink, ...] = (),
     ) -> None:
-        """Open the files of the run and hold it; `_begin` starts the thread.
+        """Open the files of the run and lock it; `_begin` starts the thread.
 
         Raises:
-            RunError: it is being trained already, or its record is damaged.
+            RunError: it is training already, or its record is damaged.
             OSError: its files cannot be opened.
         """
         self.run = run
         self.preset = preset
         self.control = Control()
-        # Nobody watches: a run that cannot begin stays, so that its reason can be read later.
+        # Unattended: a run that cannot start is kept, so that its error can be read later.
         self.unattended = False
         self._resume = resume
         self._changed = changed
@@ -105,7 +105,7 @@ class Session:
         self._pace = StepPace()
         self._cancel = threading.Event()
         self._began = False
-        # Its patience was at an end: it begins anew, or the run would stop at once.
+        # Its patience was used up: reset it, or the run would stop immediately.
         self._had_stopped_early = resume and run.info().state == "stopped early"
         self._failed_sinks: set[int] = set()
         self._open = contextlib.ExitStack()
@@ -128,12 +128,12 @@ class Session:
         initial: Path | None = None,
         sinks: tuple[Sink, ...] = (),
     ) -> "Session":
-        """Begin a new run; from the weights of checkpoint `initial` where it is given.
+        """Start a new run, from the weights of checkpoint `initial` if given.
 
         Raises:
             NotBuiltYet: this version cannot train the preset.
             RunError: the run directory cannot be made.
-            SlmTuiError: `name` cannot be a name.
+            SlmTuiError: `name` is not a valid name.
         """
         check_built(preset)
         parent = f"{initial.parent.parent.name}@{initial.name}" if initial else ""
@@ -142,7 +142,7 @@ class Session:
             session = cls._opened(run, preset, initial=initial, sinks=sinks)
             session._begin()
         except BaseException:
-            # Nothing was trained: an empty run would only be in the way.
+            # Nothing was trained: remove the empty run.
             store.drop(run)
             raise
         return session
@@ -156,21 +156,21 @@ class Session:
         preset: Preset | None = None,
         sinks: tuple[Sink, ...] = (),
     ) -> "Session":
-        """Go on with a run exactly where its newest whole checkpoint stands.
+        """Resume a run exactly at its newest complete checkpoint.
 
         Args:
-            preset: that of the run with changes that `resuming.check` accepts; they are kept.
+            preset: that of the run with changes that `resuming.check` accepts; they are saved.
 
         Raises:
-            RunError: it is being trained already, or is finished and `more_steps` is 0.
+            RunError: it is training already, or is finished and `more_steps` is 0.
             PresetError: its preset cannot be read.
         """
         info = run.info()
         if info.state == "done" and not more_steps:
             raise RunError(
                 f"run {run.id} is finished",
-                f"it made all {info.max_steps} steps",
-                "give it more steps (--steps N), or fork a new run from it",
+                f"it completed all {info.max_steps} steps",
+                "add steps (--steps N), or fork a new run from it",
             )
         own = run.preset()
         session = cls._opened(
@@ -200,11 +200,11 @@ class Session:
             self._thread.start()
         except RuntimeError as error:
             self._open.close()
-            raise RunError("training cannot begin", in_words(error)) from None
+            raise RunError("training cannot start", in_words(error)) from None
 
     @property
     def status(self) -> Status:
-        """The state now; a new object at every change."""
+        """The current status; a new object after every change."""
         status = self._status
         if not status.is_live:
             return status
@@ -215,19 +215,19 @@ class Session:
         return not self._ended.is_set()
 
     def stop(self) -> None:
-        """Save and end: at the next step boundary, or while still preparing, at once."""
+        """Save and stop at the next step boundary, or immediately while still preparing."""
         self._cancel.set()
         self.control.stop()
 
     def add_sink(self, sink: Sink) -> None:
-        """Let `sink` receive the events from now on."""
+        """Send events to `sink` from now on."""
         self._sinks = (*self._sinks, sink)
 
     def wait(self, seconds: float | None = None) -> bool:
-        """Wait until training has ended and everything is on disk; returns whether it has."""
+        """Wait until training has ended and everything is on disk; return whether it has."""
         ended = self._ended.wait(seconds)
         if ended and threading.current_thread() not in (self._thread, self._heart):
-            # A thread still unwinding torch's frames at the exit of the process would abort it.
+            # A thread still unwinding torch's frames at process exit would abort the process.
             for thread in (self._thread, self._heart):
                 if thread.ident is not None:
                     thread.join()
@@ -237,19 +237,19 @@ class Session:
         server = None
         try:
             self._heart.start()
-            server = steering.serve(self.run.path, self._told, self._obey)
+            server = steering.serve(self.run.path, self._public_status, self._obey)
             self._train()
-        except Exception as error:  # noqa: BLE001 - the thread's last line: it must be told
+        except Exception as error:  # noqa: BLE001 - nothing above this catches it: report it
             _LOG.debug("training failed", exc_info=error)
             self._emit(Failed(self._status.step, in_words(error)))
         finally:
             self._finish(server)
 
     def _finish(self, server: "steering.Server | None") -> None:
-        """Close everything and let go of the run, whatever fails on the way."""
+        """Close everything and unlock the run, even if some steps fail."""
         with contextlib.ExitStack() as last:
             last.callback(self._ended.set)
-            last.callback(self._guarded, "the run was not closed in order", self._open.close)
+            last.callback(self._guarded, "the run was not closed properly", self._open.close)
             if server is not None:
                 last.callback(self._guarded, "its socket was not closed", server.close)
             self._guarded("the log was not written", self._recorder.settle)
@@ -259,40 +259,40 @@ class Session:
             self._recorder.close()
             begun = self._began or self._resume or self.unattended
             if self._status.state == "failed" and not begun:
-                # Nothing was trained: the error is told, and an empty run would be in the way.
+                # Nothing was trained: the error is reported, so remove the empty run.
                 store.drop(self.run)
 
     def _guarded(self, what: str, action: Callable[[], Any]) -> None:
-        """Do `action`; an error of it is told and goes no further."""
+        """Run `action`; report its errors without raising them."""
         try:
             action()
-        except Exception as error:  # noqa: BLE001 - the run must be let go of in any case
+        except Exception as error:  # noqa: BLE001 - the run must be unlocked in any case
             _LOG.debug(what, exc_info=error)
             self._emit(Warned(self._status.step, f"{what}: {in_words(error)}"))
 
-    def _told(self) -> dict[str, Any]:
-        """The status as other processes get it."""
-        told = finite(asdict(self.status))
-        assert isinstance(told, dict)
-        return told
+    def _public_status(self) -> dict[str, Any]:
+        """The status as sent to other processes."""
+        values = finite(asdict(self.status))
+        assert isinstance(values, dict)
+        return values
 
     def _obey(self, request: Request) -> None:
-        """A request of another process.
+        """Handle a request of another process.
 
         Raises:
-            RunError: the run has ended, or has more requests than it gets done.
+            RunError: the run has ended, or has too many pending requests.
         """
         if not self.status.is_live:
-            raise RunError("it has ended")
+            raise RunError("the run has ended")
         if request.verb == "stop":
             self.stop()
         elif self.control.waiting >= _MOST_WAITING:
-            raise RunError("it is busy with earlier requests")
+            raise RunError("the run is busy with earlier requests")
         else:
             self.control.put(request)
 
     def _conclude(self) -> None:
-        """Write what the run came to."""
+        """Write the summary of the run."""
         from slm_tui.runs.results import write_results
 
         write_results(self.run, self.preset)
@@ -308,7 +308,7 @@ class Session:
         trainer.run()
 
     def _fresh(self) -> "Trainer":
-        """A trainer at step 0, with the weights and the tokenizer of a checkpoint for a fork."""
+        """A trainer at step 0; for a fork, with the weights and the tokenizer of a checkpoint."""
         from slm_tui.corpus import fit
         from slm_tui.corpus.prepare import prepare
         from slm_tui.training import checkpoint
@@ -322,12 +322,12 @@ class Session:
         return self._trainer(corpus, initial=initial)
 
     def _resumed(self) -> "Trainer":
-        """A trainer where the newest checkpoint stands that is whole and can be loaded.
+        """A trainer at the newest complete checkpoint that can be loaded.
 
-        Newer ones that are not are put aside and reported.
+        Newer, unusable ones are set aside and reported.
 
         Raises:
-            CheckpointError: steps were made, and no checkpoint can be used.
+            CheckpointError: the run has steps, but no usable checkpoint.
         """
         from slm_tui.live import resuming
         from slm_tui.training import checkpoint, checkpoint_dir
@@ -351,7 +351,7 @@ class Session:
                 wrong.append(f"checkpoint {found.path.name} cannot be loaded: {error}")
                 continue
             for text in wrong:
-                self._emit(Warned(step, f"{text}: going back to an older one"))
+                self._emit(Warned(step, f"{text}: using an older one"))
             if read_otherwise:
                 self._emit(Warned(step, _READ_OTHERWISE))
             _make_room(directory, step)
@@ -363,7 +363,7 @@ class Session:
         return self._fresh()
 
     def _has_steps(self) -> bool:
-        """Whether the run was ever trained; a log that was lost may say less than `run.json`."""
+        """Whether the run was ever trained; a truncated log may have less than `run.json`."""
         with (
             contextlib.suppress(OSError),
             safe_files.open_to_read(self.run.path / "training_log.csv") as log,
@@ -393,9 +393,9 @@ class Session:
         )
 
     def _extend(self, trainer: "Trainer") -> None:
-        """Move the end of a resumed run as asked; keep settings that were changed."""
+        """Move the end of a resumed run as requested; save changed settings."""
         state = trainer.state
-        # An end that was moved after the checkpoint stays where it was moved to.
+        # An end that was moved after the checkpoint is kept.
         state.max_steps = max(state.max_steps, self._recorder.info.max_steps) + self._more_steps
         if self._had_stopped_early:
             state.patience_from = state.step
@@ -413,18 +413,18 @@ class Session:
             self._recorder.beat()
 
     def _emit(self, event: Event) -> None:
-        """Pass `event` on to everybody who listens. One that fails is told of once, and training
-        goes on: what was trained is worth more than a line about it."""
+        """Pass `event` to all sinks. A failing sink is reported once, and training
+        continues: the training matters more than a log line."""
         receivers: list[Sink] = [self._recorder, self._follow, self._logs, *self._sinks]
         broken: list[str] = []
         for number, receive in enumerate(receivers):
             try:
                 receive(event)
-            except Exception as error:  # noqa: BLE001 - whatever it is, others must hear the event
+            except Exception as error:  # noqa: BLE001 - other sinks must still get the event
                 _LOG.debug("a receiver of events failed", exc_info=error)
                 if number not in self._failed_sinks:
                     self._failed_sinks.add(number)
-                    broken.append(f"an event was not written down: {in_words(error)}")
+                    broken.append(f"an event was not recorded: {in_words(error)}")
         for text in broken:
             self._emit(Warned(event.step, text))
 
@@ -460,12 +460,12 @@ class Session:
 
 _READ_OTHERWISE = (
     "the text was prepared again by this version, which reads tables more carefully: "
-    "it may differ a little from what the run began with"
+    "it may differ slightly from the text the run started with"
 )
 
 
 def _make_room(directory: Path, step: int) -> None:
-    """Set aside what stands in the way of the checkpoints after `step`: nothing of it is lost."""
+    """Set aside checkpoints after `step`, which new ones would overwrite: nothing is lost."""
     from slm_tui.training import checkpoint_dir
 
     for path in checkpoint_dir.later_than(directory, step):
@@ -486,6 +486,6 @@ def _nothing_to_resume(run: Run, wrong: list[str]) -> CheckpointError:
     why = f"{wrong[0]}{more}" if wrong else "it has no checkpoint"
     return CheckpointError(
         f"run {run.id} cannot be resumed",
-        f"{steps:,} steps were made, and {why}" if steps else why,
-        f"put its checkpoints back, or start again: slm-tui train {run.path / 'preset.toml'}",
+        f"it has {steps:,} steps, but {why}" if steps else why,
+        f"restore its checkpoints, or start again: slm-tui train {run.path / 'preset.toml'}",
     )

@@ -1,8 +1,8 @@
-"""Steering a run from another process: a socket in its directory, for its owner alone.
+"""Steering a run from another process: a socket in its directory, for its owner only.
 
 A request is a line of JSON, `{"verb": "pause"}` or `{"verb": "extend", "value": 500}`, with the
-verbs of `training.control` and `status`. The answer is a line of JSON: `{"ok": true}`, with
-`status` the state of the run beside it, or `{"error": "..."}`.
+verbs of `training.control` and `status`. The answer is a line of JSON: `{"ok": true}`, for
+`status` with the state of the run, or `{"error": "..."}`.
 """
 
 import contextlib
@@ -40,8 +40,8 @@ def serve(
 ) -> "Server | None":
     """Listen in `directory`, in a thread, for as long as the run is trained here.
 
-    `obey` may raise a RunError, which is told to whoever asked. `None` where there can be no
-    such socket: the run trains on, and others can only watch it.
+    `obey` may raise a RunError, which is sent to the client. `None` if there can be no such
+    socket: training continues, and other processes can only watch it.
     """
     try:
         return Server(directory, status, obey)
@@ -50,10 +50,10 @@ def serve(
 
 
 class Server:
-    """One thread that answers all clients and waits for none.
+    """One thread that answers all clients without blocking on any.
 
     Raises:
-        OSError: the file system takes no sockets, or the directory cannot be written.
+        OSError: the file system does not support sockets, or the directory is not writable.
         AttributeError: the system has no Unix sockets.
     """
 
@@ -77,7 +77,7 @@ class Server:
         self._thread.start()
 
     def close(self) -> None:
-        """Hang up on everybody and remove the socket."""
+        """Disconnect all clients and remove the socket."""
         self._closed.set()
         with contextlib.suppress(OSError):
             self._wake.send(b"\0")
@@ -102,7 +102,7 @@ class Server:
         try:
             client, _ = self._listening.accept()
         except OSError:
-            # Out of files, or it has gone again: not at once again, which would spin.
+            # Out of file descriptors, or the client has gone: wait before retrying.
             self._closed.wait(0.2)
             return
         if not _is_owner(client):
@@ -140,7 +140,7 @@ class Server:
                 sent = client.send(answer)
             except OSError:
                 sent = 0
-            if sent < len(answer):  # it has gone, or does not read what it asked for
+            if sent < len(answer):  # the client has gone, or does not read the answer
                 self._drop(client)
                 return
 
@@ -152,7 +152,7 @@ class Server:
             self._obey(_request(wish))
         except RunError as error:
             return {"error": str(error)}
-        except Exception as error:  # noqa: BLE001 - no request may end the thread
+        except Exception as error:  # noqa: BLE001 - no request may stop the thread
             return {"error": f"not understood ({type(error).__name__})"}
         return {"ok": True}
 
@@ -167,25 +167,25 @@ def _request(wish: dict[str, Any]) -> Request:
     """The request in a line.
 
     Raises:
-        RunError: there is no such verb, or its value cannot be used.
+        RunError: there is no such verb, or its value is invalid.
     """
     verb, value = wish.get("verb"), wish.get("value", 0.0)
     if verb not in _VERBS:
-        raise RunError(f"there is no request {verb!r}", "", f"one of {', '.join(_VERBS)}")
+        raise RunError(f"unknown request {verb!r}", "", f"use one of {', '.join(_VERBS)}")
     return checked(Request(cast(Verb, verb), float(value)))
 
 
 def checked(request: Request) -> Request:
-    """`request`, if its value can be used.
+    """`request`, if its value is valid.
 
     Raises:
-        RunError: it cannot, with what can.
+        RunError: it is invalid; the error says what is valid.
     """
     value = request.value
     if request.verb == "rate" and not (math.isfinite(value) and 1e-6 <= value <= 1e6):
-        raise RunError("the learning rate cannot be multiplied by that", "", "try 0.5 or 2")
+        raise RunError("the learning rate cannot be multiplied by this value", "", "try 0.5 or 2")
     if request.verb == "extend" and not (value == value // 1 and 1 <= value <= MOST_STEPS):
-        raise RunError(f"the steps to add are a whole number from 1 to {MOST_STEPS:,}")
+        raise RunError(f"the steps to add must be a whole number from 1 to {MOST_STEPS:,}")
     return request
 
 
@@ -193,12 +193,12 @@ def _listen(directory: Path) -> socket.socket:
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         with short_address(directory) as address:
-            # Whoever calls this holds the run: a socket that is there is of a killed process.
+            # The caller has locked the run, so an existing socket is from a killed process.
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(address)
             listening.bind(address)
             os.chmod(address, 0o600)
-        # Nobody could connect before this: the mode is set in time.
+        # No client can connect before this, so the mode is set in time.
         listening.listen(_MOST_CLIENTS)
         listening.setblocking(False)
     except BaseException:
@@ -209,7 +209,7 @@ def _listen(directory: Path) -> socket.socket:
 
 @contextlib.contextmanager
 def short_address(directory: Path) -> Iterator[str]:
-    """The socket by a path that is short enough, however deep the directory is."""
+    """A path to the socket that is short enough, however deep the directory is."""
     path = str(directory / SOCKET)
     if len(os.fsencode(path)) <= _LONGEST_PATH:
         yield path
@@ -227,7 +227,7 @@ def short_address(directory: Path) -> Iterator[str]:
 
 
 def _is_owner(client: socket.socket) -> bool:
-    """Whether the same user is at the other end; where the system does not say, the mode rules."""
+    """Whether the client is the same user; if the OS cannot tell, the file mode decides."""
     if not hasattr(socket, "SO_PEERCRED"):
         return True
     size = struct.calcsize("3i")
@@ -243,10 +243,10 @@ def _is_owner(client: socket.socket) -> bool:
 def ask(
     directory: Path, verb: str, value: float = 0.0, seconds: float = _ANSWER_SECONDS
 ) -> dict[str, Any]:
-    """Ask the process that trains the run in `directory`; waits at most `seconds`.
+    """Send a request to the process that trains the run in `directory`; wait up to `seconds`.
 
     Raises:
-        RunError: nobody listens, no answer came in time, or the run does not do that.
+        RunError: no process listens, it does not answer in time, or it rejects the request.
     """
     name = directory.name
     try:
@@ -255,22 +255,23 @@ def ask(
         answer = safe_files.parse_json(line)
     except TimeoutError:
         raise RunError(
-            f"run {name} does not answer",
+            f"run {name} does not respond",
             "its process is stopped or very busy",
-            "try again in a while",
+            "try again later",
         ) from None
     except (OSError, AttributeError) as error:
-        reason = getattr(error, "strerror", None) or "it listens to nobody"
+        reason = getattr(error, "strerror", None) or "it accepts no requests"
         raise RunError(
             f"run {name} can only be watched from here",
             reason,
-            "steer it where it was started, or end it in order with kill -TERM",
+            "control it where it was started, or stop it cleanly with kill -TERM",
         ) from None
     except ValueError:
-        raise RunError(f"run {name} gave no sensible answer", "", "try again") from None
+        raise RunError(f"run {name} sent an invalid answer", "", "try again") from None
     if not isinstance(answer, dict) or "error" in answer:
         raise RunError(
-            f"run {name} did not obey", str(answer.get("error")) if isinstance(answer, dict) else ""
+            f"run {name} rejected the request",
+            str(answer.get("error")) if isinstance(answer, dict) else "",
         )
     return answer
 
@@ -279,7 +280,7 @@ def _check_socket(path: Path) -> None:
     """Raise unless `path` is a socket of this user, and not a link to another program's.
 
     Raises:
-        OSError: it is something else, or not there.
+        OSError: it is something else, or does not exist.
     """
     status = os.lstat(path)
     if not stat.S_ISSOCK(status.st_mode):
@@ -310,7 +311,7 @@ def _connect(line: socket.socket, address: str, end: float) -> None:
         try:
             line.connect(address)
         except BlockingIOError:
-            # Too many wait to be accepted: unlike others, this kind of socket does not wait.
+            # The backlog is full: unlike other kinds, this socket does not block.
             if time.monotonic() > end:
                 raise TimeoutError from None
             time.sleep(0.02)

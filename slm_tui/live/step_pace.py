@@ -1,4 +1,4 @@
-"""How fast a training goes, and how long the rest of it will take."""
+"""The speed of a training, and its remaining time."""
 
 import time
 from collections import deque
@@ -8,13 +8,13 @@ _BETWEEN_MARKS = 0.5
 
 
 class StepPace:
-    """Steps over wall-clock time of the last half minute: evaluations and samples count as well."""
+    """Steps per wall-clock time over the last half minute, including evaluations and samples."""
 
     def __init__(self) -> None:
         self._marks: deque[tuple[float, int]] = deque()
 
     def mark(self, step: int) -> None:
-        """Note that `step` was made now."""
+        """Record that `step` was completed now."""
         now = time.monotonic()
         if self._marks and now - self._marks[-1][0] < _BETWEEN_MARKS:
             return
@@ -23,12 +23,12 @@ class StepPace:
             self._marks.popleft()
 
     def clear(self) -> None:
-        """Forget the marks: the time of a pause is no training."""
+        """Clear the marks: time spent paused is not training time."""
         self._marks.clear()
 
     def seconds_for(self, steps: int) -> float | None:
-        """Seconds that `steps` more will take; `None` until there is a pace."""
-        # Another thread adds marks meanwhile.
+        """Seconds that `steps` more will take; `None` until the pace is known."""
+        # Another thread may add marks meanwhile.
         marks = list(self._marks)
         if len(marks) < 2 or marks[-1][1] <= marks[0][1]:
             return None

@@ -1,4 +1,4 @@
-"""Where the app's runs are made, one at a time in this process, and others are followed."""
+"""Trains the app's runs, one at a time in this process, and follows others."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,13 +15,13 @@ _SHOWN = {"running": "training", "stopped early": "done"}
 
 
 class TrainingWorkshop:
-    """Starts sessions, follows what other processes train, and tells how they stand."""
+    """Starts sessions, follows runs of other processes, and reports their status."""
 
     def __init__(self) -> None:
         self.session: Session | None = None
         self.on_start: Callable[[Path], None] | None = None
         self.leaving: QuitChoice | None = None
-        # What the train screen says of a run: the status line repeats it.
+        # The Train screen's verdict for a run, repeated in the status line.
         self.verdicts: dict[Path, str] = {}
         self._others = OtherProcessRuns()
         self._followed: dict[Path, RemoteSession] = {}
@@ -29,11 +29,11 @@ class TrainingWorkshop:
 
     @property
     def is_training(self) -> bool:
-        """Whether a run is going in this process now, paused ones included."""
+        """Whether a run is training in this process; a paused run counts."""
         return self.session is not None and self.session.is_live
 
     def training_of(self, run: Run) -> Session | RemoteSession | None:
-        """Who trains `run` now, or did while the app was open: this process, or another one."""
+        """The session that trains `run`, or did while the app was open, in any process."""
         self._others.start()
         own = self.session if self.session is not None and self.session.run == run else None
         if own is not None and own.is_live:
@@ -46,8 +46,8 @@ class TrainingWorkshop:
         return followed
 
     def current_training(self) -> Session | RemoteSession | None:
-        """The training of the status line: the app's own, else the newest that is live
-        elsewhere, else the last there was."""
+        """The training for the status line: the app's own, else the newest that is live
+        elsewhere, else the last one."""
         self._others.start()
         if self.is_training:
             self._current = self.session
@@ -58,11 +58,11 @@ class TrainingWorkshop:
         return self._current
 
     def look_at(self, path: Path) -> None:
-        """A run was opened: it may be in another place than all others, and live there."""
+        """A run was opened: it may be outside the runs directory, and live."""
         self._others.include(path)
 
     def live_status(self) -> LiveStatus | None:
-        """The run of the status line."""
+        """The run for the status line."""
         training = self.current_training()
         if training is None:
             return None
@@ -83,7 +83,7 @@ class TrainingWorkshop:
         )
 
     def close(self) -> None:
-        """The app is gone: nothing is looked at any more."""
+        """The app has exited: stop watching runs."""
         self._others.close()
         for one in self._followed.values():
             one.close()
@@ -98,10 +98,10 @@ class TrainingWorkshop:
         self._begun(Session.start(preset))
 
     def resume(self, run: Run, more_steps: int = 0, preset: Preset | None = None) -> None:
-        """Go on with `run`, with the changes in `preset` where it is given.
+        """Resume `run`, with the changes in `preset` if given.
 
         Raises:
-            SlmTuiError: it is finished, damaged, or something is training already.
+            SlmTuiError: it is finished, damaged, or another run is training.
         """
         self._check_free()
         self._begun(Session.resume(run, more_steps=more_steps, preset=preset))
@@ -121,8 +121,8 @@ class TrainingWorkshop:
             self.on_start(session.run.path)
 
     def request_quit(self, choice: QuitChoice) -> None:
-        """The app is leaving: the run goes on without a screen, or is saved and stopped."""
-        if self.leaving != "save":  # a terminal that closes meanwhile changes nothing
+        """The app is quitting: the run continues in the background, or is saved and stopped."""
+        if self.leaving != "save":  # a terminal that closes meanwhile has no effect
             self.leaving = choice
         if choice == "save" and self.session is not None and self.session.is_live:
             self.session.stop()
@@ -131,6 +131,6 @@ class TrainingWorkshop:
         if self.is_training and self.session is not None:
             raise RunError(
                 f"{self.session.run.id} is training",
-                "one run trains at a time",
-                "stop it on the Train screen (2, then x), or wait until it ends",
+                "only one run can train at a time",
+                "stop it on the Train screen (2, then x), or wait until it finishes",
             )

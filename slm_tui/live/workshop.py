@@ -1,4 +1,4 @@
-"""What the screens may ask of training, and the state that they show of it."""
+"""The interface between the screens and training."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ QuitChoice = Literal["keep", "save"]
 class LiveStatus:
     """What the status line shows of a run.
 
-    `verdict` is one or two words, with its sign; `live` says that it is being trained, here or in
+    `verdict` is one or two words, with its sign; `live` tells that it is training, here or in
     another process; `waiting_for` why a paused run cannot continue.
     """
 
@@ -38,33 +38,33 @@ class LiveStatus:
 
 
 class Workshop(Protocol):
-    """Where runs are trained: everything that the screens need to know of training."""
+    """Where runs are trained: the interface that the screens use."""
 
     # Called with the directory of each run that starts or resumes here.
     on_start: Callable[[Path], None] | None
-    # What the Train screen says of a run, by its directory; the status line repeats it.
+    # The Train screen's verdict for a run, by its directory; repeated in the status line.
     verdicts: dict[Path, str]
 
     @property
     def is_training(self) -> bool:
-        """Whether a run trains in this process now; a paused run counts."""
+        """Whether a run is training in this process; a paused run counts."""
         ...
 
     def training_of(self, run: "Run") -> "Training | None":
-        """Who trains `run` now, or did while the app was open: this process or another one."""
+        """The session that trains `run`, or did while the app was open, in any process."""
         ...
 
     def current_training(self) -> "Training | None":
-        """The training that the status line shows: the app's own, else the newest that is live
-        in another process, else the last there was."""
+        """The training for the status line: the app's own, else the newest that is live
+        in another process, else the last one."""
         ...
 
     def look_at(self, path: Path) -> None:
-        """A run was opened: it may be in another place than all others, and live there."""
+        """A run was opened: it may be outside the runs directory, and live."""
         ...
 
     def live_status(self) -> LiveStatus | None:
-        """The run for the status line; `None` where there is none. Called often: be quick."""
+        """The run for the status line, or `None`. Called often, so it must be fast."""
         ...
 
     def train(self, preset: "Preset") -> None:
@@ -76,10 +76,10 @@ class Workshop(Protocol):
         ...
 
     def resume(self, run: "Run", more_steps: int = 0, preset: "Preset | None" = None) -> None:
-        """Resume `run`, with the changes in `preset` where it is given.
+        """Resume `run`, with the changes in `preset` if given.
 
         Raises:
-            SlmTuiError: it is finished, damaged, or something is training already.
+            SlmTuiError: it is finished, damaged, or another run is training.
         """
         ...
 
@@ -92,12 +92,12 @@ class Workshop(Protocol):
         ...
 
     def request_quit(self, choice: QuitChoice) -> None:
-        """The app is leaving: let the run continue without a screen, or save and stop it."""
+        """The app is quitting: let the run continue in the background, or save and stop it."""
         ...
 
 
 class NoWorkshop:
-    """Stands in where the app is given none: nothing trains."""
+    """Used if the app has no workshop: nothing can be trained."""
 
     def __init__(self) -> None:
         self.on_start: Callable[[Path], None] | None = None

@@ -1,4 +1,4 @@
-"""The app: five screens as modes, the keys that work everywhere, and the seams between rooms."""
+"""The app: five screens as modes, the keys that work everywhere, and how screens connect."""
 
 import asyncio
 import contextlib
@@ -62,7 +62,7 @@ def _data_screen() -> RoomScreen:
     return DataScreen()
 
 
-# Screens whose imports are heavy load when they are first needed.
+# Screens with heavy imports are loaded on first use.
 _SCREENS: dict[Room, Callable[[], RoomScreen]] = {
     "presets": PresetsScreen,
     "train": _train_screen,
@@ -82,8 +82,8 @@ class SlmTuiApp(App[None]):
     """The full-screen app.
 
     Args:
-        workshop: where runs are made; without one nothing trains.
-        load_torch: import torch in a thread once the first frame is there.
+        workshop: trains the runs; without one nothing can be trained.
+        load_torch: import torch in a thread after the first frame.
         run: open the train screen on this run first.
     """
 
@@ -133,8 +133,8 @@ class SlmTuiApp(App[None]):
     def on_load(self) -> None:
         self.register_theme(theme.DARK)
         self.register_theme(theme.LIGHT)
-        wanted = theme.remembered()
-        self.theme = wanted if wanted in self.available_themes else theme.DARK.name
+        name = theme.remembered()
+        self.theme = name if name in self.available_themes else theme.DARK.name
         self.set_keymap(self.keys)
 
     def on_mount(self) -> None:
@@ -154,7 +154,7 @@ class SlmTuiApp(App[None]):
             threading.Thread(target=self._import_torch, name="load-torch", daemon=True).start()
 
     def _import_torch(self) -> None:
-        """Runs in a thread; the status line's timer reads what it leaves behind."""
+        """Runs in a thread; the status line's timer reads the result."""
         try:
             import torch  # noqa: F401
         except Exception as error:  # noqa: BLE001 - a broken install fails in many ways
@@ -167,34 +167,34 @@ class SlmTuiApp(App[None]):
             self.calibration = calibration(busy=lambda: self.workshop.is_training)
 
     def leave_soon(self, choice: QuitChoice) -> None:
-        """Leave as if `choice` were answered; from any thread, or from a signal handler."""
+        """Quit as if the user had answered `choice`; from any thread or signal handler."""
         self._leaving = choice
         if self._event_loop is not None:
-            # A loop that is closed: the app is leaving already.
+            # The loop is closed: the app is already quitting.
             with contextlib.suppress(RuntimeError):
                 self._event_loop.call_soon_threadsafe(self._leave, choice)
 
     @property
     def failure(self) -> str:
-        """The error that ended the app, if one did."""
+        """The error that ended the app, if any."""
         error = self._exception
         return "" if error is None else f"{type(error).__name__}: {one_line(str(error), 200)}"
 
     @property
     def hint(self) -> str:
-        """What the status line adds: that torch is still loading, or could not be loaded."""
+        """What the status line adds: torch is still loading, or could not be loaded."""
         if self.torch_error:
             return "no torch"
         return "loading torch…" if self._load_torch and not self.torch_ready.is_set() else ""
 
     def note_state(self, live: LiveStatus | None) -> None:
-        """Ring once when the run ends or cannot go on; report once that torch is not there."""
+        """Ring once when the run ends or cannot continue; report once that torch is missing."""
         state = live.state if live else ""
         waiting_for = live.waiting_for if live else ""
         if waiting_for and not self._waiting_for:
             self.bell()
-            text = f"{waiting_for}. It goes on by itself when there is room."
-            self.notify(text, title="Training waits", severity="error", timeout=30, markup=False)
+            text = f"{waiting_for}. Training continues once there is space."
+            self.notify(text, title="Training paused", severity="error", timeout=30, markup=False)
         self._waiting_for = waiting_for
         if live and state != self._last_state and self._last_state and state in _ENDED:
             self.bell()
@@ -212,19 +212,19 @@ class SlmTuiApp(App[None]):
     # Going places
 
     def _room(self, room: Room) -> RoomScreen:
-        """One of the five screens; made when it is first needed."""
+        """One of the five screens; created on first use."""
         found = self._rooms.get(room)
         if found is None:
             found = self._rooms[room] = _SCREENS[room]()
         return found
 
     def go(self, room: Room) -> AwaitComplete:
-        """Show one of the five screens; await it to know that it is there."""
+        """Show one of the five screens; await the result to know that it is shown."""
         if room not in ROOMS or self.current_mode == room or self.screen.is_modal:
             return AwaitComplete()
         return AwaitComplete(self.switch_mode(room))
 
-    # Awaited, so that keys pressed right after arrive at the new screen.
+    # Awaited, so that keys pressed right afterwards reach the new screen.
 
     async def action_go_presets(self) -> None:
         await self.go("presets")
@@ -247,7 +247,7 @@ class SlmTuiApp(App[None]):
 
     def action_suspend(self) -> None:
         if not self._suspension.begin():
-            self.notify("This terminal cannot suspend a program", markup=False)
+            self.notify("Programs cannot be suspended in this terminal", markup=False)
 
     def action_palette(self) -> None:
         self.action_command_palette()
@@ -273,9 +273,9 @@ class SlmTuiApp(App[None]):
             self.push_screen(HelpScreen(room.ROOM, here, self.keys, room.help_lines))
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        yield SystemCommand("Theme", "Choose the colours", self.action_change_theme)
+        yield SystemCommand("Theme", "Choose the color theme", self.action_change_theme)
         yield SystemCommand(
-            "Trash", "Bring back a deleted preset, run or conversation", self.open_trash
+            "Trash", "Restore a deleted preset, run or conversation", self.open_trash
         )
         yield SystemCommand("Screenshot", "Save the screen as SVG", self.action_screenshot)
 
@@ -288,11 +288,11 @@ class SlmTuiApp(App[None]):
     def _came_back(self, name: str | None) -> None:
         if name is not None:
             self._presets.reload()
-            self.notify(f"{one_line(name, 40)} is back", markup=False)
+            self.notify(f"{one_line(name, 40)} restored", markup=False)
 
     def _palette_presets(self) -> Iterable[PaletteEntry]:
         for entry in library.entries():
-            title = entry.preset.title if entry.preset else "not valid"
+            title = entry.preset.title if entry.preset else "invalid"
             show = functools.partial(self.show_preset, entry.name)
             yield PaletteEntry(f"Preset {entry.name}", title, show)
 
@@ -302,7 +302,7 @@ class SlmTuiApp(App[None]):
         return palette.entries(self)
 
     def show_preset(self, name: str, then: Callable[[], object] | None = None) -> None:
-        """Go to the presets with `name` chosen, then do `then`."""
+        """Go to the Presets screen, select `name`, then call `then`."""
 
         async def chosen() -> None:
             await self.switch_mode("presets")
@@ -315,7 +315,7 @@ class SlmTuiApp(App[None]):
     # Training
 
     def start_training(self, preset: Preset) -> None:
-        """Start a run of `preset` and show it, or say why it cannot start."""
+        """Start a run of `preset` and show it, or report why it cannot start."""
         try:
             self.workshop.train(preset)
         except SlmTuiError as error:
@@ -324,7 +324,7 @@ class SlmTuiApp(App[None]):
             self.go("train")
 
     def _run_started(self, path: Path) -> None:
-        """A run that starts is the run shown, whatever was opened before."""
+        """Show a run that has just started, even if another one was opened before."""
         self._train.show_started(path)
 
     @property
@@ -333,7 +333,7 @@ class SlmTuiApp(App[None]):
 
     @property
     def opened_run(self) -> Path | None:
-        """The run that the user opened last, if nothing was started since."""
+        """The run that the user opened last, unless another was started since."""
         return self._train.opened if "train" in self._rooms else None
 
     def open_run(self, path: Path) -> None:
@@ -348,19 +348,17 @@ class SlmTuiApp(App[None]):
         self.go("chat")
 
     def show_checkpoints(self, path: Path) -> None:
-        """Go to the runs with the cursor on the checkpoints of the run in `path`."""
+        """Go to the Runs screen with the cursor on the checkpoints of the run in `path`."""
         runs = cast("RunsScreen", self._room("runs"))
         runs.show_checkpoints(path)
         self.go("runs")
 
     def action_help_quit(self) -> None:
-        """Ctrl+C ends nothing here: by habit it is pressed to copy or to clear a line."""
-        self.notify(
-            "ctrl+q quits; it asks first about unsaved edits and a run in training.", markup=False
-        )
+        """Ctrl+C does not quit: people press it out of habit to copy or to clear a line."""
+        self.notify("ctrl+q quits (it asks about unsaved edits and a training run)", markup=False)
 
     async def action_quit(self) -> None:
-        """Leave; asks first about edits that are not saved, then about a run that is going."""
+        """Quit; asks first about unsaved edits, then about a run in progress."""
         if self.screen is self._asked:
             return
         unsaved = self._presets.drafts.unsaved()
@@ -370,7 +368,7 @@ class SlmTuiApp(App[None]):
             self._leave_run()
 
     def _ask(self, question: Question, then: Callable[[str | None], None]) -> None:
-        """Ask something on the way out; quitting again does not ask it twice."""
+        """Ask before quitting; pressing quit again does not ask twice."""
         self._asked = question
         self.push_screen(question, then)
 
@@ -382,7 +380,7 @@ class SlmTuiApp(App[None]):
         """The preset under the cursor of the Presets screen, with its edits.
 
         Raises:
-            SlmTuiError: it is not valid, or there is none.
+            SlmTuiError: it is invalid, or there is none.
         """
         return self._presets.chosen()
 
@@ -392,7 +390,7 @@ class SlmTuiApp(App[None]):
         return self._presets.draft
 
     def draft_changed(self) -> None:
-        """The draft under the cursor was changed by another screen: show it as it is now."""
+        """Another screen changed the draft under the cursor: show its current state."""
         self._presets.show_draft()
 
     def _leave_edits(self, answer: str | None) -> None:
@@ -403,7 +401,8 @@ class SlmTuiApp(App[None]):
             self._leave_run()
         else:
             name, found = wrong
-            error = SlmTuiError(found.what, found.why, found.remedy or "correct it, or press u")
+            remedy = found.remedy or "correct it, or press u to undo"
+            error = SlmTuiError(found.what, found.why, remedy)
             title = f"{one_line(name, 40)} cannot be saved"
             self.show_preset(name, lambda: self.push_screen(Notice(error, title)))
 

@@ -45,12 +45,12 @@ class AppServices(Protocol):
 
     @property
     def hint(self) -> str:
-        """What the status line adds to the run."""
+        """What the status line shows besides the run."""
         ...
 
     @property
     def opened_run(self) -> Path | None:
-        """The run that the user opened last, if nothing was started since."""
+        """The run that the user opened last, unless another was started since."""
         ...
 
     def note_state(self, live: LiveStatus | None) -> None:
@@ -61,7 +61,7 @@ class AppServices(Protocol):
         """The preset under the cursor of the Presets screen, with its edits.
 
         Raises:
-            SlmTuiError: it is not valid, or there is none.
+            SlmTuiError: it is invalid, or there is none.
         """
         ...
 
@@ -71,15 +71,15 @@ class AppServices(Protocol):
         ...
 
     def draft_changed(self) -> None:
-        """The draft under the cursor was changed by another screen: show it as it is now."""
+        """Another screen changed the draft under the cursor: show its current state."""
         ...
 
     def go(self, room: Room) -> AwaitComplete:
-        """Show one of the five screens; await it to know that it is there."""
+        """Show one of the five screens; await the result to know that it is shown."""
         ...
 
     def start_training(self, preset: Preset) -> None:
-        """Start a run of `preset` and show it, or say why it cannot start."""
+        """Start a run of `preset` and show it, or report why it cannot start."""
         ...
 
     def open_run(self, path: Path) -> None:
@@ -91,19 +91,19 @@ class AppServices(Protocol):
         ...
 
     def show_checkpoints(self, path: Path) -> None:
-        """Go to the runs with the cursor on the checkpoints of the run in `path`."""
+        """Go to the Runs screen with the cursor on the checkpoints of the run in `path`."""
         ...
 
 
 def redraws_per_second() -> int:
-    """Four here, one over SSH."""
+    """Four locally, one over SSH."""
     return 1 if os.environ.get("SSH_CONNECTION") else 4
 
 
 class RoomScreen(Screen[None]):
     """One of the five screens: status line, tabs, the body, and the footer.
 
-    A subclass sets `ROOM`, gives its widgets in `compose_body`, and implements actions of the
+    A subclass sets `ROOM`, yields its widgets in `compose_body`, and implements actions of the
     table as methods `action_<name>`; `refresh_room` is called while it is visible.
     """
 
@@ -143,10 +143,10 @@ class RoomScreen(Screen[None]):
             self.refresh_room()
 
     def refresh_room(self) -> None:
-        """Called up to four times a second while visible: repaint only what has changed."""
+        """Called up to four times a second while visible: repaint only what changed."""
 
     def refresh_status(self) -> None:
-        """Bring the status line and the dot of the train tab up to date."""
+        """Update the status line and the dot on the Train tab."""
         live = self.slm.workshop.live_status()
         self.query_one(StatusLine).show(live, self.slm.hint)
         self.query_one(TabLine).show_live(
@@ -155,7 +155,7 @@ class RoomScreen(Screen[None]):
         self.slm.note_state(live)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """In an input, the keys of these actions are text and not commands."""
+        """In an input, the keys of these actions are text, not commands."""
         if action in ("filter", "edit") and isinstance(self.focused, Input):
             return False
         return super().check_action(action, parameters)
@@ -168,7 +168,7 @@ class RoomScreen(Screen[None]):
         return sorted(ranked, key=lambda one: one.footer_rank)
 
     def refresh_footer(self) -> None:
-        """Call when what `footer_actions` says has changed."""
+        """Call when the result of `footer_actions` has changed."""
         typing = isinstance(self.focused, Input)
         for footer in self.query(KeyFooter):
             footer.show(self.footer_actions(), self.slm.keys, typing=typing)
@@ -177,10 +177,10 @@ class RoomScreen(Screen[None]):
         self.refresh_footer()
 
     def help_lines(self, width: int) -> list[Content]:
-        """What the help screen says above the keys, in lines of at most `width` cells."""
+        """What the help screen shows above the keys, in lines of at most `width` cells."""
         return []
 
-    # Zoom: everything beside the focused pane and its ancestors is hidden
+    # Zoom: everything except the focused pane and its ancestors is hidden
 
     @property
     def is_zoomed(self) -> bool:
@@ -201,7 +201,7 @@ class RoomScreen(Screen[None]):
             self._zoom(pane)
 
     def zoom(self, pane: Widget) -> None:
-        """Give `pane` the whole body and the focus; take it back if `pane` has it."""
+        """Give `pane` the whole body and the focus, or undo that if it is zoomed already."""
         was_zoomed = pane.has_class("-zoomed")
         self._unzoom()
         if not was_zoomed:
@@ -226,11 +226,11 @@ class RoomScreen(Screen[None]):
             self.query(f".{name}").remove_class(name)
 
     def action_back(self) -> None:
-        """Step out of one layer."""
+        """Leave the innermost layer."""
         self.step_out()
 
     def step_out(self) -> bool:
-        """Leave the innermost layer; whether there was one. Extend it for filters and edits."""
+        """Leave the innermost layer; return whether there was one. Extend for filters and edits."""
         if self.is_zoomed:
             self._unzoom()
             return True

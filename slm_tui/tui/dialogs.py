@@ -1,4 +1,4 @@
-"""Questions, one-line inputs and notices, and copying out of the terminal."""
+"""Questions, one-line inputs, notices, and copying to the clipboard."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ Result = TypeVar("Result")
 
 
 class Dialog(ModalScreen[Result], Generic[Result]):
-    """A box in the middle; `escape` leaves it without an answer."""
+    """A box in the middle of the screen; `escape` closes it without an answer."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "Cancel", show=False)]
     DEFAULT_CSS = """
@@ -49,7 +49,7 @@ class Dialog(ModalScreen[Result], Generic[Result]):
             yield from self.compose_box()
 
     def compose_box(self) -> ComposeResult:
-        """What stands in the box."""
+        """The content of the box."""
         yield from ()
 
     def action_leave(self) -> None:
@@ -103,7 +103,7 @@ class Question(Dialog[str]):
 
 
 class Ask(Dialog[str]):
-    """Asks for one line. `validate` returns what is wrong with it, or an empty text."""
+    """Asks for one line. `validate` returns what is wrong with it, or an empty string."""
 
     DEFAULT_CSS = """
     Ask #wrong { height: auto; min-height: 1; color: $text-error; }
@@ -152,7 +152,7 @@ class Ask(Dialog[str]):
 
 
 class Notice(Dialog[None]):
-    """Says what failed, why, and what to do; any of enter, space, escape closes it."""
+    """Reports what failed, why, and what to do; enter, space or escape closes it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter,space", "leave", "Close", show=False),
@@ -162,7 +162,7 @@ class Notice(Dialog[None]):
     Notice > #box { border: round $error; border-title-color: $text-error; }
     """
 
-    def __init__(self, error: SlmTuiError, title: str = "That did not work") -> None:
+    def __init__(self, error: SlmTuiError, title: str = "Error") -> None:
         super().__init__(title, "enter closes · c copies")
         self.error = error
 
@@ -179,7 +179,7 @@ class Notice(Dialog[None]):
 
 
 class TextDialog(Dialog[None]):
-    """Lines to read: a difference, a log, a list of keys."""
+    """Lines of text to read: a difference, a log, a list of keys."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter,space", "leave", "Close", show=False),
@@ -212,17 +212,17 @@ class TextDialog(Dialog[None]):
 
 
 def copy(app: App[Any], text: str) -> None:
-    """Put `text` on the clipboard (OSC 52) and, as not every terminal obeys, into a file."""
+    """Copy `text` to the clipboard (OSC 52) and, as not every terminal supports it, to a file."""
     app.copy_to_clipboard(text)
     path = paths.data_dir() / "clipboard.txt"
     try:
         safe_files.write_atomically(path, text)
-        told = f"Copied; also in {path}"
+        message = f"Copied; also saved to {path}"
     except OSError as error:
-        told = f"Copied to the clipboard only: {path} cannot be written ({error})"
-    app.notify(visible(told), markup=False, timeout=4)
+        message = f"Copied to the clipboard only: cannot write {path} ({error})"
+    app.notify(visible(message), markup=False, timeout=4)
 
 
-def complain(app: App[Any], error: SlmTuiError, title: str = "That did not work") -> None:
+def complain(app: App[Any], error: SlmTuiError, title: str = "Error") -> None:
     """Show `error` as a notice."""
     app.push_screen(Notice(error, title))

@@ -1,4 +1,4 @@
-"""Handing a text to the user's own editor and taking it back."""
+"""Editing a text in the user's own editor."""
 
 import os
 import shlex
@@ -14,7 +14,7 @@ from slm_tui.errors import SlmTuiError
 
 
 class EditorText:
-    """A text in a file of its own, which stays there until `discard`: nothing typed is lost."""
+    """A text in a temporary file that is kept until `discard`, so that no typing is lost."""
 
     def __init__(self, name: str, text: str) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="slm-tui-"))
@@ -22,10 +22,10 @@ class EditorText:
         self.path.write_text(text, encoding="utf-8")
 
     def edit(self, app: App[Any]) -> str:
-        """Open the editor with the app out of the way; return what was saved.
+        """Suspend the app, open the editor, and return what was saved.
 
         Raises:
-            SlmTuiError: there is no editor, or it failed; the file stays.
+            SlmTuiError: there is no editor, or it failed; the file is kept.
         """
         command = editor_command()
         try:
@@ -34,7 +34,7 @@ class EditorText:
         except SuspendNotSupported:
             raise SlmTuiError(
                 "the editor cannot be opened here",
-                "this terminal cannot be handed over",
+                "the app cannot be suspended in this terminal",
                 f"edit {self.path} elsewhere",
             ) from None
         except OSError as error:
@@ -43,19 +43,19 @@ class EditorText:
             ) from None
         if code != 0:
             raise SlmTuiError(
-                f"{command[0]!r} ended with code {code}",
-                "nothing was taken over",
-                f"the text is in {self.path}",
+                f"{command[0]!r} exited with code {code}",
+                "the edits were not applied",
+                f"your text is in {self.path}",
             )
         try:
             return plain_text.read(self.path)
         except (OSError, ValueError) as error:
-            raise SlmTuiError(f"{self.path} cannot be read back", str(error)) from None
+            raise SlmTuiError(f"{self.path} cannot be read", str(error)) from None
 
     def discard(self) -> None:
         """Remove the file."""
         self.path.unlink(missing_ok=True)
-        # An editor may have left a backup beside it: then the folder stays.
+        # If the editor left a backup file, keep the folder.
         try:
             self._folder.rmdir()
         except OSError:
@@ -63,7 +63,7 @@ class EditorText:
 
 
 def editor_command() -> list[str]:
-    """`$VISUAL` or `$EDITOR` as words.
+    """`$VISUAL` or `$EDITOR`, split into words.
 
     Raises:
         SlmTuiError: neither is set.
@@ -72,11 +72,11 @@ def editor_command() -> list[str]:
         try:
             words = shlex.split(os.environ.get(name, ""))
         except ValueError as error:
-            raise SlmTuiError(f"${name} cannot be understood", str(error)) from None
+            raise SlmTuiError(f"${name} cannot be parsed", str(error)) from None
         if words:
             return words
     raise SlmTuiError(
-        "no editor is known",
+        "no editor set",
         "neither VISUAL nor EDITOR is set",
-        "leave, run `export EDITOR=nano`, and start again",
+        "quit, run `export EDITOR=nano`, and start again",
     )

@@ -1,4 +1,4 @@
-"""Jump mode: a letter on every pane that can be focused; pressing it goes there."""
+"""Jump mode: labels every focusable pane with a letter; pressing it focuses the pane."""
 
 from textual import events
 from textual.app import ComposeResult
@@ -10,7 +10,7 @@ LETTERS = "asdfghjklqwertyuiop"
 
 
 class JumpScreen(ModalScreen[Widget]):
-    """Shows letters over `targets`; the result is the widget chosen, or `None`."""
+    """Shows letters over `targets`; the result is the chosen widget, or `None`."""
 
     DEFAULT_CSS = """
     JumpScreen { background: $background 40%; }

@@ -8,20 +8,20 @@ from slm_tui.errors import cause_of
 from slm_tui.text import one_line
 from slm_tui.tui.actions import ACTIONS, BY_ID, CHART_ROOMS, Action
 
-# What tmux and SSH pass on unchanged. ctrl+h, ctrl+i and ctrl+m arrive as other keys.
+# Keys that tmux and SSH pass unchanged. ctrl+h, ctrl+i and ctrl+m arrive as other keys.
 _CTRL = frozenset(f"ctrl+{letter}" for letter in "opqrsz")
 _ARROWS = frozenset({"left", "right", "up", "down", "home", "end", "pageup", "pagedown"})
 _NAMED = _ARROWS | {"space", "enter", "escape", "tab", "backspace", "delete"}
 _FUNCTION = frozenset(f"f{number}" for number in range(1, 13))
 _SIGNS = frozenset("?/[]=+-*.;:!<>")
 
-# What actions were called in earlier versions; empty for one that is gone. Keymaps name them.
+# Names of actions in earlier versions, which keymaps may use; empty for a removed action.
 FORMER_IDS: dict[str, str] = {
     "train.crosshair_left": "chart.crosshair_left",
     "train.crosshair_right": "chart.crosshair_right",
     "runs.pin": "",
 }
-# Actions that came after the first version: they give a key up to whoever has it in a keymap.
+# Actions added after the first version: they yield a key to any action that a keymap binds to it.
 _LATER = frozenset({"train.metrics"})
 
 _SHOWN = {"left": "◀", "right": "▶", "up": "▲", "down": "▼", "escape": "esc", "backspace": "bksp"}
@@ -35,7 +35,7 @@ def allowed(key: str) -> bool:
 
 
 def shown(key: str) -> str:
-    """A key as the footer and the help write it."""
+    """A key as the footer and the help show it."""
     return _SHOWN.get(key, key.upper() if key in _FUNCTION else key)
 
 
@@ -44,9 +44,9 @@ def keymap_path() -> Path:
 
 
 def load() -> tuple[dict[str, str], list[str]]:
-    """The keys of all actions, and what is wrong with the user's keymap file.
+    """The keys of all actions, and the problems in the user's keymap file.
 
-    What is wrong is left out and the action keeps its own key.
+    Invalid lines are ignored: those actions keep their default keys.
     """
     keys = {action.id: action.key for action in ACTIONS}
     try:
@@ -56,14 +56,14 @@ def load() -> tuple[dict[str, str], list[str]]:
     except (OSError, ValueError) as error:
         return keys, [f"cannot be read: {cause_of(error)}"]
     try:
-        wanted = plain_text.toml(text)
+        table = plain_text.toml(text)
     except ValueError as error:
-        return keys, [f"is not TOML: {error}; write lines like \"train.pause\" = 'space'"]
-    return _merged(keys, _migrated(_flat(wanted, "")))
+        return keys, [f"is not valid TOML: {error}; write lines like \"train.pause\" = 'space'"]
+    return _merged(keys, _migrated(_flat(table, "")))
 
 
 def _flat(table: dict[str, object], prefix: str) -> dict[str, object]:
-    """`train.pause = "p"` is a table in TOML unless it is quoted: both ways are fine."""
+    """`train.pause = "p"` is a table in TOML unless quoted: both forms are accepted."""
     found: dict[str, object] = {}
     for name, value in table.items():
         if isinstance(value, dict):
@@ -74,7 +74,7 @@ def _flat(table: dict[str, object], prefix: str) -> dict[str, object]:
 
 
 def _migrated(wanted: dict[str, object]) -> dict[str, object]:
-    """The lines of a keymap with the present names of actions, without actions that are gone."""
+    """The lines of a keymap with the current names of actions, without removed actions."""
     present = {
         name: value for name, value in wanted.items() if name in BY_ID or name not in FORMER_IDS
     }
@@ -84,7 +84,7 @@ def _migrated(wanted: dict[str, object]) -> dict[str, object]:
 
 
 def _without_taken(keys: dict[str, str], accepted: dict[str, str]) -> dict[str, str]:
-    """`keys`, where later actions have given up those that `accepted` uses, but their last."""
+    """`keys` without the keys of later actions that `accepted` uses; each keeps at least one."""
     left = dict(keys)
     for action in ACTIONS:
         if action.id in _LATER - accepted.keys():
@@ -116,24 +116,24 @@ def _merged(keys: dict[str, str], wanted: dict[str, object]) -> tuple[dict[str, 
             return merged, problems
         loser = next(one for one in reversed(list(accepted)) if one in clash[:2])
         other = clash[1] if clash[0] == loser else clash[0]
-        problems.append(f"{loser}: {shown(clash[2])} is already {other}")
+        problems.append(f"{loser}: {shown(clash[2])} is already used by {other}")
         del accepted[loser]
     return keys, problems
 
 
 def _wrong(action_id: str, value: object) -> str:
     if action_id not in BY_ID:
-        return "there is no such action; the help screen lists them"
+        return "no such action; the help screen lists all actions"
     if not isinstance(value, str) or not value:
-        return "the key must be text, such as 'p' or 'f7'"
+        return "the key must be a string, such as 'p' or 'f7'"
     bad = [key for key in value.split(",") if not allowed(key)]
-    return f"{one_line(bad[0], 20)!r} does not survive tmux and SSH" if bad else ""
+    return f"{one_line(bad[0], 20)!r} does not work in tmux or over SSH" if bad else ""
 
 
 def clashes(keys: dict[str, str]) -> list[tuple[str, str, str]]:
-    """`(action, action, key)` for keys that two actions of one screen share.
+    """`(action, action, key)` for each key that two actions of one screen share.
 
-    Chat's escape stands in for the one everywhere, on purpose.
+    Escape is exempt: Chat overrides it on purpose.
     """
     found = []
     for at, one in enumerate(ACTIONS):
@@ -151,7 +151,7 @@ def _together(one: Action, other: Action) -> bool:
 
 
 def first_shown(keys: Iterable[str], *, typing: bool = False) -> str | None:
-    """The key to show: while text is typed, the first that is not a character of it."""
+    """The key to show; while the user types text, the first that does not type a character."""
     for key in keys:
         if not typing or (len(key) > 1 and key not in _ARROWS | {"space", "backspace", "delete"}):
             return shown(key)

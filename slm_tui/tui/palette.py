@@ -1,4 +1,4 @@
-"""The palette: every action that can be done now, and what the screens add to it."""
+"""The command palette: all available actions, plus entries from the screens."""
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any, Protocol, cast
@@ -25,7 +25,7 @@ class PaletteHost(Protocol):
         ...
 
     def run_action(self, action: str, default_namespace: Any) -> Awaitable[bool]:
-        """Do an action."""
+        """Run an action."""
         ...
 
 

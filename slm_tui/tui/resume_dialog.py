@@ -1,4 +1,4 @@
-"""What is asked before a run goes on: further steps, and where its text is now."""
+"""What is asked before a run resumes: additional steps, and where its text is now."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +20,7 @@ from slm_tui.tui.dialogs import Ask, complain
 def ask_to_resume(
     app: App[Any], workshop: Workshop, run: Run, info: RunInfo, done: Callable[[], object]
 ) -> None:
-    """Go on with `run`, after the questions it takes; `done` is called once it has begun."""
+    """Resume `run`, after any questions needed; `done` is called once it has started."""
 
     def with_steps(steps: int) -> None:
         missing = resuming.missing_text(run)
@@ -28,8 +28,8 @@ def ask_to_resume(
             begin(steps, "")
             return
         question = Ask(
-            f"The text of {one_line(info.name, 30)} is not where it was",
-            "Where is the same text now? It is compared with the one it was trained on.",
+            f"The text of {one_line(info.name, 30)} has moved",
+            "Where is it now? It must be the text that the run was trained on.",
             missing,
             _no_text_there,
         )
@@ -42,7 +42,7 @@ def ask_to_resume(
             preset = resuming.changed(run, text=place) if place else None
             workshop.resume(run, steps, preset)
         except SlmTuiError as error:
-            complain(app, error, "This run cannot go on")
+            complain(app, error, "This run cannot resume")
         else:
             done()
 
@@ -50,8 +50,8 @@ def ask_to_resume(
         with_steps(0)
         return
     question = Ask(
-        f"Go on with {one_line(info.name, 40)}",
-        f"It made all {info.max_steps:,} steps. How many more?",
+        f"Resume {one_line(info.name, 40)}",
+        f"It finished all {info.max_steps:,} steps. How many more?",
         str(max(1, info.max_steps // 10)),
         steps_problem,
     )
@@ -61,11 +61,11 @@ def ask_to_resume(
 
 
 def steps_problem(text: str) -> str:
-    """What is wrong with a number of further steps."""
+    """What is wrong with a number of additional steps."""
     try:
         steps = whole_number(text)
     except ValueError:
-        return "a whole number of steps, such as 500"
+        return "enter a whole number of steps, such as 500"
     return "" if 1 <= steps <= MOST_STEPS else f"from 1 to {MOST_STEPS:,}"
 
 

@@ -1,4 +1,4 @@
-"""Stopping by ctrl+z and going on by `fg`, as a shell expects of a program."""
+"""Suspending with ctrl+z and resuming with `fg`, as a shell expects of a program."""
 
 import asyncio
 import contextlib
@@ -10,23 +10,23 @@ from textual.app import App
 
 
 class Suspension:
-    """Stops an app between two events, keeps what is typed for the shell from it, repaints it."""
+    """Stops an app between two events, drops input meant for the shell, and repaints the app."""
 
     def __init__(self, app: App[Any]) -> None:
         self._app = app
-        # From the key or the signal on until the screen is back.
+        # Set from the key or the signal until the screen is back.
         self._is_away = False
 
     def watch(self, loop: asyncio.AbstractEventLoop) -> None:
         """Let the event loop call the terminal driver's handler of SIGTSTP.
 
-        As a plain handler it runs wherever the main thread is, and waits there for the thread
-        that writes to the terminal: for ever, if what it interrupted holds that thread's lock.
+        A plain signal handler may interrupt the main thread anywhere and waits there for the
+        thread that writes to the terminal: a deadlock, if the main thread holds its lock.
         """
         if not hasattr(signal, "SIGTSTP"):
             return
         stop = signal.getsignal(signal.SIGTSTP)
-        # Without a terminal there is no handler.
+        # Without a terminal there is no such handler.
         if not callable(stop):
             return
         self._app.app_resume_signal.subscribe(self._app, lambda _: self._back())
@@ -35,12 +35,12 @@ class Suspension:
             self._is_away = True
             stop(signal.SIGTSTP, None)
 
-        # Not in every loop, and in the main thread alone.
+        # Not every loop supports this, and only in the main thread.
         with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
             loop.add_signal_handler(signal.SIGTSTP, leave)
 
     def begin(self) -> bool:
-        """Stop, as the key asks; returns whether this terminal can."""
+        """Suspend the app; return whether this terminal can."""
         driver = self._app._driver
         if driver is None or not driver.can_suspend:
             return False
@@ -49,7 +49,7 @@ class Suspension:
         return True
 
     def keeps_out(self, event: events.Event) -> bool:
-        """Whether an event was typed for the shell: keys, the mouse and what is pasted."""
+        """Whether an event (key, mouse or paste) was meant for the shell."""
         return self._is_away and isinstance(event, (events.InputEvent, events.Paste))
 
     def _back(self) -> None:

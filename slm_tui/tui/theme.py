@@ -1,4 +1,4 @@
-"""The program's own two themes, and the settings file that remembers which one is used."""
+"""The app's two themes, and the settings file that remembers the chosen one."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from textual.theme import Theme
 
 from slm_tui import paths, plain_text, safe_files
 
-# Text beside the point, in content. ($text-muted is for CSS: content draws it unmuted.)
+# Secondary text in content. ($text-muted is for CSS: content draws it unmuted.)
 MUTED = "$foreground-muted"
 
 DARK = Theme(
@@ -41,7 +41,7 @@ LIGHT = Theme(
 
 
 def remembered() -> str:
-    """The theme chosen last; empty if none was, or the file cannot be read."""
+    """The last chosen theme; empty if there is none or the file cannot be read."""
     try:
         value = plain_text.toml(plain_text.read(_path())).get("theme", "")
     except (OSError, ValueError):
@@ -50,7 +50,7 @@ def remembered() -> str:
 
 
 def remember(name: str) -> None:
-    """Keep `name` for next time; other settings of the file stay. An unwritable file is no harm."""
+    """Save `name` for next time and keep other settings in the file; ignore write errors."""
     try:
         settings = plain_text.toml(plain_text.read(_path()))
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""The generator: it loads, writes, stops at once, and leaves the process's random state alone."""
+"""The generator: it loads, generates, stops immediately, and leaves global state unchanged."""
 
 import threading
 import time
@@ -50,7 +50,7 @@ def saved() -> Path:
 
 
 def endless(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Greedy tiny models end soon: here the end of text is never drawn."""
+    """Greedy tiny models end early, so end of text is never sampled here."""
     from slm_tui.generation import engine
 
     real = engine.draw
@@ -72,7 +72,7 @@ def test_nothing_is_loaded_at_first(generator: GenerationThread) -> None:
     assert generation.error.remedy
 
 
-def test_it_tells_what_it_loaded(generator: GenerationThread, saved: Path) -> None:
+def test_it_reports_what_it_loaded(generator: GenerationThread, saved: Path) -> None:
     generator.load(saved)
     facts = wait(generator, ready).facts
     assert facts is not None
@@ -83,7 +83,7 @@ def test_it_tells_what_it_loaded(generator: GenerationThread, saved: Path) -> No
     assert facts.parameters == sum(one.numel() for one in weights.values())
 
 
-def test_it_writes_what_the_engine_writes(generator: GenerationThread, saved: Path) -> None:
+def test_it_generates_the_same_text_as_the_engine(generator: GenerationThread, saved: Path) -> None:
     found = checkpoint.read(saved)
     model, tokenizer = found.model(torch.device("cpu")), found.tokenizer()
     expected = complete(model, tokenizer, "Once", SHORT, begin=found.state.begins_documents)
@@ -97,7 +97,7 @@ def test_it_writes_what_the_engine_writes(generator: GenerationThread, saved: Pa
     assert generation.tokens_per_second > 0
 
 
-def test_a_prompt_said_while_loading_is_not_lost(generator: GenerationThread, saved: Path) -> None:
+def test_a_prompt_sent_while_loading_is_not_lost(generator: GenerationThread, saved: Path) -> None:
     generator.load(saved)
     generator.complete("Once", SHORT)
     generation = wait(generator, lambda one: one.ended)
@@ -114,7 +114,7 @@ def test_a_run_directory_loads_its_best_checkpoint(
     assert facts.step == 10
 
 
-def test_stop_takes_effect_at_once_and_nothing_comes_after_it(
+def test_stop_takes_effect_immediately_and_nothing_follows(
     generator: GenerationThread, saved: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     endless(monkeypatch)
@@ -130,7 +130,7 @@ def test_stop_takes_effect_at_once_and_nothing_comes_after_it(
     assert generator.poll().completion == stopped.completion + 1
 
 
-def test_going_on_continues_token_by_token(
+def test_continuing_is_exact_token_by_token(
     generator: GenerationThread, saved: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     endless(monkeypatch)
@@ -145,12 +145,12 @@ def test_going_on_continues_token_by_token(
     assert wait(generator, lambda one: one.completion == 3 and one.ended).text == first + second
 
 
-def test_half_a_character_is_counted_only_when_it_stays_half(
+def test_an_incomplete_character_counts_only_if_it_stays_incomplete(
     generator: GenerationThread, saved: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from slm_tui.generation import engine
 
-    # `é`, a byte that begins nothing, `€` cut by the end of the completion.
+    # `é`, an invalid start byte, and `€` truncated by the end of the completion.
     feed = iter([0xC3, 0xA9, 0x80, 0xE2, 0x82])
     monkeypatch.setattr(engine, "draw", lambda *_: torch.tensor([next(feed)]))
     generator.load(saved)
@@ -161,7 +161,7 @@ def test_half_a_character_is_counted_only_when_it_stays_half(
     assert generation.invalid_bytes == 1
 
 
-def test_loading_another_checkpoint_ends_what_is_spoken(
+def test_loading_another_checkpoint_ends_the_completion(
     generator: GenerationThread, saved: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     endless(monkeypatch)
@@ -184,7 +184,7 @@ def test_the_last_of_many_loads_wins(generator: GenerationThread, saved: Path) -
     assert facts.step == 20
 
 
-def test_a_damaged_checkpoint_is_refused_and_another_still_loads(
+def test_a_damaged_checkpoint_is_rejected_and_another_still_loads(
     generator: GenerationThread, saved: Path
 ) -> None:
     weights = saved / "model.safetensors"
@@ -200,7 +200,7 @@ def test_a_damaged_checkpoint_is_refused_and_another_still_loads(
     assert wait(generator, ready).error is None
 
 
-def test_a_run_without_checkpoints_says_what_to_do(generator: GenerationThread) -> None:
+def test_a_run_without_checkpoints_shows_what_to_do(generator: GenerationThread) -> None:
     generator.load(add_run("empty").path)
     error = wait(generator, lambda one: one.state == "failed").error
     assert error is not None
@@ -209,7 +209,7 @@ def test_a_run_without_checkpoints_says_what_to_do(generator: GenerationThread) 
     assert wait(generator, lambda one: one.state == "failed").error is not None
 
 
-def test_the_global_random_state_and_the_threads_of_others_stay(
+def test_global_random_state_and_thread_count_are_unchanged(
     generator: GenerationThread, saved: Path
 ) -> None:
     torch.set_num_threads(2)
@@ -248,7 +248,7 @@ def test_a_wide_model_of_another_run_takes_its_place(
 
 
 class HookedTurns(FairLock):
-    """A lock at whose end, before anything of the new token is told, something happens."""
+    """A lock that calls a hook on release, before the new token is published."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -264,7 +264,7 @@ class HookedTurns(FairLock):
         self.then()
 
 
-def test_tokens_are_those_of_the_text_that_is_told(saved: Path) -> None:
+def test_tokens_match_the_published_text(saved: Path) -> None:
     lock = HookedTurns()
     generator = GenerationThread(lock)
     generator.load(saved)
@@ -284,7 +284,7 @@ def test_tokens_are_those_of_the_text_that_is_told(saved: Path) -> None:
     assert all(have == told for have, told in seen)
 
 
-def test_an_end_of_text_that_a_stop_dropped_is_drawn_again(
+def test_an_end_of_text_dropped_by_a_stop_is_sampled_again(
     saved: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from slm_tui.generation import engine
@@ -312,9 +312,7 @@ def test_an_end_of_text_that_a_stop_dropped_is_drawn_again(
     assert numbers == [*noise(SHORT.seed, 0, 3), *noise(SHORT.seed, 2)]
 
 
-def test_a_text_goes_on_with_the_seed_that_is_asked_for(
-    generator: GenerationThread, saved: Path
-) -> None:
+def test_a_text_continues_with_the_requested_seed(generator: GenerationThread, saved: Path) -> None:
     generator.load(saved)
     wait(generator, ready)
     texts = []

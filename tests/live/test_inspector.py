@@ -1,4 +1,4 @@
-"""The inspector: heat, candidates, other checkpoints and counts, as they come."""
+"""The inspector: surprisal, candidates, other checkpoints and counts, as they arrive."""
 
 import time
 import weakref
@@ -40,7 +40,7 @@ def wait(inspector: Inspector, holds: Callable[[InspectionStatus], object]) -> I
 
 
 def opened(step: int = 20) -> tuple[LoadedModel, PromptedTokens]:
-    """A checkpoint of a really trained run, and a text in its tokens."""
+    """A checkpoint of a trained run, and a text in its tokens."""
     session = Session.start(
         make_tiny(
             training__max_steps=30, training__checkpoint_every=5, training__keep_checkpoints=9
@@ -56,7 +56,7 @@ def opened(step: int = 20) -> tuple[LoadedModel, PromptedTokens]:
     return loaded, PromptedTokens(tuple(ids), 5)
 
 
-def test_everything_comes_in_the_end(inspector: Inspector) -> None:
+def test_all_results_arrive_eventually(inspector: Inspector) -> None:
     loaded, tokens = opened()
     inspector.look(loaded, tokens)
     inspector.focus(7, SETTINGS)
@@ -80,7 +80,7 @@ def test_everything_comes_in_the_end(inspector: Inspector) -> None:
     assert seen.counts[ord("e")] == int((corpus.train == ord("e")).sum())
 
 
-def test_the_focus_follows_the_last_wish(inspector: Inspector) -> None:
+def test_the_focus_follows_the_last_request(inspector: Inspector) -> None:
     loaded, tokens = opened()
     inspector.look(loaded, tokens)
     for place in (3, 9, 4, 11):
@@ -93,7 +93,7 @@ def test_the_focus_follows_the_last_wish(inspector: Inspector) -> None:
     assert seen.candidates.drawn == seen.candidates.greedy
 
 
-def test_another_text_forgets_the_one_before(inspector: Inspector) -> None:
+def test_another_text_replaces_the_previous_one(inspector: Inspector) -> None:
     loaded, tokens = opened()
     inspector.look(loaded, tokens)
     wait(inspector, lambda one: one.heat is not None)
@@ -106,7 +106,7 @@ def test_another_text_forgets_the_one_before(inspector: Inspector) -> None:
     assert all(len(other.heat.surprise) == 6 for other in seen.others)
 
 
-def test_a_damaged_neighbour_and_a_lost_corpus_cost_only_themselves(inspector: Inspector) -> None:
+def test_a_damaged_checkpoint_and_a_lost_corpus_affect_nothing_else(inspector: Inspector) -> None:
     loaded, tokens = opened()
     (loaded.checkpoint.parent / checkpoint.name_of(10) / "model.safetensors").write_bytes(b"x")
     loaded.corpus = "0" * 24
@@ -129,7 +129,7 @@ def test_other_checkpoints_are_spread_over_the_run() -> None:
 
 
 class CountedTurns(FairLock):
-    """A lock whose lock are counted; at turn `at` something happens."""
+    """A lock that counts its acquisitions and calls a hook at number `at`."""
 
     def __init__(self, at: int = 0, then: Callable[[], None] = lambda: None) -> None:
         super().__init__()
@@ -142,7 +142,7 @@ class CountedTurns(FairLock):
             self._then()
 
 
-def test_a_long_text_leaves_turns_to_those_who_write() -> None:
+def test_a_long_text_lets_generation_take_turns() -> None:
     loaded, tokens = opened()
     lock = CountedTurns()
     inspector = Inspector(lock)
@@ -153,7 +153,7 @@ def test_a_long_text_leaves_turns_to_those_who_write() -> None:
     assert lock.count > len(tokens.ids)
 
 
-def test_left_it_ends_at_once_and_lets_go_of_the_model() -> None:
+def test_leave_stops_immediately_and_releases_the_model() -> None:
     loaded, tokens = opened()
     lock = CountedTurns(3, lambda: inspector.leave())
     inspector = Inspector(lock)
@@ -167,14 +167,14 @@ def test_left_it_ends_at_once_and_lets_go_of_the_model() -> None:
     assert model() is None
     assert lock.count == 3
     assert inspector.poll().heat is None
-    # And looks again when it is asked to.
+    # It works again on the next request.
     loaded, tokens = opened()
     inspector.look(loaded, tokens)
     wait(inspector, lambda one: one.heat is not None and not one.counting)
     inspector.close()
 
 
-def test_closed_it_ends_its_thread() -> None:
+def test_close_ends_the_thread() -> None:
     inspector = Inspector(FairLock())
     loaded, tokens = opened()
     inspector.look(loaded, tokens)

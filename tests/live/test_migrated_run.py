@@ -1,4 +1,4 @@
-"""Runs and checkpoints of other versions: older ones go on exactly, newer ones are left alone."""
+"""Runs and checkpoints of other versions: older ones resume exactly, newer ones are kept."""
 
 import json
 import shutil
@@ -60,7 +60,7 @@ def state_of(path: Path) -> dict[str, Any]:
     return found
 
 
-def test_new_checkpoints_say_their_versions(run: Run) -> None:
+def test_new_checkpoints_record_their_versions(run: Run) -> None:
     values = state_of(run.checkpoints / "step-000012")
     assert next(iter(values)) == "format"
     assert values["format"] == FORMAT.version
@@ -68,7 +68,7 @@ def test_new_checkpoints_say_their_versions(run: Run) -> None:
     assert (run.path / "preset.toml").read_text().startswith(f"schema = {SCHEMA.version}\n")
 
 
-def test_a_run_of_an_older_version_goes_on_exactly(
+def test_a_run_of_an_older_version_resumes_exactly(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = Run(paths.runs_dir() / "old-20260101-000000")
@@ -98,9 +98,9 @@ def test_a_run_of_an_older_version_goes_on_exactly(
     assert losses(old) == losses(run)
     assert max(losses(old)) == 16
     assert state_of(old.checkpoints / "step-000016")["format"] == 2
-    # The preset of a checkpoint stays as it was saved, with its version, until it is changed.
+    # The preset of a checkpoint keeps its content and version until it is changed.
     assert checkpoint.read(old.checkpoints / "step-000016").preset == make_tiny()
-    # Where its own file is lost, the preset comes from the checkpoint.
+    # If its own file is lost, the preset comes from the checkpoint.
     (old.path / "preset.toml").unlink()
     assert old.preset() == make_tiny()
 
@@ -118,7 +118,7 @@ def newer_preset(values: dict[str, Any]) -> None:
     ("change", "says"),
     [(newer_state, "state.json has format 99"), (newer_preset, "the preset has schema 99")],
 )
-def test_a_newer_checkpoint_is_refused_and_not_taken_for_damage(
+def test_a_newer_checkpoint_is_rejected_but_not_called_damaged(
     run: Run, change: Change, says: str
 ) -> None:
     newest = run.checkpoints / "step-000012"
@@ -137,14 +137,14 @@ def test_a_newer_checkpoint_is_refused_and_not_taken_for_damage(
     assert max(losses(run)) == 12
 
 
-def test_a_newer_preset_of_a_run_is_refused(run: Run) -> None:
+def test_a_newer_preset_of_a_run_is_rejected(run: Run) -> None:
     (run.path / "preset.toml").write_text('schema = 99\nname = "tiny"\n')
     with pytest.raises(PresetError, match="the preset has schema 99") as caught:
         run.preset()
     assert NEEDED in str(caught.value)
 
 
-def test_a_newer_checkpoint_is_neither_cleared_up_nor_overwritten(run: Run) -> None:
+def test_a_newer_checkpoint_is_neither_removed_nor_overwritten(run: Run) -> None:
     older = run.checkpoints / "step-000004"
     change_state(older, newer_state)
     checkpoint.link(run.checkpoints, "best", "step-000012")
@@ -160,7 +160,7 @@ def test_a_newer_checkpoint_is_neither_cleared_up_nor_overwritten(run: Run) -> N
     assert state_of(run.checkpoints / "foreign-step-000004")["format"] == 99
 
 
-def test_a_run_is_not_rebuilt_from_less_than_a_newer_version_saved(run: Run) -> None:
+def test_a_run_is_not_rebuilt_from_data_older_than_its_newest_version(run: Run) -> None:
     change_state(run.checkpoints / "step-000012", newer_state)
     (run.path / "run.json").unlink()
     with pytest.raises(RunError, match="state.json has format 99") as caught:

@@ -1,4 +1,4 @@
-"""A process that may open no more files: how many are left decides where it fails."""
+"""Running out of file descriptors: the number left decides where the process fails."""
 
 import contextlib
 import os
@@ -25,7 +25,7 @@ REMEDY = "close other programs, or raise the limit on open files (ulimit -n)"
 
 @contextlib.contextmanager
 def descriptors(free: int) -> Any:
-    """Leave this process only `free` files to open."""
+    """Limit this process to `free` more open files."""
     limits_before = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (LIMIT, limits_before[1]))
     taken = []
@@ -43,7 +43,7 @@ def descriptors(free: int) -> Any:
 
 
 def started_with(free: int) -> tuple[str, str]:
-    """How a run ends that begins with `free` descriptors, and why."""
+    """How and why a run that starts with `free` descriptors ends."""
     preset = make_tiny(training__max_steps=4)
     with descriptors(free):
         try:
@@ -55,7 +55,7 @@ def started_with(free: int) -> tuple[str, str]:
 
 
 def every_start() -> list[tuple[int, str, str, list[str]]]:
-    # The modules that a first run loads, and its corpus, are there.
+    # A first run has loaded the modules and prepared the corpus.
     assert started_with(ENOUGH)[0] == "done"
     (corpus,) = paths.corpora_dir().glob("[!.]*/train.bin")
     whole = corpus.stat()
@@ -64,12 +64,12 @@ def every_start() -> list[tuple[int, str, str, list[str]]]:
         before = set(os.listdir(paths.runs_dir()))
         state, why = started_with(free)
         ends.append((free, state, why, len(set(os.listdir(paths.runs_dir())) - before)))
-        # It can be made again only while its text is there.
+        # It can be prepared again only while its text exists.
         assert corpus.stat() == whole
     return ends
 
 
-def test_a_start_without_descriptors_says_so_and_leaves_nothing_behind(home: Path) -> None:
+def test_a_start_without_descriptors_is_reported_and_leaves_nothing_behind(home: Path) -> None:
     ends = run(every_start, home)
     refused = [one for one in ends if one[1] != "done"]
     assert len(refused) > 5
@@ -95,7 +95,7 @@ def every_resume() -> list[tuple[str, str]]:
     for free in range(40):
         with descriptors(free):
             try:
-                # What a reader sees may be incomplete, but is never called damaged.
+                # Readers may see incomplete data, but it is never called damaged.
                 with contextlib.suppress(SlmTuiError):
                     store.checkpoint_of(session.run)
                 again = Session.resume(session.run, more_steps=1)
@@ -117,5 +117,5 @@ def test_a_resume_without_descriptors_never_goes_back_to_an_older_checkpoint(hom
         assert "Too many open files" in why
         assert why.endswith(REMEDY)
     (one,) = store.all_runs()
-    # One more step in all: none was made twice from an older checkpoint.
+    # One more step in total: none was repeated from an older checkpoint.
     assert one.info().step == 9

@@ -46,7 +46,7 @@ def slm_tui(*words: str) -> "subprocess.CompletedProcess[str]":
 
 @pytest.fixture
 def run(home: Path) -> Iterator[Run]:
-    """A run that a process of its own trains, for very many steps."""
+    """A run that another process trains, for very many steps."""
     file = home / "tiny.toml"
     file.write_text(make_tiny(training__max_steps=1_000_000).to_toml())
     done = slm_tui("train", str(file), "--detach", "--json")
@@ -69,7 +69,7 @@ def followed(run: Run) -> Iterator[RemoteSession]:
     made.close()
 
 
-def test_it_has_the_face_of_a_session(followed: RemoteSession) -> None:
+def test_it_has_the_interface_of_a_session(followed: RemoteSession) -> None:
     until(lambda: followed.status.step > 0)
     assert followed.is_live
     assert followed.preset.name == "tiny"
@@ -99,11 +99,11 @@ def test_without_a_socket_it_is_watched_from_its_files(run: Run, followed: Remot
     assert followed.status.state == "stopped"
 
 
-def test_a_process_that_hangs_keeps_nobody_waiting(run: Run, followed: RemoteSession) -> None:
+def test_a_hanging_process_blocks_nobody(run: Run, followed: RemoteSession) -> None:
     os.kill(run.info().pid, signal.SIGSTOP)
     followed.control.save()
     assert followed.is_live  # at once: none of these asks anything
-    until(lambda: "does not answer" in followed.problem())
+    until(lambda: "does not respond" in followed.problem())
     os.kill(run.info().pid, signal.SIGCONT)
     at = followed.status.step
     until(lambda: followed.status.step > at)
@@ -115,7 +115,7 @@ def test_a_killed_process_reads_as_interrupted(run: Run, followed: RemoteSession
     assert followed.status.state == "interrupted"
 
 
-def test_live_runs_of_others_are_found_and_forgotten(run: Run, tmp_path: Path) -> None:
+def test_live_runs_of_other_processes_appear_and_disappear(run: Run, tmp_path: Path) -> None:
     elsewhere = OtherProcessRuns()
     elsewhere.look()
     assert elsewhere.runs == (run,)
@@ -153,7 +153,7 @@ def test_the_command_line_steers_and_follows(run: Run, capsys: Capture) -> None:
     assert main(["runs", "follow", "last"]) == 1
 
 
-def test_following_shows_the_run_and_leaves_it(run: Run) -> None:
+def test_following_shows_the_run_and_leaves_it_running(run: Run) -> None:
     for words in ([], ["--json"]):
         process = limits.start(
             [sys.executable, "-m", "slm_tui", "runs", "follow", "last", *words],
@@ -174,7 +174,7 @@ def test_following_shows_the_run_and_leaves_it(run: Run) -> None:
     until(lambda: run.info().step > at)
 
 
-def test_what_cannot_begin_is_told_and_leaves_nothing(home: Path) -> None:
+def test_a_failed_start_is_reported_and_leaves_nothing(home: Path) -> None:
     file = home / "tiny.toml"
     file.write_text(make_tiny(data={"kind": "file", "path": "nowhere.txt"}).to_toml())
     done = slm_tui("train", str(file), "--detach")
@@ -185,7 +185,7 @@ def test_what_cannot_begin_is_told_and_leaves_nothing(home: Path) -> None:
     assert slm_tui("train", "--resume", "none", "--detach").returncode == 1
 
 
-def test_a_stopped_run_is_resumed_by_itself(run: Run) -> None:
+def test_a_stopped_run_resumes_from_its_own_files(run: Run) -> None:
     steering.ask(run.path, "stop", seconds=PATIENCE)
     until(lambda: run.info().state == "stopped" and not store.is_locked(run.path))
     at = run.info().step

@@ -65,7 +65,7 @@ def advised(message: str) -> list[str]:
     return shlex.split(command.strip())
 
 
-def test_a_text_that_moved_is_found_where_the_advice_says(
+def test_a_moved_text_is_found_by_following_the_advice(
     cli: Cli, run: Run, text: Path, tmp_path: Path
 ) -> None:
     text.rename(tmp_path / "moved.txt")
@@ -79,7 +79,7 @@ def test_a_text_that_moved_is_found_where_the_advice_says(
     code, _, err = cli(*words, "--steps", "3")
     assert code == 0, err
     assert list(losses(run)) == list(range(1, 10))
-    # It is kept: the next time nothing needs to be said.
+    # It is saved: the next time no option is needed.
     shutil.rmtree(paths.corpora_dir())
     assert resume(cli)[0] == 0
     assert run.preset().data.path == str(tmp_path / "moved.txt")  # type: ignore[union-attr]
@@ -88,7 +88,9 @@ def test_a_text_that_moved_is_found_where_the_advice_says(
     assert newest.preset == run.preset()
 
 
-def test_text_names_the_place_too(cli: Cli, run: Run, text: Path, tmp_path: Path) -> None:
+def test_the_text_option_gives_the_location_too(
+    cli: Cli, run: Run, text: Path, tmp_path: Path
+) -> None:
     text.rename(tmp_path / "moved.txt")
     assert resume(cli, "--text", str(tmp_path / "moved.txt"))[0] == 0
     code, told = resume(cli, "--text", str(tmp_path))
@@ -96,7 +98,7 @@ def test_text_names_the_place_too(cli: Cli, run: Run, text: Path, tmp_path: Path
     assert "is a directory, the run was trained on a file" in told
 
 
-def test_a_text_that_changed_is_told_and_the_advice_works(cli: Cli, run: Run, text: Path) -> None:
+def test_a_changed_text_is_reported_and_the_advice_works(cli: Cli, run: Run, text: Path) -> None:
     """A new run from its weights keeps its tokenizer: the new text would make another one."""
     text.write_text(
         "".join(LINES) + "A new scene, with words that were never there: zephyr.\n" * 20
@@ -113,14 +115,14 @@ def test_a_text_that_changed_is_told_and_the_advice_works(cli: Cli, run: Run, te
     assert found[0] is not None
     assert found[1] is not None
     assert found[0].tokenizer().fingerprint == found[1].tokenizer().fingerprint
-    # It can be resumed, too, where its prepared text is gone.
+    # It can also be resumed after its prepared corpus is deleted.
     shutil.rmtree(paths.corpora_dir())
     assert cli("train", "--resume", "forked", "--steps", "2")[0] == 0
     assert list(losses(fork)) == list(range(1, 7))
 
 
 @pytest.mark.parametrize("kept", [True, False])
-def test_a_run_on_a_table_that_the_first_version_read_goes_on(
+def test_a_run_on_a_table_read_by_the_first_version_resumes(
     cli: Cli, tiny: Make, tmp_path: Path, kept: bool
 ) -> None:
     path = tmp_path / "rows.csv"
@@ -161,9 +163,7 @@ def test_the_same_text_from_another_place_gives_the_same_losses(
     assert losses(other) == losses(run)
 
 
-def test_a_run_that_was_copied_with_links_followed_goes_on(
-    cli: Cli, run: Run, tmp_path: Path
-) -> None:
+def test_a_run_copied_with_links_dereferenced_resumes(cli: Cli, run: Run, tmp_path: Path) -> None:
     copy = tmp_path / "copied" / run.id
     shutil.copytree(run.path, copy, symlinks=False)
     assert (copy / "checkpoints" / "best").is_dir()
@@ -179,7 +179,7 @@ def test_a_run_that_was_copied_with_links_followed_goes_on(
     assert not list((copy / "checkpoints").glob("damaged-*"))
 
 
-def test_a_run_from_a_machine_with_a_gpu_goes_on_on_the_cpu(cli: Cli, run: Run) -> None:
+def test_a_run_from_a_gpu_machine_resumes_on_the_cpu(cli: Cli, run: Run) -> None:
     text = (run.path / "preset.toml").read_text()
     (run.path / "preset.toml").write_text(text.replace('device = "cpu"', 'device = "cuda"'))
     import torch
@@ -211,7 +211,7 @@ def test_a_run_from_a_machine_with_a_gpu_goes_on_on_the_cpu(cli: Cli, run: Run) 
         "title=Another title",
     ],
 )
-def test_what_cannot_change_the_losses_may_be_set(cli: Cli, run: Run, assignment: str) -> None:
+def test_settings_that_do_not_affect_losses_may_change(cli: Cli, run: Run, assignment: str) -> None:
     code, told = resume(cli, "--set", assignment)
     assert code == 0, told
     path, _, value = assignment.partition("=")
@@ -237,7 +237,7 @@ def test_what_cannot_change_the_losses_may_be_set(cli: Cli, run: Run, assignment
         "name=another",
     ],
 )
-def test_what_would_change_the_losses_is_refused_by_name(
+def test_settings_that_affect_losses_are_rejected_by_name(
     cli: Cli, run: Run, assignment: str
 ) -> None:
     before = (run.path / "preset.toml").read_bytes(), losses(run)
@@ -248,7 +248,7 @@ def test_what_would_change_the_losses_is_refused_by_name(
     assert ((run.path / "preset.toml").read_bytes(), losses(run)) == before
 
 
-def test_evaluations_that_steer_the_learning_rate_stay(
+def test_evaluations_that_control_the_learning_rate_cannot_change(
     cli: Cli, tiny: Make, tmp_path: Path
 ) -> None:
     file = tmp_path / "plateau.toml"
@@ -256,7 +256,7 @@ def test_evaluations_that_steer_the_learning_rate_stay(
     assert cli("train", str(file), "--name", "it")[0] == 0
     code, told = resume(cli, "--set", "training.evaluate_every=2")
     assert code == 1
-    assert "its learning rate or its end follows the evaluations" in told
+    assert "its learning rate or its end depends on the evaluations" in told
 
 
 @pytest.mark.parametrize(
@@ -270,7 +270,7 @@ def test_evaluations_that_steer_the_learning_rate_stay(
         (["--set", "training.threads=x"], "training.threads"),
     ],
 )
-def test_words_that_do_not_go_with_resume_are_named(
+def test_options_incompatible_with_resume_are_named(
     cli: Cli, run: Run, words: list[str], says: str
 ) -> None:
     code, told = resume(cli, *words)
@@ -278,7 +278,7 @@ def test_words_that_do_not_go_with_resume_are_named(
     assert says in told
 
 
-def test_nothing_is_changed_where_the_resume_fails(cli: Cli, run: Run, text: Path) -> None:
+def test_a_failed_resume_changes_nothing(cli: Cli, run: Run, text: Path) -> None:
     text.unlink()
     before = (run.path / "preset.toml").read_bytes()
     code, _ = resume(cli, "--set", "data.path=/nowhere.txt", "--set", "training.threads=2")
@@ -286,8 +286,8 @@ def test_nothing_is_changed_where_the_resume_fails(cli: Cli, run: Run, text: Pat
     assert (run.path / "preset.toml").read_bytes() == before
 
 
-def test_the_newest_checkpoint_that_cannot_be_loaded_gives_way(cli: Cli, run: Run) -> None:
-    """Whole by its checksums, and still of another model."""
+def test_an_unloadable_newest_checkpoint_is_skipped(cli: Cli, run: Run) -> None:
+    """Valid checksums, but from another model."""
     from safetensors.torch import load_file, save_file
 
     from slm_tui import manifest
@@ -303,22 +303,22 @@ def test_the_newest_checkpoint_that_cannot_be_loaded_gives_way(cli: Cli, run: Ru
     code, told = resume(cli)
     assert code == 0, told
     assert "checkpoint step-000006 cannot be loaded" in told
-    assert "going back to an older one" in told
+    assert "using an older one" in told
     assert list(losses(run)) == list(range(1, 10))
     assert (run.checkpoints / "damaged-step-000006").is_dir()
 
 
-def test_checkpoints_without_a_manifest_stay_and_are_named(cli: Cli, run: Run) -> None:
+def test_checkpoints_without_a_manifest_are_kept_and_named(cli: Cli, run: Run) -> None:
     for path in checkpoint.all_in(run.checkpoints):
         (path / "manifest.json").unlink()
     before = sorted(path.name for path in run.checkpoints.iterdir())
     code, told = resume(cli)
     assert code == 1
-    assert "6 steps were made, and checkpoint step-000004 has no manifest.json" in told
+    assert "it has 6 steps, but checkpoint step-000004 has no manifest.json" in told
     assert sorted(path.name for path in run.checkpoints.iterdir()) == before
 
 
-def test_the_summary_is_written_later_where_a_kill_came_before_it(cli: Cli, run: Run) -> None:
+def test_the_summary_is_written_later_after_a_kill(cli: Cli, run: Run) -> None:
     (run.path / "results.json").unlink()
     assert cli("runs", "list")[0] == 0
     assert json.loads((run.path / "results.json").read_text())["state"] == "done"

@@ -1,4 +1,4 @@
-"""Sessions: a training in a thread of its own, and its state for others to read."""
+"""Sessions: a training in its own thread, and its public status."""
 
 import json
 import shutil
@@ -92,7 +92,7 @@ def test_a_session_trains_to_the_end(tiny: Make) -> None:
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_whatever_fails_after_the_last_step_is_told_and_lets_go_of_the_run(
+def test_failures_after_the_last_step_are_reported_and_unlock_the_run(
     tiny: Make, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     def broken(*_: object) -> None:
@@ -110,7 +110,7 @@ def test_whatever_fails_after_the_last_step_is_told_and_lets_go_of_the_run(
     with store.lock(session.run):
         pass
     assert not (session.run.path / "results.json").exists()
-    # What was not written is written as soon as it can be.
+    # Missing files are written as soon as possible.
     assert results.catch_up([session.run]) == [session.run]
     assert (session.run.path / "results.json").is_file()
 
@@ -168,7 +168,7 @@ def test_a_resumed_session_ends_with_the_losses_of_an_uninterrupted_one(tiny: Ma
     assert all((one.weights()[name] == weight).all() for name, weight in two.weights().items())
 
 
-def test_a_damaged_checkpoint_is_passed_over_and_said(tiny: Make) -> None:
+def test_a_damaged_checkpoint_is_skipped_and_reported(tiny: Make) -> None:
     preset = tiny(training__checkpoint_every=4)
     whole = ended(Session.start(preset, "whole"))
     first = start(preset, 9, Control.stop)
@@ -182,19 +182,19 @@ def test_a_damaged_checkpoint_is_passed_over_and_said(tiny: Make) -> None:
     warned = [event["message"] for event in events(first.run) if event["event"] == "warned"]
     assert any("model.safetensors differs" in text and "older" in text for text in warned)
     assert losses(first.run) == losses(whole.run)
-    # Its step was trained and saved again: what is there now is whole.
+    # Its step was trained and saved again: the checkpoint is now complete.
     for path in checkpoint.all_in(first.run.checkpoints):
         checkpoint.read(path)
 
 
-def test_a_run_with_no_whole_checkpoint_is_not_started_over(tiny: Make) -> None:
+def test_a_run_without_a_complete_checkpoint_is_not_restarted(tiny: Make) -> None:
     first = start(tiny(), 9, Control.stop)
     for path in checkpoint.all_in(first.run.checkpoints):
         (path / "state.json").write_text("{}")
     before = (first.run.path / "training_log.csv").read_bytes()
     second = ended(Session.resume(first.run))
     assert second.status.state == "failed"
-    assert "cannot be resumed: 9 steps were made, and checkpoint" in second.status.error
+    assert "cannot be resumed: it has 9 steps, but checkpoint" in second.status.error
     assert "start again: slm-tui train" in second.status.error
     assert (first.run.path / "training_log.csv").read_bytes() == before
 
@@ -224,7 +224,7 @@ def test_a_run_whose_checkpoints_are_gone_is_refused_not_restarted(tiny: Make, g
         assert list(losses(first.run)) == [1, 2]
 
 
-def test_a_damaged_corpus_is_made_again_on_resume(tiny: Make) -> None:
+def test_a_damaged_corpus_is_prepared_again_on_resume(tiny: Make) -> None:
     whole = ended(Session.start(tiny(), "whole"))
     first = start(tiny(), 5, Control.stop)
     (corpus,) = paths.corpora_dir().iterdir()
@@ -234,9 +234,7 @@ def test_a_damaged_corpus_is_made_again_on_resume(tiny: Make) -> None:
     assert losses(first.run) == losses(whole.run)
 
 
-def test_a_run_goes_on_without_its_text_while_the_corpus_is_there(
-    tiny: Make, tmp_path: Path
-) -> None:
+def test_a_run_resumes_without_its_text_if_the_corpus_exists(tiny: Make, tmp_path: Path) -> None:
     text = tmp_path / "text.txt"
     text.write_text("a line of text\n" * 200)
     preset = tiny(data={"kind": "file", "path": str(text)})
@@ -268,7 +266,7 @@ def test_a_finished_run_needs_more_steps(tiny: Make) -> None:
     assert list(losses(session.run)) == list(range(1, 17))
 
 
-def test_an_extension_survives_a_death_before_the_next_checkpoint(tiny: Make) -> None:
+def test_an_extension_survives_a_kill_before_the_next_checkpoint(tiny: Make) -> None:
     first = start(tiny(training__checkpoint_every=1000), 5, lambda control: control.extend(4))
     assert first.status.step == 16
     # As if killed at step 8, after the extension.
@@ -301,20 +299,20 @@ def test_stop_while_preparing_ends_at_once(tiny: Make, monkeypatch: pytest.Monke
     assert not paths.corpora_dir().exists() or list(paths.corpora_dir().iterdir()) == []
 
 
-def test_an_error_in_preparing_is_told_and_leaves_no_empty_run(tiny: Make) -> None:
+def test_an_error_while_preparing_is_reported_and_leaves_no_empty_run(tiny: Make) -> None:
     session = ended(Session.start(tiny(data={"kind": "file", "path": "/nowhere/text.txt"})))
     assert session.status.state == "failed"
     assert "/nowhere/text.txt cannot be read" in session.status.error
     assert store.all_runs() == []
 
 
-def test_what_cannot_be_trained_makes_no_run(tiny: Make) -> None:
+def test_an_untrainable_preset_creates_no_run(tiny: Make) -> None:
     with pytest.raises(NotBuiltYet, match="later version"):
         Session.start(tiny(model={"kind": "hgrn"}))
     assert store.all_runs() == []
 
 
-def test_a_fork_names_its_parent_and_begins_with_its_weights(tiny: Make) -> None:
+def test_a_fork_names_its_parent_and_starts_from_its_weights(tiny: Make) -> None:
     first = ended(Session.start(tiny()))
     initial = store.find_checkpoint(f"{first.run.id}@last")
     fork = ended(Session.start(tiny(training__seed=5), "fork", initial=initial))
@@ -352,7 +350,7 @@ def test_a_live_run_reads_as_running_to_others_and_as_paused(tiny: Make) -> None
     assert session.run.info().state == "stopped"
 
 
-def test_what_the_log_tells_is_in_the_events_of_the_run_too(tiny: Make) -> None:
+def test_log_messages_are_also_run_events(tiny: Make) -> None:
     seen: list[Event] = []
     session = ended(Session.start(tiny(), sinks=(seen.append,)))
     in_memory = {event.step: event.loss for event in seen if isinstance(event, Stepped)}

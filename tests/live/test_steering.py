@@ -1,4 +1,4 @@
-"""Steering: every request arrives, only the owner may ask, and nothing that is sent does harm."""
+"""Steering: every request arrives, only from the owner, and no input does harm."""
 
 import json
 import os
@@ -35,7 +35,7 @@ def until(holds: Callable[[], object]) -> None:
 
 @pytest.fixture
 def session() -> Iterator[Session]:
-    """A run that waits at one of its first steps, and would make very many."""
+    """A run that waits at one of its first steps, of very many."""
     made = Session.start(make_tiny(training__max_steps=1_000_000))
     made.control.pause()
     until(lambda: made.status.state == "paused")
@@ -57,10 +57,10 @@ def connected(session: Session) -> socket.socket:
 
 def connects(line: socket.socket, path: Path) -> bool:
     try:
-        # Not by its whole path: that may be longer than a socket's address.
+        # Not by its full path, which may be too long for a socket address.
         with steering.short_address(path.parent) as short:
             line.connect(short)
-    except BlockingIOError:  # too many wait to be accepted
+    except BlockingIOError:  # the backlog is full
         return False
     return True
 
@@ -117,7 +117,7 @@ def test_the_status_is_that_of_the_session(session: Session) -> None:
     assert told["max_steps"] == 1_000_000
 
 
-def test_stop_ends_what_is_still_being_prepared(tiny: Make) -> None:
+def test_stop_works_while_preparing(tiny: Make) -> None:
     made = Session.start(tiny(data__documents=2_000_000, data__limit={}))
     path = made.run.path / steering.SOCKET
     until(path.exists)
@@ -127,7 +127,7 @@ def test_stop_ends_what_is_still_being_prepared(tiny: Make) -> None:
     assert made.status.state == "stopped"
 
 
-def test_the_socket_is_its_owners_and_goes_with_the_run(session: Session) -> None:
+def test_the_socket_is_private_and_removed_with_the_run(session: Session) -> None:
     path = session.run.path / steering.SOCKET
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     session.stop()
@@ -138,7 +138,7 @@ def test_the_socket_is_its_owners_and_goes_with_the_run(session: Session) -> Non
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs two users")
-def test_another_user_is_not_heard(session: Session) -> None:
+def test_requests_of_another_user_are_ignored(session: Session) -> None:
     path = session.run.path / steering.SOCKET
     directory = os.open(session.run.path, os.O_RDONLY)
     answers = []
@@ -169,7 +169,7 @@ def test_another_user_is_not_heard(session: Session) -> None:
 
 
 @pytest.mark.parametrize("line", [b"", b"{}", b"[]", b"\xff\x00", b'{"verb": "fly"}', b"null"])
-def test_what_is_not_understood_is_answered(session: Session, line: bytes) -> None:
+def test_invalid_requests_get_an_answer(session: Session, line: bytes) -> None:
     with connected(session) as talk:
         talk.sendall(line + b"\n")
         assert "error" in json.loads(talk.recv(4096))
@@ -181,8 +181,8 @@ def test_what_is_not_understood_is_answered(session: Session, line: bytes) -> No
     ("verb", "value"),
     [("rate", 0.0), ("rate", -1.0), ("rate", float("nan")), ("extend", 0.5), ("extend", -3.0)],
 )
-def test_values_without_sense_are_refused(session: Session, verb: str, value: float) -> None:
-    with pytest.raises(RunError, match="did not obey"):
+def test_invalid_values_are_rejected(session: Session, verb: str, value: float) -> None:
+    with pytest.raises(RunError, match="rejected the request"):
         ask(session, verb, value)
     assert events(session.run).count("changed") == 0
 
@@ -205,7 +205,7 @@ def test_strange_clients_do_no_harm(session: Session) -> None:
 
 
 def test_too_many_requests_are_refused(session: Session) -> None:
-    # Between two looks of the waiting trainer none of these may be lost or pile up for ever.
+    # Between two polls of the waiting trainer, no request may be lost or pile up forever.
     refused = 0
     with connected(session) as talk:
         answers = talk.makefile("rb")
@@ -229,7 +229,9 @@ def test_a_deep_directory_can_be_steered(tiny: Make, monkeypatch: pytest.MonkeyP
     assert made.status.state == "stopped"
 
 
-def test_a_short_way_is_found_without_proc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_short_path_is_found_without_proc(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     deep = tmp_path / ("d" * 100) / ("e" * 100)
     deep.mkdir(parents=True)
     monkeypatch.setattr(os.path, "isdir", lambda _path: False)
@@ -254,8 +256,8 @@ def test_the_socket_of_a_killed_process_is_replaced(tmp_path: Path) -> None:
     server.close()
 
 
-def test_where_there_can_be_no_socket_the_run_trains(tiny: Make) -> None:
-    # A directory in the place of the socket cannot be replaced by one.
+def test_a_run_trains_without_a_socket(tiny: Make) -> None:
+    # A directory at the socket's path cannot be replaced.
     made = Session.start(tiny())
     assert made.wait(PATIENCE)
     (made.run.path / steering.SOCKET).mkdir()
@@ -264,9 +266,9 @@ def test_where_there_can_be_no_socket_the_run_trains(tiny: Make) -> None:
     assert more.status.state == "done"
 
 
-def test_who_never_answers_keeps_nobody_waiting(tmp_path: Path) -> None:
+def test_a_silent_process_blocks_nobody(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as hung:
         hung.bind(str(tmp_path / steering.SOCKET))
         hung.listen()
-        with pytest.raises(RunError, match="does not answer"):
+        with pytest.raises(RunError, match="does not respond"):
             steering.ask(tmp_path, "pause", seconds=0.1)

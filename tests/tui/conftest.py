@@ -1,4 +1,4 @@
-"""What tests in a real terminal share."""
+"""Fixtures for tests in a real terminal."""
 
 from collections.abc import Iterator
 from pathlib import Path

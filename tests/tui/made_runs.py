@@ -1,4 +1,4 @@
-"""Run directories for tests: files by the real recorder, checkpoints of a real, tiny model."""
+"""Run directories for tests: files from the real recorder, checkpoints of a tiny model."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -71,7 +71,7 @@ def add_run(
 def add_checkpoints(
     run: Run, preset: Preset, steps: Sequence[int], best: int | None = None
 ) -> None:
-    """Real checkpoints at `steps`, drawn from the step as the seed; `last` is the highest."""
+    """Real checkpoints at `steps`, initialized with the step as seed; `last` is the highest."""
     if not steps:
         return
     import torch
@@ -95,7 +95,7 @@ def add_checkpoints(
 
 
 async def until(pilot: Pilot[Any], holds: Callable[[], object], seconds: float = 60.0) -> None:
-    """Wait until `holds()` is true; a test that waits in vain fails on it."""
+    """Wait until `holds()` is true; fail on a timeout."""
     for _ in range(int(seconds / 0.05)):
         if holds():
             return

@@ -1,4 +1,4 @@
-"""A home with a library and finished runs whose every figure is fixed: what snapshots show."""
+"""A home with a library and finished runs with fixed figures, for the snapshots."""
 
 import json
 import math
@@ -21,7 +21,7 @@ STORY = (
 
 
 class ShownWorkshop(TrainingWorkshop):
-    """A workshop whose status line says always the same."""
+    """A workshop whose status line never changes."""
 
     def __init__(self, run: str) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class ShownWorkshop(TrainingWorkshop):
 
 
 def make_run(preset: str, number: int, *, steps: int, rate: float, state: str = "done") -> Run:
-    """A run of `preset` with a smooth curve; `rate` says how fast its loss falls."""
+    """A run of `preset` with a smooth curve; `rate` is how fast its loss falls."""
     made = store.create(library.get(preset))
     target = made.path.with_name(f"{preset}-2026092{number}-120000")
     made.path.rename(target)

@@ -1,4 +1,4 @@
-"""The real program in a real terminal (tmux), and what is asked of it again and again."""
+"""The real program in a real terminal (tmux), and common operations on it."""
 
 import os
 import re
@@ -19,14 +19,14 @@ PATIENCE = limits.LIMIT
 
 
 def plain_environment() -> dict[str, str]:
-    """The environment without what a test runner may say of its own terminal."""
+    """The environment without variables that describe the test runner's own terminal."""
     dropped = ("COLUMNS", "LINES", "TMUX", "NO_COLOR", "SSH_CONNECTION", "PYTEST_CURRENT_TEST")
     kept = {name: value for name, value in os.environ.items() if name not in dropped}
     return {**kept, "TERM": "xterm-256color"}
 
 
 class Terminal:
-    """A tmux session of its own server: types keys, reads the screen."""
+    """A tmux session with its own server: types keys, reads the screen."""
 
     def __init__(
         self, folder: Path, columns: int = 120, rows: int = 40, program: str = "sh"
@@ -50,7 +50,7 @@ class Terminal:
         return done.stdout
 
     def run(self, *words: str, program: str = "-m slm_tui") -> None:
-        """Start slm-tui with these words; the shell says when it has ended."""
+        """Start slm-tui with these words; the shell prints ENDED when it exits."""
         self.type(f"clear; {sys.executable} {program} {' '.join(words)}; echo ENDED-$?")
         self.press("Enter")
 
@@ -60,7 +60,7 @@ class Terminal:
     def press(self, *keys: str) -> None:
         for key in keys:
             self._tmux("send-keys", key)
-            # A key that follows escape too soon is taken for alt and that key.
+            # A key too soon after escape is read as alt plus that key.
             time.sleep(0.5 if key == "Escape" else 0.2)
 
     def screen(self) -> str:
@@ -93,7 +93,7 @@ def train(terminal: Terminal, program: str = "-m slm_tui") -> Run:
 def choose_quick(terminal: Terminal) -> None:
     """In the app that is starting, train the preset `quick` from its list."""
     terminal.wait_for("stories-tiny ★")
-    # Typed ahead, as a script or a slow line does it: no letter of it is a command.
+    # Typed ahead, as from a script or a slow connection: no letter may be taken for a command.
     terminal.type("/quick")
     terminal.wait_for(r"─ quick ─")
     terminal.press("Enter")
@@ -113,7 +113,7 @@ def events(run: Run) -> list[str]:
 
 
 def end_runs() -> None:
-    """Runs outlive what started them: nothing may outlive a test."""
+    """End all runs: they outlive the app, but must not outlive a test."""
     for run in store.all_runs():
         info = run.info()
         if info.state in store.LIVE_STATES and info.pid != os.getpid():
@@ -121,7 +121,7 @@ def end_runs() -> None:
 
 
 def choose(terminal: Terminal, label: str) -> None:
-    """Take an answer of the quit question, whose default is the last: Cancel."""
+    """Choose an answer to the quit question; the default is the last, Cancel."""
     up = {"Save and stop": 1, "Keep training": 2}[label]
     terminal.press(*["Up"] * up, "Enter")
 

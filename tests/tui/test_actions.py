@@ -1,4 +1,4 @@
-"""The table of actions: each has a handler, is bound in one place, and can be given another key."""
+"""The table of actions: each has a handler, is bound in one place, and can be rebound."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -54,7 +54,7 @@ def test_each_action_has_a_handler_that_is_bound(action: Action) -> None:
     assert having, f"nothing has a method action_{action.name}"
     for cls in having:
         bound = [one for one in cls.__dict__["BINDINGS"] if _id(one) == action.id]
-        # A screen leaves a key that works everywhere to an action of its own.
+        # A screen may use the key of a global action for its own action.
         taken = action.screen == "all" and cls in SCREENS.values()
         assert taken or len(bound) == 1, f"{cls.__name__} does not bind {action.id}"
 
@@ -68,7 +68,7 @@ def nodes(app: SlmTuiApp) -> Iterator[DOMNode]:
 
 
 def bound_by_hand(node: DOMNode) -> Iterator[tuple[str, str]]:
-    """`(class, key)` of what our own classes bind beside the table."""
+    """`(class, key)` of bindings of our own classes outside the table."""
     for cls in type(node).__mro__:
         if cls.__module__.startswith("slm_tui."):
             for one in cls.__dict__.get("BINDINGS", ()):
@@ -96,7 +96,7 @@ async def test_no_widget_binds_a_key_of_the_table_by_hand(room: Room) -> None:
 
 
 @pytest.mark.parametrize("room", ROOMS)
-async def test_the_screens_with_charts_are_those_that_the_table_names(room: Room) -> None:
+async def test_chart_rooms_are_the_screens_that_have_charts(room: Room) -> None:
     app = SlmTuiApp(load_torch=False)
     async with app.run_test(size=(160, 45)) as pilot:
         await pilot.press(GO[room])
@@ -105,9 +105,7 @@ async def test_the_screens_with_charts_are_those_that_the_table_names(room: Room
 
 
 @pytest.mark.parametrize("room", ROOMS)
-async def test_a_key_of_the_user_reaches_the_handler(
-    room: Room, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_user_key_reaches_its_handler(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[str] = []
 
     def record(name: str) -> Callable[..., None]:
@@ -120,7 +118,7 @@ async def test_a_key_of_the_user_reaches_the_handler(
         await until(pilot, lambda: app.current_mode == room)
         await until(pilot, lambda: room != "runs" or len(app.screen.query_one("#table").rows))
         if room == "chat":
-            # While text is typed, Textual drops bindings whose own key is a character.
+            # While typing, Textual drops bindings whose default key is a character.
             app.screen.set_focus(None)
         for action in works_in(room):
             if action.screen == "all" and not _has_it(app, action):
@@ -144,7 +142,7 @@ def _has_it(app: SlmTuiApp, action: Action) -> bool:
 
 
 async def _press_as(pilot: Pilot[None], action: Action) -> None:
-    """Give the action a key of the user, and press it."""
+    """Bind the action to a user key, and press it."""
     app = pilot.app
     assert isinstance(app, SlmTuiApp)
     app.set_keymap({**app.keys, action.id: FREE_KEY})
@@ -152,7 +150,7 @@ async def _press_as(pilot: Pilot[None], action: Action) -> None:
     app.set_keymap(app.keys)
 
 
-async def test_the_users_keys_move_the_crosshair_and_take_it_away(home: Path) -> None:
+async def test_user_keys_move_and_remove_the_crosshair(home: Path) -> None:
     add_run("a-run")
     path = home / "config" / "keymap.toml"
     path.parent.mkdir(parents=True)
@@ -173,7 +171,7 @@ async def test_the_users_keys_move_the_crosshair_and_take_it_away(home: Path) ->
         assert chart.crosshair is None
 
 
-async def test_the_help_of_a_screen_with_charts_has_their_keys() -> None:
+async def test_help_lists_chart_keys_on_screens_with_charts() -> None:
     app = SlmTuiApp(load_torch=False)
     async with app.run_test(size=(160, 45)) as pilot:
         for room, there in (("f2", False), ("f3", True), ("f4", True)):
@@ -184,7 +182,7 @@ async def test_the_help_of_a_screen_with_charts_has_their_keys() -> None:
             await pilot.press("escape")
 
 
-def test_a_keymap_of_the_first_version_is_read_without_a_complaint(home: Path) -> None:
+def test_a_keymap_of_the_first_version_is_read_without_problems(home: Path) -> None:
     path = home / "config" / "keymap.toml"
     path.parent.mkdir(parents=True)
     path.write_text('"runs.pin" = "v"\n[train]\ncrosshair_left = "h"\ncrosshair_right = "l"\n')
@@ -205,6 +203,6 @@ def test_a_chart_shares_its_keys_with_the_screens_that_have_charts(key: str, cla
     assert bool(keymap.clashes({**keys, "chart.crosshair_left": key})) is clashes
 
 
-def test_names_that_are_gone_lead_to_actions_that_are_there() -> None:
+def test_former_action_names_map_to_existing_actions() -> None:
     assert set(keymap.FORMER_IDS.values()) - {""} <= set(BY_ID)
     assert not set(keymap.FORMER_IDS) & set(BY_ID)

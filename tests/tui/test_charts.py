@@ -1,4 +1,4 @@
-"""Charts keep their promises: spikes survive, nothing crashes, little is redrawn."""
+"""Charts: spikes survive downsampling, nothing crashes, little is redrawn."""
 
 import math
 import os
@@ -49,10 +49,10 @@ POINTS = st.lists(st.tuples(VALUES, VALUES), max_size=60)
 quick = settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
 
 
-# Thinning
+# Downsampling
 
 
-def test_a_spike_survives_thinning() -> None:
+def test_a_spike_survives_downsampling() -> None:
     ys = [1.0] * 50_000
     ys[31_234], ys[40_001] = 9.0, -3.0
     xs = [float(x) for x in range(50_000)]
@@ -67,7 +67,7 @@ def test_a_spike_survives_thinning() -> None:
 
 @quick
 @given(POINTS, st.integers(2, 12))
-def test_thinned_points_are_points_that_were_given_and_keep_the_extremes(
+def test_downsampled_points_are_input_points_and_include_the_extremes(
     points: list[tuple[float, float]], columns: int
 ) -> None:
     xs, ys = [x for x, _ in points], [y for _, y in points]
@@ -85,7 +85,7 @@ def test_thinned_points_are_points_that_were_given_and_keep_the_extremes(
             assert (min(thin_ys), max(thin_ys)) == (min(heights), max(heights))
 
 
-def test_a_grown_series_keeps_its_old_points_where_they_were() -> None:
+def test_a_growing_series_keeps_its_old_points() -> None:
     thinned = ThinnedSeries(100)
     thinned.extend(range(1, 1000), [math.sin(x) for x in range(1, 1000)])
     before = list(zip(*thinned.points(), strict=True))
@@ -101,7 +101,7 @@ def test_the_average_of_a_constant_is_the_constant_from_the_first_value_on() -> 
     assert ema([3.0] * 50, 0.99) == pytest.approx([3.0] * 50)
 
 
-def test_an_extended_average_equals_one_made_at_once() -> None:
+def test_an_extended_average_equals_one_computed_at_once() -> None:
     ys = [math.sin(x) for x in range(100)]
     ys[40] = math.nan
     smoother = Smoother(0.9)
@@ -134,7 +134,7 @@ def test_ticks_are_one_two_or_five_times_a_power_of_ten_apart() -> None:
     assert ticks(0, 5e-324, 4) == [0]
 
 
-def test_labels_are_short_and_tell_values_apart() -> None:
+def test_labels_are_short_and_distinct() -> None:
     assert [label(v) for v in (1500, 2e-4, 0, 0.25, 2e6, -3, 1000, 500)] == [
         *("1.5k", "2e-4", "0", "0.25", "2M", "-3", "1k", "500"),
     ]
@@ -147,14 +147,14 @@ def test_labels_are_short_and_tell_values_apart() -> None:
 
 @quick
 @given(st.lists(VALUES))
-def test_packed_values_come_back(values: list[float]) -> None:
+def test_packed_values_round_trip(values: list[float]) -> None:
     assert str(unpack(pack(values))) == str([float(value) for value in values])
 
 
 # Ranges
 
 
-def test_a_range_holds_still_while_its_data_moves_a_little() -> None:
+def test_a_range_is_stable_under_small_data_changes() -> None:
     sticky = StickyRange()
     first = sticky.fit(1.0, 4.0)
     assert sticky.fit(0.95, 4.1) == first
@@ -207,7 +207,7 @@ def assert_exact(rows: list[list[tuple[str, str]]], width: int, height: int) -> 
 
 @quick
 @given(POINTS, st.integers(1, 120), st.integers(1, 40), st.booleans())
-def test_any_data_at_any_size_makes_exactly_the_rows_and_cells_asked_for(
+def test_any_data_at_any_size_gives_exactly_the_requested_rows_and_cells(
     points: list[tuple[float, float]], width: int, height: int, log_y: bool
 ) -> None:
     asked = request(points, width, height, log_y=log_y)
@@ -241,7 +241,7 @@ def test_odd_data_at_extreme_sizes_is_drawn(size: tuple[int, int], ys: list[floa
     st.floats(-1e4, 1e4),
     st.floats(1e-6, 1e6),
 )
-def test_axis_labels_are_whole_and_apart(
+def test_axis_labels_are_complete_and_do_not_touch(
     width: int, height: int, last: float, low: float, span: float
 ) -> None:
     asked = request([(0.0, low), (last, low + span)], width, height)
@@ -298,7 +298,7 @@ def test_the_newest_request_wins() -> None:
         client.close()
 
 
-def test_a_process_that_died_is_started_once_more_and_then_given_up() -> None:
+def test_a_dead_process_is_restarted_only_once() -> None:
     client = PlotClient()
     try:
         client.request(request(LINE, 40, 10))
@@ -331,7 +331,7 @@ def test_a_request_that_cannot_be_drawn_leaves_the_process_alive() -> None:
         client.close()
 
 
-def test_without_a_process_the_app_draws_itself_but_seldom() -> None:
+def test_without_a_process_the_app_draws_itself_but_rarely() -> None:
     client = PlotClient(["/nonexistent/python"])
     client.request(request(LINE, 40, 10))
     drawing = wait_for(client)
@@ -352,7 +352,7 @@ def gone(pid: int) -> bool:
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes in /proc")
-def test_no_process_is_left_when_the_app_is_killed() -> None:
+def test_the_plot_process_exits_when_the_app_is_killed() -> None:
     script = (
         "import time\n"
         "from slm_tui.tui.charts.client import PlotClient\n"
@@ -403,7 +403,7 @@ def test_a_curve_reads_the_exact_nearest_point() -> None:
     assert curve.at(-5) == (0.0, 0.0)
 
 
-def test_a_curve_follows_lists_that_grow_and_starts_over_with_other_ones() -> None:
+def test_a_curve_follows_growing_lists_and_restarts_with_new_ones() -> None:
     xs, ys = [1.0, 2.0], [5.0, 4.0]
     curve = Curve()
     line = Series("train", "train", xs, ys)
@@ -459,13 +459,13 @@ def text_of(widget: Chart | SmallChart) -> list[str]:
     return [widget.render_line(y).text for y in range(widget.size.height)]
 
 
-async def test_an_empty_chart_says_what_the_caller_gave_it() -> None:
+async def test_an_empty_chart_shows_the_text_it_was_given() -> None:
     async with ChartApp().run_test(size=(80, 40)) as pilot:
         await pilot.pause()
         assert "No steps yet." in "".join(text_of(pilot.app.query_one(Chart)))
 
 
-async def test_what_an_empty_chart_says_is_painted_again_when_it_changes() -> None:
+async def test_an_empty_chart_repaints_when_its_text_changes() -> None:
     async with ChartApp().run_test(size=(80, 40)) as pilot:
         await pilot.pause()
         chart = pilot.app.query_one(Chart)

@@ -1,4 +1,4 @@
-"""Inspect mode: a text is walked token by token, and written on from any of them."""
+"""Inspect mode: moving through a text token by token, and continuing from any token."""
 
 import math
 from dataclasses import replace
@@ -37,7 +37,7 @@ def run() -> Run:
 
 
 async def written(pilot: Pilot[Any], prompt: str = "Once upon") -> ChatScreen:
-    """The chat with a text of 20 tokens or fewer."""
+    """Chat with a completion of at most 20 tokens."""
     screen = await open_chat(pilot)
     await until(pilot, lambda: screen.generation.state == "ready")
     await type_line(pilot, "/max 20")
@@ -68,13 +68,13 @@ def about(screen: ChatScreen) -> str:
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_everything_is_there_at_every_size(run: Run, size: tuple[int, int]) -> None:
+async def test_every_size_shows_all_inspect_panes(run: Run, size: tuple[int, int]) -> None:
     async with SlmTuiApp(load_torch=False).run_test(size=size) as pilot:
         screen = await inspected(pilot)
         pane = screen.query_one(InspectPane)
         await until(pilot, lambda: len(screen.pane.inspector.poll().others) == 2)
         assert isinstance(screen.focused, HeatView)
-        # end-of-text, the nine bytes of the prompt: the cursor is on the first that was written.
+        # After end-of-text and nine prompt bytes, the cursor is on the first generated token.
         assert pane.place == 10
         text = on_screen(pilot)
         assert "Once upon" in text.replace("\n", "")
@@ -83,12 +83,12 @@ async def test_everything_is_there_at_every_size(run: Run, size: tuple[int, int]
         assert pane.choices.size.height > 3
         assert pane.heat.size.height > 3
         last = text.splitlines()[-1]
-        assert "Write on" in last
+        assert "Continue" in last
         assert last.rstrip().endswith("? Help")
         assert sum(one.width + 2 for one in screen.query_one(KeyFooter).places) - 2 <= size[0] - 2
 
 
-async def test_the_cursor_asks_for_its_token(run: Run) -> None:
+async def test_the_cursor_requests_candidates_for_its_token(run: Run) -> None:
     async with SlmTuiApp(load_torch=False).run_test(size=(120, 40)) as pilot:
         screen = await inspected(pilot)
         pane = screen.query_one(InspectPane)
@@ -106,13 +106,13 @@ async def test_the_cursor_asks_for_its_token(run: Run) -> None:
         assert "10 " in about(screen)
         assert "30 " in about(screen)
         await pilot.press("home")
-        assert "Nothing stands before the first token" in about(screen)
+        assert "There is no context before the first token" in about(screen)
         await pilot.press("end")
         await until(pilot, lambda: shows(screen, len(tokens.ids)))
-        assert "the token to come" in about(screen)
+        assert "the next token" in about(screen)
 
 
-async def test_counts_that_come_by_themselves_are_shown(run: Run) -> None:
+async def test_late_counts_are_shown(run: Run) -> None:
     async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
         screen = await inspected(pilot)
         await until(pilot, lambda: not screen.pane.inspector.poll().counting)
@@ -122,7 +122,7 @@ async def test_counts_that_come_by_themselves_are_shown(run: Run) -> None:
             assert ("7 in training" in about(screen)) is told
 
 
-async def test_a_narrow_panel_tells_a_token_in_one_line_each(run: Run) -> None:
+async def test_a_narrow_panel_shows_each_fact_in_one_line(run: Run) -> None:
     async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
         screen = await inspected(pilot)
         await until(pilot, lambda: len(screen.pane.inspector.poll().others) == 2)
@@ -140,13 +140,13 @@ async def test_a_narrow_panel_tells_a_token_in_one_line_each(run: Run) -> None:
         assert "top-k 200" in on_screen(pilot)
 
 
-async def test_help_explains_what_is_seen_and_the_title_counts_the_texts(run: Run) -> None:
+async def test_help_explains_inspect_mode_and_the_title_counts_the_texts(run: Run) -> None:
     async with SlmTuiApp(load_torch=False).run_test(size=(120, 40)) as pilot:
         screen = await inspected(pilot)
         assert "text" not in str(screen.pane.heat.border_title)
         await pilot.press("question_mark")
-        await until(pilot, lambda: "Looking into a text" in on_screen(pilot))
-        assert "Rank 1 is the likeliest token" in on_screen(pilot)
+        await until(pilot, lambda: "Inspect mode" in on_screen(pilot))
+        assert "Rank 1 is the most likely token" in on_screen(pilot)
         await pilot.press("escape", "ctrl+r")
         await until(pilot, lambda: "text 2/2" in str(screen.pane.heat.border_title))
         await pilot.press("pageup")
@@ -159,7 +159,7 @@ def shows(screen: ChatScreen, place: int) -> bool:
     return found is not None and found.place == place
 
 
-async def test_counts_that_come_alone_are_drawn(run: Run) -> None:
+async def test_counts_without_other_results_are_drawn(run: Run) -> None:
     async with SlmTuiApp(load_torch=False).run_test(size=(120, 40)) as pilot:
         screen = await inspected(pilot)
         seen = screen.pane.inspector.poll()
@@ -187,7 +187,7 @@ async def test_a_broken_model_is_inspected_like_others(run: Run) -> None:
         assert screen.pane.choices.rows
 
 
-def test_bars_begin_in_one_column_whatever_the_characters() -> None:
+def test_bars_start_in_one_column_for_any_characters() -> None:
     tokenizer = chars_tokenizer(["日本語 wide, and narrow"])
     ids = tokenizer.encode("日n")
     logits = torch.zeros(tokenizer.n_vocab)
@@ -197,17 +197,17 @@ def test_bars_begin_in_one_column_whatever_the_characters() -> None:
     assert len({cell_len(row.partition("█")[0]) for row in rows}) == 1
 
 
-async def test_settings_change_what_can_be_drawn(run: Run) -> None:
+async def test_settings_change_which_tokens_can_be_sampled(run: Run) -> None:
     async with SlmTuiApp(load_torch=False).run_test(size=(120, 40)) as pilot:
         screen = await inspected(pilot)
         await pilot.press("g")
         await until(pilot, lambda: (one := found(screen)) and one.kept == 1)
         screen.refresh_room()
         await pilot.pause()
-        assert "1 can be drawn" in on_screen(pilot)
+        assert "1 can be sampled" in on_screen(pilot)
 
 
-async def test_what_is_typed_is_looked_into(run: Run) -> None:
+async def test_typed_text_can_be_inspected(run: Run) -> None:
     async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
         screen = await open_chat(pilot)
         await until(pilot, lambda: screen.generation.state == "ready")
@@ -224,7 +224,7 @@ async def test_what_is_typed_is_looked_into(run: Run) -> None:
         assert screen.typed() == "a cat"
 
 
-async def test_resampling_writes_another_text_from_the_token(run: Run) -> None:
+async def test_resampling_regenerates_from_the_token(run: Run) -> None:
     async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
         screen = await inspected(pilot)
         first = last_text(screen)
@@ -244,7 +244,7 @@ async def test_resampling_writes_another_text_from_the_token(run: Run) -> None:
         assert screen.query_one(InspectPane).place == 12
 
 
-async def test_a_candidate_is_put_there_and_written_on(run: Run) -> None:
+async def test_a_chosen_candidate_is_continued(run: Run) -> None:
     async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
         screen = await inspected(pilot)
         await until(pilot, lambda: shows(screen, 10))
@@ -265,7 +265,7 @@ async def test_a_candidate_is_put_there_and_written_on(run: Run) -> None:
         assert second.tokens.ids[:11] == (*first.tokens.ids[:10], int(key))
 
 
-async def test_ctrl_r_in_the_chat_writes_the_answer_again(run: Run) -> None:
+async def test_ctrl_r_in_the_chat_regenerates_the_completion(run: Run) -> None:
     async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
         screen = await written(pilot)
         first = last_text(screen)
@@ -279,7 +279,7 @@ async def test_ctrl_r_in_the_chat_writes_the_answer_again(run: Run) -> None:
         assert not screen.is_inspecting
 
 
-async def test_earlier_texts_are_behind_the_edges(run: Run) -> None:
+async def test_paging_past_the_edges_shows_earlier_texts(run: Run) -> None:
     async with SlmTuiApp(load_torch=False).run_test(size=(120, 40)) as pilot:
         screen = await written(pilot, "One")
         first = last_text(screen)
@@ -306,6 +306,6 @@ async def test_another_model_reads_the_same_text(run: Run) -> None:
         assert after.tokens == before.tokens
 
 
-def test_levels_rise_with_surprise() -> None:
+def test_color_levels_rise_with_surprisal() -> None:
     assert [level_of(one) for one in (float("nan"), 0.0, *LEVELS, 99.0)] == [-1, 0, 1, 2, 3, 4, 4]
     assert InspectionStatus().heat is None

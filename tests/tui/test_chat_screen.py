@@ -1,4 +1,4 @@
-"""The Chat screen: whatever a model writes is shown safely, and every command says what works."""
+"""The Chat screen: any model output is shown safely, and commands report valid values."""
 
 import contextlib
 from dataclasses import replace
@@ -39,7 +39,7 @@ PLAIN = ChatSettings(Sampling())
 
 
 class FakeGenerator:
-    """Says what a test gives it: for what no real model can be made to write."""
+    """Returns text from the test, for output that a real model cannot be made to produce."""
 
     def __init__(self) -> None:
         self.generation = GenerationStatus()
@@ -88,12 +88,12 @@ class FakeGenerator:
 
 
 def shown(pilot: Pilot[Any]) -> str:
-    """What the transcript draws, all of it."""
+    """Everything that the transcript draws."""
     return "\n".join(line.plain for line in pilot.app.screen.query_one(Transcript)._lines)
 
 
 def on_screen(pilot: Pilot[Any]) -> str:
-    """Every character of the screen as it is."""
+    """Every character on the screen."""
     screen = pilot.app.screen
     lines = screen._compositor.render_strips()
     return "\n".join("".join(segment.text for segment in strip) for strip in lines)
@@ -130,7 +130,7 @@ async def type_line(pilot: Pilot[Any], line: str) -> None:
 # A real model
 
 
-async def test_a_real_model_continues_the_prompt_and_says_how_it_went() -> None:
+async def test_a_real_model_continues_the_prompt_and_reports_figures() -> None:
     add_run("talker", checkpoints=[10, 20], best=10)
     async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
         screen = await open_chat(pilot)
@@ -144,7 +144,7 @@ async def test_a_real_model_continues_the_prompt_and_says_how_it_went() -> None:
         assert not any(ord(char) < 32 for char in on_screen(pilot).replace("\n", ""))
 
 
-async def test_what_another_screen_hands_over_is_loaded() -> None:
+async def test_a_checkpoint_passed_by_another_screen_is_loaded() -> None:
     add_run("newest", checkpoints=[10])
     other = add_run("other", checkpoints=[10, 20], best=20, created=5.0)
     async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
@@ -162,7 +162,7 @@ async def test_what_another_screen_hands_over_is_loaded() -> None:
         await until(pilot, lambda: screen.generation.facts and screen.generation.facts.step == 20)
 
 
-async def test_a_newer_checkpoint_is_offered_and_a_key_moves_on_to_it() -> None:
+async def test_a_newer_checkpoint_is_offered_and_a_key_loads_it() -> None:
     preset = make_tiny()
     run = add_run("growing", preset=preset, checkpoints=[10])
     async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
@@ -177,7 +177,7 @@ async def test_a_newer_checkpoint_is_offered_and_a_key_moves_on_to_it() -> None:
         await until(pilot, lambda: not screen.query_one("#newer").display)
 
 
-async def test_a_run_that_had_no_checkpoint_is_loaded_once_it_has_one() -> None:
+async def test_a_run_is_loaded_once_it_has_a_checkpoint() -> None:
     preset = make_tiny()
     run = add_run("young", preset=preset)
     async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
@@ -210,7 +210,7 @@ async def test_the_picker_lists_all_checkpoints_and_loads_the_chosen_one() -> No
 async def test_without_any_run_the_screen_names_the_keys_that_help() -> None:
     async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
         await open_chat(pilot)
-        assert "Press 1, choose a preset, press t." in on_screen(pilot)
+        assert "Press 1, choose a preset and press t." in on_screen(pilot)
         await type_line(pilot, "Once")
         assert isinstance(pilot.app.screen, Notice)
 
@@ -230,7 +230,7 @@ async def test_while_a_run_trains_its_checkpoint_comes_first() -> None:
         assert screen.generation.facts.run == live.id
 
 
-# What a model may write
+# Model output
 
 
 async def test_hostile_text_is_shown_as_plain_symbols(fake: FakeGenerator) -> None:
@@ -250,7 +250,7 @@ async def test_hostile_text_is_shown_as_plain_symbols(fake: FakeGenerator) -> No
         await until(pilot, lambda: "max tokens" in shown(pilot))
 
 
-async def test_no_letter_is_behind_the_scrollbar() -> None:
+async def test_the_scrollbar_hides_no_text() -> None:
     add_run("talker", checkpoints=[10], best=10)
     async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
         screen = await open_chat(pilot)
@@ -258,7 +258,7 @@ async def test_no_letter_is_behind_the_scrollbar() -> None:
         entry = Entry(prompt="Once")
         transcript.add(entry)
         await pilot.pause()
-        # All at once, as a fast model does between two looks.
+        # All at once, as from a fast model between two polls.
         entry.text = "x" * 3000
         entry.ending = "end of text"
         transcript.grown(entry)
@@ -268,7 +268,7 @@ async def test_no_letter_is_behind_the_scrollbar() -> None:
         assert all(len(one.plain.rstrip()) <= width for one in transcript._lines)
 
 
-async def test_scrolling_up_holds_still_while_text_comes(fake: FakeGenerator) -> None:
+async def test_scrolling_up_stops_following_new_text(fake: FakeGenerator) -> None:
     async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
         screen = await open_chat(pilot, fake)
         await type_line(pilot, "Once")
@@ -300,7 +300,7 @@ def test_wrapping_loses_no_character_and_fits(text: str, width: int) -> None:
 
 
 @given(st.lists(st.text("ab \n", max_size=9), max_size=20), st.integers(2, 12))
-def test_text_that_comes_in_pieces_wraps_like_the_whole(pieces: list[str], width: int) -> None:
+def test_streamed_text_wraps_like_the_whole(pieces: list[str], width: int) -> None:
     from slm_tui.tui.screens.chat.transcript import Entry, _Drawn
 
     entry = Entry(prompt="p q")
@@ -328,7 +328,7 @@ async def test_escape_stops_at_once_and_the_text_stays(fake: FakeGenerator) -> N
         assert pilot.app.screen.query_one(PromptInput).has_focus
 
 
-async def test_an_empty_prompt_goes_on_from_where_the_text_stopped(fake: FakeGenerator) -> None:
+async def test_an_empty_prompt_continues_the_last_completion(fake: FakeGenerator) -> None:
     async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
         await open_chat(pilot, fake)
         await type_line(pilot, "Once")
@@ -346,7 +346,7 @@ async def test_an_empty_prompt_goes_on_from_where_the_text_stopped(fake: FakeGen
         assert fake.asked[-1][:2] == ("complete", "")
 
 
-async def test_the_arrows_bring_back_what_was_typed(fake: FakeGenerator) -> None:
+async def test_arrows_recall_earlier_lines(fake: FakeGenerator) -> None:
     async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
         screen = await open_chat(pilot, fake)
         box = screen.query_one(PromptInput)
@@ -366,7 +366,7 @@ async def test_a_backslash_n_is_a_line_break(fake: FakeGenerator) -> None:
         assert fake.asked[-1][1] == "ROMEO:\n"
 
 
-async def test_letters_change_the_settings_where_nothing_is_typed(fake: FakeGenerator) -> None:
+async def test_letters_change_settings_outside_the_input(fake: FakeGenerator) -> None:
     async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
         screen = await open_chat(pilot, fake)
         await pilot.press("t")
@@ -384,7 +384,7 @@ async def test_letters_change_the_settings_where_nothing_is_typed(fake: FakeGene
         assert screen.query_one(PromptInput).has_focus
 
 
-async def test_samples_are_written_one_after_another_each_with_its_seed(
+async def test_samples_are_generated_in_turn_each_with_its_seed(
     fake: FakeGenerator,
 ) -> None:
     async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
@@ -400,9 +400,7 @@ async def test_samples_are_written_one_after_another_each_with_its_seed(
         assert all(f"text {number}" in shown(pilot) for number in range(3))
 
 
-async def test_copy_takes_the_last_answer_as_it_was_written(
-    fake: FakeGenerator, home: Path
-) -> None:
+async def test_copy_takes_the_last_completion_unchanged(fake: FakeGenerator, home: Path) -> None:
     async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
         await open_chat(pilot, fake)
         await type_line(pilot, "Once")
@@ -417,7 +415,7 @@ async def test_copy_takes_the_last_answer_as_it_was_written(
 # Commands
 
 
-async def test_save_writes_the_conversation_and_never_over_a_file(
+async def test_save_writes_the_conversation_but_never_overwrites(
     fake: FakeGenerator, tmp_path: Path
 ) -> None:
     target = tmp_path / "talk.txt"
@@ -445,7 +443,7 @@ async def test_help_lists_every_command(fake: FakeGenerator) -> None:
         assert all(f"/{name}" in text for name in COMMANDS)
 
 
-async def test_a_wrong_command_says_what_works_and_the_chat_goes_on(fake: FakeGenerator) -> None:
+async def test_an_invalid_command_shows_what_is_valid(fake: FakeGenerator) -> None:
     async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
         await open_chat(pilot, fake)
         await type_line(pilot, "/tmep 0.5")
@@ -483,7 +481,7 @@ def test_a_command_sets_its_setting(line: str, field: str, value: object) -> Non
     assert done.note
 
 
-def test_sample_goes_back_to_the_temperature_before_greedy() -> None:
+def test_sample_restores_the_temperature_before_greedy() -> None:
     warm = commands.run("/temp 1.3", PLAIN).settings
     greedy = commands.run("/greedy", warm).settings
     assert commands.run("/sample", greedy).settings.sampling.temperature == 1.3
@@ -504,7 +502,7 @@ def test_a_value_out_of_range_is_refused_with_a_reason(line: str) -> None:
 
 
 @given(st.text(max_size=40))
-def test_no_line_breaks_the_commands(line: str) -> None:
+def test_commands_accept_any_line_without_crashing(line: str) -> None:
     with contextlib.suppress(GenerationError):
         commands.run("/" + line, PLAIN)
 
@@ -538,7 +536,7 @@ async def test_every_size_shows_footer_settings_and_input(
         assert box.region.width > 20
 
 
-# What is kept
+# Saved conversations
 
 
 async def _say(pilot: Pilot[Any], line: str, endings: int) -> None:
@@ -547,7 +545,7 @@ async def _say(pilot: Pilot[Any], line: str, endings: int) -> None:
     await until(pilot, lambda: shown(pilot).count("UTF-8") == endings)
 
 
-async def test_each_run_shows_its_own_conversation_also_after_a_restart() -> None:
+async def test_each_run_shows_its_own_conversation_even_after_a_restart() -> None:
     one = add_run("one", checkpoints=[10])
     two = add_run("two", checkpoints=[10], created=5.0)
     async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
@@ -575,7 +573,7 @@ async def test_each_run_shows_its_own_conversation_also_after_a_restart() -> Non
         assert box.value == "a first prompt\\nin two lines"
         await until(pilot, lambda: screen.generation.state == "ready")
         await type_line(pilot, "/max 8")
-        # A text that is gone on with is kept once, whole.
+        # A continued completion is saved once, as a whole.
         await _say(pilot, "a third", 3)
         kept = conversation.read(one.path)[-1]
         await type_line(pilot, "")
@@ -586,7 +584,7 @@ async def test_each_run_shows_its_own_conversation_also_after_a_restart() -> Non
         assert (said[-1].tokens, said[-1].id, said[-1].seed) == (16, kept.id, kept.seed)
 
 
-async def test_a_run_that_cannot_be_written_is_said_once_and_the_chat_goes_on() -> None:
+async def test_an_unwritable_run_is_reported_once_and_chat_continues() -> None:
     run = add_run("fixed", checkpoints=[10])
     (run.path / conversation.FILE).mkdir()  # root may write in any directory
     async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
@@ -598,15 +596,15 @@ async def test_a_run_that_cannot_be_written_is_said_once_and_the_chat_goes_on() 
         assert shown(pilot).count("cannot be saved") == 1
 
 
-async def test_history_counts_and_forgets_only_when_told_so() -> None:
+async def test_history_counts_and_deletes_only_on_request() -> None:
     run = add_run("kept", checkpoints=[10])
     conversation.append(run.path, Exchange("Once", " upon", 10, 7, "stopped"))
     async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
         await open_chat(pilot)
         await type_line(pilot, "/history")
-        assert "1 text since" in shown(pilot)
+        assert "1 completion since" in shown(pilot)
         await type_line(pilot, "/history clear")
-        await pilot.press("enter")  # the default keeps it
+        await pilot.press("enter")  # the default is to keep it
         await pilot.pause()
         assert len(conversation.read(run.path)) == 1
         await type_line(pilot, "/history clear")
@@ -614,9 +612,9 @@ async def test_history_counts_and_forgets_only_when_told_so() -> None:
         await until(pilot, lambda: not conversation.read(run.path))
         assert "Once" not in shown(pilot)
         await type_line(pilot, "/history")
-        assert "nothing is kept" in shown(pilot)
+        assert "no saved chats" in shown(pilot)
         await type_line(pilot, "/history off")
-        assert "cannot be used" in shown(pilot)
+        assert "is invalid" in shown(pilot)
 
 
 async def test_json_lines_are_saved_with_all_settings(tmp_path: Path) -> None:
@@ -629,7 +627,7 @@ async def test_json_lines_are_saved_with_all_settings(tmp_path: Path) -> None:
     assert (tmp_path / "talk.jsonl").read_text() == said.line()
 
 
-async def test_hostile_text_that_was_kept_is_shown_as_plain_symbols() -> None:
+async def test_saved_hostile_text_is_shown_as_plain_symbols() -> None:
     run = add_run("kept", checkpoints=[10])
     wrong = Exchange(HOSTILE, HOSTILE, 10, 7, HOSTILE, {"stop": [HOSTILE], "temperature": "hot"})
     conversation.append(run.path, wrong)
@@ -640,7 +638,7 @@ async def test_hostile_text_that_was_kept_is_shown_as_plain_symbols() -> None:
         assert not {"\x1b", "\x00", "\x07", "\x9b", "\t", "\r", "\u202e", "\ud83d"} & set(text)
 
 
-def test_stop_strings_are_added_shown_and_taken_away() -> None:
+def test_stop_strings_are_added_shown_and_removed() -> None:
     settings = commands.run("/stop The end", PLAIN).settings
     done = commands.run("/stop \\n\\n", settings)
     assert done.settings.sampling.stop == ("The end", "\n\n")
@@ -661,7 +659,7 @@ async def test_a_text_ends_before_a_stop_string() -> None:
         await type_line(pilot, "/max 40")
         await _say(pilot, "Once", 1)
         whole = screen.transcript.entries[-1].text
-        # A character that comes for the first time in the middle of the text.
+        # A character that first occurs in the middle of the text.
         at = next(at for at in range(10, len(whole)) if whole.index(whole[at]) == at)
         screen.change(screen.settings.changed(stop=(whole[at],)))
         await _say(pilot, "Once", 2)

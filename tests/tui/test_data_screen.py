@@ -1,4 +1,4 @@
-"""The Data screen: figures of a prepared corpus, text to read, preparing and cancelling."""
+"""The Data screen: statistics of a prepared corpus, its text, preparing and cancelling."""
 
 import sys
 import unicodedata
@@ -89,7 +89,7 @@ def written(screen: DataScreen) -> str:
 
 
 async def comes(pilot: Pilot[None], screen: DataScreen, words: str) -> None:
-    """Wait until `words` are on the screen: a pane is drawn once it has its size."""
+    """Wait until `words` are on the screen, as panes are drawn once they have a size."""
     for _ in range(400):
         if words in written(screen):
             return
@@ -101,7 +101,7 @@ async def comes(pilot: Pilot[None], screen: DataScreen, words: str) -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_the_footer_is_whole_at_every_size(size: tuple[int, int], tiny: Tiny) -> None:
+async def test_the_footer_is_complete_at_every_size(size: tuple[int, int], tiny: Tiny) -> None:
     preset = chosen(tiny())
     app = SlmTuiApp(load_torch=False)
     async with app.run_test(size=size) as pilot:
@@ -109,7 +109,7 @@ async def test_the_footer_is_whole_at_every_size(size: tuple[int, int], tiny: Ti
         footer = screen.query_one(KeyFooter)
         last = written(screen).splitlines()[-1]
         assert last.rstrip().endswith("? Help")
-        assert "g Sample" in last
+        assert "g Random" in last
         assert sum(one.width + 2 for one in footer.places) - 2 <= size[0] - 2
         assert screen.query_one(Summary).region.height > 4
         assert screen.text.size.height >= 2
@@ -129,7 +129,7 @@ async def test_a_prepared_corpus_is_shown_at_once(tiny: Tiny) -> None:
         assert isinstance(screen.focused, TextView)
 
 
-async def test_the_edited_preset_is_what_counts(tiny: Tiny) -> None:
+async def test_edits_of_the_preset_are_used(tiny: Tiny) -> None:
     preset = chosen(tiny())
     app = SlmTuiApp(load_torch=False)
     async with app.run_test(size=(100, 40)) as pilot:
@@ -152,7 +152,7 @@ async def test_the_edited_preset_is_what_counts(tiny: Tiny) -> None:
         assert twice.epochs == pytest.approx(2 * (plan.epochs or 0))
 
 
-async def test_an_edit_that_is_not_valid_is_named(tiny: Tiny) -> None:
+async def test_an_invalid_edit_is_reported(tiny: Tiny) -> None:
     preset = chosen(tiny())
     app = SlmTuiApp(load_torch=False)
     async with app.run_test(size=(80, 24)) as pilot:
@@ -164,19 +164,19 @@ async def test_an_edit_that_is_not_valid_is_named(tiny: Tiny) -> None:
         await pilot.press("5")
         await pilot.pause(0.3)
         told = str(pilot.app.screen.query_one("#nothing", Static).render())
-        assert "tiny is not valid" in told
+        assert "tiny is invalid" in told
         assert "n_head" in told
 
 
-async def test_a_file_that_is_not_there_is_explained(tmp_path: Path) -> None:
+async def test_a_missing_file_is_explained(tmp_path: Path) -> None:
     preset = chosen(file_preset(tmp_path / "gone.txt"), prepared=False)
     app = SlmTuiApp(load_torch=False)
     async with app.run_test(size=(80, 24)) as pilot:
         screen = await opened(pilot, preset, "failed")
         text = written(screen)
-        # A long path is wrapped wherever the line ends.
+        # A long path may wrap anywhere.
         assert "gone.txt" in "".join(text.split())
-        assert "p tries again" in text
+        assert "p to try again" in text
 
 
 @pytest.mark.parametrize("tokenizer", [{"kind": "bytes"}, {"kind": "bpe", "vocab_size": 280}])
@@ -232,7 +232,7 @@ async def test_zero_bytes_are_shown_as_symbols_or_refused(tmp_path: Path) -> Non
 # Preparing
 
 
-async def test_p_prepares_what_is_not_prepared_yet(tiny: Tiny) -> None:
+async def test_p_prepares_an_unprepared_corpus(tiny: Tiny) -> None:
     preset = chosen(tiny(data__documents=300), prepared=False)
     app = SlmTuiApp(load_torch=False)
     async with app.run_test(size=(80, 24)) as pilot:
@@ -283,7 +283,7 @@ async def test_leaving_the_app_while_preparing_leaves_nothing_behind(tiny: Tiny)
     assert list(paths.corpora_dir().iterdir()) == []
 
 
-async def test_preparing_goes_on_while_another_screen_is_looked_at(tiny: Tiny) -> None:
+async def test_preparing_continues_while_another_screen_is_shown(tiny: Tiny) -> None:
     preset = chosen(tiny(data__documents=3000), prepared=False)
     app = SlmTuiApp(load_torch=False)
     async with app.run_test(size=(80, 24)) as pilot:
@@ -301,7 +301,7 @@ async def test_preparing_goes_on_while_another_screen_is_looked_at(tiny: Tiny) -
 # Reading
 
 
-async def test_g_shows_other_documents_and_arrows_the_other_part(tiny: Tiny) -> None:
+async def test_g_shows_other_documents_and_arrows_the_other_split(tiny: Tiny) -> None:
     preset = chosen(tiny())
     app = SlmTuiApp(load_torch=False)
     async with app.run_test(size=(120, 40)) as pilot:
@@ -338,7 +338,7 @@ async def test_paging_reads_through_a_long_document_and_back(tmp_path: Path) -> 
         assert "tokens 1–2,000" not in str(screen.text.border_title)
 
 
-async def test_t_shows_where_the_tokenizer_cuts(tiny: Tiny) -> None:
+async def test_t_shows_token_boundaries(tiny: Tiny) -> None:
     preset = chosen(tiny(tokenizer={"kind": "bpe", "vocab_size": 300}))
     app = SlmTuiApp(load_torch=False)
     async with app.run_test(size=(120, 40)) as pilot:
@@ -391,10 +391,10 @@ async def test_c_copies_the_passage_or_the_table(tiny: Tiny) -> None:
         assert app.clipboard.startswith("token\tcount\n' '\t")
 
 
-# The parts by themselves
+# Individual parts
 
 
-def test_half_characters_are_symbols_in_the_token_view_and_whole_in_the_text() -> None:
+def test_split_characters_are_hexadecimal_only_in_the_token_view() -> None:
     ids = list("né".encode())
     assert passage(byte_tokenizer(), ids, cuts=False).text == "né"
     cut = passage(byte_tokenizer(), ids, cuts=True)
@@ -423,13 +423,13 @@ def test_lines_break_after_a_space() -> None:
     assert [text[begin:end] for begin, end in wrapped(text, 8)] == ["one two ", "three"]
 
 
-def test_bars_show_what_is_not_zero() -> None:
+def test_bars_show_every_nonzero_value() -> None:
     assert blocks([0, 1, 1000], 1) == [" ▁█"]
     assert blocks([8, 16], 2, columns=2) == ["  ██", "████"]
 
 
 @pytest.mark.parametrize("tokenizer", [{"kind": "bytes"}, {"kind": "bpe", "vocab_size": 300}])
-def test_charts_keep_to_their_room(tokenizer: dict[str, Any], tiny: Tiny) -> None:
+def test_charts_fit_their_size(tokenizer: dict[str, Any], tiny: Tiny) -> None:
     found = charts(measure(prepare(tiny(tokenizer=tokenizer))))
     assert [chart.caption for chart in found][:2] == ["training documents", "validation documents"]
     assert found[-1].caption == ("bytes" if tokenizer["kind"] == "bytes" else "tokens")

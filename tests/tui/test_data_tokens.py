@@ -45,7 +45,7 @@ async def comparing(pilot: Pilot[None], screen: DataScreen, choice: str) -> None
     raise AssertionError("no second tokenizer came")
 
 
-async def test_arrows_walk_the_tokens_and_name_each(bears: Preset) -> None:
+async def test_arrows_move_between_tokens_and_name_each(bears: Preset) -> None:
     app = SlmTuiApp(load_torch=False)
     async with app.run_test(size=(80, 24)) as pilot:
         screen = await opened(pilot, bears)
@@ -89,7 +89,7 @@ async def test_the_cursor_goes_down_a_line_and_the_view_follows_it(bears: Preset
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)])
-async def test_two_tokenizers_stand_side_by_side_and_their_cursors_on_one_byte(
+async def test_two_tokenizers_show_side_by_side_with_cursors_on_one_byte(
     size: tuple[int, int], bears: Preset
 ) -> None:
     app = SlmTuiApp(load_torch=False)
@@ -122,7 +122,7 @@ async def test_two_tokenizers_stand_side_by_side_and_their_cursors_on_one_byte(
         assert screen.focused is mine
 
 
-async def test_the_second_tokenizer_cuts_the_same_text(bears: Preset) -> None:
+async def test_the_second_tokenizer_tokenizes_the_same_text(bears: Preset) -> None:
     app = SlmTuiApp(load_torch=False)
     async with app.run_test(size=(120, 40)) as pilot:
         screen = await opened(pilot, bears)
@@ -139,7 +139,7 @@ async def test_the_second_tokenizer_cuts_the_same_text(bears: Preset) -> None:
                 assert max(beside.ids) < 512
 
 
-async def test_the_tables_are_turned_through(bears: Preset) -> None:
+async def test_arrows_switch_between_tables(bears: Preset) -> None:
     app = SlmTuiApp(load_torch=False)
     async with app.run_test(size=(120, 40)) as pilot:
         screen = await opened(pilot, bears)
@@ -156,8 +156,8 @@ async def test_the_tables_are_turned_through(bears: Preset) -> None:
             "most frequent tokens",
             "rarest tokens",
             "first merges",
-            "bytes per token by vocabulary",
-            "words as they are cut",
+            "bytes per token by vocabulary size",
+            "words as tokens",
         ]
         assert "most frequent" in str(table.border_title)
         lengths = screen.query_one(Lengths)
@@ -167,7 +167,7 @@ async def test_the_tables_are_turned_through(bears: Preset) -> None:
         assert str(lengths.border_title) != first
 
 
-async def test_what_is_wrong_with_the_text_is_said_and_explained(tmp_path: Path) -> None:
+async def test_problems_of_the_text_are_reported_and_explained(tmp_path: Path) -> None:
     directory = tmp_path / "texts"
     directory.mkdir()
     (directory / "a.txt").write_text("word by word the same story is told again and again " * 40)
@@ -194,7 +194,7 @@ async def test_what_is_wrong_with_the_text_is_said_and_explained(tmp_path: Path)
         assert "one document of 2,080 tokens" in lines
 
 
-async def test_a_validation_that_fills_no_window_is_named_with_a_ratio(tmp_path: Path) -> None:
+async def test_a_validation_split_below_one_window_names_a_ratio(tmp_path: Path) -> None:
     file = tmp_path / "short.txt"
     file.write_text(" ".join(f"word{number}" for number in range(300)))
     values = file_preset(file).to_dict()
@@ -214,7 +214,7 @@ async def test_a_validation_that_fills_no_window_is_named_with_a_ratio(tmp_path:
         assert "set data.split.validation to 0.0" in lines
 
 
-async def test_o_opens_another_text_and_the_preset_reads_it(tiny: Tiny, tmp_path: Path) -> None:
+async def test_o_opens_another_text_in_the_preset(tiny: Tiny, tmp_path: Path) -> None:
     file = tmp_path / "other.txt"
     file.write_text("another text altogether. " * 400)
     preset = chosen(tiny())

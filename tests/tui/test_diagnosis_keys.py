@@ -1,4 +1,4 @@
-"""The diagnosis on the train screen: read in full, explained, applied to a new run."""
+"""The diagnosis on the Train screen: details, explanation, applying the remedy."""
 
 from typing import Any
 
@@ -33,7 +33,7 @@ async def press(pilot: Pilot[Any], key: str, screen: type[Any]) -> Any:
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
-async def test_details_say_all_and_nothing_is_cut(size: tuple[int, int]) -> None:
+async def test_details_show_everything_untruncated(size: tuple[int, int]) -> None:
     async with on_train(replay("overfitting")).run_test(size=size) as pilot:
         details = await press(pilot, "d", VerdictDetails)
         text = "\n".join(line.plain for line in details.lines)
@@ -46,11 +46,11 @@ async def test_details_say_all_and_nothing_is_cut(size: tuple[int, int]) -> None
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
-async def test_help_explains_the_present_verdict_first(size: tuple[int, int]) -> None:
+async def test_help_explains_the_current_verdict_first(size: tuple[int, int]) -> None:
     async with on_train(replay("rate-too-low")).run_test(size=size) as pilot:
         shown = await press(pilot, "question_mark", HelpScreen)
         assert shown.lines[0].plain == "▲ learning rate too low: what it means"
-        assert any("Pause or go on" in line.plain for line in shown.lines)
+        assert any("Pause or resume" in line.plain for line in shown.lines)
 
 
 async def test_apply_asks_with_the_first_remedy_filled_in() -> None:
@@ -84,7 +84,7 @@ async def test_a_healthy_run_has_nothing_to_apply() -> None:
         assert not isinstance(pilot.app.screen, Ask)
 
 
-async def test_the_narrow_verdict_is_whole_and_names_what_else_holds() -> None:
+async def test_the_narrow_verdict_is_complete_and_names_the_others() -> None:
     async with on_train(replay("overfitting")).run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: getattr(pilot.app.screen, "view", None) is not None)
         line = pilot.app.screen.query_one("#verdict-line", Static)
@@ -95,7 +95,7 @@ async def test_the_narrow_verdict_is_whole_and_names_what_else_holds() -> None:
         assert "try " in second
 
 
-def test_a_long_verdict_goes_on_in_the_second_line() -> None:
+def test_a_long_verdict_continues_on_the_second_line() -> None:
     verdict = [Content("● LEARNING"), Content("val 0.719 nats, down 0.3"), Content("d details")]
     others = [Content("also ▲ little text")]
     first, second = two(verdict, others, 24)

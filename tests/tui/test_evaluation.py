@@ -1,4 +1,4 @@
-"""`e` on the Runs screen: a real evaluation of real runs, shown, kept, cancelled, compared."""
+"""`e` on the Runs screen: real evaluations, shown, saved, cancelled, compared."""
 
 import json
 import re
@@ -62,7 +62,7 @@ def shown(dialog: EvaluationDialog) -> str:
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_a_checkpoint_is_evaluated_and_the_report_kept(size: tuple[int, int]) -> None:
+async def test_a_checkpoint_is_evaluated_and_the_report_saved(size: tuple[int, int]) -> None:
     trained("plain")
     async with an_app().run_test(size=size) as pilot:
         screen = await open_runs(pilot, 1)
@@ -79,7 +79,7 @@ async def test_a_checkpoint_is_evaluated_and_the_report_kept(size: tuple[int, in
         assert "plain" in on_screen(pilot)
         await pilot.press("escape")
         assert pilot.app.screen is screen
-        # Kept: shown again at once, and again only when asked.
+        # Saved: shown again immediately, and recomputed only on request.
         dialog = await ask(pilot)
         await until(pilot, lambda: dialog.worker.snapshot.state == "ready")
         assert dialog.worker.snapshot.is_kept
@@ -104,7 +104,7 @@ async def test_selected_runs_are_compared() -> None:
         report = dialog.worker.snapshot.report
         assert report is not None
         assert {one["run"].split("-")[0] for one in report["models"]} == {"one", "two"}
-        # The checkpoint list is about one checkpoint, whatever is selected.
+        # In the checkpoint list, `e` applies to one checkpoint, regardless of the selection.
         await pilot.press("escape")
         screen.query_one(CheckpointList).focus()
         await pilot.press("e")
@@ -112,7 +112,7 @@ async def test_selected_runs_are_compared() -> None:
         assert re.search(r"Evaluate (one|two) @ \d", on_screen(pilot))
 
 
-async def test_escape_ends_the_work_and_nothing_is_written(
+async def test_escape_cancels_the_evaluation_and_writes_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     trained("plain")
@@ -139,7 +139,7 @@ async def test_escape_ends_the_work_and_nothing_is_written(
     assert evaluation_results.read(store.find("plain").path) == []
 
 
-async def test_a_split_that_is_not_there_says_so_and_a_run_without_checkpoints_too() -> None:
+async def test_a_missing_split_and_a_run_without_checkpoints_are_reported() -> None:
     trained("plain")
     async with an_app().run_test(size=(80, 24)) as pilot:
         screen = await open_runs(pilot, 1)
@@ -158,7 +158,7 @@ async def test_a_split_that_is_not_there_says_so_and_a_run_without_checkpoints_t
         await until(pilot, lambda: isinstance(pilot.app.screen, Notice))
 
 
-def test_results_that_cannot_be_read_are_as_none_and_are_replaced() -> None:
+def test_unreadable_results_are_ignored_and_replaced() -> None:
     trained("plain")
     run = store.find("plain")
     checkpoint = store.checkpoint_of(run)
@@ -176,7 +176,7 @@ def test_results_that_cannot_be_read_are_as_none_and_are_replaced() -> None:
 
 
 @pytest.mark.parametrize("lost", ["models", "resampling", "timestamp"])
-def test_a_kept_report_that_lacks_something_is_made_anew(lost: str) -> None:
+def test_an_incomplete_saved_report_is_recomputed(lost: str) -> None:
     session = Session.start(make_tiny(), "plain")
     assert session.wait(limits.LIMIT)
     settings = EvaluationSettings(samples=1, max_tokens=3, device="cpu")

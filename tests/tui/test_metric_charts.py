@@ -53,14 +53,14 @@ def app() -> Any:
     return SlmTuiApp(load_torch=False)
 
 
-def test_every_row_of_the_table_that_is_usual_is_a_column_of_every_log() -> None:
+def test_every_usual_metric_is_a_column_of_every_log() -> None:
     assert [row.title for row in CHARTS if row.usual] == USUAL
     assert {row.metric for row in CHARTS if row.usual} <= set(TRAINING_COLUMNS)
     assert len({row.id for row in CHARTS}) == len(CHARTS)
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_a_metric_without_a_row_is_a_further_chart(size: tuple[int, int]) -> None:
+async def test_an_unknown_metric_gets_its_own_chart(size: tuple[int, int]) -> None:
     run = with_columns(add_run("one"), "training_log.csv", ["router entropy"])
     async with app().run_test(size=size) as pilot:
         charts = await opened(pilot, run)
@@ -80,7 +80,7 @@ async def test_a_metric_without_a_row_is_a_further_chart(size: tuple[int, int]) 
         assert pilot.app.screen.query_one(Chart).region.area
 
 
-async def test_many_metrics_leave_the_row_readable_and_say_how_many_there_are_more() -> None:
+async def test_many_metrics_keep_the_row_readable_and_show_how_many_are_hidden() -> None:
     many = [f"metric {number}" for number in range(9)]
     run = with_columns(add_run("many"), "training_log.csv", many)
     async with app().run_test(size=(120, 40)) as pilot:
@@ -99,7 +99,7 @@ async def test_many_metrics_leave_the_row_readable_and_say_how_many_there_are_mo
         assert all(one.border_subtitle is None for one in charts.query(SmallChart))
 
 
-async def test_charts_belong_to_the_run_that_is_shown() -> None:
+async def test_charts_belong_to_the_shown_run() -> None:
     plain = add_run("plain")
     rich = with_columns(add_run("rich"), "training_log.csv", ["extra"])
     async with app().run_test(size=(120, 40)) as pilot:
@@ -111,7 +111,7 @@ async def test_charts_belong_to_the_run_that_is_shown() -> None:
         await until(pilot, lambda: names(charts) == [*USUAL, "extra"])
 
 
-async def test_the_name_of_a_metric_is_not_markup_and_no_command_to_the_terminal() -> None:
+async def test_a_metric_name_is_neither_markup_nor_a_terminal_command() -> None:
     run = with_columns(add_run("odd"), "training_log.csv", ["[red]x[/red]", "a\x1b[31mb"])
     async with app().run_test(size=(160, 40)) as pilot:
         charts = await opened(pilot, run)
@@ -119,7 +119,7 @@ async def test_the_name_of_a_metric_is_not_markup_and_no_command_to_the_terminal
         await until(pilot, lambda: names(charts) == [*USUAL, "[red]x[/red]", "a␛[31mb"])
 
 
-def test_columns_of_the_log_of_evaluations_are_kept_and_drawn(home: Path) -> None:
+def test_evaluation_log_columns_are_kept_and_drawn(home: Path) -> None:
     run = with_columns(add_run("judged"), "eval_log.csv", ["accuracy"])
     curves = Curves(run)
     curves.read()
@@ -128,7 +128,7 @@ def test_columns_of_the_log_of_evaluations_are_kept_and_drawn(home: Path) -> Non
     assert (list(last[1]), list(last[2])) == (curves.evaluations.step, list(range(0, 101, 10)))
 
 
-def test_metrics_of_evaluations_follow_a_run_that_was_taken_back(home: Path) -> None:
+def test_evaluation_metrics_follow_a_rewound_run(home: Path) -> None:
     run = with_columns(add_run("again"), "eval_log.csv", ["accuracy"])
     curves = Curves(run)
     curves.read()

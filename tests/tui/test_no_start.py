@@ -1,4 +1,4 @@
-"""A run that cannot begin says why on the Train screen, and leaves nothing behind."""
+"""A run that cannot start shows why on the Train screen, and leaves nothing behind."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from slm_tui.tui.screens.train.screen import TrainScreen
 
 
 async def reason(preset: str) -> str:
-    """What stands where the curve would be, once `preset` could not be started."""
+    """The text shown in place of the curve after `preset` failed to start."""
     app = SlmTuiApp(TrainingWorkshop())
     async with app.run_test(size=(80, 24)) as pilot:
         for _ in range(800):
@@ -39,7 +39,7 @@ async def reason(preset: str) -> str:
         return " ".join(" ".join(lines).split())
 
 
-async def test_a_dataset_that_is_not_here_names_what_works(
+async def test_a_missing_dataset_shows_what_to_do(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
@@ -50,7 +50,7 @@ async def test_a_dataset_that_is_not_here_names_what_works(
     assert store.all_runs() == []
 
 
-async def test_a_validation_below_a_window_names_a_ratio(tmp_path: Path) -> None:
+async def test_a_validation_split_below_a_window_names_a_ratio(tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text("a few words of text. " * 60)
     values = library.get("shakespeare-tiny").to_dict()
     values["data"] = {
@@ -63,7 +63,7 @@ async def test_a_validation_below_a_window_names_a_ratio(tmp_path: Path) -> None
     assert "set data.split.validation to 0." in told
 
 
-async def test_a_place_that_cannot_be_written_is_named_and_the_next_start_works() -> None:
+async def test_an_unwritable_directory_is_named_and_the_next_start_works() -> None:
     values = library.get("stories-tiny").to_dict()
     library.save(parse({**values, "name": "mine", "group": "mine"}, "mine"))
     runs = paths.runs_dir()

@@ -1,4 +1,4 @@
-"""Keymaps that were written for earlier versions keep working, without a notice."""
+"""Keymaps written for earlier versions keep working, without a notice."""
 
 import tomllib
 from pathlib import Path
@@ -21,7 +21,7 @@ def load(text: str) -> tuple[dict[str, str], list[str]]:
     return keymap.load()
 
 
-def test_a_keymap_with_every_action_of_the_first_version_is_taken_whole() -> None:
+def test_a_keymap_with_all_actions_of_the_first_version_is_accepted() -> None:
     keys, wrong = load(FIRST.read_text())
     assert wrong == []
     for name, key in tomllib.loads(FIRST.read_text()).items():
@@ -35,7 +35,7 @@ def test_each_action_of_the_first_version_can_still_be_given_a_key() -> None:
         assert wrong == [], name
 
 
-def test_former_names_lead_to_actions_and_are_not_taken() -> None:
+def test_former_names_map_to_actions_and_are_not_reused() -> None:
     for name, present in keymap.FORMER_IDS.items():
         assert name not in actions.BY_ID
         assert not present or present in actions.BY_ID
@@ -47,20 +47,20 @@ def test_renamed_and_dropped_actions(monkeypatch: pytest.MonkeyPatch) -> None:
     keys, wrong = load('"train.judge" = "q"\n"runs.fly" = "p"\n"runs.swim" = 3\n')
     assert (keys["train.evaluate"], wrong) == ("q", [])
     assert keys.keys() == actions.BY_ID.keys()
-    # Who names the action as it is called now means that.
+    # A line with the current name takes precedence.
     keys, wrong = load('"train.evaluate" = "j"\n"train.judge" = "q"\n')
     assert (keys["train.evaluate"], wrong) == ("j", [])
-    # What is wrong with the line is told under the present name.
+    # Problems are reported under the current name.
     keys, wrong = load('"train.judge" = "ctrl+m"\n')
     assert wrong[0].startswith("train.evaluate: ")
 
 
-async def test_a_later_action_gives_up_its_key_to_an_old_keymap() -> None:
+async def test_a_later_action_yields_its_key_to_an_old_keymap() -> None:
     keys, wrong = load('"train.save" = "v"\n')
     assert (keys["train.save"], keys["train.metrics"], wrong) == ("v", "f7", [])
-    # On another screen it is in nobody's way.
+    # On another screen it conflicts with nothing.
     assert load('"runs.fork" = "v"\n')[0]["train.metrics"] == "v,f7"
-    # An action that was there all along keeps its own, as ever.
+    # An original action keeps its key, as always.
     keys, wrong = load('"train.save" = "v"\n"train.details" = "e"\n')
     assert (keys["train.details"], keys["train.metrics"]) == ("d", "f7")
     assert wrong == ["train.details: e is already train.evaluate"]

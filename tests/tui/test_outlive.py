@@ -33,7 +33,7 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("tmux") is None, reason="needs tmux"),
     pytest.mark.xdist_group("terminal"),
 ]
-# Clock ticks of CPU time in two seconds: a screen that spins takes all 200.
+# Clock ticks of CPU time in two seconds: a busy loop takes all 200.
 _FEW_TICKS = 30
 
 
@@ -61,13 +61,13 @@ def _ticks(pid: int) -> int:
     return int(fields[11]) + int(fields[12])
 
 
-def test_a_closed_terminal_ends_no_run_and_another_app_takes_over(
+def test_a_run_survives_its_terminal_and_another_app_takes_over(
     closed: Run, terminal: Terminal
 ) -> None:
     pid, at = closed.info().pid, steps(closed)
     until(lambda: steps(closed) > at + 50)
     assert closed.info().state == "running"
-    # It looks at no terminal any more.
+    # It no longer reads from a terminal.
     if Path("/proc").is_dir():
         files = [
             os.readlink(file) for file in Path(f"/proc/{pid}/fd").iterdir() if file.is_symlink()
@@ -88,7 +88,7 @@ def test_a_closed_terminal_ends_no_run_and_another_app_takes_over(
     terminal.press("U", "Space")
     terminal.wait_for(r"▶ training")
     until(lambda: events(closed).count("changed") == 2)
-    # Only followed: leaving asks nothing, and ends nothing.
+    # Only followed: quitting asks nothing and ends nothing.
     terminal.press("C-q")
     terminal.wait_for("ENDED-0")
     at = steps(closed)
@@ -104,7 +104,7 @@ def test_a_run_finishes_without_its_terminal(quick: Preset, terminal: Terminal) 
     changed = quick.training.model_copy(update={"max_steps": 5000})
     library.save(quick.model_copy(update={"training": changed}))
     run = train(terminal)
-    # However quick the machine is, the terminal goes before the run ends.
+    # Even on a fast machine, the terminal closes before the run ends.
     steering.ask(run.path, "pause", seconds=60)
     until(lambda: run.info().state == "paused")
     pid, at = run.info().pid, steps(run)
@@ -121,7 +121,7 @@ def test_a_run_finishes_without_its_terminal(quick: Preset, terminal: Terminal) 
     assert "done" in (run.path / "console.log").read_text()
 
 
-def test_a_hangup_signal_gives_the_prompt_back(terminal: Terminal, quick: Preset) -> None:
+def test_a_hangup_signal_returns_the_prompt(terminal: Terminal, quick: Preset) -> None:
     run = train(terminal)
     os.kill(run.info().pid, signal.SIGHUP)
     terminal.wait_for(f"slm-tui --run {run.id}")
@@ -130,7 +130,7 @@ def test_a_hangup_signal_gives_the_prompt_back(terminal: Terminal, quick: Preset
     until(lambda: steps(run) > at + 20)
 
 
-def test_kept_training_goes_on_without_the_terminal(terminal: Terminal, quick: Preset) -> None:
+def test_keep_training_continues_without_the_terminal(terminal: Terminal, quick: Preset) -> None:
     run = train(terminal)
     terminal.press("C-q")
     terminal.wait_for("Keep training")
@@ -144,7 +144,7 @@ def test_kept_training_goes_on_without_the_terminal(terminal: Terminal, quick: P
     assert store.checkpoint_of(run, "last").name == f"step-{steps(run):06}"
 
 
-def test_an_error_on_the_screen_ends_the_screen_alone(
+def test_an_error_in_the_ui_ends_only_the_ui(
     terminal: Terminal, quick: Preset, tmp_path: Path
 ) -> None:
     script = tmp_path / "fails.py"
@@ -198,13 +198,13 @@ def test_a_stopped_app_comes_back(terminal: Terminal, quick: Preset) -> None:
     terminal.wait_for("▶ training")
 
 
-def test_ctrl_z_stops_the_app_and_what_is_typed_for_the_shell_steers_nothing(
+def test_ctrl_z_suspends_the_app_and_ignores_keys_for_the_shell(
     terminal: Terminal, quick: Preset
 ) -> None:
     run = train(terminal)
     terminal.press("2")
     terminal.wait_for("loss ·")
-    # In one burst, as somebody types who is at the shell already.
+    # In one burst, like a user who is typing at the shell already.
     terminal.type("\x1a x")
     terminal.wait_for("(?i)stopped")
     at = steps(run)
@@ -221,7 +221,7 @@ def test_ctrl_z_stops_the_app_and_what_is_typed_for_the_shell_steers_nothing(
     assert run.info().state == "running"
 
 
-def test_the_verb_train_outlives_its_terminal(terminal: Terminal, quick: Preset) -> None:
+def test_the_train_command_outlives_its_terminal(terminal: Terminal, quick: Preset) -> None:
     terminal.run("train", "quick")
     run = until(lambda: store.all_runs()[0] if store.all_runs() else None)
     until(lambda: steps(run) > 50)
@@ -233,7 +233,7 @@ def test_the_verb_train_outlives_its_terminal(terminal: Terminal, quick: Preset)
     until(lambda: "bits per byte" in (run.path / "console.log").read_text())
 
 
-def test_ctrl_c_saves_and_stops_the_verb_train(terminal: Terminal, quick: Preset) -> None:
+def test_ctrl_c_saves_and_stops_the_train_command(terminal: Terminal, quick: Preset) -> None:
     terminal.run("train", "quick")
     run = until(lambda: store.all_runs()[0] if store.all_runs() else None)
     until(lambda: steps(run) > 50)
@@ -242,7 +242,7 @@ def test_ctrl_c_saves_and_stops_the_verb_train(terminal: Terminal, quick: Preset
     assert run.info().state == "stopped"
 
 
-def test_detached_training_gives_the_prompt_back(terminal: Terminal, quick: Preset) -> None:
+def test_detached_training_returns_the_prompt(terminal: Terminal, quick: Preset) -> None:
     terminal.run("train", "quick", "--detach")
     terminal.wait_for("ENDED-0")
     run = store.all_runs()[0]

@@ -24,7 +24,7 @@ def home(two_presets: Path) -> Path:
 
 
 def on_screen(app: SlmTuiApp) -> str:
-    """All text of the screen as drawn, line by line."""
+    """All text on the screen as drawn, line by line."""
     lines = app.screen._compositor.render_strips(app.size)
     return "\n".join("".join(segment.text for segment in line) for line in lines)
 
@@ -40,7 +40,7 @@ def budget_text(app: SlmTuiApp) -> str:
 # Choosing
 
 
-async def test_the_default_preset_is_chosen_at_the_start_and_mine_come_first() -> None:
+async def test_the_default_preset_is_selected_and_user_presets_come_first() -> None:
     app = an_app()
     async with app.run_test(size=(80, 24)):
         screen = room(app)
@@ -50,7 +50,7 @@ async def test_the_default_preset_is_chosen_at_the_start_and_mine_come_first() -
         assert "★" in on_screen(app)
 
 
-async def test_the_filter_keeps_what_matches_and_escape_clears_it() -> None:
+async def test_the_filter_shows_matches_and_escape_clears_it() -> None:
     app = an_app()
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("/", *"min", "enter")
@@ -75,7 +75,7 @@ async def test_slash_in_the_form_filters_settings() -> None:
         assert len(room(app).form.properties.rows) > 20
 
 
-async def test_nothing_of_a_preset_is_drawn_as_markup_or_obeyed() -> None:
+async def test_preset_text_is_neither_markup_nor_a_terminal_command() -> None:
     app = an_app()
     async with app.run_test(size=(160, 40)) as pilot:
         await pilot.pause()
@@ -110,7 +110,7 @@ async def test_an_empty_library_names_the_key_that_helps(
     app = an_app()
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.pause()
-        assert "No presets. Press n to make one." in on_screen(app)
+        assert "No presets. Press n to create one." in on_screen(app)
         for key in ("t", "S", "D", "u", "=", "E", "c", "enter", "left"):
             await pilot.press(key)
         await pilot.press("n", "enter")
@@ -132,7 +132,7 @@ async def test_enter_edits_and_arrows_nudge() -> None:
         assert "●" in on_screen(app)
 
 
-async def test_the_input_lies_over_its_row_also_after_scrolling() -> None:
+async def test_the_input_covers_its_row_even_after_scrolling() -> None:
     app = an_app()
     async with app.run_test(size=(80, 24)) as pilot:
         form = room(app).form
@@ -148,7 +148,7 @@ async def test_the_input_lies_over_its_row_also_after_scrolling() -> None:
             rows.scroll_relative(y=-2, animate=False, force=True)
 
 
-async def test_leaving_an_edit_by_a_click_keeps_what_was_typed() -> None:
+async def test_leaving_an_edit_with_a_click_keeps_the_input() -> None:
     app = an_app()
     async with app.run_test(size=(120, 40)) as pilot:
         form = room(app).form
@@ -168,7 +168,7 @@ async def test_leaving_an_edit_by_a_click_keeps_what_was_typed() -> None:
 async def test_the_palette_runs_an_action_of_this_screen_and_finds_presets() -> None:
     app = an_app()
     async with app.run_test(size=(120, 40)) as pilot:
-        await pilot.press("ctrl+p", *"differs from")
+        await pilot.press("ctrl+p", *"changes from")
         await pilot.pause(0.5)
         await pilot.press("down", "enter")
         await pilot.pause(0.3)
@@ -206,7 +206,7 @@ async def test_switches_flip_and_choices_cycle() -> None:
         assert overrides.get(draft(app).values, "schedule.kind") != "cosine"
 
 
-async def test_a_bad_value_stays_with_its_error_and_what_works_and_blocks_training() -> None:
+async def test_an_invalid_value_stays_with_its_error_and_blocks_training() -> None:
     workshop = Recorder()
     app = an_app(workshop)
     async with app.run_test(size=(120, 40)) as pilot:
@@ -237,7 +237,7 @@ async def test_any_nonsense_stays_visible_as_an_error(text: str) -> None:
         assert draft(app).problems == {}
 
 
-async def test_undo_takes_edits_back_one_by_one_and_goes_to_them() -> None:
+async def test_undo_reverts_edits_one_by_one_and_goes_to_them() -> None:
     app = an_app()
     async with app.run_test(size=(80, 24)) as pilot:
         await enter(pilot, "model.n_layer", "7")
@@ -253,7 +253,7 @@ async def test_undo_takes_edits_back_one_by_one_and_goes_to_them() -> None:
 
 
 @pytest.mark.parametrize("key", ["backspace", "delete"])
-async def test_backspace_gives_the_default_of_the_base_preset(key: str) -> None:
+async def test_backspace_resets_to_the_base_preset(key: str) -> None:
     app = an_app()
     async with app.run_test(size=(80, 24)) as pilot:
         room(app).choose("mine")
@@ -264,7 +264,7 @@ async def test_backspace_gives_the_default_of_the_base_preset(key: str) -> None:
         assert overrides.get(draft(app).values, "model.n_layer") == 4
 
 
-async def test_edits_are_kept_while_looking_elsewhere_and_marked() -> None:
+async def test_edits_are_kept_and_marked_while_another_preset_is_shown() -> None:
     app = an_app()
     async with app.run_test(size=(80, 24)) as pilot:
         await enter(pilot, "model.n_layer", "7")
@@ -309,7 +309,7 @@ async def test_a_wrong_path_is_an_error_with_the_nearest_file_as_hint(tmp_path: 
         await pilot.press("t")
 
 
-async def test_settings_that_are_folded_open_when_they_are_wrong() -> None:
+async def test_collapsed_settings_expand_when_they_are_invalid() -> None:
     app = an_app()
     async with app.run_test(size=(80, 24)) as pilot:
         draft(app).put("sampling.temperature", -1)
@@ -336,19 +336,19 @@ async def test_the_budget_follows_every_edit() -> None:
         assert "~" in budget_text(app).split("time")[-1]
 
 
-async def test_what_is_unwise_is_said() -> None:
+async def test_unwise_settings_give_warnings() -> None:
     app = an_app()
     async with app.run_test(size=(120, 40)) as pilot:
         await enter(pilot, "training.early_stop_patience", "5000")
         await enter(pilot, "model.n_embd", "512")
         text = budget_text(app)
-        assert "can never fire" in text
+        assert "has no effect" in text
         assert "tokens/param" in text
         assert "▲" in text
 
 
 @pytest.mark.parametrize("size", [(60, 20), (80, 24), (100, 32), (120, 40), (200, 60)])
-async def test_list_form_budget_and_help_are_all_there_at_every_size(size: tuple[int, int]) -> None:
+async def test_every_size_shows_list_form_budget_and_help(size: tuple[int, int]) -> None:
     app = an_app()
     async with app.run_test(size=size) as pilot:
         await pilot.press("enter")
@@ -390,7 +390,7 @@ async def test_the_difference_from_the_base_is_shown() -> None:
         assert ["model.n_layer", "4", "→", "2"] in lines
 
 
-async def test_the_copied_command_makes_the_same_preset() -> None:
+async def test_the_copied_command_gives_the_same_preset() -> None:
     app = an_app()
     async with app.run_test(size=(80, 24)) as pilot:
         await enter(pilot, "model.n_layer", "7")
@@ -413,11 +413,11 @@ def an_editor(tmp_path: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> N
     path.write_text(f"#!/bin/sh\n{script}\n")
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("VISUAL", str(path))
-    # The headless driver cannot hand over a terminal.
+    # The headless driver cannot suspend the app.
     monkeypatch.setattr(SlmTuiApp, "suspend", lambda self: contextlib.nullcontext())
 
 
-async def test_the_editor_gets_the_toml_and_its_text_comes_back_as_one_edit(
+async def test_the_editor_gets_the_toml_and_its_result_is_one_edit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     an_editor(
@@ -432,10 +432,10 @@ async def test_the_editor_gets_the_toml_and_its_text_comes_back_as_one_edit(
         assert not draft(app).is_changed
 
 
-async def test_a_text_that_is_not_valid_can_be_edited_again_with_nothing_lost(
+async def test_an_invalid_text_can_be_edited_again_without_loss(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The first visit spoils the text, the second finds it as it was left and mends it.
+    # The first edit breaks the text; the second gets the broken text and fixes it.
     script = 'if grep -q "= oops" "$1"; then sed -i "s/= oops/= 6/" "$1"; '
     script += 'else sed -i "s/n_layer = 4/n_layer = oops/" "$1"; fi'
     an_editor(tmp_path, script, monkeypatch)
@@ -448,7 +448,7 @@ async def test_a_text_that_is_not_valid_can_be_edited_again_with_nothing_lost(
         assert overrides.get(draft(app).values, "model.n_layer") == 6
 
 
-async def test_wrong_values_from_the_editor_can_be_mended_in_the_form(
+async def test_invalid_values_from_the_editor_can_be_fixed_in_the_form(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     an_editor(tmp_path, 'sed -i "s/n_head = 4/n_head = 5/" "$1"', monkeypatch)
@@ -479,7 +479,7 @@ async def test_a_broken_file_can_be_repaired_with_the_editor(
     ("editor", "told"),
     [("", "no editor"), ("/no/such/editor", "cannot be started"), ("'", "$VISUAL")],
 )
-async def test_without_a_working_editor_a_notice_says_what_to_do(
+async def test_without_a_working_editor_a_notice_shows_what_to_do(
     editor: str, told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VISUAL", editor)
@@ -495,7 +495,7 @@ async def test_without_a_working_editor_a_notice_says_what_to_do(
 # Training and the library
 
 
-async def test_an_edited_shipped_preset_trains_unsaved_under_a_name_of_its_own(home: Path) -> None:
+async def test_an_edited_built_in_preset_trains_unsaved_under_a_new_name(home: Path) -> None:
     workshop = Recorder()
     app = an_app(workshop)
     async with app.run_test(size=(80, 24)) as pilot:
@@ -512,7 +512,7 @@ async def test_an_edited_shipped_preset_trains_unsaved_under_a_name_of_its_own(h
     assert not (home / "config" / "presets" / "my-stories-tiny.toml").exists()
 
 
-async def test_saving_a_shipped_preset_asks_for_a_name_and_refuses_a_taken_one(home: Path) -> None:
+async def test_saving_a_built_in_preset_asks_for_an_unused_name(home: Path) -> None:
     app = an_app()
     async with app.run_test(size=(80, 24)) as pilot:
         await enter(pilot, "model.n_layer", "7")
@@ -537,7 +537,7 @@ async def test_saving_a_shipped_preset_asks_for_a_name_and_refuses_a_taken_one(h
         assert not draft(app).is_changed
 
 
-async def test_a_preset_of_ones_own_is_saved_in_place(home: Path) -> None:
+async def test_a_user_preset_is_saved_in_place(home: Path) -> None:
     app = an_app()
     async with app.run_test(size=(80, 24)) as pilot:
         room(app).choose("mine")
@@ -549,7 +549,7 @@ async def test_a_preset_of_ones_own_is_saved_in_place(home: Path) -> None:
     assert from_file(home / "config" / "presets" / "mine.toml").to_dict()["model"]["n_layer"] == 9
 
 
-async def test_a_preset_that_is_not_valid_is_not_saved(home: Path) -> None:
+async def test_an_invalid_preset_is_not_saved(home: Path) -> None:
     app = an_app()
     async with app.run_test(size=(80, 24)) as pilot:
         room(app).choose("mine")
@@ -561,15 +561,15 @@ async def test_a_preset_that_is_not_valid_is_not_saved(home: Path) -> None:
     assert (home / "config" / "presets" / "mine.toml").read_text() == MINE
 
 
-async def test_a_shipped_preset_cannot_be_deleted() -> None:
+async def test_a_built_in_preset_cannot_be_deleted() -> None:
     app = an_app()
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("D")
-        assert "ships with the program" in help_text(app)
+        assert "is built in" in help_text(app)
         assert library.find("stories-tiny") is not None
 
 
-async def test_new_makes_a_copy_with_the_edits(home: Path) -> None:
+async def test_new_creates_a_copy_with_the_edits(home: Path) -> None:
     app = an_app()
     async with app.run_test(size=(80, 24)) as pilot:
         await enter(pilot, "model.n_layer", "7")
@@ -596,7 +596,7 @@ async def test_new_makes_a_copy_with_the_edits(home: Path) -> None:
         ([[1, 0, 1], [3]], "[[1, 0, 1], [3]]"),
     ],
 )
-def test_a_value_reads_back_as_it_was_spelled(value: object, text: str) -> None:
+def test_a_value_parses_from_its_displayed_text(value: object, text: str) -> None:
     assert spelled(value) == text
     assert overrides.read_value(text) == value
 
@@ -611,7 +611,7 @@ def test_every_setting_survives_being_opened_and_accepted_unchanged() -> None:
     assert one.preset == preset
 
 
-async def test_a_kind_that_is_chosen_again_has_its_settings_again() -> None:
+async def test_choosing_a_kind_again_restores_its_settings() -> None:
     draft = Draft(library.get("stories-tiny"), builtin=True)
     before = draft.values["data"]
     draft.put("data.kind", "file")

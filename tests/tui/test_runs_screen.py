@@ -1,4 +1,4 @@
-"""The Runs screen: every run is listed, also a damaged one, and nothing is lost by a key."""
+"""The Runs screen: every run is listed, even a damaged one, and no key loses data."""
 
 import json
 from collections.abc import Iterator
@@ -41,7 +41,7 @@ NARROW = (80, 24)
 
 
 class Bench(NoWorkshop):
-    """Takes orders, or refuses them."""
+    """Records requests, or rejects them."""
 
     def __init__(self, refusal: str = "") -> None:
         super().__init__()
@@ -51,7 +51,7 @@ class Bench(NoWorkshop):
 
     def _check(self) -> None:
         if self.refusal:
-            raise RunError(self.refusal, "one run trains at a time", "stop it first")
+            raise RunError(self.refusal, "only one run can train at a time", "stop it first")
 
     def resume(self, run: Run, more_steps: int = 0, preset: Preset | None = None) -> None:
         self._check()
@@ -69,7 +69,7 @@ def bench() -> Bench:
 
 @pytest.fixture
 def locked() -> Iterator[Run]:
-    """A run that is being trained: its lock is held and its state is live."""
+    """A run in training: its lock is held and its state is live."""
     run = add_run("live", reached=50, reason=None, checkpoints=[10])
     with store.lock(run):
         yield run
@@ -80,7 +80,7 @@ def an_app(bench: Bench | None = None) -> SlmTuiApp:
 
 
 async def open_runs(pilot: Pilot[Any], many: int | None = None) -> RunsScreen:
-    """The screen, once its first look is drawn; with `many` runs if that is given."""
+    """The screen, once the first snapshot is drawn; with `many` runs if given."""
     await pilot.app.switch_mode("runs")
     screen = pilot.app.screen
     assert isinstance(screen, RunsScreen)
@@ -105,7 +105,7 @@ def names(screen: RunsScreen) -> list[str]:
     return [line.name for line in screen.table.lines.values()]
 
 
-# What is listed
+# The list
 
 
 async def test_every_run_is_listed_with_its_state_and_best_loss() -> None:
@@ -120,7 +120,7 @@ async def test_every_run_is_listed_with_its_state_and_best_loss() -> None:
             assert words in text
 
 
-async def test_a_live_run_shows_how_far_it_is(locked: Run) -> None:
+async def test_a_live_run_shows_its_progress(locked: Run) -> None:
     async with an_app().run_test(size=NARROW) as pilot:
         await open_runs(pilot, 1)
         assert "▶ 50%" in on_screen(pilot)
@@ -145,7 +145,7 @@ async def test_a_damaged_run_is_listed_with_its_error(content: str) -> None:
         assert isinstance(pilot.app.screen, Notice)
 
 
-async def test_numbers_out_of_this_world_are_drawn(home: Path) -> None:
+async def test_extreme_numbers_are_drawn(home: Path) -> None:
     run = add_run("odd")
     values = json.loads((run.path / "run.json").read_text())
     values |= {"created": 2.5e11, "best_loss": float("nan"), "best_bpb": float("inf")}
@@ -190,7 +190,7 @@ async def test_without_runs_the_screen_names_the_keys_that_help() -> None:
     async with an_app().run_test(size=NARROW) as pilot:
         screen = await open_runs(pilot)
         said = str(screen.query_one("#nothing", Static).render())
-        assert "Press 1, choose a preset, press t." in said
+        assert "Press 1, choose a preset and press t." in said
         await pilot.press("enter", "l", "r", "f", "R", "D", "space", "c", "s", "X")
         assert pilot.app.screen is screen
         add_run("first")
@@ -266,7 +266,7 @@ async def test_s_sorts_by_the_next_column() -> None:
         assert "best loss first" in on_screen(pilot)
 
 
-async def test_the_filter_shows_what_matches_and_escape_shows_all() -> None:
+async def test_the_filter_shows_matches_and_escape_shows_all() -> None:
     for name in ("alpha", "beta", "alphabet"):
         add_run(name)
     async with an_app().run_test(size=NARROW) as pilot:
@@ -332,14 +332,14 @@ async def test_the_cursor_follows_the_best_checkpoint_until_it_is_moved() -> Non
         assert listed.current.step == 20
 
 
-async def test_the_title_of_the_checkpoints_is_whole_after_a_comparison() -> None:
+async def test_the_checkpoints_title_is_complete_after_a_comparison() -> None:
     for name in ("one", "another"):
         add_run(name, checkpoints=[10])
     async with an_app().run_test(size=NARROW) as pilot:
         screen = await open_runs(pilot, 2)
         await with_checkpoints(pilot, screen)
         await pilot.press("space", "down", "space")
-        await until(pilot, lambda: "what differs" in on_screen(pilot))
+        await until(pilot, lambda: "differences" in on_screen(pilot))
         await pilot.press("escape")
         await until(pilot, lambda: "one: checkpoints" in on_screen(pilot))
 
@@ -354,7 +354,7 @@ async def test_a_narrow_footer_offers_to_evaluate_and_the_question_names_the_ste
         await until(pilot, lambda: "Evaluate saved @ 1,000 " in on_screen(pilot))
 
 
-async def test_a_run_without_checkpoints_says_so() -> None:
+async def test_a_run_without_checkpoints_is_reported() -> None:
     add_run("bare")
     async with an_app().run_test(size=NARROW) as pilot:
         screen = await open_runs(pilot, 1)
@@ -367,7 +367,7 @@ async def test_a_run_without_checkpoints_says_so() -> None:
         assert screen.current is not None
 
 
-async def test_copy_takes_the_path_of_what_is_focused(home: Path) -> None:
+async def test_copy_takes_the_path_of_the_focused_item(home: Path) -> None:
     run = add_run("saved", checkpoints=[10])
     async with an_app().run_test(size=NARROW) as pilot:
         screen = await open_runs(pilot, 1)
@@ -380,7 +380,7 @@ async def test_copy_takes_the_path_of_what_is_focused(home: Path) -> None:
         assert clipboard.read_text() == str(run.checkpoints / "step-000010")
 
 
-# Going on
+# Resuming and forking
 
 
 async def test_resuming_a_finished_run_asks_for_more_steps(bench: Bench) -> None:
@@ -401,7 +401,7 @@ async def test_resuming_a_finished_run_asks_for_more_steps(bench: Bench) -> None
         assert bench.resumed == [(run, 1500)]
 
 
-async def test_resuming_an_unfinished_run_goes_on_at_once(bench: Bench) -> None:
+async def test_an_unfinished_run_resumes_without_a_question(bench: Bench) -> None:
     run = add_run("cut", reached=40, reason=None)
     async with an_app(bench).run_test(size=NARROW) as pilot:
         await open_runs(pilot, 1)
@@ -413,7 +413,7 @@ async def test_resuming_an_unfinished_run_goes_on_at_once(bench: Bench) -> None:
         assert app.opened_run == run.path
 
 
-async def test_a_refusal_is_shown_and_nothing_changes() -> None:
+async def test_a_rejected_request_is_shown_and_nothing_changes() -> None:
     add_run("cut", reached=40, reason=None)
     async with an_app(Bench("other is training")).run_test(size=NARROW) as pilot:
         await open_runs(pilot, 1)
@@ -469,7 +469,7 @@ async def test_rename_refuses_bad_names_and_keeps_the_folder(bench: Bench) -> No
 
 
 @pytest.mark.parametrize("key", ["R", "D", "r"])
-async def test_a_run_that_is_trained_is_left_alone(locked: Run, key: str) -> None:
+async def test_a_live_run_cannot_be_changed(locked: Run, key: str) -> None:
     async with an_app(Bench()).run_test(size=NARROW) as pilot:
         await open_runs(pilot, 1)
         await pilot.press(key)
@@ -493,7 +493,7 @@ async def test_a_run_locked_after_the_question_is_not_renamed() -> None:
         assert run.info().name == "idle"
 
 
-async def test_delete_asks_with_a_safe_default_and_undo_brings_the_run_back() -> None:
+async def test_delete_asks_with_a_safe_default_and_undo_restores_the_run() -> None:
     run = add_run("precious", checkpoints=[10])
     add_run("other", created=5.0)
     async with an_app().run_test(size=NARROW) as pilot:
@@ -505,13 +505,13 @@ async def test_delete_asks_with_a_safe_default_and_undo_brings_the_run_back() ->
         await pilot.press("D", "up", "enter")
         await until(pilot, lambda: names(screen) == ["other"])
         assert not run.path.exists()
-        assert "u brings it back" in on_screen(pilot)
+        assert "u restores it" in on_screen(pilot)
         await pilot.press("u")
         await until(pilot, lambda: len(names(screen)) == 2)
         assert (run.checkpoints / "step-000010" / "manifest.json").is_file()
 
 
-async def test_undo_finds_what_was_deleted_before_and_says_when_there_is_nothing() -> None:
+async def test_undo_restores_earlier_deletions_and_reports_an_empty_trash() -> None:
     run = add_run("gone")
     store.delete(run)
     async with an_app().run_test(size=NARROW) as pilot:
@@ -535,7 +535,7 @@ async def test_a_damaged_run_can_be_deleted() -> None:
 # Several runs
 
 
-async def test_selected_runs_lie_over_one_another_and_only_differences_are_shown() -> None:
+async def test_selected_runs_are_overlaid_and_only_differences_are_shown() -> None:
     add_run("deep", preset=make_tiny(model__n_layer=3), created=20.0)
     add_run("flat", preset=make_tiny(model__n_layer=1, training__seed=9), created=10.0)
     async with an_app().run_test(size=(120, 40)) as pilot:
@@ -544,7 +544,7 @@ async def test_selected_runs_lie_over_one_another_and_only_differences_are_shown
         chart = screen.query_one("#chart", Chart)
         await until(pilot, lambda: [one.name for one in chart._data.series] == ["deep", "flat"])
         text = on_screen(pilot)
-        for words in ("2 selected", "model.n_layer", "training.seed", "what differs"):
+        for words in ("2 selected", "model.n_layer", "training.seed", "differences"):
             assert words in text
         assert "model.n_head" not in text
         xs = list(chart._data.series[0].xs)
@@ -568,7 +568,7 @@ def test_runs_of_other_vocabularies_are_compared_in_bits_per_byte() -> None:
     assert list(alone.series[0].ys) == list(pairs[0][1].loss)
 
 
-async def test_the_comparison_has_a_place_on_a_small_screen_too() -> None:
+async def test_a_small_screen_shows_the_comparison() -> None:
     for number in range(3):
         add_run(f"run-{number}", created=float(number + 1))
     async with an_app().run_test(size=NARROW) as pilot:
@@ -585,7 +585,7 @@ async def test_the_comparison_has_a_place_on_a_small_screen_too() -> None:
 
 
 async def settled(pilot: Pilot[Any], widget: Widget) -> Region:
-    """Where `widget` stands once nothing on the screen moves any more."""
+    """The region of `widget` once the layout is stable."""
     before = None
     while before != widget.region:
         before = widget.region
@@ -593,7 +593,7 @@ async def settled(pilot: Pilot[Any], widget: Widget) -> Region:
     return widget.region
 
 
-async def test_a_zoomed_pane_takes_the_whole_body_and_gives_it_back() -> None:
+async def test_a_zoomed_pane_fills_the_body_until_restored() -> None:
     add_run("alone", checkpoints=[10])
     async with an_app().run_test(size=(120, 40)) as pilot:
         screen = await open_runs(pilot, 1)
@@ -641,7 +641,7 @@ def test_columns_and_their_titles_fit_any_width(width: int) -> None:
     assert {"name", "state", "val"} <= {column.name for column, _ in shown}
 
 
-def test_the_day_is_written_as_short_as_it_can_be() -> None:
+def test_dates_are_as_short_as_possible() -> None:
     now = 1_700_000_000.0
     assert ":" in when_text(now - 60, now)
     assert when_text(now - 40 * 86_400, now)[:2].isdigit()

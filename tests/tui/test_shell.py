@@ -30,7 +30,7 @@ LIVE = LiveStatus("stories-tiny", "training", 1840, 5000, 132.0, 41_300.0, "▲ 
 
 
 class Busy:
-    """A workshop with a run going, as the app sees one."""
+    """A workshop with a live run, as the app sees it."""
 
     def __init__(self) -> None:
         self.is_training = True
@@ -75,7 +75,7 @@ def written(widget: object) -> str:
 # Keys
 
 
-def test_every_key_of_the_table_survives_tmux_and_ssh() -> None:
+def test_every_key_in_the_table_works_in_tmux_and_over_ssh() -> None:
     for action in actions.ACTIONS:
         for key in action.keys:
             assert keymap.allowed(key), f"{action.id} uses {key}"
@@ -113,14 +113,14 @@ def test_no_two_actions_of_a_screen_share_a_key() -> None:
     assert keymap.clashes({action.id: action.key for action in actions.ACTIONS}) == []
 
 
-def test_action_names_are_unique_and_say_their_screen() -> None:
+def test_action_ids_are_unique_and_name_their_screen() -> None:
     assert len({action.id for action in actions.ACTIONS}) == len(actions.ACTIONS)
     for action in actions.ACTIONS:
         prefix = "app" if action.screen == "all" else action.screen
         assert action.id.startswith(f"{prefix}.")
 
 
-def test_a_screens_action_never_has_the_name_of_one_that_works_everywhere() -> None:
+def test_screen_actions_and_app_actions_have_distinct_names() -> None:
     everywhere = {action.name for action in actions.ACTIONS if action.screen == "all"}
     for action in actions.ACTIONS:
         assert action.screen == "all" or action.name not in everywhere
@@ -163,7 +163,7 @@ async def test_function_keys_work_while_typing_and_digits_are_typed() -> None:
         assert app.current_mode == "train"
 
 
-async def test_help_lists_the_keys_of_this_screen_and_those_everywhere() -> None:
+async def test_help_lists_screen_keys_and_global_keys() -> None:
     app = an_app()
     async with app.run_test(size=(120, 40)) as pilot:
         for key in ("?", "f1"):
@@ -240,7 +240,7 @@ def test_a_clash_is_reported_and_the_action_keeps_its_key(home: Path) -> None:
     assert "train.save" in wrong[0]
 
 
-def test_a_clash_with_a_key_that_works_everywhere_is_one_too(home: Path) -> None:
+def test_a_clash_with_a_global_key_is_reported(home: Path) -> None:
     keys, wrong = the_keymap(home, '"runs.sort" = "z"\n')
     assert keys["runs.sort"] == "s"
     assert "app.zoom" in wrong[0]
@@ -255,7 +255,7 @@ def test_two_actions_may_swap_their_keys(home: Path) -> None:
     ("text", "told"),
     [
         ('"train.fly" = "p"', "no such action"),
-        ('"train.pause" = "ctrl+m"', "does not survive"),
+        ('"train.pause" = "ctrl+m"', "does not work"),
         ('"train.pause" = 3', "must be text"),
         ("= = =", "not TOML"),
     ],
@@ -282,7 +282,7 @@ async def test_a_users_key_works_and_the_old_one_does_not(home: Path) -> None:
 
 
 @pytest.mark.parametrize("room", ["f2", "f3", "f4", "f5", "f6"])
-async def test_the_footer_is_never_cut_and_ends_with_help(room: str) -> None:
+async def test_the_footer_is_never_truncated_and_ends_with_help(room: str) -> None:
     app = an_app(Busy())
     async with app.run_test(size=(60, 20)) as pilot:
         await pilot.press(room)
@@ -306,7 +306,7 @@ async def test_the_footer_is_never_cut_and_ends_with_help(room: str) -> None:
             assert len(written(app.screen.query_one(StatusLine))) <= width
 
 
-def test_a_narrow_footer_drops_what_matters_least_first() -> None:
+def test_a_narrow_footer_drops_the_least_important_first() -> None:
     keys = {action.id: action.key for action in actions.ACTIONS}
     ranked = sorted(
         (one for one in actions.ACTIONS if one.screen == "train" and one.footer_rank),
@@ -317,14 +317,14 @@ def test_a_narrow_footer_drops_what_matters_least_first() -> None:
     assert [one.label for one in footer_keys(ranked, keys, 200)][-1] == "Help"
 
 
-def test_neighbours_with_one_label_share_a_place() -> None:
+def test_neighbors_with_the_same_label_share_a_place() -> None:
     keys = {action.id: action.key for action in actions.ACTIONS}
     both = [actions.BY_ID["presets.nudge_less"], actions.BY_ID["presets.nudge_more"]]
     first = footer_keys(both, keys, 80)[0]
     assert (first.key, first.label) == ("◀▶", "Nudge")
 
 
-def test_while_typing_the_footer_shows_only_keys_that_are_not_typed() -> None:
+def test_while_typing_the_footer_shows_only_keys_that_type_nothing() -> None:
     keys = {action.id: action.key for action in actions.ACTIONS}
     ranked = [actions.BY_ID["presets.train"], actions.BY_ID["presets.edit"]]
     shown = [one.key for one in footer_keys(ranked, keys, 80, typing=True)]
@@ -332,7 +332,7 @@ def test_while_typing_the_footer_shows_only_keys_that_are_not_typed() -> None:
 
 
 @pytest.mark.parametrize("width", range(8, 140, 3))
-def test_the_status_line_never_cuts_a_word(width: int) -> None:
+def test_the_status_line_never_truncates_a_word(width: int) -> None:
     whole = set(status_content(LIVE, "loading torch…", 500).plain.split())
     narrow = status_content(LIVE, "loading torch…", width).plain
     assert len(narrow) <= width
@@ -413,7 +413,7 @@ async def test_the_screen_knows_its_size_by_class(
         assert expected <= set(app.screen.classes)
 
 
-# Leaving
+# Quitting
 
 
 async def test_quitting_asks_nothing_when_nothing_trains() -> None:
@@ -438,7 +438,7 @@ async def test_quitting_while_training_asks_and_enter_stays() -> None:
 
 
 @pytest.mark.parametrize(("ups", "choice"), [(2, "keep"), (1, "save")])
-async def test_quitting_tells_the_workshop_what_was_chosen(ups: int, choice: str) -> None:
+async def test_quitting_passes_the_choice_to_the_workshop(ups: int, choice: str) -> None:
     workshop = Busy()
     app = an_app(workshop)
     async with app.run_test(size=(80, 24)) as pilot:
@@ -446,7 +446,7 @@ async def test_quitting_tells_the_workshop_what_was_chosen(ups: int, choice: str
     assert workshop.quit_with == [choice]
 
 
-async def test_without_a_workshop_training_says_so() -> None:
+async def test_without_a_workshop_training_is_refused() -> None:
     app = an_app()
     async with app.run_test(size=(80, 24)) as pilot:
         app.start_training(Preset(name="one"))
@@ -471,7 +471,7 @@ async def test_an_input_shows_what_is_wrong_and_accepts_what_is_right() -> None:
     assert answers == ["good"]
 
 
-async def test_a_notice_says_what_why_and_what_to_do() -> None:
+async def test_a_notice_shows_what_why_and_what_to_do() -> None:
     app = an_app()
     async with app.run_test(size=(80, 24)) as pilot:
         app.push_screen(dialogs.Notice(SlmTuiError("it [b]broke", "a\x1bb", "mend it")))
@@ -498,7 +498,7 @@ class _ListApp(App[None]):
         yield LineList(rows)
 
 
-async def test_a_list_of_ten_thousand_rows_moves_over_headings_and_draws_only_what_shows(
+async def test_a_list_of_ten_thousand_rows_skips_headings_and_draws_only_visible_rows(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     drawn: list[int] = []
@@ -544,7 +544,7 @@ async def test_the_theme_is_remembered(home: Path) -> None:
         assert again.theme == "nord"
 
 
-async def test_an_unknown_theme_and_a_broken_settings_file_are_no_harm(home: Path) -> None:
+async def test_an_unknown_theme_and_a_broken_settings_file_are_ignored(home: Path) -> None:
     (home / "config").mkdir()
     for text in ('theme = "gone"', "theme = 3", "= ="):
         (home / "config" / "settings.toml").write_text(text)
@@ -588,7 +588,7 @@ assert not heavy, heavy
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-async def test_torch_loads_after_the_first_frame_and_the_hint_goes(
+async def test_torch_loads_after_the_first_frame_and_the_hint_disappears(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     release, waited = threading.Event(), threading.Event()
@@ -611,7 +611,7 @@ async def test_torch_loads_after_the_first_frame_and_the_hint_goes(
         assert "torch" not in written(screen.query_one(StatusLine))
 
 
-async def test_a_torch_that_cannot_be_loaded_is_told_once_with_the_remedy(
+async def test_a_broken_torch_is_reported_once_with_the_remedy(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
@@ -629,7 +629,7 @@ async def test_a_torch_that_cannot_be_loaded_is_told_once_with_the_remedy(
         assert "no torch" in written(app.screen.query_one(StatusLine))
 
 
-def test_figures_read_as_people_write_them() -> None:
+def test_figures_are_formatted_for_people() -> None:
     assert [count(n) for n in (0, 832, 41_300, 832_000, 1_200_000_000)] == [
         "0",
         "832",
@@ -649,7 +649,7 @@ def test_figures_read_as_people_write_them() -> None:
     assert count(float("nan")) == clock(float("inf")) == duration(float("inf")) == "–"
 
 
-async def test_in_a_dialog_to_read_a_page_key_moves_the_text_by_a_page() -> None:
+async def test_page_keys_scroll_a_text_dialog_by_a_page() -> None:
     async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
         lines = [Content(f"line {at}") for at in range(100)]
         await pilot.app.push_screen(dialogs.TextDialog("text", lines))
@@ -668,14 +668,14 @@ async def test_in_a_dialog_to_read_a_page_key_moves_the_text_by_a_page() -> None
             assert listed.scroll_offset.y == top
 
 
-async def test_ctrl_z_says_so_where_the_terminal_cannot_stop_a_program() -> None:
+async def test_ctrl_z_reports_a_terminal_that_cannot_suspend() -> None:
     app = an_app()
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("ctrl+z")
         await pilot.pause()
         told = [notice.message for notice in app._notifications]
-        assert told == ["This terminal cannot suspend a program"]
-        # Keys are heard as before.
+        assert told == ["Programs cannot be suspended in this terminal"]
+        # Keys work as before.
         await pilot.press("?")
         await pilot.pause()
         assert isinstance(app.screen, HelpScreen)

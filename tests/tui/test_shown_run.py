@@ -1,4 +1,4 @@
-"""A run that starts is the run shown, however it was started and whatever was opened before."""
+"""A run that has just started is shown, no matter how it started or what was open."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -27,7 +27,7 @@ LONG = {"training__max_steps": 1_000_000, "training__checkpoint_every": 100_000}
 
 
 class App:
-    """The app with a workshop, and what is asked of it in these tests."""
+    """The app with a workshop, and the operations of these tests."""
 
     def __init__(self, pilot: Pilot[Any]) -> None:
         self.pilot = pilot
@@ -75,7 +75,7 @@ class App:
         assert run.id[:20] in str(self.app.screen.query_one(StatusLine).render())
 
     async def obeys(self) -> None:
-        """The keys reach the run that is shown."""
+        """The keys apply to the shown run."""
         session = self.workshop.session
         assert session is not None
         await self.until(lambda: session.status.state == "running")
@@ -139,7 +139,7 @@ async def test_a_start_after_the_checkpoints_of_an_old_run_were_shown(old: Run) 
         screen = app.app.screen
         await app.until(lambda: screen.current is not None and screen.current.path == old.path)
         await app.until(lambda: screen.on_checkpoints and screen.current_checkpoint is not None)
-        # What is done now is done to a checkpoint of that very run.
+        # Keys now apply to a checkpoint of that run.
         assert screen.current_checkpoint.parent == old.checkpoints
         new = await app.started("long")
         await app.is_shown(new)
@@ -184,7 +184,7 @@ async def test_a_fork_from_the_table_and_one_from_the_train_screen(old: Run) -> 
         await app.obeys()
 
 
-async def test_the_remedy_of_an_old_run_applied(old: Run) -> None:
+async def test_applying_the_remedy_of_an_old_run(old: Run) -> None:
     async with running() as app:
         await app.opened(old)
         app.train._fork(old, "training.max_steps=500,000 'title=two words'", fresh=True)

@@ -1,4 +1,4 @@
-"""Side by side: one prompt and one seed through several checkpoints, each safe from the others."""
+"""Side by side: one prompt and one seed through several independent checkpoints."""
 
 import shutil
 import threading
@@ -49,7 +49,7 @@ def loaded(screen: SideBySide) -> bool:
 
 
 def texts(screen: SideBySide) -> list[str]:
-    """The last text of each column; of those that have ended."""
+    """The last completion of each column that has finished."""
     found = [[one for one in column.entries if one.kind == "text"] for column in screen.columns]
     return [own[-1].text for own in found if own and own[-1].ending]
 
@@ -80,12 +80,12 @@ async def test_the_same_prompt_and_seed_go_through_all_columns() -> None:
         await until(pilot, lambda: len(texts(screen)) == 3 and texts(screen)[0] != first)
         await until(pilot, lambda: not screen.is_writing)
         assert texts(screen)[0] == texts(screen)[2]
-        # Every text is kept with its run.
+        # Every completion is saved with its run.
         said = conversation.read(run.path)
         assert sorted((one.step, one.seed) for one in said) == [(10, 7), (10, 8), (20, 7), (20, 8)]
 
 
-async def test_enter_alone_goes_on_with_all_of_them() -> None:
+async def test_an_empty_prompt_continues_all_columns() -> None:
     run = add_run("grown", checkpoints=[10, 20])
     async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
         screen = await open_side(pilot, saved(run, 10, 20))
@@ -114,7 +114,7 @@ async def test_escape_stops_all_and_then_goes_back_with_the_settings() -> None:
         assert generators() == before + 3
         await pilot.press("escape")
         assert not screen.is_writing
-        # A model without sense may have ended its text by chance.
+        # An untrained model may have ended its text by chance.
         assert all(
             " · stopped" in drawn(one) or " · end of" in drawn(one) for one in screen.columns
         )
@@ -126,7 +126,7 @@ async def test_escape_stops_all_and_then_goes_back_with_the_settings() -> None:
         assert all(column.generator.loaded() is None for column in screen.columns)
 
 
-async def test_a_damaged_or_missing_checkpoint_says_why_and_the_others_write() -> None:
+async def test_a_damaged_or_missing_checkpoint_is_reported_and_others_generate() -> None:
     run = add_run("grown", checkpoints=[10, 20])
     damaged, gone = saved(run, 20)[0], run.checkpoints / "step-000099"
     weights = damaged / "model.safetensors"
@@ -143,7 +143,7 @@ async def test_a_damaged_or_missing_checkpoint_says_why_and_the_others_write() -
         await until(pilot, lambda: "24 tokens" in drawn(screen.columns[0]))
 
 
-async def test_the_picker_marks_two_to_four_and_begins_with_sensible_ones() -> None:
+async def test_the_picker_marks_two_to_four_with_sensible_defaults() -> None:
     run = add_run("grown", checkpoints=[10, 20, 30, 40, 50], best=20)
     add_run("other", checkpoints=[60], created=5.0)
     async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
@@ -156,7 +156,7 @@ async def test_the_picker_marks_two_to_four_and_begins_with_sensible_ones() -> N
         await until(pilot, lambda: picker.query_one(LineList).rows)
         assert picker._marked == {str(path) for path in saved(run, 10, 20, 30, 50)}
         assert "4 marked" in on_screen(pilot)
-        # By their places: digits that are typed may stand in a run's date too.
+        # By position: typed digits may also occur in a run's date.
         choices = picker.query_one(LineList)
         assert choices.select(str(saved(run, 40)[0]))
         await pilot.press("space")
@@ -170,7 +170,7 @@ async def test_the_picker_marks_two_to_four_and_begins_with_sensible_ones() -> N
         await until(pilot, lambda: loaded(screen))
         facts = [column.generation.facts for column in screen.columns]
         assert [one.step for one in facts if one] == [10, 20, 50, 60]
-        # Other checkpoints take the place of these, whose generators end.
+        # Other checkpoints replace these, and the old generators stop.
         await pilot.press("f7")
         await until(pilot, lambda: isinstance(pilot.app.screen, SeveralPicker))
         again = pilot.app.screen
@@ -181,7 +181,7 @@ async def test_the_picker_marks_two_to_four_and_begins_with_sensible_ones() -> N
         await until(pilot, lambda: generators() == 3)
 
 
-async def test_one_mark_takes_the_line_of_the_cursor_along() -> None:
+async def test_with_one_mark_the_cursor_line_is_added() -> None:
     add_run("one", checkpoints=[10], created=9.0)
     add_run("two", checkpoints=[20], created=5.0)
     async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
@@ -208,13 +208,13 @@ async def test_hostile_text_is_shown_as_plain_symbols() -> None:
         assert not {"\x1b", "\x00", "\x07", "\x9b", "\t", "\r", "\u202e", "\ud83d"} & set(text)
 
 
-async def test_commands_that_belong_to_the_chat_say_so(tmp_path: Path) -> None:
+async def test_chat_only_commands_are_rejected(tmp_path: Path) -> None:
     run = add_run("grown", checkpoints=[10, 20])
     async with SlmTuiApp(load_torch=False).run_test(size=(120, 40)) as pilot:
         screen = await open_side(pilot, saved(run, 10, 20))
         await until(pilot, lambda: loaded(screen))
         await type_line(pilot, "/history")
-        assert "works in the chat" in on_screen(pilot)
+        assert "works only in the chat" in on_screen(pilot)
         await type_line(pilot, "/samples 3")
         assert screen.settings.samples == 1
         await type_line(pilot, "/side grown")
@@ -229,7 +229,7 @@ async def test_commands_that_belong_to_the_chat_say_so(tmp_path: Path) -> None:
         assert len((tmp_path / "both.jsonl").read_text().splitlines()) == 2
 
 
-async def test_a_checkpoint_handed_over_by_another_screen_goes_to_the_chat() -> None:
+async def test_a_checkpoint_passed_by_another_screen_opens_in_the_chat() -> None:
     run = add_run("grown", checkpoints=[10, 20], best=20)
     async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
         await open_side(pilot, saved(run, 10, 20))

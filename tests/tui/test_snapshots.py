@@ -34,7 +34,7 @@ Snap = Callable[..., bool]
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache in which the text of the default preset stands prepared."""
+    """A cache with the prepared corpus of the default preset."""
     home = tmp_path_factory.mktemp("prepared")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SLM_TUI_HOME", str(home))
@@ -55,7 +55,7 @@ def _one_time_and_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, prepare
 
 
 async def _drawn(pilot: Pilot[Any]) -> None:
-    """Wait for threads and the plot process: what is shown is a result, not that one will come."""
+    """Wait for threads and the plot process, so that results are shown, not placeholders."""
     if isinstance(pilot.app.screen, RunsScreen):
         await open_runs(pilot, 2)
         await with_checkpoints(pilot, pilot.app.screen)

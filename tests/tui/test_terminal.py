@@ -1,4 +1,4 @@
-"""The real program in a real terminal (tmux): its main way, and what must never lose a run."""
+"""The real program in a real terminal (tmux): the main workflow, and never losing a run."""
 
 import os
 import shutil
@@ -25,7 +25,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "home"
 
 
-def test_the_main_way_from_the_first_frame_to_a_resumed_run(
+def test_the_main_workflow_from_the_first_frame_to_a_resumed_run(
     terminal: Terminal, quick: Preset
 ) -> None:
     run = train(terminal)
@@ -65,7 +65,7 @@ def test_the_main_way_from_the_first_frame_to_a_resumed_run(
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_to_the_app_saves_what_was_trained(
+def test_a_signal_to_the_app_saves_the_training(
     terminal: Terminal, quick: Preset, number: signal.Signals
 ) -> None:
     run = train(terminal)

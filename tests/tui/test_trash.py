@@ -1,4 +1,4 @@
-"""The trash, opened: presets, runs and conversations come back from it."""
+"""The trash dialog restores presets, runs and conversations."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ def deleted(name: str) -> None:
     library.delete(name)
 
 
-async def test_a_preset_comes_back_from_the_trash() -> None:
+async def test_a_preset_is_restored_from_the_trash() -> None:
     deleted("my-own")
     app = SlmTuiApp(load_torch=False)
     async with app.run_test(size=(80, 24)) as pilot:
@@ -44,7 +44,7 @@ async def test_a_preset_comes_back_from_the_trash() -> None:
     assert trash.entries() == []
 
 
-async def test_what_cannot_come_back_is_explained_and_stays() -> None:
+async def test_an_unrestorable_item_is_explained_and_stays() -> None:
     deleted("my-own")
     library.save(Preset(name="my-own"))
     app = SlmTuiApp(load_torch=False)
@@ -58,7 +58,7 @@ async def test_what_cannot_come_back_is_explained_and_stays() -> None:
     assert [one.name for one in trash.entries()] == ["my-own"]
 
 
-async def test_an_empty_trash_says_so() -> None:
+async def test_an_empty_trash_is_reported() -> None:
     app = SlmTuiApp(load_torch=False)
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.pause()
@@ -69,7 +69,7 @@ async def test_an_empty_trash_says_so() -> None:
         assert not isinstance(app.screen, TrashScreen)
 
 
-def test_a_conversation_comes_back_to_its_run_and_to_no_other() -> None:
+def test_a_conversation_is_restored_only_to_its_own_run() -> None:
     run = paths.runs_dir() / "it-1"
     run.mkdir(parents=True)
     (run / conversation.FILE).write_text("said\n")

@@ -1,4 +1,4 @@
-"""Nothing edited or deleted on the Presets screen is lost without a word."""
+"""No edit or deletion on the Presets screen loses data silently."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ def home(two_presets: Path) -> Path:
     return two_presets
 
 
-async def test_delete_goes_to_the_trash_and_undo_brings_it_back(home: Path) -> None:
+async def test_delete_moves_to_the_trash_and_undo_restores_it(home: Path) -> None:
     app = an_app()
     async with app.run_test(size=(80, 24)) as pilot:
         room(app).choose("mine")
@@ -38,7 +38,7 @@ async def test_delete_goes_to_the_trash_and_undo_brings_it_back(home: Path) -> N
         assert (home / "config" / "presets" / "mine.toml").read_text() == MINE
 
 
-async def test_delete_asks_from_a_setting_too(home: Path) -> None:
+async def test_delete_asks_when_a_setting_is_focused_too(home: Path) -> None:
     app = an_app()
     async with app.run_test(size=(80, 24)) as pilot:
         room(app).choose("mine")
@@ -51,7 +51,7 @@ async def test_delete_asks_from_a_setting_too(home: Path) -> None:
     assert (home / "config" / "presets" / "mine.toml").read_text() == MINE
 
 
-async def test_a_deleted_preset_comes_back_after_other_edits_and_deletes(home: Path) -> None:
+async def test_undo_restores_a_deleted_preset_after_other_changes(home: Path) -> None:
     other = home / "config" / "presets" / "other.toml"
     other.write_text(MINE.replace("mine", "other"))
     app = an_app()
@@ -82,7 +82,7 @@ async def test_a_deleted_preset_comes_back_after_other_edits_and_deletes(home: P
     assert (home / "config" / "presets" / "mine.toml").read_text() == MINE
 
 
-async def test_quit_asks_about_edits_and_stays_unless_told_otherwise() -> None:
+async def test_quit_asks_about_edits_and_stays_by_default() -> None:
     app = an_app()
     async with app.run_test(size=(80, 24)) as pilot:
         await enter(pilot, "model.n_layer", "7")
@@ -162,7 +162,7 @@ async def test_a_text_opened_on_the_data_screen_is_an_edit_that_quit_asks_about(
         assert "mine" in app.screen._text
 
 
-async def test_u_passes_over_what_came_back_from_the_trash(home: Path) -> None:
+async def test_undo_skips_what_was_restored_from_the_trash(home: Path) -> None:
     app = an_app()
     async with app.run_test(size=(80, 24)) as pilot:
         room(app).choose("mine")
@@ -180,7 +180,7 @@ async def test_u_passes_over_what_came_back_from_the_trash(home: Path) -> None:
     assert (home / "config" / "presets" / "mine.toml").read_text() == MINE
 
 
-async def test_edits_are_asked_about_first_and_then_the_run() -> None:
+async def test_quit_asks_about_edits_first_and_then_the_run() -> None:
     workshop = Recorder()
     workshop.is_training = True
     app = an_app(workshop)
@@ -193,6 +193,6 @@ async def test_edits_are_asked_about_first_and_then_the_run() -> None:
         await pilot.press("escape")
         await pilot.pause()
         assert app._exit is False
-        # What was saved on the way is there.
+        # The edits were saved before.
         assert "my-stories-tiny" in [row.key for row in room(app).presets.rows]
         assert not draft(app).is_changed

@@ -1,4 +1,4 @@
-"""A library of two presets, one shipped and one of the user's, and the screen on it."""
+"""A library with a built-in and a user preset, and the screen that shows it."""
 
 from textual.pilot import Pilot
 from textual.widgets import Input
@@ -38,7 +38,7 @@ n_layer = 2
 
 
 class Recorder:
-    """Takes presets as a workshop does."""
+    """Accepts presets like a workshop."""
 
     is_training = False
 

@@ -1,1 +1,1 @@
-"""Charts: thinned on the app's side, drawn by plotext in a helper process."""
+"""Charts: downsampled in the app, drawn by plotext in a helper process."""

@@ -1,4 +1,4 @@
-"""Where things are in a chart: ranges that hold still, ticks, labels, cells."""
+"""The geometry of a chart: stable ranges, ticks, labels, cells."""
 
 import math
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ class Axes:
 
     width: int
     height: int
-    gutter: int  # columns left of the curve: labels and the axis; 0 without axes
+    gutter: int  # columns left of the curve, for labels and the axis; 0 without axes
     top: int  # rows above the curve, kept free for the legend
     x_range: Range
     y_range: Range
@@ -36,17 +36,17 @@ class Axes:
 
     @property
     def rows(self) -> int:
-        """Rows between the upper edge and the x axis, the free rows at the top included."""
+        """Rows between the top edge and the x axis, including the free rows at the top."""
         return self.height - (2 if self.gutter else 0)
 
     def column_of(self, x: float) -> int:
-        """The column of the plot (0 is right of the axis) in which `x` falls."""
+        """The plot column that contains `x`; column 0 is right of the axis."""
         low, high = self.x_range
         part = (x / 2 - low / 2) / (high / 2 - low / 2)
         return min(max(int(part * self.columns), 0), self.columns - 1)
 
     def x_of(self, column: int) -> float:
-        """The x in the middle of a column of the plot."""
+        """The x at the center of a plot column."""
         low, high = self.x_range
         part = (column + 0.5) / max(1, self.columns)
         return low * (1 - part) + high * part
@@ -62,7 +62,7 @@ def make_axes(
     time: bool = False,
     top: int = 0,
 ) -> Axes:
-    """Axes for `width` x `height` cells; too small a chart gets none, only the curve."""
+    """Axes for `width` x `height` cells; a very small chart has only the curve."""
     if width < SMALLEST_WIDTH or height < SMALLEST_HEIGHT:
         return Axes(width, height, 0, 0, x_range, y_range, log_y, (), ())
     top = top if height >= SMALLEST_HEIGHT + 2 else 0
@@ -83,7 +83,7 @@ def _y_ticks(y_range: Range, log_y: bool, count: int, widest: int) -> tuple[Tick
     texts = series.labels(values)
     if any(len(text) > widest for text in texts):
         return ()
-    # Labels of a constant width keep the axis in its column while the range changes.
+    # Labels of constant width keep the axis in its column while the range changes.
     pad = max([len(text) for text in texts] + [min(3, widest)])
     return tuple((place, text.rjust(pad)) for place, text in zip(places, texts, strict=True))
 
@@ -103,7 +103,7 @@ def _x_ticks(x_range: Range, time: bool, columns: int) -> tuple[Tick, ...]:
 
 
 class StickyRange:
-    """A range that follows its data in jumps, so that most drawings keep their axis."""
+    """A range that follows its data in jumps, so that the axis rarely changes."""
 
     def __init__(self, padding: float = 0.06, fill: float = 0.6) -> None:
         self._padding = padding
@@ -125,7 +125,7 @@ class StickyRange:
 
 
 class GrowingRange:
-    """The range of x of a run that goes on: it grows by a seventh at a time."""
+    """The x range of a growing run: it extends by a seventh at a time."""
 
     def __init__(self) -> None:
         self._range: Range | None = None
@@ -134,7 +134,7 @@ class GrowingRange:
         self._range = None
 
     def fit(self, low: float, high: float, end: float | None = None) -> Range:
-        """A range that contains [low, high] and reaches `end`; without `end`, a bit further."""
+        """A range that contains [low, high] and extends to `end`, or a bit further without it."""
         if 0 < low <= high / 8:
             low = 0.0
         if end is not None:
@@ -152,14 +152,14 @@ def _wider(low: float, high: float, padding: float) -> Range:
     low, high = max(low, -_HUGE), min(high, _HUGE)
     low, high = min(low, _HUGE), max(high, -_HUGE)
     room = (high - low) * padding
-    # Less than some thousand representable numbers between the ends cannot be drawn apart.
+    # Ends with only some thousand representable numbers between them need a wider range.
     if high - low <= max(abs(low), abs(high)) * 1e-12:
         room = max(abs(low) * 0.05, 1e-300 if low or high else 1.0)
     return max(low - room, -_HUGE), min(high + room, _HUGE)
 
 
 def extent(values: Sequence[Sequence[float]]) -> Range | None:
-    """The lowest and the highest of several lists of finite values; None if all are empty."""
+    """The minimum and maximum of several lists of finite values; None if all are empty."""
     kept = [part for part in values if part]
     if not kept:
         return None

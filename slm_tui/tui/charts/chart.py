@@ -1,4 +1,4 @@
-"""The chart widget: asks the plot process for drawings and shows what changed in them."""
+"""The chart widget: requests drawings from the plot process and repaints what changed."""
 
 import math
 import os
@@ -26,9 +26,9 @@ from slm_tui.tui.charts.client import DrawnChart, PlotClient, Row
 from slm_tui.tui.charts.data import ChartData, Curve, make_request, positive, row_span
 from slm_tui.tui.charts.legend import Part
 
-_SHARE = 0.02  # of wall time that drawing may take
+_SHARE = 0.02  # share of wall time that drawing may take
 _POLL = 0.03
-_ASLEEP = 0.5  # seconds between looks whether the chart can be seen again
+_ASLEEP = 0.5  # seconds between checks whether the chart is visible again
 _ROLES = (
     *("axis", "grid", "raw", "train", "val", "best", "floor", "mark"),
     *("run-1", "run-2", "run-3", "run-4", "run-5", "run-6"),
@@ -37,7 +37,7 @@ _ROLES = (
 
 
 class Chart(Widget, can_focus=True):
-    """Curves over steps, tokens or time, with a crosshair. Give it data with show()."""
+    """Curves against steps, tokens or time, with a crosshair. Pass the data to show()."""
 
     DEFAULT_CSS = """
     Chart {
@@ -72,7 +72,7 @@ class Chart(Widget, can_focus=True):
         actions.BY_ID["chart.crosshair_right"].binding(),
         Binding("shift+left", "move_crosshair(-10)", "Far left", show=False, id="chart.far_left"),
         Binding("shift+right", "move_crosshair(10)", "Far right", show=False, id="chart.far_right"),
-        # A crosshair is one of the things that `back` steps out of.
+        # `back` also removes the crosshair.
         replace(actions.BY_ID["app.back"].binding(), action="clear_crosshair"),
     ]
 
@@ -112,7 +112,7 @@ class Chart(Widget, can_focus=True):
         self._styles: dict[str, Style] = {}
         self._dirty = False
         self._seen = True
-        self._cost = 0.0  # seconds of both processes for the last drawing
+        self._cost = 0.0  # seconds that both processes spent on the last drawing
         self._own_cost = 0.0
         self._asked_at = -math.inf
         self._timer: Timer | None = None
@@ -122,17 +122,17 @@ class Chart(Widget, can_focus=True):
     # Data in
 
     def show(self, data: ChartData) -> None:
-        """Show `data`; it is drawn when the chart can be seen and the last drawing is old enough.
+        """Show `data`; drawn once the chart is visible and the last drawing is old enough.
 
-        The lists of a series may be the same ones as before, grown: only what is new in them
-        is looked at.
+        The lists of a series may be the same objects as before, extended: only the new points
+        are processed.
         """
         self._data = data
         self._set_note(data.note)
         self._redraw()
 
     def _set_note(self, note: str) -> None:
-        # Setting a border's text repaints the whole chart, also if it is the old text.
+        # Setting a border's text repaints the whole chart, even if the text is unchanged.
         note = self.client.failed or note
         if note != self._note:
             self._note = note
@@ -140,7 +140,7 @@ class Chart(Widget, can_focus=True):
 
     @property
     def interval(self) -> float:
-        """Seconds between two drawings: so many that drawing takes at most 2 % of the time."""
+        """Seconds between two drawings, chosen so that drawing takes at most 2 % of the time."""
         return max(self.min_interval, self._cost / _SHARE)
 
     def _redraw(self) -> None:
@@ -175,7 +175,7 @@ class Chart(Widget, can_focus=True):
         self._own_cost = time.thread_time() - started
 
     def _specify(self) -> tuple[dict[str, Any], Axes] | None:
-        """The request for the data as it is now, and its axes; None if there is nothing."""
+        """The request for the current data, and its axes; None if there is nothing to draw."""
         self._update_curves()
         names = [line.name for line in self._data.series]
         points = [self._curves[name].points for name in names]
@@ -263,7 +263,7 @@ class Chart(Widget, can_focus=True):
 
     def _make_legend(self, axes: Axes) -> list[Part]:
         x = None if self.crosshair is None else axes.x_of(self.crosshair)
-        # A drawing may arrive after the series were exchanged for others.
+        # A drawing may arrive after the series were replaced.
         shown = [(s, c) for s in self._data.series if (c := self._curves.get(s.name))]
         groups = legend.groups(shown, self._data.hlines, x)
         room = axes.columns - 1
@@ -349,7 +349,7 @@ class Chart(Widget, can_focus=True):
         self._redraw()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Leave the key to others while there is no crosshair to remove."""
+        """Do not handle the key while there is no crosshair to remove."""
         return action != "clear_crosshair" or self.crosshair is not None
 
     def action_crosshair_left(self) -> None:

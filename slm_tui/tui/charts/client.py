@@ -1,4 +1,4 @@
-"""The app's end of the plot process: starts it, feeds it, restarts it, stops it."""
+"""The app's client for the plot process: starts, feeds, restarts and stops it."""
 
 import json
 import os
@@ -12,14 +12,14 @@ from typing import Any
 Row = list[tuple[str, str]]
 
 _PACKAGE_ROOT = Path(__file__).resolve().parents[3]
-_IN_PROCESS_INTERVAL = 5.0  # seconds between drawings if there can be no process
-_STUCK_AFTER = 20.0  # seconds without an answer, after which the process is replaced
+_IN_PROCESS_INTERVAL = 5.0  # seconds between drawings if no process can be started
+_STUCK_AFTER = 20.0  # seconds without an answer before the process is replaced
 _CHUNK = 1 << 16
 
 
 @dataclass(frozen=True)
 class DrawnChart:
-    """A finished chart: rows of (text, role) runs, and what it cost the process to draw."""
+    """A finished chart: rows of (text, role) runs, and the time the process took."""
 
     id: int
     rows: list[Row]
@@ -29,10 +29,10 @@ class DrawnChart:
 class PlotClient:
     """One plot process; the newest request wins.
 
-    At most one request is being drawn and one waits. Nothing here blocks: `poll` moves what
-    can be moved and returns the newest finished drawing. A process that dies is started once
-    more; after a second death `failed` says so. Where no process can be started at all, the
-    app draws itself, at most every five seconds.
+    At most one request is being drawn and one is waiting. Nothing here blocks: `poll` sends and
+    receives what it can and returns the newest finished drawing. A process that dies is restarted
+    once; if it dies again, `failed` reports it. If no process can be started at all, the app
+    draws in its own process, at most every five seconds.
     """
 
     def __init__(self, command: list[str] | None = None) -> None:
@@ -56,7 +56,7 @@ class PlotClient:
 
     @property
     def busy(self) -> bool:
-        """Whether a drawing is still to come."""
+        """Whether a drawing is pending."""
         return not self.failed and (self._in_flight is not None or self._waiting is not None)
 
     @property
@@ -64,7 +64,7 @@ class PlotClient:
         return self._process.pid if self._process else None
 
     def request(self, spec: dict[str, Any]) -> None:
-        """Ask for a drawing; one that still waits is forgotten. `spec["id"]` is its number."""
+        """Request a drawing; replaces one still waiting. `spec["id"]` is its number."""
         if self._closed or self.failed:
             return
         self._waiting = spec
@@ -78,12 +78,12 @@ class PlotClient:
             return self._draw_alone()
         drawing = self._receive()
         if self._in_flight is not None and time.monotonic() - self._sent_at > _STUCK_AFTER:
-            self._replace("it does not answer")
+            self._replace("it does not respond")
         self._send()
         return drawing
 
     def close(self) -> None:
-        """Stop the process; it ends by itself when its input closes."""
+        """Stop the process, which exits when its input closes."""
         self._closed = True
         self._end()
 
@@ -122,7 +122,7 @@ class PlotClient:
                 self._replace(str(error))
                 break
             if not data:
-                self._replace("it ended")
+                self._replace("it exited")
                 break
             self._incoming += data
         while (end := self._incoming.find(b"\n")) >= 0:
@@ -196,11 +196,11 @@ class PlotClient:
         self._next_alone = now + _IN_PROCESS_INTERVAL
         started = time.thread_time()
         try:
-            # Only without a process: it costs the app 0.1 s and its lightness.
+            # Imported only if there is no process: this takes 0.1 s and much memory.
             from slm_tui.tui.charts.plot_process import draw
 
             rows = draw(spec)
-        except Exception as error:  # noqa: BLE001 - a chart must not end the app
+        except Exception as error:  # noqa: BLE001 - a chart must not crash the app
             self.failed = f"Charts cannot be drawn: {error}"
             return None
         return DrawnChart(spec["id"], rows, time.thread_time() - started)

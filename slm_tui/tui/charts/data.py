@@ -1,4 +1,4 @@
-"""What a chart shows, and the thinned state of it between two drawings."""
+"""The data of a chart, and its downsampled state between two drawings."""
 
 import math
 from bisect import bisect_left
@@ -12,7 +12,7 @@ from slm_tui.tui.charts.series import Points, Smoother, ThinnedSeries, pack
 Run = tuple[str, str]  # text, role
 Shape = Literal["line", "dots", "points", "dashed"]
 
-# Told apart without colour, in the legend and on the plot.
+# Distinguishable without color, in the legend and in the plot.
 SYMBOLS: dict[str, str] = {"line": "━", "dots": "⠕", "points": "●", "dashed": "╍"}
 
 
@@ -21,7 +21,7 @@ class Series:
     """One curve. `xs` ascend; both lists may grow in place between two calls of show().
     Names are unique within a chart.
 
-    `role` names its colour (raw, train, val, run-1 … run-6). A series with `smooth` is drawn
+    `role` names its color (raw, train, val, run-1 … run-6). A series with `smooth` is drawn
     as its moving average with the chart's `smoothing`.
     """
 
@@ -43,7 +43,7 @@ class VerticalLine:
 
 @dataclass(frozen=True)
 class HorizontalLine:
-    """A level that has a name, such as the floor."""
+    """A named level, such as the floor."""
 
     y: float
     name: str = "floor"
@@ -52,8 +52,8 @@ class HorizontalLine:
 
 @dataclass(frozen=True)
 class ChartData:
-    """All that a chart shows. `x_end` is where the x axis ends once that is known; without it
-    the axis keeps some room for what comes. `note` stands on the lower border."""
+    """Everything that a chart shows. `x_end` is the end of the x axis, once known; without it
+    the axis leaves some space for new points. `note` is shown on the bottom border."""
 
     series: Sequence[Series]
     vlines: Sequence[VerticalLine] = ()
@@ -63,7 +63,7 @@ class ChartData:
 
 
 class Curve:
-    """A series as it is drawn: smoothed, thinned, and read at any x."""
+    """A series as drawn: smoothed and downsampled, and readable at any x."""
 
     def __init__(self) -> None:
         self._thinned = ThinnedSeries()
@@ -75,7 +75,7 @@ class Curve:
         self.points: Points = ([], [])
 
     def update(self, series: Series, weight: float, limit: int) -> None:
-        """Take in what is new in `series`; start over if it is not the one from before."""
+        """Add what is new in `series`; start over if it is a different series."""
         weight = weight if series.smooth else 0.0
         count = min(len(series.xs), len(series.ys))
         if not self._continues(series, weight, limit, count):
@@ -99,7 +99,7 @@ class Curve:
             return False
         if weight != self._smoother.weight:
             return False
-        # Equal ends stand for an equal middle: comparing all of it would cost too much.
+        # Equal ends are taken to mean equal content: comparing everything would be too slow.
         return self._ends == self._ends_of(series, self._count)
 
     @staticmethod
@@ -110,7 +110,7 @@ class Curve:
         return tuple(0.0 if math.isnan(value) else value for value in ends)
 
     def at(self, x: float | None) -> tuple[float, float] | None:
-        """The point nearest to `x` with a finite value, unthinned; the last one for None."""
+        """The original point nearest to `x` with a finite value; the last one for None."""
         if self._series is None or not self._count:
             return None
         xs = self._series.xs
@@ -133,7 +133,7 @@ def _outwards(start: int, count: int) -> list[int]:
 
 
 def make_request(axes: Axes, data: ChartData, points: Sequence[Points]) -> dict[str, Any]:
-    """What the plot process is asked for: the axes, and `points` for each series of `data`."""
+    """The request for the plot process: the axes, and `points` for each series of `data`."""
     return {
         "width": axes.width,
         "height": axes.height,

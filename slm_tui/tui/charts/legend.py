@@ -1,4 +1,4 @@
-"""The legend of a chart: symbol, name and value of each series, in the room there is."""
+"""The legend of a chart: symbol, name and value of each series, as space allows."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ _LONGEST_NAME = 24
 def groups(
     shown: Sequence[tuple[Series, Curve]], levels: Sequence[HorizontalLine], x: float | None
 ) -> list[Group]:
-    """What the legend says: the values nearest to `x`, or the newest ones."""
+    """The entries of the legend, with the values nearest to `x`, or the newest ones."""
     parts: list[Group] = []
     for line, curve in shown:
         point = curve.at(x)
@@ -46,7 +46,7 @@ def width(groups: list[Group]) -> int:
 
 
 def fitting(groups: list[Group], room: int) -> list[Part]:
-    """The groups side by side, without names or without the first ones if need be."""
+    """The groups side by side; if space is short, without names or without the first ones."""
     if width(groups) > room:
         groups = [[part for part in group if part[1] != "label"] for group in groups]
         groups = [

@@ -1,4 +1,4 @@
-"""The process that draws charts with plotext: one JSON request a line in, one answer out."""
+"""The process that draws charts with plotext: one JSON request per line, one answer each."""
 
 import json
 import math
@@ -16,11 +16,11 @@ from slm_tui.tui.charts.series import finite, unpack
 Run = tuple[str, str]  # text, role
 Row = list[Run]
 
-# The size is the widget's, whatever terminal the process was started from.
+# The size comes from the widget, not from the terminal that started the process.
 plotext.terminal.limit(False, False)
 
 _COLOUR = re.compile("\x1b\\[([0-9;]*)m")
-# Palette numbers stand for roles: the app's theme gives the colours, not plotext.
+# Palette numbers encode roles: the colors come from the app's theme, not from plotext.
 _FIRST_COLOUR = 16
 _BLANK = " \u2800"
 _COLUMNS_PER_POINT = 6
@@ -47,7 +47,7 @@ def draw(request: dict[str, Any]) -> list[Row]:
 
 
 class _Canvas:
-    """The request in parts of the plot: both coordinates from 0 to 1."""
+    """The request in plot coordinates, both from 0 to 1."""
 
     def __init__(self, request: dict[str, Any]) -> None:
         self.request = request
@@ -70,7 +70,7 @@ class _Canvas:
         return _part(value, *self.request["y_range"]) * self._share
 
     def height_of(self, value: float) -> float | None:
-        """Where a value of the data is on the y axis; None if it is not on it."""
+        """The position of a data value on the y axis; None if it is outside."""
         if self.log_y:
             if value <= 0:
                 return None
@@ -88,7 +88,7 @@ class _Canvas:
 
 def _part(value: float, low: float, high: float) -> float:
     span = high / 2 - low / 2
-    # Just under 1: plotext would put the upper end itself in a column of its own.
+    # Just under 1: plotext would put the upper end in an extra column.
     part = (value / 2 - low / 2) / span if span > 0 else 0.5
     return min(max(part, -1.0), 2.0) if part != 1 else 0.999999
 
@@ -109,7 +109,7 @@ def _layer(canvas: _Canvas, paint: Any, width: int, height: int) -> list[list[Ru
 
 
 def _draw_marks(canvas: _Canvas, figure: Any) -> None:
-    """What lies beneath the curves: raw points, floor, marks."""
+    """What is drawn beneath the curves: raw points, floor, marks."""
     request = canvas.request
     for line in request.get("hlines", ()):
         y = canvas.height_of(line["y"])
@@ -126,7 +126,7 @@ def _draw_marks(canvas: _Canvas, figure: Any) -> None:
 
 
 def _add_grid(canvas: _Canvas, lines: list[list[Run]]) -> None:
-    """A dot at every eighth column in the rows of the y ticks, where nothing else is."""
+    """A dot in every eighth column of the y-tick rows, where the cell is empty."""
     for value, _ in canvas.request.get("y_ticks", ()):
         row = canvas.rows - 1 - min(int(canvas.y(value) * canvas.rows), canvas.rows - 1)
         for column in range(7, min(canvas.columns, len(lines[row])), 8):
@@ -145,7 +145,7 @@ def _draw_curves(canvas: _Canvas, figure: Any) -> None:
         figure.ruler("y", "left").ticks(
             [canvas.y(value) for value, _ in y_ticks], [text for _, text in y_ticks]
         ).pixel(axis)
-        # Without a tick plotext would leave out the row of labels: one out of sight keeps it.
+        # Without ticks plotext omits the row of labels: an invisible tick keeps it.
         figure.ruler("x", "lower").ticks(
             [canvas.x(value) for value, _ in x_ticks] or [-5.0],
             [text for _, text in x_ticks] or ["-"],
@@ -228,16 +228,16 @@ def answer(line: bytes) -> bytes:
         request = json.loads(line)
         reply["id"] = request.get("id")
         reply["rows"] = draw(request)
-    except Exception as error:  # noqa: BLE001 - a bad chart must not end the process
+    except Exception as error:  # noqa: BLE001 - a bad chart must not stop the process
         reply["error"] = in_words(error)
     reply["cpu"] = time.process_time() - started
     return json.dumps(reply, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
 
 def main() -> None:
-    """Answer requests until standard input closes, also when the app was killed."""
+    """Answer requests until standard input closes, even if the app was killed."""
     os.nice(15)
-    # Nothing that a library prints may get between the answers.
+    # Keep anything that a library prints out of the answers.
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
     for line in sys.stdin.buffer:

@@ -1,4 +1,4 @@
-"""Pure functions on series of points: thinning, smoothing, ticks, labels, packing."""
+"""Pure functions on series of points: downsampling, smoothing, ticks, labels, packing."""
 
 import base64
 import math
@@ -18,14 +18,14 @@ _SMALLEST_EXPONENT = -1000
 
 
 def finite(xs: Sequence[float], ys: Sequence[float]) -> Points:
-    """The points whose both coordinates are finite, in the order given."""
+    """The points with two finite coordinates, in the given order."""
     isfinite = math.isfinite
     kept = [(x, y) for x, y in zip(xs, ys, strict=False) if isfinite(x) and isfinite(y)]
     return [x for x, _ in kept], [y for _, y in kept]
 
 
 def thin(xs: Sequence[float], ys: Sequence[float], columns: int) -> Points:
-    """At most two points for each of `columns` columns: its lowest and its highest.
+    """At most two points for each of `columns` columns: the lowest and the highest.
 
     Spikes survive and the order of the points is kept. Points that are not finite are
     dropped; points that do not ascend in x are sorted. At most LIMIT points are returned.
@@ -62,7 +62,7 @@ def _ascending(xs: Sequence[float], count: int) -> bool:
 def _add_extremes(
     xs: Sequence[float], ys: Sequence[float], out_x: list[float], out_y: list[float]
 ) -> None:
-    # A sum is the cheapest test of a whole column: one odd value makes it odd.
+    # A sum is the cheapest test of a whole column: any non-finite value makes it non-finite.
     if not math.isfinite(sum(ys)):
         xs, ys = finite(xs, ys)
         if not ys:
@@ -74,11 +74,11 @@ def _add_extremes(
 
 
 class ThinnedSeries:
-    """A series that is thinned as it grows, without a second look at old points.
+    """A series that is downsampled as it grows, without revisiting old points.
 
     Columns are as wide as a power of two and start at multiples of it, so that a column's
-    points stay where they are when new ones arrive; when there are too many columns, each
-    two become one. A drawing of a grown series therefore differs only where it grew.
+    points stay in place when new ones arrive; when there are too many columns, each pair of
+    columns is merged. So a drawing of a longer series differs only at its end.
     """
 
     def __init__(self, limit: int = LIMIT) -> None:
@@ -99,7 +99,7 @@ class ThinnedSeries:
                 self._add(x, y)
 
     def points(self) -> Points:
-        """The points that are left, ascending in x: at most `limit` of them."""
+        """The remaining points, ascending in x: at most `limit`."""
         xs: list[float] = []
         ys: list[float] = []
         for low, high in zip(self._lows, self._highs, strict=True):
@@ -168,7 +168,7 @@ def _height(point: tuple[float, float]) -> float:
 
 
 class Smoother:
-    """An exponential moving average that can be extended, corrected for its start.
+    """An exponential moving average that can be extended, with bias correction.
 
     `values[i]` is the average of the first i + 1 inputs with weights 1, w, w², … from the
     newest back (the bias correction of Adam, Kingma and Ba 2015, section 3). An input that
@@ -194,7 +194,7 @@ class Smoother:
 
 
 def ema(ys: Sequence[float], weight: float) -> list[float]:
-    """`ys` smoothed: as many values as were given. See Smoother."""
+    """`ys` smoothed; the result has the same length. See Smoother."""
     smoother = Smoother(weight)
     smoother.extend(ys)
     return smoother.values
@@ -241,7 +241,7 @@ def log_ticks(low: float, high: float, count: int) -> list[float]:
             return values
     dense = _decades(low, high, bottom, top, (1, 2, 5), 1)
     if len(dense) <= 2 * count and top - bottom <= 3:
-        # Every other one, counted so that the lowest keeps its label: curves end down there.
+        # Every other one, including the lowest: curves end down there.
         thinned = dense[::-1][(len(dense) - 1) % 2 :: 2][::-1]
         if 2 <= len(thinned) <= count:
             return thinned

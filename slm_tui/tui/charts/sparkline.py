@@ -1,4 +1,4 @@
-"""Small charts of one series: braille drawn by a few lines of our own, two dots a column."""
+"""Small charts of one series, drawn in braille: two dots per column."""
 
 import math
 import time
@@ -19,15 +19,15 @@ from slm_tui.tui.charts.series import Points, label, labels, ticks
 
 _DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))  # by column and row of a cell
 _BRAILLE = 0x2800
-_BESIDE_TITLE = 4  # columns of the border's upper side that its title leaves free
+_BESIDE_TITLE = 4  # columns of the top border that the title leaves free
 _ROOM_FOR_VALUE = 6
-_ROOM_FOR_LABELS = 24  # columns from which on the range is written beside the curve
+_ROOM_FOR_LABELS = 24  # minimum width for showing the range next to the curve
 
 
 def braille(points: Points, width: int, height: int, x_range: Range, y_range: Range) -> list[str]:
     """`height` strings of `width` cells with the points, joined by lines.
 
-    The ranges are what the outer edges stand for.
+    The ranges are the values at the outer edges.
     """
     xs, ys = points
     cells = [[0] * width for _ in range(height)]
@@ -64,9 +64,9 @@ def _place(value: float, low: float, high: float, count: int) -> int:
 
 
 class SmallChart(Widget):
-    """A small chart with its name and last value in the border title, and its range beside it.
+    """A small chart with its name and last value in the border title, and its range on the left.
 
-    It is redrawn at most every `min_interval` seconds: its title repaints all of it.
+    It is redrawn at most every `min_interval` seconds: a new title repaints all of it.
     """
 
     DEFAULT_CSS = """
@@ -98,7 +98,7 @@ class SmallChart(Widget):
         self.border_title = Content(title)
 
     def show(self, xs: Sequence[float], ys: Sequence[float]) -> None:
-        """Show these points; the lists may be the same as before, grown."""
+        """Show these points; the lists may be the same objects as before, extended."""
         self._data = Series(self._title, "curve", xs, ys)
         wait = self._drawn_at + self.min_interval - time.monotonic()
         if wait <= 0 or not self.is_attached:
@@ -120,13 +120,13 @@ class SmallChart(Widget):
         last = self._curve.at(None)
         value = "–" if last is None else label(last[1])
         if value != self._value:
-            # Setting a border's text repaints the whole chart, also if it is the old text.
+            # Setting a border's text repaints the whole chart, even if the text is unchanged.
             self._value = value
             self.border_title = self._headline()
         self._replace(self._draw(width, height, gutter))
 
     def _headline(self) -> Content:
-        """Name and value; where that is far too long, the name is cut and not the value."""
+        """Name and value; if that is far too long, the name is truncated, not the value."""
         name, value = Content(self._title), Content(self._value)
         room = self.size.width - _BESIDE_TITLE - 1
         if name.cell_length + min(value.cell_length, _ROOM_FOR_VALUE) > room:

@@ -1,1 +1,1 @@
-"""One file per screen, its style beside it."""
+"""One package per screen, with its styles."""

@@ -1,1 +1,1 @@
-"""Widgets that more than one screen uses, or that are worth a file of their own."""
+"""Widgets shared by screens, or large enough for their own file."""

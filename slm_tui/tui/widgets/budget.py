@@ -1,4 +1,4 @@
-"""The budget of a preset: what it will cost, and what looks unwise, from the preset alone."""
+"""The budget of a preset: estimated cost and warnings, from the preset alone."""
 
 from typing import Any
 
@@ -14,13 +14,13 @@ from slm_tui.text import one_line
 from slm_tui.tui.theme import MUTED
 
 _FAR_BELOW = estimate.FEW_TOKENS_PER_PARAMETER
-# Muennighoff et al. 2023 (arXiv:2305.16264): up to four epochs repeat almost without loss.
+# Muennighoff et al. 2023 (arXiv:2305.16264): up to four epochs are nearly as good as new data.
 _MANY_EPOCHS = estimate.MANY_EPOCHS
 _NOT_MEASURED = "not measured yet"
 
 
 class Budget(Widget):
-    """Shows the budget in full, or in two lines on a narrow screen."""
+    """Shows the full budget, or two lines on a narrow screen."""
 
     DEFAULT_CSS = "Budget { height: auto; padding: 0 1; }"
 
@@ -35,7 +35,7 @@ class Budget(Widget):
         self._estimate: Estimate | None = None
 
     def show(self, draft: Draft | None, calibration: Calibration | None) -> None:
-        """Show what `draft` costs; repaints only on a change."""
+        """Show the cost of `draft`; repaints only on a change."""
         preset = draft.preset if draft else None
         given = (preset, calibration, tuple(draft.problems) if draft else ())
         if given == self._given and draft is self._draft:
@@ -98,7 +98,7 @@ def _in_a_row(facts: list[tuple[str, str, str]]) -> Content:
 
 
 def _facts(found: Estimate | None) -> list[tuple[str, str, str]]:
-    """`(name, value, sign)`; an invalid preset has a dash for each value."""
+    """`(name, value, sign)`; for an invalid preset each value is a dash."""
     if found is None:
         names = ("params", "non-embedding", "memory", "checkpoint", "tokens/step", "tokens")
         return [(name, "–", "") for name in (*names, "epochs", "tokens/param", "time")]
@@ -122,22 +122,20 @@ def _facts(found: Estimate | None) -> list[tuple[str, str, str]]:
 
 
 def warnings(preset: Preset, found: Estimate) -> list[str]:
-    """What is allowed and looks unwise."""
+    """Warnings about settings that are valid but look unwise."""
     training, said = preset.training, []
     steps = training.max_steps
     if training.early_stop_patience is not None and training.early_stop_patience >= steps:
-        said.append(f"early_stop_patience can never fire in {steps:,} steps")
+        said.append(f"early_stop_patience has no effect in {steps:,} steps")
     if training.evaluate_every > steps:
         said.append("evaluated only at the start and the end")
     if training.sample_every > steps:
-        said.append("no sample before the end")
+        said.append("no samples before the end")
     ratio, epochs = found.tokens_per_parameter, found.epochs
     if ratio is not None and ratio < _FAR_BELOW:
-        said.append(
-            f"{ratio_text(ratio)} tokens per parameter: about 20 suit the model, so it may overfit"
-        )
+        said.append(f"{ratio_text(ratio)} tokens per parameter: may overfit (about 20 is ideal)")
     if epochs is not None and epochs > _MANY_EPOCHS:
         said.append(
-            f"the text is seen {ratio_text(epochs)} times: above {_MANY_EPOCHS} it teaches little"
+            f"{ratio_text(epochs)} passes over the text: little is gained beyond {_MANY_EPOCHS}"
         )
     return said

@@ -1,4 +1,4 @@
-"""Moving the focus before the next key arrives."""
+"""Moving the focus immediately."""
 
 from textual.widget import Widget
 
@@ -6,7 +6,7 @@ from textual.widget import Widget
 def focus_now(widget: Widget) -> None:
     """Focus `widget` at once.
 
-    `Widget.focus` only asks for it: keys typed in quick succession, over SSH or by a script,
+    `Widget.focus` only requests focus: keys typed in quick succession, over SSH or by a script,
     would still go to the screen and be taken for commands.
     """
     widget.screen.set_focus(widget)

@@ -20,7 +20,7 @@ from slm_tui.tui.widgets.property_list import PropertyList, described
 
 
 class _Edit(Input):
-    """Leaving it accepts what was typed: nothing typed is lost to a click elsewhere."""
+    """Losing focus accepts the input, so that a click elsewhere loses no typing."""
 
     DEFAULT_CSS = """
     _Edit { layer: edit; display: none; border: none; height: 1; padding: 0; }
@@ -30,7 +30,7 @@ class _Edit(Input):
 
 
 class _Help(Widget):
-    """The lines below the list. Plain text is wrapped to the room there is, and cut with a sign."""
+    """The lines below the list. Plain text is wrapped to fit, and truncated with an ellipsis."""
 
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id)
@@ -49,7 +49,7 @@ class _Help(Widget):
 
 
 class FormPane(Vertical):
-    """Shows a draft; `Typed` says what was entered for a setting."""
+    """Shows a draft; `Typed` reports what was entered for a setting."""
 
     DEFAULT_CSS = """
     FormPane { layers: base edit; }
@@ -85,13 +85,13 @@ class FormPane(Vertical):
             self._place()
 
     def show(self, draft: Draft | None) -> None:
-        """Show `draft` as it is now."""
+        """Show the current state of `draft`."""
         self._draft = draft
         self.properties.show(draft)
         self.show_help()
 
     def show_error(self, text: str, remedy: str) -> None:
-        """Show why there is no preset to edit, in place of its settings."""
+        """Show why the preset cannot be edited, in place of its settings."""
         self.show(None)
         lines = textwrap.wrap(visible(text), max(20, self.properties.size.width - 2))
         self.properties.set_rows(
@@ -103,7 +103,7 @@ class FormPane(Vertical):
         self.say(Content(remedy))
 
     def say_briefly(self, text: str) -> None:
-        """Show foreign `text` below the list, muted, cut at the room there is."""
+        """Show untrusted `text` below the list, muted and truncated to fit."""
         self.query_one(_Help).show(visible(text, keep=""))
 
     def show_help(self) -> None:
@@ -112,7 +112,7 @@ class FormPane(Vertical):
         if self._draft is None:
             return
         if setting is None:
-            self.say(Content.styled("enter opens and folds", MUTED))
+            self.say(Content.styled("enter expands or collapses", MUTED))
             return
         text = described(setting, self._draft)
         problem = self._draft.problems.get(setting.path)
@@ -146,13 +146,13 @@ class FormPane(Vertical):
         column, width = self.properties.value_place
         top = self.properties.region.y - self.content_region.y
         row = self.properties.cursor - self.properties.scroll_offset.y
-        # Scrolled out of sight it must not lie over other rows; it stays open all the same.
+        # When its row is scrolled out of view, hide the input without closing it.
         self._edit.styles.opacity = 1.0 if 0 <= row < self.properties.size.height else 0.0
         self._edit.styles.offset = (column, top + row)
         self._edit.styles.width = max(8, width + 2)
 
     def cancel_edit(self) -> bool:
-        """Close the input without change; whether it was open."""
+        """Close the input without a change; return whether it was open."""
         was_open, had_focus = self.is_editing, self._edit.has_focus
         self._editing = None
         self._edit.display = False
@@ -199,7 +199,7 @@ class FormPane(Vertical):
         focus_now(box)
 
     def close_filter(self) -> bool:
-        """Show all settings again; whether some were hidden."""
+        """Show all settings again; return whether some were hidden."""
         box = self.query_one("#setting-filter", Input)
         if not box.display:
             return False

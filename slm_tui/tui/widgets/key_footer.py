@@ -1,4 +1,4 @@
-"""The footer: at most six keys that matter here, help always last, never cut."""
+"""The footer: at most six relevant keys, help always last, never truncated."""
 
 from dataclasses import dataclass
 
@@ -28,7 +28,7 @@ class FooterKey:
 def footer_keys(
     ranked: list[Action], keys: dict[str, str], width: int, *, typing: bool = False
 ) -> list[FooterKey]:
-    """What fits in `width` columns of `ranked` (most important first), then help."""
+    """The actions of `ranked` (most important first) that fit in `width` columns, then help."""
     shown = [one for one in _merged(ranked, keys, typing) if one.action.id != "app.help"]
     help_keys = _merged([BY_ID["app.help"]], keys, typing)
     shown = shown[: MOST_KEYS - 1] + help_keys
@@ -38,7 +38,7 @@ def footer_keys(
 
 
 def _merged(ranked: list[Action], keys: dict[str, str], typing: bool) -> list[FooterKey]:
-    """One place per label: `◀▶ Nudge` is two actions."""
+    """One place per label: `◀▶ Nudge` stands for two actions."""
     places: list[FooterKey] = []
     for action in ranked:
         key = first_shown(keys.get(action.id, action.key).split(","), typing=typing)

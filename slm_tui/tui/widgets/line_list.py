@@ -1,4 +1,4 @@
-"""A virtualised list: rows are drawn when they come into view, whatever their number."""
+"""A virtualized list: only visible rows are drawn, so it scales to any number of rows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ _NOTHING = Content("")
 
 @dataclass(frozen=True)
 class Row:
-    """One line. `key` names it to the screen; a row that is not `selectable` is passed over."""
+    """One line. `key` identifies it to the screen; the cursor skips rows not `selectable`."""
 
     key: str
     content: Content = _NOTHING
@@ -47,7 +47,7 @@ class LineList(ScrollView, can_focus=True):
     """
 
     class Highlighted(Message):
-        """The cursor went to the row `key`."""
+        """The cursor moved to the row `key`."""
 
         def __init__(self, owner: "LineList", key: str) -> None:
             super().__init__()
@@ -68,7 +68,7 @@ class LineList(ScrollView, can_focus=True):
         self._cursor = self._next_selectable(0, 1)
         self._resize_virtual()
 
-    # What it holds
+    # Content
 
     @property
     def key(self) -> str | None:
@@ -93,14 +93,14 @@ class LineList(ScrollView, can_focus=True):
             self.post_message(self.Highlighted(self, self.key))
 
     def select(self, key: str) -> bool:
-        """Put the cursor on the row `key`; whether there is one."""
+        """Put the cursor on the row `key`; return whether there is one."""
         at = next((i for i, row in enumerate(self.rows) if row.key == key and row.selectable), None)
         if at is not None:
             self._go(at)
         return at is not None
 
     def draw_row(self, row: Row, index: int, width: int) -> Content:
-        """The content of one row, to be cut at `width` cells."""
+        """The content of one row, to be truncated at `width` cells."""
         return row.content
 
     # Moving
@@ -124,7 +124,7 @@ class LineList(ScrollView, can_focus=True):
             self.post_message(self.Chosen(self, self.rows[at].key))
 
     def _next_selectable(self, start: int, direction: int) -> int:
-        """The first selectable row from `start` on, else the nearest behind; -1 for none."""
+        """The first selectable row from `start` on, else the nearest one before; -1 for none."""
         if not self.rows:
             return -1
         start = max(0, min(start, len(self.rows) - 1))
@@ -146,14 +146,14 @@ class LineList(ScrollView, can_focus=True):
 
     def _show_cursor(self) -> None:
         if self._cursor >= 0 and self.is_mounted:
-            # One row of context on each side: a heading comes into view with its first row.
+            # Keep one row of context on each side, so that a heading shows with its first row.
             top = max(0, self._cursor - 1)
             bottom = min(len(self.rows), self._cursor + 2)
             self.scroll_to_region(Region(0, top, 1, bottom - top), animate=False, force=True)
 
     def on_resize(self) -> None:
         self._resize_virtual()
-        # From the top: in a list that was low at first, rows above the cursor would stay hidden.
+        # Scroll from the top: after a small first size, rows above the cursor would stay hidden.
         self.scroll_to(y=0, animate=False, force=True, immediate=True)
         self._show_cursor()
 
@@ -182,7 +182,7 @@ class LineList(ScrollView, can_focus=True):
 
 
 class ReadingList(LineList):
-    """Lines to read: keys move the text, not a cursor in it, which is not shown."""
+    """Lines to read: keys scroll the text; there is no visible cursor."""
 
     def action_move(self, by: int) -> None:
         self.scroll_relative(y=by, animate=False)
@@ -195,7 +195,7 @@ class ReadingList(LineList):
         self.scroll_to(y=0 if direction < 0 else self.max_scroll_y, animate=False)
 
     def _show_cursor(self) -> None:
-        """There is none to be kept in view."""
+        """There is no cursor to keep in view."""
 
     def _row_style(self, at: int) -> Style:
         return self.visual_style

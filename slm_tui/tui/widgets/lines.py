@@ -1,4 +1,4 @@
-"""A pane of lines of text that can be scrolled."""
+"""A scrollable pane of text lines."""
 
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
@@ -7,7 +7,7 @@ from textual.widgets import Static
 
 
 class Lines(VerticalScroll):
-    """A pane of lines that can be scrolled; keeps its place unless it stands at the top."""
+    """A scrollable pane of lines; keeps its scroll position unless it is at the top."""
 
     def __init__(self, title: str, id: str) -> None:
         super().__init__(classes="pane", id=id)
@@ -27,7 +27,7 @@ class Lines(VerticalScroll):
 
 
 def as_high(old: list[Content], new: list[Content], width: int) -> bool:
-    """Whether `new` surely takes as many rows as `old`: no line that differs wraps."""
+    """Whether `new` is known to take as many rows as `old`: no changed line wraps."""
     return len(old) == len(new) and all(
         one == other or max(one.cell_length, other.cell_length) <= width
         for one, other in zip(old, new, strict=True)

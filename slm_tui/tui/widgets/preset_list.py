@@ -1,4 +1,4 @@
-"""The presets of the library, grouped: the user's own first, then group by group."""
+"""The presets of the library: the user's own first, then the built-in ones by group."""
 
 from collections.abc import Callable, Sequence
 
@@ -32,8 +32,8 @@ class PresetList(LineList):
         *,
         select: str | None = None,
     ) -> None:
-        """Show `entries`; `is_changed` says which have edits that are not saved."""
-        # A user's file may carry the name of a shipped preset: the first is the one in force.
+        """Show `entries`; `is_changed` tells which have unsaved edits."""
+        # A user's preset may have the name of a built-in one: the first one takes precedence.
         self._entries = {entry.name: entry for entry in reversed(entries)}
         self._is_changed = is_changed
         self._fill(select)
@@ -85,7 +85,7 @@ class PresetList(LineList):
 
 
 def _shortened(entry: LibraryEntry, width: int) -> str:
-    """The name; where it is too long, without the group that stands in the heading."""
+    """The name; if too long, without the group, which is in the heading."""
     prefix = f"{_group(entry)}-"
     if len(entry.name) > width and entry.name.startswith(prefix):
         return one_line(f"…{entry.name.removeprefix(prefix)}", width)

@@ -1,4 +1,4 @@
-"""The settings of a preset as one list: sections that fold, values, defaults, errors."""
+"""The settings of a preset as one list: collapsible sections, values, defaults, errors."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ _FOLDED_AT_FIRST = {"preset", "sampling"}
 
 
 class PropertyList(LineList):
-    """Rows are keyed by the setting's path; headings by `+section` and `+section.advanced`."""
+    """Row keys are setting paths; headings have `+section` and `+section.advanced`."""
 
     DEFAULT_CSS = "PropertyList { scrollbar-gutter: stable; }"
 
@@ -24,7 +24,7 @@ class PropertyList(LineList):
         self._draft: Draft | None = None
         self._settings: dict[str, Setting] = {}
         self._folded = {f"+{name}" for name in _FOLDED_AT_FIRST}
-        self._opened: set[str] = set()  # headings of parts within a section
+        self._opened: set[str] = set()  # headings of subsections
         self._query = ""
 
     @property
@@ -47,7 +47,7 @@ class PropertyList(LineList):
         self.set_rows(rows, select=first if fresh and self.key not in self._settings else None)
 
     def filter(self, query: str) -> None:
-        """Show only settings whose path or help has `query`; all sections are open then."""
+        """Show only settings whose path or help contains `query`, with all sections open."""
         self._query = query.strip().lower()
         self.show(self._draft)
 
@@ -63,7 +63,7 @@ class PropertyList(LineList):
         self.select(path)
 
     def fold(self, fold: bool | None = None) -> None:
-        """Fold or open the heading under the cursor; `None` does the other."""
+        """Collapse or expand the heading under the cursor; `None` toggles it."""
         key = self.key or ""
         if not self.is_heading:
             return
@@ -128,7 +128,7 @@ class PropertyList(LineList):
         return Row(key, Content.assemble(*parts))
 
     def _summary(self, key: str, inside: list[Setting]) -> str:
-        """What a folded heading tells of what it hides."""
+        """What a collapsed heading shows of its contents."""
         assert self._draft is not None
         if not key.endswith(".limit"):
             return "1 setting" if len(inside) == 1 else f"{len(inside)} settings"
@@ -139,7 +139,7 @@ class PropertyList(LineList):
     # Drawing
 
     def columns(self, width: int) -> tuple[int, int, int]:
-        """Widths of name, value and default; zero where there is no room for the default."""
+        """Widths of name, value and default; zero if there is no space for the default."""
         name = min(28, max(17, width * 36 // 100))
         default = min(18, (width - name) // 3) if width >= 46 else 0
         return name, min(34, width - name - default - 3), default
@@ -194,12 +194,12 @@ NOTHING = "–"
 
 
 def _part(setting: Setting) -> str:
-    """The part of its section that a setting is folded into; empty for none."""
+    """The subsection of a setting; empty for none."""
     return "limit" if ".limit." in setting.path else "advanced" if setting.advanced else ""
 
 
 def display(value: Any) -> str:
-    """A value as a row shows it."""
+    """A value as shown in a row."""
     if value is None or value == "":
         return NOTHING
     if isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""The one line on top of every screen: the run, how far it is, how fast, and the verdict."""
+"""The line at the top of every screen: the run, its progress, its speed, and the verdict."""
 
 from dataclasses import dataclass
 
@@ -29,14 +29,14 @@ _STATE_SIGNS = {
 
 @dataclass(frozen=True)
 class _Part:
-    """A piece that is shown whole or not at all; low `rank` goes last."""
+    """A piece that is shown whole or not at all; a low `rank` is dropped last."""
 
     content: Content
     rank: int
 
 
 class StatusLine(Widget):
-    """Shows a `LiveStatus`; whole pieces leave when the line is narrow."""
+    """Shows a `LiveStatus`; drops whole pieces when the line is narrow."""
 
     DEFAULT_CSS = """
     StatusLine { height: 1; width: 1fr; background: $panel; color: $foreground; padding: 0 1; }
@@ -58,7 +58,7 @@ class StatusLine(Widget):
 
 
 def status_content(live: LiveStatus | None, hint: str, width: int) -> Content:
-    """The line for `width` columns: pieces are whole, or left out."""
+    """The line for `width` columns, made of whole pieces."""
     parts = _fitting(_idle_parts(hint) if live is None else _parts(live, hint), width)
     return Content("  ").join(part.content for part in parts).truncate(width, ellipsis=True)
 

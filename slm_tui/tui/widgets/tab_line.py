@@ -1,4 +1,4 @@
-"""The line of tabs: five rooms, with a dot while a run is live."""
+"""The line of tabs: five screens, with a dot while a run is live."""
 
 from textual import events
 from textual.content import Content
@@ -8,7 +8,7 @@ from slm_tui.tui.actions import ROOM_TITLES, ROOMS, Room
 
 
 class TabLine(Widget):
-    """`1 Presets  2 Train●  3 Runs  4 Chat  5 Data`; a click goes there."""
+    """`1 Presets  2 Train●  3 Runs  4 Chat  5 Data`; a click opens the screen."""
 
     DEFAULT_CSS = """
     TabLine { height: 1; width: 1fr; padding: 0 1; background: $background; color: $text-muted; }

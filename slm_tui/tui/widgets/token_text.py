@@ -1,4 +1,4 @@
-"""Text of a corpus to read: wrapped, safe, with the tokenizer's cuts shown if wished."""
+"""Corpus text to read: wrapped, safe to display, optionally with token boundaries."""
 
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
@@ -19,16 +19,16 @@ from slm_tui.text import clusters, one_line
 if TYPE_CHECKING:
     from slm_tui.corpus.tokenizers import Tokenizer
 
-# A character with more marks than this is no text.
+# A character with more combining marks than this is not text.
 _MOST_PER_CELL = 16
 
 
 @dataclass(frozen=True)
 class TokenPassage:
-    """Safe text with line ends.
+    """Text that is safe to display, with line breaks.
 
-    Where cuts show, token `i` is `ids[i]`, begins at character `starts[i]` and at byte `bytes[i]`
-    of the passage, whose bytes are `size` in all; else these are empty.
+    If tokens are shown, token `i` is `ids[i]`, starts at character `starts[i]` and byte `bytes[i]`
+    of the passage, which has `size` bytes in total; otherwise these are empty.
     """
 
     text: str
@@ -38,15 +38,15 @@ class TokenPassage:
     size: int = 0
 
     def token_at_byte(self, place: int) -> int:
-        """The token that holds byte `place`; 0 where there are none."""
+        """The token that contains byte `place`; 0 if there are none."""
         return max(0, bisect_right(self.bytes, place) - 1)
 
 
 def passage(tokenizer: "Tokenizer", ids: Sequence[int], *, cuts: bool) -> TokenPassage:
     """The text of `ids`, from their bytes.
 
-    With `cuts` each token is shown by itself: the bytes of a character that is cut in two stand
-    as hexadecimal. Without, only bytes that are no character at all do.
+    With `cuts` each token is shown separately: bytes of a character split between tokens appear
+    as hexadecimal. Without it, only bytes that are not valid UTF-8 do.
     """
     from slm_tui.corpus.statistics import shown
 
@@ -68,9 +68,9 @@ def passage(tokenizer: "Tokenizer", ids: Sequence[int], *, cuts: bool) -> TokenP
 
 
 def wrapped(text: str, width: int) -> list[tuple[int, int]]:
-    """`(begin, end)` of each line of at most `width` cells, broken after a space if it can.
+    """`(begin, end)` of each line of at most `width` cells, broken after a space if possible.
 
-    That space may stand one cell beyond the width, where nothing of it is seen.
+    That space may be one cell beyond the width, where it is not visible.
     """
     lines: list[tuple[int, int]] = []
     begin = 0
@@ -93,12 +93,12 @@ def _broken(text: str, begin: int, end: int, width: int) -> list[tuple[int, int]
 
 
 def _fitting(text: str, begin: int, end: int, width: int) -> int:
-    """Where the longest run from `begin` that fits ends; at least one character."""
+    """The end of the longest stretch from `begin` that fits; at least one character."""
     stop = min(end, begin + width)
     if text[begin:stop].isascii():
         return stop
     cells, at = 0, begin
-    # A cluster of joined characters takes as many cells as a terminal gives the whole of it; no
+    # The width of a cluster of joined characters is measured as a whole, as terminals do. No
     # line needs more characters than this to be full.
     for cluster in clusters(text[begin : min(end, begin + _MOST_PER_CELL * width)]):
         cells += cell_len(cluster)
@@ -109,16 +109,16 @@ def _fitting(text: str, begin: int, end: int, width: int) -> int:
 
 
 class TextView(ScrollView, can_focus=True):
-    """Shows a passage. Past its end or its beginning, `Turned` asks for the next or the last.
+    """Shows a passage. Past its end or its start, `Turned` asks for the next or previous one.
 
-    Where cuts show, a cursor walks the tokens and `Walked` tells which one it is on.
+    If tokens are shown, a cursor moves from token to token and `Walked` reports each move.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("pageup", "turn(-1)", "Page up", show=False),
         Binding("pagedown", "turn(1)", "Page down", show=False),
-        Binding("left", "side(-1)", "Part or token before", show=False),
-        Binding("right", "side(1)", "Next part or token", show=False),
+        Binding("left", "side(-1)", "Previous split or token", show=False),
+        Binding("right", "side(1)", "Next split or token", show=False),
         Binding("up", "line(-1)", "Up", show=False),
         Binding("down", "line(1)", "Down", show=False),
         Binding("home", "edge(-1)", "First line", show=False),
@@ -143,17 +143,17 @@ class TextView(ScrollView, can_focus=True):
     """
 
     class Turned(Message):
-        """The reader wants what comes after (`1`) or before (`-1`) this passage."""
+        """The reader asked for the passage after (`1`) or before (`-1`) this one."""
 
         def __init__(self, direction: int) -> None:
             super().__init__()
             self.direction = direction
 
     class PartChosen(Turned):
-        """The reader wants the next or the previous part of the corpus."""
+        """The reader asked for the next or the previous split of the corpus."""
 
     class Walked(Message):
-        """The cursor of `view` went to another token."""
+        """The cursor of `view` moved to another token."""
 
         def __init__(self, view: "TextView") -> None:
             super().__init__()
@@ -179,7 +179,7 @@ class TextView(ScrollView, can_focus=True):
 
     @property
     def cursor(self) -> int | None:
-        """The token under the cursor; `None` where cuts do not show."""
+        """The token under the cursor; `None` if tokens are not shown."""
         return self._cursor if self.shows_cuts else None
 
     def walk_to(self, token: int, *, tell: bool = True) -> None:
@@ -203,7 +203,7 @@ class TextView(ScrollView, can_focus=True):
         return self._passage.text
 
     def show(self, passage: TokenPassage, *, at_end: bool = False, stay: bool = False) -> None:
-        """Show `passage` from its first line, its last, or about where the last one was."""
+        """Show `passage` from its first line, its last, or about the same relative position."""
         share = self.scroll_offset.y / max(1, len(self._lines))
         self._passage = passage
         self._wrap()
@@ -215,7 +215,7 @@ class TextView(ScrollView, can_focus=True):
             self.post_message(self.Walked(self))
 
     def _token_at(self, y: int, column: int) -> int:
-        """The token at a place of the wrapped text."""
+        """The token at a position in the wrapped text."""
         if not self._lines or not self.shows_cuts:
             return 0
         begin, end = self._lines[max(0, min(len(self._lines) - 1, y))]
@@ -226,7 +226,7 @@ class TextView(ScrollView, can_focus=True):
         self._wrap()
 
     def watch_show_vertical_scrollbar(self) -> None:
-        # The bar takes a column of the text, and no resize tells of it.
+        # The scrollbar takes a column of the text without a resize event.
         self.call_after_refresh(self._wrap_again)
 
     def _wrap_again(self) -> None:
@@ -241,7 +241,7 @@ class TextView(ScrollView, can_focus=True):
         self.virtual_size = Size(max(1, width), len(self._lines))
 
     def action_turn(self, direction: int) -> None:
-        """A page on; a page beyond the passage asks for the one after it."""
+        """Turn a page; beyond the passage, ask for the next one."""
         edge = self.max_scroll_y if direction > 0 else 0
         if round(self.scroll_y) == edge:
             self.post_message(self.Turned(direction))
@@ -253,14 +253,14 @@ class TextView(ScrollView, can_focus=True):
             self.walk_to(self._token_at(y, 0))
 
     def action_side(self, direction: int) -> None:
-        """The next token where cuts show, else the next part of the corpus."""
+        """The next token if tokens are shown, else the next split of the corpus."""
         if not self.shows_cuts:
             self.post_message(self.PartChosen(direction))
         else:
             self.walk_to(self._cursor + direction)
 
     def action_line(self, direction: int) -> None:
-        """A line on: the view, or the cursor where there is one."""
+        """Move the cursor, or without one the view, by a line."""
         if not self.shows_cuts:
             self.scroll_to(y=self.scroll_y + direction, animate=False)
             return
@@ -294,7 +294,7 @@ class TextView(ScrollView, can_focus=True):
         return self.token_style(token)
 
     def token_style(self, token: int) -> Style:
-        """The style of a token that the cursor is not on: two colours in turn."""
+        """The style of a token that is not under the cursor: two alternating colors."""
         return self.get_visual_style("text-view--odd" if token % 2 else "text-view--even")
 
 

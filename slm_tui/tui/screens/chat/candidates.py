@@ -1,4 +1,4 @@
-"""The list of tokens that may follow at the cursor of inspect mode, each with its probability."""
+"""The candidates for the token at the inspect cursor, each with its probability."""
 
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ _CUT = "cut"
 
 
 class CandidateList(LineList):
-    """Probabilities as the model gives them, and as they are after temperature and cuts."""
+    """Probabilities from the model, and after temperature, top-k and top-p."""
 
     def __init__(self, *, id: str, classes: str = "") -> None:
         super().__init__(id=id, classes=classes)
@@ -26,12 +26,12 @@ class CandidateList(LineList):
 
     @property
     def token(self) -> int | None:
-        """The id of the marked candidate."""
+        """The id of the highlighted candidate."""
         key = self.key
         return int(key) if key is not None and key.isdecimal() else None
 
     def empty(self) -> None:
-        """Show nothing until a place is known."""
+        """Show nothing until a position is known."""
         self._place = -1
         self.set_rows([])
 
@@ -42,7 +42,7 @@ class CandidateList(LineList):
         before: int | None,
         settings: list[str],
     ) -> None:
-        """Show `found`; `before` is the token in front of the cursor."""
+        """Show `found`; `before` is the token before the cursor."""
         self.border_title = Content(f" {self._title(tokenizer, before, settings)} ")
         if found is None:
             self.set_rows([])
@@ -54,7 +54,7 @@ class CandidateList(LineList):
         self.set_rows(_rows(tokenizer, found, width), select=here)
 
     def _title(self, tokenizer: "Tokenizer", before: int | None, settings: list[str]) -> str:
-        first = "nothing before" if before is None else f"next after {name_of(tokenizer, before)}"
+        first = "first token" if before is None else f"next after {name_of(tokenizer, before)}"
         room = self.size.width - 4
         parts = [first, *settings[:3]]
         if len(" · ".join(parts)) > room:
@@ -68,14 +68,14 @@ def _rows(tokenizer: "Tokenizer", found: "Candidates", width: int) -> list[Row]:
         Row(str(one.id), candidate_row(tokenizer, found, one, top, width)) for one in found.rows
     ]
     kept = [at for at, one in enumerate(found.rows) if one.after > 0]
-    told = f"{found.kept:,} can be drawn; the others have {found.cut_mass:.1%}"
+    summary = f"{found.kept:,} can be sampled; the rest has {found.cut_mass:.1%}"
     if found.kept == found.vocabulary:
-        told = f"all {found.kept:,} can be drawn"
-    cut = Row(_CUT, Content.styled(f"── {told}", MUTED), selectable=False)
+        summary = f"all {found.kept:,} can be sampled"
+    cut = Row(_CUT, Content.styled(f"── {summary}", MUTED), selectable=False)
     rows.insert(kept[-1] + 1 if kept else len(rows), cut)
     bits = f"entropy {found.entropy:.1f} bits → {found.entropy_after:.1f}"
-    told = f"{bits} (uniform {found.uniform:.1f})"
-    return [*rows, Row("bits", Content.styled(told, MUTED), selectable=False)]
+    summary = f"{bits} (uniform {found.uniform:.1f})"
+    return [*rows, Row("bits", Content.styled(summary, MUTED), selectable=False)]
 
 
 def candidate_row(

@@ -1,4 +1,4 @@
-"""Which checkpoint the chat loads, whether its run has a newer one, and saving what was said."""
+"""Which checkpoint Chat loads, whether its run has a newer one, and saving conversations."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +14,8 @@ from slm_tui.training import checkpoint_dir
 
 @dataclass(frozen=True)
 class CheckpointOffer:
-    """What a run has beside the loaded checkpoint. `loaded` is what the loaded one is: `★ best`,
-    `last` or nothing; `word` what the other one is."""
+    """Another checkpoint of the run. `loaded` describes the loaded checkpoint: `★ best`,
+    `last` or nothing; `word` describes the other one."""
 
     path: Path
     step: int
@@ -40,13 +40,13 @@ def run_label(path: Path) -> str:
 
 
 def first_model(live: Run | None) -> Path | None:
-    """The run to load from at first: the live one, or else the newest that has a checkpoint."""
+    """The run to load from at first: the live one, else the newest with a checkpoint."""
     candidates = ([live] if live is not None else []) + store.all_runs()
     return next((run.path for run in candidates if has_checkpoint(run)), None)
 
 
 def newer_than(loaded: Path) -> CheckpointOffer | None:
-    """The run's best checkpoint, or its newest if the best is older than that which is loaded."""
+    """The run's best checkpoint, or its newest if the best is older than the loaded one."""
     directory, step = loaded.parent, checkpoint_dir.linked_step(loaded)
     best, last = (checkpoint_dir.linked(directory, name) for name in checkpoint_dir.LINKS)
     complete = checkpoint_dir.all_in(directory)
@@ -58,7 +58,7 @@ def newer_than(loaded: Path) -> CheckpointOffer | None:
     if not kind and last is not None and last.name == loaded.name:
         kind = "last"
     if best is not None and checkpoint_dir.step_of(best) > step:
-        return CheckpointOffer(best, checkpoint_dir.step_of(best), "is best now", True, kind)
+        return CheckpointOffer(best, checkpoint_dir.step_of(best), "is now the best", True, kind)
     if checkpoint_dir.step_of(newest) > step:
         return CheckpointOffer(newest, checkpoint_dir.step_of(newest), "is newer", True, kind)
     other = best if best is not None else newest
@@ -69,17 +69,19 @@ def save_text(name: str, text: str) -> Path:
     """Write the conversation to a file that must not exist yet; return its path.
 
     Raises:
-        GenerationError: it exists or cannot be written.
+        GenerationError: the file exists or cannot be written.
     """
     path = Path(name).expanduser().absolute()
     if path.is_dir():
-        raise GenerationError(f"{path} is a folder", "", f"try /save {name}/chat.txt")
+        raise GenerationError(f"{path} is a directory", "", f"try /save {name}/chat.txt")
     if path.exists():
-        raise GenerationError(f"{path} is there already", "", "choose another name")
+        raise GenerationError(f"{path} already exists", "", "choose another name")
     if not path.parent.is_dir():
-        raise GenerationError(f"{path.parent} is not there", "", "choose a folder that exists")
+        raise GenerationError(f"{path.parent} does not exist", "", "choose an existing directory")
     try:
         safe_files.write_atomically(path, text.encode("utf-8", "replace"))
     except (OSError, ValueError) as error:
-        raise GenerationError(f"{path} cannot be written", str(error), "choose another") from None
+        raise GenerationError(
+            f"{path} cannot be written", str(error), "choose another file"
+        ) from None
     return path

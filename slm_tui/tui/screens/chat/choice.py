@@ -1,4 +1,4 @@
-"""Which checkpoint the chat is about: loaded, wanted, or offered because it is newer."""
+"""The checkpoint of the chat: loaded, requested, or offered because it is newer."""
 
 import time
 from pathlib import Path
@@ -18,10 +18,10 @@ _LOOK_SECONDS = 1.0
 
 
 class CheckpointChoice:
-    """Remembers what was asked for, and looks for something newer once a second.
+    """Remembers the requested checkpoint, and looks for a newer one once a second.
 
-    `wanted` is the checkpoint, or the run directory whose best one, that is loaded or being
-    loaded; `newer` is what its run has beside it.
+    `wanted` is the checkpoint that is loaded or loading, or the run directory whose best one
+    is; `newer` is another checkpoint of its run.
     """
 
     def __init__(self) -> None:
@@ -29,17 +29,17 @@ class CheckpointChoice:
         self.newer: CheckpointOffer | None = None
         self._to_open: Path | None = None
         self._seen_run: Path | None = None
-        self._lacked = False  # the wanted run had no checkpoint yet: look again
+        self._lacked = False  # the requested run had no checkpoint yet: look again
         self._looked = 0.0
         self._name: tuple[Path | None, str] = (None, "")
 
     def open(self, checkpoint: Path) -> None:
-        """Load `checkpoint` the next time `next` is asked."""
+        """Return `checkpoint` from the next call of `next`."""
         self._to_open = checkpoint
 
     def next(self, opened: Path | None, training: Run | None) -> Path | None:
-        """What to load now: what another screen handed over, or a run that was opened since; at
-        first the best of the run that trains or of the newest. `None` for nothing new."""
+        """What to load now: the checkpoint passed by another screen, or a run opened since; at
+        first the best of the run that is training, or of the newest. `None` for nothing new."""
         self._name = (None, "")
         if self._to_open is not None:
             path, self._to_open = self._to_open, None
@@ -61,7 +61,7 @@ class CheckpointChoice:
         return time.monotonic() - self._looked >= _LOOK_SECONDS
 
     def look(self, facts: ModelFacts | None) -> Path | None:
-        """Look for something newer; returns what should be loaded at once."""
+        """Look for a newer checkpoint; return what should be loaded immediately."""
         self._looked = time.monotonic()
         if self.wanted is not None and self._lacked:
             return self.wanted if has_checkpoint(Run(self.wanted)) else None
@@ -70,7 +70,7 @@ class CheckpointChoice:
         return None
 
     def look_beside(self, facts: ModelFacts) -> None:
-        """Look now what the run of the loaded checkpoint has beside it."""
+        """Look now for other checkpoints of the loaded run."""
         self.newer = newer_than(facts.checkpoint)
 
     def name(self, facts: ModelFacts | None) -> str:

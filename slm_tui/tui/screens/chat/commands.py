@@ -1,4 +1,4 @@
-"""Slash commands of the chat, and the settings they change. Knows no screen."""
+"""Slash commands of Chat, and the settings they change. Independent of any screen."""
 
 import difflib
 import secrets
@@ -18,7 +18,7 @@ _OFF = ("off", "none", "-")
 
 @dataclass(frozen=True)
 class ChatSettings:
-    """How the chat draws. `warm` is the temperature that `/sample` goes back to."""
+    """How Chat samples. `warm` is the temperature that `/sample` restores."""
 
     sampling: Sampling
     samples: int = 1
@@ -32,13 +32,13 @@ class ChatSettings:
         """A copy with some sampling settings changed.
 
         Raises:
-            GenerationError: a value is out of range; it says what works.
+            GenerationError: a value is out of range; the error says which values are valid.
         """
         try:
             sampling = Sampling.model_validate(self.sampling.model_dump() | values)
         except ValidationError as error:
             wrong = "; ".join(map(str, problems(error)))
-            raise GenerationError("this setting cannot be used", wrong) from None
+            raise GenerationError("invalid setting", wrong) from None
         warm = sampling.temperature or self.warm
         return ChatSettings(sampling, self.samples, warm)
 
@@ -53,7 +53,7 @@ class ChatSettings:
         return self.changed(top_p=_next(_TOP_P, sampling.top_p, direction))
 
     def short(self) -> list[str]:
-        """The settings in a few words, most telling first."""
+        """The settings in a few words, most important first."""
         sampling = self.sampling
         parts = ["greedy" if self.is_greedy else f"T {sampling.temperature:.2f}"]
         if not self.is_greedy:
@@ -77,7 +77,7 @@ _TOP_P: tuple[float | None, ...] = (
 
 
 def stop_words(stop: tuple[str, ...]) -> str:
-    """Stop strings as they are shown, each in quotes; line breaks as `↵`."""
+    """Stop strings for display, each in quotes; line breaks as `↵`."""
     return " ".join(f"“{one_line(text, 16)}”" for text in stop) or "off"
 
 
@@ -96,7 +96,7 @@ def _next(steps: tuple[Any, ...], value: Any, direction: int) -> Any:
 
 @dataclass(frozen=True)
 class Command:
-    """What a line asks for: settings as they are now, a note to show, or something that the
+    """The effect of a line: the new settings, a note to show, or something that the
     screen does (`verb`: model, side, history, save, help, quit) with `argument`."""
 
     settings: ChatSettings
@@ -105,24 +105,24 @@ class Command:
     argument: str = ""
 
 
-# name: (what stands behind it, what it does)
+# name: (argument, what it does)
 COMMANDS: dict[str, tuple[str, str]] = {
     "temp": ("0.8", "temperature, 0 to 10; 0 is greedy"),
-    "topk": ("40 | off", "draw from the k likeliest tokens"),
-    "topp": ("0.9 | off", "draw from the likeliest part"),
+    "topk": ("40 | off", "sample from the k most likely tokens"),
+    "topp": ("0.9 | off", "sample from the most likely tokens that sum to p"),
     "rep": ("1.2", "repetition penalty, 1 to 10; 1 is none"),
-    "max": ("200", "longest completion in tokens"),
-    "seed": ("7 | random", "the same seed writes the same text"),
-    "stop": ("TEXT | off", "a text ends before this one, or another; \\n is a line break"),
-    "greedy": ("", "always the likeliest token"),
-    "sample": ("", "draw again, as before greedy"),
-    "samples": ("3", f"answers to each prompt, up to {MOST_SAMPLES}"),
+    "max": ("200", "maximum length of a completion, in tokens"),
+    "seed": ("7 | random", "the same seed gives the same completion"),
+    "stop": ("TEXT | off", "stop before this text; repeat to add; \\n: line break"),
+    "greedy": ("", "always take the most likely token"),
+    "sample": ("", "sample again, as before /greedy"),
+    "samples": ("3", f"completions per prompt, up to {MOST_SAMPLES}"),
     "model": ("[RUN@STEP]", "choose a checkpoint"),
     "side": ("[RUN@STEP …]", "two to four checkpoints side by side"),
-    "history": ("[clear]", "what is kept of this run's chats"),
-    "save": ("FILE", "write the conversation to a file; .jsonl keeps all settings"),
-    "help": ("", "this list"),
-    "quit": ("", "leave the app"),
+    "history": ("[clear]", "show or clear the saved chats with this run"),
+    "save": ("FILE", "save the conversation; .jsonl includes all settings"),
+    "help": ("", "show this list"),
+    "quit": ("", "quit the app"),
 }
 _SETTINGS = {
     "temp": ("temperature", float),
@@ -138,18 +138,18 @@ def run(line: str, settings: ChatSettings) -> Command:
     """What `/name argument` asks for.
 
     Raises:
-        GenerationError: there is no such command, or its value cannot be used.
+        GenerationError: there is no such command, or its value is invalid.
     """
     name, _, argument = line.strip().removeprefix("/").partition(" ")
     name, argument = name.lower(), argument.strip()
     if name not in COMMANDS:
         close = difflib.get_close_matches(name, COMMANDS, n=1, cutoff=0.4)
-        remedy = f"did you mean /{close[0]}?" if close else "/help lists all"
-        raise GenerationError(f"there is no command /{name}", "", remedy)
+        remedy = f"did you mean /{close[0]}?" if close else "/help lists all commands"
+        raise GenerationError(f"unknown command /{name}", "", remedy)
     if name in _SETTINGS:
         return _set(name, argument, settings)
     if name == "greedy":
-        return Command(settings.changed(temperature=0.0), "greedy: always the likeliest token")
+        return Command(settings.changed(temperature=0.0), "greedy: always the most likely token")
     if name == "sample":
         warm = settings.warm or 0.8
         return Command(settings.changed(temperature=warm), f"temperature {warm:g}")
@@ -179,7 +179,7 @@ def _set(name: str, argument: str, settings: ChatSettings) -> Command:
     except ValueError:
         works = "a whole number" if kind is int else "a number"
         raise GenerationError(
-            f"/{name} {argument} cannot be used", f"it takes {works}", f"try /{name} {example}"
+            f"/{name} {argument} is invalid", f"it takes {works}", f"try /{name} {example}"
         ) from None
     return Command(
         settings.changed(**{field: value}),
@@ -188,23 +188,24 @@ def _set(name: str, argument: str, settings: ChatSettings) -> Command:
 
 
 def _stop(argument: str, settings: ChatSettings) -> Command:
-    """Add a stop string, or take all away."""
+    """Add a stop string, or remove all."""
     stop = settings.sampling.stop
     if not argument:
-        return Command(settings, f"texts end before: {stop_words(stop)}; /stop TEXT adds one")
+        return Command(settings, f"stop before: {stop_words(stop)}; /stop TEXT adds one")
     if argument.lower() in _OFF:
         return Command(settings.changed(stop=()), "stop off")
     text = argument.replace("\\n", "\n")
     changed = settings.changed(stop=tuple(dict.fromkeys((*stop, text))))
-    return Command(changed, f"texts end before: {stop_words(changed.sampling.stop)}")
+    return Command(changed, f"stop before: {stop_words(changed.sampling.stop)}")
 
 
 def _samples(argument: str, settings: ChatSettings) -> Command:
     if not argument:
-        return Command(settings, f"{settings.samples} for each prompt; /samples 3 writes three")
+        shown = f"completions per prompt: {settings.samples}; /samples 3 sets three"
+        return Command(settings, shown)
     if not argument.isdecimal() or not 1 <= int(argument) <= MOST_SAMPLES:
         raise GenerationError(
-            f"/samples {argument} cannot be used", f"it takes 1 to {MOST_SAMPLES}", "try /samples 3"
+            f"/samples {argument} is invalid", f"it takes 1 to {MOST_SAMPLES}", "try /samples 3"
         )
     many = int(argument)
-    return Command(replace(settings, samples=many), f"{many} for each prompt")
+    return Command(replace(settings, samples=many), f"completions per prompt: {many}")

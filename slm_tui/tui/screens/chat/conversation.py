@@ -1,4 +1,4 @@
-"""The conversation with one run: what was said before, and where it is kept."""
+"""The conversation with one run: earlier completions, and where they are saved."""
 
 import time
 from pathlib import Path
@@ -18,8 +18,8 @@ _WITHOUT = {"prompts", "seed"}
 
 
 class Conversation:
-    """What was said with the run in `run`; `None` for a checkpoint outside of runs, which keeps
-    nothing."""
+    """The completions of the run in `run`; `None` for a checkpoint outside of runs, for which
+    nothing is saved."""
 
     def __init__(self, run: Path | None = None) -> None:
         self.run = run
@@ -32,11 +32,11 @@ class Conversation:
         return run_label(self.run) if self.run is not None else ""
 
     def prompts(self) -> list[str]:
-        """The prompts that were typed before, each as it is typed on one line."""
+        """Earlier prompts, each as typed on one line."""
         return [one.prompt.replace("\n", "\\n") for one in self.kept if one.prompt]
 
     def entries(self) -> list[Entry]:
-        """The newest of what was said before, under a heading; empty where nothing was."""
+        """The newest earlier completions, under a heading; empty if there are none."""
         if not self.kept:
             return []
         many = len(self.kept)
@@ -45,7 +45,7 @@ class Conversation:
         return [Entry("note", text=f"earlier{older}"), *shown]
 
     def keep(self, entry: Entry, said: Exchange) -> str:
-        """Keep a completion that has ended; returns, once, why that cannot be done."""
+        """Save a finished completion; return, once only, why that failed."""
         entry.said = said
         if self.run is None:
             return ""
@@ -58,29 +58,29 @@ class Conversation:
         return ""
 
     def count(self) -> str:
-        """How many completions are kept, in words; empty for none.
+        """The number of saved completions, in words; empty for none.
 
         Raises:
             GenerationError: no run is loaded.
         """
         kept = self._read()
-        return f"{len(kept):,} text{'s' * (len(kept) != 1)}" if kept else ""
+        return f"{len(kept):,} completion{'s' * (len(kept) != 1)}" if kept else ""
 
     def describe(self) -> str:
-        """What is kept, since when and where.
+        """What is saved, since when and where.
 
         Raises:
             GenerationError: no run is loaded.
         """
         kept = self._read()
         if not kept or self.run is None:
-            return f"nothing is kept of chats with {self.name} yet"
+            return f"no saved chats with {self.name} yet"
         since = time.strftime("%Y-%m-%d", time.localtime(min(one.time for one in kept)))
         where = self.run / conversation.FILE
-        return f"{self.count()} since {since} in {where}; /history clear forgets them"
+        return f"{self.count()} since {since} in {where}; /history clear deletes them"
 
     def forget(self) -> Path | None:
-        """Move everything to the trash; returns where it is now.
+        """Move everything to the trash; return the new location.
 
         Raises:
             SlmTuiError: it cannot be moved.
@@ -92,7 +92,7 @@ class Conversation:
 
     def _read(self) -> list[Exchange]:
         if self.run is None:
-            raise GenerationError("no run is loaded", "", "/model chooses a checkpoint")
+            raise GenerationError("no run is loaded", "", "use /model to choose a checkpoint")
         return conversation.read(self.run)
 
 
@@ -103,8 +103,8 @@ def said_of(
     counted: tuple[int, int],
     ending: str,
 ) -> Exchange:
-    """`entry` as it is kept. `counted` are its tokens in all, and bytes that are not UTF-8; its
-    seed stays that of its beginning."""
+    """`entry` as it is saved. `counted` are its tokens in total, and its invalid UTF-8 bytes; its
+    seed is that of its start."""
     before = entry.said
     made = Exchange(
         prompt=entry.prompt,
@@ -123,11 +123,11 @@ def said_of(
 
 
 def entry_of(one: Exchange, name: str) -> Entry:
-    """What was kept, as it is shown: the day in front, then all as it was."""
+    """A saved completion as an entry: like the original, with the date in front."""
     day = time.strftime("%Y-%m-%d %H:%M", time.localtime(one.time))
     try:
         drawn = ChatSettings(Sampling(**{**one.sampling, "seed": one.seed})).short()
-    except ValueError:  # of another version
+    except ValueError:  # saved by another version
         drawn = [f"seed {one.seed}"]
     heading = " · ".join([day, f"{name} @ {one.step:,}", *drawn])
     ending = f"{figures(one.tokens, one.tokens_per_second, one.invalid_bytes)} · {one.ended}"

@@ -1,4 +1,4 @@
-"""What a generator writes goes into an entry, in the chat as in each column side by side."""
+"""Copies a generator's output into an entry, in Chat and in each side-by-side column."""
 
 from slm_tui.config.training import Sampling
 from slm_tui.live.generation_thread import GenerationStatus, GenerationThread, PromptedTokens
@@ -7,18 +7,18 @@ from slm_tui.tui.screens.chat.transcript import Entry
 
 
 class EntryWriter:
-    """Asks a generator for texts, one at a time; `entry` is what is being written, or was last."""
+    """Requests completions, one at a time; `entry` holds the current or last one."""
 
     def __init__(self, generator: GenerationThread) -> None:
         self.generator = generator
         self.entry: Entry | None = None
-        self._answer = 0  # the number of the completion that goes there
-        self._text, self._tokens, self._invalid = "", 0, 0  # what it had before that
+        self._answer = 0  # the number of the completion that `entry` receives
+        self._text, self._tokens, self._invalid = "", 0, 0  # what the entry had before
 
     def begin(
         self, entry: Entry, sampling: Sampling, seed: int, tokens: PromptedTokens | None = None
     ) -> None:
-        """Write `entry` after its prompt, or after these very tokens."""
+        """Complete `entry` after its prompt, or after exactly these tokens."""
         self.entry = entry
         self._text, self._tokens, self._invalid = "", 0, 0
         self._ask(entry, sampling, seed, go_on=False, tokens=tokens)
@@ -26,7 +26,7 @@ class EntryWriter:
     def go_on(
         self, entry: Entry, generation: GenerationStatus, sampling: Sampling, seed: int
     ) -> None:
-        """Go on with the entry, which has ended with `generation`, from where it stopped."""
+        """Continue the entry, which ended with `generation`, from where it stopped."""
         self._text, self._tokens, self._invalid = entry.text, *self.figures(generation)
         entry.ending, entry.drawn_with = "", sampling
         self._ask(entry, sampling, seed, go_on=True)
@@ -40,7 +40,7 @@ class EntryWriter:
         go_on: bool,
         tokens: PromptedTokens | None = None,
     ) -> None:
-        # The model is loaded, so torch is: this import costs nothing by now.
+        # The model is loaded, and so is torch: this import is free.
         from slm_tui.generation.sampling import SamplingSettings
 
         settings = SamplingSettings.of(sampling).with_(seed=seed)
@@ -54,7 +54,7 @@ class EntryWriter:
         self._answer = self.generator.poll().completion
 
     def grow(self, generation: GenerationStatus) -> bool:
-        """Take over what was written since; returns whether anything was."""
+        """Add new output to the entry; return whether there was any."""
         entry, text = self.entry, self._text + generation.text
         if entry is None or generation.completion != self._answer or text == entry.text:
             return False
@@ -62,17 +62,17 @@ class EntryWriter:
         return True
 
     def end(self, generation: GenerationStatus, ending: str) -> bool:
-        """Write under the entry how it ended; returns whether it had not ended before."""
+        """Add how the entry ended; return whether it had not ended before."""
         entry = self.entry
         if entry is None or entry.ending or generation.completion != self._answer:
             return False
         tokens, invalid = self.figures(generation)
-        told = panels.figures(tokens, generation.tokens_per_second, invalid)
-        entry.ending = f"{told} · {ending}"
+        summary = panels.figures(tokens, generation.tokens_per_second, invalid)
+        entry.ending = f"{summary} · {ending}"
         loaded, entry.tokens = self.generator.loaded(), self.generator.tokens()
         entry.tokenizer = loaded.tokenizer.fingerprint if loaded is not None else ""
         return True
 
     def figures(self, generation: GenerationStatus) -> tuple[int, int]:
-        """PromptedTokens of the entry in all, and bytes of it that are not UTF-8."""
+        """The total tokens of the entry, and its invalid UTF-8 bytes."""
         return self._tokens + generation.tokens, self._invalid + generation.invalid_bytes

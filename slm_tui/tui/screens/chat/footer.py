@@ -1,28 +1,28 @@
-"""What the footer of the Chat screen offers, most important first."""
+"""The actions in the footer of the Chat screen, most important first."""
 
 from dataclasses import replace
 
 from slm_tui.tui.actions import BY_ID, Action
 
 _INSPECTING = ("continue", "resample", "inspect", "cooler", "warmer", "fewer", "more")
-_OTHER_LABELS = {"continue": "Write on", "inspect": "Back"}
+_OTHER_LABELS = {"continue": "Continue", "inspect": "Back"}
 
 
 def while_inspecting() -> list[Action]:
-    """While a text is looked into."""
+    """In inspect mode."""
     shown = [BY_ID[f"chat.{name}"] for name in _INSPECTING]
     shown = [replace(one, label=_OTHER_LABELS.get(one.name, one.label)) for one in shown]
     return [*shown, BY_ID["app.help"]]
 
 
 def in_chat(*, writing: bool, typing: bool, newer: bool) -> list[Action]:
-    """In the chat; `newer` says that a newer checkpoint can be loaded."""
+    """In the chat; `newer` tells whether a newer checkpoint can be loaded."""
     stop = BY_ID["chat.stop"]
     ranked = [BY_ID["chat.continue"]]
     if writing:
         ranked.insert(0, stop)
     elif typing:
-        ranked.append(replace(stop, label="Keys"))
+        ranked.append(replace(stop, label="Command keys"))
     else:
         ranked.append(BY_ID["chat.type"])
     if newer:

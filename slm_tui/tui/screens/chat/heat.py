@@ -1,4 +1,4 @@
-"""A text whose tokens are coloured by how much they surprised the model."""
+"""A text whose tokens are colored by their surprisal."""
 
 import math
 from typing import TYPE_CHECKING, ClassVar
@@ -11,13 +11,13 @@ from slm_tui.tui.widgets.token_text import TextView, TokenPassage
 if TYPE_CHECKING:
     from slm_tui.corpus.tokenizers import Tokenizer
 
-# Surprise in nats from which on each colour is used, the first for all below.
+# Lower bounds of each color's surprisal in nats; the first color is for everything below.
 LEVELS = (0.5, 1.5, 3.0, 5.0)
 END_OF_TEXT, _NEXT = "∎", "▏"
 
 
 def heat_passage(tokenizer: "Tokenizer", ids: tuple[int, ...]) -> TokenPassage:
-    """The text token by token; `∎` is end-of-text, and `▏` stands for the token to come."""
+    """The text token by token; `∎` is end-of-text, and `▏` marks the next token."""
     from slm_tui.corpus.statistics import shown
 
     parts, starts, places, at, place = [], [], [], 0, 0
@@ -32,28 +32,28 @@ def heat_passage(tokenizer: "Tokenizer", ids: tuple[int, ...]) -> TokenPassage:
 
 
 _EXPLAINED = (
-    "Every token is coloured by how much it surprised the model: green was expected, yellow less, "
-    "red hardly; grey is unknown. Arrows walk the tokens, page keys go to other texts.",
-    "The list has what may stand at the cursor (▶ is what stands there): its chance as the model "
-    "says → as it is drawn with the present settings, – if they rule it out. t T, k K and p P "
-    "change them at once. Tab goes to the list, where enter writes on with the marked token.",
-    "Rank 1 is the likeliest token. The logit is the model's raw score, p the chance made of it, "
-    "−ln p the surprise in nats: 0 is certainty. T=0 names what would always be taken, T=1.5 what "
-    "is drawn when it is hot. Entropy says how open the choice is, in bits.",
-    "Other steps: what the same model, younger or older, thought likeliest after the same words.",
+    "Each token is colored by how much it surprised the model. Green: expected; yellow: less so; "
+    "red: a surprise; gray: unknown. Arrows move between tokens, page keys between completions.",
+    "The list shows candidates for the token at the cursor (▶ marks the actual token), each with "
+    "the model's probability → the probability under the current settings (– if ruled out). t T, "
+    "k K and p P change the settings. Tab focuses the list; enter continues with that token.",
+    "Rank 1 is the most likely token. The logit is the model's raw score, p its probability, "
+    "−ln p the surprisal in nats (0 means certain). T=0 shows the greedy choice, T=1.5 a sample "
+    "at high temperature. Entropy measures how uncertain the choice is, in bits.",
+    "Other steps: the most likely token after the same text at earlier or later checkpoints.",
 )
 
 
 def explained_lines(width: int) -> list[Content]:
-    """How to read a text that is looked into, for the help screen."""
-    lines = [Content.styled("Looking into a text", "bold $text-accent")]
+    """How to read inspect mode, for the help screen."""
+    lines = [Content.styled("Inspect mode", "bold $text-accent")]
     for part in _EXPLAINED:
         lines += [line.rstrip() for line in Content(part).wrap(width)]
     return [*lines, Content("")]
 
 
 class HeatView(TextView):
-    """A text whose tokens are coloured by how much they surprised the model."""
+    """A text whose tokens are colored by their surprisal."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "heat-view--none",
@@ -81,7 +81,7 @@ class HeatView(TextView):
         self._levels: list[int] = []
 
     def warm(self, surprise: "list[float] | None") -> None:
-        """Colour the tokens by their surprise in nats; grey where it is unknown."""
+        """Color the tokens by their surprisal in nats; gray where it is unknown."""
         values = surprise or []
         self._levels = [level_of(one) for one in values]
         self.refresh()
@@ -93,7 +93,7 @@ class HeatView(TextView):
 
 
 def level_of(surprise: float) -> int:
-    """Which colour a surprise in nats has; -1 where it is not known."""
+    """The color index of a surprisal in nats; -1 if it is unknown."""
     if not math.isfinite(surprise):
         return -1
     return sum(surprise >= level for level in LEVELS)

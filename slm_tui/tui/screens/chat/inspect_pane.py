@@ -1,4 +1,4 @@
-"""Inspect mode: a text token by token, the candidates at its cursor, and facts of that token."""
+"""Inspect mode: a text token by token, with candidates and facts for the token at the cursor."""
 
 import math
 from collections.abc import Sequence
@@ -32,10 +32,10 @@ _CHASE_SECONDS = 0.03
 
 
 class InspectPane(Container):
-    """Looks into one text with the loaded model; owns the thread that computes for it."""
+    """Inspects one text with the loaded model; owns the thread that computes for it."""
 
     class OtherText(Message):
-        """The cursor went past an end of the text: `entry` is the text before or after it."""
+        """The cursor moved past an end of the text: `entry` is the previous or next text."""
 
         def __init__(self, entry: Entry) -> None:
             super().__init__()
@@ -69,15 +69,15 @@ class InspectPane(Container):
 
     @property
     def place(self) -> int:
-        """Which token of the text the cursor is on; its length is the one to come."""
+        """The index of the token at the cursor; the length of the text means the next token."""
         return self.heat.cursor or 0
 
     @property
     def is_open(self) -> bool:
-        """Whether a text is looked into."""
+        """Whether a text is being inspected."""
         return self.entry is not None
 
-    # Asked by the screen
+    # Called by the screen
 
     def open(
         self,
@@ -88,10 +88,10 @@ class InspectPane(Container):
         title: str,
         place: int | None = None,
     ) -> None:
-        """Look into `entry`, at first where the model began to write.
+        """Inspect `entry`, starting at the first generated token.
 
         Args:
-            texts: all texts, oldest first, to walk to; `entry` need not be one of them.
+            texts: all texts to page through, oldest first; `entry` need not be one of them.
             title: the run and the step of the model.
         """
         tokens = tokens_of(entry, loaded)
@@ -109,27 +109,27 @@ class InspectPane(Container):
         self.take()
 
     def leave(self) -> None:
-        """Look into nothing any more."""
+        """Stop inspecting."""
         self.entry = None
         self.inspector.leave()
 
     def use(self, settings: ChatSettings) -> None:
-        """Show the candidates as they are drawn with these settings."""
+        """Show the candidates under these settings."""
         self._settings = settings
         if self.is_open:
             self._ask_candidates()
 
     def beginning(self, first: int | None = None) -> PromptedTokens:
-        """The tokens before the cursor, and `first` where it is given: to write on from there.
+        """The tokens before the cursor, plus `first` if given, to continue from there.
 
         Raises:
-            GenerationError: the text cannot go on there.
+            GenerationError: the text cannot be continued there.
         """
         place = self.place
         if not place:
-            raise GenerationError("Nothing stands before the first token", "", "choose a later one")
+            raise GenerationError("Nothing precedes the first token", "", "choose a later one")
         if first == self._tokenizer.end_of_text:
-            raise GenerationError("The text would end here", "", "choose another candidate")
+            raise GenerationError("This token ends the text", "", "choose another candidate")
         ids = self._tokens.ids[:place] + (() if first is None else (first,))
         return PromptedTokens(ids, min(self._tokens.prompt, place))
 
@@ -137,10 +137,10 @@ class InspectPane(Container):
         """End the thread."""
         self.inspector.close()
 
-    # What was found
+    # Results
 
     def take(self) -> None:
-        """Show what the inspector has found since."""
+        """Show new results of the inspector."""
         if self.is_open:
             self.draw(self.inspector.poll(), self._settings.short(), self._titled())
 
@@ -149,7 +149,7 @@ class InspectPane(Container):
         return f"text {at + 1}/{many} · {self._title}" if at < many > 1 else self._title
 
     def _number(self) -> int:
-        """Which of the texts it is, from 0; one that was only typed comes after the last."""
+        """The index of the text; a text that was only typed comes after the last."""
         numbers = (at for at, one in enumerate(self._texts) if one is self.entry)
         return next(numbers, len(self._texts))
 
@@ -176,7 +176,7 @@ class InspectPane(Container):
         self.take()
 
     def _catch(self) -> None:
-        """An answer to a key is shown as soon as it is there, not with the next redraw."""
+        """Show the answer to a key immediately, not with the next redraw."""
         here = self.inspector.is_answered or not self.is_open
         if here and self._chase is not None:
             self._chase.stop()
@@ -187,13 +187,13 @@ class InspectPane(Container):
     # Drawing
 
     def draw(self, seen: InspectionStatus, settings: list[str], title: str) -> None:
-        """Show what is known by now."""
+        """Show what is known so far."""
         if seen.tokens is not self._tokens:
             return
         if seen.heat is not self._warmed:
             self._warmed = seen.heat
             self.heat.warm([] if seen.heat is None else seen.heat.surprise.tolist())
-        # What was found holds arrays, which cannot be compared as a whole: the same one or not.
+        # Results contain arrays, which have no simple equality: compare identity.
         drawn = (tuple(settings), title, self.place, self.size)
         if seen is self._seen and drawn == self._drawn:
             return
@@ -209,23 +209,23 @@ class InspectPane(Container):
         panel.update(Content("\n").join(lines))
 
     def _draw_title(self, seen: InspectionStatus, title: str) -> None:
-        """How surprising the text was, and for which model."""
-        told = seen.error or "reading…"
+        """The mean surprisal of the text, and for which model."""
+        message = seen.error or "reading…"
         if seen.heat is not None:
             mean = seen.heat.mean(self._tokens.prompt)
             mean = seen.heat.mean() if math.isnan(mean) else mean
-            told = f"mean −ln p {mean:.2f} nats · perplexity {math.exp(min(mean, 20)):.3g}"
+            message = f"mean −ln p {mean:.2f} nats · perplexity {math.exp(min(mean, 20)):.3g}"
         room = max(10, self.heat.size.width - 4)
-        self.heat.border_title = Content(f" {fitting([told, *title.split(' · ')], room)} ")
+        self.heat.border_title = Content(f" {fitting([message, *title.split(' · ')], room)} ")
 
     def _candidates(self, seen: InspectionStatus) -> "Candidates | None":
-        """What is known of the token under the cursor."""
+        """The candidates for the token under the cursor, if known."""
         found = seen.candidates
         return found if found is not None and found.place == self.place else None
 
 
 def tokens_of(entry: Entry, loaded: LoadedModel) -> PromptedTokens:
-    """The tokens of `entry` as they were drawn, or as this model's tokenizer splits the text."""
+    """The tokens of `entry` as generated, or as this model's tokenizer splits the text."""
     from slm_tui.generation.completions import prompt_ids
 
     kept = entry.tokens

@@ -1,4 +1,4 @@
-"""What stands around the transcript of the chat: title, status, settings, facts. Pure drawing."""
+"""What surrounds the chat transcript: title, status, settings, facts. Pure functions."""
 
 import math
 
@@ -14,7 +14,7 @@ CONTINUES = "continues text"
 
 
 def fitting(parts: list[str], width: int, between: str = " · ") -> str:
-    """As many of the parts, from the first on, as fit whole."""
+    """As many of the first parts as fit without truncation."""
     shown = parts[:1]
     for part in parts[1:]:
         if len(between.join([*shown, part])) > width:
@@ -39,7 +39,7 @@ def title(generation: GenerationStatus, name: str, kind: str, width: int) -> Con
 
 
 def context(generation: GenerationStatus) -> str:
-    """`18/256`: tokens that the model sees, of those it can see."""
+    """`18/256`: tokens in the context, of the maximum."""
     size = generation.facts.block_size if generation.facts else 0
     return f"{min(generation.context, size):,}/{size:,}"
 
@@ -58,20 +58,22 @@ def status(generation: GenerationStatus, name: str, waiting: bool) -> Content:
         wait = "; your prompt follows" if waiting else ""
         return Content.styled(f"loading {name}…{wait}", "$text-warning")
     if generation.state == "failed" and generation.error is not None:
-        told = "the text above ended early" if generation.facts else "no model: F7 chooses another"
-        return Content.styled(f"✗ {told}", "$text-error")
+        message = "generation failed: see above"
+        if not generation.facts:
+            message = "no model: F7 chooses another"
+        return Content.styled(f"✗ {message}", "$text-error")
     said = figures(generation.tokens, generation.tokens_per_second, generation.invalid_bytes)
     if generation.state == "generating":
-        return Content.assemble(("writing ", "bold $text-success"), said)
+        return Content.assemble(("generating ", "bold $text-success"), said)
     if generation.ended:
-        return Content.styled("enter alone goes on from here", _MUTED)
+        return Content.styled("press enter to continue from here", _MUTED)
     if generation.state == "ready":
-        return Content.styled("type a beginning: the model continues it", _MUTED)
+        return Content.styled("type some text for the model to continue", _MUTED)
     return Content("")
 
 
 def sampling_lines(settings: ChatSettings, width: int) -> list[Content]:
-    """The settings with a slider each and the keys that move them."""
+    """The settings, each with a slider and the keys that move it."""
     sampling = settings.sampling
     temperature = min(1.0, sampling.temperature / 2)
     top_k = 1.0 if sampling.top_k is None else min(1.0, math.log(sampling.top_k) / math.log(1000))
@@ -91,8 +93,8 @@ def sampling_lines(settings: ChatSettings, width: int) -> list[Content]:
     lines = [_row(*row, width) for row in rows]
     lines.append(_wide_row("stop", stop_words(sampling.stop), "/stop", width))
     if settings.is_greedy:
-        told = "greedy: always the likeliest token (g)"
-        lines.append(Content.styled(one_line(told, width), "$text-warning"))
+        note = "greedy: most likely token only (g)"
+        lines.append(Content.styled(one_line(note, width), "$text-warning"))
     return lines
 
 
@@ -121,7 +123,7 @@ def fact_lines(
 ) -> list[Content]:
     """What is loaded."""
     if facts is None:
-        return [Content.styled("nothing is loaded", _MUTED)]
+        return [Content.styled("no model loaded", _MUTED)]
     rows = [
         ("run", name),
         ("step", f"{facts.step:,}"),
@@ -133,5 +135,5 @@ def fact_lines(
         Content.assemble((f"{label:<12}", _MUTED), one_line(text, max(4, width - 12)))
         for label, text in rows
     ]
-    note = Content.styled("It continues text; it was not taught to answer questions.", _MUTED)
+    note = Content.styled("It continues text; it is not trained to answer questions.", _MUTED)
     return [*lines, Content(""), *note.wrap(max(10, width))]

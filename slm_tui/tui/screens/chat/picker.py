@@ -1,4 +1,4 @@
-"""The list of all runs and their checkpoints, to choose one or several from."""
+"""A list of all runs and their checkpoints, to choose one or several."""
 
 import threading
 from pathlib import Path
@@ -36,7 +36,7 @@ Result = TypeVar("Result")
 
 
 class CheckpointPicker(Dialog[Result], Generic[Result]):
-    """Every run with its checkpoints, filtered by what is typed."""
+    """All runs with their checkpoints, filtered by typing."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up", "move(-1)", show=False),
@@ -107,15 +107,15 @@ class CheckpointPicker(Dialog[Result], Generic[Result]):
                 rows.append(Row(f"run {line.path}", _run_content(line), selectable=False))
                 rows += [Row(str(one.path), self.content(one)) for one in fitting]
         self.query_one(LineList).set_rows(rows, select=select)
-        told = self._problem or (self.words() if rows else self._nothing(bool(words)))
-        self.query_one("#words", Static).update(Content(one_line(told)))
+        message = self._problem or (self.words() if rows else self._nothing(bool(words)))
+        self.query_one("#words", Static).update(Content(one_line(message)))
         self._fit()
 
     def are_there(self, choices: Choices) -> None:
-        """Called once, when they have been read."""
+        """Called once, when the runs have been read."""
 
     def words(self) -> str:
-        """What stands under the list."""
+        """The text below the list."""
         return ""
 
     def content(self, line: CheckpointLine) -> Content:
@@ -123,14 +123,14 @@ class CheckpointPicker(Dialog[Result], Generic[Result]):
         return checkpoint_content(line)
 
     def take(self, key: str) -> None:
-        """Enter was pressed on this checkpoint."""
+        """Called when enter is pressed on this checkpoint."""
         raise NotImplementedError
 
     @staticmethod
     def _nothing(filtered: bool) -> str:
         if filtered:
             return "No checkpoint matches."
-        return "No checkpoints yet. Press esc, then 1, choose a preset, press t."
+        return "No checkpoints yet. Press esc, then 1, choose a preset and press t."
 
     def on_input_changed(self) -> None:
         self._draw()
@@ -154,14 +154,14 @@ class ModelPicker(CheckpointPicker[str]):
     """The result is the path of the chosen checkpoint."""
 
     def __init__(self, loaded: Path | None) -> None:
-        super().__init__("Which checkpoint?", "type to filter · ↑↓ enter · esc cancels", loaded)
+        super().__init__("Choose a checkpoint", "type to filter · ↑↓ enter · esc cancels", loaded)
 
     def take(self, key: str) -> None:
         self.dismiss(key)
 
 
 class _MarkingInput(Input):
-    """Space marks: no name or step has a blank."""
+    """Space marks a checkpoint: no name or step contains a space."""
 
     async def on_key(self, event: events.Key) -> None:
         if event.key == "space":
@@ -171,14 +171,14 @@ class _MarkingInput(Input):
 
 
 class SeveralPicker(CheckpointPicker[tuple[str, ...]]):
-    """The result is the paths of two to four checkpoints, run by run as they are listed, in each
-    from the first step on."""
+    """The result is the paths of two to four checkpoints, by run in list order, within each
+    run by ascending step."""
 
     INPUT = _MarkingInput
 
     def __init__(self, loaded: Path | None) -> None:
         super().__init__(
-            "Which two to four?", "space marks · type to filter · ↑↓ enter · esc cancels", loaded
+            "Choose two to four", "space marks · type to filter · ↑↓ enter · esc cancels", loaded
         )
         self._marked: set[str] = set()
         self._order: list[str] = []
@@ -199,7 +199,7 @@ class SeveralPicker(CheckpointPicker[tuple[str, ...]]):
         if key is None:
             return
         if key not in self._marked and len(self._marked) == MOST:
-            self._say("Four are marked already: space on one of them takes it out.")
+            self._say("Four are marked already; press space on one to unmark it.")
             return
         self._marked ^= {key}
         self._draw()
@@ -218,7 +218,7 @@ class SeveralPicker(CheckpointPicker[tuple[str, ...]]):
 
 
 def sensible(loaded: Path | None, choices: Choices) -> list[Path]:
-    """What is worth comparing at first: the loaded checkpoint with the first, the best and the
+    """A sensible first selection: the loaded checkpoint with the first, the best and the
     last of its run, or of the newest run."""
     own = [lines for _, lines in choices if any(one.path == loaded for one in lines)]
     lines = own[0] if own else next((lines for _, lines in choices if len(lines) > 1), ())

@@ -1,4 +1,4 @@
-"""The line where prompts and commands are typed, with its history."""
+"""The input line for prompts and commands, with history."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -8,7 +8,7 @@ from textual.widgets import Input
 
 
 class PromptInput(Input):
-    """One line; up and down walk through what was typed before."""
+    """One line; up and down recall earlier lines."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up", "earlier", show=False),
@@ -16,14 +16,14 @@ class PromptInput(Input):
     ]
 
     def __init__(self) -> None:
-        super().__init__(id="prompt", classes="-plain", placeholder="a beginning, or /help")
+        super().__init__(id="prompt", classes="-plain", placeholder="text to continue, or /help")
         self._history: list[str] = []
         self._typed: list[str] = []
         self._at = 0
         self._draft = ""
 
     def remember(self, line: str) -> None:
-        """Keep a line, and empty the input."""
+        """Add a line to the history, and clear the input."""
         if line and (not self._history or self._history[-1] != line):
             self._history.append(line)
             self._typed.append(line)
@@ -31,7 +31,7 @@ class PromptInput(Input):
         self._draft = self.value = ""
 
     def recall(self, earlier: Sequence[str]) -> None:
-        """Put what was typed at another time before what was typed here."""
+        """Put lines from earlier conversations before those typed here."""
         here = set(self._typed)
         before = [line for line in dict.fromkeys(reversed(earlier)) if line not in here]
         self._history = [*reversed(before), *self._typed]

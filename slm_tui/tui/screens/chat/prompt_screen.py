@@ -1,4 +1,4 @@
-"""A screen with a line for prompts and slash commands, and settings that sampling uses."""
+"""A screen with an input for prompts and slash commands, and sampling settings."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,7 +20,7 @@ from slm_tui.tui.screens.chat.transcript import Kind
 
 
 class PromptScreen(RoomScreen):
-    """What the Chat screen and the side by side screen share.
+    """The base of the Chat screen and the side-by-side screen.
 
     A subclass implements `begin`, `action_continue`, `tell`, `do` and `paint`.
     """
@@ -32,7 +32,7 @@ class PromptScreen(RoomScreen):
         self.settings = settings
 
     def compose_prompt(self) -> Iterable[Widget]:
-        """The pane in which prompts are typed."""
+        """The pane with the prompt input."""
         with Horizontal(id="ask", classes="pane"):
             yield Static("❯ ", id="sign", markup=False)
             yield PromptInput()
@@ -44,7 +44,7 @@ class PromptScreen(RoomScreen):
         raise NotImplementedError
 
     def action_continue(self) -> None:
-        """Continue what was written last."""
+        """Continue the last completion."""
         raise NotImplementedError
 
     def tell(self, kind: Kind, text: str) -> None:
@@ -52,19 +52,19 @@ class PromptScreen(RoomScreen):
         raise NotImplementedError
 
     def do(self, verb: str, argument: str) -> str:
-        """Run a command that is not about settings; returns what to tell.
+        """Run a command that does not change settings; return the message to show.
 
         Raises:
-            SlmTuiError: it cannot be done.
+            SlmTuiError: the command fails.
         """
         raise NotImplementedError
 
     def paint(self) -> None:
-        """Show the settings as they are now."""
+        """Show the current settings."""
         raise NotImplementedError
 
     def settings_changed(self) -> None:
-        """For a screen on which other settings show more than themselves."""
+        """Called after a change of settings; override to update what depends on them."""
 
     # The prompt
 
@@ -74,7 +74,7 @@ class PromptScreen(RoomScreen):
         if line.startswith("/"):
             self.command(line)
         elif line:
-            # A line break cannot be typed on one line: \n stands for it.
+            # A line break cannot be typed on one line, so \n represents it.
             self.begin(line.replace("\\n", "\n"))
         else:
             self.action_continue()
@@ -84,7 +84,7 @@ class PromptScreen(RoomScreen):
 
     @property
     def is_typing(self) -> bool:
-        """Whether keys are text."""
+        """Whether keys type text."""
         return isinstance(self.focused, Input)
 
     # Settings
@@ -123,7 +123,7 @@ class PromptScreen(RoomScreen):
     # Commands
 
     def command(self, line: str) -> None:
-        """Do what a slash command asks for, or say what works."""
+        """Run a slash command, or show what is valid."""
         try:
             done = commands.run(line, self.settings)
             note = self._run(done.verb, done.argument) if done.verb else done.note
@@ -146,17 +146,17 @@ class PromptScreen(RoomScreen):
 
 
 def checkpoints(names: str) -> list[Path]:
-    """Two to four checkpoints, parted by blanks.
+    """Two to four checkpoints, separated by spaces.
 
     Raises:
-        SlmTuiError: one is not there, or they are fewer or more.
+        SlmTuiError: one does not exist, or there are too few or too many.
     """
     found = [store.find_checkpoint(name) for name in names.split()]
     if not LEAST <= len(found) <= MOST:
         raise GenerationError(
-            f"/side {names} cannot be used",
+            f"/side {names} is invalid",
             f"it takes {LEAST} to {MOST} checkpoints",
-            "/side alone lets you choose",
+            "/side alone opens a list to choose from",
         )
     return found
 
@@ -166,10 +166,10 @@ def _help_lines(width: int) -> list[Content]:
         Content.assemble((f"/{name} {example}".ljust(19), "bold"), " ", (help, "$foreground 60%"))
         for name, (example, help) in COMMANDS.items()
     ]
-    told = (
-        "What you type is the beginning of a text; the model continues it.",
-        "Enter alone continues from where the last text stopped; esc stops.",
-        "\\n in what you type is a line break. Up and down bring back earlier lines.",
+    notes = (
+        "Type the start of a text; the model continues it.",
+        "Enter on an empty line continues the last completion; esc stops it.",
+        "Type \\n for a line break. Up and down recall earlier lines.",
     )
-    wrapped = [Content.styled(line, "$foreground 60%").wrap(width) for line in told]
+    wrapped = [Content.styled(line, "$foreground 60%").wrap(width) for line in notes]
     return [*lines, Content(""), *(line for lines in wrapped for line in lines)]

@@ -1,4 +1,4 @@
-"""The Chat screen: a checkpoint continues what is typed, also while a run trains."""
+"""The Chat screen: a checkpoint continues what you type, even while a run trains."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -44,12 +44,12 @@ if TYPE_CHECKING:
     from slm_tui.tui.screens.side_by_side.screen import SideBySide
 
 _STREAM_SECONDS = 0.1
-_NOTHING = "No checkpoint to talk to yet. Press 1, choose a preset, press t."
-_NOT_YET = "The run has saved no checkpoint yet. Press 2, then s saves one."
+_NOTHING = "No checkpoints yet. Press 1, choose a preset and press t."
+_NOT_YET = "The run has no checkpoint yet. Press 2, then s to save one."
 
 
 class ChatScreen(PromptScreen):
-    """The room `chat`."""
+    """The Chat screen."""
 
     ROOM: ClassVar[Room] = "chat"
     CSS_PATH = Path(__file__).with_suffix(".tcss")
@@ -62,10 +62,10 @@ class ChatScreen(PromptScreen):
         self.writer = EntryWriter(self.generator)
         self.pane = InspectPane(lock, id="inspect")
         self.conversation = Conversation()
-        self._queue: list[tuple[Entry, int]] = []  # to be written: entry, seed
+        self._queue: list[tuple[Entry, int]] = []  # entries to complete, with seeds
         self.choice = CheckpointChoice()
         self._side_by_side: SideBySide | None = None
-        self._back_to: int | None = None  # the place to inspect once the completion is there
+        self._back_to: int | None = None  # the position to inspect once the completion is done
         self._stream: Timer | None = None
         self._drawn: object = None
 
@@ -98,13 +98,13 @@ class ChatScreen(PromptScreen):
     # The model
 
     def open(self, checkpoint: Path) -> None:
-        """Load `checkpoint` when the screen is shown, whatever else stands there."""
+        """Load `checkpoint` when the screen is shown, replacing the current model."""
         self.choice.open(checkpoint)
         if self._side_by_side is not None:
             self._side_by_side.give_way()
 
     def _choose(self) -> None:
-        """Load what another screen handed over; at first, the live or newest run's best."""
+        """Load the checkpoint passed by another screen; at first the live or newest run's best."""
         training = self.slm.workshop.current_training()
         path = self.choice.next(self.slm.opened_run, training.run if training else None)
         if path is not None:
@@ -153,16 +153,16 @@ class ChatScreen(PromptScreen):
         return f"{self.run_name()} @ {facts.step:,}" if facts else self.run_name()
 
     def _loaded(self) -> LoadedModel | None:
-        """The model, or a notice that none is loaded."""
+        """The model; shows a notice if none is loaded."""
         loaded = self.generator.loaded()
         if loaded is None:
-            complain(self.app, GenerationError("no model is loaded", "", "F7 chooses one"))
+            complain(self.app, GenerationError("no model is loaded", "", "press F7 to choose one"))
         return loaded
 
     # The conversation
 
     def _show_conversation(self, path: Path) -> None:
-        """Show the conversation with the run of `path`, if another one is shown."""
+        """Switch to the conversation with the run of `path`, unless it is shown already."""
         run = run_of(path)
         before = self.conversation
         if run is not None and run == before.run:
@@ -180,7 +180,7 @@ class ChatScreen(PromptScreen):
         self.writer.entry = None
 
     def _keep(self, entry: Entry, ending: str) -> None:
-        """Keep a completion that has ended with its run; where that cannot be, say so once."""
+        """Save a finished completion with its run; report a failure once."""
         if self.conversation.run is None or not (entry.text or ending == "end of text"):
             return
         sampling = entry.drawn_with or self.settings.sampling
@@ -191,22 +191,22 @@ class ChatScreen(PromptScreen):
             self.tell("note", f"! {problem}")
 
     def _history(self, argument: str) -> str:
-        """`/history`: what is kept, or asks whether to forget it. Returns what to tell.
+        """`/history`: describe what is saved, or ask whether to delete it. Returns the message.
 
         Raises:
             GenerationError: there is no run.
         """
         if argument not in ("", "clear"):
             raise GenerationError(
-                f"/history {argument} cannot be used", "", "/history counts, /history clear forgets"
+                f"/history {argument} is invalid", "", "use /history, or /history clear"
             )
         many = self.conversation.count()
         if not argument or not many:
             return self.conversation.describe()
         question = Question(
-            f"Forget the conversation with {self.conversation.name}?",
-            f"{many} go to the trash; the run and its checkpoints stay.",
-            [Choice("keep", "Keep"), Choice("clear", "Forget", "move it to the trash")],
+            f"Delete the conversation with {self.conversation.name}?",
+            f"This moves {many} to the trash; the run and its checkpoints are kept.",
+            [Choice("keep", "Keep"), Choice("clear", "Delete", "move it to the trash")],
             "keep",
         )
         self.app.push_screen(question, self._forget)
@@ -222,12 +222,12 @@ class ChatScreen(PromptScreen):
             return
         self._clear_transcript()
         self.query_one(PromptInput).recall([])
-        self.tell("note", f"the conversation is in {went}")
+        self.tell("note", f"conversation moved to {went}")
 
-    # Writing
+    # Generating
 
     def action_continue(self) -> None:
-        """Go on with the last text from where it stopped; begin one if there is none."""
+        """Continue the last completion from where it stopped; start one if there is none."""
         last = self.writer.entry
         if self.is_inspecting:
             self.write_from_cursor(self.pane.choices.token)
@@ -235,23 +235,23 @@ class ChatScreen(PromptScreen):
             self.begin("")
         elif self._ready() and self.generation.facts is not None:
             self._end_entry("stopped")
-            # With the same seed it becomes what it would have become in one go.
+            # With the same seed the result is the same as in a single pass.
             sampling = self.settings.sampling
             seed = last.seed if last.asked == sampling.seed else sampling.seed
             self.writer.go_on(last, self.generation, sampling, seed)
             self._asked()
 
     def _ready(self) -> bool:
-        """Whether there is a model, or will be; says what to do if not."""
+        """Whether a model is loaded or loading; if not, show what to do."""
         generation = self.generator.poll()
         if generation.facts is not None or generation.state == "loading":
             return True
-        none = GenerationError("no model is loaded", "", "F7 chooses one")
+        none = GenerationError("no model is loaded", "", "press F7 to choose one")
         complain(self.app, generation.error or none)
         return False
 
     def begin(self, prompt: str) -> None:
-        """Write the samples of a new prompt, one after another."""
+        """Generate the completions of a new prompt, one after another."""
         if not self._ready():
             return
         self._end_entry("stopped")
@@ -263,7 +263,7 @@ class ChatScreen(PromptScreen):
         self._next()
 
     def _next(self) -> None:
-        """Ask for the next text that waits, once the model is there."""
+        """Start the next queued completion, once the model is loaded."""
         if not self._queue or self.generator.poll().facts is None:
             self.paint()
             return
@@ -281,13 +281,13 @@ class ChatScreen(PromptScreen):
         self._asked()
 
     def _asked(self) -> None:
-        """Something was asked of the generator: look for what comes."""
+        """The generator has a new request: poll for its output."""
         if self._stream is not None:
             self._stream.resume()
         self._take()
 
     def action_stop(self) -> None:
-        """Stop at once; with nothing to stop, step out."""
+        """Stop immediately; with nothing to stop, go back."""
         if self.is_writing:
             self.stop_writing()
         else:
@@ -295,7 +295,7 @@ class ChatScreen(PromptScreen):
 
     @property
     def is_writing(self) -> bool:
-        """Whether a text is being written, or waits."""
+        """Whether a completion is being generated or queued."""
         return self.generation.state == "generating" or bool(self._queue)
 
     def stop_writing(self) -> None:
@@ -314,14 +314,14 @@ class ChatScreen(PromptScreen):
             return True
         return False
 
-    # What was written
+    # Output
 
     def refresh_room(self) -> None:
         self._look_for_newer()
         self._take()
 
     def _take(self) -> None:
-        """Show what the generator has written since."""
+        """Show new output of the generator."""
         before, self.generation = self.generation, self.generator.poll()
         generation = self.generation
         if generation.facts is not None and generation.facts is not before.facts:
@@ -347,13 +347,13 @@ class ChatScreen(PromptScreen):
             self.transcript.grown(self.writer.entry)
 
     def _end_entry(self, ending: str) -> None:
-        """Write under the last text how it ended."""
+        """Show below the last completion how it ended."""
         if self.writer.end(self.generation, ending) and self.writer.entry is not None:
             self.transcript.grown(self.writer.entry)
             self._keep(self.writer.entry, ending)
 
     def paint(self) -> None:
-        """Bring title, status, settings and facts up to date, if anything of them changed."""
+        """Update title, status, settings and facts, if they changed."""
         newer = self.choice.newer
         state = (replace(self.generation, text=""), self.settings, newer, len(self._queue))
         drawn = (*state, self.choice.wanted, self.transcript.size, self.is_typing)
@@ -370,12 +370,12 @@ class ChatScreen(PromptScreen):
         transcript.border_title = panels.title(
             generation, name, kind, (transcript.size.width or self.size.width) - 2
         )
-        told = panels.status(generation, name, bool(self._queue))
-        self.query_one("#status", FixedStatic).show(told)
+        line = panels.status(generation, name, bool(self._queue))
+        self.query_one("#status", FixedStatic).show(line)
         self.query_one(NewerNote).show(newer, "F8" if self.is_typing else "b")
         ask, side = self.query_one("#ask"), self.query_one(SidePanel)
         short = panels.fitting(self.settings.short(), max(20, ask.size.width - 4))
-        ask.border_title = Content(" your text " if side.display else f" {short} ")
+        ask.border_title = Content(" prompt " if side.display else f" {short} ")
         if side.display:
             side.show(self.settings, generation, name)
         self.refresh_footer()
@@ -408,7 +408,7 @@ class ChatScreen(PromptScreen):
         if verb == "save":
             lines = argument.lower().endswith(".jsonl")
             text = self.transcript.as_json_lines() if lines else self.transcript.as_text()
-            return f"saved in {save_text(argument, text)}"
+            return f"saved to {save_text(argument, text)}"
         if verb == "history":
             return self._history(argument)
         if verb == "side" and argument:
@@ -427,7 +427,7 @@ class ChatScreen(PromptScreen):
             copy(self.app, last.text)
 
     def action_side(self) -> None:
-        """Choose two to four checkpoints and see them side by side."""
+        """Choose two to four checkpoints and show them side by side."""
         facts = self.generation.facts
         picker = SeveralPicker(facts.checkpoint if facts else None)
         self.app.push_screen(picker, self.show_side_by_side)
@@ -458,21 +458,21 @@ class ChatScreen(PromptScreen):
         return self.pane.is_open
 
     def action_inspect(self) -> None:
-        """Look into what is typed, else into the last text; or back to the chat."""
+        """Inspect the typed text, else the last completion; or go back to the chat."""
         if self.is_inspecting:
             self.leave_inspect()
             return
         typed = self.typed()
         entry = Entry(prompt=typed) if typed else self.transcript.last_text
         if entry is None:
-            self.notify("There is no text yet: type a beginning, then ctrl+s looks into it.")
+            self.notify("Nothing to inspect yet. Type some text, then press ctrl+s.")
             return
         if self.is_writing:
             self.stop_writing()
         self.inspect(entry)
 
     def inspect(self, entry: Entry, place: int | None = None) -> None:
-        """Look into an entry, at first where the model began to write."""
+        """Inspect an entry, starting at the first generated token."""
         loaded = self._loaded()
         if loaded is None:
             return
@@ -483,7 +483,7 @@ class ChatScreen(PromptScreen):
         self.refresh_footer()
 
     def leave_inspect(self) -> None:
-        """Back to the chat."""
+        """Go back to the chat."""
         self.pane.leave()
         self.remove_class("-inspecting")
         self.action_type()
@@ -496,11 +496,11 @@ class ChatScreen(PromptScreen):
         self.pane.use(self.settings)
 
     def help_lines(self, width: int) -> list[Content]:
-        """What the help screen says above the keys: how to read what inspect mode shows."""
+        """What the help screen shows above the keys: how to read inspect mode."""
         return explained_lines(width) if self.is_inspecting else []
 
     def action_resample(self) -> None:
-        """Write again from the token under the cursor, or the last completion, with the next
+        """Regenerate from the token under the cursor, or the last completion, with the next
         seed."""
         self.action_next_seed()
         if self.is_inspecting:
@@ -508,13 +508,13 @@ class ChatScreen(PromptScreen):
             return
         entry, loaded = self.transcript.last_text, self.generator.loaded()
         if entry is None:
-            self.notify("There is no text yet to write again.")
+            self.notify("There is no completion to regenerate yet.")
         elif loaded is not None:
             tokens = tokens_of(entry, loaded)
             self._write_tokens(PromptedTokens(tokens.ids[: tokens.prompt], tokens.prompt), "again")
 
     def write_from_cursor(self, first: int | None = None) -> None:
-        """Write on from the token under the cursor, with token `first` there if one is given."""
+        """Continue from the token under the cursor, with token `first` there if given."""
         place = self.pane.place
         try:
             tokens = self.pane.beginning(first)
@@ -526,7 +526,7 @@ class ChatScreen(PromptScreen):
         self._write_tokens(tokens, f"from token {place}")
 
     def _write_tokens(self, tokens: PromptedTokens, what: str) -> None:
-        """Write on from these very tokens, as a text of its own; `what` says so above it."""
+        """Continue exactly these tokens in a new entry; `what` describes it in the heading."""
         loaded, facts = self.generator.loaded(), self.generator.poll().facts
         if loaded is None or facts is None:
             return
@@ -542,7 +542,7 @@ class ChatScreen(PromptScreen):
         self._asked()
 
     def _completed(self, entry: Entry) -> None:
-        """What was written from a token is there: look into it where it began."""
+        """A completion from a chosen token is done: inspect it from that token."""
         place, self._back_to = self._back_to, None
         if place is not None:
             self.inspect(entry, place)

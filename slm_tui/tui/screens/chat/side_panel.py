@@ -1,4 +1,4 @@
-"""The panes beside the transcript, and the note of a newer checkpoint under it."""
+"""The panes next to the transcript, and the note about a newer checkpoint below it."""
 
 from collections.abc import Iterable
 
@@ -14,21 +14,21 @@ from slm_tui.tui.screens.chat.commands import ChatSettings
 
 
 class FixedStatic(Static):
-    """Text in a widget whose size does not follow it: it is repainted only where it changed."""
+    """Text in a widget of fixed size: repaints only if the text changed."""
 
     def __init__(self, *, id: str, classes: str = "") -> None:
         super().__init__("", id=id, classes=classes, markup=False)
         self._shown: Content | None = None
 
     def show(self, content: Content) -> None:
-        """Show `content` if it is not what is there."""
+        """Show `content` unless it is shown already."""
         if content != self._shown:
             self._shown = content
             self.update(content, layout=False)
 
 
 class SidePanel(Vertical):
-    """The sampling settings, and what is loaded."""
+    """The sampling settings, and the loaded model."""
 
     def compose(self) -> Iterable[Widget]:
         yield FixedStatic(id="sampling", classes="pane")
@@ -39,7 +39,7 @@ class SidePanel(Vertical):
         self.query_one("#facts").border_title = Content(" model ")
 
     def show(self, settings: ChatSettings, generation: GenerationStatus, name: str) -> None:
-        """Bring both panes up to date; `name` is that of the run."""
+        """Update both panes; `name` is the name of the run."""
         sampling = self.query_one("#sampling", FixedStatic)
         room = max(20, sampling.content_size.width)
         sampling.show(Content("\n").join(panels.sampling_lines(settings, room)))
@@ -48,14 +48,14 @@ class SidePanel(Vertical):
 
 
 class NewerNote(Static):
-    """Says that the run has a newer checkpoint than the loaded one, and which key loads it."""
+    """Announces a checkpoint newer than the loaded one, and the key that loads it."""
 
     def __init__(self, *, id: str) -> None:
         super().__init__("", id=id, markup=False)
         self._shown: Content | None = None
 
     def show(self, newer: CheckpointOffer | None, key: str) -> None:
-        """Show `newer`, if it is newer; else nothing."""
+        """Show `newer` if it is newer, else nothing."""
         if newer is None or not newer.is_newer:
             self.display = False
             return

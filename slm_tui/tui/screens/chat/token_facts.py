@@ -1,4 +1,4 @@
-"""What is known of the token under the cursor of inspect mode, in lines. Pure drawing."""
+"""Facts about the token under the inspect cursor, as lines. Pure functions."""
 
 import math
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from slm_tui.corpus.tokenizers import Tokenizer
     from slm_tui.generation.inspect import Candidates
 
-# Below this width the panel of one token is short of lines too.
+# Below this width the panel has few lines too.
 _TIGHT = 44
 
 
@@ -26,16 +26,16 @@ def token_lines(
     found: "Candidates | None",
     width: int,
 ) -> list[Content]:
-    """The token at `place`, the most important facts first; `found` are the candidates there."""
+    """Facts about the token at `place`, the most important first; `found` are the candidates."""
     ids, lines = tokens.ids, []
     if place < len(ids):
         counts = seen.counts
         count = None if counts is None else int(counts[ids[place]])
         lines.append(Content(first_fitting(names_of(tokenizer, ids[place], count), width)))
     else:
-        lines.append(Content("the token to come"))
+        lines.append(Content("the next token"))
     if not place:
-        nothing = "Nothing stands before the first token."
+        nothing = "There is no context before the first token."
         return [*lines, *Content.styled(nothing, MUTED).wrap(width)]
     if found is not None and found.chosen is not None and seen.heat is not None:
         nats = float(seen.heat.surprise[place])
@@ -51,13 +51,13 @@ def token_lines(
 
 
 def _spread(found: "Candidates", width: int) -> str:
-    """How open the choice is: in a short list its last line, which says so too, is out of view."""
+    """The entropy: a short candidate list does not show its last line, which has it too."""
     bits = f"entropy {found.entropy:.1f} → {found.entropy_after:.1f} bits"
     return first_fitting([f"{bits}, {found.kept:,} left", bits], width)
 
 
 def _drawn_line(tokenizer: "Tokenizer", found: "Candidates", width: int) -> Content:
-    """What temperature 0 takes here, and what a high one draws."""
+    """The greedy choice here, and a sample at high temperature."""
     room = max(4, (width - 11) // 2)
     return Content.assemble(
         ("T=0 ", MUTED),
@@ -70,11 +70,11 @@ def _drawn_line(tokenizer: "Tokenizer", found: "Candidates", width: int) -> Cont
 def _other_lines(
     tokenizer: "Tokenizer", ids: tuple[int, ...], place: int, seen: InspectionStatus, width: int
 ) -> list[Content]:
-    """The same beginning at other steps of the run."""
+    """The most likely token after the same context at other steps of the run."""
     if place >= len(ids):
         return []
-    told = first_fitting(["the same beginning at other steps:", "at other steps:"], width)
-    lines = [Content.styled(told, MUTED)] if seen.others else []
+    heading = first_fitting(["same context at other steps:", "at other steps:"], width)
+    lines = [Content.styled(heading, MUTED)] if seen.others else []
     is_tight = width < _TIGHT
     for other in seen.others:
         best, own = int(other.heat.best[place]), float(other.heat.surprise[place])

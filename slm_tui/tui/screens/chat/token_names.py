@@ -1,4 +1,4 @@
-"""Names of tokens, as many words as fit."""
+"""Names of tokens, as detailed as space allows."""
 
 from typing import TYPE_CHECKING
 
@@ -33,5 +33,5 @@ def names_of(tokenizer: "Tokenizer", id: int, count: int | None) -> list[str]:
 
 
 def first_fitting(choices: list[str], width: int) -> str:
-    """The first that fits in `width`, else the last, cut."""
+    """The first that fits in `width`, else the last, truncated."""
     return next((one for one in choices if cells(one) <= width), one_line(choices[-1], width))

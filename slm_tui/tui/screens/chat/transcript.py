@@ -1,4 +1,4 @@
-"""What was asked and written, as plain text that wraps and streams."""
+"""Prompts and completions as plain text that wraps and streams."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,10 +21,10 @@ _STYLES: dict[Kind, str] = {"text": "", "note": "$foreground 60%", "error": "$te
 
 @dataclass
 class Entry:
-    """A prompt and what the model wrote after it, or a note. All of it is foreign text.
+    """A prompt and its completion, or a note. All of it is untrusted text.
 
-    `tokens` are those that were read and drawn, of the tokenizer with that fingerprint; `seed`
-    drew them, when `asked` was the seed of the settings.
+    `tokens` are those of prompt and completion, of the tokenizer with that fingerprint; `seed`
+    generated them, and `asked` was the seed in the settings.
     """
 
     kind: Kind = "text"
@@ -37,13 +37,13 @@ class Entry:
     seed: int = 0
     asked: int = 0
     drawn_with: Sampling | None = None
-    said: Exchange | None = None  # as it is kept with its run
+    said: Exchange | None = None  # as it is saved with its run
 
 
 def line_starts(text: str, width: int, begin: int = 0) -> list[tuple[int, int]]:
     """Where each line of `text` from `begin` on starts and ends when wrapped at `width` cells.
 
-    Breaks behind blanks where it can; one blank may hang over the edge unseen.
+    Breaks after spaces if possible; one space may extend past the edge, unseen.
     """
     lines: list[tuple[int, int]] = []
     start = at = begin
@@ -72,7 +72,7 @@ def line_starts(text: str, width: int, begin: int = 0) -> list[tuple[int, int]]:
 
 
 class _Drawn:
-    """The lines of one entry at one width; text that grows is wrapped from its last line on."""
+    """The lines of one entry at one width; new text is wrapped from the last line on."""
 
     def __init__(self, entry: Entry, width: int) -> None:
         self.entry, self.width = entry, width
@@ -84,7 +84,7 @@ class _Drawn:
         self.update()
 
     def update(self) -> int:
-        """Take in what the entry has now; the first line that differs."""
+        """Update from the entry; return the first line that changed."""
         entry, length = self.entry, len(self.entry.text)
         if length < self._length or not self._spans:
             self._shown = visible(entry.prompt)
@@ -132,33 +132,33 @@ class Transcript(ScrollView, can_focus=True):
 
     @property
     def texts(self) -> list[Entry]:
-        """All that was written, oldest first, without notes."""
+        """All completions, oldest first, without notes."""
         return [one for one in self.entries if one.kind == "text"]
 
     @property
     def last_text(self) -> Entry | None:
-        """What was written last."""
+        """The last completion."""
         return next((one for one in reversed(self.entries) if one.kind == "text"), None)
 
     def add(self, entry: Entry) -> None:
-        """Append an entry and go to it."""
+        """Append an entry and scroll to it."""
         self.add_all([entry])
 
     def add_all(self, entries: Sequence[Entry]) -> None:
-        """Append entries and go to the last."""
+        """Append entries and scroll to the last."""
         self.entries += entries
         del self.entries[: -self.MOST_ENTRIES]
         self._follows = True
         self._relay()
 
     def clear(self) -> None:
-        """Show nothing."""
+        """Remove all entries."""
         self.entries.clear()
         self._follows = True
         self._relay()
 
     def grown(self, entry: Entry) -> None:
-        """`entry` has more text, or its ending: draw that."""
+        """`entry` has more text, or has ended: draw the change."""
         self._follows = self.is_vertical_scroll_end
         at = next((at for at, one in enumerate(self._drawn) if one.entry is entry), None)
         if at is None:
@@ -198,7 +198,7 @@ class Transcript(ScrollView, can_focus=True):
             self.scroll_end(animate=False, force=True, immediate=True)
 
     def watch_show_vertical_scrollbar(self) -> None:
-        # The bar takes a column of the text, and no resize tells of it.
+        # The scrollbar takes a column of the text without a resize event.
         self.call_after_refresh(self.on_resize)
 
     def watch_scroll_y(self, old: float, new: float) -> None:
@@ -214,7 +214,7 @@ class Transcript(ScrollView, can_focus=True):
         return Strip(content.render_segments(self.visual_style), width)
 
     def as_text(self) -> str:
-        """All of it as it was written, for a file."""
+        """Everything as plain text, for a file."""
         parts = []
         for entry in self.entries:
             if entry.kind == "text":
@@ -223,5 +223,5 @@ class Transcript(ScrollView, can_focus=True):
         return "\n".join(parts)
 
     def as_json_lines(self) -> str:
-        """All texts that have ended, one JSON object per line."""
+        """All finished completions, one JSON object per line."""
         return "".join(entry.said.line() for entry in self.entries if entry.said is not None)

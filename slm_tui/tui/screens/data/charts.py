@@ -1,4 +1,4 @@
-"""The charts of the Data screen: how long documents and tokens are, or which bytes there are."""
+"""The charts of the Data screen: lengths of documents and tokens, or byte frequencies."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,10 +21,10 @@ _EIGHTHS = " ▁▂▃▄▅▆▇█"
 
 
 class Lengths(Widget, can_focus=True):
-    """How long documents and tokens are, or which bytes there are: as many charts as fit."""
+    """Lengths of documents and tokens, or byte frequencies: as many charts as fit."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left", "turn(-1)", "Chart before", show=False),
+        Binding("left", "turn(-1)", "Previous chart", show=False),
         Binding("right", "turn(1)", "Next chart", show=False),
     ]
     DEFAULT_CSS = "Lengths { height: 1fr; width: 1fr; padding: 0 1; }"
@@ -38,7 +38,7 @@ class Lengths(Widget, can_focus=True):
         self.action_turn(0)
 
     def action_turn(self, direction: int) -> None:
-        """Let the next chart come first."""
+        """Show the next chart first."""
         if self._charts:
             at = direction % len(self._charts)
             self._charts = self._charts[at:] + self._charts[:at]
@@ -64,7 +64,7 @@ class Lengths(Widget, can_focus=True):
 
 @dataclass(frozen=True)
 class DataChart:
-    """`draw(width, height)` gives its lines; `title` is for when it stands alone."""
+    """`draw(width, height)` returns its lines; `title` is used if it is the only chart."""
 
     title: str
     caption: str
@@ -73,11 +73,11 @@ class DataChart:
 
 
 def charts(statistics: "Statistics") -> list[DataChart]:
-    """What is worth drawing: a single document has no distribution of lengths."""
+    """The useful charts: a single document has no length distribution."""
     found = []
     for name, part in statistics.parts.items():
         if part.shortest < part.longest:
-            middle = f"median {part.quantile(0.5):,}, 9 in 10 up to {part.quantile(0.9):,} tokens"
+            middle = f"median {part.quantile(0.5):,}, 90% up to {part.quantile(0.9):,} tokens"
             title = f"document lengths, mean {count(round(part.mean_length))}"
             draw = partial(_length_lines, part)
             found.append(DataChart(title, f"{PART_NAMES[name]} documents", middle, draw))
@@ -89,7 +89,7 @@ def charts(statistics: "Statistics") -> list[DataChart]:
             DataChart(
                 "bytes per token",
                 "tokens",
-                "by their length in bytes",
+                "by length in bytes",
                 partial(_token_lines, statistics),
             )
         )
@@ -98,7 +98,7 @@ def charts(statistics: "Statistics") -> list[DataChart]:
 
 def _length_lines(part: "PartStatistics", width: int, height: int) -> list[Content]:
     """`height` lines: blocks, and the lengths in tokens under them."""
-    # With few documents narrow bins show chance only.
+    # With few documents, narrow bins would show only noise.
     most = max(10, round(2 * part.documents**0.5))
     choices = [part.histogram(max(1, min(most, width // at))) for at in (1, 2, 3, 4)]
     wide_enough = (bins for bins in choices if width // len(bins) * len(bins) >= 0.7 * width)
@@ -134,7 +134,7 @@ def _drawn(values: Sequence[int], height: int, columns: int, scale: str) -> list
 
 
 def blocks(values: Sequence[int], height: int, columns: int = 1) -> list[str]:
-    """`values` as bars of `height` rows, each `columns` wide; what is not zero can be seen."""
+    """`values` as bars of `height` rows, each `columns` wide; nonzero bars are always visible."""
     most = max(values, default=0) or 1
     eighths = [max(int(value > 0), round(value / most * height * 8)) for value in values]
     rows = []
@@ -145,7 +145,7 @@ def blocks(values: Sequence[int], height: int, columns: int = 1) -> list[str]:
 
 
 def axis(bins: "Sequence[Bin]", columns: int) -> str:
-    """The first length, the last, and one between where there is room."""
+    """The first and last length, and one in between if space allows."""
     width = len(bins) * columns
     last = bins[-1]
     widened = len(bins) > 1 and last.high - last.low > bins[0].high - bins[0].low

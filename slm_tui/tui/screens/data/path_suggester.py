@@ -1,4 +1,4 @@
-"""Completing the place of a text as it is typed: paths, and the names of ready-made datasets."""
+"""Completes the location of a text while typing: paths, and names of ready-made datasets."""
 
 import os
 
@@ -8,14 +8,14 @@ from slm_tui.config.known_datasets import READY_MADE
 
 
 class PathSuggester(Suggester):
-    """Suggests the first file, directory or ready-made dataset that begins as typed."""
+    """Suggests the first file, directory or ready-made dataset that matches the input."""
 
     def __init__(self) -> None:
-        # Files come and go: nothing is remembered.
+        # No cache: files may change at any time.
         super().__init__(use_cache=False, case_sensitive=True)
 
     async def get_suggestion(self, value: str) -> str | None:
-        """The whole of what `value` may become, or `None`."""
+        """The full completion of `value`, or `None`."""
         named = [name for name in READY_MADE if name.startswith(value.lower())]
         if named and "/" not in value:
             return named[0]
@@ -33,7 +33,7 @@ class PathSuggester(Suggester):
 
 
 def _order(entry: "os.DirEntry[str]") -> tuple[bool, str]:
-    """Files before directories: a text is what is looked for."""
+    """Files before directories: the user is looking for a text."""
     try:
         return entry.is_dir(), entry.name
     except OSError:

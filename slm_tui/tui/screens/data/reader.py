@@ -1,4 +1,4 @@
-"""The reading half of the Data screen: documents by passages, their cuts, two tokenizers."""
+"""The reader of the Data screen: documents in passages, token boundaries, two tokenizers."""
 
 import random
 from collections.abc import Iterable
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from slm_tui.corpus.documents import Documents
     from slm_tui.corpus.tokenizers import Tokenizer
 
-# Longer documents are read in passages of so many tokens.
+# Longer documents are shown in passages of this many tokens.
 _PASSAGE = 2000
 
 
 class DocumentReader(Container):
-    """Reads the documents of a snapshot's corpus; a second tokenizer stands beside on request."""
+    """Shows the documents of a snapshot's corpus, optionally with a second tokenizer."""
 
     class Compared(Message):
-        """A second tokenizer came, or went."""
+        """A second tokenizer was added or removed."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -57,11 +57,11 @@ class DocumentReader(Container):
 
     @property
     def documents(self) -> "Documents | None":
-        """Those of the part that is read."""
+        """The documents of the current split."""
         return self._snapshot.documents.get(self._part)
 
     def show(self, snapshot: CorpusSnapshot) -> None:
-        """Read `snapshot`; from its beginning where it is another corpus."""
+        """Show `snapshot`; from the start if it is a different corpus."""
         another = snapshot.statistics is not self._snapshot.statistics
         self._snapshot = snapshot
         if another:
@@ -69,7 +69,7 @@ class DocumentReader(Container):
             self._read()
 
     def sample(self) -> None:
-        """Go to a document by chance."""
+        """Go to a random document."""
         documents = self.documents
         if documents is None:
             return
@@ -79,14 +79,14 @@ class DocumentReader(Container):
         self._read()
 
     def toggle_cuts(self) -> None:
-        """Show where the tokenizer cuts, or the plain text."""
+        """Switch between token boundaries and plain text."""
         self._cuts = not self._cuts
         if not self._cuts:
             self._set_other(None)
         self._read(stay=True)
 
     def compare(self, tokenizer: "Tokenizer | None") -> None:
-        """Show the cuts of `tokenizer` beside, or nothing beside."""
+        """Show the text tokenized with `tokenizer` alongside, or nothing."""
         self._cuts = self._cuts or tokenizer is not None
         self._set_other(tokenizer)
         self._read(stay=True)
@@ -101,7 +101,7 @@ class DocumentReader(Container):
     # Drawing
 
     def _read(self, *, at_end: bool = False, stay: bool = False) -> None:
-        """Show the passage that is chosen."""
+        """Show the current passage."""
         documents, corpus = self.documents, self._snapshot.corpus
         if documents is None or corpus is None:
             return
@@ -113,14 +113,14 @@ class DocumentReader(Container):
             self.other.show(beside, at_end=at_end, stay=stay)
         self._name_tokens()
         self.title()
-        # The first passage is read before the pane has its size.
+        # The first passage is loaded before the pane has its size.
         self.call_after_refresh(self.title)
 
     def on_resize(self) -> None:
         self.title()
 
     def title(self) -> None:
-        """Say what is being read, in as many words as fit."""
+        """Set the title to what is shown, as detailed as space allows."""
         documents, corpus = self.documents, self._snapshot.corpus
         if documents is None or corpus is None:
             return
@@ -144,7 +144,7 @@ class DocumentReader(Container):
             room = self.other.outer_size.width - 6
             self.other.border_title = Content(_fitting(labels, room, self._other.kind))
 
-    # What the views tell
+    # Messages from the views
 
     def on_text_view_walked(self, message: TextView.Walked) -> None:
         """Name the token under the cursor, and put the other cursor on the same byte."""
@@ -157,21 +157,21 @@ class DocumentReader(Container):
         self._name_tokens()
 
     def _name_tokens(self) -> None:
-        corpus, told = self._snapshot.corpus, []
+        corpus, lines = self._snapshot.corpus, []
         if corpus is not None and self.text.cursor is not None:
             id = self.text.passage.ids[self.text.cursor]
             statistics = self._snapshot.statistics
             seen = int(statistics.counts[id]) if statistics is not None else None
-            told.append(describe_token(corpus.tokenizer, id, seen))
+            lines.append(describe_token(corpus.tokenizer, id, seen))
         if self._other is not None and self.other.cursor is not None:
             id = self.other.passage.ids[self.other.cursor]
-            told.append(describe_token(self._other, id, None))
+            lines.append(describe_token(self._other, id, None))
         line = self.query_one("#token", Static)
-        line.display = bool(told)
+        line.display = bool(lines)
         if self._other is not None and corpus is not None:
             names = (corpus.tokenizer.kind, self._other.kind)
-            told = [f"{name}: {text}" for name, text in zip(names, told, strict=False)]
-        line.update(Content.styled("\n".join(told), MUTED))
+            lines = [f"{name}: {text}" for name, text in zip(names, lines, strict=False)]
+        line.update(Content.styled("\n".join(lines), MUTED))
 
     def on_text_view_turned(self, message: TextView.Turned) -> None:
         message.stop()

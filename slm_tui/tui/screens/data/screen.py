@@ -1,4 +1,4 @@
-"""The Data screen: what the chosen preset's corpus holds, in figures and to read."""
+"""The Data screen: statistics and documents of the chosen preset's corpus."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -35,7 +35,7 @@ _DETAILS_WIDTH = 92
 
 
 class DataScreen(RoomScreen):
-    """The room `data`."""
+    """The Data screen."""
 
     ROOM: ClassVar[Room] = "data"
     CSS_PATH = Path(__file__).with_suffix(".tcss")
@@ -72,7 +72,7 @@ class DataScreen(RoomScreen):
         self.look()
 
     def look(self) -> None:
-        """Look at the chosen preset as it is edited now; one being prepared comes first."""
+        """Open the corpus of the chosen preset with its edits; one being prepared comes first."""
         if self.worker.is_preparing:
             return
         self._problem = None
@@ -86,7 +86,7 @@ class DataScreen(RoomScreen):
         """The preset under the cursor of the Presets screen, with its edits.
 
         Raises:
-            SlmTuiError: it is not valid, or there is none.
+            SlmTuiError: it is invalid, or there is none.
         """
         return self.slm.chosen_preset()
 
@@ -105,7 +105,7 @@ class DataScreen(RoomScreen):
         if self._problem is not None:
             snapshot = CorpusSnapshot(state="failed", error=self._problem)
         elif snapshot.state == "ready" and snapshot.preset != self._drawn.preset:
-            # What was prepared may not be what is chosen by now.
+            # The prepared preset may no longer be the chosen one.
             self._look_if_another(snapshot)
         if snapshot.version != self._drawn.version or snapshot.state == "preparing":
             self._draw(snapshot)
@@ -145,7 +145,7 @@ class DataScreen(RoomScreen):
     # Keys
 
     def action_prepare(self) -> None:
-        """Prepare the chosen preset; one that is prepared already is checked again."""
+        """Prepare the chosen preset; if it is prepared already, check it again."""
         if self.worker.is_preparing:
             return
         self._problem = None
@@ -166,18 +166,18 @@ class DataScreen(RoomScreen):
     def action_details(self) -> None:
         if self._drawn.state == "ready":
             lines = view.details(self._drawn, min(_DETAILS_WIDTH, self.size.width - 8))
-            self.app.push_screen(TextDialog("What there is to say of this text", lines))
+            self.app.push_screen(TextDialog("About this text", lines))
 
     def action_open(self) -> None:
-        """Ask for another text and let the chosen preset read it."""
+        """Ask for another text and use it in the chosen preset."""
         draft = self.slm.chosen_draft
         if draft is None:
-            error = SlmTuiError("there is no preset to read with", "", "press 1 and choose one")
+            error = SlmTuiError("no preset is chosen", "", "press 1 and choose one")
             complain(self.app, error)
             return
         data = draft.values.get("data")
         before = data.get("path") or data.get("dataset") if isinstance(data, dict) else ""
-        text = f"A file, a directory, a dataset, its address, or: {', '.join(READY_MADE)}"
+        text = f"A file, a directory, a dataset name or URL, or: {', '.join(READY_MADE)}"
         ask = Ask("Open text", text, str(before or ""), _wrong_place, PathSuggester())
         self.app.push_screen(ask, self._open)
 
@@ -187,22 +187,22 @@ class DataScreen(RoomScreen):
             return
         draft.replace(text_location.changes(draft.values, where))
         self.slm.draft_changed()
-        # What is on this machine is read at once; a download is the user's to start.
+        # Local text is opened immediately; the user starts a download.
         if draft.preset is not None and not draft.preset.data.is_remote:
             self.action_prepare()
         else:
             self.look()
 
     def action_compare(self) -> None:
-        """Choose a second tokenizer to show beside, or none."""
+        """Choose a second tokenizer to compare with, or none."""
         corpus = self._drawn.corpus
         if corpus is None or self._drawn.state != "ready":
             return
         found = others(corpus, self.text.text)
         choices = [one.choice for one in found]
         if self.reader.compares:
-            choices.insert(0, Choice(NONE, "none", "one tokenizer is enough"))
-        question = Question("Compare with", "Cut the same text with", choices, choices[0].id)
+            choices.insert(0, Choice(NONE, "none", "stop comparing"))
+        question = Question("Compare with", "Tokenize the same text with", choices, choices[0].id)
         self.app.push_screen(question, lambda answer: self._compare(answer, found))
 
     def _compare(self, answer: str | None, found: list[TokenizerChoice]) -> None:
@@ -210,7 +210,7 @@ class DataScreen(RoomScreen):
             self.reader.compare(None)
         chosen = next((one for one in found if one.choice.id == answer), None)
         if chosen is not None:
-            # Fifty thousand merges take a moment to load.
+            # Loading fifty thousand merges takes a moment.
             self.run_worker(lambda: self._load(chosen), thread=True, exclusive=True)
 
     def _load(self, chosen: TokenizerChoice) -> None:
@@ -264,11 +264,11 @@ class DataScreen(RoomScreen):
 
 
 def _wrong_place(where: str) -> str:
-    """What is wrong with a place to read from; nothing yet while it is being typed."""
+    """What is wrong with a text location; nothing while it is still being typed."""
     try:
         text_location.source_of(where)
     except PresetError as error:
-        return error.what if where.strip() else "name a text"
+        return error.what if where.strip() else "enter the location of a text"
     return ""
 
 

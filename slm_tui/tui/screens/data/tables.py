@@ -1,4 +1,4 @@
-"""The tables of the Data screen: frequent and rare tokens, and what a BPE has learned."""
+"""The tables of the Data screen: frequent and rare tokens, and what BPE learned."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Table:
-    """`draw(row, width)` gives a line; `cells` the same as text to copy."""
+    """`draw(row, width)` returns a line; `cells` the same as text to copy."""
 
     title: str
     head: str
@@ -29,7 +29,7 @@ class Table:
 
 
 def tables(statistics: "Statistics") -> list[Table]:
-    """What there is to list of a corpus."""
+    """The tables for a corpus."""
     kind = "bytes" if statistics.byte_counts else "tokens"
     found = [
         _counted(f"most frequent {kind}", statistics.frequent, statistics),
@@ -47,12 +47,12 @@ def tables(statistics: "Statistics") -> list[Table]:
         found += [
             Table("first merges", "left\tright\ttoken", merges, partial(_merge_line, merges)),
             Table(
-                "bytes per token by vocabulary",
+                "bytes per token by vocabulary size",
                 "tokens\tbytes per token",
                 sizes,
                 partial(_size_line, sizes, [value / most for _, value in analysis.sizes]),
             ),
-            Table("words as they are cut", "word\ttokens", words, partial(_word_line, words)),
+            Table("words as tokens", "word\ttokens", words, partial(_word_line, words)),
         ]
     return found
 
@@ -91,10 +91,10 @@ def _word_line(words: Sequence[tuple[str, str]], row: int, width: int) -> Conten
 
 
 class TokenTable(LineList):
-    """One table at a time; left and right go to the others."""
+    """One table at a time; left and right switch between tables."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left", "turn(-1)", "Table before", show=False),
+        Binding("left", "turn(-1)", "Previous table", show=False),
         Binding("right", "turn(1)", "Next table", show=False),
     ]
 
@@ -139,7 +139,7 @@ class TokenTable(LineList):
 
 
 def token_line(rank: str, token: "TokenCount", total: int, most: int, width: int) -> Content:
-    """Rank, token, count, share of all tokens, and a bar where there is room."""
+    """Rank, token, count, share of all tokens, and a bar if space allows."""
     name_width = max(6, min(18, width - 22))
     share = token.count / total
     name = Content(one_line(token_name(token.data), name_width))
@@ -156,7 +156,7 @@ def token_line(rank: str, token: "TokenCount", total: int, most: int, width: int
 
 
 def token_name(data: bytes) -> str:
-    """A token in quotes, so that its spaces can be seen."""
+    """A token in quotes, so that its spaces are visible."""
     return f"'{_bare(data)}'"
 
 

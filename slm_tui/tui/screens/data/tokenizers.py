@@ -1,4 +1,4 @@
-"""Tokenizers to compare with: which there are, and how to get one."""
+"""The available tokenizers to compare with, and how to load them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,18 +19,18 @@ _MOST_MANIFEST = 1 << 26
 
 @dataclass(frozen=True)
 class TokenizerChoice:
-    """A tokenizer to choose; `load` may take a second and may raise a `CorpusError`."""
+    """A tokenizer to choose from; `load` may take a second and may raise a `CorpusError`."""
 
     choice: Choice
     load: "Callable[[], Tokenizer]"
 
 
 def others(corpus: "Corpus", sample: str) -> list[TokenizerChoice]:
-    """What can be compared with the tokenizer of `corpus`; `sample` gives the characters."""
+    """The tokenizers to compare with that of `corpus`; `sample` provides the characters."""
     found = [
-        TokenizerChoice(Choice("bytes", "bytes", "every byte is a token"), _bytes),
+        TokenizerChoice(Choice("bytes", "bytes", "each byte is a token"), _bytes),
         TokenizerChoice(
-            Choice("chars", "chars", "every character of this text"), lambda: _chars(sample)
+            Choice("chars", "chars", "each character is a token"), lambda: _chars(sample)
         ),
         TokenizerChoice(Choice("gpt2", "gpt2", "GPT-2's 50,257 tokens"), lambda: _gpt2(50_257)),
     ]
@@ -38,13 +38,13 @@ def others(corpus: "Corpus", sample: str) -> list[TokenizerChoice]:
     sizes = {size for size in (512, 1024, 4096, 10_000, own.n_vocab) if 257 <= size < 50_257}
     for size in sorted(sizes):
         label = f"gpt2 {size:,}"
-        help = "GPT-2's merges cut there" + (", as many as here" if size == own.n_vocab else "")
+        help = "GPT-2, truncated" + (" to the size used here" if size == own.n_vocab else "")
         found.append(TokenizerChoice(Choice(label, label, help), lambda size=size: _gpt2(size)))  # type: ignore[misc]
     return found + _prepared(corpus)
 
 
 def _prepared(corpus: "Corpus") -> list[TokenizerChoice]:
-    """The trained tokenizers of other corpora on this machine, the newest first."""
+    """The trained tokenizers of other local corpora, newest first."""
     found: list[TokenizerChoice] = []
     seen = {corpus.tokenizer.fingerprint}
     directories = list(paths.corpora_dir().glob("*/tokenizer.json"))

@@ -1,4 +1,4 @@
-"""What the Data screen says of a corpus: its summary, its verdicts, and why there is none."""
+"""What the Data screen shows of a corpus: summary, verdicts, or why there is none."""
 
 import textwrap
 from typing import TYPE_CHECKING
@@ -31,7 +31,7 @@ _COLUMNS = {"documents": 10, "tokens": 8, "bytes": 9, "bytes/tok": 11, "floor": 
 
 
 class Summary(Widget):
-    """Source, tokenizer, parts, and what the preset makes of them."""
+    """Source, tokenizer, splits, and how the preset uses them."""
 
     DEFAULT_CSS = "Summary { height: auto; width: 1fr; padding: 0 1; }"
 
@@ -44,7 +44,7 @@ class Summary(Widget):
         self.refresh(layout=True)
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
-        # A grid asks with the width of one column; on a narrow screen the summary spans them all.
+        # A grid passes the width of one column; on a narrow screen the summary spans all columns.
         room = self.screen.size.width - 2 if self._is_narrow else width
         return len(self._summary(room))
 
@@ -53,7 +53,7 @@ class Summary(Widget):
         return self.screen.has_class("-narrow")
 
     def _summary(self, width: int) -> list[Content]:
-        # A narrow screen has room for one verdict; `d` shows all.
+        # A narrow screen has space for one verdict; `d` shows all.
         return summary(self._snapshot, width, 1 if self._is_narrow else _MOST_VERDICTS)
 
     def render(self) -> Content:
@@ -63,7 +63,7 @@ class Summary(Widget):
 
 
 def summary(snapshot: CorpusSnapshot, width: int, verdicts: int = _MOST_VERDICTS) -> list[Content]:
-    """The lines of the summary; facts stand in as many columns as `width` has room for."""
+    """The lines of the summary; facts are in as many columns as fit in `width`."""
     preset, statistics = snapshot.preset, snapshot.statistics
     if preset is None or statistics is None:
         return []
@@ -71,9 +71,11 @@ def summary(snapshot: CorpusSnapshot, width: int, verdicts: int = _MOST_VERDICTS
     tokenizer = f"{statistics.tokenizer}, {statistics.n_vocab:,} tokens"
     lines = [Content.styled(source_of(preset), "bold") + arrow + Content(tokenizer)]
     lines += _table(statistics)
-    told = verdict_lines(snapshot)
-    if len(told) > verdicts:
-        told[verdicts - 1] += Content.styled(f"  (+{len(told) - verdicts}, d shows all)", MUTED)
+    findings = verdict_lines(snapshot)
+    if len(findings) > verdicts:
+        findings[verdicts - 1] += Content.styled(
+            f"  (+{len(findings) - verdicts}, d shows all)", MUTED
+        )
     facts = _facts(snapshot)
     columns = max(1, width // _FACT_WIDTH)
     for at in range(0, len(facts), columns):
@@ -81,22 +83,22 @@ def summary(snapshot: CorpusSnapshot, width: int, verdicts: int = _MOST_VERDICTS
             fact.pad_right(max(0, _FACT_WIDTH - fact.cell_length)) for fact in facts[at:][:columns]
         ]
         lines.append(Content("").join(row).rstrip())
-    return lines + told[:verdicts]
+    return lines + findings[:verdicts]
 
 
 def heading(preset: Preset) -> str:
-    """The preset, and the text that it reads where that is not its own stories."""
+    """The preset, and its text unless that is the built-in stories."""
     name = one_line(preset.title or preset.name)
     return f"{source_of(preset)} · {name}" if preset.data.location_setting else name
 
 
 def source_of(preset: Preset) -> str:
-    """Where the text comes from, on one safe line."""
+    """Where the text comes from, on one line that is safe to display."""
     return one_line(preset.data.label, 40)
 
 
 def _table(statistics: "Statistics") -> list[Content]:
-    """A heading and a line for each part that has text."""
+    """A heading and a line for each split that has text."""
     parts = {name: part for name, part in statistics.parts.items() if part.tokens}
     columns = dict(_COLUMNS)
     if all(part.floor is None for part in parts.values()):
@@ -164,7 +166,7 @@ def _leak(snapshot: CorpusSnapshot) -> Content:
 
 
 def verdict_lines(snapshot: CorpusSnapshot) -> list[Content]:
-    """What to know before training: all that is wrong, or what is fine, a line each."""
+    """What to know before training: all problems, or else what is fine, one per line."""
     wrong = [one for one in snapshot.verdicts if not one.is_fine]
     if not wrong:
         fine = "; ".join(one.text for one in snapshot.verdicts)
@@ -173,7 +175,7 @@ def verdict_lines(snapshot: CorpusSnapshot) -> list[Content]:
 
 
 def details(snapshot: CorpusSnapshot, width: int) -> list[Content]:
-    """Every verdict with its reason, the lengths of each part, and the files that were skipped."""
+    """Each verdict with its reason, the lengths in each split, and the skipped files."""
     statistics = snapshot.statistics
     if statistics is None:
         return []
@@ -204,13 +206,13 @@ def _fact(name: str, value: str, remark: str, *, warn: bool = False) -> Content:
 
 
 def _what(preset: Preset) -> str:
-    """What is prepared, by name."""
+    """The name of what is prepared."""
     name = one_line(preset.name)
     return f"{source_of(preset)} for {name}" if preset.data.location_setting else name
 
 
 def missing(preset: Preset, note: str) -> Content:
-    """The empty state: what preparing would make, and the key that does it."""
+    """The empty state: what preparing would produce, and the key that starts it."""
     tokens = estimate(preset).train_tokens
     about = one_line(preset.data.content, 40)
     expected = "tokens"
@@ -226,22 +228,22 @@ def missing(preset: Preset, note: str) -> Content:
 
 
 def preparing(snapshot: CorpusSnapshot) -> Content:
-    """Stage, share and time of a preparation, and the key that ends it."""
+    """Stage, progress and time of a preparation, and the key that cancels it."""
     name = _what(snapshot.preset) if snapshot.preset else ""
-    told = snapshot.progress
+    progress = snapshot.progress
     lines = [
         Content.assemble("Preparing ", (name, "bold")),
-        Content(f"{told.stage if told else 'starting'}…"),
+        Content(f"{progress.stage if progress else 'starting'}…"),
     ]
-    if told is not None and told.share is not None:
-        lines.append(Content.assemble(bar(told.share, 30), f" {told.share:4.0%}"))
-    lines.append(Content(told.detail if told else ""))
+    if progress is not None and progress.share is not None:
+        lines.append(Content.assemble(bar(progress.share, 30), f" {progress.share:4.0%}"))
+    lines.append(Content(progress.detail if progress else ""))
     lines.append(Content.assemble(("esc", "bold $text-accent"), " cancels"))
     return Content("\n").join(lines)
 
 
 def failed(snapshot: CorpusSnapshot) -> Content:
-    """Why there is no corpus, and what helps."""
+    """Why there is no corpus, and what to do."""
     error = snapshot.error
     if error is None:
         return Content("")
@@ -250,4 +252,4 @@ def failed(snapshot: CorpusSnapshot) -> Content:
     lines += (
         [Content.assemble(("→ ", "$text-success"), visible(error.remedy))] if error.remedy else []
     )
-    return Content("\n").join([*lines, Content("1 goes to the preset, p tries again")])
+    return Content("\n").join([*lines, Content("Press 1 to edit the preset, p to try again")])

@@ -1,4 +1,4 @@
-"""The evaluation of checkpoints as a dialog: progress first, then the report to read."""
+"""Evaluating checkpoints in a dialog: first the progress, then the report."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,7 +30,7 @@ _BAR = 30
 
 
 class EvaluationDialog(Dialog[None]):
-    """Evaluates `where` (checkpoints, or runs) and shows what came; a kept report comes at once."""
+    """Evaluates `where` (checkpoints or runs) and shows the report; a saved one shows at once."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("r", "again", "Again", show=False),
@@ -82,8 +82,8 @@ class EvaluationDialog(Dialog[None]):
 
     def _tell(self, snapshot: EvaluationSnapshot) -> None:
         self.query_one(LineList).display = False
-        told = self.query_one("#progress", Static)
-        told.display = True
+        pane = self.query_one("#progress", Static)
+        pane.display = True
         box = self.query_one("#box")
         box.border_subtitle = Content(f" {_WORKING_HINT} ")
         if snapshot.state == "failed" and snapshot.error is not None:
@@ -92,22 +92,22 @@ class EvaluationDialog(Dialog[None]):
             parts += [Content(visible(error.why))] if error.why else []
             if error.remedy:
                 parts.append(Content.assemble(("→ ", "$text-success"), visible(error.remedy)))
-            told.update(Content("\n").join(parts))
+            pane.update(Content("\n").join(parts))
             box.border_subtitle = Content(" r tries again · esc closes ")
         else:
-            told.update(_progress(snapshot))
+            pane.update(_progress(snapshot))
 
     def _read(self, snapshot: EvaluationSnapshot, report: dict[str, Any]) -> None:
         self.query_one("#progress").display = False
         listed = self.query_one(LineList)
-        # The box and its padding take four cells, a scroll bar one more.
+        # The box and its padding take four cells, the scrollbar one more.
         box = self.query_one("#box")
         width = min(124, self.app.size.width * 96 // 100) - 5
         found = lines(report, width)
         if snapshot.note:
             found.append(Line(f"▲ {one_line(snapshot.note)}", "warning"))
         if snapshot.is_kept:
-            found.insert(1, Line(f"as evaluated on {report.get('timestamp', '')[:16]}", "muted"))
+            found.insert(1, Line(f"evaluated on {report.get('timestamp', '')[:16]}", "muted"))
         listed.set_rows(
             [
                 Row(str(at), Content.styled(visible(line.text, keep=""), _STYLES[line.tone]))
@@ -121,7 +121,7 @@ class EvaluationDialog(Dialog[None]):
         box.border_title = Content(f" {title} ")
         box.border_subtitle = Content(f" {_READING_HINT} ")
 
-    # What keys do
+    # Keys
 
     def action_close(self) -> None:
         if self.worker.snapshot.state != "working":
@@ -142,12 +142,12 @@ class EvaluationDialog(Dialog[None]):
 def _progress(snapshot: EvaluationSnapshot) -> Content:
     progress = snapshot.progress
     if progress is None:
-        return Content("looking at the checkpoints…")
+        return Content("checking the checkpoints…")
     stage = Content(f"{one_line(progress.stage, 60)}…")
     if progress.share is None:
         return stage
     full = round(progress.share * _BAR)
     bar = Content.assemble(("█" * full, "$primary"), ("░" * (_BAR - full), MUTED))
-    # The speed and the time left stand by themselves: beside the bar they would not fit.
+    # Speed and remaining time have their own line: they do not fit next to the bar.
     detail = f"  {progress.share:4.0%}\n{progress.detail}"
     return Content.assemble(stage, "\n", bar, (detail, MUTED))

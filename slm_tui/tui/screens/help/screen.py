@@ -1,4 +1,4 @@
-"""The help screen: all keys of the screen it was opened on, then those that work everywhere."""
+"""The help screen: the keys of the current screen, then those that work everywhere."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ from slm_tui.tui.theme import MUTED
 
 
 class HelpScreen(TextDialog):
-    """Keys, what they do, and the names by which the keymap file calls them."""
+    """Keys, what they do, and their action names in the keymap file."""
 
     def __init__(
         self,
@@ -40,9 +40,9 @@ class HelpScreen(TextDialog):
             of_charts = [one for one in actions.ACTIONS if one.screen == "chart"]
             lines += [_heading(ROOM_TITLES["chart"]), *_lines(of_charts, keys, named)]
         lines += [_heading(ROOM_TITLES["all"]), *_lines(everywhere, keys, named), Content("")]
-        lines.append(Content.styled("Arrows, page keys, home, end and tab move.", MUTED))
+        lines.append(Content.styled("Arrows, page up/down, home, end and tab move around.", MUTED))
         lines.append(
-            Content.styled("keymap.toml in the config folder changes keys by name.", MUTED)
+            Content.styled("To change keys, edit keymap.toml in the config directory.", MUTED)
         )
         return lines
 

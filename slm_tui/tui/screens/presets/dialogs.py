@@ -1,4 +1,4 @@
-"""What the Presets screen opens: the difference from the base, and the preset as TOML."""
+"""Dialogs of the Presets screen: difference from the base, and editing as TOML."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,17 +19,17 @@ from slm_tui.tui.widgets.property_list import display
 
 
 def delete_question(name: str) -> Question:
-    """Asks before a preset of the user goes to the trash."""
+    """Asks before a user's preset is moved to the trash."""
     return Question(
         f"Delete preset {one_line(name, 40)}?",
-        "Its file goes to the trash; u brings it back. Runs made with it stay.",
+        "Its file moves to the trash (u restores it). Its runs are kept.",
         [Choice("delete", "Delete", "move it to the trash"), Choice("keep", "Keep")],
         default="keep",
     )
 
 
 def difference_dialog(draft: Draft) -> TextDialog:
-    """What differs from the preset that `draft` is based on."""
+    """The differences from the preset that `draft` is based on."""
     base = str(draft.reference.get("name", draft.name))
     found = draft.difference()
     widest = max((len(path) for path, _, _ in found), default=0)
@@ -44,8 +44,8 @@ def difference_dialog(draft: Draft) -> TextDialog:
         for path, old, new in found
     ]
     if not lines:
-        lines = [Content.styled("Nothing differs.", MUTED)]
-    return TextDialog(f"Difference from {one_line(base)}", lines)
+        lines = [Content.styled("No differences.", MUTED)]
+    return TextDialog(f"Differences from {one_line(base)}", lines)
 
 
 def _cell(value: Any) -> str:
@@ -53,11 +53,11 @@ def _cell(value: Any) -> str:
 
 
 class EditAsToml:
-    """One visit to the user's editor: out, back, validated; on an error back again if wanted.
+    """One edit in the user's editor; the result is validated, and may be edited again on errors.
 
     Args:
-        edited: called when the draft was changed.
-        repaired: called when the file of a preset that could not be read was written.
+        edited: called after the draft has changed.
+        repaired: called after the file of an unreadable preset was rewritten.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class EditAsToml:
     def start(self) -> None:
         """Open the editor."""
         if self._draft is None and self._entry.builtin:
-            error = SlmTuiError(f"{self._entry.name} cannot be repaired here", "it ships so")
+            error = SlmTuiError(f"{self._entry.name} cannot be repaired here", "it is built in")
             complain(self._app, error)
             return
         try:
@@ -111,7 +111,7 @@ class EditAsToml:
         self._text.discard()
 
     def _write(self, text: str) -> bool:
-        """Repair the file of a user's preset that had an error."""
+        """Rewrite the file of a user's preset that had an error."""
         from slm_tui import safe_files
 
         try:
@@ -123,14 +123,14 @@ class EditAsToml:
 
     def _ask_again(self, error: PresetError, text: str) -> None:
         choices = [
-            Choice("again", "Open the editor again", "your text is as you left it"),
-            Choice("leave", "Leave it", "the text stays in its file; the preset stays as it was"),
+            Choice("again", "Edit again", "reopen the editor with your text"),
+            Choice("leave", "Discard", "the preset is unchanged; your text stays in its file"),
         ]
         values = _values(text)
         if self._draft is not None and values is not None:
-            keep = Choice("keep", "Mend it in the form", "wrong settings are marked there")
+            keep = Choice("keep", "Fix in the form", "invalid settings are marked there")
             choices.insert(1, keep)
-        question = Question("Not a valid preset", f"{error}\n{self._path}", choices, "again")
+        question = Question("Invalid preset", f"{error}\n{self._path}", choices, "again")
         self._app.push_screen(question, lambda answer: self._answered(answer, values))
 
     @property
@@ -148,7 +148,7 @@ class EditAsToml:
 
 
 def _values(text: str) -> dict[str, Any] | None:
-    """The values of a text that is TOML and looks like a preset; `None` for anything else."""
+    """The values of a TOML text that looks like a preset; `None` for anything else."""
     try:
         values = migrated(plain_text.toml(text), "the edited text")
     except (ValueError, PresetError):

@@ -1,4 +1,4 @@
-"""The Presets screen: choose one, change it with its budget in view, and train it."""
+"""The Presets screen: choose a preset, edit it with its budget in view, and train it."""
 
 import functools
 import time
@@ -38,13 +38,13 @@ class PresetsScreen(RoomScreen):
     def __init__(self) -> None:
         super().__init__()
         self.drafts = Drafts()
-        # Where deleted presets went and when (monotonic seconds), newest last.
+        # Deleted presets in the trash, with times (monotonic seconds), newest last.
         self._trashed: list[tuple[Path, float]] = []
 
     # The parts
 
     def compose_body(self) -> Iterable[Widget]:
-        yield Static("No presets. Press n to make one.", id="none", classes="empty-state")
+        yield Static("No presets. Press n to create one.", id="none", classes="empty-state")
         with Container(id="rooms"):
             with Vertical(id="list", classes="pane"):
                 yield Input(id="preset-filter", classes="-plain", placeholder="filter presets")
@@ -63,7 +63,7 @@ class PresetsScreen(RoomScreen):
 
     @property
     def draft(self) -> Draft | None:
-        """The chosen preset as edited; `None` for none, or one whose file has an error."""
+        """The chosen preset with its edits; `None` if there is none or its file has an error."""
         entry = self.presets.entry
         return self.drafts.of(entry) if entry else None
 
@@ -71,7 +71,7 @@ class PresetsScreen(RoomScreen):
         """The chosen preset, with its edits.
 
         Raises:
-            SlmTuiError: it is not valid, or none is chosen.
+            SlmTuiError: it is invalid, or none is chosen.
         """
         draft, entry = self.draft, self.presets.entry
         if draft is not None and draft.preset is not None:
@@ -80,7 +80,7 @@ class PresetsScreen(RoomScreen):
             raise SlmTuiError("no preset is chosen", "", "press 1 and choose one")
         problems = draft.problems.items() if draft is not None else ()
         why = "; ".join(f"{path}: {problem.message}" for path, problem in problems)
-        raise SlmTuiError(f"{entry.name} is not valid", why or entry.error, "press 1 to correct it")
+        raise SlmTuiError(f"{entry.name} is invalid", why or entry.error, "press 1 to correct it")
 
     def on_mount(self) -> None:
         self.query_one("#list").border_title = "presets"
@@ -88,20 +88,20 @@ class PresetsScreen(RoomScreen):
         self.reload(select=library.DEFAULT)
 
     def reload(self, select: str | None = None) -> None:
-        """Read the library again; the choice stays, or goes to `select`."""
+        """Reload the library; keep the selection, or select `select`."""
         entries = library.entries()
         self.set_class(not entries, "-nothing")
         self.presets.show(entries, self.drafts.is_changed, select=select)
         self.show_draft()
 
     def show_draft(self) -> None:
-        """Bring list marks, form and budget up to date with the draft."""
+        """Update list marks, form and budget from the draft."""
         entry, draft = self.presets.entry, self.draft
         self.presets.refresh()
         self.form.show(draft)
         self.query_one(Budget).show(draft, self.slm.calibration)
         title = entry.name if entry else "settings"
-        unsaved = " ● not saved" if draft and draft.is_changed else ""
+        unsaved = " ● unsaved" if draft and draft.is_changed else ""
         self.refresh_footer()
         self.form.border_title = Content(one_line(title) + unsaved)
         if entry and entry.preset is None:
@@ -183,7 +183,7 @@ class PresetsScreen(RoomScreen):
             self._attempt(lambda draft: draft.reset(setting))
 
     def _attempt(self, edit: Callable[[Draft], None], draft: Draft | None = None) -> None:
-        """Make one edit and show it; a setting that is gone by now is no harm."""
+        """Apply one edit and show it; ignore a setting that no longer exists."""
         draft = draft or self.draft
         if draft is None:
             return
@@ -194,9 +194,9 @@ class PresetsScreen(RoomScreen):
         self.show_draft()
 
     def action_undo(self) -> None:
-        """Take back what was done last: an edit of the chosen preset, or a delete."""
+        """Undo the last change: an edit of the chosen preset, or a deletion."""
         edited = self.draft.last_edit if self.draft else 0.0
-        # The trash can be opened too: what came back from there is not brought back again.
+        # What was restored from the trash dialog is not restored again.
         self._trashed = [one for one in self._trashed if one[0].exists()]
         if self._trashed and self._trashed[-1][1] > edited:
             self._restore(self._trashed.pop()[0])
@@ -228,7 +228,7 @@ class PresetsScreen(RoomScreen):
             ).start()
 
     def footer_actions(self) -> list[Action]:
-        """What matters in the list differs from what matters in the form."""
+        """The list and the form have different actions."""
         if isinstance(self.focused, Input):
             return [BY_ID["presets.edit"], BY_ID["app.back"]]
         entry, draft = self.presets.entry, self.draft
@@ -246,7 +246,7 @@ class PresetsScreen(RoomScreen):
     # Training
 
     def action_train(self) -> None:
-        """Start a run, or go to the first setting that stands in the way."""
+        """Start a run, or go to the first invalid setting."""
         draft = self.draft
         if draft is None:
             self._explain_broken()
@@ -268,14 +268,15 @@ class PresetsScreen(RoomScreen):
         self._close_filters()
         self.form.properties.focus()
         self.form.properties.reveal(path)
-        # The row's help says what is wrong; it must not wait for the cursor to arrive.
+        # The row's help shows the error: update it now, before the cursor message arrives.
         self.call_after_refresh(self.form.show_help)
         self.app.bell()
 
     def _explain_broken(self) -> None:
         entry = self.presets.entry
         if entry is not None:
-            error = SlmTuiError(f"{entry.name} cannot be used", entry.error, "press E to repair it")
+            what = f"{entry.name} cannot be used"
+            error = SlmTuiError(what, entry.error, "press E to edit the file")
             complain(self.app, error)
 
     # The library
@@ -288,12 +289,13 @@ class PresetsScreen(RoomScreen):
             self._go_to_problem(draft)
         elif draft.builtin:
             suggested = library.free_name(draft.name)
-            ask = Ask("Save as your own", f"From {draft.name}. Its name:", suggested, name_problem)
+            text = f"Based on {draft.name}. Name:"
+            ask = Ask("Save as your own preset", text, suggested, name_problem)
             self.app.push_screen(ask, lambda name: self._save(draft, name))
         elif draft.is_changed:
             self._save(draft, draft.name)
         else:
-            self._say("nothing has changed since it was saved")
+            self._say("no changes to save")
 
     def _save(self, draft: Draft, name: str | None) -> None:
         if name is None:
@@ -310,9 +312,9 @@ class PresetsScreen(RoomScreen):
     def action_new(self) -> None:
         draft = self.draft
         suggested = library.free_name(draft.name if draft else "preset")
-        text = f"A copy of {draft.name}. Its name:" if draft else "Its name:"
+        text = f"A copy of {draft.name}. Name:" if draft else "Name:"
         self.app.push_screen(
-            Ask("A new preset", text, suggested, name_problem), lambda name: self._make(draft, name)
+            Ask("New preset", text, suggested, name_problem), lambda name: self._make(draft, name)
         )
 
     def _make(self, draft: Draft | None, name: str | None) -> None:
@@ -335,7 +337,7 @@ class PresetsScreen(RoomScreen):
         if entry is None:
             return
         if entry.builtin:
-            self._say(f"{entry.name} ships with the program and cannot be deleted")
+            self._say(f"{entry.name} is built in and cannot be deleted")
             return
         name = entry.name
         self.app.push_screen(delete_question(name), lambda answer: self._delete(name, answer))
@@ -350,12 +352,12 @@ class PresetsScreen(RoomScreen):
             return
         self._trashed.append((went, time.monotonic()))
         self.reload()
-        self._say(f"{name} is in the trash; u brings it back")
+        self._say(f"{name} moved to the trash; u restores it")
 
     def save_all(self) -> tuple[str, SlmTuiError] | None:
-        """Save all edits, those of presets that ship as presets of the user's own.
+        """Save all edits; edits of built-in presets become presets of the user.
 
-        Returns the name of the first that cannot be saved, and why.
+        Returns the name of the first preset that cannot be saved, and why.
         """
         for draft in self.drafts.unsaved():
             name = library.free_name(draft.name) if draft.builtin else draft.name
@@ -374,7 +376,7 @@ class PresetsScreen(RoomScreen):
             complain(self.app, _as_ours(error))
             return
         self.choose(name)
-        self._say(f"{name} is back")
+        self._say(f"{name} restored")
 
     # Filters, sides, layers
 

@@ -1,4 +1,4 @@
-"""Renaming runs, deleting them, and bringing them back."""
+"""Renaming, deleting and restoring runs."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +16,7 @@ from slm_tui.tui.dialogs import Ask, Choice, Question, complain
 
 
 class RunChanges:
-    """Asks before a run is changed, and remembers what was deleted.
+    """Asks before changing a run, and remembers deleted runs.
 
     Args:
         changed: called after each change, with a note to show.
@@ -25,11 +25,11 @@ class RunChanges:
     def __init__(self, app: App[Any], changed: Callable[[str], None]) -> None:
         self._app = app
         self._changed = changed
-        # Folders in the trash of what was deleted here, newest last, with the names of the runs.
+        # Trash directories of runs deleted here, newest last, with the names of the runs.
         self._deleted: list[tuple[Path, str]] = []
 
     def rename(self, line: RunLine) -> None:
-        """Ask for another name."""
+        """Ask for a new name."""
         question = Ask(
             "Rename",
             "The folder on disk keeps its old name.",
@@ -46,7 +46,7 @@ class RunChanges:
         """Ask, then move the run to the trash."""
         question = Question(
             f"Delete {one_line(line.name, 40)}?",
-            "It goes to the trash with all its checkpoints; u brings it back.",
+            "The run and all its checkpoints move to the trash (u restores it).",
             [Choice("delete", "Delete", "move it to the trash"), Choice("keep", "Keep")],
             default="keep",
         )
@@ -58,24 +58,24 @@ class RunChanges:
         went = self._done(store.delete, Run(line.path))
         if isinstance(went, Path):
             self._deleted.append((went, line.name))
-            self._changed(f"{one_line(line.name, 24)} is in the trash, u brings it back")
+            self._changed(f"{one_line(line.name, 24)} moved to the trash, u restores it")
 
     def undo(self) -> None:
-        """Bring back the run that was deleted last, also by another program."""
-        # The trash can be opened too: what came back from there is not brought back again.
+        """Restore the run that was deleted last, even by another process."""
+        # What was restored from the trash dialog is not restored again.
         self._deleted = [one for one in self._deleted if one[0].exists()]
         if not self._deleted:
             found = store.trashed()
             if not found:
-                complain(self._app, RunError("there is no deleted run", "the trash is empty"))
+                complain(self._app, RunError("no deleted run to restore", "the trash is empty"))
                 return
             self._deleted.append((found[-1], found[-1].name))
         where, name = self._deleted.pop()
         if self._done(store.restore, where):
-            self._changed(f"{one_line(name, 24)} is back")
+            self._changed(f"{one_line(name, 24)} restored")
 
     def _done(self, call: Callable[..., object], *arguments: object) -> object:
-        """What `call` returns, `True` for nothing; after an error a notice and `None`."""
+        """The result of `call`, or `True` if it returns nothing; on errors, a notice and `None`."""
         try:
             return call(*arguments) or True
         except SlmTuiError as error:

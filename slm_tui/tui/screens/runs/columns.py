@@ -1,4 +1,4 @@
-"""How runs and checkpoints are written on one line: columns, marks, order. Pure functions."""
+"""Runs and checkpoints as single lines: columns, marks, order. Pure functions."""
 
 import math
 import time
@@ -14,7 +14,7 @@ from slm_tui.text import one_line, pad
 from slm_tui.tui.charts.data import SYMBOLS, Shape
 
 SHAPES = cast("tuple[Shape, ...]", ("line", "dashed", "points", "dots"))
-# As the chart colours its roles run-1 to run-6.
+# The colors that the chart gives to roles run-1 to run-6.
 _COLOURS = (
     "$text-primary",
     "$text-warning",
@@ -45,7 +45,7 @@ def role_of(mark: int) -> str:
 
 
 def mark_content(mark: int) -> Content:
-    """The colour and shape by which a run is known in the table and in the chart."""
+    """The color and shape that identify a run in the table and in the chart."""
     return Content.styled(SYMBOLS[shape_of(mark)], f"bold {_COLOURS[mark % len(_COLOURS)]}")
 
 
@@ -79,7 +79,7 @@ def when_text(created: float, now: float | None = None) -> str:
 
 @dataclass(frozen=True)
 class TableColumn:
-    """A column; `drop` says which leave first when the table is narrow, 0 never does."""
+    """A column; `drop` is the order in which a narrow table drops columns, 0 for never."""
 
     name: str
     title: str
@@ -125,11 +125,11 @@ COLUMNS = (
 BY_NAME = {column.name: column for column in COLUMNS}
 SORTS = ("when", "val", "bpb", "step", "name", "state")
 _SMALLEST_NAME = 14
-_LEAD = 4  # selection, mark, and the blanks after them
+_LEAD = 4  # selection, mark, and the spaces after them
 
 
 def columns_for(width: int) -> list[tuple[TableColumn, int]]:
-    """The columns that fit in `width` cells, with their widths; the name takes the rest."""
+    """The columns that fit in `width` cells, with their widths; the name gets the rest."""
     shown = list(COLUMNS)
 
     def room() -> int:
@@ -141,7 +141,7 @@ def columns_for(width: int) -> list[tuple[TableColumn, int]]:
 
 
 def heading(width: int, sort: str) -> Content:
-    """The line of titles; the one it is sorted by is marked."""
+    """The line of titles; the sort column is marked."""
     cells = [
         Content.styled(
             _fit(Content(column.title + (" ▾" if column.name == sort else "")), wide, column.right),
@@ -168,7 +168,7 @@ def _fit(content: Content, width: int, right: bool) -> str:
 
 
 def arranged(lines: Iterable[RunLine], sort: str, wanted: str) -> list[RunLine]:
-    """The lines that match all words of `wanted`, sorted; equals stand newest first."""
+    """The lines that match all words of `wanted`, sorted; ties are newest first."""
     words = wanted.lower().split()
     shown = [line for line in lines if all(word in _searched(line) for word in words)]
     newest_first = sorted(shown, key=lambda line: -line.info.created)
@@ -181,7 +181,7 @@ def _searched(line: RunLine) -> str:
 
 
 def checkpoint_content(line: CheckpointLine) -> Content:
-    """Step, loss and what the checkpoint is: best, last, kept."""
+    """Step, loss and kind of the checkpoint: best, last, kept."""
     kinds = [
         ("★ best", "$text-success", line.is_best),
         ("last", "$text-primary", line.is_last),

@@ -1,4 +1,4 @@
-"""Comparing runs: validation curves in one chart, the settings that differ, the facts of one."""
+"""Comparing runs: validation curves in one chart, differing settings, facts of one run."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,8 +18,8 @@ _NOT_COMPARED = ("title", "description")
 
 
 def in_bits(pairs: Sequence[Pair]) -> bool:
-    """Whether the curves must be drawn in bits per byte: losses per token of different
-    vocabularies, or of other text, cannot be compared."""
+    """Whether the curves must use bits per byte: losses per token of different vocabularies
+    or texts cannot be compared."""
     cuts = [
         (detail.preset.tokenizer, detail.preset.data) if detail.preset else None
         for _, detail in pairs
@@ -28,7 +28,7 @@ def in_bits(pairs: Sequence[Pair]) -> bool:
 
 
 def chart_data(pairs: Sequence[Pair], axis: str) -> ChartData:
-    """The validation curves over `axis`: steps, tokens or time."""
+    """The validation curves against `axis`: steps, tokens or time."""
     bits = in_bits(pairs)
     names = unique_names([line for line, _ in pairs])
     series = []
@@ -36,7 +36,7 @@ def chart_data(pairs: Sequence[Pair], axis: str) -> ChartData:
         xs = _along(detail, axis)
         ys = detail.bits_per_byte if bits else detail.loss
         series.append(Series(name, role_of(line.mark), xs, ys, shape_of(line.mark)))
-    return ChartData(series, _best_line(pairs, axis), note=f"over {axis}")
+    return ChartData(series, _best_line(pairs, axis), note=f"vs. {axis}")
 
 
 def _best_line(pairs: Sequence[Pair], axis: str) -> list[VerticalLine]:
@@ -54,7 +54,7 @@ def _along(detail: RunDetail, axis: str) -> Sequence[float]:
 
 
 def unique_names(lines: Sequence[RunLine]) -> list[str]:
-    """A name for each run; runs that share one are told apart by their number."""
+    """A unique name for each run; runs with the same name get a number."""
     names: list[str] = []
     for line in lines:
         name, number = one_line(line.name, 20), 2
@@ -65,7 +65,7 @@ def unique_names(lines: Sequence[RunLine]) -> list[str]:
 
 
 def differences(pairs: Sequence[Pair], width: int) -> list[Content]:
-    """The settings in which the runs differ, one line each, a column for each run."""
+    """The settings that differ between the runs, one line each, with a column per run."""
     values = [detail.preset.to_dict() if detail.preset else None for _, detail in pairs]
     known = [one for one in values if one is not None]
     found: dict[str, None] = {}
@@ -86,7 +86,7 @@ def differences(pairs: Sequence[Pair], width: int) -> list[Content]:
         label = (pad(one_line(path, wide), wide), "$foreground 60%")
         lines.append(Content.assemble(label, " ", *(_cell(one, path, each) for one in values)))
     if not found:
-        lines.append(Content.styled("the same settings in all of them", "$foreground 60%"))
+        lines.append(Content.styled("all runs have the same settings", "$foreground 60%"))
     return lines
 
 
@@ -96,7 +96,7 @@ def _cell(values: dict[str, Any] | None, path: str, width: int) -> Content:
 
 
 def setting_text(value: Any) -> str:
-    """A setting as a person writes it."""
+    """A setting as a person would write it."""
     if value is None:
         return "–"
     if isinstance(value, bool):
@@ -109,7 +109,7 @@ def setting_text(value: Any) -> str:
 
 
 def facts(line: RunLine, detail: RunDetail | None, width: int) -> list[Content]:
-    """What one run is: its errors first, then what was trained on what."""
+    """Facts about one run: its errors first, then model and data."""
     if line.error:
         return [*_wrong(line.error, width), Content.styled(str(line.path), "$foreground 60%")]
     info = line.info

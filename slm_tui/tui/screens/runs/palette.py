@@ -1,4 +1,4 @@
-"""What the palette offers of runs: open each one, and load each checkpoint into the chat."""
+"""Palette entries for runs: open each run, and load each checkpoint into Chat."""
 
 import functools
 from collections.abc import Iterator
@@ -21,4 +21,4 @@ def entries(app: AppServices) -> Iterator[PaletteEntry]:
         for checkpoint in reversed(checkpoint_dir.all_in(run.checkpoints)):
             title = f"Checkpoint {info.name}@{checkpoint_dir.step_of(checkpoint)}"
             load = functools.partial(app.open_chat, checkpoint)
-            yield PaletteEntry(title, f"load into the chat, {run.id}", load)
+            yield PaletteEntry(title, f"load into Chat, {run.id}", load)

@@ -1,4 +1,4 @@
-"""What the Runs screen asks before it evaluates a checkpoint or starts a run from it."""
+"""Questions of the Runs screen before evaluating or forking a checkpoint."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,17 +17,17 @@ from slm_tui.tui.screens.evaluation.screen import EvaluationDialog
 
 
 def step_of(checkpoint: Path) -> str:
-    """`1,500` of `step-001500`, as the list of checkpoints has it; else the name itself."""
+    """`1,500` for `step-001500`, as in the list of checkpoints; else the name itself."""
     digits = checkpoint.name.removeprefix("step-")
     return f"{int(digits):,}" if digits.isdecimal() else one_line(checkpoint.name, 30)
 
 
 def ask_to_evaluate(app: App[Any], where: list[Path], what: str, *, beside: bool) -> None:
-    """Ask on which split, then evaluate the checkpoints or runs in `where`.
+    """Ask for the split, then evaluate the checkpoints or runs in `where`.
 
     Args:
         what: what is evaluated, in words.
-        beside: a run trains in this process and has the device; beside it, one core must do.
+        beside: a run trains in this process and uses the device; the evaluation uses one core.
     """
 
     def evaluate(split: str | None) -> None:
@@ -35,14 +35,14 @@ def ask_to_evaluate(app: App[Any], where: list[Path], what: str, *, beside: bool
             settings = EvaluationSettings(cast(Split, split), device="cpu" if beside else "auto")
             app.push_screen(EvaluationDialog(where, settings, beside=beside))
 
-    several = " It is that of the first one selected." if len(where) > 1 else ""
+    several = " All use the text of the first selected run." if len(where) > 1 else ""
     question = Question(
         f"Evaluate {what}",
-        f"On which text? Every token of it counts once.{several}",
+        f"On which split? Every token is evaluated once.{several}",
         [
-            Choice("validation", "Validation", "held out; it chose the best checkpoint"),
-            Choice("test", "Test", "held out for the end, if the preset keeps some"),
-            Choice("train", "Training", "what the model was trained on"),
+            Choice("validation", "Validation", "held out; used to choose the best checkpoint"),
+            Choice("test", "Test", "held out for the final evaluation, if any"),
+            Choice("train", "Training", "the text the model was trained on"),
         ],
         default="validation",
     )
@@ -57,10 +57,10 @@ def ask_to_fork(
     name: str,
     done: Callable[[], object],
 ) -> None:
-    """Ask for changes, then start a run of `preset` from `checkpoint`; `done` once it started.
+    """Ask for changes, then start a run of `preset` from `checkpoint`; then call `done`.
 
     Args:
-        name: the name of the run that the checkpoint is of.
+        name: the name of the checkpoint's run.
     """
 
     def fork(text: str | None) -> None:
@@ -75,7 +75,7 @@ def ask_to_fork(
 
     question = Ask(
         f"New run from {one_line(name, 30)} @ {step_of(checkpoint)}",
-        "What should be different? One line, for example\n"
+        "Settings to change, on one line. For example:\n"
         "training.max_steps=500 optimizer.learning_rate=1e-4",
         f"training.max_steps={preset.training.max_steps} ",
         lambda text: overrides.line_problem(preset, text),

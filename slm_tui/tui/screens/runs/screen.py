@@ -1,4 +1,4 @@
-"""The Runs screen: all runs in a table, checkpoints of one, curves and settings of several."""
+"""The Runs screen: a table of runs, one run's checkpoints, curves and settings of several."""
 
 import functools
 from collections.abc import Iterable
@@ -28,7 +28,7 @@ from slm_tui.tui.widgets.line_list import LineList, Row
 _SORT_WORDS = {
     "when": "newest first",
     "val": "best loss first",
-    "bpb": "fewest bits per byte first",
+    "bpb": "lowest bits per byte first",
     "step": "most steps first",
     "name": "by name",
     "state": "by state",
@@ -36,7 +36,7 @@ _SORT_WORDS = {
 
 
 class RunsScreen(RoomScreen):
-    """The room `runs`."""
+    """The Runs screen."""
 
     ROOM: ClassVar[Room] = "runs"
     CSS_PATH = Path(__file__).with_suffix(".tcss")
@@ -50,7 +50,7 @@ class RunsScreen(RoomScreen):
         self._sort = "when"
         self._axis = "steps"
         self._shown_run: Path | None = None
-        # The run whose checkpoints another screen asked for, until they are there.
+        # The run whose checkpoints another screen asked to show, until they are loaded.
         self._wanted: Path | None = None
 
     def compose_body(self) -> Iterable[Widget]:
@@ -78,7 +78,7 @@ class RunsScreen(RoomScreen):
     def on_unmount(self) -> None:
         self.reader.close()
 
-    # What is there
+    # Current items
 
     @property
     def table(self) -> RunsTable:
@@ -106,14 +106,14 @@ class RunsScreen(RoomScreen):
             self.draw()
 
     def draw(self) -> None:
-        """Draw all from the newest snapshot."""
+        """Draw everything from the newest snapshot."""
         lines = self.reader.snapshot.lines
         empty = not lines
         self.query_one("#body").set_class(empty, "-empty")
         if empty:
             words = "Reading runs…"
             if self.reader.snapshot.version:
-                words = "No runs yet. Press 1, choose a preset, press t."
+                words = "No runs yet. Press 1, choose a preset and press t."
                 words += f"\n{self.note}" if self.note else ""
             self.query_one("#nothing", Static).update(Content(words))
             self.table.show([])
@@ -130,7 +130,7 @@ class RunsScreen(RoomScreen):
         self._draw_current()
 
     def show_checkpoints(self, path: Path) -> None:
-        """Put the cursor on the checkpoints of a run, whatever is filtered."""
+        """Put the cursor on the checkpoints of a run, clearing the filter if needed."""
         self._wanted = path
         if self.is_mounted:
             self.step_out_of_filter()
@@ -174,7 +174,7 @@ class RunsScreen(RoomScreen):
         chart.show(compare.chart_data(pairs, self._axis))
 
     def _pairs(self) -> list[tuple[RunLine, RunDetail]]:
-        """The runs that are compared: the selected ones, or else the one under the cursor."""
+        """The compared runs: the selected ones, else the one under the cursor."""
         lines = {line.path: line for line in self.reader.snapshot.lines}
         details = self.reader.snapshot.details
         wanted = self.table.selected or ([self.current.path] if self.current else [])
@@ -188,7 +188,7 @@ class RunsScreen(RoomScreen):
         if found is not None and current is not None:
             self._shown_run = current.path
         if current is None:
-            title = Content(" no run matches ")
+            title = Content(" no matching run ")
         elif current.error or current.info.error:
             wrong = one_line(current.error or current.info.error)
             title = Content.styled(f" ✗ {wrong} ", "$text-error")
@@ -196,7 +196,7 @@ class RunsScreen(RoomScreen):
             name = one_line(current.name, 24)
             words = "checkpoints" if found else "no checkpoints" if found == () else "looking…"
             title = Content.assemble(" ", mark_content(current.mark), f" {name}: {words} ")
-        # While runs are compared on a narrow screen the pane is hidden and has no width.
+        # While comparing runs on a narrow screen, the pane is hidden and has no width.
         room = (widget.size.width or self.size.width) - 4
         widget.border_title = title.truncate(max(8, room), ellipsis=True)
 
@@ -209,7 +209,7 @@ class RunsScreen(RoomScreen):
         widget = self.query_one("#facts", RunFacts)
         width = widget.scrollable_content_region.width or max(30, self.size.width - 2)
         if len(pairs) > 1:
-            widget.border_title = Content(" what differs ")
+            widget.border_title = Content(" differences ")
             lines = compare.differences(pairs, width)
         elif current is not None:
             widget.border_title = Content(" this run · space selects runs to compare ")
@@ -304,7 +304,7 @@ class RunsScreen(RoomScreen):
         return super().step_out()
 
     def step_out_of_filter(self) -> bool:
-        """Show all runs again; whether some were hidden."""
+        """Show all runs again; return whether some were hidden."""
         box = self.query_one("#filter", Input)
         if not box.display:
             return False
@@ -322,7 +322,7 @@ class RunsScreen(RoomScreen):
     # Changing runs
 
     def _usable(self) -> RunLine | None:
-        """The run under the cursor; a notice where nothing can be done with it."""
+        """The run under the cursor; shows a notice if it is unusable."""
         line = self.current
         if line is not None and line.error:
             complain(self.app, RunError(line.error, "", "D moves it to the trash"))
@@ -330,15 +330,15 @@ class RunsScreen(RoomScreen):
         return line
 
     def _idle(self, line: RunLine | None) -> RunLine | None:
-        """The run, if it is not being trained; else a notice."""
+        """The run if it is not training; else shows a notice."""
         if line is not None and line.is_live:
-            busy = f"{one_line(line.name)} is being trained"
+            busy = f"{one_line(line.name)} is training"
             complain(self.app, RunError(busy, "", "stop it first (2, then x)"))
             return None
         return line
 
     def _checkpoint(self) -> Path | None:
-        """The checkpoint under the cursor, or a notice that there is none."""
+        """The checkpoint under the cursor; shows a notice if there is none."""
         line = self._usable()
         if line is None:
             return None

@@ -1,4 +1,4 @@
-"""The lists of the Runs screen: the table with its heading, the checkpoints, lines to read."""
+"""The lists of the Runs screen: the table with its heading, checkpoints, facts."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +22,7 @@ from slm_tui.tui.widgets.line_list import LineList, Row
 
 
 class RunsTable(LineList):
-    """All runs. `selected` are those in the overlay."""
+    """All runs. `selected` are the runs in the overlay."""
 
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id)
@@ -56,12 +56,12 @@ class CheckpointList(LineList):
     def __init__(self, *, id: str, classes: str = "") -> None:
         super().__init__(id=id, classes=classes)
         self.checkpoints: dict[str, CheckpointLine] = {}
-        # Where `show` put the cursor; a cursor that is elsewhere was moved there by hand.
+        # Where `show` put the cursor; if it is elsewhere, the user moved it.
         self._put: str | None = None
 
     def show(self, lines: Sequence[CheckpointLine], *, afresh: bool) -> None:
-        """Show these. `afresh` puts the cursor on the best one, or else the newest, and there it
-        stays while a run saves more, until it is moved."""
+        """Show these. `afresh` puts the cursor on the best one, or else the newest; it stays
+        there while a run saves more, until the user moves it."""
         follows = afresh or self.key is None or self.key == self._put
         self.checkpoints = {str(line.path): line for line in lines}
         best = next((str(line.path) for line in lines if line.is_best), None)
@@ -78,7 +78,7 @@ class CheckpointList(LineList):
 
 
 class Heading(Widget):
-    """The titles of the table's columns; a click sorts."""
+    """The column titles of the table; a click sorts."""
 
     DEFAULT_CSS = "Heading { height: 1; width: 1fr; }"
 
@@ -103,15 +103,15 @@ class Heading(Widget):
 
 
 class RunFacts(LineList):
-    """Lines to read: the cursor is only shown while it is needed to scroll."""
+    """Lines to read; the cursor is shown only while scrolling."""
 
     DEFAULT_CSS = "Lines > .line-list--cursor-blurred { background: $background; }"
 
 
 class Overlay(Chart):
-    """The chart of the compared runs, whose series change with every move of the cursor."""
+    """The chart of the compared runs; its series change with every cursor move."""
 
     def show(self, data: ChartData) -> None:
         super().show(data)
-        # A drawing of the series before may arrive now: its legend names those of today.
+        # A drawing of the previous series may still arrive; the legend is for the current ones.
         self._update_curves()

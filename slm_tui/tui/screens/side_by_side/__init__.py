@@ -1,1 +1,1 @@
-"""The side_by_side screen."""
+"""The side-by-side screen."""

@@ -1,4 +1,4 @@
-"""One column of the side by side screen: a checkpoint, and what it writes."""
+"""One column of the side-by-side screen: a checkpoint and its completions."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from slm_tui.tui.screens.chat.transcript import Entry, Transcript
 
 
 class Column(Transcript):
-    """Speaks with one checkpoint. All columns share `lock`, and so together one core."""
+    """Completions of one checkpoint. All columns share `lock`, and so one core."""
 
     def __init__(self, number: int, path: Path, lock: FairLock) -> None:
         super().__init__(id=f"column-{number}", classes="pane column")
@@ -28,7 +28,7 @@ class Column(Transcript):
         self.generator = GenerationThread(lock)
         self.generation = GenerationStatus()
         self.writer = EntryWriter(self.generator)
-        self._pending: tuple[str, Sampling] | None = None  # to be written once the model is there
+        self._pending: tuple[str, Sampling] | None = None  # to complete once the model is loaded
         self._label = run_label(path)
         self._titles: tuple[str, str] = ("", "")
         self._keeps = True
@@ -37,33 +37,33 @@ class Column(Transcript):
         self.generator.load(self.path)
         self.take()
 
-    # Asked by the screen
+    # Called by the screen
 
     @property
     def is_writing(self) -> bool:
-        """Whether it writes, or will once it is loaded."""
+        """Whether it is generating, or will once the model is loaded."""
         return self.generation.state == "generating" or self._pending is not None
 
     @property
     def is_lost(self) -> bool:
-        """Whether there is no model, nor will be."""
+        """Whether the model could not be loaded."""
         return self.generation.state == "failed" and self.generation.facts is None
 
     @property
     def can_go_on(self) -> bool:
-        """Whether its last text stopped before the end of the document."""
+        """Whether its last completion stopped before the end of the document."""
         entry = self.writer.entry
         return entry is not None and not self.is_lost and not entry.ending.endswith("end of text")
 
     def begin(self, prompt: str, sampling: Sampling) -> None:
-        """Write a new text after `prompt`, once the model is there."""
+        """Complete `prompt`, once the model is loaded."""
         if not self.is_lost:
             self._end("stopped")
             self._pending = (prompt, sampling)
             self.take()
 
     def go_on(self, sampling: Sampling) -> None:
-        """Go on with the last text from where it stopped."""
+        """Continue the last completion from where it stopped."""
         entry = self.writer.entry
         if entry is not None and self.generation.facts is not None:
             self._end("stopped")
@@ -71,15 +71,15 @@ class Column(Transcript):
             self._asked()
 
     def stop(self) -> None:
-        """Stop at once."""
+        """Stop immediately."""
         self._pending = None
         self.generator.stop()
         self.take()
 
-    # Taking what was written
+    # Output
 
     def take(self) -> None:
-        """Show what the generator has written since."""
+        """Show new output of the generator."""
         before, self.generation = self.generation, self.generator.poll()
         generation = self.generation
         if self.writer.grow(generation) and self.writer.entry is not None:
@@ -95,9 +95,9 @@ class Column(Transcript):
 
     def _write(self, prompt: str, sampling: Sampling) -> None:
         self._pending = None
-        # The seed first: a narrow column cuts the rest, which is in the border of the input.
-        told = [one for one in ChatSettings(sampling).short() if not one.endswith(" off")]
-        heading = " · ".join(sorted(told, key=lambda one: not one.startswith("seed")))
+        # The seed first: a narrow column truncates the rest, which the input's border also shows.
+        parts = [one for one in ChatSettings(sampling).short() if not one.endswith(" off")]
+        heading = " · ".join(sorted(parts, key=lambda one: not one.startswith("seed")))
         entry = Entry(heading=heading, prompt=prompt, drawn_with=sampling)
         self.add(entry)
         self.writer.begin(entry, sampling, sampling.seed)
@@ -113,7 +113,7 @@ class Column(Transcript):
             self._keep(self.writer.entry, ending)
 
     def _keep(self, entry: Entry, ending: str) -> None:
-        """Add the text to the conversation of its run; where that cannot be, say so once."""
+        """Save the completion in the conversation of its run; report a failure once."""
         sampling = entry.drawn_with
         if sampling is None or not (entry.text or ending == "end of text"):
             return
@@ -129,16 +129,16 @@ class Column(Transcript):
             self._keeps = False
             self.add(Entry("note", text=f"! {error}"))
 
-    # What stands around it
+    # Border titles
 
     def on_resize(self) -> None:
         self._titles = ("", "")
         self._name_it()
 
     def _name_it(self) -> None:
-        """Run, step and size above; below, what it is doing."""
+        """Run, step and size on top; at the bottom, what it is doing."""
         generation = self.generation
-        # Of the outer width the corners, and a line and two blanks on each side, take eight cells.
+        # Corners, lines and spaces at both sides take eight cells of the outer width.
         facts, room = generation.facts, max(8, self.outer_size.width - 8)
         above = self._label
         if facts is not None:
@@ -149,7 +149,7 @@ class Column(Transcript):
         below = "loading…" if generation.state == "loading" else ""
         if generation.state == "generating":
             rate = count(round(generation.tokens_per_second))
-            below = f"writing {generation.tokens:,} tokens · {rate} tok/s"
+            below = f"{generation.tokens:,} tokens · {rate} tok/s"
         titles = (one_line(above, room), one_line(below, room))
         if titles != self._titles:
             self._titles = titles

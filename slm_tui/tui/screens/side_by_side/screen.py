@@ -32,11 +32,11 @@ _STREAM_SECONDS = 0.1
 # Fewer cells than this make lines too short to read.
 _LEAST_WIDTH = 38
 _STYLES: dict[Kind, str] = {"text": "", "note": "$foreground 60%", "error": "$text-error"}
-_HINT = "type a beginning: all of them continue it with the same seed"
+_HINT = "type some text: all checkpoints continue it with the same seed"
 
 
 class SideBySide(PromptScreen):
-    """Opened from the chat, which takes its settings back at the end."""
+    """Opened from Chat, which gets the settings back at the end."""
 
     ROOM: ClassVar[Room] = "chat"
     CSS_PATH = Path(__file__).with_suffix(".tcss")
@@ -79,17 +79,17 @@ class SideBySide(PromptScreen):
             self._leave()
 
     def on_unmount(self) -> None:
-        close(self._generators)  # the columns themselves are gone by now
+        close(self._generators)  # the columns themselves no longer exist
 
     @property
     def columns(self) -> list[Column]:
         return list(self.query(Column))
 
     def give_way(self) -> None:
-        """Leave for the chat as soon as this is shown again: something else is loaded there."""
+        """Go back to Chat when shown again: another model is loaded there."""
         self._superseded = True
 
-    # Writing
+    # Generating
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         self._told = ("note", "")
@@ -101,7 +101,7 @@ class SideBySide(PromptScreen):
         self._take()
 
     def action_continue(self) -> None:
-        """Go on with all texts that have not ended; begin one if there are none."""
+        """Continue all unfinished completions; start new ones if there are none."""
         going = [column for column in self.columns if column.can_go_on]
         for column in going:
             column.go_on(self.settings.sampling)
@@ -110,7 +110,7 @@ class SideBySide(PromptScreen):
         self._take()
 
     def action_stop(self) -> None:
-        """Stop all at once; with nothing to stop, back to the chat."""
+        """Stop all; with nothing to stop, go back to Chat."""
         if self.is_writing:
             for column in self.columns:
                 column.stop()
@@ -137,7 +137,7 @@ class SideBySide(PromptScreen):
     # Keys and commands
 
     def action_copy(self) -> None:
-        """Copy the last text of the focused column."""
+        """Copy the last completion of the focused column."""
         column = self.focused
         if isinstance(column, Column):
             texts = [entry.text for entry in column.entries if entry.kind == "text"]
@@ -170,7 +170,7 @@ class SideBySide(PromptScreen):
         if verb == "save":
             lines = argument.lower().endswith(".jsonl")
             text = self._as_json_lines() if lines else self._as_text()
-            return f"saved in {save_text(argument, text)}"
+            return f"saved to {save_text(argument, text)}"
         if verb in ("side", "model"):
             if argument:
                 found = checkpoints(argument)
@@ -178,11 +178,11 @@ class SideBySide(PromptScreen):
             else:
                 self.action_model()
             return ""
-        raise GenerationError(f"/{verb} works in the chat", "", "esc goes back to it")
+        raise GenerationError(f"/{verb} works only in the chat", "", "press esc to go back to it")
 
     def change(self, settings: ChatSettings) -> None:
         if settings.samples > 1:
-            self.tell("error", "✗ Each column writes one text; s and /seed write another.")
+            self.tell("error", "✗ One completion per column; use s or /seed for another.")
             settings = replace(settings, samples=1)
         super().change(settings)
 
@@ -197,7 +197,7 @@ class SideBySide(PromptScreen):
     # Drawing
 
     def paint(self) -> None:
-        """Bring settings, words and footer up to date, if anything of them changed."""
+        """Update settings, hints and footer, if they changed."""
         writing, typing = self.is_writing, self.is_typing
         drawn = (self.settings, self._told, writing, typing, self.size)
         if drawn == self._drawn or not self.query("#told"):
@@ -216,7 +216,7 @@ class SideBySide(PromptScreen):
         self.paint()
 
     def _arrange(self) -> None:
-        """All in one row where they are wide enough, else two by two, or one above the other."""
+        """Place all columns in one row if wide enough, else two by two, or stacked."""
         many = len(self.columns)
         fit = max(1, self.size.width // _LEAST_WIDTH)
         across = many if many <= fit else 1 if many == 2 else 2
@@ -245,7 +245,7 @@ class SideBySide(PromptScreen):
 
 
 def close(generators: Sequence[GenerationThread]) -> None:
-    """End them without waiting: each may still have a token to compute, or a file to read."""
+    """Stop them without waiting: each may still be computing a token or reading a file."""
     for generator in generators:
         generator.stop()
 

@@ -1,4 +1,4 @@
-"""The small charts of the train screen: one row of a table each, and one for any other metric."""
+"""The small charts of the Train screen: those of a table, and one for each other metric."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ from slm_tui.tui.keymap import shown
 
 @dataclass(frozen=True)
 class MetricChart:
-    """How a metric is drawn. A chart that is not `usual` is there only in runs that log it."""
+    """How a metric is drawn. A chart that is not `usual` appears only in runs that log it."""
 
     id: str
     title: str
@@ -28,14 +28,14 @@ class MetricChart:
     usual: bool = False
 
 
-# A metric without a row is drawn as well, under its own name.
+# A metric without a row is drawn too, under its own name.
 CHARTS: tuple[MetricChart, ...] = (
     MetricChart("rate", "learning rate", "learning_rate", from_zero=True, usual=True),
     MetricChart("norm", "gradient norm", "grad_norm", from_zero=True, usual=True),
     MetricChart("speed", "tokens/s", "tokens_per_second", from_zero=True, usual=True),
 )
 _USUAL = sum(row.usual for row in CHARTS)
-# A log from somebody else may have hundreds of columns.
+# A foreign log may have hundreds of columns.
 _MOST = 60
 _LEAST_WIDTH = 18
 _ZOOMED_WIDTH, _ZOOMED_HEIGHT = 36, 7
@@ -45,7 +45,7 @@ _Series = tuple[MetricChart, Sequence[float], Sequence[float]]
 
 
 def series_of(curves: Curves) -> Iterator[_Series]:
-    """What can be drawn of a run beside its loss: those of the table first."""
+    """The metrics of a run besides the loss; those of the table come first."""
     steps, evaluations = curves.steps, curves.evaluations
     for row in CHARTS:
         values = steps.column(row.metric)
@@ -64,7 +64,7 @@ def _plain_chart(id: str, name: str) -> MetricChart:
 
 
 class SmallCharts(VerticalScroll):
-    """The small charts in a row, as many as fit; zoomed, all of them."""
+    """The small charts in a row, as many as fit; all of them when zoomed."""
 
     def __init__(self) -> None:
         super().__init__(id="small-charts", classes="pane")
@@ -78,7 +78,7 @@ class SmallCharts(VerticalScroll):
 
     @staticmethod
     def _made(row: MetricChart) -> SmallChart:
-        # The name of a metric need not be an identifier.
+        # The name of a metric may not be an identifier.
         id = row.id if row in CHARTS else None
         return SmallChart(row.title, from_zero=row.from_zero, id=id)
 
@@ -86,7 +86,7 @@ class SmallCharts(VerticalScroll):
         yield from self._charts.values()
 
     def show(self, curves: Curves) -> None:
-        """Show what the log of a run has; the lists may be the same as before, grown."""
+        """Show the metrics of a run; the lists may be the same objects as before, extended."""
         found = list(series_of(curves))[:_MOST]
         new = [row for row, *_ in found if row.id not in self._charts]
         self._charts |= {row.id: self._made(row) for row in new}
@@ -98,7 +98,7 @@ class SmallCharts(VerticalScroll):
             self._charts[row.id].show(xs, ys)
 
     def _arrange(self) -> None:
-        """Show the charts for which there is room, and say how many more there are."""
+        """Show the charts that fit, and how many more there are."""
         zoomed, width, height = self.has_class("-zoomed"), *self.container_size
         arranged = (zoomed, width, height, *map(id, self._shown))
         if arranged == self._arranged:
@@ -122,6 +122,6 @@ class SmallCharts(VerticalScroll):
         self._arrange()
 
     def on_hide(self) -> None:
-        # On a small screen they are there only while they are zoomed.
+        # On a small screen they are shown only while zoomed.
         if self.screen.focused in (None, self):
             self.screen.query_one(Chart).focus()

@@ -1,4 +1,4 @@
-"""What the Train screen asks before it stops a run or gives it more steps."""
+"""Questions of the Train screen before stopping or extending a run."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ def ask_to_stop(app: App[Any], training: "Training") -> None:
 
     question = Question(
         "Stop this run?",
-        "It is saved and can be resumed exactly.",
+        "A checkpoint is saved, so the run can resume exactly.",
         [Choice("stop", "Save and stop", ""), Choice("cancel", "Cancel", "keep training")],
         default="cancel",
     )
@@ -29,11 +29,11 @@ def ask_to_stop(app: App[Any], training: "Training") -> None:
 
 
 def ask_for_steps(app: App[Any], training: "Training", max_steps: int) -> None:
-    """Ask how many steps are added to `max_steps`, then add them."""
+    """Ask how many steps to add to `max_steps`, then add them."""
 
     def extend(text: str | None) -> None:
         if text:
             training.control.extend(whole_number(text))
 
     tenth = str(max(1, max_steps // 10))
-    app.push_screen(Ask("More steps", "How many are added?", tenth, steps_problem), extend)
+    app.push_screen(Ask("Extend the run", "How many steps to add?", tenth, steps_problem), extend)

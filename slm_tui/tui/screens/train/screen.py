@@ -1,4 +1,4 @@
-"""The train screen: the loss as it falls, samples as they come, and the run's controls."""
+"""The Train screen: loss curves, samples, and controls of the run."""
 
 import shlex
 import time
@@ -33,13 +33,13 @@ from slm_tui.tui.widgets.lines import Lines
 if TYPE_CHECKING:
     from slm_tui.live.workshop import Training
 
-NO_RUN = "No runs yet. Press 1, choose a preset, press t."
+NO_RUN = "No runs yet. Press 1, choose a preset and press t."
 _DRAW_SECONDS = 0.4
 _SMOOTHINGS = (0.95, 0.99, 0.0)
 
 
 class TrainScreen(RoomScreen):
-    """The room `train`: follows the live run, or one that was opened from the Runs screen."""
+    """The Train screen: follows the live run, or one opened from the Runs screen."""
 
     ROOM: ClassVar[Room] = "train"
     CSS_PATH = Path(__file__).with_suffix(".tcss")
@@ -47,11 +47,11 @@ class TrainScreen(RoomScreen):
     def __init__(self) -> None:
         super().__init__()
         self.view: RunView | None = None
-        # The run that was opened last, and the one that started last: the later one is shown.
+        # The last opened run and the last started run; the later of the two is shown.
         self.opened: Path | None = None
         self._started: Path | None = None
         self._bits = False
-        self._log: bool | None = None  # chosen by hand; else by how far the loss has fallen
+        self._log: bool | None = None  # chosen by the user; else by how far the loss has fallen
         self._looked = False
         self._drawn_at = 0.0
         self._was_live = False
@@ -77,7 +77,7 @@ class TrainScreen(RoomScreen):
 
     @property
     def session(self) -> "Training | None":
-        """Who trains the run that is shown, or did while the app was open."""
+        """The session of the shown run, if it is training or did while the app was open."""
         if self.view is None:
             return None
         return self.workshop.training_of(self.view.run)
@@ -87,7 +87,7 @@ class TrainScreen(RoomScreen):
         self.opened, self._started = path, None
 
     def show_started(self, path: Path) -> None:
-        """Show the run in `path`, which has just started, whatever was opened before."""
+        """Show the run in `path`, which has just started, instead of the opened one."""
         self.opened, self._started = None, path
 
     def on_screen_resume(self) -> None:
@@ -96,7 +96,7 @@ class TrainScreen(RoomScreen):
             self.query_one(Chart).focus()
 
     def _choose_run(self) -> Run | None:
-        """What was opened or started last; else what trains; else the newest run on disk."""
+        """The run opened or started last; else the live one; else the newest on disk."""
         if self.opened is not None:
             self.workshop.look_at(self.opened)
             return Run(self.opened)
@@ -134,7 +134,7 @@ class TrainScreen(RoomScreen):
             self.refresh_footer()
 
     def _is_time(self) -> bool:
-        """Twice a second is often enough for curves; what is drawn is taken from the training."""
+        """Twice a second is enough for curves: drawing takes time from the training."""
         now = time.monotonic()
         due = now - self._drawn_at > _DRAW_SECONDS
         if due:
@@ -167,7 +167,7 @@ class TrainScreen(RoomScreen):
         chart = self.query_one(Chart)
         chart.log_y = view.spans_decades if self._log is None else self._log
         chart.unit = "bits per byte" if self._bits else "nats"
-        # Of a run that the status line does not speak of, the chart says which it is.
+        # If the status line is about another run, the chart names the run.
         current = self.workshop.current_training()
         known = current is not None and current.run == view.run
         which = "" if known else f"{view.run.id} · {view.info.state} · "
@@ -180,7 +180,7 @@ class TrainScreen(RoomScreen):
         return curves is not None and bool(curves.evaluations.step or curves.steps.step)
 
     def _show_preparing(self) -> None:
-        """Until the first point is there, the chart says what is being done."""
+        """Until the first point exists, the chart shows what is being done."""
         chart, session = self.query_one(Chart), self.session
         if self.view is None or self._has_points():
             return
@@ -188,11 +188,9 @@ class TrainScreen(RoomScreen):
         if session is not None:
             text = preparing(session.status)
             if session.status.error:
-                told = Content.styled(
-                    "✗ not begun: the reason stands where the curve would", "$text-error"
-                )
-                self.query_one("#verdict-line", Static).update(told, layout=False)
-                self.query_one("#diagnosis", Lines).show([told])
+                message = Content.styled("✗ did not start: see above", "$text-error")
+                self.query_one("#verdict-line", Static).update(message, layout=False)
+                self.query_one("#diagnosis", Lines).show([message])
         chart.empty = visible(text)
 
     def footer_actions(self) -> list[Action]:
@@ -205,7 +203,7 @@ class TrainScreen(RoomScreen):
         return [*(actions.BY_ID[f"train.{name}"] for name in names), actions.BY_ID["app.help"]]
 
     def step_out(self) -> bool:
-        """From a run that was opened back to the one that is training."""
+        """Go back from an opened run to the one that is training."""
         if super().step_out():
             return True
         current = self.workshop.current_training()
@@ -220,10 +218,10 @@ class TrainScreen(RoomScreen):
         self.refresh_room()
         return True
 
-    # Keys: steering what trains, in this process or in another
+    # Keys: steering the live run, in this process or another
 
     def _live(self) -> "Training | None":
-        """The training of the run shown, or a toast that says why there is none."""
+        """The session of the shown run; shows a toast if it is not training."""
         session = self.session
         if session is not None and session.is_live:
             return session
@@ -235,8 +233,8 @@ class TrainScreen(RoomScreen):
             return NO_RUN
         current = self.workshop.current_training()
         if current is not None and current.is_live and current.run != self.view.run:
-            return f"{self.view.run.id} is not training. esc shows {current.run.id}, which is."
-        return f"{self.view.run.id} is not training. r resumes it."
+            return f"{self.view.run.id} is not training; esc shows {current.run.id}, which is."
+        return f"{self.view.run.id} is not training. Press r to resume it."
 
     def action_pause(self) -> None:
         if (training := self._live()) is not None:
@@ -309,11 +307,11 @@ class TrainScreen(RoomScreen):
             newest = view.curves.samples[-1]
             copy(self.app, newest.prompt + newest.text)
         else:
-            told = [*view.verdict_lines(), *view.other_verdict_lines(), *view.data_lines()]
-            text = "\n".join(line.plain for line in told)
+            lines = [*view.verdict_lines(), *view.other_verdict_lines(), *view.data_lines()]
+            text = "\n".join(line.plain for line in lines)
             copy(self.app, f"{view.run.path}\n{text}")
 
-    # Keys: what comes after
+    # Keys: follow-up
 
     def action_details(self) -> None:
         if self.view is not None:
@@ -324,7 +322,7 @@ class TrainScreen(RoomScreen):
             )
 
     def help_lines(self, width: int) -> list[Content]:
-        """What the help screen says above the keys: the verdict in plain language."""
+        """What the help screen shows above the keys: the verdict in plain language."""
         return explained_lines(self.view.verdict, width) if self.view is not None else []
 
     def action_best_to_chat(self) -> None:
@@ -344,7 +342,7 @@ class TrainScreen(RoomScreen):
         if view is None:
             return
         if self.session is not None and self.session.is_live:
-            self.notify("It is training already.")
+            self.notify("The run is training already.")
         else:
             ask_to_resume(self.app, self.workshop, view.run, view.info, self.refresh_room)
 
@@ -357,20 +355,20 @@ class TrainScreen(RoomScreen):
         first, *others = self.view.verdict.remedies or (None,)
         if first is not None:
             instead = "".join(f"\nor {one.text}: {' '.join(one.changes)}" for one in others)
-            told = f"{self.view.verdict.word}: {first.text}{instead}"
-            self._ask_fork(shlex.join(first.changes), fresh=True, why=told)
+            reason = f"{self.view.verdict.word}: {first.text}{instead}"
+            self._ask_fork(shlex.join(first.changes), fresh=True, why=reason)
         else:
             self.notify(
-                f"There is nothing to apply: “{self.view.verdict.word}” names no remedy. "
-                "d tells what else holds and what can be tried."
+                f"Nothing to apply: “{self.view.verdict.word}” has no automatic remedy. "
+                "Press d for details and suggestions."
             )
 
     def _ask_fork(self, value: str, *, fresh: bool = False, why: str = "") -> None:
-        """Ask for changes, then start a run with them: anew, or from the best checkpoint."""
+        """Ask for changes, then start a run with them, from scratch or the best checkpoint."""
         if self.view is None:
             return
         title = "New run with these settings" if fresh else "New run from the best checkpoint"
-        text = f"{why}\n" * bool(why) + "PATH=VALUE with spaces between; empty for none"
+        text = f"{why}\n" * bool(why) + "PATH=VALUE, separated by spaces; empty for no changes"
         run = self.view.run
 
         def begin(changes: str | None) -> None:
@@ -400,7 +398,7 @@ def _is_live(run: Run) -> bool:
 
 
 def _set_title(widget: Widget, title: str) -> None:
-    if widget.border_title != title:  # setting the old text would repaint the whole widget
+    if widget.border_title != title:  # setting the same text would repaint the whole widget
         widget.border_title = title
 
 

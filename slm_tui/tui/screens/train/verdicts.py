@@ -1,4 +1,4 @@
-"""How verdicts are shown: the headline, the others in a line each, and all of them in full."""
+"""How verdicts are shown: the headline, the others by name, and all of them in full."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -43,7 +43,7 @@ def headline_lines(verdict: Verdict) -> list[Content]:
 
 
 def other_line(verdicts: Sequence[Verdict]) -> list[Content]:
-    """What else holds, by name, in one line; nothing where nothing does."""
+    """The names of the other verdicts, in one line; empty if there are none."""
     named = [Content.styled(one.word, _style(one)) for one in verdicts if one.word]
     if not named:
         return []
@@ -69,16 +69,16 @@ def full_lines(verdict: Verdict, width: int) -> list[Content]:
 
 
 def explained_lines(verdict: Verdict, width: int) -> list[Content]:
-    """What the help screen says of the present verdict."""
+    """What the help screen shows about the current verdict."""
     if not verdict.explanation:
         return []
     title = Content.styled(f"{verdict.sign} {verdict.word}: what it means", _style(verdict))
-    more = Content.styled("d shows the evidence and all that can be tried.", MUTED)
+    more = Content.styled("Press d for the evidence and all suggestions.", MUTED)
     return [title, *wrapped(verdict.explanation, width), more, Content("")]
 
 
 def copied_lines(copying: "Copying | None", width: int) -> list[Content]:
-    """What the newest samples have in common with the training text."""
+    """The overlap of the newest samples with the training text."""
     if copying is None:
         return []
     lines = [Content.styled(f"samples of step {copying.step:,}", "bold $text-accent")]
@@ -88,8 +88,8 @@ def copied_lines(copying: "Copying | None", width: int) -> list[Content]:
         lines += wrapped(f"{length} tokens: “{one_line(quote, _QUOTE)}”", width, MUTED)
     if copying.reference.shares:
         lines += wrapped(
-            "Some of it is natural: validation text, which the model has never seen, shares as "
-            "much with the training text as is told beside it.",
+            "Some overlap is normal: validation text, which the model has never seen, also "
+            "overlaps with the training text, as shown above.",
             width,
             MUTED,
         )
@@ -97,7 +97,7 @@ def copied_lines(copying: "Copying | None", width: int) -> list[Content]:
 
 
 class VerdictDetails(TextDialog):
-    """All verdicts in full, what samples copied, and the data against the model."""
+    """All verdicts in full, what the samples copied, and data versus model."""
 
     def __init__(
         self,
@@ -111,7 +111,7 @@ class VerdictDetails(TextDialog):
         self._before, self._after = before, after
 
     def compose_box(self) -> ComposeResult:
-        """The lines, as wide as the terminal lets them be."""
+        """The lines, as wide as the terminal allows."""
         width = text_width(self.app.size.width)
         lines = [part for line in self._before for part in wrapped(line.plain, width)]
         for verdict in self._verdicts:
@@ -122,7 +122,7 @@ class VerdictDetails(TextDialog):
 
 
 def text_width(columns: int) -> int:
-    """How wide a line may be in a box to read on a terminal of so many columns."""
+    """The maximum line width in a dialog on a terminal with `columns` columns."""
     return max(20, min(100, int(columns * 0.96)) - 6)
 
 

@@ -1,4 +1,4 @@
-"""What the train screen shows of a run, worked out from its log: no widgets here."""
+"""What the Train screen shows of a run, computed from its log; no widgets here."""
 
 import math
 import time
@@ -41,7 +41,7 @@ X_MODES = ("steps", "tokens", "time")
 
 @dataclass
 class RunView:
-    """A run as it is looked at: its curves, what is known of it, and the verdict."""
+    """The view of a run: its curves, facts, and verdict."""
 
     run: Run
     curves: Curves = field(init=False)
@@ -67,7 +67,7 @@ class RunView:
         self.prompt_settings = f"T {sampling.temperature:g} · seed {sampling.seed}"
 
     def refresh(self) -> bool:
-        """Read what is new; returns whether anything was."""
+        """Read new data; return whether there was any."""
         changed = self.curves.read()
         now = time.monotonic()
         if changed or now - self._info_at > 1.0:
@@ -130,7 +130,7 @@ class RunView:
 
     @property
     def spans_decades(self) -> bool:
-        """Whether the loss has fallen so far that a linear axis shows only its beginning."""
+        """Whether the loss has fallen so far that a linear axis shows only its start."""
         losses = [loss for loss in self.curves.evaluations.loss if loss > 0]
         return len(losses) > 2 and losses[0] > 4 * min(losses)
 
@@ -167,7 +167,7 @@ class RunView:
         return None
 
     def _changes(self, x_mode: str) -> list[float]:
-        """Where the run was changed by hand."""
+        """Where the user changed the run."""
         xs, _ = self._xs(x_mode)
         steps = self.curves.steps.step
         found = []
@@ -179,7 +179,7 @@ class RunView:
         return found
 
     def data_lines(self) -> list[Content]:
-        """Data against model: parameters, tokens, epochs, bits per byte. Old runs know less."""
+        """Data versus model: parameters, tokens, epochs, bits per byte. Old runs have less."""
         facts = self.info.facts
         parameters = float(facts.get("parameters") or 0)
         tokens = float(facts.get("train_tokens") or 0)
@@ -222,7 +222,7 @@ class RunView:
         return headline_lines(self.verdict)
 
     def other_verdict_lines(self) -> list[Content]:
-        """What else holds, by name."""
+        """The names of the other verdicts."""
         return other_line(self.verdicts[1:])
 
     def sample_lines(self) -> list[Content]:
@@ -239,11 +239,11 @@ class RunView:
         return lines
 
     def event_lines(self) -> list[Content]:
-        """What happened, newest first."""
+        """The events, newest first."""
         lines: list[Content] = []
         saved: int | None = None
         for one in reversed(self.curves.events):
-            # A checkpoint that was kept and turned out the best is one checkpoint.
+            # A manual checkpoint that is also the best is a single checkpoint.
             is_saved = isinstance(one.event, Saved)
             again = is_saved and one.event.step == saved
             saved = one.event.step if is_saved else saved
@@ -254,7 +254,7 @@ class RunView:
 
 
 def _threads(number: Any) -> str:
-    return "1 thread" if int(number) == 1 else f"{int(number)} threads"
+    return "1 CPU thread" if int(number) == 1 else f"{int(number)} CPU threads"
 
 
 def _pair(label: str, value: str, remark: str = "") -> Content:
@@ -265,7 +265,7 @@ _KINDS = {"best": " best so far", "manual": " kept", "last": " last"}
 
 
 def event_line(logged: LoggedEvent) -> Content | None:
-    """One event as a line; `None` for what is not worth one."""
+    """An event as a line; `None` if it is not worth showing."""
     text = _event_text(logged.event)
     if text is None:
         return None
@@ -298,24 +298,25 @@ def _event_text(event: Event) -> str | None:
         case Failed():
             return f"failed at step {step}: {event.error}"
         case Finished():
-            return f"ended at step {step}: {event.reason}"
+            ending = "finished" if event.reason == "done" else event.reason
+            return f"{ending} at step {step}"
         case Changed(what="learning_rate"):
             return f"step {step}: learning rate × {event.value:g}"
         case Changed(what="threads"):
-            return f"step {step}: {_threads(event.value)} of the CPU"
+            return f"step {step}: using {_threads(event.value)}"
         case Changed():
-            return f"step {step}: now {int(event.value):,} steps in all"
+            return f"step {step}: extended to {int(event.value):,} steps"
         case Started():
             return f"training from step {step}"
         case Paused():
             return f"paused at {step}" + (f": {event.reason}" if event.reason else "")
         case Continued():
-            return f"goes on at {step}"
+            return f"resumed at {step}"
     return None
 
 
 def preparing(status: Status) -> str:
-    """What is being done before the first step, how far it is; or why there was none."""
+    """What is being done before the first step, with progress; or why the run did not start."""
     if status.error:
         return status.error
     share = f"{status.progress:.0%}" if status.progress and status.stage else "…"
@@ -323,8 +324,8 @@ def preparing(status: Status) -> str:
 
 
 def two(verdict: list[Content], others: list[Content], width: int) -> list[Content]:
-    """The verdict in two lines of at most `width` cells: its name with the evidence, which may go
-    on in the second, then the advice, the keys, and by name what else holds, as far as they fit."""
+    """The verdict in two lines of at most `width` cells: its name with the evidence, which may
+    continue on the second, then the advice, the keys, and other verdicts, as far as they fit."""
     if len(verdict) < 3:
         return verdict[:2]
     evidence, rest = Content(": ").join(verdict[:2]), Content("  ").join([*verdict[2:], *others])

@@ -1,4 +1,4 @@
-"""The trash: what was deleted, newest first, and bringing it back."""
+"""The trash: deleted items, newest first, which can be restored."""
 
 import time
 from typing import ClassVar
@@ -17,12 +17,12 @@ from slm_tui.tui.widgets.line_list import LineList, Row
 
 
 class TrashScreen(Dialog[str]):
-    """A list of all that was deleted; the result is the name of what came back."""
+    """A list of deleted items; the result is the name of the restored one."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "restore", "Restore", show=False)]
 
     def __init__(self) -> None:
-        super().__init__("Trash", "↑↓ · enter brings back · esc closes")
+        super().__init__("Trash", "↑↓ · enter restores · esc closes")
         self._entries = {str(one.path): one for one in trash.entries()}
 
     def compose_box(self) -> ComposeResult:
@@ -40,7 +40,7 @@ class TrashScreen(Dialog[str]):
         self.action_restore()
 
     def action_restore(self) -> None:
-        """Bring back what the cursor is on; the dialog stays where it cannot be."""
+        """Restore the item under the cursor; on errors the dialog stays open."""
         key = self.query_one(LineList).key
         if key is None:
             return
@@ -49,7 +49,7 @@ class TrashScreen(Dialog[str]):
         except SlmTuiError as error:
             complain(self.app, error)
         except OSError as error:
-            complain(self.app, SlmTuiError("it cannot be brought back", cause_of(error)))
+            complain(self.app, SlmTuiError("it cannot be restored", cause_of(error)))
         else:
             self.dismiss(name)
 
