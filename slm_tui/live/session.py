@@ -170,7 +170,7 @@ class Session:
             raise RunError(
                 f"run {run.id} is finished",
                 f"it completed all {info.max_steps} steps",
-                "add steps (--steps N), or fork a new run from it",
+                "add more steps (--steps N), or fork a new run from it",
             )
         own = run.preset()
         session = cls._opened(

@@ -210,7 +210,7 @@ def test_data_reads_any_named_text(tmp_path: Path, capsys: pytest.CaptureFixture
     assert {one["topic"] for one in found["verdicts"]} >= {"size", "skipped"}
     assert main(["data", "stats", str(directory)]) == 0
     shown = capsys.readouterr().out
-    for words in ("▲ 1 file was skipped", "rarest tokens", "first merges", "bytes per token at"):
+    for words in ("▲ 1 file was skipped", "rarest tokens", "first merges", "bytes per token by"):
         assert words in shown
 
 

@@ -144,7 +144,7 @@ def test_commas_that_may_belong_to_several_columns_are_refused_with_the_line() -
     error = told(raw)
     assert error.what == "line 3 of x.csv has 4 cells"
     assert "3 columns (title, text, author)" in error.why
-    assert "a comma in a text without quotes" in error.why
+    assert "a comma in unquoted text" in error.why
     assert "quotes" in error.remedy
     pair = "question,answer\nWhat is it, then,A fox\n"
     assert "line 2" in told(pair).what

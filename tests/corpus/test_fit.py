@@ -77,7 +77,7 @@ def test_a_window_is_named_only_where_it_works(tiny: Tiny, tmp_path: Path) -> No
 
 def test_validation_of_copies_alone_says_how_many(tiny: Tiny, tmp_path: Path) -> None:
     preset = of_text(tiny, tmp_path, "<|endoftext|>".join(["the same"] * 90), {"kind": "bytes"})
-    with pytest.raises(CorpusError, match=r"use more text: \d+ of its documents stood in training"):
+    with pytest.raises(CorpusError, match=r"use more text: \d+ of its documents were verbatim"):
         fit.check(preset, prepare(preset))
 
 

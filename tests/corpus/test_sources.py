@@ -29,7 +29,7 @@ def test_a_directory_that_is_not_there_is_one_clear_line(name: str, tmp_path: Pa
 
 
 def test_no_file_and_a_directory_are_told_apart(tmp_path: Path) -> None:
-    assert "no text file is named" in str(refused(FileData(), tmp_path))
+    assert "no text file given" in str(refused(FileData(), tmp_path))
     assert "data.path" in str(refused(FileData(), tmp_path))
     assert "is a directory" in str(refused(FileData(path=str(tmp_path)), tmp_path))
 

@@ -71,7 +71,7 @@ def test_what_fits_nothing_or_several_is_explained(tiny: Make) -> None:
     with pytest.raises(RunError, match="no runs yet"):
         store.find("last")
     made(tiny, "ab"), made(tiny, "ac")
-    with pytest.raises(RunError, match="'a' fits 2 runs.*write more"):
+    with pytest.raises(RunError, match="'a' matches 2 runs.*use more"):
         store.find("a")
     with pytest.raises(RunError, match="there is no run 'x'.*runs list"):
         store.find("x")
@@ -98,7 +98,7 @@ def test_a_name_that_is_no_name_makes_nothing(tiny: Make, name: str) -> None:
 
 def test_a_directory_that_cannot_be_written_is_one_clear_line(tiny: Make, home: Path) -> None:
     (home / "data").write_text("a file in the way")
-    with pytest.raises(RunError, match="no run can be made.*SLM_TUI_HOME"):
+    with pytest.raises(RunError, match="cannot create a run.*SLM_TUI_HOME"):
         store.create(tiny())
 
 

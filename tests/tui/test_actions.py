@@ -188,7 +188,7 @@ def test_a_keymap_of_the_first_version_is_read_without_problems(home: Path) -> N
     path.write_text('"runs.pin" = "v"\n[train]\ncrosshair_left = "h"\ncrosshair_right = "l"\n')
     keys, problems = keymap.load()
     # `l` is load on the Runs screen, which has charts too.
-    assert problems == ["chart.crosshair_right: l is already runs.load"]
+    assert problems == ["chart.crosshair_right: l is already used by runs.load"]
     assert keys["chart.crosshair_left"] == "h"
     assert "runs.pin" not in keys
     assert not keymap.clashes(keys)

@@ -429,7 +429,7 @@ async def test_save_writes_the_conversation_but_never_overwrites(
         assert "Once upon" in target.read_text()
         target.write_text("mine")
         await type_line(pilot, f"/save {target}")
-        assert "there already" in shown(pilot)
+        assert "already exists" in shown(pilot)
         assert target.read_text() == "mine"
 
 

@@ -63,7 +63,7 @@ async def test_a_later_action_yields_its_key_to_an_old_keymap() -> None:
     # An original action keeps its key, as always.
     keys, wrong = load('"train.save" = "v"\n"train.details" = "e"\n')
     assert (keys["train.details"], keys["train.metrics"]) == ("d", "f7")
-    assert wrong == ["train.details: e is already train.evaluate"]
+    assert wrong == ["train.details: e is already used by train.evaluate"]
     load('"train.save" = "v"\n')
     app = SlmTuiApp(load_torch=False)
     async with app.run_test(size=(80, 24)) as pilot:
