@@ -140,7 +140,7 @@ def test_an_impossible_evaluation_is_explained(
     data = {"kind": "file", "path": str(source), "split": {"validation": 0.2}}
     run = trained(tiny(data=data), "file")
     for arguments, words in (
-        (["file", "--split", "test"], "there is no test text"),
+        (["file", "--split", "test"], "there is no test split"),
         (["nothing"], "there is no run"),
         (["file", "--text", str(home / "no.txt")], "there is no text at"),
         (["file", "--documents", "0"], "at least 1"),

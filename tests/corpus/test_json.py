@@ -88,7 +88,7 @@ def test_rows_are_the_same_wherever_what_is_read_at_once_ends(
         raw = json.dumps(rows, indent=2 if shape == "indented" else None)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(text_file, "CHUNK", chunk)
-        patch.setattr(text_file.recognise, "HEAD", chunk)
+        patch.setattr(text_file.file_kinds, "HEAD", chunk)
         try:
             found, _ = read(raw)
         except CorpusError:
@@ -154,7 +154,7 @@ def test_rows_may_have_other_columns_than_the_first() -> None:
     found, left_out = read("".join(json.dumps(row) + "\n" for row in rows))
     assert found == ["a", "b", "d"]
     assert left_out.null == 1
-    assert left_out.notes == ["rows without text are read from content"]
+    assert left_out.notes == ["rows without text are read from content instead"]
 
 
 @pytest.mark.parametrize("layout", ["jsonl", "parquet"])

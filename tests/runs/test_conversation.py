@@ -133,7 +133,7 @@ def test_clearing_moves_it_to_the_trash(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("SLM_TUI_HOME", str(tmp_path / "home"))
     run = tmp_path / "run"
     run.mkdir()
-    with pytest.raises(RunError, match="nothing is kept"):
+    with pytest.raises(RunError, match="there is no saved conversation"):
         conversation.clear(run)
     conversation.append(run, SAID)
     went = conversation.clear(run)

@@ -201,7 +201,7 @@ def test_a_deleted_run_is_found_by_its_exact_name_first(tiny: Make) -> None:
     if longer != second.path:
         second.path.rename(longer)
     store.delete(first), store.delete(Run(longer))
-    with pytest.raises(RunError, match="fits 2 deleted runs"):
+    with pytest.raises(RunError, match="matches 2 deleted runs"):
         store.restore("same")
     assert store.restore(first.id).id == first.id
     assert store.restore("same").id == longer.name

@@ -79,7 +79,7 @@ def test_what_a_newer_version_added_is_left_out() -> None:
             Skipped(7, math.nan, math.inf),
         ),
         ("back to step 7 with half the learning rate", WentBack(7)),
-        ("loss spike: 9.1 nats, usually 2.5 (gradient norm 33)", Spiked(7, 9.1, 2.5, 33.0)),
+        ("loss spike: 9.1 nats where 2.5 was usual (gradient norm 33)", Spiked(7, 9.1, 2.5, 33.0)),
         ("loss spike: it was said", Warned(7, "loss spike: it was said")),
         ("TensorBoard is off", Warned(7, "TensorBoard is off")),
     ],
@@ -88,10 +88,12 @@ def test_the_warnings_of_the_first_version_are_what_they_meant(message: str, eve
     assert same(event, from_json({"event": "warned", "step": 7, "message": message}))
 
 
-def test_a_new_event_says_what_the_first_version_said() -> None:
+def test_messages_of_events_are_not_parsed() -> None:
+    """A reworded message changes nothing: what was written as its own kind is read as that."""
     for event in (Skipped(7, math.nan, 3.25), WentBack(7), Spiked(7, 9.1, 2.5, 33.0)):
-        old = {"event": "warned", "step": 7, "message": event.message}
-        assert same(event, from_json(old))
+        written = to_json(event)
+        assert event.message not in written.values()
+        assert same(event, from_json(written))
 
 
 def test_a_failure_of_the_first_version_has_no_cause() -> None:

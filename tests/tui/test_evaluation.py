@@ -34,7 +34,7 @@ def _short(monkeypatch: pytest.MonkeyPatch) -> None:
     def few(split: Any, device: str) -> EvaluationSettings:
         return real(split, samples=1, max_tokens=3, device="cpu")
 
-    monkeypatch.setattr("slm_tui.tui.screens.runs.questions.Settings", few)
+    monkeypatch.setattr("slm_tui.tui.screens.runs.questions.EvaluationSettings", few)
 
 
 def trained(name: str, seed: int = 1) -> None:

@@ -475,7 +475,7 @@ async def test_a_live_run_cannot_be_changed(locked: Run, key: str) -> None:
         await pilot.press(key)
         notice = pilot.app.screen
         assert isinstance(notice, Notice)
-        assert "being trained" in str(notice.error)
+        assert "is training" in str(notice.error)
         assert locked.info().name == "live"
 
 

@@ -16,24 +16,27 @@ from slm_tui import paths
 from slm_tui.config.preset import Preset
 from slm_tui.errors import SlmTuiError
 from slm_tui.formatting import clock, count, duration, size
+from slm_tui.live.workshop import LiveStatus, NoWorkshop
 from slm_tui.tui import actions, dialogs, keymap
 from slm_tui.tui.app import SlmTuiApp
 from slm_tui.tui.base import RoomScreen
 from slm_tui.tui.screens.help.screen import HelpScreen
 from slm_tui.tui.widgets.key_footer import MOST_KEYS, KeyFooter, footer_keys
 from slm_tui.tui.widgets.line_list import LineList, Row
-from slm_tui.tui.widgets.status_line import LiveStatus, StatusLine, status_content
+from slm_tui.tui.widgets.status_line import StatusLine, status_content
 from slm_tui.tui.widgets.tab_line import TabLine
 
 SIZES = [(60, 20), (66, 20), (80, 24), (99, 40), (100, 40), (160, 40), (200, 60)]
 LIVE = LiveStatus("stories-tiny", "training", 1840, 5000, 132.0, 41_300.0, "▲ overfitting")
 
 
-class Busy:
+class Busy(NoWorkshop):
     """A workshop with a live run, as the app sees it."""
 
+    is_training = True
+
     def __init__(self) -> None:
-        self.is_training = True
+        super().__init__()
         self.live: LiveStatus | None = LIVE
         self.quit_with: list[str] = []
         self.trained: list[Preset] = []
@@ -256,8 +259,8 @@ def test_two_actions_may_swap_their_keys(home: Path) -> None:
     [
         ('"train.fly" = "p"', "no such action"),
         ('"train.pause" = "ctrl+m"', "does not work"),
-        ('"train.pause" = 3', "must be text"),
-        ("= = =", "not TOML"),
+        ('"train.pause" = 3', "must be a string"),
+        ("= = =", "not valid TOML"),
     ],
 )
 def test_a_bad_keymap_line_is_reported_and_ignored(home: Path, text: str, told: str) -> None:

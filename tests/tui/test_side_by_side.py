@@ -138,7 +138,7 @@ async def test_a_damaged_or_missing_checkpoint_is_reported_and_others_generate()
         await type_line(pilot, "Once")
         await until(pilot, lambda: len(texts(screen)) == 1 and not screen.is_writing)
         assert "✗" in drawn(screen.columns[1])
-        assert "not there" in drawn(screen.columns[2]).replace("\n", "")
+        assert "not found" in drawn(screen.columns[2]).replace("\n", "")
         await type_line(pilot, "")
         await until(pilot, lambda: "24 tokens" in drawn(screen.columns[0]))
 

@@ -84,7 +84,7 @@ def test_a_conversation_is_restored_only_to_its_own_run() -> None:
     assert (run / conversation.FILE).read_text() == "said\n"
     conversation.clear(run)
     run.rmdir()
-    with pytest.raises(RunError, match="is not there"):
+    with pytest.raises(RunError, match="is gone"):
         trash.restore(trash.entries()[0])
 
 

@@ -5,7 +5,7 @@ from textual.widgets import Input
 
 from slm_tui.config.drafts import Draft
 from slm_tui.config.preset import Preset
-from slm_tui.live.workshop import LiveStatus
+from slm_tui.live.workshop import LiveStatus, NoWorkshop
 from slm_tui.tui.app import SlmTuiApp
 from slm_tui.tui.screens.presets.screen import PresetsScreen
 
@@ -37,12 +37,11 @@ n_layer = 2
 """
 
 
-class Recorder:
+class Recorder(NoWorkshop):
     """Accepts presets like a workshop."""
 
-    is_training = False
-
     def __init__(self) -> None:
+        super().__init__()
         self.trained: list[Preset] = []
 
     def live_status(self) -> LiveStatus | None:

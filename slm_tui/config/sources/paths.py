@@ -34,5 +34,5 @@ def _text_near(directory: Path, name: str = "") -> str | None:
         names = sorted(one.name for one in directory.iterdir() if one.suffix in (".txt", ".md"))
     except OSError:
         return None
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.3) if name else names[:1]
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5) if name else names[:1]
     return str(directory / close[0]) if close else None
