@@ -77,6 +77,11 @@ class Background(Generic[S]):
         """Ask the task to stop as soon as possible; its result is still published."""
         self._cancel.set()
 
+    def wait(self, seconds: float) -> None:
+        """Wait at most `seconds` until the work is done."""
+        if self._thread is not None:
+            self._thread.join(seconds)
+
     def close(self, seconds: float = 0.0) -> None:
         """Cancel, and wait at most `seconds` for the thread to clean up."""
         self._cancel.set()

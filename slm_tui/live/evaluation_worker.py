@@ -72,6 +72,10 @@ class EvaluationWorker:
         """Stop as soon as possible, without writing a report."""
         self._background.cancel()
 
+    def wait(self, seconds: float) -> None:
+        """Wait at most `seconds` until it is done."""
+        self._background.wait(seconds)
+
     def _work(self, cancel: threading.Event) -> EvaluationSnapshot:
         from slm_tui.corpus.progress import Cancelled
 

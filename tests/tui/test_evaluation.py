@@ -83,12 +83,17 @@ async def test_a_checkpoint_is_evaluated_and_the_report_saved(size: tuple[int, i
         dialog = await ask(pilot)
         await until(pilot, lambda: dialog.worker.snapshot.state == "ready")
         assert dialog.worker.snapshot.is_kept
-        await until(pilot, lambda: "as evaluated on" in shown(dialog))
+        await until(pilot, lambda: "evaluated on" in shown(dialog))
         await pilot.press("r")
         await until(pilot, lambda: dialog.worker.snapshot.state == "ready")
         assert not dialog.worker.snapshot.is_kept
     (report,) = evaluation_results.read(store.find("plain").path)
     assert report["text"]["split"] == "validation"
+
+
+def finish(worker: evaluation_worker.EvaluationWorker) -> None:
+    worker.start()
+    worker.wait(limits.LIMIT)
 
 
 async def test_selected_runs_are_compared() -> None:
@@ -146,7 +151,7 @@ async def test_a_missing_split_and_a_run_without_checkpoints_are_reported() -> N
         await with_checkpoints(pilot, screen)
         dialog = await ask(pilot, "down")
         await until(pilot, lambda: dialog.worker.snapshot.state == "failed")
-        await until(pilot, lambda: "there is no test text" in on_screen(pilot))
+        await until(pilot, lambda: "there is no test split" in on_screen(pilot))
         await pilot.press("escape")
         add_run("bare")
         screen.reader.wake()
@@ -182,14 +187,14 @@ def test_an_incomplete_saved_report_is_recomputed(lost: str) -> None:
     settings = EvaluationSettings(samples=1, max_tokens=3, device="cpu")
     checkpoint = store.checkpoint_of(session.run)
     worker = evaluation_worker.EvaluationWorker([checkpoint], settings, beside=False)
-    worker._main()
+    finish(worker)
     (report,) = evaluation_results.read(session.run.path)
     del report[lost]
     evaluation_results.write(report, session.run.path)
-    worker._main()
+    finish(worker)
     assert worker.snapshot.state == "ready"
     assert not worker.snapshot.is_kept
     (again,) = evaluation_results.read(session.run.path)
     assert lost in again
-    worker._main()
+    finish(worker)
     assert worker.snapshot.is_kept

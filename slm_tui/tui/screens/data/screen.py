@@ -225,7 +225,7 @@ class DataScreen(RoomScreen):
         if self._drawn.state == "ready":
             self.reader.compare(tokenizer)
 
-    def on_reader_compared(self) -> None:
+    def on_document_reader_compared(self) -> None:
         self.set_class(self.reader.compares, "-comparing")
 
     def action_copy(self) -> None:
