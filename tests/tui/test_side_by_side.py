@@ -71,6 +71,8 @@ async def test_the_same_prompt_and_seed_go_through_all_columns() -> None:
         await type_line(pilot, "Once upon")
         await until(pilot, lambda: len(texts(screen)) == 3)
         first, other, same = texts(screen)
+        for column in screen.columns:
+            assert [one.kind for one in column.entries].count("text") == 1
         assert first == same
         assert first != other
         assert all("12 tokens" in drawn(column) for column in screen.columns)

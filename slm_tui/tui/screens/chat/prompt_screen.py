@@ -63,14 +63,19 @@ class PromptScreen(RoomScreen):
         """Show the current settings."""
         raise NotImplementedError
 
+    def submitting(self) -> None:
+        """A line was entered and is about to be run."""
+
     def settings_changed(self) -> None:
         """Called after a change of settings; override to update what depends on them."""
 
     # The prompt
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
+        # Textual calls the handlers of all base classes: a subclass overrides `submitting` instead.
         line = event.value
         self.query_one(PromptInput).remember(line)
+        self.submitting()
         if line.startswith("/"):
             self.command(line)
         elif line:

@@ -105,7 +105,7 @@ class Heading(Widget):
 class RunFacts(LineList):
     """Lines to read; the cursor is shown only while scrolling."""
 
-    DEFAULT_CSS = "Lines > .line-list--cursor-blurred { background: $background; }"
+    DEFAULT_CSS = "RunFacts > .line-list--cursor-blurred { background: $background; }"
 
 
 class Overlay(Chart):

@@ -10,7 +10,7 @@ from textual.containers import Container
 from textual.content import Content
 from textual.timer import Timer
 from textual.widget import Widget
-from textual.widgets import Input, Static
+from textual.widgets import Static
 
 from slm_tui.errors import GenerationError
 from slm_tui.live.fair_lock import FairLock
@@ -91,9 +91,8 @@ class SideBySide(PromptScreen):
 
     # Generating
 
-    def on_input_submitted(self, event: Input.Submitted) -> None:
+    def submitting(self) -> None:
         self._told = ("note", "")
-        super().on_input_submitted(event)
 
     def begin(self, prompt: str) -> None:
         for column in self.columns:
