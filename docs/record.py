@@ -2,8 +2,8 @@
 
     python docs/record.py [--output docs/first-minutes.svg] [--width 100] [--height 30]
 
-Opens the app in a temporary home directory, trains the default preset to the end, chats with the
-best checkpoint, and combines screenshots into one animated SVG. Takes as long as the training does.
+Opens the app in a temporary home directory, trains the default preset for two minutes, chats with
+the best checkpoint, and combines screenshots into one animated SVG. Takes about three minutes.
 """
 
 import argparse
@@ -11,12 +11,14 @@ import asyncio
 import os
 import re
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 PROMPT = "Once upon a time"
 CAPTURE_SECONDS = 4.0
+TRAINING_SECONDS = 100.0
 MOST_TRAINING_FRAMES = 9
 
 
@@ -47,9 +49,14 @@ async def record(width: int, height: int) -> list[Frame]:
         capture(2.5)
         await pilot.press("t")
         training: list[str] = []
-        while workshop.session is None or workshop.session.is_live:
+        until = time.monotonic() + TRAINING_SECONDS
+        while workshop.session is None or (workshop.session.is_live and time.monotonic() < until):
             await pilot.pause(CAPTURE_SECONDS)
             training.append(app.export_screenshot())
+        if workshop.session.is_live:
+            workshop.session.stop()
+            while workshop.session.is_live:
+                await pilot.pause(0.2)
         await pilot.pause(3.0)
         frames += [Frame(one, 1.0) for one in _spread(training, MOST_TRAINING_FRAMES)]
         capture(3.0)
@@ -63,10 +70,8 @@ async def record(width: int, height: int) -> list[Frame]:
         await pilot.pause(0.3)
         capture(1.0)
         await pilot.press("enter")
-        while screen.generation.state != "generating":
-            await pilot.pause(0.02)
-        while screen.is_writing:
-            await pilot.pause(0.2)
+        while screen.transcript.last_text is None or not screen.transcript.last_text.ending:
+            await pilot.pause(0.1)
             capture(0.4)
         capture(3.0)
         await pilot.press("ctrl+s")
