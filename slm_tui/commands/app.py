@@ -32,7 +32,7 @@ def open_app(run: str) -> NoReturn:
         )
     first = _run_path(run) if run else None
     # Before anything that starts threads is loaded.
-    leash = detach.fork(terminal=True)
+    parent = detach.fork(terminal=True)
     from slm_tui.training.allocator import keep_big_blocks
 
     keep_big_blocks()
@@ -42,7 +42,7 @@ def open_app(run: str) -> NoReturn:
 
     workshop = TrainingWorkshop()
     app = SlmTuiApp(workshop=workshop, run=first)
-    _leave_on_signals(app, workshop, leash)
+    _leave_on_signals(app, workshop, parent)
     code, failure = 1, ""
     try:
         app.run()
@@ -53,7 +53,7 @@ def open_app(run: str) -> NoReturn:
     terminal.restore()
     if failure:
         _say(f"slm-tui: the app failed: {failure}; full log: {_log()}", sys.stderr)
-    code = _after(workshop, leash, terminal, code) or code
+    code = _after(workshop, parent, terminal, code) or code
     _flush()
     # Torch threads may still be running; shutting down the interpreter can then crash.
     os._exit(code)
@@ -69,7 +69,7 @@ def _run_path(run: str) -> Any:
     return store.find(run).path
 
 
-def _leave_on_signals(app: Any, workshop: Any, leash: ParentPipe) -> None:
+def _leave_on_signals(app: Any, workshop: Any, parent: ParentPipe) -> None:
     """SIGTERM and SIGINT save and stop; a lost terminal does not affect the run.
 
     Plain handlers, not those of the app's event loop: they also work before and after it.
@@ -88,10 +88,10 @@ def _leave_on_signals(app: Any, workshop: Any, leash: ParentPipe) -> None:
         signal.signal(number, end)
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, hang_up)
-    leash.watch(hang_up, terminal=sys.stdin.fileno())
+    parent.watch(hang_up, terminal=sys.stdin.fileno())
 
 
-def _after(workshop: Any, leash: ParentPipe, terminal: "_Terminal", code: int) -> int:
+def _after(workshop: Any, parent: ParentPipe, terminal: "_Terminal", code: int) -> int:
     """The app has closed: wait for a save, or let the run continue without a terminal."""
     session = workshop.session
     if session is None or not session.is_live:
@@ -100,8 +100,8 @@ def _after(workshop: Any, leash: ParentPipe, terminal: "_Terminal", code: int) -
         return _save(session)
     import queue
 
-    from slm_tui.commands.progress import Lines
-    from slm_tui.commands.train import follow, goes_on, train_alone
+    from slm_tui.commands.progress import TextReport
+    from slm_tui.commands.train import background_notice, follow, train_alone
     from slm_tui.training.events import Event
 
     # Closed by choice, by a lost terminal or by an error in the app: the run continues.
@@ -109,9 +109,9 @@ def _after(workshop: Any, leash: ParentPipe, terminal: "_Terminal", code: int) -
     session.add_sink(events.put)
     if not detach.can_fork():
         _say(f"{session.run.id} keeps training here; ctrl+c saves and stops it")
-        return follow(session, events, Lines(sys.stdout), leash)
+        return follow(session, events, TextReport(sys.stdout), parent)
     terminal.close()
-    return train_alone(session, events, leash, goes_on(session), code=code)
+    return train_alone(session, events, parent, background_notice(session), code=code)
 
 
 def _save(session: Any) -> int:

@@ -128,7 +128,7 @@ class _Job:
                 begin=checkpoint.state.begins_documents,
                 stop=stop,
                 at_once=self._at_once,
-                told=self._on_piece,
+                on_piece=self._on_piece,
             ):
                 self._take(text)
         except (RuntimeError, MemoryError) as error:

@@ -26,7 +26,7 @@ from slm_tui.training.events import (
 )
 
 
-class Json:
+class JsonReport:
     """One JSON object per event, and nothing else on stdout."""
 
     def begin(self, session: Session) -> None:
@@ -46,7 +46,7 @@ class Json:
         output.say_json(finite(values))
 
 
-class Lines:
+class TextReport:
     """Lines for events, with the progress line below."""
 
     def __init__(self, out: TextIO) -> None:
@@ -80,7 +80,7 @@ class Lines:
         except (SlmTuiError, OSError):
             return  # a run that did not start has no verdict
         if verdict.word:
-            self.tell(evidence.told(verdict))
+            self.tell(evidence.summary(verdict))
 
     def _worded(self, event: Event) -> str:
         if isinstance(event, Started):

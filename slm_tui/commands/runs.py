@@ -165,4 +165,4 @@ def _show(run: "Run", *, as_json: bool) -> None:
     for text in odd:
         output.say(f"{'':16} {one_line(text)}")
     for number, verdict in enumerate(evidence.of_run(run)):
-        output.say(f"{'' if number else 'diagnosis':16} {one_line(evidence.told(verdict))}")
+        output.say(f"{'' if number else 'diagnosis':16} {one_line(evidence.summary(verdict))}")

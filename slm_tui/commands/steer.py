@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import cast, get_args
 
 from slm_tui.commands import output
-from slm_tui.commands.progress import Lines
+from slm_tui.commands.progress import TextReport
 from slm_tui.errors import RunError
 from slm_tui.formatting import whole_number
 from slm_tui.live import steering
@@ -108,7 +108,7 @@ class _Progress:
     """Lines for new entries in the run's files, and the progress line."""
 
     def __init__(self, run: Run) -> None:
-        self._lines = Lines(sys.stdout)
+        self._lines = TextReport(sys.stdout)
         self._curves = Curves(run)
         self._curves.read()
         self._seen = self._counts()

@@ -21,7 +21,7 @@ from slm_tui.live import detach
 from slm_tui.live.detach import ParentPipe
 
 if TYPE_CHECKING:
-    from slm_tui.commands.progress import Json, Lines
+    from slm_tui.commands.progress import JsonReport, TextReport
     from slm_tui.config.preset import Preset
     from slm_tui.live.session import Session
     from slm_tui.training.events import Event, Sink
@@ -70,24 +70,24 @@ def train(options: argparse.Namespace) -> int:
     if options.detach and not detach.can_fork():
         raise PresetError("--detach does not work on this system", "", "omit it")
     # Before anything else: a process with threads cannot be forked safely.
-    leash = detach.fork() if options.detach or sys.stdout.isatty() else ParentPipe()
+    parent = detach.fork() if options.detach or sys.stdout.isatty() else ParentPipe()
     from slm_tui.training.allocator import keep_big_blocks
 
     keep_big_blocks()
-    from slm_tui.commands.progress import Json, Lines
+    from slm_tui.commands.progress import JsonReport, TextReport
 
     events: queue.SimpleQueue[Event] = queue.SimpleQueue()
     if options.detach:
-        return _train_detached(options, events, leash)
+        return _train_detached(options, events, parent)
     session = _session(options, events)
-    show: Json | Lines = Json() if options.json else Lines(sys.stdout)
+    show: JsonReport | TextReport = JsonReport() if options.json else TextReport(sys.stdout)
     with contextlib.suppress(OSError):  # the next line gets the same error, and handles it
         show.begin(session)
-    return follow(session, events, show, leash)
+    return follow(session, events, show, parent)
 
 
 def _train_detached(
-    options: argparse.Namespace, events: "queue.SimpleQueue[Event]", leash: ParentPipe
+    options: argparse.Namespace, events: "queue.SimpleQueue[Event]", parent: ParentPipe
 ) -> int:
     """Return to the shell once the run has started, or after a few seconds of preparation."""
     # First, so that a closed terminal or its ctrl+C no longer reach this process directly.
@@ -106,7 +106,7 @@ def _train_detached(
         session.wait()
         output.tell(f"slm-tui: {session.status.error}")
         return 1
-    return train_alone(session, events, leash, _detached_notice(session, as_json=options.json))
+    return train_alone(session, events, parent, _detached_notice(session, as_json=options.json))
 
 
 def _detached_notice(session: "Session", *, as_json: bool) -> str:
@@ -123,26 +123,26 @@ def _detached_notice(session: "Session", *, as_json: bool) -> str:
 def train_alone(
     session: "Session",
     events: "queue.SimpleQueue[Event]",
-    leash: ParentPipe,
+    parent: ParentPipe,
     out: str = "",
     *,
     code: int = 0,
 ) -> int:
     """Print `out`, leave the terminal and train to the end; output goes to the run's log."""
-    from slm_tui.commands.progress import Lines
+    from slm_tui.commands.progress import TextReport
 
-    leave_terminal(session, leash, out, code)
-    return follow(session, events, Lines(sys.stdout), ParentPipe())
+    leave_terminal(session, parent, out, code)
+    return follow(session, events, TextReport(sys.stdout), ParentPipe())
 
 
-def leave_terminal(session: "Session", leash: ParentPipe, out: str, code: int = 0) -> None:
+def leave_terminal(session: "Session", parent: ParentPipe, out: str, code: int = 0) -> None:
     """Detach the run from the terminal; the parent prints `out` and exits with `code`."""
     session.unattended = True
     detach.leave_terminal(session.run.path / "console.log")
-    leash.let_go(code, out)
+    parent.let_go(code, out)
 
 
-def goes_on(session: "Session") -> str:
+def background_notice(session: "Session") -> str:
     """The notice that a run continues after its terminal closes."""
     run = session.run.id
     return f"{run} keeps training in the background.\nReopen with: slm-tui --run {run}"
@@ -232,8 +232,8 @@ def _assignments(options: argparse.Namespace) -> list[str]:
 def follow(
     session: "Session",
     events: "queue.SimpleQueue[Event]",
-    show: "Json | Lines",
-    leash: ParentPipe,
+    show: "JsonReport | TextReport",
+    parent: ParentPipe,
 ) -> int:
     """Show a session until it ends. Ctrl+C or SIGTERM saves and stops it.
 
@@ -242,17 +242,17 @@ def follow(
     Raises:
         OSError: the output pipe was closed; the run was saved and stopped.
     """
-    from slm_tui.commands.progress import Lines
+    from slm_tui.commands.progress import TextReport
 
     alone = False
     with _Signals(session) as signals:
-        leash.watch(signals.hung_up.set)
+        parent.watch(signals.hung_up.set)
         while True:
             live = session.is_live
             if signals.hung_up.is_set() and not alone and live:
                 alone = True
-                leave_terminal(session, leash, goes_on(session))
-                show = Lines(sys.stdout)
+                leave_terminal(session, parent, background_notice(session))
+                show = TextReport(sys.stdout)
             try:
                 _show(session, events, show, signals, live)
             except BrokenPipeError as error:
@@ -285,7 +285,7 @@ def follow(
 def _show(
     session: "Session",
     events: "queue.SimpleQueue[Event]",
-    show: "Json | Lines",
+    show: "JsonReport | TextReport",
     signals: "_Signals",
     live: bool,
 ) -> None:

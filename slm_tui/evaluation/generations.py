@@ -48,7 +48,7 @@ def generate(
         settings.with_(stop=()),
         seeds=seeds,
         begin=begin,
-        told=lambda *_: step(len(texts)),
+        on_piece=lambda *_: step(len(texts)),
     ):
         texts.append(text)
     step(count)

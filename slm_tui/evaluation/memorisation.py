@@ -303,7 +303,7 @@ class Copying:
         longest = f", longest match {self.found.longest} tokens" if self.found.longest else ""
         return f"{self.found.share:.0%} in the training text{natural}{longest}"
 
-    def told(self) -> str:
+    def sentence(self) -> str:
         """Share and longest passage, each with the value for unseen text."""
         least = "" if self.is_whole else "at least "
         text = f"{least}{self.found.share:.0%} of 8-grams also occur in the training text"

@@ -200,7 +200,7 @@ def write(
     begin: bool = True,
     stop: Event | None = None,
     at_once: int | None = None,
-    told: Callable[[int, CompletionPiece], None] | None = None,
+    on_piece: Callable[[int, CompletionPiece], None] | None = None,
 ) -> Iterator[Completion]:
     """Continue every prompt `samples` times in batches; yield each completion when it ends.
 
@@ -212,7 +212,7 @@ def write(
         begin: see `prompt_ids`.
         stop: set it to end all completions after the current token.
         at_once: the most completions at once; as many as fit in memory if `None`.
-        told: called with the number of a completion and each of its pieces.
+        on_piece: called with the number of a completion and each of its pieces.
     """
     many = [prompt for prompt in prompts for _ in range(samples)]
     if seeds is None:
@@ -242,8 +242,8 @@ def write(
             if not grown:
                 one.continuation.ended = one.continuation.ended or "stopped"
             for piece in one.take(before):
-                if told is not None:
-                    told(one.number, piece)
+                if on_piece is not None:
+                    on_piece(one.number, piece)
             if one.closed:
                 yield one.text(now)
         active = [one for one in active if not one.closed]

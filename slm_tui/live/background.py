@@ -85,5 +85,4 @@ class Background(Generic[S]):
     def close(self, seconds: float = 0.0) -> None:
         """Cancel, and wait at most `seconds` for the thread to clean up."""
         self._cancel.set()
-        if self._thread is not None and seconds:
-            self._thread.join(seconds)
+        self.wait(seconds)

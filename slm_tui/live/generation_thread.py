@@ -83,7 +83,7 @@ class LoadedModel:
     """A model and its last completion.
 
     `decoder` may hold part of a character or of a stop string; `prompt` is how many of the ids
-    are the prompt, `told` how many have been published: one more may just have been sampled.
+    are the prompt, `published` how many have been published: one more may just have been sampled.
     """
 
     checkpoint: Path
@@ -95,7 +95,7 @@ class LoadedModel:
     text: "Continuation | None" = None
     decoder: "TextDecoder | None" = None
     prompt: int = 0
-    told: int = 0
+    published: int = 0
 
 
 class GenerationThread:
@@ -157,7 +157,7 @@ class GenerationThread:
             loaded = self._loaded
             if loaded is None or loaded.text is None:
                 return None
-            return PromptedTokens(tuple(loaded.text.ids[: loaded.told]), loaded.prompt)
+            return PromptedTokens(tuple(loaded.text.ids[: loaded.published]), loaded.prompt)
 
     def _ask(self, request: _Request) -> None:
         with self._changed:
@@ -285,7 +285,7 @@ class GenerationThread:
                     text += decoder.feed(continuation.ids[-1])
                 if decoder.stopped:
                     continuation.ended = "stop string"
-                tokens, loaded.told = len(continuation.ids) - before, len(continuation.ids)
+                tokens, loaded.published = len(continuation.ids) - before, len(continuation.ids)
                 self._update(
                     request,
                     stop,
@@ -299,7 +299,7 @@ class GenerationThread:
             if continuation.ended == "end of text":
                 text += decoder.finish()
                 continuation.ids.append(end)
-                loaded.told = len(continuation.ids)
+                loaded.published = len(continuation.ids)
             self._update(
                 request,
                 stop,
@@ -359,7 +359,7 @@ def _begin(loaded: LoadedModel, request: _Request) -> "tuple[str, Continuation, 
 
     stop = request.settings.stop
     if request.go_on and loaded.text is not None and loaded.decoder is not None:
-        loaded.text.ended, loaded.told = "", len(loaded.text.ids)
+        loaded.text.ended, loaded.published = "", len(loaded.text.ids)
         loaded.text.seed = request.settings.seed
         return loaded.decoder.go_on(stop), loaded.text, loaded.decoder
     decoder, text = TextDecoder(loaded.tokenizer, stop), ""
@@ -370,7 +370,7 @@ def _begin(loaded: LoadedModel, request: _Request) -> "tuple[str, Continuation, 
         ids = prompt_ids(loaded.tokenizer, request.prompt, begin=loaded.begins_documents)
         loaded.prompt = len(ids)
     loaded.text = Continuation(ids, request.settings.seed, drawn=len(ids) - loaded.prompt)
-    loaded.decoder, loaded.told = decoder, len(ids)
+    loaded.decoder, loaded.published = decoder, len(ids)
     return text, loaded.text, decoder
 
 

@@ -145,7 +145,7 @@ def _number(facts: dict[str, Any], name: str) -> float:
         return 0.0
 
 
-def told(verdict: Verdict) -> str:
+def summary(verdict: Verdict) -> str:
     """A verdict as one line of plain text: what, since when, evidence, and what to try."""
     since = f" since step {verdict.since:,}" if verdict.since is not None else ""
     sure = "" if verdict.certainty == "certain" else f" ({verdict.certainty})"

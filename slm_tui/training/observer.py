@@ -142,7 +142,7 @@ class Observer:
         They are generated together, which does not change them.
         """
         ended: dict[int, Completion] = {}
-        told = 0
+        reported = 0
         for text in write(
             self._model,
             self._tokenizer,
@@ -154,7 +154,7 @@ class Observer:
             if self._control.stop_now.is_set():
                 return False
             ended[text.number] = text
-            while (found := ended.pop(told, None)) is not None:
-                told += 1
+            while (found := ended.pop(reported, None)) is not None:
+                reported += 1
                 self._sink(Sampled(self._state.step, found.prompt, found.text, found.seconds))
         return True

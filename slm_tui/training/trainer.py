@@ -205,17 +205,17 @@ class Trainer:
     def _wait_for_save(self) -> None:
         """Wait until the last checkpoint is on disk, even for disk space, unless stopped."""
         assert self._writer is not None
-        state, told, began = self.state, "", time.monotonic()
+        state, reported, began = self.state, "", time.monotonic()
         while not self._given_up and not self._writer.idle(_WAIT_SECONDS):
-            if self.control.blocked and not told:
-                told = self.control.blocked
-                self._sink(Paused(state.step, told))
+            if self.control.blocked and not reported:
+                reported = self.control.blocked
+                self._sink(Paused(state.step, reported))
             request = self.control.take()
             # A held key or a repeated signal is not meant to cancel this wait.
             patient = time.monotonic() - began < _ONE_PRESS_SECONDS
             self._given_up = request is not None and request.verb == "stop" and not patient
         self._writer.flush()
-        if told and not self._writer.failure:
+        if reported and not self._writer.failure:
             self._sink(Continued(state.step))
 
     def _loop(self) -> Reason:

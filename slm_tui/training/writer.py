@@ -139,17 +139,17 @@ class CheckpointWriter:
 
     def _write(self, job: _Job) -> None:
         """Write a snapshot; retry while there is no disk space or the disk fails."""
-        told = ""
+        reported = ""
         while True:
             reason, kind = self._attempt(job)
             self.failure = reason
             if not reason:
                 self._failures = 0
                 return
-            if reason != told:
-                if not told and kind == "disk":
+            if reason != reported:
+                if not reported and kind == "disk":
                     self._failures += 1
-                told = reason
+                reported = reason
                 text = f"the checkpoint at step {job.snapshot.state.step} was not saved: {reason}"
                 self._tell(Warned(job.snapshot.state.step, text))
             if kind == "memory" or (kind == "disk" and self._failures < _FAILURES):

@@ -89,7 +89,7 @@ def test_much_is_what_validation_text_does_not_share() -> None:
     much = Copying(1, CopiedText(100, 93, 85, ()), natural)
     assert much.is_much
     assert much.confidence > 0.99
-    assert "91% of 8-grams also occur in the training text (unseen text: 30%)" in much.told()
+    assert "91% of 8-grams also occur in the training text (unseen text: 30%)" in much.sentence()
     assert not Copying(1, CopiedText(12, 5, 5, ()), natural).is_much  # too short to tell
 
 

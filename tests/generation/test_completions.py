@@ -226,7 +226,7 @@ def test_a_text_comes_when_it_has_ended_and_those_that_wait_begin() -> None:
         ["a", "b", "c"],
         SAMPLED.with_(max_tokens=5),
         at_once=1,
-        told=lambda number, piece: told.append(number),
+        on_piece=lambda number, piece: told.append(number),
     )
     first = next(found)
     assert (first.number, first.tokens, set(told)) == (0, 5, {0})
@@ -237,7 +237,10 @@ def test_a_text_comes_when_it_has_ended_and_those_that_wait_begin() -> None:
 def test_pieces_that_are_told_are_the_texts() -> None:
     parts: dict[int, list[CompletionPiece]] = {}
     for text in written(
-        PROMPTS, SAMPLED, samples=2, told=lambda at, piece: parts.setdefault(at, []).append(piece)
+        PROMPTS,
+        SAMPLED,
+        samples=2,
+        on_piece=lambda at, piece: parts.setdefault(at, []).append(piece),
     ):
         pieces = parts[text.number]
         assert "".join(piece.text for piece in pieces) == text.text
@@ -254,7 +257,7 @@ def test_a_stop_in_the_middle_yields_what_there_is() -> None:
             stop.set()
 
     whole = written(PROMPTS, SAMPLED)
-    found = written(PROMPTS, SAMPLED, stop=stop, at_once=2, told=told)
+    found = written(PROMPTS, SAMPLED, stop=stop, at_once=2, on_piece=told)
     assert [text.number for text in found] == list(range(5))
     assert {text.ended for text in found} == {"stopped"}
     assert [text.tokens for text in found] == [4, 4, 0, 0, 0]

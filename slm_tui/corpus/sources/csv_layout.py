@@ -337,16 +337,16 @@ def _numbers_its_rows(columns: list[str], rows: list[list[str]]) -> bool:
 
 def broken(name: str, error: csv.Error, begins: int, ends: int) -> CorpusError:
     """The error for a row that cannot be parsed; lines are counted from 0."""
-    told = str(error)
-    if "unexpected end" in told:
+    message = str(error)
+    if "unexpected end" in message:
         why = "a quote opens there and is never closed"
-    elif "expected after" in told:
+    elif "expected after" in message:
         where = f", which ends on line {ends:,}," if ends - begins > 1 else ""
         why = f"a quoted cell{where} continues after its closing quote"
-    elif "field larger" in told:
+    elif "field larger" in message:
         why = "a cell is longer than 256 million characters: is a quote never closed?"
     else:
-        why = told
+        why = message
     return CorpusError(
         f"line {begins + 1:,} of {name} cannot be read as csv",
         why,

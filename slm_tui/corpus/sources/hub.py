@@ -221,14 +221,14 @@ def _followed(
             continue
         if line is None:
             return None
-        told = json.loads(line)
-        if "error" in told:
-            raise CorpusError(*told["error"])
-        if "full" in told:
-            raise OSError(told["full"][0], told["full"][1])
-        if "done" in told:
-            return dict(told["done"])
-        meter(*told["progress"])
+        message = json.loads(line)
+        if "error" in message:
+            raise CorpusError(*message["error"])
+        if "full" in message:
+            raise OSError(message["full"][0], message["full"][1])
+        if "done" in message:
+            return dict(message["done"])
+        meter(*message["progress"])
 
 
 def _listen(process: "subprocess.Popen[bytes]", lines: "queue.Queue[bytes | None]") -> None:

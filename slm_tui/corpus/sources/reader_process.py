@@ -32,9 +32,9 @@ def main() -> int:
     from slm_tui.corpus.sources import reader, reader_errors
 
     request["online"] = online
-    reader.report_bars(lambda *told: tell(progress=told))
+    reader.report_bars(lambda *progress: tell(progress=progress))
     try:
-        done = reader.read(request, lambda *told: tell(progress=told))
+        done = reader.read(request, lambda *progress: tell(progress=progress))
     except Exception as error:  # noqa: BLE001 - the parent must learn of any error
         known = reader_errors.explained(error, request, online=online)
         if isinstance(known, OSError):

@@ -120,7 +120,7 @@ def memorising(known: Evidence) -> Verdict | None:
         "▲",
         "memorising",
         copying.step,
-        copying.told(),
+        copying.sentence(),
         copying.confidence,
         copying.reason,
         5,
