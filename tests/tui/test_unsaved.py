@@ -180,10 +180,12 @@ async def test_undo_skips_what_was_restored_from_the_trash(home: Path) -> None:
     assert (home / "config" / "presets" / "mine.toml").read_text() == MINE
 
 
+class RecorderInTraining(Recorder):
+    is_training = True
+
+
 async def test_quit_asks_about_edits_first_and_then_the_run() -> None:
-    workshop = Recorder()
-    workshop.is_training = True
-    app = an_app(workshop)
+    app = an_app(RecorderInTraining())
     async with app.run_test(size=(80, 24)) as pilot:
         await enter(pilot, "model.n_layer", "7")
         await pilot.press("ctrl+q", "up", "up", "enter")
