@@ -3,14 +3,13 @@
 import argparse
 import random
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slm_tui.commands import options as shared
 from slm_tui.commands import output
 from slm_tui.commands.interrupts import INTERRUPTED, stop_event
 from slm_tui.commands.progress_line import CorpusProgress
-from slm_tui.errors import CorpusError, PresetError
+from slm_tui.errors import CorpusError
 
 if TYPE_CHECKING:
     from slm_tui.config.preset import Preset
@@ -75,21 +74,16 @@ def data(options: argparse.Namespace) -> int:
 
 
 def _chosen_preset(name: str) -> "Preset":
-    """The preset called `name`; if `name` is a text, the default preset changed to read it.
+    """The preset called `name`, or the default preset changed to read the text `name`.
 
     Raises:
         PresetError: `name` is neither.
     """
     from slm_tui.config import library, text_location
-    from slm_tui.config.known_datasets import READY_MADE
 
-    try:
-        return library.get(name)
-    except PresetError:
-        looks_like_text = "/" in name or ("." in name and not name.endswith(".toml"))
-        if not looks_like_text and name not in READY_MADE and not Path(name).exists():
-            raise
-    return text_location.pointed(library.get(library.DEFAULT), name)
+    if library.find(name) is None and text_location.is_text(name):
+        return text_location.pointed(library.get(library.DEFAULT), name)
+    return library.get(name)
 
 
 def _prepared(preset: "Preset") -> "Corpus":

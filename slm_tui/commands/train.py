@@ -10,7 +10,6 @@ import signal
 import sys
 import threading
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from slm_tui.commands import options as shared
@@ -176,12 +175,12 @@ def _named(name: str) -> "Preset":
     """The preset called `name`.
 
     Raises:
-        PresetError: it does not exist; the message says so if it is a text.
+        PresetError: there is none, or `name` is a text, as the message then says.
     """
-    from slm_tui.config import library
+    from slm_tui.config import library, text_location
 
-    is_text = not name.endswith(".toml") and Path(name).expanduser().exists()
-    if is_text and library.find(name) is None:
+    if library.find(name) is None and text_location.is_text(name):
+        text_location.source_of(name)
         remedy = f"slm-tui train {library.DEFAULT} --text {name}"
         raise PresetError(f"{name} is text, not a preset", "", remedy)
     return library.get(name)

@@ -11,8 +11,23 @@ from slm_tui.paths import check_name
 
 _DATASET_FILES = (".parquet", ".arrow", ".jsonl", ".ndjson", ".csv", ".tsv")
 _PACKED = ("", ".gz", ".bz2", ".xz", ".zst")
+# A name such as `texts/book.txt` that does not exist is a missing file, not a dataset of the hub.
+_FILE_ENDINGS = (".txt", ".md", *_DATASET_FILES, ".gz", ".bz2", ".xz", ".zst", ".toml")
 _DATASET_MARKS = ("dataset_dict.json", "dataset_info.json", "state.json")
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+def is_text(name: str) -> bool:
+    """Whether `name` names a text rather than a preset: something that exists, a known dataset, a
+    path, or a file name. Not a preset's file, even if its ending `.toml` is omitted."""
+    try:
+        if not name or name.endswith(".toml") or Path(f"{name}.toml").expanduser().exists():
+            return False
+        if "/" in name or "." in name or name.lower() in READY_MADE:
+            return True
+        return Path(name).expanduser().exists()
+    except (OSError, RuntimeError, ValueError):
+        return False
 
 
 def source_of(where: str) -> dict[str, Any]:
@@ -35,7 +50,8 @@ def source_of(where: str) -> dict[str, Any]:
             return {"kind": "file", "path": where}
     except (OSError, ValueError, RuntimeError):
         pass
-    if _HUB_NAME.fullmatch(where) and not where.startswith("."):
+    looks_like_file = where.lower().endswith(_FILE_ENDINGS)
+    if _HUB_NAME.fullmatch(where) and not where.startswith(".") and not looks_like_file:
         return {"kind": "huggingface", "dataset": where}
     raise PresetError(
         f"there is no text at {where!r}",

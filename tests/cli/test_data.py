@@ -242,3 +242,8 @@ def test_a_text_in_place_of_a_preset_is_recognised(
     told = capsys.readouterr().err
     assert "is text, not a preset" in told
     assert "--text" in told
+    # The command of that remedy would fail for a text that does not exist.
+    assert main(["train", str(tmp_path / "gone.txt")]) == 1
+    error = capsys.readouterr().err
+    assert "there is no text at" in error
+    assert "--text" not in error

@@ -36,7 +36,22 @@ def test_names_and_addresses_are_datasets(name: str) -> None:
     assert text_location.source_of(name) == {"kind": "huggingface", "dataset": name}
 
 
-@pytest.mark.parametrize("where", ["", "gone.txt", "./a/b", "a/b/c/d", "x" * 5000, "a\0b"])
+def test_a_text_and_a_preset_are_distinguished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("plays").mkdir()
+    Path("mine.toml").write_text("")
+    for text in ("plays", "gone.txt", "a/b", "tinystories", "https://example.org/a.txt"):
+        assert text_location.is_text(text), text
+    for preset in ("stories-tiny", "mine.toml", "mine", "./mine", "gone.toml", "a\0b", ""):
+        assert not text_location.is_text(preset), preset
+
+
+@pytest.mark.parametrize(
+    "where",
+    ["", "gone.txt", "texts/gone.txt", "a/b.jsonl.gz", "./a/b", "a/b/c/d", "x" * 5000, "a\0b"],
+)
 def test_a_missing_text_is_one_clear_line(where: str) -> None:
     with pytest.raises(PresetError, match="there is no text at"):
         text_location.source_of(where)

@@ -7,6 +7,7 @@ from slm_tui.errors import RunError
 from slm_tui.runs import store
 from slm_tui.training import checkpoint_dir
 from slm_tui.tui.base import AppServices, PaletteEntry
+from slm_tui.tui.screens.runs.questions import step_of
 
 
 def entries(app: AppServices) -> Iterator[PaletteEntry]:
@@ -19,6 +20,6 @@ def entries(app: AppServices) -> Iterator[PaletteEntry]:
         opened = functools.partial(app.open_run, run.path)
         yield PaletteEntry(f"Run {info.name}", f"{info.state}, {run.id}", opened)
         for checkpoint in reversed(checkpoint_dir.all_in(run.checkpoints)):
-            title = f"Checkpoint {info.name}@{checkpoint_dir.step_of(checkpoint)}"
+            title = f"Checkpoint {info.name} @ {step_of(checkpoint)}"
             load = functools.partial(app.open_chat, checkpoint)
             yield PaletteEntry(title, f"load into Chat, {run.id}", load)
