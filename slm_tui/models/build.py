@@ -6,15 +6,19 @@ from typing import Any
 import torch
 
 from slm_tui.config.availability import NotBuiltYet
-from slm_tui.config.model import GptModel, ModelConfig
+from slm_tui.config.model import GptModel, HgrnModel, HnetModel, ModelConfig
 from slm_tui.config.models.settings import ModelSettings
 from slm_tui.models.base import LanguageModel
 from slm_tui.models.gpt import Gpt
+from slm_tui.models.hgrn import Hgrn
+from slm_tui.models.hnet import Hnet
 
 # Called with the settings of a family and the vocabulary size. A family registered here can be
 # trained, and the contract tests run on it.
 FAMILIES: dict[type[ModelSettings], Callable[[Any, int], LanguageModel]] = {
     GptModel: Gpt,
+    HgrnModel: Hgrn,
+    HnetModel: Hnet,
 }
 
 

@@ -4,15 +4,14 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import model_validator
 
+from slm_tui.config.change import Change
 from slm_tui.config.fields import reject, setting
-from slm_tui.config.models.hgrn import block_parameters
-from slm_tui.config.models.settings import ModelSettings
+from slm_tui.config.models.hgrn import BlockSettings
 
 
-class HnetModel(ModelSettings):
+class HnetModel(BlockSettings):
     """A hierarchical byte-level model that learns how to chunk its input."""
 
-    not_built: ClassVar[str] = "H-Net comes in a later version; use gpt"
     size_settings: ClassVar[tuple[str, ...]] = ("model.d_model", "model.num_blocks")
 
     kind: Literal["hnet"] = setting("hnet", help="Model family")
@@ -26,7 +25,11 @@ class HnetModel(ModelSettings):
         512, ge=4, le=16_384, help="Length of a training sequence", unit="tokens", nudge="x2"
     )
     downsampling_factor: float = setting(
-        2.5, gt=1, le=16, help="Target number of bytes per chunk", nudge="+0.5"
+        2.5,
+        gt=1,
+        le=16,
+        help="Target length of a chunk, in units of the stage outside it",
+        nudge="+0.5",
     )
     ratio_loss_weight: float = setting(
         0.03, ge=0, le=1, help="Weight of the loss that controls the chunk length", nudge="125"
@@ -40,8 +43,24 @@ class HnetModel(ModelSettings):
         stages = len(self.d_model)
         if len(self.num_blocks) != stages:
             raise reject("num_blocks", f"{stages} stages need {stages} lists of blocks")
+        if any(width < 8 or width > 8192 for width in self.d_model):
+            raise reject("d_model", "each width must be from 8 to 8,192")
         if any(wide < narrow for narrow, wide in zip(self.d_model, self.d_model[1:], strict=False)):
             raise reject("d_model", "widths must not shrink inwards", sorted(self.d_model))
+        for number, blocks in enumerate(self.num_blocks[:-1], 1):
+            if len(blocks) != 3 or blocks[1] != 0 or min(blocks) < 0 or max(blocks) > 96:
+                message = f"stage {number} needs [encoder, 0, decoder], from 0 to 96 blocks each"
+                raise reject("num_blocks", message, "[1, 0, 1]")
+        if len(self.num_blocks[-1]) != 1 or not 1 <= self.num_blocks[-1][0] <= 96:
+            message = "the innermost stage needs one number, from 1 to 96 blocks"
+            raise reject("num_blocks", message, "[3]")
+        rates = self.learning_rate_multipliers
+        if len(rates) != stages:
+            works = [*rates[:stages], *[1.0] * (stages - len(rates))]
+            message = f"{stages} stages need {stages} multipliers"
+            raise reject("learning_rate_multipliers", message, str(works))
+        if any(not 0 < rate <= 100 for rate in rates):
+            raise reject("learning_rate_multipliers", "each must be above 0 and at most 100")
         return self
 
     @property
@@ -54,14 +73,60 @@ class HnetModel(ModelSettings):
         """See `ModelSettings.layers`."""
         return sum(map(sum, self.num_blocks))
 
+    @property
+    def targets(self) -> tuple[float, ...]:
+        """The target length of a chunk of each stage that cuts, in positions of that stage."""
+        return (self.downsampling_factor,) * (len(self.d_model) - 1)
+
     def parameters(self, n_vocab: int) -> tuple[int, int]:
         """See `ModelSettings.parameters`."""
         embedding = 2 * n_vocab * self.d_model[0]
-        total = embedding + self.d_model[0]
-        for stage, (width, blocks) in enumerate(zip(self.d_model, self.num_blocks, strict=True)):
-            total += sum(blocks) * block_parameters(width, 1, 4, 0)
-            routed = stage < len(self.d_model) - 1
-            total += 2 * width + 3 * width * width + width if routed else width
-            if stage:
-                total += width - self.d_model[stage - 1]
-        return total, embedding
+        stages = sum(self._stage_parameters(number) for number in range(len(self.d_model)))
+        return embedding + self.d_model[0] + stages, embedding
+
+    def flops(self, n_vocab: int) -> float:
+        """Training operations per token; the stages inside work on fewer positions.
+
+        Counted at the target length of chunks, six per weight and position.
+        """
+        total = 6.0 * 2 * n_vocab * self.d_model[0]
+        positions = 1.0
+        for number in range(len(self.d_model)):
+            total += 6 * self._stage_parameters(number) * positions
+            positions /= self.downsampling_factor
+        return total
+
+    def activations(self, n_vocab: int) -> int:
+        """See `ModelSettings.activations`. Before training, half of the positions are boundaries."""
+        values, positions = 3.0 * n_vocab, 1.0
+        for width, blocks in zip(self.d_model, self.num_blocks, strict=True):
+            values += positions * (sum(blocks) * self.block_activations(width) + 12 * width)
+            positions *= max(0.55, 1 / self.downsampling_factor)
+        return round(values)
+
+    def _stage_parameters(self, number: int) -> int:
+        width, blocks = self.d_model[number], self.num_blocks[number]
+        innermost = number == len(self.d_model) - 1
+        weights = sum(blocks) * self.block_parameters(width)
+        # The norms after encoder and decoder, the router, and the residual connection.
+        weights += width if innermost else 2 * width + 3 * width * width + width
+        return weights + (width - self.d_model[number - 1] if number else 0)
+
+    def larger(self) -> Change | None:
+        """See `ModelSettings.larger`."""
+        widths = [2 * width for width in self.d_model]
+        text = f"a larger model: widths {_spelled(self.d_model)} → {_spelled(widths)}"
+        return Change(text, (f"model.d_model={widths}",))
+
+    def smaller(self) -> Change | None:
+        """See `ModelSettings.smaller`."""
+        main = self.num_blocks[-1][0]
+        if main < 2:
+            return None
+        blocks = [list(one) for one in (*self.num_blocks[:-1], (main // 2,))]
+        text = f"a smaller model: {main} → {main // 2} blocks in the innermost stage"
+        return Change(text, (f"model.num_blocks={blocks}",))
+
+
+def _spelled(widths: "tuple[int, ...] | list[int]") -> str:
+    return ", ".join(map(str, widths))

@@ -1,0 +1,143 @@
+"""BitLinear: a linear layer with ternary weights and 8-bit activations.
+
+Each layer normalises its own input. Training keeps full-precision weights and passes gradients
+straight through both roundings. Source: Ma et al. 2024 (arXiv:2402.17764) and Zhu et al. 2024
+(arXiv:2406.02528).
+"""
+
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+_EPSILON = 1e-8  # of the norm
+_LEAST = 1e-5  # the smallest scale of weights and activations
+_FP16_SHIFT = 2.0**-7  # keeps sums of 8-bit codes within the range of fp16
+
+
+class Trits(NamedTuple):
+    """Ternary weights: `values` of -1, 0 and 1, `(outputs, inputs)`, times `scale`."""
+
+    values: Tensor
+    scale: Tensor
+
+
+class Codes(NamedTuple):
+    """8-bit activations: `values` are whole numbers, `(rows, inputs)`; `inverse` is what a code
+    of 1 stands for in each row, `(rows, 1)`; `root` is the inverse root mean square."""
+
+    values: Tensor
+    inverse: Tensor
+    root: Tensor
+
+
+def ternary(weight: Tensor) -> Trits:
+    """Round to the nearest of -1, 0 and 1 times the mean magnitude; halves round to even."""
+    scale = weight.abs().mean().clamp_(min=_LEAST)
+    return Trits((weight / scale).round_().clamp_(-1, 1), scale)
+
+
+def quantize(x: Tensor, gain: Tensor) -> Codes:
+    """Normalise the rows of `x` `(rows, inputs)` and round them to whole numbers up to 127."""
+    inputs = x.shape[-1]
+    squares = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_()
+    root = (squares / inputs + _EPSILON).rsqrt_()
+    scaled = x * gain
+    largest = torch.linalg.vector_norm(scaled, torch.inf, dim=-1, keepdim=True)
+    inverse = (largest * root).clamp_(min=_LEAST) / 127
+    # The norm only scales a row, so that one multiplication makes the codes.
+    return Codes(scaled.mul_(root / inverse).round_(), inverse, root)
+
+
+class BitLinear(nn.Module):
+    """`y = RMSNorm(x) @ weight.T` with ternary weights and 8-bit activations, without bias.
+
+    Args:
+        ternary: `False` keeps the norm and rounds nothing.
+    """
+
+    def __init__(self, inputs: int, outputs: int, ternary: bool) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(outputs, inputs))
+        self.gain = nn.Parameter(torch.ones(inputs))
+        self.ternary = ternary
+        self._trits: tuple[int, torch.device, Trits] | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`x` is `(..., inputs)`; the result is `(..., outputs)`, at least in fp32."""
+        return self.product(x, self.weight)
+
+    def product(self, x: Tensor, weight: Tensor) -> Tensor:
+        """The layer with `weight` in place of its own, for one shared with an embedding."""
+        if x.dtype in (torch.bfloat16, torch.float16):
+            x = x.float()
+        device = x.device.type
+        low = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
+        if not self.ternary:
+            normed = F.rms_norm(x, self.gain.shape, self.gain, _EPSILON)
+            return F.linear(normed, weight).to(x.dtype)
+        with torch.autocast(device, enabled=False):
+            rows = x.reshape(-1, x.shape[-1])
+            if torch.is_grad_enabled():
+                y: Tensor = _BitLinear.apply(rows, self.gain, weight, low)  # type: ignore[no-untyped-call]
+            else:
+                trits = ternary(weight) if self.training else self._kept(weight)
+                codes = quantize(rows, self.gain)
+                y = _product(codes.values, trits.values, low) * (codes.inverse * trits.scale)
+        return y.view(*x.shape[:-1], len(weight))
+
+    def train(self, mode: bool = True) -> "BitLinear":
+        """Change the mode; ternary weights kept for inference are dropped."""
+        self._trits = None
+        super().train(mode)
+        return self
+
+    def trits(self) -> Trits:
+        """The ternary weights."""
+        return ternary(self.weight.detach())
+
+    def _kept(self, weight: Tensor) -> Trits:
+        kept = self._trits
+        if kept is None or kept[0] != weight._version or kept[1] != weight.device:
+            kept = self._trits = (weight._version, weight.device, ternary(weight))
+        return kept[2]
+
+
+def _product(codes: Tensor, trits: Tensor, dtype: torch.dtype) -> Tensor:
+    """`codes @ trits.T` in `dtype`, which holds both exactly; the result has that of `codes`."""
+    if dtype == codes.dtype:
+        return codes @ trits.t()
+    shift = _FP16_SHIFT if dtype == torch.float16 else 1.0
+    low = (codes * shift if shift != 1 else codes).to(dtype)
+    made = (low @ trits.t().to(dtype)).to(codes.dtype)
+    return made.mul_(1 / shift) if shift != 1 else made
+
+
+class _BitLinear(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, gain: Tensor, weight: Tensor, dtype: torch.dtype) -> Tensor:
+        codes, trits = quantize(x, gain), ternary(weight)
+        y = _product(codes.values, trits.values, dtype).mul_(codes.inverse * trits.scale)
+        ctx.save_for_backward(
+            x, gain, codes.values.to(torch.int8), codes.inverse, codes.root, *trits
+        )
+        ctx.dtype = dtype
+        return y
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        x, gain, codes, inverse, root, trits, scale = ctx.saved_tensors
+        dtype: torch.dtype = ctx.dtype
+        # With respect to the normalised input, times 1 / scale.
+        of_normed = (gradient.to(dtype) @ trits.to(dtype)).to(x.dtype)
+        of_codes = (gradient * inverse).to(dtype)
+        of_weight = (of_codes.t() @ codes.to(dtype)).to(x.dtype)
+        unit = x * root
+        of_gain = (of_normed * unit).sum(0) * scale
+        # Backward of the norm: root * (d - unit * mean(d * unit)), d with respect to unit.
+        of_normed *= gain
+        along = (of_normed * unit).mean(-1, keepdim=True)
+        of_x = torch.addcmul(of_normed, unit, along, value=-1).mul_(root * scale)
+        return of_x, of_gain, of_weight, None
