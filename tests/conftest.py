@@ -4,8 +4,11 @@ import os
 
 # Before torch is loaded: these models are too small for two threads to help.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Several tests run side by side: a thread that waits for another leaves its core to them.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -40,11 +43,17 @@ def pytest_xdist_auto_num_workers() -> int:
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A fresh SLM_TUI_HOME; the shipped presets are read again, wherever a test pointed them."""
+    """A fresh SLM_TUI_HOME; the shipped presets are read again, and torch uses as many threads
+    afterwards as before."""
     monkeypatch.setenv("SLM_TUI_HOME", str(tmp_path))
     library._builtin.cache_clear()
+    torch = sys.modules.get("torch")
+    threads = torch.get_num_threads() if torch else int(os.environ["OMP_NUM_THREADS"])
     yield tmp_path
     library._builtin.cache_clear()
+    torch = sys.modules.get("torch")
+    if torch and torch.get_num_threads() != threads:
+        torch.set_num_threads(threads)
 
 
 def tiny_values(**changes: Any) -> dict[str, Any]:

@@ -117,13 +117,13 @@ TOGETHER = (
 )
 ALONE = [(name,) for name in FILES if name not in TOGETHER]
 OTHERS: list[Place] = [_link_to_directory, _link_to_other_run, _dangling, _device, _socket]
-# Always a link in the place of each file, and a second kind by turns.
-KINDS: list[tuple[Place, ...]] = [(_link, _pipe), (_link, _directory)]
+# The sample: one kind for each file.
+KINDS: list[Place] = [_link, _pipe, _link, _directory]
 CASES: list[tuple[tuple[str, ...], Place]] = [
     *(
         (names, place)
         for at, names in enumerate(ALONE)
-        for place in ((_link, _pipe, _directory) if extent.ALL else KINDS[at % 2])
+        for place in ((_link, _pipe, _directory) if extent.ALL else (KINDS[at % 4],))
     ),
     *((TOGETHER, place) for place in (_link, _pipe, _directory)),
     *((names, OTHERS[at % len(OTHERS)]) for at, names in enumerate(ALONE) if extent.ALL),
