@@ -104,6 +104,21 @@ class BitLinear(nn.Module):
         return kept[2]
 
 
+@torch.no_grad()
+def weight_shares(module: nn.Module) -> dict[str, Tensor]:
+    """The shares of -1, 0 and 1 among the ternary weights in `module`: `minus`, `zero`, `plus`."""
+    layers = [one for one in module.modules() if isinstance(one, BitLinear)]
+    weights = sum(one.weight.numel() for one in layers)
+    trits = [one.trits().values for one in layers]
+    total = torch.stack([one.sum() for one in trits]).sum() / weights
+    nonzero = torch.stack([one.abs_().sum() for one in trits]).sum() / weights
+    return {
+        "minus": (nonzero - total) / 2,
+        "zero": 1 - nonzero,
+        "plus": (nonzero + total) / 2,
+    }
+
+
 def _product(codes: Tensor, trits: Tensor, dtype: torch.dtype) -> Tensor:
     """`codes @ trits.T` in `dtype`, which holds both exactly; the result has that of `codes`."""
     if dtype == codes.dtype:

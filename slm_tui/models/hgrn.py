@@ -14,12 +14,13 @@ from torch import Tensor, nn
 
 from slm_tui.config.models.hgrn import BlockSettings, HgrnModel, inner_width
 from slm_tui.models.base import LanguageModel, Loss
-from slm_tui.models.bitlinear import BitLinear
+from slm_tui.models.bitlinear import BitLinear, weight_shares
 from slm_tui.models.scan import linear_scan
 
 _EPSILON = 1e-6
 # The second gate of padding: it keeps the state.
 _KEEP = 1.0
+_SHARES = ("minus", "zero", "plus")
 
 
 @dataclass
@@ -190,6 +191,19 @@ class Block(nn.Module):
         self.mlp_norm = RmsNorm(width)
         self.mlp = GatedMlp(config, width)
 
+    def forward(
+        self,
+        x: Tensor,
+        lowest: Tensor | None,
+        hidden: Tensor | None,
+        window: Tensor | None,
+        padding: Padding | None,
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """See `GatedRecurrence.forward`."""
+        y, hidden, window = self.mixer(self.mixer_norm(x), lowest, hidden, window, padding)
+        x = x + y
+        return x + self.mlp(self.mlp_norm(x)), hidden, window
+
 
 class Stack(nn.Module):
     """Blocks and a final norm. Also the encoder, the decoder and the main network of H-Net."""
@@ -217,11 +231,7 @@ class Stack(nn.Module):
             hidden = window = None
             if state is not None:
                 hidden, window = state.hidden[:, layer], state.window[:, layer]
-            y, hidden, window = block.mixer(
-                block.mixer_norm(x), lowest[layer], hidden, window, padding
-            )
-            x = x + y
-            x = x + block.mlp(block.mlp_norm(x))
+            x, hidden, window = block(x, lowest[layer], hidden, window, padding)
             if state is not None:
                 state.hidden[:, layer] = hidden
                 if window is not None:
@@ -252,6 +262,7 @@ class Hgrn(LanguageModel):
         self.head = BitLinear(config.n_embd, n_vocab, config.ternary)
         if config.tie_weights:
             del self.head.weight
+        self.metrics = weight_metric_names(config)
 
     @property
     def context(self) -> None:
@@ -267,7 +278,7 @@ class Hgrn(LanguageModel):
 
     def loss(self, ids: Tensor, targets: Tensor) -> Loss:
         entropy = F.cross_entropy(self(ids).flatten(0, 1), targets.reshape(-1))
-        return Loss(entropy, entropy)
+        return Loss(entropy, entropy, weight_metrics(self) if self.config.ternary else {})
 
     def start(self, batch: int) -> StackState:
         return self.stack.start(batch)
@@ -283,6 +294,22 @@ class Hgrn(LanguageModel):
 
     def _embedded(self, ids: Tensor) -> Tensor:
         return F.embedding(ids, self.token_embedding.weight)
+
+
+def weight_metrics(model: nn.Module) -> dict[str, Tensor]:
+    """The shares of -1, 0 and 1 among the weights of each block, such as `block1_zero`."""
+    blocks = [one for one in model.modules() if isinstance(one, Block)]
+    return {
+        f"block{number}_{name}": share
+        for number, block in enumerate(blocks, 1)
+        for name, share in weight_shares(block).items()
+    }
+
+
+def weight_metric_names(config: BlockSettings) -> tuple[str, ...]:
+    """The names of `weight_metrics`; none if the weights are not ternary."""
+    numbers = range(1, config.layers + 1) if config.ternary else ()
+    return tuple(f"block{number}_{name}" for number in numbers for name in _SHARES)
 
 
 def padding_of(

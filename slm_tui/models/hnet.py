@@ -15,7 +15,15 @@ from torch import Tensor, nn
 from slm_tui.config.models.hnet import HnetModel
 from slm_tui.models.base import LanguageModel, Loss, ParameterGroup
 from slm_tui.models.bitlinear import BitLinear
-from slm_tui.models.hgrn import Padding, Stack, StackState, initialize_blocks, padding_of
+from slm_tui.models.hgrn import (
+    Padding,
+    Stack,
+    StackState,
+    initialize_blocks,
+    padding_of,
+    weight_metric_names,
+    weight_metrics,
+)
 from slm_tui.models.routing import (
     Cuts,
     Router,
@@ -100,9 +108,9 @@ class Stage(nn.Module):
         self.number = number
         self.encoder = Stack(config, self.width, blocks[0])
         # Channels that the outer stage does not have.
-        if number:
+        if self.width > outer:
             self.added_channels = nn.Parameter(torch.empty(self.width - outer))
-        self.outer_width = outer
+        self.outer_width = min(outer, self.width)
         self.is_innermost = number == len(config.d_model) - 1
         if not self.is_innermost:
             self.router = Router(self.width)
@@ -119,7 +127,7 @@ class Stage(nn.Module):
             The result, in the shape of `x`, and the cuts of this stage and those inside it, each
             with the padding of its sequence.
         """
-        if self.number:
+        if self.width > self.outer_width:
             added = self.added_channels.expand(*x.shape[:2], -1)
             x = torch.cat((x, added.to(x.dtype)), 2)
         encoded = self.encoder(x, state.encoder if state else None, padding)
@@ -211,11 +219,12 @@ class Hnet(LanguageModel):
         self.token_embedding = nn.Embedding(n_vocab, config.d_model[0])
         self.stage = Stage(config, 0)
         self.head = BitLinear(config.d_model[0], n_vocab, config.ternary)
-        self.metrics = tuple(
+        self._routing_metrics = tuple(
             f"stage{number + 1}_{name}"
             for number in range(len(config.d_model) - 1)
             for name in ("compression", "probability", "ratio_loss", "undecided")
         )
+        self.metrics = self._routing_metrics + weight_metric_names(config)
 
     @property
     def context(self) -> None:
@@ -243,7 +252,8 @@ class Hnet(LanguageModel):
     def loss(self, ids: Tensor, targets: Tensor) -> Loss:
         logits, cuts = self._run(ids)
         entropy = F.cross_entropy(logits.flatten(0, 1), targets.reshape(-1))
-        total, metrics = entropy, {}
+        total = entropy
+        metrics: dict[str, Tensor] = {}
         for number, (stage, padding) in enumerate(cuts):
             valid = None if padding is None else padding.valid
             ratio = ratio_loss(stage, valid, self.config.targets[number])
@@ -252,8 +262,10 @@ class Hnet(LanguageModel):
             near = (stage.probability - 0.5).abs() < _UNDECIDED
             undecided = share_and_mean(Cuts(stage.probability, near), valid)[0]
             figures = (1 / share.clamp(min=1e-6), mean, ratio, undecided)
-            names = self.metrics[4 * number : 4 * number + 4]
+            names = self._routing_metrics[4 * number : 4 * number + 4]
             metrics |= {name: one.detach() for name, one in zip(names, figures, strict=True)}
+        if self.config.ternary:
+            metrics |= weight_metrics(self)
         return Loss(total, entropy, metrics)
 
     def start(self, batch: int) -> StageState:

@@ -74,9 +74,7 @@ def chunk(x: Tensor, cuts: Cuts, length: int) -> Tensor:
     return x.gather(1, first[:, :, None].expand(-1, -1, x.shape[2]))
 
 
-def dechunk(
-    y: Tensor, cuts: Cuts, smoothed: Tensor, valid: Tensor
-) -> tuple[Tensor, Tensor]:
+def dechunk(y: Tensor, cuts: Cuts, smoothed: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
     """Spread the chunks over their positions, smoothed: z[j] = P[j] * y[j] + (1 - P[j]) * z[j-1].
 
     Args:

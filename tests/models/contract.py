@@ -24,6 +24,13 @@ def model_of(config: ModelSettings, seed: int = 1, **changes: object) -> Languag
     return build(changed, V, CPU, seed).eval()  # type: ignore[arg-type]
 
 
+def exact(config: ModelSettings, seed: int = 1) -> LanguageModel:
+    """The model in fp64 if it rounds activations: in fp32 a sum in another order can round to
+    another code."""
+    model = model_of(config, seed)
+    return model.double() if facts_of(type(config)).double else model
+
+
 def some_ids(batch: int = 3, time: int = BLOCK_SIZE) -> torch.Tensor:
     return torch.randint(V, (batch, time), generator=torch.Generator().manual_seed(5))
 
@@ -36,7 +43,9 @@ def test_the_settings_count_the_weights(config: ModelSettings) -> None:
     groups = [group for group in model.parameter_groups() if group.role == "embedding"]
     assert sum(value.numel() for group in groups for _, value in group.parameters) == embedding
     # Every weight is multiplied and added once in the forward pass, twice in the backward pass.
-    assert config.flops(V) >= 6 * (total - embedding)
+    if facts_of(type(config)).works_on_every_position:
+        assert config.flops(V) >= 6 * (total - embedding)
+    assert 0 < config.flops(V) < 12 * total + 1e6
     assert config.layers >= 1
     assert config.activations(V) >= config.width + V
 
@@ -48,13 +57,15 @@ def test_every_parameter_is_in_one_group(config: ModelSettings) -> None:
     names = [name for group in groups for name, _ in group.parameters]
     assert sorted(names) == sorted(name for name, _ in model.named_parameters())
     for group in groups:
-        assert all((value.dim() >= 2) == (group.role != "vector") for _, value in group.parameters)
+        shapes = [value.dim() for _, value in group.parameters]
+        # Norms and biases, and whatever else is no matrix of a linear layer.
+        assert group.role == "vector" or set(shapes) == {2}
         assert group.learning_rate_multiplier > 0
 
 
 @each_variant
 def test_the_model_sees_nothing_of_the_future(config: ModelSettings) -> None:
-    model, ids = model_of(config), some_ids()
+    model, ids = exact(config), some_ids()
     changed = ids.clone()
     changed[:, 7:] = (changed[:, 7:] + 1) % V
     with torch.no_grad():
@@ -66,7 +77,7 @@ def test_the_model_sees_nothing_of_the_future(config: ModelSettings) -> None:
 
 @each_variant
 def test_every_position_depends_on_all_before_it(config: ModelSettings) -> None:
-    model, ids = model_of(config, seed=2), some_ids(1)
+    model, ids = exact(config, seed=2), some_ids(1)
     changed = ids.clone()
     changed[0, 0] = (changed[0, 0] + 1) % V
     with torch.no_grad():
@@ -76,7 +87,7 @@ def test_every_position_depends_on_all_before_it(config: ModelSettings) -> None:
 
 @each_variant
 def test_tokens_step_by_step_give_the_logits_of_the_whole(config: ModelSettings) -> None:
-    model, ids = model_of(config), some_ids(2)
+    model, ids = exact(config), some_ids(2)
     with torch.no_grad():
         whole = model(ids)
         for cuts in ([1] * 12, [5, 1, 1, 5], [12], [3, 9]):
@@ -89,7 +100,7 @@ def test_tokens_step_by_step_give_the_logits_of_the_whole(config: ModelSettings)
 
 @each_variant
 def test_padded_texts_give_the_logits_that_each_gives_alone(config: ModelSettings) -> None:
-    model, ids = model_of(config), some_ids()
+    model, ids = exact(config), some_ids()
     # Lengths of each pass: a prompt, one token, several at once on texts of different lengths.
     passes = [[5, 1, 3], [1, 1, 1], [2, 4, 1], [1, 1, 1]]
     with torch.no_grad():
@@ -108,7 +119,7 @@ def test_padded_texts_give_the_logits_that_each_gives_alone(config: ModelSetting
 
 @some_variants
 def test_texts_are_taken_from_a_state_and_joined_to_another(config: ModelSettings) -> None:
-    model, ids = model_of(config), some_ids(4)
+    model, ids = exact(config), some_ids(4)
     with torch.no_grad():
         whole = model(ids)
         first, second = model.start(2), model.start(2)
@@ -189,10 +200,10 @@ def test_a_seed_decides_the_weights_and_nothing_else_does(config: ModelSettings)
     for (name, a), (_, b) in zip(one.named_parameters(), two.named_parameters(), strict=True):
         assert torch.equal(a, b), name
     other = model_of(config, seed=4)
-    matrices = [
-        (a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True) if a.dim() >= 2
-    ]
-    assert not any(torch.equal(a, b) for a, b in matrices)
+    fixed = facts_of(type(config)).without_randomness
+    for (name, a), (_, b) in zip(one.named_parameters(), other.named_parameters(), strict=True):
+        if a.dim() >= 2 and not name.endswith(fixed):
+            assert not torch.equal(a, b), name
 
 
 @each_family

@@ -10,6 +10,8 @@ from typing import Any
 
 from slm_tui.config.kinds import kind_of
 from slm_tui.config.models.gpt import GptModel
+from slm_tui.config.models.hgrn import HgrnModel
+from slm_tui.config.models.hnet import HnetModel
 from slm_tui.config.models.settings import ModelSettings
 from slm_tui.models.build import FAMILIES
 
@@ -32,6 +34,31 @@ GPT_SWITCHES: list[dict[str, object]] = [
     )
 ]
 
+# Every pair of choices of two switches occurs.
+HGRN_SWITCHES: list[dict[str, object]] = [
+    {
+        "conv_size": 4 * a,
+        "expand_ratio": 1 + b,
+        "lower_bound": bool(c),
+        "gate_order": ("hidden", "gate")[a ^ b],
+        "tie_weights": bool(a ^ c),
+        "ternary": not (b ^ c),
+    }
+    for a, b, c in itertools.product((0, 1), repeat=3)
+]
+HNET_STAGES: list[dict[str, object]] = [
+    {
+        "d_model": (16, 24),
+        "num_blocks": ((1, 0, 1), (2,)),
+        "learning_rate_multipliers": (1.5, 1.0),
+    },
+    {
+        "d_model": (16, 16, 24),
+        "num_blocks": ((1, 0, 0), (0, 0, 1), (1,)),
+        "learning_rate_multipliers": (2.0, 1.5, 1.0),
+    },
+]
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -41,11 +68,17 @@ class Facts:
         size: settings that make it small.
         variants: settings of each variant, besides.
         without_gradient: how the names end of parameters that no loss depends on.
+        without_randomness: how the names end of matrices that start with the same values always.
+        works_on_every_position: whether each weight is used at every position.
+        double: whether passes are compared in fp64.
     """
 
     size: dict[str, Any]
     variants: tuple[dict[str, Any], ...] = ({},)
     without_gradient: tuple[str, ...] = ()
+    without_randomness: tuple[str, ...] = ()
+    works_on_every_position: bool = True
+    double: bool = False
 
 
 FACTS: dict[type[ModelSettings], Facts] = {
@@ -54,6 +87,23 @@ FACTS: dict[type[ModelSettings], Facts] = {
         variants=tuple(GPT_SWITCHES),
         # A bias of the keys shifts all scores of a query alike: softmax does not see it.
         without_gradient=("qkv.bias",),
+    ),
+    HgrnModel: Facts(
+        size={"n_layer": 2, "n_embd": 16},
+        variants=tuple(HGRN_SWITCHES),
+        double=True,
+    ),
+    HnetModel: Facts(
+        size={},
+        variants=tuple(
+            {**stages, "conv_size": size, "ternary": rounded}
+            for stages in HNET_STAGES
+            for size in (0, 4)
+            for rounded in (True, False)
+        ),
+        without_randomness=("query.weight", "key.weight", "residual.weight"),
+        works_on_every_position=False,
+        double=True,
     ),
 }
 

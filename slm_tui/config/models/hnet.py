@@ -97,7 +97,7 @@ class HnetModel(BlockSettings):
         return total
 
     def activations(self, n_vocab: int) -> int:
-        """See `ModelSettings.activations`. Before training, half of the positions are boundaries."""
+        """See `ModelSettings.activations`. At the start half of the positions are boundaries."""
         values, positions = 3.0 * n_vocab, 1.0
         for width, blocks in zip(self.d_model, self.num_blocks, strict=True):
             values += positions * (sum(blocks) * self.block_activations(width) + 12 * width)
