@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from slm_tui.commands import options as shared
 from slm_tui.commands import output
-from slm_tui.errors import PresetError
 from slm_tui.formatting import count, ratio_text, size
 from slm_tui.text import visible
 
@@ -104,7 +103,6 @@ def _shown(preset: "Preset") -> list[str]:
 
 def budget(preset: "Preset") -> list[tuple[str, str]]:
     """The cost of the preset, as labels and values."""
-    from slm_tui.config import availability
     from slm_tui.config.estimate import COMPUTE_OPTIMAL_TOKENS_PER_PARAMETER, estimate
 
     numbers = estimate(preset)
@@ -124,15 +122,11 @@ def budget(preset: "Preset") -> list[tuple[str, str]]:
                 f"({COMPUTE_OPTIMAL_TOKENS_PER_PARAMETER} is compute-optimal)",
             ),
         ]
-    return found + [("note", reason) for _, reason in availability.not_built(preset)]
+    return found
 
 
 def _check(path: Path) -> None:
-    from slm_tui.config import availability
     from slm_tui.config.preset import from_file
 
     preset = from_file(path)
-    missing = availability.not_built(preset)
-    if missing:
-        raise PresetError(f"{path} is valid, but cannot be trained yet", missing[0][1])
     output.say(f"{path} is valid: {preset.name}")

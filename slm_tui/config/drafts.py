@@ -7,7 +7,7 @@ from typing import Any
 
 import tomli_w
 
-from slm_tui.config import availability, describe, library, overrides
+from slm_tui.config import describe, library, overrides
 from slm_tui.config.describe import Setting
 from slm_tui.config.library import LibraryEntry
 from slm_tui.config.preset import Preset, check, parse, toml_of
@@ -135,9 +135,8 @@ class Draft:
         if self.preset is not None:
             # As the schema reads them: `1e3` steps are 1000.
             self.values = self.preset.to_dict()
-            wrong = [Problem(path, reason) for path, reason in availability.not_built(self.preset)]
             missing = self.preset.data.problem()
-            wrong += [missing] if missing is not None else []
+            wrong = [missing] if missing is not None else []
         shown = {one.path for one in self.settings()}
         self.problems = {}
         for problem in wrong:

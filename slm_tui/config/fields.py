@@ -24,9 +24,6 @@ class Settings(BaseModel):
 class Variant(Settings):
     """Base of the variants of a section: `kind` names the chosen one."""
 
-    not_built: ClassVar[str] = ""
-    """Why this version cannot train presets with it, and what works instead; empty if it can."""
-
 
 def setting(
     default: Any = ...,

@@ -33,5 +33,5 @@ USUAL: dict[str, type[Variant]] = {
 
 
 def offered(section: str) -> tuple[str, ...]:
-    """The kinds of a section that this version can train."""
-    return tuple(kind for kind, variant in KINDS[section].items() if not variant.not_built)
+    """The kinds of a section, in the order of the form."""
+    return tuple(KINDS[section])

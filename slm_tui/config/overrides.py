@@ -7,7 +7,6 @@ from typing import Any
 
 from slm_tui import plain_text
 from slm_tui.config import describe, kinds
-from slm_tui.config.availability import check_built
 from slm_tui.config.describe import Setting
 from slm_tui.config.limits import Limit
 from slm_tui.config.preset import Preset, parse
@@ -90,15 +89,12 @@ def apply_line(preset: Preset, line: str) -> Preset:
 
     Raises:
         PresetError: a quote is not closed, or an assignment is not valid.
-        NotBuiltYet: this version cannot train the result.
     """
     try:
         assignments = shlex.split(line)
     except ValueError as error:
         raise PresetError("the line cannot be parsed", str(error), "close the quotes") from None
-    changed = apply(preset, assignments)
-    check_built(changed)
-    return changed
+    return apply(preset, assignments)
 
 
 def line_problem(preset: Preset, line: str) -> str:

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from slm_tui import manifest as manifests
 from slm_tui import paths, safe_files
-from slm_tui.config.availability import check_built
 from slm_tui.config.preset import Preset
 from slm_tui.corpus import build, sources
 from slm_tui.corpus.progress import Cancelled, Meter, Progress, Report
@@ -82,10 +81,8 @@ def prepare(
 
     Raises:
         CorpusError: the source cannot be read or is too short.
-        NotBuiltYet: this version cannot read the source or build the tokenizer.
         Cancelled: `cancel` was set.
     """
-    check_built(preset)
     identity = _identity(preset, tokenizer)
     directory = paths.corpora_dir() / _name_of(identity)
     replaces = False

@@ -101,11 +101,9 @@ class CorpusWorker:
         return replace(snapshot, version=self.snapshot.version + 1)
 
     def _found(self, preset: Preset, prepare: bool, cancel: threading.Event) -> CorpusSnapshot:
-        from slm_tui.config.availability import check_built
         from slm_tui.corpus import prepare as corpora
         from slm_tui.corpus import sources
 
-        check_built(preset)
         if not prepare and corpora.cached(preset) is None:
             sources.fingerprint(preset.data)  # raises the error that prevents reading the text
             return CorpusSnapshot(state="missing", preset=preset)

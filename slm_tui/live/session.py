@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slm_tui import safe_files
-from slm_tui.config.availability import check_built
 from slm_tui.config.preset import Preset
 from slm_tui.errors import CheckpointError, RunError, cause_of, in_words, remedy_for
 from slm_tui.live import steering
@@ -131,11 +130,9 @@ class Session:
         """Start a new run, from the weights of checkpoint `initial` if given.
 
         Raises:
-            NotBuiltYet: this version cannot train the preset.
             RunError: the run directory cannot be made.
             SlmTuiError: `name` is not a valid name.
         """
-        check_built(preset)
         parent = f"{initial.parent.parent.name}@{initial.name}" if initial else ""
         run = store.create(preset, name, parent)
         try:

@@ -5,7 +5,6 @@ from typing import Any
 
 import torch
 
-from slm_tui.config.availability import NotBuiltYet
 from slm_tui.config.model import GptModel, HgrnModel, HnetModel, ModelConfig
 from slm_tui.config.models.settings import ModelSettings
 from slm_tui.models.base import LanguageModel
@@ -28,24 +27,14 @@ def build(
     """Build the network; initialize its weights from `seed`, or leave them unset if it is `None`.
 
     No global random state is used, so a model can be built while another trains.
-
-    Raises:
-        NotBuiltYet: this version cannot train the family.
     """
     # On the meta device the constructors neither initialize nor allocate anything.
     with torch.device("meta"):
-        model = _family(config)(config, n_vocab)
+        model = FAMILIES[type(config)](config, n_vocab)
     model = model.to_empty(device=device)
     if seed is not None:
         model.initialize(torch.Generator().manual_seed(seed))
     return model
-
-
-def _family(config: ModelConfig) -> Callable[[Any, int], LanguageModel]:
-    family = FAMILIES.get(type(config))
-    if family is None:
-        raise NotBuiltYet(f"the {config.kind} family", config.not_built)
-    return family
 
 
 def count_parameters(model: LanguageModel) -> int:

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from slm_tui.config.availability import check_built
 from slm_tui.config.estimate import estimate, step_flops
 from slm_tui.config.preset import Preset
 from slm_tui.corpus.batches import Batch
@@ -60,11 +59,9 @@ def bench(
         report: called with the current activity and the share that is done.
 
     Raises:
-        NotBuiltYet: this version cannot train the preset.
         TrainingError: the device does not exist, or no setup fits in memory.
         BenchStopped: `stop` was true before the first step.
     """
-    check_built(preset)
     before = torch.get_num_threads()
     try:
         return _Bench(preset, seconds, stop, report).run(compiled)

@@ -3,12 +3,10 @@
 import pytest
 
 from slm_tui.config import describe, kinds
-from slm_tui.config.availability import NOT_BUILT
 from slm_tui.config.describe import nudged
-from slm_tui.config.drafts import Draft
 from slm_tui.config.overrides import put
 from slm_tui.config.preset import Preset, check
-from tests.conftest import make_tiny, tiny_values
+from tests.conftest import tiny_values
 
 ALL = [(section, kind) for section, variants in kinds.KINDS.items() for kind in variants]
 
@@ -49,30 +47,9 @@ def test_a_misspelt_kind_gets_the_nearest_as_suggestion() -> None:
     assert problem.works == "gpt2"
 
 
-@pytest.mark.parametrize("kind", sorted(NOT_BUILT))
-def test_the_form_never_reaches_an_untrainable_kind(kind: tuple[str, str]) -> None:
-    path, later = kind
-    (one,) = [one for one in describe.settings({}) if one.path == path]
-    assert later not in one.choices
-    seen = {nudged(one, value, way, {}) for value in (*one.choices, later) for way in (1, -1)}
+@pytest.mark.parametrize("section", kinds.KINDS)
+def test_the_form_reaches_every_kind(section: str) -> None:
+    (one,) = [one for one in describe.settings({}) if one.path == f"{section}.kind"]
+    assert one.choices == kinds.offered(section)
+    seen = {nudged(one, value, way, {}) for value in one.choices for way in (1, -1)}
     assert seen == set(one.choices)
-
-
-def test_the_form_suggests_alternatives_to_an_unknown_kind() -> None:
-    draft = Draft(make_tiny(), builtin=False)
-    draft.put("model.kind", "mamba")
-    problem = draft.problems["model.kind"]
-    assert problem.works == "gpt"
-    assert "gpt" in problem.message
-    assert "hgrn" not in problem.message
-    # A preset that names a later family can be read, and says so.
-    draft.put("model.kind", "hgrn")
-    assert draft.preset is not None
-    assert "later version; use gpt" in str(draft.problems["model.kind"])
-
-
-@pytest.mark.parametrize(("section", "kind"), ALL)
-def test_every_kind_can_still_be_read(section: str, kind: str) -> None:
-    preset, wrong = check(tiny_values(**{section: {"kind": kind}}))
-    assert wrong == []
-    assert getattr(preset, section).kind == kind

@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slm_tui.config import library
-from slm_tui.config.availability import NOT_BUILT, NotBuiltYet, check_built, not_built
 from slm_tui.config.preset import Preset, check, from_file, from_toml, parse
 from slm_tui.errors import PresetError
 from tests.conftest import tiny_values
@@ -27,8 +26,6 @@ def problems_of(**changes: Any) -> list[str]:
 @pytest.mark.parametrize("name", SHIPPED)
 def test_every_shipped_preset_loads_and_can_be_trained(name: str) -> None:
     preset = library.get(name)
-    check_built(preset)
-    assert not_built(preset) == []
     assert preset.title
     assert preset.description
     assert preset.name == name
@@ -162,17 +159,6 @@ def test_all_problems_are_reported_at_once() -> None:
     assert str(caught.value).startswith("my file is not a valid preset: ")
     assert "model.n_layer" in str(caught.value)
     assert "training.max_steps" in str(caught.value)
-
-
-@pytest.mark.parametrize("kind", sorted(NOT_BUILT))
-def test_a_future_kind_is_valid_but_refused_with_an_alternative(kind: tuple[str, str]) -> None:
-    path, value = kind
-    section, _, name = path.partition(".")
-    given = {"kind": value} if name == "kind" else {**tiny_values()[section], name: value}
-    preset = parse(tiny_values(**{section: given}), "it")
-    assert [where for where, _ in not_built(preset)] == [path]
-    with pytest.raises(NotBuiltYet, match="; use"):
-        check_built(preset)
 
 
 def test_a_file_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:

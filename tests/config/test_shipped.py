@@ -3,7 +3,6 @@
 import pytest
 
 from slm_tui.config import library, overrides
-from slm_tui.config.availability import check_built
 from slm_tui.config.estimate import estimate, step_flops
 from slm_tui.config.preset import Preset
 
@@ -69,7 +68,6 @@ def test_each_runs_without_a_network_after_one_override(name: str) -> None:
     assert "--set data.kind=stories" in preset.description
     assert preset.data.kind == "huggingface"
     offline: Preset = overrides.apply(preset, ["data.kind=stories"])
-    check_built(offline)
     assert offline.data.kind == "stories"
     assert offline.model == preset.model
     assert offline.tokenizer == preset.tokenizer

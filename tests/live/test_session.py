@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from slm_tui import paths
-from slm_tui.config.availability import NotBuiltYet
 from slm_tui.config.preset import Preset
 from slm_tui.errors import RunError, in_words
 from slm_tui.live.session import Session
@@ -303,12 +302,6 @@ def test_an_error_while_preparing_is_reported_and_leaves_no_empty_run(tiny: Make
     session = ended(Session.start(tiny(data={"kind": "file", "path": "/nowhere/text.txt"})))
     assert session.status.state == "failed"
     assert "/nowhere/text.txt cannot be read" in session.status.error
-    assert store.all_runs() == []
-
-
-def test_an_untrainable_preset_creates_no_run(tiny: Make) -> None:
-    with pytest.raises(NotBuiltYet, match="later version"):
-        Session.start(tiny(model={"kind": "hgrn"}))
     assert store.all_runs() == []
 
 
