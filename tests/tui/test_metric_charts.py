@@ -15,6 +15,7 @@ from slm_tui.tui.app import SlmTuiApp
 from slm_tui.tui.charts.chart import Chart
 from slm_tui.tui.charts.sparkline import SmallChart
 from slm_tui.tui.screens.train.charts import CHARTS, SmallCharts, series_of
+from tests.conftest import make_tiny
 from tests.tui.made_runs import add_run, until
 
 USUAL = ["learning rate", "gradient norm", "tokens/s"]
@@ -165,3 +166,22 @@ def test_an_evaluation_without_the_metric_has_none(home: Path) -> None:
 
 def _zero(name: str) -> str:
     return "0" if name in ("learning_rate", "grad_norm", "tokens_per_second") else ""
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_the_chunks_of_an_hnet_are_drawn_against_their_target(size: tuple[int, int]) -> None:
+    model = {"kind": "hnet", "block_size": 64, "downsampling_factor": 4.0}
+    run = add_run("one", preset=make_tiny(model=model))
+    with_columns(run, "training_log.csv", ["stage1_compression"])
+    async with app().run_test(size=size) as pilot:
+        charts = await opened(pilot, run)
+        if size[0] >= 100:
+            # In place of a usual one if there is no room for all.
+            assert names(charts)[:2] == ["bytes/chunk", *USUAL[:1]]
+        await pilot.press("v")
+        await until(pilot, lambda: names(charts) == ["bytes/chunk", *USUAL])
+        first = charts.query(SmallChart).filter("#compression1").first()
+        await until(pilot, lambda: any("╌" in row for row in first._rows))
+        assert sum("╌" in row for row in first._rows) == 1
+        others = [one for one in charts.query(SmallChart) if one is not first]
+        assert not any("╌" in row for one in others for row in one._rows)

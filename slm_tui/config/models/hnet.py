@@ -78,6 +78,11 @@ class HnetModel(BlockSettings):
         """The target length of a chunk of each stage that cuts, in positions of that stage."""
         return (self.downsampling_factor,) * (len(self.d_model) - 1)
 
+    @property
+    def metric_targets(self) -> dict[str, float]:
+        """See `ModelSettings.metric_targets`."""
+        return {f"stage{number}_compression": goal for number, goal in enumerate(self.targets, 1)}
+
     def parameters(self, n_vocab: int) -> tuple[int, int]:
         """See `ModelSettings.parameters`."""
         embedding = 2 * n_vocab * self.d_model[0]

@@ -48,6 +48,11 @@ class ModelSettings(Variant):
         return 22 * self.width * self.layers + 3 * n_vocab
 
     @property
+    def metric_targets(self) -> dict[str, float]:
+        """What training aims at, by the name of the metric: charts show it as a line."""
+        return {}
+
+    @property
     def dropout_rate(self) -> float:
         """Fraction of activations dropped in training; 0 if the family has no dropout."""
         return 0.0

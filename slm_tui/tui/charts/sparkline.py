@@ -19,6 +19,7 @@ from slm_tui.tui.charts.series import Points, label, labels, ticks
 
 _DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))  # by column and row of a cell
 _BRAILLE = 0x2800
+_TARGET = "╌"
 _BESIDE_TITLE = 4  # columns of the top border that the title leaves free
 _ROOM_FOR_VALUE = 6
 _ROOM_FOR_LABELS = 24  # minimum width for showing the range next to the curve
@@ -88,6 +89,7 @@ class SmallChart(Widget):
         self.min_interval = min_interval
         self._title = title
         self._from_zero = from_zero
+        self._target: float | None = None
         self._curve = Curve()
         self._across, self._range = GrowingRange(), StickyRange()
         self._timer: Timer | None = None
@@ -97,8 +99,10 @@ class SmallChart(Widget):
         self._rows: list[str] = []
         self.border_title = Content(title)
 
-    def show(self, xs: Sequence[float], ys: Sequence[float]) -> None:
-        """Show these points; the lists may be the same objects as before, extended."""
+    def show(self, xs: Sequence[float], ys: Sequence[float], target: float | None = None) -> None:
+        """Show these points, and a line at `target`; the lists may be the same objects as before,
+        extended."""
+        self._target = target
         self._data = Series(self._title, "curve", xs, ys)
         wait = self._drawn_at + self.min_interval - time.monotonic()
         if wait <= 0 or not self.is_attached:
@@ -143,8 +147,14 @@ class SmallChart(Widget):
         if up is None:
             return [" " * width] * height
         across = self._across.fit(xs[0], xs[-1])
-        low, high = self._range.fit(min(up[0], 0.0) if self._from_zero else up[0], up[1])
+        least, most = (
+            (up[0], up[1]) if self._target is None else extent([[*up, self._target]]) or up
+        )
+        low, high = self._range.fit(min(least, 0.0) if self._from_zero else least, most)
         rows = braille((xs, ys), width - gutter, height, across, (low, high))
+        if self._target is not None:
+            at = _row(self._target, (low, high), height)
+            rows[at] = rows[at].replace(" ", _TARGET)
         if not gutter:
             return rows
         marks = dict.fromkeys(range(height), "")

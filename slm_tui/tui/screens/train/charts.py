@@ -1,7 +1,7 @@
 """The small charts of the Train screen: those of a table, and one for each other metric."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -30,6 +30,9 @@ class MetricChart:
 
 # A metric without a row is drawn too, under its own name.
 CHARTS: tuple[MetricChart, ...] = (
+    MetricChart("compression1", "bytes/chunk", "stage1_compression"),
+    MetricChart("compression2", "compression 2", "stage2_compression"),
+    MetricChart("compression3", "compression 3", "stage3_compression"),
     MetricChart("rate", "learning rate", "learning_rate", from_zero=True, usual=True),
     MetricChart("norm", "gradient norm", "grad_norm", from_zero=True, usual=True),
     MetricChart("speed", "tokens/s", "tokens_per_second", from_zero=True, usual=True),
@@ -85,17 +88,23 @@ class SmallCharts(VerticalScroll):
     def compose(self) -> Iterator[Widget]:
         yield from self._charts.values()
 
-    def show(self, curves: Curves) -> None:
-        """Show the metrics of a run; the lists may be the same objects as before, extended."""
+    def show(self, curves: Curves, targets: Mapping[str, float]) -> None:
+        """Show the metrics of a run; the lists may be the same objects as before, extended.
+
+        Args:
+            targets: what training aims at, by the name of the metric.
+        """
         found = list(series_of(curves))[:_MOST]
         new = [row for row, *_ in found if row.id not in self._charts]
         self._charts |= {row.id: self._made(row) for row in new}
         self._shown = [self._charts[row.id] for row, *_ in found]
         if new:
             self.mount(*(self._charts[row.id] for row in new))
+            order = {chart: number for number, chart in enumerate(self._shown)}
+            self.sort_children(key=lambda chart: order.get(cast(SmallChart, chart), len(order)))
         self._arrange()
         for row, xs, ys in found:
-            self._charts[row.id].show(xs, ys)
+            self._charts[row.id].show(xs, ys, targets.get(row.metric))
 
     def _arrange(self) -> None:
         """Show the charts that fit, and how many more there are."""

@@ -173,7 +173,7 @@ class TrainScreen(RoomScreen):
         which = "" if known else f"{view.run.id} · {view.info.state} · "
         _set_title(chart, f"{which}loss · {chart.unit}")
         chart.show(view.loss_chart(chart.x_mode, bits=self._bits))
-        self.query_one(SmallCharts).show(view.curves)
+        self.query_one(SmallCharts).show(view.curves, view.metric_targets)
 
     def _has_points(self) -> bool:
         curves = self.view.curves if self.view is not None else None

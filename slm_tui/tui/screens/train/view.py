@@ -48,6 +48,7 @@ class RunView:
     info: RunInfo = field(default_factory=RunInfo)
     verdicts: tuple[Verdict, ...] = (Verdict("", ""),)
     prompt_settings: str = ""
+    metric_targets: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.curves = Curves(self.run)
@@ -63,6 +64,7 @@ class RunView:
         except SlmTuiError:
             return
         self._gathering = EvidenceBuilder(preset)
+        self.metric_targets = preset.model.metric_targets
         sampling = preset.sampling
         self.prompt_settings = f"T {sampling.temperature:g} · seed {sampling.seed}"
 
