@@ -282,11 +282,11 @@ class Hnet(LanguageModel):
         """Each stage's parameters with its learning rate; the embedding and the output layer
         belong to the outermost stage."""
         groups: dict[tuple[int, str], ParameterGroup] = {}
+        rates = self.config.stage_rates
         for group in super().parameter_groups():
             for name, value in group.parameters:
                 stage = name.count("inner.")
-                multiplier = self.config.learning_rate_multipliers[stage]
-                empty = ParameterGroup([], group.role, multiplier)
+                empty = ParameterGroup([], group.role, rates[stage])
                 groups.setdefault((stage, group.role), empty).parameters.append((name, value))
         return list(groups.values())
 

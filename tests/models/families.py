@@ -50,12 +50,10 @@ HNET_STAGES: list[dict[str, object]] = [
     {
         "d_model": (16, 24),
         "num_blocks": ((1, 0, 1), (2,)),
-        "learning_rate_multipliers": (1.5, 1.0),
     },
     {
         "d_model": (16, 16, 24),
         "num_blocks": ((1, 0, 0), (0, 0, 1), (1,)),
-        "learning_rate_multipliers": (2.0, 1.5, 1.0),
     },
 ]
 

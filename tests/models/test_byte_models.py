@@ -28,13 +28,11 @@ def hgrn(width: int, layers: int, **changes: object) -> HgrnModel:
 def hnet(
     widths: tuple[int, ...], blocks: tuple[tuple[int, ...], ...], **changes: object
 ) -> HnetModel:
-    rates = (1.0,) * len(widths)
     return HnetModel.model_validate(
         {
             "kind": "hnet",
             "d_model": widths,
             "num_blocks": blocks,
-            "learning_rate_multipliers": rates,
             **changes,
         }
     )

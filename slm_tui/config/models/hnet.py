@@ -1,5 +1,6 @@
 """H-Net's settings."""
 
+import math
 from typing import ClassVar, Literal, Self
 
 from pydantic import model_validator
@@ -35,7 +36,9 @@ class HnetModel(BlockSettings):
         0.03, ge=0, le=1, help="Weight of the loss that controls the chunk length", nudge="125"
     )
     learning_rate_multipliers: tuple[float, ...] = setting(
-        (1.5, 1.0), help="Learning rate multiplier of each stage", advanced=True
+        (),
+        help="Learning rate multiplier of each stage; empty: from widths and chunk lengths",
+        advanced=True,
     )
 
     @model_validator(mode="after")
@@ -55,7 +58,7 @@ class HnetModel(BlockSettings):
             message = "the innermost stage needs one number, from 1 to 96 blocks"
             raise reject("num_blocks", message, "[3]")
         rates = self.learning_rate_multipliers
-        if len(rates) != stages:
+        if rates and len(rates) != stages:
             works = [*rates[:stages], *[1.0] * (stages - len(rates))]
             message = f"{stages} stages need {stages} multipliers"
             raise reject("learning_rate_multipliers", message, str(works))
@@ -77,6 +80,22 @@ class HnetModel(BlockSettings):
     def targets(self) -> tuple[float, ...]:
         """The target length of a chunk of each stage that cuts, in positions of that stage."""
         return (self.downsampling_factor,) * (len(self.d_model) - 1)
+
+    @property
+    def stage_rates(self) -> tuple[float, ...]:
+        """The learning rate multiplier of each stage.
+
+        Unless they are set, they grow with the positions that a stage sees and shrink with its
+        width: sqrt(positions * innermost width / width), 1 for the innermost stage. Source: Hwang
+        et al. 2025 (arXiv:2507.07955), section 2.3.
+        """
+        if self.learning_rate_multipliers:
+            return self.learning_rate_multipliers
+        inside = len(self.d_model) - 1
+        return tuple(
+            math.sqrt(self.downsampling_factor ** (inside - number) * self.width / width)
+            for number, width in enumerate(self.d_model)
+        )
 
     @property
     def metric_targets(self) -> dict[str, float]:

@@ -67,7 +67,7 @@ class ModelSettings(Variant):
         return None
 
     def smaller(self) -> Change | None:
-        """A network of half the depth, if it can be made smaller by one setting."""
+        """A network of about half the depth, if it can be made smaller by one setting."""
         return None
 
 
