@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from slm_tui.models.rowwise import blocks, inverse_rms
+
 _EPSILON = 1e-8  # of the norm
 _LEAST = 1e-5  # the smallest scale of weights and activations
 _FP16_SHIFT = 2.0**-7  # keeps sums of 8-bit codes within the range of fp16
@@ -40,9 +42,7 @@ def ternary(weight: Tensor) -> Trits:
 
 def quantize(x: Tensor, gain: Tensor) -> Codes:
     """Normalise the rows of `x` `(rows, inputs)` and round them to whole numbers up to 127."""
-    inputs = x.shape[-1]
-    squares = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_()
-    root = (squares / inputs + _EPSILON).rsqrt_()
+    root = inverse_rms(x, _EPSILON)
     scaled = x * gain
     largest = torch.linalg.vector_norm(scaled, torch.inf, dim=-1, keepdim=True)
     inverse = (largest * root).clamp_(min=_LEAST) / 127
@@ -132,11 +132,16 @@ def _product(codes: Tensor, trits: Tensor, dtype: torch.dtype) -> Tensor:
 class _BitLinear(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, gain: Tensor, weight: Tensor, dtype: torch.dtype) -> Tensor:
-        codes, trits = quantize(x, gain), ternary(weight)
-        y = _product(codes.values, trits.values, dtype).mul_(codes.inverse * trits.scale)
-        ctx.save_for_backward(
-            x, gain, codes.values.to(torch.int8), codes.inverse, codes.root, *trits
-        )
+        trits = ternary(weight)
+        y = x.new_empty(len(x), len(weight))
+        stored = torch.empty_like(x, dtype=torch.int8)
+        inverse, root = x.new_empty(len(x), 1), x.new_empty(len(x), 1)
+        for rows in blocks(x, y.shape[1]):
+            codes = quantize(x[rows], gain)
+            stored[rows], inverse[rows], root[rows] = codes
+            made = _product(codes.values, trits.values, dtype)
+            torch.mul(made, codes.inverse * trits.scale, out=y[rows])
+        ctx.save_for_backward(x, gain, stored, inverse, root, *trits)
         ctx.dtype = dtype
         return y
 
@@ -145,14 +150,18 @@ class _BitLinear(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         x, gain, codes, inverse, root, trits, scale = ctx.saved_tensors
         dtype: torch.dtype = ctx.dtype
-        # With respect to the normalised input, times 1 / scale.
-        of_normed = (gradient.to(dtype) @ trits.to(dtype)).to(x.dtype)
-        of_codes = (gradient * inverse).to(dtype)
-        of_weight = (of_codes.t() @ codes.to(dtype)).to(x.dtype)
-        unit = x * root
-        of_gain = (of_normed * unit).sum(0) * scale
-        # Backward of the norm: root * (d - unit * mean(d * unit)), d with respect to unit.
-        of_normed *= gain
-        along = (of_normed * unit).mean(-1, keepdim=True)
-        of_x = torch.addcmul(of_normed, unit, along, value=-1).mul_(root * scale)
-        return of_x, of_gain, of_weight, None
+        low = trits.to(dtype)
+        of_x, of_gain = torch.empty_like(x), torch.zeros_like(gain)
+        of_weight = x.new_zeros(trits.shape, dtype=dtype)
+        factor, stored = root * scale, inverse / (root * scale)
+        for rows in blocks(x, gradient.shape[1]):
+            scaled = (gradient[rows] * factor[rows]).to(dtype)
+            # With respect to the normalised input, times the inverse root mean square.
+            of_normed = (scaled @ low).to(x.dtype)
+            of_weight.addmm_(scaled.t(), (codes[rows] * stored[rows]).to(dtype))
+            product = of_normed * x[rows]
+            of_gain += product.sum(0)
+            # Backward of the norm: d - x * root^2 * mean(d * x), d with respect to the unit row.
+            along = (product @ gain)[:, None] * root[rows].square() / x.shape[1]
+            torch.addcmul(of_normed.mul_(gain), x[rows], along, value=-1, out=of_x[rows])
+        return of_x, of_gain, of_weight.to(x.dtype), None

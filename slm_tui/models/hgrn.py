@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from slm_tui.config.models.hgrn import BlockSettings, HgrnModel, inner_width
 from slm_tui.models.base import LanguageModel, Loss
 from slm_tui.models.bitlinear import BitLinear, weight_shares
+from slm_tui.models.rowwise import gated_norm, recurrence_gates, rms_norm, swiglu
 from slm_tui.models.scan import linear_scan
 
 _EPSILON = 1e-6
@@ -80,7 +81,7 @@ class RmsNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(width))
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.rms_norm(x, self.weight.shape, self.weight, _EPSILON)
+        return rms_norm(x, self.weight, _EPSILON)
 
 
 class ShortConvolution(nn.Module):
@@ -150,10 +151,7 @@ class GatedRecurrence(nn.Module):
         """
         if self.has_convolution:
             x, window = self.convolution(x, window, padding)
-        f = torch.sigmoid(self.forget(x))
-        if lowest is not None:
-            f = torch.lerp(f, torch.ones_like(f), lowest)
-        i = F.silu(self.input(x)) * (1 - f)
+        f, i = recurrence_gates(self.forget(x), self.input(x), lowest)
         if padding is not None:
             valid = padding.valid[:, :, None]
             f = torch.where(valid, f, _KEEP)
@@ -161,8 +159,10 @@ class GatedRecurrence(nn.Module):
         if hidden is None:
             hidden = i.new_zeros(len(i), i.shape[2])
         states = linear_scan(f, i, hidden)
-        g = self.gate(x)
-        y = self.norm(g) * F.silu(states) if self.gate_first else self.norm(states) * F.silu(g)
+        normed, gate = states, self.gate(x)
+        if self.gate_first:
+            normed, gate = gate, normed
+        y = gated_norm(normed, gate, self.norm.weight, _EPSILON)
         return self.projection(y), states[:, -1], window
 
 
@@ -176,8 +176,7 @@ class GatedMlp(nn.Module):
         self.projection = BitLinear(inner, width, config.ternary)
 
     def forward(self, x: Tensor) -> Tensor:
-        u, v = self.expand(x).chunk(2, -1)
-        y: Tensor = self.projection(F.silu(u) * v)
+        y: Tensor = self.projection(swiglu(self.expand(x)))
         return y
 
 

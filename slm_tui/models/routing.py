@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from slm_tui.models.rowwise import at_least_fp32
 from slm_tui.models.scan import linear_scan
 
 
@@ -50,7 +51,7 @@ class Router(nn.Module):
             valid: bool `(batch, time)`: which positions are not padding; `None` means all.
         """
         with torch.autocast(h.device.type, enabled=False):
-            h = _at_least_fp32(h)
+            h = at_least_fp32(h)
             earlier = torch.cat((before[:, None].to(h.dtype), h[:, :-1]), 1)
             cosine = F.cosine_similarity(self.query(earlier), self.key(h), dim=-1)
             probability = ((1 - cosine) / 2).clamp(0, 1)
@@ -87,7 +88,7 @@ def dechunk(y: Tensor, cuts: Cuts, smoothed: Tensor, valid: Tensor) -> tuple[Ten
     """
     chances = chunk(cuts.probability[:, :, None], cuts, y.shape[1])
     gates = torch.where(valid[:, :, None], 1 - chances, 1.0)
-    inputs = torch.where(valid[:, :, None], chances * _at_least_fp32(y), 0.0)
+    inputs = torch.where(valid[:, :, None], chances * at_least_fp32(y), 0.0)
     states = linear_scan(gates.expand_as(inputs), inputs, smoothed.to(inputs.dtype))
     spread = torch.cat((smoothed[:, None].to(states.dtype), states), 1)
     at = cuts.boundary.cumsum(1)
@@ -115,7 +116,3 @@ def share_and_mean(cuts: Cuts, valid: Tensor | None) -> tuple[Tensor, Tensor]:
         return cuts.boundary.to(cuts.probability.dtype).mean(), cuts.probability.mean()
     number = valid.sum().clamp(min=1)
     return cuts.boundary.sum() / number, (cuts.probability * valid).sum() / number
-
-
-def _at_least_fp32(x: Tensor) -> Tensor:
-    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
