@@ -1,7 +1,7 @@
 """A process that outlives its terminal: it runs as the child of a waiting parent process.
 
 The child can leave the terminal's session, which a process group leader cannot. The shell
-prompt returns when the child tells the parent to exit. Imports nothing heavy: the fork must
+prompt returns when the child lets the parent exit. Imports nothing heavy: the fork must
 happen before threads start. Without fork (on Windows), nothing here has an effect.
 """
 

@@ -24,12 +24,12 @@ State = Literal["working", "ready", "failed", "cancelled"]
 
 @dataclass(frozen=True)
 class EvaluationSnapshot:
-    """The current state. `is_kept` tells that the report was saved earlier."""
+    """The current state. `is_saved` means that the report was saved earlier."""
 
     state: State = "working"
     progress: "Progress | None" = None
     report: dict[str, Any] | None = None
-    is_kept: bool = False
+    is_saved: bool = False
     error: SlmTuiError | None = None
     note: str = ""
 
@@ -91,7 +91,7 @@ class EvaluationWorker:
         if not self._again:
             kept = evaluation_results.kept(checkpoints, self._settings)
             if kept is not None and _can_be_read(kept):
-                return EvaluationSnapshot("ready", report=kept, is_kept=True)
+                return EvaluationSnapshot("ready", report=kept, is_saved=True)
         report, generations = self._evaluate(checkpoints, cancel)
         run = run_of(checkpoints[0].resolve())
         note = ""

@@ -12,7 +12,7 @@ _SCAN_SECONDS = 0.7
 
 
 class OtherProcessRuns:
-    """Runs that other processes train, newest first; a thread looks for them.
+    """Runs that other processes are training, newest first; a thread looks for them.
 
     `runs` is empty until the first look.
     """

@@ -73,7 +73,7 @@ class RemoteSession:
         return not self.is_live
 
     def close(self) -> None:
-        """Look no more."""
+        """Stop watching the run."""
         self._closed.set()
 
     def _main(self) -> None:

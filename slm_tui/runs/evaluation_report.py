@@ -141,7 +141,7 @@ def _table(report: dict[str, Any], width: int) -> Iterator[Line]:
     columns: list[tuple[str, int, Any]] = [
         ("bpb", 8, lambda row: _number(row["bits_per_byte"], 4)),
         ("95% interval", 17, lambda row: _interval(row).strip()),
-        ("to the best", 14, _difference),
+        ("vs. best", 14, _difference),
     ]
     wide = [
         ("params", 7, lambda row: count(row["parameters"]) if "parameters" in row else ""),

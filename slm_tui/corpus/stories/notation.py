@@ -100,7 +100,7 @@ class NotationParser:
             raise NotationError(f"cannot read {template!r}")
         node, end = self._choice(tokens, 0)
         if end != len(tokens):
-            raise NotationError(f"a bracket too many in {template!r}")
+            raise NotationError(f"extra closing bracket in {template!r}")
         return node
 
     def _choice(self, tokens: list[str], at: int) -> tuple[Node, int]:

@@ -106,7 +106,7 @@ class EvaluationDialog(Dialog[None]):
         found = lines(report, width)
         if snapshot.note:
             found.append(Line(f"▲ {one_line(snapshot.note)}", "warning"))
-        if snapshot.is_kept:
+        if snapshot.is_saved:
             found.insert(1, Line(f"evaluated on {report.get('timestamp', '')[:16]}", "muted"))
         listed.set_rows(
             [
