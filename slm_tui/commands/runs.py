@@ -85,10 +85,10 @@ def runs(options: argparse.Namespace) -> int:
 def _list(*, as_json: bool) -> None:
     from slm_tui.runs import store
 
-    found = store.all_runs()
-    if not found and not as_json:
+    runs = store.all_runs()
+    if not runs and not as_json:
         output.say("no runs yet; start one with: slm-tui train stories-tiny")
-    for run in found:
+    for run in runs:
         try:
             info = run.info()
         except RunError as error:
@@ -106,15 +106,15 @@ def _list(*, as_json: bool) -> None:
                 f"{pad(one_line(run.id), 44)} {info.state:12} {steps:>15} steps  "
                 f"best {best:>6} bits per byte"
             )
-    _write_missing_results(found)
+    _write_missing_results(runs)
 
 
-def _write_missing_results(found: list["Run"]) -> None:
+def _write_missing_results(runs: list["Run"]) -> None:
     """Write summaries of runs whose process was killed right after the last step."""
     from slm_tui.runs import results
 
-    if any(results.is_missing(run) for run in found):
-        results.catch_up(found)
+    if any(results.is_missing(run) for run in runs):
+        results.catch_up(runs)
 
 
 def _values(run: "Run", info: "RunInfo") -> dict[str, Any]:

@@ -143,12 +143,12 @@ def difference(mine: dict[str, Any], base: dict[str, Any]) -> list[tuple[str, An
     """`(path, value in base, value in mine)` for every setting that differs."""
     paths = [one.path for one in describe.settings(base)]
     paths += [one.path for one in describe.settings(mine) if one.path not in set(paths)]
-    found = []
+    differences = []
     for path in paths:
         old, new = get(base, path), get(mine, path)
         if old != new and path not in ("name", "base", "group"):
-            found.append((path, old, new))
-    return found
+            differences.append((path, old, new))
+    return differences
 
 
 def _keep_what_fits(values: dict[str, Any], section: str) -> None:

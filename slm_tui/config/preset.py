@@ -45,9 +45,9 @@ class Preset(Settings):
             return values
         filled = dict(values)
         for section, usual in kinds.USUAL.items():
-            given = filled.get(section)
-            if isinstance(given, dict) and "kind" not in given:
-                filled[section] = {"kind": kinds.kind_of(usual), **given}
+            value = filled.get(section)
+            if isinstance(value, dict) and "kind" not in value:
+                filled[section] = {"kind": kinds.kind_of(usual), **value}
         return filled
 
     @field_validator("name")

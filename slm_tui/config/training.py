@@ -233,16 +233,16 @@ class Training(Settings):
         """`log_to` may be one name, or several separated by commas."""
         if not isinstance(values, dict) or "log_to" not in values:
             return values
-        given = values["log_to"]
-        listed = [given] if isinstance(given, str) else given
+        value = values["log_to"]
+        listed = [value] if isinstance(value, str) else value
         if not isinstance(listed, (list, tuple)):
             return values
         names = [part.strip() for one in listed for part in str(one).split(",")]
         names = list(dict.fromkeys(name for name in names if name))
-        known = get_args(LogTo)
+        choices = get_args(LogTo)
         for name in names:
-            if name not in known:
-                raise reject("log_to", f"{name!r} is not a supported logger", list(known))
+            if name not in choices:
+                raise reject("log_to", f"{name!r} is not a supported logger", list(choices))
         return {**values, "log_to": names}
 
 

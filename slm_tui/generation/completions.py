@@ -109,11 +109,11 @@ class TextDecoder:
         self._held += more
         if self.stopped or not self._stop:
             return "" if self.stopped else self._all()
-        found = [(at + len(one), at) for one in self._stop if (at := self._held.find(one)) >= 0]
-        if found:
+        matches = [(at + len(one), at) for one in self._stop if (at := self._held.find(one)) >= 0]
+        if matches:
             self.stopped = True
             # The stop string that is complete first, as a token may have many characters.
-            return self._first(min(found)[1])
+            return self._first(min(matches)[1])
         return self._first(len(self._held) - self._doubtful())
 
     def _doubtful(self) -> int:

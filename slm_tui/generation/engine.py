@@ -144,9 +144,9 @@ class Engine:
         if rows:
             logits.append(self._forward([[row.text.ids[-1]] for row in rows], self._state))
         if fresh:
-            state, found = self._read(fresh)
+            state, new_logits = self._read(fresh)
             self._state = self._state.joined(state) if rows else state
-            logits.append(found)
+            logits.append(new_logits)
         return logits[0] if len(logits) == 1 else torch.cat(logits)
 
     def _goes_on(self, row: _Row) -> bool:
@@ -160,8 +160,8 @@ class Engine:
         if not room:
             return []
         waiting = [row for row in self._waiting if row.left > 0 and not row.text.ended]
-        taken, self._waiting = waiting[:room], waiting[room:]
-        return taken
+        started, self._waiting = waiting[:room], waiting[room:]
+        return started
 
     def _read(self, rows: list[_Row]) -> tuple[Any, Tensor]:
         """Read the windows of `rows` in one pass, each distinct one once: state and logits."""
@@ -190,9 +190,9 @@ class Engine:
         noises = torch.zeros(len(rows), dtype=torch.float64)
         if settings.temperature > 0:
             noises = torch.tensor([row.noise() for row in rows], dtype=torch.float64)
-        drawn = draw(logits, settings, noises, self._seen()).tolist()
+        tokens = draw(logits, settings, noises, self._seen()).tolist()
         grown = []
-        for row, id in zip(rows, drawn, strict=True):
+        for row, id in zip(rows, tokens, strict=True):
             text = row.text
             text.drawn += 1
             if id == self._end:

@@ -29,10 +29,10 @@ class CopyWatcher:
         """Look up `samples` unless already done; returns immediately."""
         if not samples or not fingerprint or self.is_busy:
             return
-        asked = (fingerprint, samples[-1].step, len(samples))
-        if asked == self._asked:
+        request = (fingerprint, samples[-1].step, len(samples))
+        if request == self._asked:
             return
-        self._asked = asked
+        self._asked = request
         listed = list(samples)
 
         def look(cancel: threading.Event) -> Copying | None:

@@ -80,18 +80,18 @@ class EvaluationWorker:
         from slm_tui.corpus.progress import Cancelled
 
         try:
-            return self._found(cancel)
+            return self._result(cancel)
         except Cancelled:
             return EvaluationSnapshot("cancelled")
 
-    def _found(self, cancel: threading.Event) -> EvaluationSnapshot:
+    def _result(self, cancel: threading.Event) -> EvaluationSnapshot:
         checkpoints = [
             store.checkpoint_of(Run(path)) if is_run(path) else path for path in self._where
         ]
         if not self._again:
-            kept = evaluation_results.kept(checkpoints, self._settings)
-            if kept is not None and _can_be_read(kept):
-                return EvaluationSnapshot("ready", report=kept, is_saved=True)
+            saved = evaluation_results.saved_report(checkpoints, self._settings)
+            if saved is not None and _can_be_read(saved):
+                return EvaluationSnapshot("ready", report=saved, is_saved=True)
         report, generations = self._evaluate(checkpoints, cancel)
         run = run_of(checkpoints[0].resolve())
         note = ""

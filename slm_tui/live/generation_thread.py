@@ -271,17 +271,17 @@ class GenerationThread:
         engine = Engine(loaded.model, [continuation], request.settings, end)
         began, before = time.monotonic(), len(continuation.ids)
         while not continuation.ended and not stop.is_set():
-            length, drawn = len(continuation.ids), continuation.drawn
+            length, draws = len(continuation.ids), continuation.drawn
             with self._lock:
                 # A token that is being computed when a stop is requested is dropped.
-                made = engine.step()
+                written = engine.step()
             with self._changed:
                 if stop.is_set():
                     # Also for end of text: it is sampled again if the text is continued.
                     del continuation.ids[length:]
-                    continuation.drawn = drawn
+                    continuation.drawn = draws
                     return
-                if made:
+                if written:
                     text += decoder.feed(continuation.ids[-1])
                 if decoder.stopped:
                     continuation.ended = "stop string"
@@ -332,23 +332,23 @@ def _open(path: Path) -> tuple[LoadedModel, ModelFacts]:
         raise CheckpointError(
             f"checkpoint {path.name} not found", f"{path} is missing", "choose another one"
         )
-    found = checkpoint.read(path.resolve())
-    model, tokenizer = found.model(torch.device("cpu")), found.tokenizer()
-    state = found.state
-    loaded = LoadedModel(found.path, model, tokenizer, state.begins_documents, state.corpus)
-    return loaded, _facts(found, model.block_size, count_parameters(model))
+    opened = checkpoint.read(path.resolve())
+    model, tokenizer = opened.model(torch.device("cpu")), opened.tokenizer()
+    state = opened.state
+    loaded = LoadedModel(opened.path, model, tokenizer, state.begins_documents, state.corpus)
+    return loaded, _facts(opened, model.block_size, count_parameters(model))
 
 
-def _facts(found: "Checkpoint", block_size: int, parameters: int) -> ModelFacts:
+def _facts(loaded: "Checkpoint", block_size: int, parameters: int) -> ModelFacts:
     return ModelFacts(
-        checkpoint=found.path,
-        run=found.path.parent.parent.name,
-        step=found.state.step,
+        checkpoint=loaded.path,
+        run=loaded.path.parent.parent.name,
+        step=loaded.state.step,
         parameters=parameters,
         block_size=block_size,
-        tokenizer=found.preset.tokenizer.kind,
-        n_vocab=found.state.n_vocab,
-        begins_documents=found.state.begins_documents,
+        tokenizer=loaded.preset.tokenizer.kind,
+        n_vocab=loaded.state.n_vocab,
+        begins_documents=loaded.state.begins_documents,
     )
 
 

@@ -45,9 +45,11 @@ class OtherProcessRuns:
 
     def look(self) -> None:
         """Look once."""
-        found = [one for one in self._index.read(set(self._extra)).values() if _is_elsewhere(one)]
-        found.sort(key=lambda one: (one.info.created, one.path), reverse=True)
-        runs = tuple(Run(one.path) for one in found)
+        elsewhere = [
+            one for one in self._index.read(set(self._extra)).values() if _is_elsewhere(one)
+        ]
+        elsewhere.sort(key=lambda one: (one.info.created, one.path), reverse=True)
+        runs = tuple(Run(one.path) for one in elsewhere)
         if runs != self.runs:
             self.runs = runs
 

@@ -121,17 +121,17 @@ class Server:
         client.close()
 
     def _hear(self, client: socket.socket) -> None:
-        known = self._clients[client]
-        known.heard_at = time.monotonic()
+        state = self._clients[client]
+        state.heard_at = time.monotonic()
         try:
             data = client.recv(_LONGEST_LINE)
         except BlockingIOError:
             return
         except OSError:
             data = b""
-        known.held += data
-        *lines, known.held = known.held.split(b"\n")
-        if not data or len(known.held) > _LONGEST_LINE:
+        state.held += data
+        *lines, state.held = state.held.split(b"\n")
+        if not data or len(state.held) > _LONGEST_LINE:
             self._drop(client)
             return
         for line in lines:

@@ -279,13 +279,13 @@ def whole_ones(directory: Path, wrong: list[str]) -> Iterator[Checkpoint]:
     """
     for path in reversed(all_in(directory)):
         try:
-            found = read(path)
+            checkpoint = read(path)
         except (ForeignFormatError, UnavailableError):
             raise
         except CheckpointError as error:
             wrong.append(str(error))
             continue
-        yield found
+        yield checkpoint
 
 
 def newest(
@@ -300,5 +300,5 @@ def newest(
         UnavailableError: a system limit prevents opening the newest one.
     """
     wrong: list[str] = []
-    found = (one for one in whole_ones(directory, wrong) if accept(one))
-    return next(found, None), wrong
+    accepted = (one for one in whole_ones(directory, wrong) if accept(one))
+    return next(accepted, None), wrong

@@ -86,14 +86,14 @@ def any_in(directory: Path) -> bool:
 
 def odd_in(directory: Path) -> list[str]:
     """Entries named like a checkpoint that cannot be one, each with the reason."""
-    found = []
+    problems = []
     for path in sorted(_named(directory), key=step_of):
         if not safe_files.is_directory(path):
             what = safe_files.kind_of(os.lstat(path))
-            found.append(f"checkpoint {path.name} is {what}, not a directory")
+            problems.append(f"checkpoint {path.name} is {what}, not a directory")
         elif not is_checkpoint(path):
-            found.append(f"checkpoint {path.name} has no manifest.json")
-    return found
+            problems.append(f"checkpoint {path.name} has no manifest.json")
+    return problems
 
 
 def _named(directory: Path) -> list[Path]:
@@ -297,8 +297,8 @@ def linked(directory: Path, name: str) -> Path | None:
             target = safe_files.read_text(pointer, 100).strip()
     except (OSError, ValueError):
         return None
-    found = directory / target if _NAME.fullmatch(target) else None
-    return found if found is not None and is_checkpoint(found) else None
+    path = directory / target if _NAME.fullmatch(target) else None
+    return path if path is not None and is_checkpoint(path) else None
 
 
 def _copied(directory: Path, pointer: Path) -> Path | None:

@@ -151,7 +151,7 @@ class CheckpointWriter:
                     self._failures += 1
                 reported = reason
                 text = f"the checkpoint at step {job.snapshot.state.step} was not saved: {reason}"
-                self._tell(Warned(job.snapshot.state.step, text))
+                self._emit_safely(Warned(job.snapshot.state.step, text))
             if kind == "memory" or (kind == "disk" and self._failures < _FAILURES):
                 return
             what = "no space for a checkpoint" if kind == "room" else "no checkpoint can be saved"
@@ -163,7 +163,7 @@ class CheckpointWriter:
                     return
                 self._changed.wait(_RETRY_SECONDS)
 
-    def _tell(self, event: Event) -> None:
+    def _emit_safely(self, event: Event) -> None:
         try:
             self._sink(event)
         except Exception as error:  # noqa: BLE001 - a receiver must not stop saving
@@ -190,7 +190,7 @@ class CheckpointWriter:
             if not self._directory.parent.is_dir():
                 return f"{self._directory.parent} is gone; restore it", "disk"
             return cause_of(error), "disk"
-        self._tell(Saved(step, job.kind, path.name, size, time.monotonic() - began))
+        self._emit_safely(Saved(step, job.kind, path.name, size, time.monotonic() - began))
         return "", "room"
 
 

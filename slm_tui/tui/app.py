@@ -213,10 +213,10 @@ class SlmTuiApp(App[None]):
 
     def _room(self, room: Room) -> RoomScreen:
         """One of the five screens; created on first use."""
-        found = self._rooms.get(room)
-        if found is None:
-            found = self._rooms[room] = _SCREENS[room]()
-        return found
+        screen = self._rooms.get(room)
+        if screen is None:
+            screen = self._rooms[room] = _SCREENS[room]()
+        return screen
 
     def go(self, room: Room) -> AwaitComplete:
         """Show one of the five screens; await the result to know that it is shown."""
@@ -400,9 +400,9 @@ class SlmTuiApp(App[None]):
         if wrong is None:
             self._leave_run()
         else:
-            name, found = wrong
-            remedy = found.remedy or "correct it, or press u to undo"
-            error = SlmTuiError(found.what, found.why, remedy)
+            name, problem = wrong
+            remedy = problem.remedy or "correct it, or press u to undo"
+            error = SlmTuiError(problem.what, problem.why, remedy)
             title = f"{one_line(name, 40)} cannot be saved"
             self.show_preset(name, lambda: self.push_screen(Notice(error, title)))
 

@@ -93,13 +93,13 @@ def test_copied_samples_of_a_real_run_are_seen() -> None:
     session = Session.start(make_tiny(), "real")
     assert session.wait(60)
     run = session.run
-    from slm_tui.runs.copied_samples import known
+    from slm_tui.runs.copied_samples import training_index
 
     fingerprint = str(run.info().facts["corpus"])
-    found = known(fingerprint)
+    found = training_index(fingerprint)
     assert found is not None
     corpus, index, natural = found
-    assert known(fingerprint) is found  # made once
+    assert training_index(fingerprint) is found  # made once
     assert index.is_whole
     assert natural.shares
     text = corpus.tokenizer.decode_bytes(corpus.train[40:240].tolist()).decode("utf-8", "replace")

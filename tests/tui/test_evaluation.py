@@ -169,14 +169,15 @@ def test_unreadable_results_are_ignored_and_replaced() -> None:
     checkpoint = store.checkpoint_of(run)
     for text in ("", "[]", '{"format": 9}', '{"format": 1, "evaluations": [3]}'):
         (run.path / evaluation_results.RESULTS).write_text(text)
-        assert evaluation_results.kept([checkpoint], EvaluationSettings()) is None
+        assert evaluation_results.saved_report([checkpoint], EvaluationSettings()) is None
     report, _ = evaluate.evaluate([checkpoint], EvaluationSettings(samples=0))
     evaluation_results.write(report, run.path)
-    assert evaluation_results.kept([checkpoint], EvaluationSettings(samples=0)) == json.loads(
-        json.dumps(report)
-    )
+    assert evaluation_results.saved_report(
+        [checkpoint], EvaluationSettings(samples=0)
+    ) == json.loads(json.dumps(report))
     assert (
-        evaluation_results.kept([checkpoint], EvaluationSettings(samples=0, split="train")) is None
+        evaluation_results.saved_report([checkpoint], EvaluationSettings(samples=0, split="train"))
+        is None
     )
 
 

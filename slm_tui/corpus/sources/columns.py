@@ -86,12 +86,12 @@ class Columns:
         self,
         name: str,
         kinds: Mapping[str, str],
-        wanted: ColumnSettings,
+        settings: ColumnSettings,
         *,
         replace: bool = False,
         where: Callable[[], str] | None = None,
     ) -> None:
-        self._name, self._wanted, self._replace = name, wanted, replace
+        self._name, self._settings, self._replace = name, settings, replace
         self._where = where or (lambda: f"a row of {name}")
         self._kinds = dict(kinds)
         self.choice = self._chosen(self._kinds)
@@ -118,10 +118,10 @@ class Columns:
         present = [value for value in values if value is not None]
         if not present:
             return None
-        return self._wanted.separator.join(self._text(choice, value) for value in present)
+        return self._settings.separator.join(self._text(choice, value) for value in present)
 
     def _choice_for(self, row: Row) -> ColumnChoice | None:
-        if self._wanted.text_column or all(
+        if self._settings.text_column or all(
             value_at(row, one) is not None for one in self.choice.columns
         ):
             return self.choice
@@ -136,13 +136,13 @@ class Columns:
         there |= {name: kind_of(value) for name, value in row.items() if name not in there}
         if any(one in there for one in self.choice.columns):
             return self.choice
-        found = _by_usual_names(there)
-        if found is not None:
-            columns = " and ".join(found.columns)
+        choice = _by_usual_names(there)
+        if choice is not None:
+            columns = " and ".join(choice.columns)
             self._say(
                 f"rows without {' and '.join(self.choice.columns)} are read from {columns} instead"
             )
-        return found
+        return choice
 
     def _text(self, choice: ColumnChoice, value: Any) -> str:
         if isinstance(value, str):
@@ -176,28 +176,28 @@ class Columns:
     def _chosen(self, kinds: Mapping[str, str]) -> ColumnChoice:
         if not kinds:
             raise NoRowsError(self._name)
-        named = [self._known(one, kinds) for one in self._wanted.named]
-        if self._wanted.text_column:
+        named = [self._existing(one, kinds) for one in self._settings.named]
+        if self._settings.text_column:
             return ColumnChoice(tuple(named))
-        found = _by_usual_names(kinds) or _only_one(kinds)
-        if found is None:
+        choice = _by_usual_names(kinds) or _only_one(kinds)
+        if choice is None:
             raise CorpusError(
                 f"{self._name} has no text column",
                 f"its columns are {listed(kinds)}, none of which has a usual name",
                 "set data.text_column to the one with the text",
             )
-        others = [one for one in named if one not in found.columns]
-        return ColumnChoice((*found.columns, *others), found.note)
+        others = [one for one in named if one not in choice.columns]
+        return ColumnChoice((*choice.columns, *others), choice.note)
 
-    def _known(self, wanted: str, kinds: Mapping[str, str]) -> str:
-        if wanted in kinds:
-            return wanted
+    def _existing(self, name: str, kinds: Mapping[str, str]) -> str:
+        if name in kinds:
+            return name
         # Compare as a person would: `Text ` in a table is `text`.
-        alike = [one for one in kinds if plain(one) == plain(wanted)]
+        alike = [one for one in kinds if plain(one) == plain(name)]
         if len(alike) == 1:
             return alike[0]
         raise CorpusError(
-            f"{self._name} has no column {wanted!r}",
+            f"{self._name} has no column {name!r}",
             f"it has {listed(kinds)}",
             "set data.text_column to one of them",
         )
@@ -218,11 +218,11 @@ def kinds_of(rows: Iterable[Row]) -> dict[str, str]:
 def _collect(row: Row, prefix: str, kinds: dict[str, str]) -> None:
     for name, value in row.items():
         whole, kind = prefix + str(name), kind_of(value)
-        known = kinds.get(whole, "nothing")
-        if kind == "nothing" or known == kind:
+        kind_so_far = kinds.get(whole, "nothing")
+        if kind == "nothing" or kind_so_far == kind:
             kinds.setdefault(whole, kind)
         else:
-            kinds[whole] = kind if known == "nothing" else "mixed"
+            kinds[whole] = kind if kind_so_far == "nothing" else "mixed"
         if kind == "group" and whole.count(".") < _DEEPEST:
             _collect(value, f"{whole}.", kinds)
 
@@ -277,13 +277,13 @@ def turns(value: Any, column: str) -> list[str] | None:
         return list(value)
     if not _are_turns(value):
         return None
-    said = []
+    lines = []
     for turn in value:
         who, what = _first(turn, _WHO), _spoken(_first(turn, _WHAT))
         if what:
             name = _SPEAKERS.get(str(who).lower(), str(who).capitalize())
-            said.append(f"{name}: {what}" if who else what)
-    return said
+            lines.append(f"{name}: {what}" if who else what)
+    return lines
 
 
 def _are_turns(value: Any) -> bool:
@@ -340,7 +340,7 @@ def _only_one(kinds: Mapping[str, str]) -> ColumnChoice | None:
     labels = [name for name, kind in kinds.items() if kind == "label"]
     own = {name: kind for name, kind in kinds.items() if outermost(name, kinds) == name}
     for kind in ("text", "turns"):
-        alike = [name for name, found in own.items() if found == kind]
+        alike = [name for name, one in own.items() if one == kind]
         if len(alike) == 1:
             return ColumnChoice((alike[0],), f"the text is read from {alike[0]}" if labels else "")
         if alike:

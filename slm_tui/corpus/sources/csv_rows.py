@@ -31,10 +31,10 @@ class CsvRows:
         CorpusError: the layout cannot be detected, or it has no rows.
     """
 
-    def __init__(self, name: str, lines: Iterator[str], asked: LayoutSettings) -> None:
+    def __init__(self, name: str, lines: Iterator[str], settings: LayoutSettings) -> None:
         self.name, self.line = name, 0
         sample, whole = _sampled(lines)
-        self.layout = csv_layout.found(name, sample, asked, whole=whole)
+        self.layout = csv_layout.detect(name, sample, settings, whole=whole)
         self.notes = list(self.layout.notes)
         self._lines = chain(sample, lines)
         self._body = csv_layout.body(sample, self.layout)

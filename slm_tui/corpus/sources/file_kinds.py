@@ -77,7 +77,7 @@ def opened(file: IO[bytes]) -> tuple[IO[bytes], str]:
     name = compression(head)
     if not name:
         return whole, ""
-    unpack = next(unpack for known, _, unpack in _COMPRESSED if known == name)
+    unpack = next(unpack for kind, _, unpack in _COMPRESSED if kind == name)
     return unpack(whole), name
 
 
@@ -105,8 +105,8 @@ def layout_of(name: str) -> str:
 def without_suffix(name: str) -> str:
     """A file name without its compression suffix."""
     lower = name.lower()
-    found = next((one for one in SUFFIXES if lower.endswith(one)), "")
-    return name[: len(name) - len(found)]
+    suffix = next((one for one in SUFFIXES if lower.endswith(one)), "")
+    return name[: len(name) - len(suffix)]
 
 
 _PANDOC = "convert it to text: pandoc {path} -t plain -o {stem}.txt"

@@ -26,12 +26,12 @@ def explained(error: Exception, request: dict[str, Any], *, online: bool) -> Slm
 
 
 def _chain(error: BaseException) -> list[BaseException]:
-    found: list[BaseException] = []
+    chain: list[BaseException] = []
     one: BaseException | None = error
-    while one is not None and one not in found:
-        found.append(one)
+    while one is not None and one not in chain:
+        chain.append(one)
         one = one.__cause__ or one.__context__
-    return found
+    return chain
 
 
 def _offline(request: dict[str, Any]) -> CorpusError:

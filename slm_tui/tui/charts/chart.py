@@ -161,15 +161,15 @@ class Chart(Widget, can_focus=True):
             return
         started = time.thread_time()
         self._dirty = False
-        asked = self._specify()
-        self._update_legend(asked[1] if asked else None)
-        if asked is None:
+        request = self._specify()
+        self._update_legend(request[1] if request else None)
+        if request is None:
             if self._rows:
                 self._forget_drawing()
-        elif self._asked is None or asked[0] != self._asked[0]:
-            self._asked = asked
+        elif self._asked is None or request[0] != self._asked[0]:
+            self._asked = request
             self._asked_at = time.monotonic()
-            self.client.request(asked[0] | {"id": self.drawings})
+            self.client.request(request[0] | {"id": self.drawings})
             if self._poller is None:
                 self._poller = self.set_interval(_POLL, self._poll)
         self._own_cost = time.thread_time() - started
@@ -316,8 +316,8 @@ class Chart(Widget, can_focus=True):
     def _style(self, role: str) -> Style:
         style = self._styles.get(role)
         if style is None:
-            known = role in _ROLES
-            style = self.get_component_rich_style(f"chart--{role}") if known else self.rich_style
+            is_role = role in _ROLES
+            style = self.get_component_rich_style(f"chart--{role}") if is_role else self.rich_style
             self._styles[role] = style
         return style
 

@@ -40,9 +40,9 @@ class PropertyList(LineList):
         """Show `draft`, or nothing; the cursor stays on its setting."""
         fresh = draft is not self._draft
         self._draft = draft
-        found = draft.settings() if draft else []
-        self._settings = {one.path: one for one in found}
-        rows = self._rows(found)
+        settings = draft.settings() if draft else []
+        self._settings = {one.path: one for one in settings}
+        rows = self._rows(settings)
         first = next((row.key for row in rows if not row.key.startswith("+")), None)
         self.set_rows(rows, select=first if fresh and self.key not in self._settings else None)
 
@@ -78,10 +78,10 @@ class PropertyList(LineList):
 
     # Rows
 
-    def _rows(self, found: list[Setting]) -> list[Row]:
+    def _rows(self, settings: list[Setting]) -> list[Row]:
         rows: list[Row] = []
-        for section in dict.fromkeys(one.section for one in found):
-            inside = [one for one in found if one.section == section and self._matches(one)]
+        for section in dict.fromkeys(one.section for one in settings):
+            inside = [one for one in settings if one.section == section and self._matches(one)]
             if inside:
                 rows += self._section(section, inside)
         return rows
@@ -133,8 +133,8 @@ class PropertyList(LineList):
         if not key.endswith(".limit"):
             return "1 setting" if len(inside) == 1 else f"{len(inside)} settings"
         values = [(one, self._draft.value(one)) for one in inside]
-        said = [f"{display(value)} {one.unit or 'of all'}" for one, value in values if value]
-        return one_line(" ".join(said)) or "all of the text"
+        texts = [f"{display(value)} {one.unit or 'of all'}" for one, value in values if value]
+        return one_line(" ".join(texts)) or "all of the text"
 
     # Drawing
 

@@ -185,10 +185,10 @@ class ChatScreen(PromptScreen):
             return
         sampling = entry.drawn_with or self.settings.sampling
         counted = self.writer.figures(self.generation)
-        said = said_of(entry, self.generation, sampling, counted, ending)
-        problem = self.conversation.keep(entry, said)
+        exchange = said_of(entry, self.generation, sampling, counted, ending)
+        problem = self.conversation.keep(entry, exchange)
         if problem:
-            self.tell("note", f"! {problem}")
+            self.show_message("note", f"! {problem}")
 
     def _history(self, argument: str) -> str:
         """`/history`: describe what is saved, or ask whether to delete it. Returns the message.
@@ -216,13 +216,13 @@ class ChatScreen(PromptScreen):
         if answer != "clear":
             return
         try:
-            went = self.conversation.forget()
+            trash = self.conversation.forget()
         except SlmTuiError as error:
             complain(self.app, error)
             return
         self._clear_transcript()
         self.query_one(PromptInput).recall([])
-        self.tell("note", f"conversation moved to {went}")
+        self.show_message("note", f"conversation moved to {trash}")
 
     # Generating
 
@@ -268,13 +268,13 @@ class ChatScreen(PromptScreen):
             self.paint()
             return
         entry, seed = self._queue.pop(0)
-        drawn = replace(
+        sampling = replace(
             self.settings, sampling=self.settings.sampling.model_copy(update={"seed": seed})
         )
         facts = self.generator.poll().facts
         step = f" @ {facts.step:,}" if facts else ""
-        entry.drawn_with = drawn.sampling
-        entry.heading = " · ".join([f"{self.run_name()}{step}", *drawn.short()])
+        entry.drawn_with = sampling.sampling
+        entry.heading = " · ".join([f"{self.run_name()}{step}", *sampling.short()])
         entry.asked = self.settings.sampling.seed
         self.transcript.add(entry)
         self.writer.begin(entry, self.settings.sampling, seed)
@@ -356,10 +356,10 @@ class ChatScreen(PromptScreen):
         """Update title, status, settings and facts, if they changed."""
         newer = self.choice.newer
         state = (replace(self.generation, text=""), self.settings, newer, len(self._queue))
-        drawn = (*state, self.choice.wanted, self.transcript.size, self.is_typing)
-        if drawn == self._drawn:
+        visible = (*state, self.choice.wanted, self.transcript.size, self.is_typing)
+        if visible == self._drawn:
             return
-        self._drawn = drawn
+        self._drawn = visible
         generation, name = self.generation, self.run_name()
         self.query_one("#talk").set_class(self.choice.wanted is None, "-empty")
         if self.choice.wanted is None:
@@ -401,7 +401,7 @@ class ChatScreen(PromptScreen):
 
     # Commands and keys
 
-    def tell(self, kind: Kind, text: str) -> None:
+    def show_message(self, kind: Kind, text: str) -> None:
         self.transcript.add(Entry(kind, text=text))
 
     def do(self, verb: str, argument: str) -> str:

@@ -163,19 +163,19 @@ class Transcript(ScrollView, can_focus=True):
         at = next((at for at, one in enumerate(self._drawn) if one.entry is entry), None)
         if at is None:
             return
-        drawn = self._drawn[at]
+        lines = self._drawn[at]
         before = sum(len(one.lines) for one in self._drawn[:at])
-        old = len(drawn.lines)
-        first = drawn.update()
-        self._lines[before : before + old] = drawn.lines
+        old = len(lines.lines)
+        first = lines.update()
+        self._lines[before : before + old] = lines.lines
         self._resize_virtual()
         top = before + first - self.scroll_offset.y
         self.refresh(Region(0, max(0, top), self.size.width, max(1, self.size.height - top)))
 
     def _relay(self) -> None:
         width = self._width
-        kept = {id(one.entry): one for one in self._drawn if one.width == width}
-        self._drawn = [kept.get(id(entry)) or _Drawn(entry, width) for entry in self.entries]
+        reusable = {id(one.entry): one for one in self._drawn if one.width == width}
+        self._drawn = [reusable.get(id(entry)) or _Drawn(entry, width) for entry in self.entries]
         self._lines = [line for one in self._drawn for line in one.lines]
         self._resize_virtual()
         self.refresh()

@@ -153,7 +153,7 @@ class DocumentReader(Container):
         beside = self.other if view is self.text else self.text
         if self._other is not None and beside.shows_cuts and view.cursor is not None:
             place = view.passage.bytes[view.cursor]
-            beside.walk_to(beside.passage.token_at_byte(place), tell=False)
+            beside.walk_to(beside.passage.token_at_byte(place), notify=False)
         self._name_tokens()
 
     def _name_tokens(self) -> None:

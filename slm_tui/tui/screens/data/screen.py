@@ -198,17 +198,17 @@ class DataScreen(RoomScreen):
         corpus = self._drawn.corpus
         if corpus is None or self._drawn.state != "ready":
             return
-        found = others(corpus, self.text.text)
-        choices = [one.choice for one in found]
+        tokenizers = others(corpus, self.text.text)
+        choices = [one.choice for one in tokenizers]
         if self.reader.compares:
             choices.insert(0, Choice(NONE, "none", "stop comparing"))
         question = Question("Compare with", "Tokenize the same text with", choices, choices[0].id)
-        self.app.push_screen(question, lambda answer: self._compare(answer, found))
+        self.app.push_screen(question, lambda answer: self._compare(answer, tokenizers))
 
-    def _compare(self, answer: str | None, found: list[TokenizerChoice]) -> None:
+    def _compare(self, answer: str | None, choices: list[TokenizerChoice]) -> None:
         if answer == NONE:
             self.reader.compare(None)
-        chosen = next((one for one in found if one.choice.id == answer), None)
+        chosen = next((one for one in choices if one.choice.id == answer), None)
         if chosen is not None:
             # Loading fifty thousand merges takes a moment.
             self.run_worker(lambda: self._load(chosen), thread=True, exclusive=True)

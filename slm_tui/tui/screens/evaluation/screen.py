@@ -78,9 +78,9 @@ class EvaluationDialog(Dialog[None]):
         if snapshot.state == "ready" and snapshot.report is not None:
             self._read(snapshot, snapshot.report)
         else:
-            self._tell(snapshot)
+            self._show_progress(snapshot)
 
-    def _tell(self, snapshot: EvaluationSnapshot) -> None:
+    def _show_progress(self, snapshot: EvaluationSnapshot) -> None:
         self.query_one(LineList).display = False
         pane = self.query_one("#progress", Static)
         pane.display = True
@@ -103,18 +103,20 @@ class EvaluationDialog(Dialog[None]):
         # The box and its padding take four cells, the scrollbar one more.
         box = self.query_one("#box")
         width = min(124, self.app.size.width * 96 // 100) - 5
-        found = lines(report, width)
+        report_lines = lines(report, width)
         if snapshot.note:
-            found.append(Line(f"▲ {one_line(snapshot.note)}", "warning"))
+            report_lines.append(Line(f"▲ {one_line(snapshot.note)}", "warning"))
         if snapshot.is_saved:
-            found.insert(1, Line(f"evaluated on {report.get('timestamp', '')[:16]}", "muted"))
+            report_lines.insert(
+                1, Line(f"evaluated on {report.get('timestamp', '')[:16]}", "muted")
+            )
         listed.set_rows(
             [
                 Row(str(at), Content.styled(visible(line.text, keep=""), _STYLES[line.tone]))
-                for at, line in enumerate(found)
+                for at, line in enumerate(report_lines)
             ]
         )
-        listed.styles.height = min(len(found), max(3, self.app.size.height - 4))
+        listed.styles.height = min(len(report_lines), max(3, self.app.size.height - 4))
         listed.display = True
         listed.focus()
         title = "Evaluation" if report["kind"] == "evaluation" else "Comparison"

@@ -31,9 +31,9 @@ def delete_question(name: str) -> Question:
 def difference_dialog(draft: Draft) -> TextDialog:
     """The differences from the preset that `draft` is based on."""
     base = str(draft.reference.get("name", draft.name))
-    found = draft.difference()
-    widest = max((len(path) for path, _, _ in found), default=0)
-    olds = max((len(_cell(old)) for _, old, _ in found), default=0)
+    differences = draft.difference()
+    widest = max((len(path) for path, _, _ in differences), default=0)
+    olds = max((len(_cell(old)) for _, old, _ in differences), default=0)
     lines = [
         Content.assemble(
             path.ljust(widest + 2),
@@ -41,7 +41,7 @@ def difference_dialog(draft: Draft) -> TextDialog:
             ("  →  ", MUTED),
             (_cell(new), "bold $text-accent"),
         )
-        for path, old, new in found
+        for path, old, new in differences
     ]
     if not lines:
         lines = [Content.styled("No differences.", MUTED)]

@@ -346,11 +346,11 @@ class PresetsScreen(RoomScreen):
         if answer != "delete":
             return
         try:
-            went = library.delete(name)
+            trash = library.delete(name)
         except (SlmTuiError, OSError) as error:
             complain(self.app, _as_ours(error))
             return
-        self._trashed.append((went, time.monotonic()))
+        self._trashed.append((trash, time.monotonic()))
         self.reload()
         self._say(f"{name} moved to the trash; u restores it")
 

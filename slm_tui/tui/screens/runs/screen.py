@@ -51,7 +51,7 @@ class RunsScreen(RoomScreen):
         self._axis = "steps"
         self._shown_run: Path | None = None
         # The run whose checkpoints another screen asked to show, until they are loaded.
-        self._wanted: Path | None = None
+        self._target: Path | None = None
 
     def compose_body(self) -> Iterable[Widget]:
         with Vertical(id="table-pane", classes="pane"):
@@ -125,21 +125,21 @@ class RunsScreen(RoomScreen):
         self._draw_titles(len(shown), len(lines))
         if self.focused is None:
             self.table.focus()
-        self._go_to_wanted()
+        self._go_to_target()
         self._look()
         self._draw_current()
 
     def show_checkpoints(self, path: Path) -> None:
         """Put the cursor on the checkpoints of a run, clearing the filter if needed."""
-        self._wanted = path
+        self._target = path
         if self.is_mounted:
             self.step_out_of_filter()
         if self._drawn:
             self.draw()
 
-    def _go_to_wanted(self) -> None:
-        if self._wanted is not None and self.table.select(str(self._wanted)):
-            self._wanted = None
+    def _go_to_target(self) -> None:
+        if self._target is not None and self.table.select(str(self._target)):
+            self._target = None
             self.query_one(CheckpointList).focus()
 
     def _draw_titles(self, shown: int, total: int) -> None:
@@ -177,15 +177,15 @@ class RunsScreen(RoomScreen):
         """The compared runs: the selected ones, else the one under the cursor."""
         lines = {line.path: line for line in self.reader.snapshot.lines}
         details = self.reader.snapshot.details
-        wanted = self.table.selected or ([self.current.path] if self.current else [])
-        return [(lines[path], details[path]) for path in wanted if path in details]
+        paths = self.table.selected or ([self.current.path] if self.current else [])
+        return [(lines[path], details[path]) for path in paths if path in details]
 
     def _draw_checkpoints(self, current: RunLine | None, detail: RunDetail | None) -> None:
         widget = self.query_one(CheckpointList)
-        found = detail.checkpoints if detail is not None else None
-        afresh = found is not None and (current is None or current.path != self._shown_run)
-        widget.show(found or (), afresh=afresh)
-        if found is not None and current is not None:
+        checkpoints = detail.checkpoints if detail is not None else None
+        afresh = checkpoints is not None and (current is None or current.path != self._shown_run)
+        widget.show(checkpoints or (), afresh=afresh)
+        if checkpoints is not None and current is not None:
             self._shown_run = current.path
         if current is None:
             title = Content(" no matching run ")
@@ -194,7 +194,13 @@ class RunsScreen(RoomScreen):
             title = Content.styled(f" ✗ {wrong} ", "$text-error")
         else:
             name = one_line(current.name, 24)
-            words = "checkpoints" if found else "no checkpoints" if found == () else "looking…"
+            words = (
+                "checkpoints"
+                if checkpoints
+                else "no checkpoints"
+                if checkpoints == ()
+                else "looking…"
+            )
             title = Content.assemble(" ", mark_content(current.mark), f" {name}: {words} ")
         # While comparing runs on a narrow screen, the pane is hidden and has no width.
         room = (widget.size.width or self.size.width) - 4
@@ -381,8 +387,8 @@ class RunsScreen(RoomScreen):
         line = self._idle(self._usable())
         if line is not None:
             run = Run(line.path)
-            begun = functools.partial(self.slm.open_run, line.path)
-            ask_to_resume(self.app, self.slm.workshop, run, line.info, begun)
+            started = functools.partial(self.slm.open_run, line.path)
+            ask_to_resume(self.app, self.slm.workshop, run, line.info, started)
 
     def action_fork(self) -> None:
         checkpoint, line = self._checkpoint(), self.current
@@ -393,8 +399,8 @@ class RunsScreen(RoomScreen):
         except SlmTuiError as error:
             complain(self.app, error)
             return
-        begun = functools.partial(self.slm.go, "train")
-        ask_to_fork(self.app, self.slm.workshop, checkpoint, preset, line.name, begun)
+        started = functools.partial(self.slm.go, "train")
+        ask_to_fork(self.app, self.slm.workshop, checkpoint, preset, line.name, started)
 
     def action_rename(self) -> None:
         line = self._idle(self._usable())

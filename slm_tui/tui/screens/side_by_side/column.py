@@ -144,8 +144,8 @@ class Column(Transcript):
         if facts is not None:
             short = f"{self._label} @ {facts.step:,} · {count(facts.parameters)}"
             long = f"{short} params"
-            wanted = (f"{long} · {facts.tokenizer}", long, short)
-            above = next((one for one in wanted if len(one) <= room), short)
+            new_titles = (f"{long} · {facts.tokenizer}", long, short)
+            above = next((one for one in new_titles if len(one) <= room), short)
         below = "loading…" if generation.state == "loading" else ""
         if generation.state == "generating":
             rate = count(round(generation.tokens_per_second))

@@ -55,7 +55,7 @@ class SideBySide(PromptScreen):
         self._lock = FairLock()
         self._generators: list[GenerationThread] = []
         self._stream: Timer | None = None
-        self._told: tuple[Kind, str] = ("note", "")
+        self._shown_message: tuple[Kind, str] = ("note", "")
         self._drawn: object = None
 
     def compose_body(self) -> Iterable[Widget]:
@@ -65,9 +65,9 @@ class SideBySide(PromptScreen):
         yield from self.compose_prompt()
 
     def _columns(self) -> list[Column]:
-        made = [Column(number, path, self._lock) for number, path in enumerate(self._chosen)]
-        self._generators = [column.generator for column in made]
-        return made
+        columns = [Column(number, path, self._lock) for number, path in enumerate(self._chosen)]
+        self._generators = [column.generator for column in columns]
+        return columns
 
     def on_mount(self) -> None:
         if redraws_per_second() > 1:
@@ -92,7 +92,7 @@ class SideBySide(PromptScreen):
     # Generating
 
     def submitting(self) -> None:
-        self._told = ("note", "")
+        self._shown_message = ("note", "")
 
     def begin(self, prompt: str) -> None:
         for column in self.columns:
@@ -161,8 +161,8 @@ class SideBySide(PromptScreen):
         await container.mount_all(self._columns())
         self._arrange()
 
-    def tell(self, kind: Kind, text: str) -> None:
-        self._told = (kind, text)
+    def show_message(self, kind: Kind, text: str) -> None:
+        self._shown_message = (kind, text)
         self.paint()
 
     def do(self, verb: str, argument: str) -> str:
@@ -172,8 +172,8 @@ class SideBySide(PromptScreen):
             return f"saved to {save_text(argument, text)}"
         if verb in ("side", "model"):
             if argument:
-                found = checkpoints(argument)
-                self.run_worker(self.choose(found), exclusive=True)
+                paths = checkpoints(argument)
+                self.run_worker(self.choose(paths), exclusive=True)
             else:
                 self.action_model()
             return ""
@@ -181,7 +181,7 @@ class SideBySide(PromptScreen):
 
     def change(self, settings: ChatSettings) -> None:
         if settings.samples > 1:
-            self.tell("error", "✗ One completion per column; use s or /seed for another.")
+            self.show_message("error", "✗ One completion per column; use s or /seed for another.")
             settings = replace(settings, samples=1)
         super().change(settings)
 
@@ -198,14 +198,14 @@ class SideBySide(PromptScreen):
     def paint(self) -> None:
         """Update settings, hints and footer, if they changed."""
         writing, typing = self.is_writing, self.is_typing
-        drawn = (self.settings, self._told, writing, typing, self.size)
-        if drawn == self._drawn or not self.query("#told"):
+        visible = (self.settings, self._shown_message, writing, typing, self.size)
+        if visible == self._drawn or not self.query("#told"):
             return
-        self._drawn = drawn
+        self._drawn = visible
         ask = self.query_one("#ask")
         short = panels.fitting(self.settings.short(), max(20, self.size.width - 6))
         ask.border_title = Content(f" {short} ")
-        kind, text = self._told
+        kind, text = self._shown_message
         shown = one_line(text or _HINT, max(8, self.size.width - 4))
         self.query_one("#told", Static).update(Content.styled(shown, _STYLES[kind]))
         self.refresh_footer()
@@ -230,17 +230,17 @@ class SideBySide(PromptScreen):
             self.paint()
 
     def footer_actions(self) -> list[Action]:
-        known = actions.BY_ID
-        stop, typing = known["chat.stop"], self.is_typing
-        ranked = [known["chat.continue"]]
+        by_id = actions.BY_ID
+        stop, typing = by_id["chat.stop"], self.is_typing
+        ranked = [by_id["chat.continue"]]
         if self.is_writing:
             ranked.insert(0, stop)
         else:
             ranked.append(replace(stop, label="Chat"))
-        ranked.append(known["chat.model"])
+        ranked.append(by_id["chat.model"])
         if not typing:
-            ranked += [known["chat.type"], known["chat.next_seed"], known["app.zoom"]]
-        return [*ranked, known["app.help"]]
+            ranked += [by_id["chat.type"], by_id["chat.next_seed"], by_id["app.zoom"]]
+        return [*ranked, by_id["app.help"]]
 
 
 def close(generators: Sequence[GenerationThread]) -> None:

@@ -169,8 +169,8 @@ class TrainScreen(RoomScreen):
         chart.unit = "bits per byte" if self._bits else "nats"
         # If the status line is about another run, the chart names the run.
         current = self.workshop.current_training()
-        known = current is not None and current.run == view.run
-        which = "" if known else f"{view.run.id} · {view.info.state} · "
+        is_current = current is not None and current.run == view.run
+        which = "" if is_current else f"{view.run.id} · {view.info.state} · "
         _set_title(chart, f"{which}loss · {chart.unit}")
         chart.show(view.loss_chart(chart.x_mode, bits=self._bits))
         self.query_one(SmallCharts).show(view.curves)
@@ -194,8 +194,8 @@ class TrainScreen(RoomScreen):
         chart.empty = visible(text)
 
     def footer_actions(self) -> list[Action]:
-        gone = self.session is not None and self.session.status.error and not self._has_points()
-        if self.view is None or gone:
+        failed = self.session is not None and self.session.status.error and not self._has_points()
+        if self.view is None or failed:
             return [actions.BY_ID["app.go_presets"], actions.BY_ID["app.help"]]
         if self.session is not None and self.session.is_live:
             return super().footer_actions()
