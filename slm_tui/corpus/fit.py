@@ -67,7 +67,7 @@ def _more_text(corpus: Corpus) -> str:
 def smallest_ratio(preset: Preset, corpus: Corpus) -> float | None:
     """The smallest `data.split.validation` that fills a window; `None` if none does."""
     needed = preset.model.block_size + 1
-    counts = preset.data.documents_wanted()
+    counts = preset.data.generated_documents()
     if counts is not None:
         return _ratio_of_endless(counts["train"], corpus, needed)
     most = 0.9 - preset.data.split.test

@@ -263,7 +263,7 @@ class Copying:
     """What the samples of a step copied. `quotes` are the longest passages as text."""
 
     step: int
-    found: CopiedText
+    overlap: CopiedText
     reference: Reference
     quotes: tuple[str, ...] = ()
     is_whole: bool = True
@@ -271,15 +271,15 @@ class Copying:
     @property
     def is_much(self) -> bool:
         """Whether it is clearly more than independent texts of this kind share."""
-        if self.found.grams < _LEAST_GRAMS:
+        if self.overlap.grams < _LEAST_GRAMS:
             return False
         if not self.reference.shares:
-            return self.found.share > 0.5
+            return self.overlap.share > 0.5
         return self._excess > max(0.1, 3 * self.reference.spread)
 
     @property
     def _excess(self) -> float:
-        return self.found.share - self.reference.share
+        return self.overlap.share - self.reference.share
 
     @property
     def confidence(self) -> float:
@@ -300,17 +300,17 @@ class Copying:
     def short(self) -> str:
         """The share and the longest passage in a few words."""
         natural = f" (unseen text {self.reference.share:.0%})" if self.reference.shares else ""
-        longest = f", longest match {self.found.longest} tokens" if self.found.longest else ""
-        return f"{self.found.share:.0%} in the training text{natural}{longest}"
+        longest = f", longest match {self.overlap.longest} tokens" if self.overlap.longest else ""
+        return f"{self.overlap.share:.0%} in the training text{natural}{longest}"
 
     def sentence(self) -> str:
         """Share and longest passage, each with the value for unseen text."""
         least = "" if self.is_whole else "at least "
-        text = f"{least}{self.found.share:.0%} of 8-grams also occur in the training text"
+        text = f"{least}{self.overlap.share:.0%} of 8-grams also occur in the training text"
         if self.reference.shares:
             text += f" (unseen text: {self.reference.share:.0%})"
-        if self.found.longest:
-            text += f"; longest match {self.found.longest} tokens"
+        if self.overlap.longest:
+            text += f"; longest match {self.overlap.longest} tokens"
             if self.reference.shares:
                 text += f" (unseen text: {self.reference.longest})"
         return text

@@ -150,7 +150,7 @@ class _Writing:
     @property
     def has_begun(self) -> bool:
         """Whether a token was sampled, including end-of-text."""
-        return self.continuation.drawn > 0
+        return self.continuation.draws > 0
 
     def take(self, before: float) -> list[CompletionPiece]:
         """The new piece since the last call; `before` is when the last token was started."""

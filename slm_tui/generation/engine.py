@@ -30,13 +30,13 @@ _NOISES = 64
 class Continuation:
     """A completion in progress.
 
-    `ids` are the prompt and the sampled tokens; `drawn` is the number of the next draw, so that
+    `ids` are the prompt and the sampled tokens; `draws` is the number of the next draw, so that
     a continued completion equals one generated in one go. `ended` is empty until it ends.
     """
 
     ids: list[int]
     seed: int
-    drawn: int = 0
+    draws: int = 0
     ended: Ending = ""
 
 
@@ -55,9 +55,9 @@ class _Row:
 
     def noise(self) -> float:
         """The uniform random number for the next draw."""
-        at = self.text.drawn - self.first
+        at = self.text.draws - self.first
         if not 0 <= at < len(self.noises):
-            self.first, at = self.text.drawn, 0
+            self.first, at = self.text.draws, 0
             self.noises = noise(self.text.seed, self.first, min(self.left, _NOISES))
         return self.noises[at]
 
@@ -194,7 +194,7 @@ class Engine:
         grown = []
         for row, id in zip(rows, tokens, strict=True):
             text = row.text
-            text.drawn += 1
+            text.draws += 1
             if id == self._end:
                 text.ended = "end of text"
                 continue

@@ -67,13 +67,13 @@ class Candidates:
             added at the end if it is not among them.
         logit: of the chosen token; NaN if there is none.
         rank: of the chosen token, 1 for the likeliest; 0 if there is none.
-        kept: how many tokens remain after filtering.
+        remaining: how many tokens remain after filtering.
         cut_mass: the total probability of all others, before filtering.
         entropy, entropy_after: in bits, before and after filtering.
         uniform: the entropy if all tokens were equally likely, in bits.
         vocabulary: the number of tokens.
         greedy: the token chosen at temperature 0.
-        drawn: the token sampled with the settings and the noise of this position.
+        sampled: the token sampled with the settings and the noise of this position.
         warm: the token sampled at temperature `WARM` with the same noise.
     """
 
@@ -82,14 +82,14 @@ class Candidates:
     rows: tuple[Candidate, ...]
     logit: float
     rank: int
-    kept: int
+    remaining: int
     cut_mass: float
     entropy: float
     entropy_after: float
     uniform: float
     vocabulary: int
     greedy: int
-    drawn: int
+    sampled: int
     warm: int
 
 
@@ -180,7 +180,7 @@ def candidates(
         top[-1] = chosen
     noises = torch.tensor(noise(settings.seed, max(0, place - prompt)), dtype=torch.float64)
 
-    def drawn(one: SamplingSettings) -> int:
+    def sample_with(one: SamplingSettings) -> int:
         return int(draw(logits[None], one, noises, seen))
 
     return Candidates(
@@ -189,15 +189,15 @@ def candidates(
         rows=tuple(Candidate(id, float(before[id]), float(after[id])) for id in top),
         logit=math.nan if chosen is None else float(logits[chosen]),
         rank=0 if chosen is None else int((before > before[chosen]).sum()) + 1,
-        kept=int(survivors.sum()),
+        remaining=int(survivors.sum()),
         cut_mass=float(before[~survivors].sum()),
         entropy=_entropy(before),
         entropy_after=_entropy(after),
         uniform=math.log2(len(logits)),
         vocabulary=len(logits),
-        greedy=drawn(settings.with_(temperature=0.0)),
-        drawn=drawn(settings),
-        warm=drawn(settings.with_(temperature=WARM)),
+        greedy=sample_with(settings.with_(temperature=0.0)),
+        sampled=sample_with(settings),
+        warm=sample_with(settings.with_(temperature=WARM)),
     )
 
 

@@ -271,7 +271,7 @@ class GenerationThread:
         engine = Engine(loaded.model, [continuation], request.settings, end)
         began, before = time.monotonic(), len(continuation.ids)
         while not continuation.ended and not stop.is_set():
-            length, draws = len(continuation.ids), continuation.drawn
+            length, draws = len(continuation.ids), continuation.draws
             with self._lock:
                 # A token that is being computed when a stop is requested is dropped.
                 written = engine.step()
@@ -279,7 +279,7 @@ class GenerationThread:
                 if stop.is_set():
                     # Also for end of text: it is sampled again if the text is continued.
                     del continuation.ids[length:]
-                    continuation.drawn = draws
+                    continuation.draws = draws
                     return
                 if written:
                     text += decoder.feed(continuation.ids[-1])
@@ -369,7 +369,7 @@ def _begin(loaded: LoadedModel, request: _Request) -> "tuple[str, Continuation, 
     else:
         ids = prompt_ids(loaded.tokenizer, request.prompt, begin=loaded.begins_documents)
         loaded.prompt = len(ids)
-    loaded.text = Continuation(ids, request.settings.seed, drawn=len(ids) - loaded.prompt)
+    loaded.text = Continuation(ids, request.settings.seed, draws=len(ids) - loaded.prompt)
     loaded.decoder, loaded.published = decoder, len(ids)
     return text, loaded.text, decoder
 

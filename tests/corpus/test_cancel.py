@@ -48,7 +48,7 @@ def preset(tiny: Make, source: str, tokenizer: dict[str, Any], place: Path) -> P
         ("huggingface", {"kind": "bytes"}, ["opening the dataset", "reading"]),
     ],
 )
-def test_a_preparation_can_be_ended_at_every_stage(
+def test_preparation_can_be_cancelled_at_every_stage(
     source: str,
     tokenizer: dict[str, Any],
     expected: list[str],
@@ -82,7 +82,7 @@ def end_at(wanted: Preset, stage: str) -> None:
     prepare(wanted, progress=told, cancel=cancel)
 
 
-def test_what_was_ended_can_be_begun_again(tiny: Make, tmp_path: Path) -> None:
+def test_a_cancelled_preparation_can_be_restarted(tiny: Make, tmp_path: Path) -> None:
     wanted = preset(tiny, "file", {"kind": "bytes"}, tmp_path)
     with pytest.raises(Cancelled):
         end_at(wanted, "tokenizing")
@@ -91,7 +91,7 @@ def test_what_was_ended_can_be_begun_again(tiny: Make, tmp_path: Path) -> None:
     assert corpus.tokenizer.decode_bytes(corpus.train[:1001]) == text[:1000]
 
 
-def test_progress_never_goes_back_and_ends_at_the_whole(tiny: Make, tmp_path: Path) -> None:
+def test_progress_never_decreases_and_ends_complete(tiny: Make, tmp_path: Path) -> None:
     wanted = preset(tiny, "file", BPE, tmp_path)
     told: list[Progress] = []
     prepare(wanted, progress=told.append)

@@ -25,7 +25,7 @@ sizes = st.integers(1, 80)
 
 @quick
 @given(some_documents, sizes)
-def test_chunks_join_to_the_documents(texts: list[str], size: int) -> None:
+def test_chunks_concatenate_to_the_documents(texts: list[str], size: int) -> None:
     with documents(*texts) as spans:
         assert joined(spans, size) == text_of(spans)
         chunks = list(spans.chunks(size))
@@ -52,7 +52,7 @@ def joined(spans: DocumentSpans, size: int) -> list[str]:
 @pytest.mark.parametrize("name", NAMES)
 @quick
 @given(texts=some_documents, size=sizes)
-def test_ids_of_chunks_are_those_of_the_documents(
+def test_chunks_have_the_ids_of_the_documents(
     made: dict[str, Tokenizer], name: str, texts: list[str], size: int
 ) -> None:
     with documents(*texts) as spans:
@@ -73,7 +73,7 @@ def ids_by_chunks(tokenizer: Tokenizer, spans: DocumentSpans, size: int) -> list
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("size", [100, 999, 4096, 5000])
-def test_ids_of_long_documents_do_not_depend_on_the_chunk(
+def test_ids_of_long_documents_do_not_depend_on_the_chunk_size(
     made: dict[str, Tokenizer], name: str, size: int
 ) -> None:
     runs = "one " + "x" * 9000 + " two\n\n" + " " * 9000 + "three" + "漢" * 5000 + " é" * 3000
@@ -82,7 +82,7 @@ def test_ids_of_long_documents_do_not_depend_on_the_chunk(
         assert ids_by_chunks(made[name], spans, size) == whole
 
 
-def test_a_chunk_is_about_as_large_as_asked_for() -> None:
+def test_a_chunk_has_about_the_requested_size() -> None:
     with documents(*["word " * 20] * 50, "word " * 2000) as spans:
         weights = [chunk.bytes for chunk in spans.chunks(1000)]
     assert max(weights) <= 1000
@@ -91,7 +91,9 @@ def test_a_chunk_is_about_as_large_as_asked_for() -> None:
 
 @quick
 @given(text=st.text("ab漢🙂 \n", min_size=1, max_size=200), size=sizes)
-def test_a_document_that_can_nowhere_be_cut_is_cut_at_a_character(text: str, size: int) -> None:
+def test_a_document_without_a_safe_boundary_is_split_between_characters(
+    text: str, size: int
+) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(staging, "_LARGEST_CHUNK", 16)
         with documents(text) as spans:
@@ -100,7 +102,7 @@ def test_a_document_that_can_nowhere_be_cut_is_cut_at_a_character(text: str, siz
 
 @settings(max_examples=200, deadline=None)
 @given(knotted)
-def test_a_safe_cut_is_before_white_space_after_something_visible(text: str) -> None:
+def test_a_safe_boundary_is_before_whitespace_after_a_visible_character(text: str) -> None:
     at = safe_cut(text)
     places = [
         place
@@ -111,7 +113,7 @@ def test_a_safe_cut_is_before_white_space_after_something_visible(text: str) -> 
 
 
 @pytest.mark.timeout(60)
-def test_ten_megabytes_of_white_space_in_a_row_are_passed_over() -> None:
+def test_ten_megabytes_of_whitespace_are_handled() -> None:
     text = "a" + " " * 10_000_000 + "b"
     with documents(text) as spans:
         assert joined(spans, staging.CHUNK) == [text]

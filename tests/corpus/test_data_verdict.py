@@ -31,19 +31,19 @@ def distinct(count: int) -> list[str]:
     return [" ".join(f"w{n * 31 + word}" for word in range(40)) for n in range(count)]
 
 
-def test_enough_text_is_called_enough(tiny: Tiny, tmp_path: Path) -> None:
+def test_enough_text_is_reported_as_enough(tiny: Tiny, tmp_path: Path) -> None:
     found = said(of_text(tiny, tmp_path, distinct(900)))
     assert found["size"].is_fine
     assert "enough text" in found["size"].text
     assert "no leak" in found["leakage"].text
 
 
-def test_little_text_seen_often_is_called_too_little(tiny: Tiny, tmp_path: Path) -> None:
+def test_little_text_seen_often_is_reported_as_too_little(tiny: Tiny, tmp_path: Path) -> None:
     preset = of_text(tiny, tmp_path, distinct(40), training__max_steps=5000)
     assert "too little text" in said(preset)["size"].text
 
 
-def test_a_passage_that_stands_on_both_sides_is_a_leak(tiny: Tiny, tmp_path: Path) -> None:
+def test_a_passage_in_both_splits_is_a_leak(tiny: Tiny, tmp_path: Path) -> None:
     documents = distinct(60)
     documents[-1] += " " + documents[0]
     found = said(of_text(tiny, tmp_path, documents))["leakage"]
@@ -56,13 +56,13 @@ def test_copies_are_counted(tiny: Tiny, tmp_path: Path) -> None:
     assert found["duplicates"].text.startswith("2 copies")
 
 
-def test_the_stories_share_runs_of_words_by_their_grammar(tiny: Tiny) -> None:
+def test_shared_word_runs_of_stories_are_expected(tiny: Tiny) -> None:
     found = said(tiny(data__documents=400))["leakage"]
     assert found.is_fine
     assert "as expected" in found.text
 
 
-def test_a_validation_below_a_window_comes_first(tiny: Tiny, tmp_path: Path) -> None:
+def test_a_validation_split_below_a_window_comes_first(tiny: Tiny, tmp_path: Path) -> None:
     preset = of_text(tiny, tmp_path, distinct(20))
     values = preset.to_dict()
     values["data"]["split"]["validation"] = 0.001
@@ -79,7 +79,7 @@ def test_a_validation_below_a_window_comes_first(tiny: Tiny, tmp_path: Path) -> 
 TEXT = "the cat sat on the mat, the dog sat on the log. " * 40 + "zebra crossing " * 3
 
 
-def test_the_first_merges_join_to_the_first_tokens() -> None:
+def test_the_first_merges_form_the_first_tokens() -> None:
     tokenizer = train_bpe([TEXT], 290)
     found = analyse(tokenizer, TEXT)
     assert found is not None
@@ -102,7 +102,7 @@ def test_a_larger_vocabulary_has_longer_tokens() -> None:
     assert values[0] == 1.0
 
 
-def test_examples_are_cut_as_the_tokenizer_cuts() -> None:
+def test_examples_are_tokenized_like_text() -> None:
     tokenizer = train_bpe([TEXT], 300)
     found = analyse(tokenizer, TEXT)
     assert found is not None
@@ -112,7 +112,7 @@ def test_examples_are_cut_as_the_tokenizer_cuts() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "1 2 3", "\n\n"])
-def test_a_text_without_words_is_no_error(text: str) -> None:
+def test_a_text_without_words_is_not_an_error(text: str) -> None:
     tokenizer = from_json(train_bpe(["abc"], 257).to_json())
     found = analyse(tokenizer, text)
     assert found is not None

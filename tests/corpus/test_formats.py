@@ -48,7 +48,7 @@ PACKERS: dict[str, Callable[[bytes], bytes]] = {
 
 @pytest.mark.parametrize("suffix", PACKERS)
 @pytest.mark.parametrize("named", [True, False])
-def test_a_packed_text_is_read_whatever_it_is_called(
+def test_a_compressed_text_is_read_whatever_its_name(
     suffix: str, named: bool, tmp_path: Path
 ) -> None:
     path = tmp_path / (f"text.txt{suffix}" if named else "text.txt")
@@ -59,14 +59,14 @@ def test_a_packed_text_is_read_whatever_it_is_called(
 
 
 @pytest.mark.parametrize("suffix", PACKERS)
-def test_files_packed_one_after_the_other_are_all_read(suffix: str, tmp_path: Path) -> None:
+def test_concatenated_compressed_files_are_all_read(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"text.txt{suffix}"
     path.write_bytes(PACKERS[suffix](b"one ") + PACKERS[suffix](b"two"))
     assert texts(FileData(path=str(path)), tmp_path) == ["one two"]
 
 
 @pytest.mark.parametrize("suffix", PACKERS)
-def test_a_packed_file_that_is_cut_off_is_refused_with_the_reason(
+def test_a_truncated_compressed_file_is_an_error_with_the_reason(
     suffix: str, tmp_path: Path
 ) -> None:
     path = tmp_path / f"text.txt{suffix}"
@@ -79,7 +79,7 @@ def test_a_packed_file_that_is_cut_off_is_refused_with_the_reason(
 
 
 @pytest.mark.parametrize("suffix", PACKERS)
-def test_a_packed_file_that_is_damaged_is_refused(suffix: str, tmp_path: Path) -> None:
+def test_a_damaged_compressed_file_is_an_error(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"text.txt{suffix}"
     whole = bytearray(PACKERS[suffix](bytes(range(32, 127)) * 500))
     for at in range(len(whole) // 2, len(whole) // 2 + 12):
@@ -88,7 +88,7 @@ def test_a_packed_file_that_is_damaged_is_refused(suffix: str, tmp_path: Path) -
     assert "text.txt" in refused(FileData(path=str(path)), tmp_path).what
 
 
-def test_what_is_packed_is_looked_at_too(tmp_path: Path) -> None:
+def test_the_kind_of_compressed_content_is_checked_too(tmp_path: Path) -> None:
     path = tmp_path / "book.txt.gz"
     path.write_bytes(gzip.compress(b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n"))
     told = refused(FileData(path=str(path)), tmp_path)
@@ -97,20 +97,20 @@ def test_what_is_packed_is_looked_at_too(tmp_path: Path) -> None:
     assert refused(FileData(path=str(path)), tmp_path).why == "byte 3 is 0xe9"
 
 
-def test_a_packed_table_is_read_as_one(tmp_path: Path) -> None:
+def test_a_compressed_table_is_read_as_a_table(tmp_path: Path) -> None:
     path = jsonl(tmp_path / "x.jsonl", [{"text": "one"}, {"text": "two"}])
     packed = tmp_path / "x.jsonl.gz"
     packed.write_bytes(gzip.compress(path.read_bytes()))
     assert texts(FileData(path=str(packed)), tmp_path) == ["one", "two"]
 
 
-def test_a_text_that_only_begins_like_a_packed_file_is_text(tmp_path: Path) -> None:
+def test_a_text_that_starts_like_a_compressed_file_is_text(tmp_path: Path) -> None:
     path = tmp_path / "text.txt"
     path.write_text("BZhello, said the bee.")
     assert texts(FileData(path=str(path)), tmp_path) == ["BZhello, said the bee."]
 
 
-def test_packed_files_of_a_directory_are_named_where_nothing_else_is_there(
+def test_the_error_names_compressed_files_if_a_directory_has_no_others(
     tmp_path: Path,
 ) -> None:
     folder = tmp_path / "folder"
@@ -160,7 +160,7 @@ DOCUMENTS = {
 
 @pytest.mark.parametrize("name", DOCUMENTS)
 @pytest.mark.parametrize("on_error", ["refuse", "replace"])
-def test_a_document_that_is_no_text_is_named_with_the_way_to_make_text_of_it(
+def test_a_binary_document_is_an_error_that_says_how_to_convert_it(
     name: str, on_error: str, tmp_path: Path
 ) -> None:
     raw, kind, way = DOCUMENTS[name]
@@ -172,7 +172,7 @@ def test_a_document_that_is_no_text_is_named_with_the_way_to_make_text_of_it(
     assert "to replace" not in str(told)
 
 
-def test_the_tags_of_a_page_can_be_trained_on_if_that_is_meant(tmp_path: Path) -> None:
+def test_html_can_be_read_with_its_tags_on_request(tmp_path: Path) -> None:
     path = tmp_path / "page.html"
     path.write_text("<html><p>Hi</p></html>")
     assert "data.format to text" in refused(FileData(path=str(path)), tmp_path).remedy
@@ -196,7 +196,7 @@ def test_the_tags_of_a_page_can_be_trained_on_if_that_is_meant(tmp_path: Path) -
     ],
 )
 @pytest.mark.parametrize("on_error", ["refuse", "replace"])
-def test_a_byte_order_mark_tells_the_encoding(
+def test_a_byte_order_mark_determines_the_encoding(
     encoding: str, mark: bytes, on_error: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "text.txt"
@@ -219,7 +219,7 @@ def test_a_byte_order_mark_tells_the_encoding(
         (GERMAN, "utf-16-be"),
     ],
 )
-def test_another_encoding_is_refused_with_a_setting_that_reads_it(
+def test_the_error_for_another_encoding_suggests_a_setting_that_works(
     text: str, encoding: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "text.txt"
@@ -243,15 +243,13 @@ def test_another_encoding_is_refused_with_a_setting_that_reads_it(
         ("Latin-1", GERMAN.encode("latin-1")),
     ],
 )
-def test_the_encoding_that_is_set_is_the_one_that_is_read(
-    wanted: str, raw: bytes, tmp_path: Path
-) -> None:
+def test_the_encoding_setting_is_used(wanted: str, raw: bytes, tmp_path: Path) -> None:
     path = tmp_path / "text.txt"
     path.write_bytes(raw)
     assert texts(FileData(path=str(path), encoding=wanted), tmp_path) == [GERMAN.rstrip("\n")]
 
 
-def test_the_encoding_of_a_directory_holds_for_each_file(tmp_path: Path) -> None:
+def test_the_encoding_of_a_directory_applies_to_each_file(tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
     for name in ("a.txt", "b.txt"):
@@ -265,12 +263,12 @@ def test_the_encoding_of_a_directory_holds_for_each_file(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     "name", ["nonsense", "hex", "rot13", "punycode", "base64", "\0", "undefined"]
 )
-def test_an_encoding_that_nobody_knows_is_refused_as_a_setting(name: str, tiny: Make) -> None:
+def test_an_unknown_encoding_is_an_invalid_setting(name: str, tiny: Make) -> None:
     with pytest.raises(PresetError, match="unknown encoding"):
         tiny(data={"kind": "file", "path": "x", "encoding": name})
 
 
-def test_a_new_setting_at_its_default_leaves_the_fingerprint_as_it_was(tmp_path: Path) -> None:
+def test_a_new_setting_at_its_default_keeps_the_fingerprint(tmp_path: Path) -> None:
     path = tmp_path / "text.txt"
     path.write_text(STORY)
     known = sources.fingerprint(FileData(path=str(path)))
@@ -284,7 +282,7 @@ def test_a_new_setting_at_its_default_leaves_the_fingerprint_as_it_was(tmp_path:
 # Replacing.
 
 
-def test_replaced_characters_are_counted_and_said(tmp_path: Path, tiny: Make) -> None:
+def test_replaced_characters_are_counted_and_reported(tmp_path: Path, tiny: Make) -> None:
     path = tmp_path / "text.txt"
     path.write_bytes(STORY.encode() * 9 + b"caf\xe9 na\xefve\n" + "genuine \ufffd\n".encode())
     preset = tiny(data={"kind": "file", "path": str(path), "on_encoding_error": "replace"})
@@ -298,7 +296,7 @@ def test_replaced_characters_are_counted_and_said(tmp_path: Path, tiny: Make) ->
 
 
 @pytest.mark.parametrize("encoding", ["gb18030", "koi8_r"])
-def test_a_text_that_replacing_would_destroy_is_refused(encoding: str, tmp_path: Path) -> None:
+def test_a_text_that_would_be_mostly_replaced_is_rejected(encoding: str, tmp_path: Path) -> None:
     path = tmp_path / "text.txt"
     path.write_bytes((CHINESE if encoding == "gb18030" else RUSSIAN).encode(encoding))
     told = refused(FileData(path=str(path), on_encoding_error="replace"), tmp_path)
@@ -307,7 +305,7 @@ def test_a_text_that_replacing_would_destroy_is_refused(encoding: str, tmp_path:
     assert "set data.encoding to" in told.remedy
 
 
-def test_nothing_is_guessed_of_bytes_without_any_sense() -> None:
+def test_no_encoding_is_guessed_for_random_bytes() -> None:
     assert encodings.guess(b"\xff" * 100) == ""
     assert encodings.guess(b"") == ""
 
@@ -315,7 +313,7 @@ def test_nothing_is_guessed_of_bytes_without_any_sense() -> None:
 # Zero bytes.
 
 
-def test_the_advice_for_a_stray_zero_byte_works(tmp_path: Path) -> None:
+def test_the_advice_for_a_stray_nul_byte_works(tmp_path: Path) -> None:
     import subprocess
 
     path = tmp_path / "the text.txt"

@@ -62,7 +62,7 @@ def source(kind: str, place: Path, size: int) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("size", "when"), [("2m", "the text is written"), ("9m", "the tokens are written")]
 )
-def test_a_full_disk_is_one_clear_line_and_nothing_is_left_on_it(
+def test_a_full_disk_is_reported_in_one_line_and_nothing_is_left_behind(
     kind: str,
     size: str,
     when: str,
@@ -87,7 +87,7 @@ def test_a_full_disk_is_one_clear_line_and_nothing_is_left_on_it(
         assert len(prepare(tiny(data__documents=20)).train) > 1000
 
 
-def test_a_full_disk_where_datasets_keeps_its_things_is_said(
+def test_a_full_disk_in_the_cache_of_datasets_is_reported(
     tiny: Make, tmp_path: Path, hf_home: Path
 ) -> None:
     # Lines of plain text are what `datasets` still reads and keeps itself.

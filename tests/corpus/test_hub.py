@@ -50,9 +50,7 @@ def left_behind(kept: Path) -> list[str]:
 
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("dataset", ["somebody/some-texts", "tinystories", "wikitext-2", "squad"])
-def test_without_a_network_a_name_is_answered_with_what_works(
-    dataset: str, tiny: Make, kept: Path
-) -> None:
+def test_without_a_network_the_error_says_what_works(dataset: str, tiny: Make, kept: Path) -> None:
     with pytest.raises(CorpusError) as caught:
         prepare(of(tiny, dataset))
     told = caught.value
@@ -66,19 +64,19 @@ def test_without_a_network_a_name_is_answered_with_what_works(
 
 
 @pytest.mark.timeout(60)
-def test_the_place_that_was_asked_for_is_the_one_that_is_named(tiny: Make, tmp_path: Path) -> None:
+def test_the_error_names_the_requested_host(tiny: Make, tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match=f"would be cached in {tmp_path / 'elsewhere'}"):
         prepare(of(tiny, "somebody/some-texts", cache_dir=str(tmp_path / "elsewhere")))
 
 
 @pytest.mark.timeout(60)
-def test_an_address_that_nobody_answers_is_one_clear_line(tiny: Make) -> None:
+def test_an_unresponsive_address_is_reported_in_one_line(tiny: Make) -> None:
     with pytest.raises(CorpusError, match=r"http://127\.0\.0\.1:9/x\.txt.*cannot be reached"):
         prepare(of(tiny, "http://127.0.0.1:9/x.txt"))
 
 
 @pytest.mark.timeout(60)
-def test_a_network_that_is_switched_off_is_not_waited_for(
+def test_offline_mode_does_not_wait_for_the_network(
     tiny: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with serving({}) as server:
@@ -88,7 +86,7 @@ def test_a_network_that_is_switched_off_is_not_waited_for(
             prepare(of(tiny, "somebody/some-texts"))
 
 
-def test_a_hub_that_has_no_such_dataset_says_so(
+def test_a_dataset_missing_on_the_hub_is_reported(
     tiny: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with serving({}) as server:
@@ -103,7 +101,7 @@ def test_a_hub_that_has_no_such_dataset_says_so(
 
 
 @pytest.mark.parametrize("streaming", [False, True])
-def test_a_text_on_the_web_is_one_document(tiny: Make, kept: Path, streaming: bool) -> None:
+def test_a_text_at_a_url_is_one_document(tiny: Make, kept: Path, streaming: bool) -> None:
     told: list[Progress] = []
     with serving({"x.txt": LINES.encode()}) as server:
         preset = of(tiny, server.address("x.txt"), streaming=streaming)
@@ -116,14 +114,14 @@ def test_a_text_on_the_web_is_one_document(tiny: Make, kept: Path, streaming: bo
 
 
 @pytest.mark.parametrize("streaming", [False, True])
-def test_a_table_on_the_web_gives_a_document_a_row(tiny: Make, streaming: bool) -> None:
+def test_a_table_at_a_url_gives_one_document_per_row(tiny: Make, streaming: bool) -> None:
     rows = "".join(f'{{"text": "row number {number}"}}\n' for number in range(50))
     with serving({"x.jsonl": rows.encode()}) as server:
         corpus = prepare(of(tiny, server.address("x.jsonl"), streaming=streaming))
     assert corpus.manifest["parts"]["train"]["documents"] == 45
 
 
-def test_what_was_downloaded_once_is_there_without_a_network(tiny: Make) -> None:
+def test_downloaded_data_is_available_without_a_network(tiny: Make) -> None:
     with serving({"x.txt": LINES.encode()}) as server:
         address = server.address("x.txt")
         one = prepare(of(tiny, address))
@@ -132,7 +130,7 @@ def test_what_was_downloaded_once_is_there_without_a_network(tiny: Make) -> None
     assert again.tokenizer.decode_bytes(again.train[:100]) in LINES.encode()
 
 
-def test_an_address_with_nothing_there_is_one_clear_line(tiny: Make, kept: Path) -> None:
+def test_a_url_that_does_not_exist_is_reported_in_one_line(tiny: Make, kept: Path) -> None:
     with serving({}) as server, pytest.raises(CorpusError) as caught:
         prepare(of(tiny, server.address("x.txt")))
     assert "x.txt" in str(caught.value)
@@ -140,7 +138,7 @@ def test_an_address_with_nothing_there_is_one_clear_line(tiny: Make, kept: Path)
     assert left_behind(kept) == []
 
 
-def test_a_download_tells_how_far_it_is(tiny: Make) -> None:
+def test_a_download_reports_its_progress(tiny: Make) -> None:
     told: list[Progress] = []
     with serving({"x.txt": LINES.encode()}, "x.txt") as server, ThreadPoolExecutor() as pool:
         done = pool.submit(prepare, of(tiny, server.address("x.txt")), progress=told.append)
@@ -185,7 +183,7 @@ def in_the_middle(
 
 @needs_proc
 @pytest.mark.parametrize("streaming", [False, True])
-def test_a_download_that_is_cancelled_leaves_nothing_behind(
+def test_a_cancelled_download_leaves_nothing_behind(
     tiny: Make, kept: Path, streaming: bool
 ) -> None:
     rows = b'{"text": "one of many rows of text"}\n' * 400_000
@@ -197,7 +195,7 @@ def test_a_download_that_is_cancelled_leaves_nothing_behind(
 
 @needs_proc
 @pytest.mark.parametrize("variable", ["HF_DATASETS_CACHE", "HF_HUB_CACHE", "XDG_CACHE_HOME"])
-def test_a_cancelled_download_leaves_nothing_wherever_datasets_keeps_it(
+def test_a_cancelled_download_leaves_nothing_in_any_cache_directory(
     tiny: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
     if variable == "XDG_CACHE_HOME":
@@ -215,7 +213,7 @@ def kill_the_reader(_: threading.Event) -> None:
 
 
 @needs_proc
-def test_a_reader_that_is_killed_is_an_error_and_not_an_endless_wait(tiny: Make) -> None:
+def test_a_killed_reader_is_an_error_not_a_hang(tiny: Make) -> None:
     with (
         serving({"x.txt": LINES.encode() * 4}, "x.txt") as server,
         pytest.raises(CorpusError, match="the dataset.* cannot be read.*reader ended"),
@@ -226,7 +224,7 @@ def test_a_reader_that_is_killed_is_an_error_and_not_an_endless_wait(tiny: Make)
 
 
 @needs_proc
-def test_a_reader_that_is_killed_leaves_no_half_written_download(tiny: Make, kept: Path) -> None:
+def test_a_killed_reader_leaves_no_partial_download(tiny: Make, kept: Path) -> None:
     with serving({"x.txt": LINES.encode() * 4}, "x.txt") as server:
         with pytest.raises(CorpusError):
             in_the_middle(tiny, kill_the_reader, server)
@@ -234,7 +232,7 @@ def test_a_reader_that_is_killed_leaves_no_half_written_download(tiny: Make, kep
 
 
 @needs_proc
-def test_a_reader_ends_with_the_program_that_started_it(tiny: Make, home: Path) -> None:
+def test_a_reader_ends_when_its_parent_does(tiny: Make, home: Path) -> None:
     program = (
         "import sys\n"
         "from slm_tui.config.preset import parse\n"
@@ -267,7 +265,7 @@ def running(process: int) -> bool:
 
 
 @needs_proc
-def test_a_cancel_before_the_beginning_starts_nothing(tiny: Make, kept: Path) -> None:
+def test_cancelling_before_the_start_starts_nothing(tiny: Make, kept: Path) -> None:
     cancel = threading.Event()
     cancel.set()
     with serving({"x.txt": LINES.encode()}) as server, pytest.raises(Cancelled):

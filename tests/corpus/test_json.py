@@ -60,7 +60,7 @@ SHAPES = {
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_every_shape_gives_the_same_texts(shape: str) -> None:
+def test_every_json_layout_gives_the_same_texts(shape: str) -> None:
     found, left_out = read(SHAPES[shape])
     assert found == STORIES
     said = {
@@ -78,9 +78,7 @@ def test_every_shape_gives_the_same_texts(shape: str) -> None:
     shape=st.sampled_from(["lines", "array", "indented"]),
     chunk=st.integers(1, 40),
 )
-def test_rows_are_the_same_wherever_what_is_read_at_once_ends(
-    stories: list[str], shape: str, chunk: int
-) -> None:
+def test_rows_do_not_depend_on_the_read_size(stories: list[str], shape: str, chunk: int) -> None:
     rows = [{"text": story, "more": {"n": [1, 2]}} for story in stories]
     if shape == "lines":
         raw = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
@@ -121,19 +119,19 @@ def test_rows_are_the_same_wherever_what_is_read_at_once_ends(
         ('{"text": "a"}\n{"n": ' + "9" * 5000 + "}\n", 2, "it is not JSON"),
     ],
 )
-def test_what_is_no_json_is_refused_with_its_line(raw: str, line: int, why: str) -> None:
+def test_invalid_json_is_an_error_with_its_line(raw: str, line: int, why: str) -> None:
     error = told(raw)
     assert error.what == f"line {line} of x.jsonl cannot be read"
     assert why in error.why
 
 
-def test_a_value_that_is_no_text_is_refused_with_its_line() -> None:
+def test_a_value_that_is_not_text_is_an_error_with_its_line() -> None:
     error = told('{"text": "a"}\n{"text": 3}\n')
     assert error.what == "the column text is not text"
     assert error.why == "line 2 of x.jsonl has a value of type number"
 
 
-def test_half_a_surrogate_pair_is_refused_or_replaced() -> None:
+def test_half_a_surrogate_pair_is_an_error_or_replaced() -> None:
     raw = '{"text": "a"}\n{"text": "b \\ud83d c", "x": "\\ude00"}\n{"text": "\\ud83d\\ude42"}\n'
     error = told(raw)
     assert error.what == "line 2 of x.jsonl cannot be read"
@@ -149,7 +147,7 @@ def test_half_a_surrogate_pair_is_refused_or_replaced() -> None:
 # Columns that differ, and columns within columns.
 
 
-def test_rows_may_have_other_columns_than_the_first() -> None:
+def test_rows_may_have_different_columns_from_the_first() -> None:
     rows = [{"text": "a"}, {"content": "b", "n": 1}, {"n": 2}, {"n": 3, "text": "d"}]
     found, left_out = read("".join(json.dumps(row) + "\n" for row in rows))
     assert found == ["a", "b", "d"]
@@ -158,7 +156,7 @@ def test_rows_may_have_other_columns_than_the_first() -> None:
 
 
 @pytest.mark.parametrize("layout", ["jsonl", "parquet"])
-def test_shards_may_have_other_columns(layout: str, tmp_path: Path, hf_home: Path) -> None:
+def test_shards_may_have_different_columns(layout: str, tmp_path: Path, hf_home: Path) -> None:
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -179,7 +177,7 @@ def test_shards_may_have_other_columns(layout: str, tmp_path: Path, hf_home: Pat
 
 
 @pytest.mark.parametrize("layout", ["jsonl", "parquet", "saved"])
-def test_a_column_within_another_is_found_or_named(
+def test_a_nested_column_is_detected_or_can_be_named(
     layout: str, tmp_path: Path, hf_home: Path
 ) -> None:
     import datasets
@@ -221,7 +219,7 @@ CHATS: dict[str, list[dict[str, Any]]] = {
 
 @pytest.mark.parametrize("layout", ["jsonl", "parquet", "saved"])
 @pytest.mark.parametrize("name", ["messages", "conversations", "dialog"])
-def test_a_chat_is_written_as_a_line_for_each_turn(
+def test_a_chat_becomes_one_line_per_turn(
     name: str, layout: str, tmp_path: Path, hf_home: Path
 ) -> None:
     import datasets
@@ -239,18 +237,18 @@ def test_a_chat_is_written_as_a_line_for_each_turn(
     assert found.left_out.notes == [f"each row of {name} becomes one line per turn"]
 
 
-def test_a_turn_may_have_parts_or_nothing() -> None:
+def test_a_turn_may_have_several_parts_or_none() -> None:
     assert read(json.dumps({"id": 1, "parts": CHATS["parts"]}))[0] == [
         "User: Hi\nAssistant: Hello!"
     ]
 
 
-def test_turns_may_be_of_nobody_in_particular() -> None:
+def test_turns_may_lack_a_speaker() -> None:
     raw = "".join(json.dumps({"id": n, "dialog": ["Hi", "Hello!"]}) + "\n" for n in range(2))
     assert read(raw)[0] == ["Hi\nHello!"] * 2
 
 
-def test_a_text_column_counts_more_than_a_chat() -> None:
+def test_a_text_column_takes_precedence_over_a_chat() -> None:
     assert read(json.dumps({"text": "a", "messages": CHATS["messages"]}))[0] == ["a"]
     found, _ = read(json.dumps({"text": "a", "messages": CHATS["messages"]}), "messages")
     assert found == ["User: Hi\nAssistant: Hello!"]

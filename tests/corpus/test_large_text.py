@@ -30,7 +30,7 @@ def of(path: Path, tokenizer: dict[str, Any], tiny: Make, **data: Any) -> Corpus
     ["word and another ", "x", "漢字", "a.", "- "],
     ids=["words", "x", "han", "dots", "dash"],
 )
-def test_megabytes_on_one_line_come_back(
+def test_megabytes_on_one_line_round_trip(
     unit: str, tokenizer: dict[str, Any], tiny: Make, tmp_path: Path
 ) -> None:
     path = tmp_path / "text.txt"
@@ -47,7 +47,7 @@ def test_megabytes_on_one_line_come_back(
     assert [counts[part]["bytes"] for part in PARTS] == [len(train), len(val), 0]
 
 
-def test_a_limit_in_tokens_is_reached_where_tokens_are_long(tiny: Make, tmp_path: Path) -> None:
+def test_a_limit_in_tokens_is_reached_if_tokens_are_long(tiny: Make, tmp_path: Path) -> None:
     path = tmp_path / "text.txt"
     path.write_text(("-" * 64 + "\n") * 20_000)
     corpus = of(path, {"kind": "gpt2"}, tiny, limit={"tokens": 2000}, split={"validation": 0.5})

@@ -48,13 +48,13 @@ copied = st.tuples(prose, prose, prose).map(
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(prose, min_size=1, max_size=5), st.lists(prose, min_size=1, max_size=5))
-def test_the_measure_is_that_of_a_plain_count(train: list[str], held_out: list[str]) -> None:
+def test_the_overlap_equals_a_plain_count(train: list[str], held_out: list[str]) -> None:
     assert measured(train, held_out) == plainly(train, held_out)
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(copied, min_size=1, max_size=4))
-def test_copied_passages_are_counted_as_a_plain_count_does(pairs: list[tuple[str, str]]) -> None:
+def test_the_overlap_of_copied_passages_equals_a_plain_count(pairs: list[tuple[str, str]]) -> None:
     train, held_out = [one for one, _ in pairs], [other for _, other in pairs]
     assert measured(train, held_out) == plainly(train, held_out)
 
@@ -62,7 +62,7 @@ def test_copied_passages_are_counted_as_a_plain_count_does(pairs: list[tuple[str
 PASSAGE = "It was the best of times, it was the worst of times, it was the age of wisdom"
 
 
-def test_a_copied_passage_is_found_wherever_it_stands() -> None:
+def test_a_copied_passage_is_found_at_any_position() -> None:
     found = measured(["before and after. " + PASSAGE + " and so on"], ["Quite other: " + PASSAGE])
     words = len(WORD.findall(PASSAGE))
     assert found.shared == words - WORDS + 1
@@ -100,7 +100,7 @@ def test_a_run_never_spans_two_documents() -> None:
     assert measured(apart, [PASSAGE]).shared == 0
 
 
-def test_documents_that_meet_in_memory_do_not_share_a_word() -> None:
+def test_documents_adjacent_in_memory_do_not_join_their_words() -> None:
     words = " ".join(f"w{number}" for number in range(13))
     assert measured([words] * 3, [words] * 4) == Overlap(4, 4)
     assert measured([words], ["x", words, "ÿ", words]) == Overlap(2, 2)
@@ -113,12 +113,12 @@ def test_every_ideograph_is_a_word() -> None:
     assert measured(["始め" + text + "辰"], ["終り、" + text + "辰"]).shared == 1
 
 
-def test_a_latin_word_after_an_ideograph_is_a_word_of_its_own() -> None:
+def test_a_latin_word_after_an_ideograph_is_a_separate_word() -> None:
     words = " ".join(f"w{number}" for number in range(13))
     assert measured([words], ["漢" + words]).shared == 1
 
 
-def test_words_in_another_order_of_letters_are_other_words() -> None:
+def test_anagrams_are_different_words() -> None:
     words = ["stop", "pots", "tops", "spot", "opts", "post"] * 3
     assert measured([" ".join(words)], [" ".join(word[::-1] for word in words)]).shared == 0
 
@@ -130,20 +130,20 @@ def test_the_number_of_threads_does_not_matter(threads: int) -> None:
     assert measured(texts[:30], texts[30:], threads) == plainly(texts[:30], texts[30:])
 
 
-def test_text_of_several_chunks_is_searched_to_its_end() -> None:
+def test_text_of_several_chunks_is_searched_completely() -> None:
     chance = random.Random(5)
     train = [" ".join(f"{chance.randrange(10**6)}" for _ in range(100_000)) for _ in range(6)]
     held_out = " ".join(train[5].split()[-300:])
     assert measured(train, [held_out, " ".join(train[0].split()[:400])]).share == 1
 
 
-def test_a_part_without_thirteen_words_shares_nothing() -> None:
+def test_a_split_with_fewer_than_thirteen_words_shares_nothing() -> None:
     assert measured([PASSAGE], ["few words"]) == Overlap(0, 0)
     assert measured([PASSAGE], ["few words"]).share == 0
 
 
 @pytest.mark.parametrize("most", [200, 1000, 4000])
-def test_a_sample_of_runs_comes_near_the_true_share(
+def test_a_sample_of_runs_approximates_the_true_share(
     most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chance = random.Random(7)

@@ -53,7 +53,7 @@ def written(
 
 @few
 @given(in_pieces)
-def test_documents_come_back_whatever_pieces_they_came_in(texts: list[list[str]]) -> None:
+def test_documents_round_trip_whatever_the_pieces(texts: list[list[str]]) -> None:
     whole = ["".join(pieces) for pieces in texts]
     found, known = written(lambda staging: filled(staging, texts))
     assert found == [text for text in whole if text.strip()]
@@ -63,7 +63,7 @@ def test_documents_come_back_whatever_pieces_they_came_in(texts: list[list[str]]
 
 @few
 @given(some_texts)
-def test_blank_documents_are_left_out_and_counted(texts: list[str]) -> None:
+def test_blank_documents_are_skipped_and_counted(texts: list[str]) -> None:
     found, known = written(lambda staging: filled(staging, [[text] for text in texts]))
     assert len(found) == known["documents"] == sum(bool(text.strip()) for text in texts)
     # A document without a single character is none.
@@ -74,14 +74,14 @@ def test_blank_documents_are_left_out_and_counted(texts: list[str]) -> None:
 
 @few
 @given(some_texts)
-def test_the_same_text_has_the_same_digest_and_another_has_another(texts: list[str]) -> None:
+def test_equal_texts_have_equal_digests_and_others_differ(texts: list[str]) -> None:
     with documents(*texts) as spans:
         digests, found = spans.digests.tolist(), text_of(spans)
     assert len(set(digests)) == len(set(found))
     assert len({*zip(digests, found, strict=True)}) == len(set(found))
 
 
-def test_a_document_that_never_ended_ends_with_the_source(tmp_path: Path) -> None:
+def test_an_unfinished_document_ends_with_the_source(tmp_path: Path) -> None:
     with StagingWriter(tmp_path / "texts") as staging:
         staging.add(DocumentPiece("one"))
         staging.add(DocumentPiece("two, ", ends=False))
@@ -96,7 +96,7 @@ def test_a_lone_surrogate_is_written_as_the_replacement_character(tmp_path: Path
         assert text_of(staging.finish()) == ["a\ufffd\ufffdb"]
 
 
-def test_information_is_known_only_where_it_is_of_every_document(tmp_path: Path) -> None:
+def test_information_is_known_only_if_it_is_for_every_document(tmp_path: Path) -> None:
     with StagingWriter(tmp_path / "known") as staging:
         staging.add(DocumentPiece("one", bits=3.5))
         staging.add(DocumentPiece("two", bits=4.5))
@@ -109,7 +109,7 @@ def test_information_is_known_only_where_it_is_of_every_document(tmp_path: Path)
         assert staging.finish().bits is None
 
 
-def test_what_is_left_of_a_cut_document_has_no_information(tmp_path: Path) -> None:
+def test_a_truncated_document_has_no_information(tmp_path: Path) -> None:
     with StagingWriter(tmp_path / "texts", Limit(characters=5)) as staging:
         staging.add(DocumentPiece("one", bits=3.5))
         staging.add(DocumentPiece("three", bits=4.5))
@@ -123,7 +123,7 @@ def test_what_is_left_of_a_cut_document_has_no_information(tmp_path: Path) -> No
 
 @few
 @given(in_pieces, st.integers(1, 12))
-def test_a_limit_in_documents_is_kept(texts: list[list[str]], most: int) -> None:
+def test_a_limit_in_documents_is_respected(texts: list[list[str]], most: int) -> None:
     limit = Limit(documents=most)
     found, _ = written(lambda staging: filled(staging, texts), limit)
     whole = ["".join(pieces) for pieces in texts]
@@ -132,7 +132,7 @@ def test_a_limit_in_documents_is_kept(texts: list[list[str]], most: int) -> None
 
 @few
 @given(st.lists(st.text("ab漢🙂é", min_size=1, max_size=12), max_size=12), st.integers(1, 60))
-def test_a_limit_in_characters_is_kept_and_may_cut_the_last_document(
+def test_a_limit_in_characters_is_respected_and_may_truncate_a_document(
     texts: list[str], most: int
 ) -> None:
     found, known = written(
@@ -145,7 +145,7 @@ def test_a_limit_in_characters_is_kept_and_may_cut_the_last_document(
 
 @few
 @given(some_texts, st.integers(1, 60))
-def test_blank_documents_do_not_use_up_a_limit(texts: list[str], most: int) -> None:
+def test_blank_documents_do_not_count_towards_a_limit(texts: list[str], most: int) -> None:
     visible = [text for text in texts if text.strip()]
     whole, _ = written(lambda staging: filled(staging, [[text] for text in visible]), limit(most))
     found, _ = written(lambda staging: filled(staging, [[text] for text in texts]), limit(most))
@@ -158,7 +158,7 @@ def limit(characters: int) -> Limit:
 
 @few
 @given(some_texts, st.integers(1, 20))
-def test_a_limit_in_tokens_leaves_at_least_so_many(texts: list[str], most: int) -> None:
+def test_a_limit_in_tokens_leaves_at_least_that_many(texts: list[str], most: int) -> None:
     found, _ = written(
         lambda staging: filled(staging, [[text] for text in texts]), Limit(tokens=most)
     )
@@ -168,7 +168,7 @@ def test_a_limit_in_tokens_leaves_at_least_so_many(texts: list[str], most: int) 
 
 @few
 @given(st.lists(st.text("ab", min_size=1), min_size=2, max_size=12), st.floats(0.01, 1))
-def test_a_fraction_is_one_of_documents_and_never_none(texts: list[str], part: float) -> None:
+def test_a_fraction_of_the_documents_is_never_empty(texts: list[str], part: float) -> None:
     found, _ = written(
         lambda staging: filled(staging, [[text] for text in texts]), Limit(fraction=part)
     )
@@ -184,7 +184,7 @@ def test_a_fraction_of_one_document_is_its_beginning(text: str, part: float) -> 
     assert 0 <= len(kept.encode()) - max(1, round(len(text.encode()) * part)) <= 3
 
 
-def test_a_full_staging_takes_no_more(tmp_path: Path) -> None:
+def test_a_full_writer_accepts_no_more(tmp_path: Path) -> None:
     with StagingWriter(tmp_path / "texts", Limit(characters=3)) as staging:
         assert not staging.is_full
         assert staging.add(DocumentPiece("ab"))
@@ -199,7 +199,7 @@ def test_a_full_staging_takes_no_more(tmp_path: Path) -> None:
 
 @few
 @given(in_pieces, st.lists(some_text, max_size=3), in_pieces)
-def test_a_dropped_document_was_never_there(
+def test_a_dropped_document_leaves_no_trace(
     before: list[list[str]], half: list[str], after: list[list[str]]
 ) -> None:
     def with_drop(staging: StagingWriter) -> None:
@@ -214,7 +214,7 @@ def test_a_dropped_document_was_never_there(
 
 @few
 @given(in_pieces, in_pieces, st.lists(some_text, max_size=2), in_pieces)
-def test_documents_dropped_since_were_never_there(
+def test_documents_dropped_since_a_mark_leave_no_trace(
     before: list[list[str]],
     dropped: list[list[str]],
     half: list[str],
@@ -236,7 +236,7 @@ def test_documents_dropped_since_were_never_there(
     assert known == same
 
 
-def test_blank_documents_that_are_dropped_count_no_more(tmp_path: Path) -> None:
+def test_dropped_blank_documents_are_not_counted(tmp_path: Path) -> None:
     with StagingWriter(tmp_path / "texts") as staging:
         filled(staging, [["one"], [" "]])
         mark = staging.mark()
@@ -245,7 +245,7 @@ def test_blank_documents_that_are_dropped_count_no_more(tmp_path: Path) -> None:
         assert staging.blank == 1
 
 
-def test_a_limit_counts_only_what_was_not_dropped(tmp_path: Path) -> None:
+def test_a_limit_does_not_count_dropped_documents(tmp_path: Path) -> None:
     with StagingWriter(tmp_path / "texts", Limit(characters=6)) as staging:
         filled(staging, [["abc"]])
         mark = staging.mark()
@@ -261,7 +261,7 @@ def test_a_limit_counts_only_what_was_not_dropped(tmp_path: Path) -> None:
 
 @few
 @given(some_texts, st.data())
-def test_chosen_and_joined_documents_are_the_same_documents(
+def test_selecting_and_joining_documents_preserves_them(
     texts: list[str], data: st.DataObject
 ) -> None:
     with documents(*texts) as spans:
@@ -277,7 +277,7 @@ def test_chosen_and_joined_documents_are_the_same_documents(
 
 
 @pytest.mark.parametrize("texts", [[], ["one", "zwei", "漢字"]])
-def test_spans_open_again_in_another_process(texts: list[str], tmp_path: Path) -> None:
+def test_spans_can_be_reopened_in_another_process(texts: list[str], tmp_path: Path) -> None:
     spans = staged(texts, tmp_path / "train.text")
     save_spans(spans, tmp_path / "train.npz")
     moved = tmp_path / "moved"

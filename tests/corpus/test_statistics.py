@@ -53,7 +53,7 @@ def small(**model: Any) -> Preset:
 # Counting
 
 
-def test_a_corpus_made_by_hand_is_counted_as_by_hand() -> None:
+def test_a_handmade_corpus_has_the_expected_counts() -> None:
     found = measure(corpus_of(stream(b"aab", b"abaaaa", b"ccb"), stream(b"zz")))
     train, val = found.parts["train"], found.parts["val"]
     assert (train.documents, train.tokens, train.bytes) == (3, 16, 12)
@@ -77,7 +77,7 @@ def test_end_of_text_is_neither_a_frequent_nor_a_distinct_token() -> None:
     assert found.distinct == 1
 
 
-def test_what_the_corpus_knows_of_itself_is_passed_on() -> None:
+def test_values_from_the_manifest_are_passed_on() -> None:
     parts = {"train": {"bits_per_byte": 0.6}, "val": {"bits_per_byte": 0.5}, "test": {}}
     found = measure(corpus_of(stream(b"a"), stream(b"b"), parts=parts, duplicates_removed=7))
     assert found.duplicates_removed == 7
@@ -86,7 +86,7 @@ def test_what_the_corpus_knows_of_itself_is_passed_on() -> None:
     assert found.parts["test"].floor is None
 
 
-def test_a_last_document_that_a_limit_cut_off_counts() -> None:
+def test_a_last_document_truncated_by_a_limit_counts() -> None:
     found = measure(corpus_of(stream(b"abc", b"de", cut_off=True)))
     assert found.parts["train"].documents == 2
     assert found.parts["train"].lengths == (2, 3)
@@ -105,7 +105,9 @@ texts = st.lists(st.binary(min_size=1, max_size=9).map(lambda b: bytes(x % 200 f
 
 
 @given(texts, st.integers(1, 7), st.booleans())
-def test_chunks_change_nothing(documents: list[bytes], chunk: int, cut_off: bool) -> None:
+def test_the_chunk_size_does_not_change_the_counts(
+    documents: list[bytes], chunk: int, cut_off: bool
+) -> None:
     tokens = stream(*documents, cut_off=cut_off and bool(documents))
     whole = measure(corpus_of(tokens))
     with pytest.MonkeyPatch.context() as patch:
@@ -148,7 +150,7 @@ def test_a_few_far_longer_documents_share_the_last_bin() -> None:
 
 
 @given(st.lists(st.integers(1, 100_000), min_size=1, max_size=50), st.integers(1, 60))
-def test_a_histogram_has_at_most_so_many_bins_and_loses_no_document(
+def test_a_histogram_respects_its_bin_limit_and_counts_every_document(
     lengths: list[int], most: int
 ) -> None:
     bins = part_of(*lengths).histogram(most)
@@ -161,7 +163,7 @@ def test_a_histogram_has_at_most_so_many_bins_and_loses_no_document(
         assert len(inside) == one.documents
 
 
-def test_half_of_the_documents_are_no_longer_than_the_median() -> None:
+def test_half_of_the_documents_are_at_most_as_long_as_the_median() -> None:
     assert part_of(1, 2, 3, 100).quantile(0.5) == 2
     assert part_of(5).quantile(0.9) == 5
     assert part_of(*range(1, 11)).quantile(0.9) == 9
@@ -170,7 +172,7 @@ def test_half_of_the_documents_are_no_longer_than_the_median() -> None:
 # What a preset makes of it
 
 
-def test_epochs_are_those_that_training_will_make() -> None:
+def test_epochs_match_training() -> None:
     made = plan(small(), corpus_of(stream(b"x" * 39)))  # 41 tokens: 40 targets, 10 windows of 4
     assert made.sequences_per_epoch == 9  # one window is given up to the shifting phase
     assert made.epochs == pytest.approx(10 * 2 / 9)
@@ -186,7 +188,7 @@ def test_a_text_shorter_than_a_window_has_no_epochs() -> None:
 # Documents
 
 
-def test_documents_are_read_by_number_and_by_passage() -> None:
+def test_documents_can_be_read_whole_and_in_passages() -> None:
     documents = Documents(stream(b"first", b"second"), END_OF_TEXT)
     assert len(documents) == 2
     assert bytes(documents.ids(1)) == b"second"
@@ -196,7 +198,7 @@ def test_documents_are_read_by_number_and_by_passage() -> None:
 
 
 @pytest.mark.parametrize("number", [-1, 2])
-def test_a_document_that_is_not_there_is_an_error(number: int) -> None:
+def test_a_missing_document_is_an_error(number: int) -> None:
     with pytest.raises(IndexError, match="no document"):
         Documents(stream(b"first", b"second"), END_OF_TEXT).ids(number)
 
@@ -205,7 +207,7 @@ def test_an_empty_stream_has_no_documents() -> None:
     assert len(Documents(EMPTY, END_OF_TEXT)) == 0
 
 
-def test_walking_all_documents_looks_at_each_part_of_the_stream_once(
+def test_iterating_over_documents_scans_the_stream_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("slm_tui.corpus.documents._CHUNK", 50)
@@ -227,7 +229,7 @@ def test_walking_all_documents_looks_at_each_part_of_the_stream_once(
 # Showing bytes
 
 
-def test_whole_characters_are_shown_and_halves_are_symbols() -> None:
+def test_complete_characters_are_shown_and_incomplete_ones_as_symbols() -> None:
     assert shown("é中".encode()) == "é中"
     assert shown("中".encode()[:2]) == "‹e4›‹b8›"
     assert shown(b"a\xa9b") == "a‹a9›b"
@@ -237,7 +239,7 @@ def test_whole_characters_are_shown_and_halves_are_symbols() -> None:
 
 
 @given(st.binary(max_size=40))
-def test_shown_bytes_hold_nothing_a_terminal_obeys(data: bytes) -> None:
+def test_displayed_bytes_contain_no_terminal_commands(data: bytes) -> None:
     text = shown(data)
     assert not any(ord(char) < 32 and char != "\n" for char in text)
     assert not any(0x7F <= ord(char) < 0xA0 for char in text)
@@ -248,7 +250,7 @@ def test_shown_bytes_hold_nothing_a_terminal_obeys(data: bytes) -> None:
 # A real one
 
 
-def test_the_statistics_of_prepared_stories_agree_with_their_manifest(
+def test_statistics_of_prepared_stories_match_their_manifest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SLM_TUI_HOME", str(tmp_path))

@@ -30,7 +30,7 @@ def _stream(data: bytes, sizes: random.Random) -> tuple[list[str], StreamDecoder
     st.one_of(st.binary(max_size=40), st.text(max_size=20).map(lambda text: sound(text).encode())),
     st.randoms(use_true_random=False),
 )
-def test_a_stream_is_the_text_of_all_its_bytes(data: bytes, sizes: random.Random) -> None:
+def test_streamed_text_equals_the_decoded_bytes(data: bytes, sizes: random.Random) -> None:
     shown, decoder = _stream(data, sizes)
     assert "".join(shown) == data.decode("utf-8", "replace")
     invalid = sum(0xDC80 <= ord(char) <= 0xDCFF for char in data.decode("utf-8", "surrogateescape"))
@@ -38,7 +38,7 @@ def test_a_stream_is_the_text_of_all_its_bytes(data: bytes, sizes: random.Random
     assert decoder.valid_bytes + decoder.invalid_bytes == len(data)
 
 
-def test_a_stream_yields_no_half_character() -> None:
+def test_a_stream_never_yields_part_of_a_character() -> None:
     tokenizer = byte_tokenizer()
     decoder = StreamDecoder(tokenizer)
     shown = [decoder.feed(id) for id in tokenizer.encode("a€🙂")]

@@ -25,7 +25,7 @@ from tests.corpus.strategies import NAMES, any_text, assigned, knotty, quick
 @pytest.mark.parametrize("name", NAMES)
 @quick
 @given(text=any_text)
-def test_every_text_comes_back(made: dict[str, Tokenizer], name: str, text: str) -> None:
+def test_every_text_round_trips(made: dict[str, Tokenizer], name: str, text: str) -> None:
     tokenizer = made[name]
     ids = tokenizer.encode(text)
     assert tokenizer.decode_bytes(ids) == text.encode()
@@ -38,14 +38,14 @@ def test_every_text_comes_back(made: dict[str, Tokenizer], name: str, text: str)
 @pytest.mark.parametrize("name", NAMES)
 @quick
 @given(data=st.binary(max_size=60))
-def test_bytes_that_are_no_text_come_back(
+def test_bytes_that_are_not_text_round_trip(
     made: dict[str, Tokenizer], name: str, data: bytes
 ) -> None:
     ids = made[name].encode_bytes(data)
     assert made[name].decode_bytes(ids) == data
 
 
-def test_the_two_bytes_whose_ids_are_taken_come_back_all_the_same() -> None:
+def test_the_two_bytes_without_ids_round_trip_too() -> None:
     ids = byte_tokenizer().encode_bytes(b"a\xfeb\xff")
     assert byte_tokenizer().decode_bytes(ids) == b"a\xfeb\xff"
     assert byte_tokenizer().end_of_text not in ids
@@ -78,7 +78,7 @@ def test_end_of_text_in_a_text_is_ordinary_text(made: dict[str, Tokenizer], name
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_byte_lengths_are_those_of_the_tokens(made: dict[str, Tokenizer], name: str) -> None:
+def test_byte_lengths_match_the_tokens(made: dict[str, Tokenizer], name: str) -> None:
     tokenizer = made[name]
     lengths = tokenizer.byte_lengths()
     assert lengths.shape == (tokenizer.n_vocab,)
@@ -136,7 +136,7 @@ def one_by_one(tokenizer: Tokenizer, texts: list[str]) -> list[int]:
         ["a\ud800", "\udfffb"],
     ],
 )
-def test_documents_are_no_trap_for_texts_that_look_like_marks(
+def test_texts_that_look_like_marks_are_encoded_as_text(
     made: dict[str, Tokenizer], name: str, batch: list[str]
 ) -> None:
     assert made[name].encode_documents(batch).tolist() == one_by_one(made[name], batch)
@@ -145,7 +145,7 @@ def test_documents_are_no_trap_for_texts_that_look_like_marks(
 @pytest.mark.parametrize("name", NAMES)
 @quick
 @given(text=any_text)
-def test_a_text_comes_back_through_the_stream(
+def test_a_text_round_trips_through_the_stream_decoder(
     made: dict[str, Tokenizer], name: str, text: str
 ) -> None:
     decoder = StreamDecoder(made[name])
@@ -157,7 +157,7 @@ def test_a_text_comes_back_through_the_stream(
 @pytest.mark.parametrize("name", NAMES)
 @quick
 @given(data=st.binary(max_size=60))
-def test_a_stream_decodes_any_bytes_as_the_whole_is_decoded(
+def test_the_stream_decoder_equals_decoding_all_bytes_at_once(
     made: dict[str, Tokenizer], name: str, data: bytes
 ) -> None:
     decoder = StreamDecoder(made[name])
@@ -169,7 +169,7 @@ def test_a_stream_decodes_any_bytes_as_the_whole_is_decoded(
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_saved_tokenizer_opens_as_it_was(made: dict[str, Tokenizer], name: str) -> None:
+def test_a_saved_tokenizer_reopens_unchanged(made: dict[str, Tokenizer], name: str) -> None:
     saved = made[name]
     opened = from_json(saved.to_json())
     assert (opened.kind, opened.n_vocab, opened.end_of_text, opened.fingerprint) == (
@@ -230,6 +230,6 @@ def _damaged() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("text", _damaged())
-def test_a_file_that_is_not_ours_is_refused(text: str) -> None:
+def test_a_foreign_tokenizer_file_is_rejected(text: str) -> None:
     with pytest.raises(CorpusError):
         from_json(text)

@@ -20,7 +20,7 @@ Make = Callable[..., Preset]
 
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("name", ["/dev/zero", "/dev/null", "/dev/random"])
-def test_a_device_is_refused_at_once(name: str, tiny: Make, tmp_path: Path) -> None:
+def test_a_device_is_rejected_immediately(name: str, tiny: Make, tmp_path: Path) -> None:
     told = refused(FileData(path=name), tmp_path)
     assert f"{name} is not a regular file" in str(told)
     with pytest.raises(CorpusError, match="not a regular file"):
@@ -28,7 +28,7 @@ def test_a_device_is_refused_at_once(name: str, tiny: Make, tmp_path: Path) -> N
 
 
 @pytest.mark.timeout(60)
-def test_a_pipe_is_refused_at_once_and_passed_over_in_a_directory(
+def test_a_pipe_is_rejected_immediately_and_skipped_in_a_directory(
     tiny: Make, tmp_path: Path
 ) -> None:
     folder = tmp_path / "folder"
@@ -46,20 +46,20 @@ def test_a_pipe_is_refused_at_once_and_passed_over_in_a_directory(
 
 
 @pytest.mark.timeout(60)
-def test_a_device_is_no_dataset(tiny: Make) -> None:
+def test_a_device_is_not_a_dataset(tiny: Make) -> None:
     with pytest.raises(CorpusError) as caught:
         prepare(tiny(data={"kind": "huggingface", "dataset": "/dev/zero"}))
     assert "/dev/zero" in str(caught.value)
 
 
-def test_a_link_to_nowhere_and_one_to_itself_are_not_there(tmp_path: Path) -> None:
+def test_a_dangling_link_and_a_link_to_itself_count_as_missing(tmp_path: Path) -> None:
     (tmp_path / "gone.txt").symlink_to(tmp_path / "nothing")
     (tmp_path / "self.txt").symlink_to(tmp_path / "self.txt")
     for name in ("gone.txt", "self.txt"):
         assert "cannot be read" in str(refused(FileData(path=str(tmp_path / name)), tmp_path))
 
 
-def test_a_file_that_may_not_be_read_is_one_clear_line(tiny: Make) -> None:
+def test_an_unreadable_file_is_reported_in_one_line(tiny: Make) -> None:
     with open_place() as place:
         path = place / "text.txt"
         path.write_text("words")
@@ -72,7 +72,7 @@ def test_a_file_that_may_not_be_read_is_one_clear_line(tiny: Make) -> None:
                 prepare(tiny(data={"kind": "file", "path": str(path)}))
 
 
-def test_a_file_in_a_directory_that_may_not_be_entered_is_one_clear_line(tiny: Make) -> None:
+def test_a_file_in_an_inaccessible_directory_is_reported_in_one_line(tiny: Make) -> None:
     with open_place() as place:
         closed = place / "closed"
         closed.mkdir()
@@ -105,7 +105,7 @@ def test_an_unreadable_file_of_a_directory_is_named_or_skipped(tiny: Make) -> No
 
 
 @pytest.mark.parametrize("mode", [0o000, 0o444, 0o111])
-def test_a_directory_that_may_not_be_looked_into_is_one_clear_line(tiny: Make, mode: int) -> None:
+def test_an_unreadable_directory_is_reported_in_one_line(tiny: Make, mode: int) -> None:
     with open_place() as place:
         folder = place / "folder"
         folder.mkdir()
@@ -118,7 +118,7 @@ def test_a_directory_that_may_not_be_looked_into_is_one_clear_line(tiny: Make, m
                 prepare(tiny(data={"kind": "directory", "path": str(folder)}))
 
 
-def test_a_directory_below_one_that_may_not_be_entered_is_one_clear_line(tiny: Make) -> None:
+def test_a_directory_below_an_inaccessible_one_is_reported_in_one_line(tiny: Make) -> None:
     with open_place() as place:
         (place / "closed" / "folder").mkdir(parents=True)
         (place / "closed").chmod(0)
@@ -128,7 +128,7 @@ def test_a_directory_below_one_that_may_not_be_entered_is_one_clear_line(tiny: M
 
 
 @pytest.mark.parametrize("mode", [0o000, 0o444])
-def test_a_directory_inside_that_may_not_be_looked_into_is_not_passed_over_in_silence(
+def test_an_unreadable_subdirectory_is_not_skipped_silently(
     mode: int,
 ) -> None:
     with open_place() as place:
@@ -171,7 +171,7 @@ def cut(path: Path) -> None:
 
 
 @pytest.mark.parametrize("change", [append, overwrite, cut])
-def test_a_file_that_changes_while_it_is_read_is_noticed(
+def test_a_file_that_changes_while_being_read_is_detected(
     change: Callable[[Path], None], tiny: Make, tmp_path: Path
 ) -> None:
     path = tmp_path / "text.txt"
@@ -183,7 +183,7 @@ def test_a_file_that_changes_while_it_is_read_is_noticed(
     assert len(prepare(preset).train) > 100
 
 
-def test_a_file_that_vanishes_while_it_is_read_is_one_clear_line(
+def test_a_file_that_disappears_while_being_read_is_reported_in_one_line(
     tiny: Make, tmp_path: Path
 ) -> None:
     path = tmp_path / "text.txt"
@@ -194,7 +194,7 @@ def test_a_file_that_vanishes_while_it_is_read_is_one_clear_line(
     assert list(paths.corpora_dir().iterdir()) == []
 
 
-def test_a_table_that_changes_while_it_is_read_is_noticed(tiny: Make, tmp_path: Path) -> None:
+def test_a_table_that_changes_while_being_read_is_detected(tiny: Make, tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text('{"text": "some words of text"}\n' * 200)
     preset = tiny(data={"kind": "file", "path": str(path)})
@@ -204,7 +204,7 @@ def test_a_table_that_changes_while_it_is_read_is_noticed(tiny: Make, tmp_path: 
 
 
 @pytest.mark.parametrize("change", [append, overwrite, lambda path: path.rename(f"{path}.md")])
-def test_a_directory_that_changes_while_it_is_read_is_noticed(
+def test_a_directory_that_changes_while_being_read_is_detected(
     change: Callable[[Path], object], tiny: Make, tmp_path: Path
 ) -> None:
     folder = tmp_path / "folder"
@@ -217,7 +217,9 @@ def test_a_directory_that_changes_while_it_is_read_is_noticed(
     assert list(paths.corpora_dir().iterdir()) == []
 
 
-def test_a_new_text_of_the_same_size_and_time_is_prepared_anew(tiny: Make, tmp_path: Path) -> None:
+def test_a_new_text_with_the_same_size_and_time_is_prepared_again(
+    tiny: Make, tmp_path: Path
+) -> None:
     path = tmp_path / "text.txt"
     preset = tiny(data={"kind": "file", "path": str(path)})
     path.write_text("first text " * 99)

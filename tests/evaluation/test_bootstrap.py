@@ -15,7 +15,7 @@ def units(count: int, seed: int, mean: float = 1.0) -> tuple[np.ndarray, np.ndar
     return sizes * math.log(2) * drawn.normal(mean, 0.2, count), sizes
 
 
-def test_two_models_that_are_the_same_differ_by_noise() -> None:
+def test_identical_models_differ_by_noise() -> None:
     nats, sizes = units(50, 1)
     found = resample(np.array([nats, nats]), np.array([sizes, sizes]))
     assert found is not None
@@ -23,7 +23,7 @@ def test_two_models_that_are_the_same_differ_by_noise() -> None:
     assert is_noise(found.difference(0, 1))
 
 
-def test_pairing_sees_a_difference_that_is_smaller_than_the_intervals() -> None:
+def test_pairing_detects_a_difference_smaller_than_the_intervals() -> None:
     nats, sizes = units(50, 2)
     other = nats + 0.02 * sizes * math.log(2)
     found = resample(np.array([nats, other]), np.array([sizes, sizes]))
@@ -36,7 +36,7 @@ def test_pairing_sees_a_difference_that_is_smaller_than_the_intervals() -> None:
     assert not is_noise(found.difference(0, 1))
 
 
-def test_models_that_are_equal_on_average_differ_by_noise_nearly_always() -> None:
+def test_models_that_are_equal_on_average_nearly_always_differ_by_noise() -> None:
     wrong = 0
     for seed in range(100):
         nats, sizes = units(40, seed)
@@ -48,7 +48,7 @@ def test_models_that_are_equal_on_average_differ_by_noise_nearly_always() -> Non
     assert 0 < wrong <= 14
 
 
-def test_intervals_hold_the_truth_about_as_often_as_they_say() -> None:
+def test_intervals_have_about_the_nominal_coverage() -> None:
     inside = 0
     for seed in range(200):
         nats, sizes = units(60, seed, mean=1.3)
@@ -59,7 +59,7 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say() -> None:
     assert 175 <= inside <= 199
 
 
-def test_the_same_seed_draws_the_same() -> None:
+def test_the_same_seed_gives_the_same_resamples() -> None:
     nats, sizes = units(20, 3)
     one, two = (resample(nats[None], sizes[None], resamples=300) for _ in range(2))
     assert one is not None

@@ -58,7 +58,7 @@ def compared(*subjects: ScoredModel, on: ScoredText | None = None, **options: An
     return compare(subjects, on, ComparisonData(on.documents), Meter(), resamples=500, **options)
 
 
-def test_a_trained_model_is_better_than_an_untrained_one_and_that_is_no_noise() -> None:
+def test_a_trained_model_is_significantly_better_than_an_untrained_one() -> None:
     tokenizer = byte_tokenizer()
     found = rows(compared(subject("new", tokenizer, 1), subject("trained", tokenizer, 1, 60)))
     assert (found["trained"].rank, found["new"].rank) == (1, 2)
@@ -72,7 +72,7 @@ def test_a_trained_model_is_better_than_an_untrained_one_and_that_is_no_noise() 
     assert found["trained"].bits_per_byte < found["unigram"].bits_per_byte
 
 
-def test_the_same_model_twice_is_noise() -> None:
+def test_a_model_differs_from_itself_only_by_noise() -> None:
     tokenizer = byte_tokenizer()
     found = compared(subject("one", tokenizer, 1), subject("two", tokenizer, 1)).models
     assert [row.is_noise for row in found] == [None, True]
@@ -90,7 +90,7 @@ def test_tokenizers_are_compared_on_the_same_bytes() -> None:
     assert tokens["bpe"] < tokens["bytes"] == found.bytes + len(STORIES)
 
 
-def test_few_documents_are_cut_into_blocks_and_very_little_text_has_no_interval() -> None:
+def test_few_documents_are_split_into_blocks_and_tiny_texts_have_no_interval() -> None:
     tokenizer = byte_tokenizer()
     one = compared(subject("a", tokenizer, 1), on=text([" ".join(STORIES * 3)]))
     assert one.unit.startswith("blocks")
@@ -100,7 +100,7 @@ def test_few_documents_are_cut_into_blocks_and_very_little_text_has_no_interval(
     assert [row.is_noise for row in little.models] == [None, None]
 
 
-def test_a_model_that_is_broken_comes_last_and_does_not_spoil_the_others() -> None:
+def test_a_broken_model_ranks_last_and_does_not_affect_the_others() -> None:
     def broken() -> LanguageModel:
         model = model_of(byte_tokenizer(), 1)
         with torch.no_grad():
@@ -124,7 +124,7 @@ def corpus() -> Corpus:
     return prepare(make_tiny(data__split={"validation": 0.1, "test": 0.1}))
 
 
-def test_a_stored_part_is_scored_as_what_its_bytes_encode_to(corpus: Corpus) -> None:
+def test_a_stored_split_scores_like_its_encoded_bytes(corpus: Corpus) -> None:
     stored = ScoredText.of_corpus(corpus, "val")
     encoded = stored.encoded(corpus.tokenizer)
     again = ScoredText("again", stored.documents, stored.whole).encoded(corpus.tokenizer)
@@ -136,7 +136,7 @@ def test_a_stored_part_is_scored_as_what_its_bytes_encode_to(corpus: Corpus) -> 
     assert sum(map(len, stored.documents)) == corpus.manifest["parts"]["val"]["bytes"]
 
 
-def test_the_floor_is_that_of_the_stories_and_below_every_model(corpus: Corpus) -> None:
+def test_the_floor_matches_the_stories_and_is_below_every_model(corpus: Corpus) -> None:
     from slm_tui.runs.evaluation_text import known_of
 
     part = ScoredText.of_corpus(corpus, "val")

@@ -69,12 +69,12 @@ def test_a_recorded_run_gets_its_verdict(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["healthy", "rate-modest", "towards-the-floor"])
-def test_a_healthy_run_is_never_told_of_trouble(name: str) -> None:
+def test_a_healthy_run_gets_no_warning(name: str) -> None:
     assert set(headlines(name)) <= CALM
 
 
 @pytest.mark.parametrize("name", ["overfitting", "rate-too-high", "rate-too-low", "underfitting"])
-def test_a_verdict_comes_once_and_stays(name: str) -> None:
+def test_a_verdict_appears_once_and_stays(name: str) -> None:
     told = [word == HEADLINES[name] for word in headlines(name)]
     assert told == sorted(told)
     others = set(headlines(name)) - {HEADLINES[name]}
@@ -90,18 +90,18 @@ def test_remedies_of_recorded_runs_are_valid(name: str) -> None:
             assert changed != run.preset()
 
 
-def test_recorded_curves_are_small_and_say_how_they_were_made() -> None:
+def test_recorded_curves_are_small_and_name_their_preset() -> None:
     files = sorted(CURVES.glob("*.json"))
     assert sum(file.stat().st_size for file in files) < 200_000
     assert all("slm-tui train" in json.loads(file.read_text())["command"] for file in files)
 
 
-def test_too_little_to_go_on_is_no_verdict() -> None:
+def test_too_little_evidence_gives_no_verdict() -> None:
     assert diagnose(Evidence())[0].word == ""
     assert diagnose(known([4.0], [4.0]))[0].word == ""
 
 
-def test_overfitting_names_its_best_step_and_the_gap() -> None:
+def test_overfitting_reports_its_best_step_and_the_gap() -> None:
     val = [*falling(4, 2.5, 10), *(2.5 + 0.1 * place for place in range(1, 9))]
     found = diagnose(known(falling(4, 0.5, 18), val))[0]
     assert (found.word, found.since) == ("overfitting", 90)
@@ -114,21 +114,21 @@ def test_losses_that_rise_together_are_not_overfitting() -> None:
     assert "overfitting" not in words(diagnose(known(both, both)))
 
 
-def test_a_wobble_is_not_overfitting() -> None:
+def test_a_fluctuation_is_not_overfitting() -> None:
     chance = np.random.default_rng(1)
     val = [*falling(4, 2.5, 20), *(2.55 + 0.02 * chance.standard_normal(20)).tolist()]
     assert "overfitting" not in words(diagnose(known(falling(4, 2.0, 40), val)))
 
 
 @pytest.mark.parametrize("end", [9.0, math.nan, math.inf])
-def test_a_loss_that_climbs_and_stays_is_diverging(end: float) -> None:
+def test_a_loss_that_climbs_and_stays_high_is_diverging(end: float) -> None:
     train = [*falling(4, 2, 20), end, end, end]
     found = diagnose(known(train, falling(4, 2, 23)))[0]
     assert found.word == "diverging"
     assert found.remedy == ("optimizer.learning_rate=0.0013",)
 
 
-def test_a_spike_that_passes_is_not_diverging() -> None:
+def test_a_temporary_spike_is_not_diverging() -> None:
     train = falling(4, 2, 40)
     train[20:22] = [7.0, 5.0]
     for upto in range(24, 41):
@@ -151,7 +151,7 @@ def test_a_loss_far_above_ln_v_is_diverging_however_noisy_the_curve(rows: str) -
     assert "uniform guess" in found.evidence
 
 
-def test_a_fork_that_comes_down_from_above_ln_v_is_not_diverging() -> None:
+def test_a_fork_that_starts_above_ln_v_and_falls_is_not_diverging() -> None:
     losses = falling(12, 6.9, 12)
     assert "diverging" not in words(diagnose(known(losses, losses)))
 
@@ -162,7 +162,7 @@ _ITS_TRAINING = [6.22, 3.95, 2.89, 2.24, 1.83, 1.56, 1.25, 0.99, 0.97, 0.91, 0.6
 
 
 @pytest.mark.parametrize("count", range(5, 12))
-def test_a_cliff_before_the_best_does_not_hide_overfitting(count: int) -> None:
+def test_a_steep_drop_before_the_best_does_not_hide_overfitting(count: int) -> None:
     """The steep beginning is no noise, and a turn of 0.005 nats no zigzag."""
     over = known(
         _ITS_TRAINING[:count], _SMALL_TEXT[:count], has_ended=count in (6, 11), gradient_clip=0.1
@@ -172,7 +172,7 @@ def test_a_cliff_before_the_best_does_not_hide_overfitting(count: int) -> None:
     assert "learning rate too high" not in words(found)
 
 
-def test_words_differ_once_a_run_is_over() -> None:
+def test_wording_differs_once_a_run_has_ended() -> None:
     losses = [4.0, 3.0, 2.5, 2.6, 2.7, 2.8]
     live, over = (
         diagnose(known(losses, losses, has_ended=ended, train_tokens=100, tokens_per_step=64))
@@ -196,7 +196,7 @@ def test_near_the_floor_and_below_it() -> None:
         assert [one for one in found if "floor" in one] == ([word] if word else [])
 
 
-def test_a_gap_before_the_text_was_seen_once_is_a_difference_of_texts() -> None:
+def test_a_gap_within_the_first_epoch_means_the_texts_differ() -> None:
     val, train = falling(4, 3, 20), falling(4, 2, 20)
     sizes = {"tokens_per_step": 100, "parameters": 100}
     assert "texts differ" in words(diagnose(known(train, val, train_tokens=10**6, **sizes)))
@@ -208,13 +208,13 @@ def test_a_gap_before_the_text_was_seen_once_is_a_difference_of_texts() -> None:
 
 
 @pytest.mark.parametrize(("patience", "told"), [(None, False), (100, False), (400, True)])
-def test_a_patience_longer_than_the_run_can_never_fire(patience: int | None, told: bool) -> None:
+def test_a_patience_longer_than_the_run_is_reported(patience: int | None, told: bool) -> None:
     losses = falling(4, 2, 20)
     found = words(diagnose(known(losses, losses, early_stop_patience=patience)))
     assert ("early stop cannot fire" in found) is told
 
 
-def test_the_size_of_the_text_is_judged_by_arithmetic() -> None:
+def test_the_amount_of_text_is_judged_by_arithmetic() -> None:
     losses = falling(4, 2, 20)
     plenty = known(losses, losses, parameters=1000, train_tokens=10**6, tokens_per_step=100)
     few = known(losses, losses, parameters=1000, train_tokens=2000, tokens_per_step=100)
@@ -223,19 +223,19 @@ def test_the_size_of_the_text_is_judged_by_arithmetic() -> None:
     assert diagnose(few)[0].word == "learning"
 
 
-def test_a_tiny_validation_part_is_told() -> None:
+def test_a_tiny_validation_split_is_reported() -> None:
     losses = falling(4, 2, 20)
     assert "validation too small" in words(diagnose(known(losses, losses, val_tokens=300)))
     assert "validation too small" not in words(diagnose(known(losses, losses, val_tokens=30_000)))
 
 
-def test_spikes_are_told_where_there_are_several_of_late() -> None:
+def test_several_recent_spikes_are_reported() -> None:
     losses = falling(4, 2, 20)
     assert "loss spikes" in words(diagnose(known(losses, losses, spikes=[150, 160, 170])))
     assert "loss spikes" not in words(diagnose(known(losses, losses, spikes=[10, 20, 30])))
 
 
-def test_every_word_is_explained_in_a_few_sentences() -> None:
+def test_every_verdict_is_explained_in_a_few_sentences() -> None:
     for word, text in EXPLANATIONS.items():
         assert 2 <= text.count(". ") + text.count(": ") + 1 <= 8, word
         assert 120 < len(text) < 600, word
@@ -250,7 +250,7 @@ def test_remedies_fit_the_preset() -> None:
     assert [rounded(number) for number in (3187, 42, 7, 0.2)] == [3200, 42, 7, 1]
 
 
-def test_noise_is_what_no_trend_explains() -> None:
+def test_noise_excludes_the_trend() -> None:
     line = np.linspace(5, 1, 50)
     chance = 0.1 * np.random.default_rng(1).standard_normal(50)
     assert noise(line) == pytest.approx(0.002 * 3)
@@ -266,7 +266,7 @@ anything = st.lists(st.floats(allow_nan=True, allow_infinity=True), max_size=40)
 
 @settings(max_examples=150, deadline=None)
 @given(val=anything, train=anything, bits=anything, wild=st.floats())
-def test_no_curve_is_too_odd(
+def test_any_curve_can_be_diagnosed(
     val: list[float], train: list[float], bits: list[float], wild: float
 ) -> None:
     blocks = [CurveBlock(step + 1, 1, loss, wild, wild) for step, loss in enumerate(train)]
@@ -298,7 +298,7 @@ def test_a_validation_loss_that_only_falls_is_never_overfitting(
 
 
 @pytest.mark.filterwarnings("error")
-def test_numbers_that_are_missing_warn_nobody_and_are_never_shown() -> None:
+def test_missing_numbers_give_no_warning_and_are_never_shown() -> None:
     rising = [5.0, 3.0, *np.linspace(3.1, 4.5, 10)]
     lost = [5.0, 3.0, *[math.nan] * 10]
     assert "overfitting" not in words(diagnose(known(lost, rising)))
@@ -308,7 +308,7 @@ def test_numbers_that_are_missing_warn_nobody_and_are_never_shown() -> None:
     assert not any("nan" in one.evidence for one in level)
 
 
-def test_a_steep_start_that_goes_on_falling_is_not_level() -> None:
+def test_a_steep_start_that_keeps_falling_is_not_level() -> None:
     # The first evaluations of stories-tiny: a bend that looks like noise from close by.
     val = [6.86, 1.714, 0.957, 0.795, 0.692, 0.671, 0.624, 0.610, 0.585, 0.583, 0.569]
     for count in range(3, len(val) + 1):

@@ -49,14 +49,16 @@ def judge(data: bytes) -> Completion:
         (b"", False, True, 0, 0),
     ],
 )
-def test_validity(data: bytes, at_limit: bool, is_valid: bool, valid: int, invalid: int) -> None:
+def test_utf8_validity(
+    data: bytes, at_limit: bool, is_valid: bool, valid: int, invalid: int
+) -> None:
     found = written(BYTES, BYTES.encode_bytes(data), at_limit=at_limit)
     assert found.ended == ("max tokens" if at_limit else "end of text")
     assert (found.is_valid, found.valid_bytes, found.invalid_bytes) == (is_valid, valid, invalid)
     assert found.bytes == valid + invalid
 
 
-def test_a_character_may_be_of_several_tokens() -> None:
+def test_a_character_may_span_several_tokens() -> None:
     tokenizer = train_bpe(["plain text"] * 5, 260)
     ids = tokenizer.encode("🐈🐈")
     assert len(ids) == 8
@@ -76,7 +78,7 @@ def test_the_summary_counts_texts_and_bytes() -> None:
     assert summary([judge(b"")], 0.0)["utf8_byte_validity"] is None
 
 
-def test_texts_are_the_same_every_time_and_prompts_take_turns() -> None:
+def test_completions_are_reproducible_and_cycle_through_the_prompts() -> None:
     model = build(make_tiny().model, 256, torch.device("cpu"), 3)
     settings = SamplingSettings(max_tokens=6, seed=5)
     one, two = (

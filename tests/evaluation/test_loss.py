@@ -37,7 +37,7 @@ def windows(*rows: list[int]) -> Batch:
     return Batch(both[:, :-1], both[:, 1:])
 
 
-def test_the_loss_is_what_the_chances_say() -> None:
+def test_the_loss_follows_from_the_probabilities() -> None:
     model = Fixed([0.5, 0.25, 0.125, 0.125])
     lengths = torch.tensor([1, 2, 3, 0])
     found = split_loss(model, windows([0, 0, 1, 2], [0, 3, 3, 0]), lengths, 8)
@@ -49,7 +49,7 @@ def test_the_loss_is_what_the_chances_say() -> None:
     assert found.bits_per_byte == pytest.approx(7 / 7)
 
 
-def test_text_of_no_bytes_has_no_bits_per_byte() -> None:
+def test_text_without_bytes_has_no_bits_per_byte() -> None:
     assert math.isnan(SplitLoss(1.0, 1, 0.0, 0).bits_per_byte)
 
 
@@ -64,7 +64,7 @@ def test_the_batch_size_changes_nothing(tiny: Make) -> None:
     assert [one.nats for one in found if one] == pytest.approx([found[0].nats] * 4)  # type: ignore[union-attr]
 
 
-def test_it_measures_without_dropout_and_leaves_the_mode(tiny: Make) -> None:
+def test_scoring_disables_dropout_and_restores_the_mode(tiny: Make) -> None:
     preset = tiny(model__dropout=0.5)
     corpus = prepare(preset)
     lengths = torch.from_numpy(corpus.tokenizer.byte_lengths().astype("int64"))
@@ -77,7 +77,7 @@ def test_it_measures_without_dropout_and_leaves_the_mode(tiny: Make) -> None:
         assert model.training is mode
 
 
-def test_stop_ends_it_without_a_result(tiny: Make) -> None:
+def test_stop_ends_scoring_without_a_result(tiny: Make) -> None:
     stop = Event()
     stop.set()
     model = Fixed([0.5, 0.5]).train()

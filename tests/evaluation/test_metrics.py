@@ -66,7 +66,9 @@ def reference(
 
 @pytest.mark.parametrize("tokenizer", tokenizers(), ids=lambda one: one.kind)
 @pytest.mark.parametrize("stride", [1, 5, 8, 16])
-def test_sums_are_those_of_one_target_at_a_time(tokenizer: Tokenizer, stride: int) -> None:
+def test_sums_equal_those_of_scoring_one_target_at_a_time(
+    tokenizer: Tokenizer, stride: int
+) -> None:
     model, text = small(tokenizer.n_vocab), text_of()
     found = score(
         model, tokenizer, text.encoded(tokenizer), Units.documents(len(TEXTS)), stride=stride
@@ -99,7 +101,7 @@ def test_the_batch_size_changes_nothing(sequences: int) -> None:
     np.testing.assert_array_equal(one.tokens, other.tokens)
 
 
-def test_blocks_have_the_sums_of_the_whole_and_their_own_bytes() -> None:
+def test_blocks_add_up_to_the_whole_and_have_their_own_bytes() -> None:
     tokenizer, model = byte_tokenizer(), small(256)
     encoded = text_of().encoded(tokenizer)
     units = Units.cut([len(one) for one in DOCUMENTS], 50)
@@ -111,7 +113,7 @@ def test_blocks_have_the_sums_of_the_whole_and_their_own_bytes() -> None:
     assert found.nats.sum() == pytest.approx(whole.nats.sum())
 
 
-def test_long_documents_are_scored_in_pieces_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_documents_score_the_same_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     from slm_tui.evaluation import windows as module
 
     tokenizer, model = byte_tokenizer(), small(256)
@@ -127,7 +129,7 @@ def test_long_documents_are_scored_in_pieces_alike(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("context", [2, 7, 16, 40, 1000])
 @pytest.mark.parametrize("tokenizer", tokenizers(), ids=lambda one: one.kind)
-def test_windows_in_bytes_score_each_target_once_with_the_context_promised(
+def test_windows_in_bytes_score_each_target_once_with_enough_context(
     tokenizer: Tokenizer, context: int
 ) -> None:
     lengths = tokenizer.byte_lengths().astype(np.int64)
@@ -151,7 +153,7 @@ def test_windows_in_bytes_score_each_target_once_with_the_context_promised(
         assert scored == ids[1:].tolist()
 
 
-def test_two_tokenizers_score_the_same_bytes_of_the_same_blocks() -> None:
+def test_two_tokenizers_score_the_same_bytes_in_the_same_blocks() -> None:
     units = Units.cut([len(one) for one in DOCUMENTS], 64)
     found = [
         score(small(one.n_vocab), one, text_of().encoded(one), units, context_bytes=20)
@@ -163,7 +165,7 @@ def test_two_tokenizers_score_the_same_bytes_of_the_same_blocks() -> None:
     assert abs(found[0].bytes - found[1].bytes).max() <= 2 * longest
 
 
-def test_end_of_text_is_a_target_unless_the_text_was_cut_off() -> None:
+def test_end_of_text_is_a_target_unless_the_text_was_truncated() -> None:
     tokenizer, model = byte_tokenizer(), small(256)
     units = Units.documents(len(TEXTS))
     closed = score(model, tokenizer, text_of().encoded(tokenizer), units)
@@ -172,7 +174,7 @@ def test_end_of_text_is_a_target_unless_the_text_was_cut_off() -> None:
     assert closed.bytes.sum() == opened.bytes.sum()
 
 
-def test_a_model_that_prefers_nothing_is_right_by_chance_only() -> None:
+def test_a_uniform_model_is_right_only_by_chance() -> None:
     tokenizer, model = byte_tokenizer(), small(256)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -182,7 +184,7 @@ def test_a_model_that_prefers_nothing_is_right_by_chance_only() -> None:
     assert found.accuracy == 0.0
 
 
-def test_a_broken_model_has_no_hits_and_a_loss_that_is_no_number() -> None:
+def test_a_broken_model_has_no_hits_and_a_nan_loss() -> None:
     tokenizer, model = byte_tokenizer(), small(256)
     with torch.no_grad():
         next(model.parameters()).fill_(math.nan)
@@ -203,7 +205,7 @@ def test_bytes_that_are_not_utf8_are_all_counted() -> None:
         assert found.bytes.tolist() == [len(one) for one in data]
 
 
-def test_it_ends_when_it_is_told_to() -> None:
+def test_scoring_can_be_stopped() -> None:
     class Enough(Exception):  # noqa: N818
         pass
 
@@ -216,6 +218,6 @@ def test_it_ends_when_it_is_told_to() -> None:
     assert model.training
 
 
-def test_nothing_scored_has_no_loss() -> None:
+def test_no_targets_give_no_loss() -> None:
     assert math.isnan(Scores.empty(3).loss)
     assert math.isnan(Scores.empty(3).bits_per_byte)

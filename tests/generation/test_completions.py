@@ -78,7 +78,7 @@ def test_a_text_ends_before_the_first_stop_string(text: str, stop: list[str], fo
     assert len(model.seen) <= len(text[:end].encode()) + (end > len(text))
 
 
-def test_what_may_begin_a_stop_string_is_held_back_and_no_more() -> None:
+def test_only_a_possible_start_of_a_stop_string_is_held_back() -> None:
     pieces, decoder = said("wait, stop", "stopped")
     assert pieces == [*"wait, ", "", "", "", ""]
     assert decoder.finish() == "stop"
@@ -89,7 +89,7 @@ def test_what_may_begin_a_stop_string_is_held_back_and_no_more() -> None:
     assert shown[-1] == CompletionPiece(-1, "stop")
 
 
-def test_a_stop_string_inside_one_token_and_over_several() -> None:
+def test_a_stop_string_within_one_token_and_across_several() -> None:
     tokens = {0: b"good", 1: b"bye", 2: b" and on", 3: b" go"}
 
     class Words:
@@ -111,7 +111,7 @@ def test_a_stop_string_inside_one_token_and_over_several() -> None:
         assert decoder.stopped
 
 
-def test_a_stopped_text_is_gone_on_with() -> None:
+def test_a_stopped_text_can_be_continued() -> None:
     pieces, decoder = said("one, two", ", ")
     assert decoder.stopped
     assert "".join(pieces) == "one"
@@ -137,7 +137,9 @@ TEXTS = st.text(alphabet="ab\né🐻", max_size=30)
 
 @settings(max_examples=300, deadline=None)
 @given(text=TEXTS, stop=st.lists(st.text(alphabet="ab\né🐻", max_size=4), max_size=4))
-def test_released_and_held_are_the_whole_text_up_to_the_stop(text: str, stop: list[str]) -> None:
+def test_released_and_held_text_add_up_to_the_text_before_the_stop(
+    text: str, stop: list[str]
+) -> None:
     decoder, released = TextDecoder(BYTES, stop), ""
     places = stops_in(text, stop)
     wanted = text[: min(places)[1]] if places else text
@@ -165,7 +167,7 @@ RAW = st.lists(st.integers(0, 253), max_size=24).map(bytes)
 
 @settings(max_examples=200, deadline=None)
 @given(raw=RAW, stop=st.lists(st.text("a\ufffd🐻", max_size=2), max_size=2))
-def test_any_bytes_at_all_are_decoded_as_a_whole_text_is(raw: bytes, stop: list[str]) -> None:
+def test_any_bytes_are_decoded_like_a_complete_text(raw: bytes, stop: list[str]) -> None:
     decoder = TextDecoder(BYTES, stop)
     whole = raw.decode(errors="replace")
     places = stops_in(whole, stop)
@@ -190,7 +192,7 @@ def facts(text: Completion) -> tuple[object, ...]:
     return text.prompt, text.text, text.seed, text.ids, text.ended, text.valid_bytes
 
 
-def test_texts_are_the_same_whatever_is_written_beside_them() -> None:
+def test_completions_do_not_depend_on_others_in_the_batch() -> None:
     together = written(PROMPTS, SAMPLED, samples=3)
     assert [text.number for text in together] == list(range(15))
     assert [text.seed for text in together] == [5, 6, 7] * 5
@@ -206,7 +208,7 @@ def test_texts_are_the_same_whatever_is_written_beside_them() -> None:
     assert len(set(alone)) == 12
 
 
-def test_stop_strings_end_each_text_by_itself() -> None:
+def test_stop_strings_end_each_text_separately() -> None:
     free = written(PROMPTS, SAMPLED, samples=4)
     # A character that some of them have, at different places.
     char = max("".join(text.text for text in free), key=lambda one: (one.isascii(), one))
@@ -218,7 +220,7 @@ def test_stop_strings_end_each_text_by_itself() -> None:
         assert (text.ended == "stop string") == (char in whole.text)
 
 
-def test_a_text_comes_when_it_has_ended_and_those_that_wait_begin() -> None:
+def test_a_completion_is_yielded_when_it_ends_and_a_waiting_one_starts() -> None:
     told: list[int] = []
     found = write(
         model_of(vocabulary=257),
@@ -234,7 +236,7 @@ def test_a_text_comes_when_it_has_ended_and_those_that_wait_begin() -> None:
     assert told == sorted(told)
 
 
-def test_pieces_that_are_told_are_the_texts() -> None:
+def test_reported_pieces_add_up_to_the_completions() -> None:
     parts: dict[int, list[CompletionPiece]] = {}
     for text in written(
         PROMPTS,
@@ -248,7 +250,7 @@ def test_pieces_that_are_told_are_the_texts() -> None:
         assert text.seconds > 0
 
 
-def test_a_stop_in_the_middle_yields_what_there_is() -> None:
+def test_a_stop_in_the_middle_yields_the_text_so_far() -> None:
     stop, seen = Event(), list[int]()
 
     def told(number: int, piece: CompletionPiece) -> None:
@@ -267,11 +269,11 @@ def test_a_stop_in_the_middle_yields_what_there_is() -> None:
     assert [text.tokens for text in written(["a"], SAMPLED, stop=stop)] == [0]
 
 
-def test_no_prompts_are_no_texts() -> None:
+def test_no_prompts_give_no_completions() -> None:
     assert written([], SAMPLED) == []
 
 
-def test_the_end_of_a_text_and_its_validity_are_told() -> None:
+def test_the_reason_for_ending_and_the_validity_are_reported() -> None:
     bear, end = "🐻".encode(), BYTES.end_of_text
 
     def only(ids: list[int], most: int = 40) -> Completion:

@@ -24,7 +24,7 @@ def written(settings: SamplingSettings, prompt: int = 3) -> list[int]:
 
 
 @pytest.mark.parametrize("position", ["learned", "rope"])
-def test_heat_is_what_each_token_costs_from_the_window_before_it(position: str) -> None:
+def test_heat_is_the_surprisal_of_each_token_given_its_window(position: str) -> None:
     model, ids = model_of(position=position), written(SETTINGS)
     found = heat(model, ids)
     assert math.isnan(found.surprise[0])
@@ -40,7 +40,7 @@ def test_heat_is_what_each_token_costs_from_the_window_before_it(position: str) 
         assert found.rank[place] == 1 + int((chances > chances[ids[place]]).sum())
 
 
-def test_heat_is_the_same_piece_by_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_heat_is_the_same_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     model, ids = model_of(), written(SETTINGS)
     whole = heat(model, ids)
     monkeypatch.setattr("slm_tui.generation.inspect._MOST_LOGITS", 2 * 61)
@@ -50,7 +50,7 @@ def test_heat_is_the_same_piece_by_piece(monkeypatch: pytest.MonkeyPatch) -> Non
         assert np.array_equal(one, other)
 
 
-def test_the_mean_is_over_what_was_written() -> None:
+def test_the_mean_covers_only_generated_tokens() -> None:
     found = heat(model_of(), written(SETTINGS))
     assert found.mean(3) == pytest.approx(float(np.mean(found.surprise[3:])))
     assert found.mean() == pytest.approx(float(np.nanmean(found.surprise)))
@@ -60,17 +60,17 @@ def test_the_mean_is_over_what_was_written() -> None:
 
 @pytest.mark.parametrize("penalty", [1.0, 1.4])
 @pytest.mark.parametrize("temperature", [0.0, 0.9])
-def test_what_the_settings_draw_is_what_was_drawn(temperature: float, penalty: float) -> None:
+def test_the_sampled_candidate_is_the_generated_token(temperature: float, penalty: float) -> None:
     settings = SETTINGS.with_(temperature=temperature, repetition_penalty=penalty)
     model, ids = model_of(), written(settings)
     for place in range(3, len(ids)):
         found = candidates(
             logits_at(model, ids, place), ids, place, settings, context=BLOCK, prompt=3
         )
-        assert found.chosen == found.drawn == ids[place]
+        assert found.chosen == found.sampled == ids[place]
 
 
-def test_candidates_have_the_chances_of_the_model_and_of_the_settings() -> None:
+def test_candidates_have_probabilities_before_and_after_filtering() -> None:
     model, ids = model_of(), written(SETTINGS)
     logits = logits_at(model, ids, 10)
     found = candidates(logits, ids, 10, SETTINGS, context=BLOCK, most=61)
@@ -81,7 +81,7 @@ def test_candidates_have_the_chances_of_the_model_and_of_the_settings() -> None:
     assert sum(one.after for one in found.rows) == pytest.approx(1)
     for one in found.rows:
         assert one.after == pytest.approx(float(after[one.id]), abs=1e-9)
-    assert found.kept == sum(one.after > 0 for one in found.rows) <= 12
+    assert found.remaining == sum(one.after > 0 for one in found.rows) <= 12
     cut = sum(one.before for one in found.rows if not one.after)
     assert found.cut_mass == pytest.approx(cut)
     assert found.entropy == pytest.approx(-sum(p * math.log2(p) for p in before.tolist()))
@@ -89,7 +89,7 @@ def test_candidates_have_the_chances_of_the_model_and_of_the_settings() -> None:
     assert found.greedy == int(logits.argmax())
 
 
-def test_a_token_that_is_unlikely_is_shown_all_the_same() -> None:
+def test_an_unlikely_chosen_token_is_still_shown() -> None:
     model, ids = model_of(), written(SETTINGS)
     logits = logits_at(model, ids, 5)
     ids[5] = int(logits.argmin())
@@ -100,17 +100,17 @@ def test_a_token_that_is_unlikely_is_shown_all_the_same() -> None:
     assert found.rows[-1].after == 0
 
 
-def test_behind_the_end_stands_what_would_come_next() -> None:
+def test_after_the_end_candidates_are_for_the_next_token() -> None:
     model, ids = model_of(), written(SETTINGS)
     end = len(ids)
     found = candidates(logits_at(model, ids, end), ids, end, SETTINGS, context=BLOCK, prompt=3)
     assert found.chosen is None
     assert found.rank == 0
     more = SETTINGS.with_(max_tokens=31)
-    assert found.drawn == written(more)[end]
+    assert found.sampled == written(more)[end]
 
 
-def test_the_warm_choice_is_drawn_at_its_temperature() -> None:
+def test_the_warm_choice_is_sampled_at_its_temperature() -> None:
     model, ids = model_of(), written(SETTINGS)
     logits = logits_at(model, ids, 4)
     free = SamplingSettings(temperature=0.3)
@@ -126,7 +126,7 @@ def test_the_warm_choice_is_drawn_at_its_temperature() -> None:
 
 @pytest.mark.parametrize("temperature", [0.0, 0.9])
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_a_broken_model_has_chances_that_are_numbers(value: float, temperature: float) -> None:
+def test_a_broken_model_has_finite_probabilities(value: float, temperature: float) -> None:
     settings = SETTINGS.with_(temperature=temperature)
     found = candidates(torch.full((61,), value), [1, 2, 3], 2, settings, context=BLOCK)
     for one in found.rows:

@@ -99,14 +99,14 @@ def drawn(
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_the_chances_are_those_of_the_definition(case: dict[str, object]) -> None:
+def test_probabilities_match_the_definition(case: dict[str, object]) -> None:
     chosen, seen = settings_of(case)
     (chances,) = torch.softmax(filtered(LOGITS[None], chosen, seen), 1)
     assert chances.tolist() == pytest.approx(expected(**case), abs=1e-6)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_what_is_drawn_has_those_chances(case: dict[str, object]) -> None:
+def test_sampled_tokens_have_these_probabilities(case: dict[str, object]) -> None:
     chosen, seen = settings_of(case)
     counts = Counter(drawn(LOGITS, chosen, DRAWS, seen))
     chances = expected(**case)  # type: ignore[arg-type]
@@ -116,7 +116,7 @@ def test_what_is_drawn_has_those_chances(case: dict[str, object]) -> None:
     assert statistic <= CRITICAL[len(possible) - 1] + 1e-9
 
 
-def test_greedy_takes_the_likeliest_and_no_chance() -> None:
+def test_greedy_always_takes_the_likeliest() -> None:
     greedy = SamplingSettings(temperature=0.0)
     assert set(drawn(LOGITS, greedy, 10)) == {0}
     penalised = SamplingSettings(temperature=0.0, repetition_penalty=4.0)
@@ -130,12 +130,12 @@ def test_a_tiny_temperature_is_nearly_greedy(temperature: float) -> None:
     assert set(drawn(logits, cold, 50)) == {1}
 
 
-def test_exactly_k_survive_where_several_share_the_last_place() -> None:
+def test_exactly_k_remain_if_several_tie_for_the_last_place() -> None:
     flat = filtered(torch.zeros(1, 10), SamplingSettings(top_k=3))
     assert int(torch.isfinite(flat).sum()) == 3
 
 
-def test_top_p_keeps_the_token_that_crosses_the_line() -> None:
+def test_top_p_keeps_the_token_that_crosses_the_threshold() -> None:
     # 0.5, 0.3, 0.2: the first reaches 0.5 and is enough for it; 0.51 needs the second.
     logits = torch.tensor([0.5, 0.3, 0.2]).log()
     for top_p, kept in ((0.49, 1), (0.51, 2), (0.79, 2), (0.81, 3)):
@@ -166,7 +166,7 @@ def test_the_penalty_lowers_positive_and_negative_logits() -> None:
     penalty=st.sampled_from([1.0, 1.5, 10.0]),
     dtype=st.sampled_from([torch.float32, torch.bfloat16, torch.float16]),
 )
-def test_no_logits_whatever_raise(
+def test_no_logits_raise_an_error(
     logits: list[float],
     temperature: float,
     top_k: int | None,
@@ -183,13 +183,13 @@ def test_no_logits_whatever_raise(
         assert values[found] != -math.inf
 
 
-def test_what_is_not_a_number_is_never_drawn_where_there_is_a_choice() -> None:
+def test_nan_logits_are_never_sampled_if_there_is_a_choice() -> None:
     logits = torch.tensor([math.nan, -math.inf, 0.0, math.nan])
     assert set(drawn(logits, SamplingSettings(), 50)) == {2}
     assert drawn(torch.full((3,), math.nan), SamplingSettings(), 1) == [0]
 
 
-def test_noise_is_uniform_and_each_number_its_own() -> None:
+def test_noise_is_uniform_and_independent() -> None:
     numbers = [one for seed in (0, 7, 2**63 - 1) for one in noise(seed, 0, 2000)]
     assert len(set(numbers)) == len(numbers)
     assert all(0 <= one < 1 for one in numbers)
@@ -200,7 +200,7 @@ def test_noise_is_uniform_and_each_number_its_own() -> None:
     assert row[90:] == noise(7, 90, 10)
 
 
-def test_every_text_is_drawn_by_its_own_noise_alone() -> None:
+def test_each_text_depends_only_on_its_own_noise() -> None:
     generator = torch.Generator().manual_seed(3)
     logits = torch.randn(64, 500, generator=generator)
     noises = torch.rand(64, dtype=torch.float64, generator=generator)
@@ -210,7 +210,7 @@ def test_every_text_is_drawn_by_its_own_noise_alone() -> None:
     assert together.tolist() == torch.cat(alone).tolist()
 
 
-def test_the_ends_of_the_unit_interval_draw_what_is_possible() -> None:
+def test_the_ends_of_the_unit_interval_select_possible_tokens() -> None:
     logits = torch.tensor([[-math.inf, 0.0, 0.0, -math.inf]])
     ends = (0.0, 0.5 - 2**-53, 0.5, 1 - 2**-53)
     noises = torch.tensor(ends, dtype=torch.float64)

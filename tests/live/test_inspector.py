@@ -88,9 +88,9 @@ def test_the_focus_follows_the_last_request(inspector: Inspector) -> None:
     wait(inspector, lambda one: one.candidates is not None and one.candidates.place == 11)
     cold = SETTINGS.with_(temperature=0.0)
     inspector.focus(11, cold)
-    seen = wait(inspector, lambda one: one.candidates is not None and one.candidates.kept == 1)
+    seen = wait(inspector, lambda one: one.candidates is not None and one.candidates.remaining == 1)
     assert seen.candidates is not None
-    assert seen.candidates.drawn == seen.candidates.greedy
+    assert seen.candidates.sampled == seen.candidates.greedy
 
 
 def test_another_text_replaces_the_previous_one(inspector: Inspector) -> None:

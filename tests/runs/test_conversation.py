@@ -20,14 +20,14 @@ from tests import limits
 SAID = Exchange("Once", " upon a time", 10, 7, "max tokens", {"temperature": 0.8}, 5, 100.0, 0, 1e9)
 
 
-def test_what_is_appended_is_read_in_order(tmp_path: Path) -> None:
+def test_appended_exchanges_are_read_in_order(tmp_path: Path) -> None:
     said = [replace(SAID, text=f"text {number}\n\x00\ud83d", id=str(number)) for number in range(5)]
     for one in said:
         conversation.append(tmp_path, one)
     assert conversation.read(tmp_path) == said
 
 
-def test_a_text_that_was_gone_on_with_stands_once_at_its_last_place(tmp_path: Path) -> None:
+def test_a_continued_completion_appears_once_at_its_last_position(tmp_path: Path) -> None:
     first, second = replace(SAID, id="a"), replace(SAID, id="b")
     longer = replace(first, text=" upon a time there was")
     for one in (first, second, longer):
@@ -35,7 +35,7 @@ def test_a_text_that_was_gone_on_with_stands_once_at_its_last_place(tmp_path: Pa
     assert conversation.read(tmp_path) == [second, longer]
 
 
-def test_a_torn_line_is_passed_over_and_the_next_is_whole(tmp_path: Path) -> None:
+def test_a_torn_line_is_skipped_and_the_next_is_intact(tmp_path: Path) -> None:
     conversation.append(tmp_path, SAID)
     whole = (tmp_path / FILE).read_bytes()
     (tmp_path / FILE).write_bytes(whole + whole[: len(whole) // 2])
@@ -57,7 +57,7 @@ def test_a_torn_line_is_passed_over_and_the_next_is_whole(tmp_path: Path) -> Non
         {"tokens": 10**30},
     ],
 )
-def test_a_line_with_wrong_values_is_passed_over(tmp_path: Path, change: dict[str, object]) -> None:
+def test_a_line_with_wrong_values_is_skipped(tmp_path: Path, change: dict[str, object]) -> None:
     wrong = json.loads(SAID.line()) | {"id": "wrong"} | change
     (tmp_path / FILE).write_text(json.dumps(wrong) + "\n" + SAID.line())
     assert conversation.read(tmp_path) == [SAID]
@@ -70,7 +70,7 @@ def test_no_file_breaks_reading(tmp_path_factory: pytest.TempPathFactory, data: 
     assert conversation.read(run)[-1] == SAID
 
 
-def test_an_unknown_field_of_a_later_version_is_no_obstacle(tmp_path: Path) -> None:
+def test_unknown_fields_of_later_versions_are_ignored(tmp_path: Path) -> None:
     (tmp_path / FILE).write_text(json.dumps(json.loads(SAID.line()) | {"mood": "fine"}))
     assert conversation.read(tmp_path) == [SAID]
 
@@ -86,7 +86,7 @@ def test_only_the_end_of_a_very_long_file_is_read(
     assert found[-1].id == f"{99:032}"
 
 
-def test_processes_that_write_at_once_do_not_tear_lines(tmp_path: Path) -> None:
+def test_concurrent_writers_do_not_tear_lines(tmp_path: Path) -> None:
     code = (
         "import sys\nfrom pathlib import Path\n"
         "from slm_tui.runs.conversation import Exchange, append\n"
@@ -106,7 +106,7 @@ def test_processes_that_write_at_once_do_not_tear_lines(tmp_path: Path) -> None:
         assert [one.step for one in found if one.text[0] == letter] == list(range(100))
 
 
-def test_what_cannot_be_written_says_so_and_makes_nothing(tmp_path: Path) -> None:
+def test_a_failed_write_is_reported_and_creates_nothing(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="cannot be saved"):
         conversation.append(tmp_path / "gone", SAID)
     assert not (tmp_path / "gone").exists()
@@ -129,7 +129,9 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
     assert other.read_text() == "mine"
 
 
-def test_clearing_moves_it_to_the_trash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_clearing_moves_the_conversation_to_the_trash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SLM_TUI_HOME", str(tmp_path / "home"))
     run = tmp_path / "run"
     run.mkdir()

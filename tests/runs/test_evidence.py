@@ -17,7 +17,7 @@ from tests.evaluation.record_curves import replay
 from tests.tui.made_runs import add_run
 
 
-def test_growing_and_whole_logs_give_the_same_evidence(home: Path) -> None:
+def test_growing_and_complete_logs_give_the_same_evidence(home: Path) -> None:
     run = replay("overfitting")
     log = run.path / "training_log.csv"
     lines = log.read_text().splitlines(keepends=True)
@@ -52,7 +52,7 @@ def test_a_long_log_becomes_few_blocks() -> None:
     assert {block.loss for block in known.blocks} == {3.0}
 
 
-def test_steps_that_are_trained_again_replace_those_of_before() -> None:
+def test_repeated_steps_replace_earlier_ones() -> None:
     run = replay("healthy")
     curves = Curves(run)
     curves.read()
@@ -66,7 +66,7 @@ def test_steps_that_are_trained_again_replace_those_of_before() -> None:
     assert gathering.evidence(curves, run.info()).train_losses == before.train_losses
 
 
-def test_a_run_that_breaks_is_told_so_everywhere(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_failed_run_has_the_same_diagnosis_everywhere(capsys: pytest.CaptureFixture[str]) -> None:
     breaking = make_tiny(
         optimizer={"learning_rate": 1.0, "gradient_clip": 0, "eps": 1e-12, "beta2": 0.5},
         training__max_steps=200,
@@ -89,7 +89,7 @@ def test_a_run_that_breaks_is_told_so_everywhere(capsys: pytest.CaptureFixture[s
     assert told[0]["verdict"] == found[0].word
 
 
-def test_copied_samples_of_a_real_run_are_seen() -> None:
+def test_copied_samples_of_a_real_run_are_detected() -> None:
     session = Session.start(make_tiny(), "real")
     assert session.wait(60)
     run = session.run
@@ -110,12 +110,12 @@ def test_copied_samples_of_a_real_run_are_seen() -> None:
             break
         time.sleep(0.02)
     assert watch.copying is not None
-    assert watch.copying.found.share == 1
-    assert watch.copying.found.longest == watch.copying.found.tokens
+    assert watch.copying.overlap.share == 1
+    assert watch.copying.overlap.longest == watch.copying.overlap.tokens
     watch.close()
 
 
-def test_a_corpus_that_is_gone_gives_no_answer() -> None:
+def test_a_deleted_corpus_gives_no_result() -> None:
     watch = CopyWatcher()
     watch.ask("0" * 24, [Sample(0.0, 1, "a", "b")])
     assert store.all_runs() == []

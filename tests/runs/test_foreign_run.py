@@ -247,7 +247,7 @@ def name_of(case: object) -> str:
 
 
 @pytest.mark.parametrize(("names", "place"), CASES, ids=name_of)
-def test_whatever_stands_in_the_place_of_a_file_harms_nothing(
+def test_anything_in_place_of_a_file_is_harmless(
     names: tuple[str, ...],
     place: Place,
     home: Path,
@@ -309,7 +309,7 @@ HOSTILE: dict[str, bytes] = {
         "tensorboard/progress.json",
     ],
 )
-def test_whatever_a_file_holds_ends_nothing(
+def test_any_file_content_is_harmless(
     name: str, home: Path, template: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     run = prepared(home, template, tmp_path_factory.mktemp("outside"))
@@ -327,7 +327,9 @@ def test_whatever_a_file_holds_ends_nothing(
         assert "\x1b" not in printed, content
 
 
-def test_a_file_of_a_gigabyte_takes_no_gigabyte(home: Path, template: Path, tmp_path: Path) -> None:
+def test_a_gigabyte_file_does_not_take_a_gigabyte_of_memory(
+    home: Path, template: Path, tmp_path: Path
+) -> None:
     """Sparse files: as small on the disk as they are large to a reader."""
     run = prepared(home, template, tmp_path / "outside-of-it")
     import tracemalloc
@@ -349,7 +351,7 @@ def test_a_file_of_a_gigabyte_takes_no_gigabyte(home: Path, template: Path, tmp_
     assert Run(run).id in [one.id for one in store.all_runs()]
 
 
-def test_the_record_of_a_run_is_rebuilt_from_its_newest_checkpoint(
+def test_a_run_record_is_rebuilt_from_the_newest_checkpoint(
     home: Path, template: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """Emptied or torn by a power cut, or lost: whole checkpoints stay within reach."""
@@ -372,7 +374,7 @@ def test_the_record_of_a_run_is_rebuilt_from_its_newest_checkpoint(
     assert (run.info().state, run.info().step, run.info().error) == ("done", 603, "")
 
 
-def test_a_run_without_record_and_checkpoints_is_listed_as_damaged(
+def test_a_run_without_record_or_checkpoints_is_listed_as_damaged(
     home: Path, template: Path, tmp_path_factory: pytest.TempPathFactory, capsys: Any
 ) -> None:
     run = Run(prepared(home, template, tmp_path_factory.mktemp("outside")))
@@ -408,7 +410,7 @@ def test_new_files_have_the_permissions_of_the_umask(
             assert path.stat().st_mode & 0o777 == expected, path
 
 
-def test_deleting_and_restoring_takes_links_along_and_follows_none(
+def test_deleting_and_restoring_moves_links_and_follows_none(
     home: Path, template: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     outside = tmp_path_factory.mktemp("outside")
@@ -421,7 +423,7 @@ def test_deleting_and_restoring_takes_links_along_and_follows_none(
     assert contents(outside) == before
 
 
-def test_a_corpus_name_leads_nowhere_else(home: Path, template: Path, tmp_path: Path) -> None:
+def test_a_corpus_name_cannot_lead_elsewhere(home: Path, template: Path, tmp_path: Path) -> None:
     """The fingerprint in a state becomes a directory name."""
     from slm_tui.corpus.prepare import reopen
 

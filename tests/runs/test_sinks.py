@@ -95,14 +95,14 @@ def stop_at(step: int, started: list[Session]) -> Callable[[Event], None]:
         ("none", ()),
     ],
 )
-def test_logs_are_chosen_as_they_are_typed(tiny: Make, text: str, wanted: tuple[str, ...]) -> None:
+def test_loggers_are_chosen_by_typed_names(tiny: Make, text: str, wanted: tuple[str, ...]) -> None:
     preset = overrides.apply(tiny(), [f"training.log_to={text}"])
     assert preset.training.log_to == wanted
     assert from_toml(preset.to_toml()).training.log_to == wanted
 
 
 @pytest.mark.parametrize("text", ["tensorboard", "tensorboard, wandb", '["wandb"]', ""])
-def test_logs_are_chosen_in_the_form(tiny: Make, text: str) -> None:
+def test_loggers_are_chosen_in_the_form(tiny: Make, text: str) -> None:
     draft = Draft(tiny(), builtin=False)
     (setting,) = [one for one in draft.settings() if one.path == "training.log_to"]
     draft.put_text(setting, text)
@@ -114,7 +114,7 @@ def test_logs_are_chosen_in_the_form(tiny: Make, text: str) -> None:
     assert draft.value(setting) == chosen
 
 
-def test_an_unknown_log_is_named_with_those_that_are_known(tiny: Make) -> None:
+def test_the_error_for_an_unknown_logger_lists_the_known_ones(tiny: Make) -> None:
     with pytest.raises(
         PresetError, match=r"'paper' is not a supported logger; try tensorboard or wandb"
     ):
@@ -168,7 +168,7 @@ def test_tensorboard_has_the_hyperparameters(tiny: Make) -> None:
 
 
 @needs_tensorboard
-def test_a_stopped_and_resumed_run_goes_on_in_the_same_directory(tiny: Make) -> None:
+def test_a_resumed_run_continues_in_the_same_directory(tiny: Make) -> None:
     started: list[Session] = []
     preset = tiny(training__log_to=["tensorboard"])
     started.append(Session.start(preset, sinks=(stop_at(7, started),)))
@@ -237,7 +237,7 @@ def killed(preset: Preset, directory: Path) -> Run:
 
 
 @needs_tensorboard
-def test_steps_made_again_after_a_kill_are_there_once(tiny: Make, tmp_path: Path) -> None:
+def test_steps_repeated_after_a_kill_appear_once(tiny: Make, tmp_path: Path) -> None:
     run = killed(tiny(training__log_to=["tensorboard"]), tmp_path)
     directory = run.path / "tensorboard"
     before = log_readers.tensorboard_points(directory)["loss/train"]
@@ -324,7 +324,7 @@ def test_a_resumed_run_is_one_run_in_wandb(tiny: Make, tmp_path: Path) -> None:
 
 
 @needs_wandb
-def test_without_a_login_wandb_is_offline_with_one_notice(
+def test_without_a_login_wandb_is_offline_with_a_single_notice(
     tiny: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("WANDB_MODE")
@@ -366,7 +366,7 @@ def half_dead(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @needs_wandb
 @pytest.mark.parametrize("key", ["", "0123456789" * 4])
-def test_a_server_that_does_not_let_in_or_answer_makes_wandb_offline(
+def test_a_server_that_rejects_or_ignores_wandb_makes_it_offline(
     tiny: Make, monkeypatch: pytest.MonkeyPatch, half_dead: None, key: str
 ) -> None:
     monkeypatch.setenv("WANDB_INIT_TIMEOUT", "2")
@@ -388,7 +388,7 @@ def test_wandb_can_be_disabled_by_its_variable(tiny: Make, monkeypatch: pytest.M
 
 @needs_wandb
 @needs_tensorboard
-def test_both_at_once(tiny: Make) -> None:
+def test_tensorboard_and_wandb_together(tiny: Make) -> None:
     run = trained(Session.start(tiny(training__log_to=["tensorboard", "wandb"])))
     assert_same(wandb_points(run), run)
     assert_same(log_readers.tensorboard_points(run.path / "tensorboard"), run)
@@ -397,9 +397,7 @@ def test_both_at_once(tiny: Make) -> None:
 # Failing
 
 
-def test_a_package_that_is_not_there_is_named_once(
-    tiny: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_package_is_reported_once(tiny: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "slm_tui.runs.sinks.tensorboard", raising=False)
     monkeypatch.setitem(sys.modules, "tensorboard.compat.proto.event_pb2", None)
     run = trained(Session.start(tiny(training__log_to=["tensorboard"])))
@@ -409,7 +407,7 @@ def test_a_package_that_is_not_there_is_named_once(
 
 
 @needs_tensorboard
-def test_a_full_disk_turns_the_log_off_and_nothing_else(tiny: Make) -> None:
+def test_a_full_disk_turns_off_only_the_logger(tiny: Make) -> None:
     preset = tiny(training__log_to=["tensorboard"])
     run = store.create(preset)
     (run.path / "tensorboard").symlink_to("/dev/full")
@@ -449,7 +447,7 @@ def step(number: int) -> Stepped:
     return Stepped(number, number * 0.1, number * 64, 0.01, 2.0, 1.5, 640.0)
 
 
-def test_a_destination_that_hangs_is_left_behind(tmp_path: Path) -> None:
+def test_a_hanging_destination_is_abandoned(tmp_path: Path) -> None:
     release = threading.Event()
     told: list[str] = []
     stuck = feed.SinkFeed("wandb", tmp_path, lambda started: Stuck(release), told.append)
@@ -461,7 +459,7 @@ def test_a_destination_that_hangs_is_left_behind(tmp_path: Path) -> None:
     assert "did not finish" in told[0]
 
 
-def test_steps_are_thinned_but_never_those_of_a_checkpoint_or_the_last(
+def test_steps_are_thinned_except_checkpoints_and_the_last(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(feed, "STEP_SECONDS", 3600.0)

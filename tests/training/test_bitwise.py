@@ -101,7 +101,7 @@ KNOWN: dict[str, list[float]] = {
 
 
 @pytest.mark.parametrize(("name", "changes"), [("classic", CLASSIC), ("modern", MODERN)])
-def test_the_first_ten_losses_are_what_they_always_were(
+def test_the_first_ten_losses_have_not_changed(
     home: Path, name: str, changes: dict[str, Any]
 ) -> None:
     found, _ = run(losses, home, {**changes, "training__precision": "fp32"}, home)

@@ -35,7 +35,7 @@ def compiled(path: str, home: Path, changes: dict[str, Any]) -> Any:
 @needs_compiler
 @pytest.mark.slow
 @pytest.mark.timeout(240)
-def test_a_compiled_run_has_the_losses_of_a_plain_one(
+def test_a_compiled_run_has_the_losses_of_an_uncompiled_one(
     tiny: Make, tmp_path: Path, home: Path
 ) -> None:
     changes = {"training__max_steps": 6}
@@ -45,7 +45,7 @@ def test_a_compiled_run_has_the_losses_of_a_plain_one(
     assert found == pytest.approx(plain.losses, rel=1e-3)
 
 
-def test_without_a_compiler_training_goes_on_with_a_notice(
+def test_without_a_compiler_training_continues_with_a_notice(
     tiny: Make, tmp_path: Path, home: Path
 ) -> None:
     found, warnings, reason, is_compiled = run(compiled, home, "", home, {})
@@ -54,7 +54,7 @@ def test_without_a_compiler_training_goes_on_with_a_notice(
     assert found == train(tiny(), tmp_path / "plain").losses
 
 
-def test_a_compiler_that_fails_is_a_notice_too(tiny: Make, tmp_path: Path, home: Path) -> None:
+def test_a_failing_compiler_is_a_notice_too(tiny: Make, tmp_path: Path, home: Path) -> None:
     places = tmp_path / "bin"
     places.mkdir()
     for name in ("g++", "clang++", "c++"):

@@ -132,7 +132,7 @@ CASE_LIST = [
 
 
 @pytest.mark.parametrize(("option", "value", "context"), CASE_LIST)
-def test_an_option_is_used(
+def test_an_option_takes_effect(
     tiny: Make, tmp_path: Path, option: str, value: Any, context: dict[str, Any]
 ) -> None:
     plain = what_happens(tiny(**merged(context)), tmp_path / "plain")
@@ -145,7 +145,7 @@ def test_an_option_is_used(
         assert (other == plain) is is_same
 
 
-def test_no_option_and_no_choice_is_missing_above() -> None:
+def test_every_option_and_choice_is_covered() -> None:
     for section, settings in (
         ("optimizer", Optimizer),
         ("schedule", Schedule),

@@ -34,7 +34,7 @@ def norms(done: Training) -> list[float]:
     return [event.gradient_norm for event in done.of(Stepped)]
 
 
-def test_a_gradient_that_overflows_is_computed_again_and_no_step_is_lost(
+def test_an_overflowing_gradient_is_recomputed_and_no_step_is_lost(
     tiny: Make, tmp_path: Path
 ) -> None:
     half = train(tiny(**HALF), tmp_path / "half", patch=steep)
@@ -48,9 +48,7 @@ def test_a_gradient_that_overflows_is_computed_again_and_no_step_is_lost(
     assert half.losses == pytest.approx(whole.losses, rel=5e-3)
 
 
-def test_the_gradient_is_unscaled_before_its_norm_is_taken_and_clipped(
-    tiny: Make, tmp_path: Path
-) -> None:
+def test_the_gradient_is_unscaled_before_norm_and_clipping(tiny: Make, tmp_path: Path) -> None:
     clipped = {"optimizer": {"learning_rate": 0.01, "gradient_clip": 0.3}}
     half = train(tiny(**clipped, training__precision="fp16"), tmp_path / "half")
     whole = train(tiny(**clipped), tmp_path / "whole")
@@ -59,7 +57,7 @@ def test_the_gradient_is_unscaled_before_its_norm_is_taken_and_clipped(
     assert half.losses == pytest.approx(whole.losses, rel=5e-3)
 
 
-def test_a_resume_goes_on_with_the_scale_exactly(tiny: Make, tmp_path: Path) -> None:
+def test_a_resumed_run_continues_with_the_same_scale(tiny: Make, tmp_path: Path) -> None:
     whole = train(tiny(**HALF), tmp_path / "whole", patch=steep)
     first = train(tiny(**HALF), tmp_path / "parts", patch=steep, wishes={5: Control.stop})
     found, _ = checkpoint.newest(tmp_path / "parts")
@@ -71,7 +69,7 @@ def test_a_resume_goes_on_with_the_scale_exactly(tiny: Make, tmp_path: Path) -> 
     assert second.trainer._stepper.scale == whole.trainer._stepper.scale
 
 
-def test_a_run_stopped_before_its_first_step_keeps_the_first_scale(
+def test_a_run_stopped_before_its_first_step_keeps_the_initial_scale(
     tiny: Make, tmp_path: Path
 ) -> None:
     def stop(trainer: Trainer) -> None:
@@ -105,7 +103,7 @@ def test_a_loss_that_no_scale_helps_is_skipped_and_the_scale_stays(
     assert done.trainer.state.loss_scale == 2.0**16
 
 
-def test_a_scale_that_fell_to_one_grows_again() -> None:
+def test_a_scale_reduced_to_one_grows_again() -> None:
     scale = LossScale.of("fp16")
     while scale.overflowed():
         pass

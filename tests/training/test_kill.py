@@ -161,7 +161,9 @@ def a_moment(watched: Watched, fork: Fork, chance: random.Random, *, aimed: bool
     [(BUSY, extent.of(18, 60)), (SAVING, extent.of(12, 40))],
     ids=["all", "saving"],
 )
-def test_many_kills_cost_nothing_but_time(home: Path, changes: dict[str, Any], rounds: int) -> None:
+def test_many_kills_do_not_change_the_losses(
+    home: Path, changes: dict[str, Any], rounds: int
+) -> None:
     chance = random.Random(rounds)
     watched = Watched(home)
     aimed = changes is SAVING
@@ -208,7 +210,7 @@ def moments(rounds: int) -> Iterator[float]:
 
 
 @pytest.mark.slow
-def test_the_command_line_killed_twice_goes_on(tiny: Make, home: Path) -> None:
+def test_a_command_killed_twice_resumes(tiny: Make, home: Path) -> None:
     file = home / "tiny.toml"
     file.write_text(tiny(**BUSY).to_toml())
     process = start("train", str(file), "--json")

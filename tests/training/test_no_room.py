@@ -64,7 +64,7 @@ def rows_without_gaps(session: Session) -> int:
     return len(steps)
 
 
-def test_no_room_for_a_checkpoint_pauses_until_there_is(
+def test_no_space_for_a_checkpoint_pauses_until_there_is(
     tiny: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with small_disk(tmp_path / "disk", SIZE) as disk:
@@ -95,7 +95,7 @@ def test_no_room_for_a_checkpoint_pauses_until_there_is(
         assert not wrong
 
 
-def test_no_room_for_a_row_of_the_log_pauses_and_no_row_is_lost(
+def test_no_space_for_the_log_pauses_and_loses_no_row(
     tiny: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with small_disk(tmp_path / "disk", SIZE) as disk:
@@ -114,7 +114,7 @@ def test_no_room_for_a_row_of_the_log_pauses_and_no_row_is_lost(
         assert rows_without_gaps(session) == session.status.step
 
 
-def test_stopping_a_run_that_waits_for_room_says_what_is_not_saved(
+def test_stopping_a_run_that_waits_for_space_reports_what_is_unsaved(
     tiny: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with small_disk(tmp_path / "disk", SIZE) as disk:
@@ -131,7 +131,7 @@ def test_stopping_a_run_that_waits_for_room_says_what_is_not_saved(
         assert not wrong
 
 
-def test_a_full_disk_at_the_last_save_waits_as_in_the_middle(
+def test_a_full_disk_at_the_last_save_waits_too(
     tiny: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with small_disk(tmp_path / "disk", SIZE) as disk:

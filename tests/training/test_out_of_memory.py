@@ -109,7 +109,7 @@ def trained_in_little(home: Path, changes: dict[str, Any], allocator: Any) -> An
     [({}, map_every_tensor), ({}, keep_big_blocks), ({"optimizer": MUON}, keep_big_blocks)],
     ids=["adamw", "adamw, free blocks kept", "muon, free blocks kept"],
 )
-def test_a_pass_that_does_not_fit_is_made_in_smaller_ones(
+def test_a_pass_that_does_not_fit_is_split(
     home: Path, changes: dict[str, Any], allocator: Any
 ) -> None:
     found = run(trained_in_little, home / "little", home / "little", changes, allocator)
@@ -148,7 +148,7 @@ def trained_with_scarce_backward(home: Path) -> Any:
     return trained(home, {}, patch)
 
 
-def test_a_backward_pass_that_does_not_fit_leaves_nothing_of_its_gradient(home: Path) -> None:
+def test_a_failed_backward_pass_leaves_no_gradient(home: Path) -> None:
     found = run(trained_with_scarce_backward, home / "little", home / "little")
     plain = run(trained, home / "much", home / "much", {})
     assert found["failures"] == []
@@ -176,7 +176,7 @@ def evaluated_in(room: int, home: Path) -> Any:
     return trained(home, WORDY, Scarce(room, at_step(2), ends))
 
 
-def test_an_evaluation_that_does_not_fit_is_made_in_smaller_parts(home: Path) -> None:
+def test_an_evaluation_that_does_not_fit_is_split(home: Path) -> None:
     found = run(evaluated_in, home / "little", 90 * 2**20, home / "little")
     plain = run(trained, home / "much", home / "much", WORDY)
     assert any("memory ran out while evaluating: now" in text for text in found["warnings"])
@@ -184,7 +184,7 @@ def test_an_evaluation_that_does_not_fit_is_made_in_smaller_parts(home: Path) ->
     assert found["losses"] == plain["losses"]
 
 
-def test_an_evaluation_without_any_memory_is_left_out_and_training_goes_on(home: Path) -> None:
+def test_an_evaluation_without_memory_is_skipped_and_training_continues(home: Path) -> None:
     found = run(evaluated_in, home, 0, home)
     assert any("this evaluation is skipped" in text for text in found["warnings"])
     # The memory is there again at step 3.
@@ -198,7 +198,7 @@ def sampled_in_little(home: Path) -> Any:
     return trained(home, changes, Scarce(0, at_step(2), told))
 
 
-def test_a_sample_that_does_not_fit_is_left_out_and_training_goes_on(home: Path) -> None:
+def test_a_sample_that_does_not_fit_is_skipped_and_training_continues(home: Path) -> None:
     found = run(sampled_in_little, home, home)
     assert any("this sample is skipped" in text for text in found["warnings"])
     assert found["failures"] == []
@@ -210,7 +210,7 @@ def saved_in_little(home: Path) -> Any:
     return trained(home, changes, Scarce(0, lambda event: event == Saving(2), told))
 
 
-def test_a_checkpoint_that_does_not_fit_is_left_out_and_the_next_one_is_saved(home: Path) -> None:
+def test_a_checkpoint_that_does_not_fit_is_skipped_and_the_next_is_saved(home: Path) -> None:
     found = run(saved_in_little, home, home)
     assert any("the checkpoint at step 2 is skipped" in text for text in found["warnings"])
     assert found["failures"] == []
@@ -231,7 +231,7 @@ def written_in_little(home: Path) -> Any:
     return trained(home, {"training__max_steps": 2})
 
 
-def test_writing_without_memory_is_an_error_and_not_the_end_of_the_process(home: Path) -> None:
+def test_writing_without_memory_is_an_error_and_does_not_kill_the_process(home: Path) -> None:
     found = run(written_in_little, home, home)
     (failure,) = found["failures"]
     # It may be the training thread, at work beside the writer, that finds none first.
@@ -265,7 +265,7 @@ def updated_in_little(home: Path) -> Any:
     return found
 
 
-def test_an_update_that_fails_half_way_is_never_saved(home: Path) -> None:
+def test_an_update_that_fails_midway_is_never_saved(home: Path) -> None:
     found = run(updated_in_little, home, home)
     (failure,) = found["failures"]
     assert failure.startswith("memory ran out: ")
@@ -298,7 +298,7 @@ def started_in_little(changes: dict[str, Any]) -> Any:
     return session.status.state, session.status.error, [run.id for run in store.all_runs()]
 
 
-def test_a_model_that_does_not_fit_says_what_to_do(home: Path) -> None:
+def test_the_error_for_a_model_that_does_not_fit_says_what_to_do(home: Path) -> None:
     huge = {"model__n_layer": 8, "model__n_embd": 512}
     text = run(built_in_little, home, huge)
     assert text.startswith("there is not enough memory for this model: ")
@@ -326,7 +326,7 @@ def session_in_little() -> Any:
     return session.status.state, more.status.state, found.state, events
 
 
-def test_a_whole_run_goes_through_it_and_its_resume_remembers(home: Path) -> None:
+def test_a_run_completes_with_smaller_passes_and_resumes_with_them(home: Path) -> None:
     first, second, state, events = run(session_in_little, home)
     assert (first, second) == ("done", "done")
     assert state.step == 5
@@ -335,7 +335,7 @@ def test_a_whole_run_goes_through_it_and_its_resume_remembers(home: Path) -> Non
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
-def test_a_pass_that_does_not_fit_a_gpu_is_made_in_smaller_ones(
+def test_a_pass_that_does_not_fit_a_gpu_is_split(
     home: Path,
 ) -> None:  # pragma: no cover
     plain = train(large(training__device="cuda", training__precision="fp32"), home / "much")

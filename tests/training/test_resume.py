@@ -46,7 +46,7 @@ def lose_checkpoints_after(step: int, directory: Path) -> None:
 
 
 @pytest.mark.parametrize("stop_after", [1, 4, 5, 6, 9, 10, 15])
-def test_a_run_stopped_anywhere_goes_on_as_if_never_stopped(
+def test_a_run_stopped_anywhere_resumes_exactly(
     tiny: Make, tmp_path: Path, stop_after: int
 ) -> None:
     preset = tiny(**ACROSS_AN_EPOCH)
@@ -60,14 +60,14 @@ def test_a_run_stopped_anywhere_goes_on_as_if_never_stopped(
     assert_same(second, whole, [first])
 
 
-def test_the_test_above_crosses_an_epoch(tiny: Make, tmp_path: Path) -> None:
+def test_the_exact_resume_test_crosses_an_epoch(tiny: Make, tmp_path: Path) -> None:
     preset = tiny(**ACROSS_AN_EPOCH)
     corpus = prepare(preset)
     batches = Batches(corpus.train, 16, 8, preset.training.seed)
     assert batches.epoch(preset.training.max_steps) > 1
 
 
-def test_a_run_goes_on_from_a_periodic_checkpoint_after_a_crash(tiny: Make, tmp_path: Path) -> None:
+def test_a_run_resumes_from_a_periodic_checkpoint_after_a_crash(tiny: Make, tmp_path: Path) -> None:
     preset = tiny(**ACROSS_AN_EPOCH)
     whole = train(preset, tmp_path / "whole")
     train(preset, tmp_path / "parts", wishes={11: Control.stop})
@@ -78,7 +78,7 @@ def test_a_run_goes_on_from_a_periodic_checkpoint_after_a_crash(tiny: Make, tmp_
     assert all(torch.equal(second.weights[name], whole.weights[name]) for name in whole.weights)
 
 
-def test_a_run_goes_on_from_a_checkpoint_saved_by_hand(tiny: Make, tmp_path: Path) -> None:
+def test_a_run_resumes_from_a_manual_checkpoint(tiny: Make, tmp_path: Path) -> None:
     preset = tiny(**ACROSS_AN_EPOCH, training__checkpoint_every=1000)
     whole = train(preset, tmp_path / "whole")
     train(preset, tmp_path / "parts", wishes={7: Control.save, 9: Control.stop})
@@ -88,7 +88,7 @@ def test_a_run_goes_on_from_a_checkpoint_saved_by_hand(tiny: Make, tmp_path: Pat
     assert {step: whole.losses[step] for step in second.losses} == second.losses
 
 
-def test_looking_at_the_model_changes_no_loss(tiny: Make, tmp_path: Path) -> None:
+def test_evaluating_and_sampling_do_not_change_losses(tiny: Make, tmp_path: Path) -> None:
     preset = tiny(**ACROSS_AN_EPOCH)
     plain = train(preset, tmp_path / "plain")
     watched = train(
@@ -99,7 +99,7 @@ def test_looking_at_the_model_changes_no_loss(tiny: Make, tmp_path: Path) -> Non
     assert watched.losses == plain.losses
 
 
-def test_three_interruptions_are_no_different_from_none(tiny: Make, tmp_path: Path) -> None:
+def test_three_interruptions_change_nothing(tiny: Make, tmp_path: Path) -> None:
     preset = tiny(**ACROSS_AN_EPOCH)
     whole = train(preset, tmp_path / "whole")
     parts = [train(preset, tmp_path / "parts", wishes={3: Control.stop})]
@@ -110,7 +110,9 @@ def test_three_interruptions_are_no_different_from_none(tiny: Make, tmp_path: Pa
     assert_same(ended, whole, parts)
 
 
-def test_evaluations_and_samples_are_those_of_the_whole_run(tiny: Make, tmp_path: Path) -> None:
+def test_evaluations_and_samples_equal_those_of_an_uninterrupted_run(
+    tiny: Make, tmp_path: Path
+) -> None:
     preset = tiny(**ACROSS_AN_EPOCH)
     whole = train(preset, tmp_path / "whole")
     first = train(preset, tmp_path / "parts", wishes={5: Control.stop})
@@ -120,7 +122,7 @@ def test_evaluations_and_samples_are_those_of_the_whole_run(tiny: Make, tmp_path
     assert texts == {event.step: event.text for event in whole.of(Sampled)}
 
 
-def test_a_resume_at_a_step_to_evaluate_catches_up_once(tiny: Make, tmp_path: Path) -> None:
+def test_a_resume_at_an_evaluation_step_evaluates_once(tiny: Make, tmp_path: Path) -> None:
     preset = tiny(training__evaluate_every=4, training__checkpoint_every=4)
     train(preset, tmp_path / "run", wishes={4: Control.stop})
     # As a process killed between the checkpoint and its evaluation leaves it.
@@ -131,7 +133,7 @@ def test_a_resume_at_a_step_to_evaluate_catches_up_once(tiny: Make, tmp_path: Pa
     assert [event.step for event in second.of(Evaluated)] == [4, 8, 12]
 
 
-def test_the_learning_rate_multiplier_is_kept(tiny: Make, tmp_path: Path) -> None:
+def test_the_learning_rate_multiplier_survives_a_resume(tiny: Make, tmp_path: Path) -> None:
     def halve(control: Control) -> None:
         control.scale_learning_rate(0.5)
 
@@ -148,7 +150,7 @@ def test_the_learning_rate_multiplier_is_kept(tiny: Make, tmp_path: Path) -> Non
     assert_same(second, whole, [first])
 
 
-def test_an_extension_is_kept(tiny: Make, tmp_path: Path) -> None:
+def test_an_extension_survives_a_resume(tiny: Make, tmp_path: Path) -> None:
     def extend_and_stop(control: Control) -> None:
         control.extend(3)
         control.stop()
@@ -159,7 +161,7 @@ def test_an_extension_is_kept(tiny: Make, tmp_path: Path) -> None:
     assert second.trainer.state.step == 15
 
 
-def test_a_finished_run_can_be_given_more_steps(tiny: Make, tmp_path: Path) -> None:
+def test_a_finished_run_can_be_extended(tiny: Make, tmp_path: Path) -> None:
     preset = tiny()
     train(preset, tmp_path)
     more = train(preset, tmp_path, resume=True, more_steps=5)
@@ -167,7 +169,7 @@ def test_a_finished_run_can_be_given_more_steps(tiny: Make, tmp_path: Path) -> N
     assert sorted(more.losses) == [13, 14, 15, 16, 17]
 
 
-def test_patience_goes_on_counting_after_a_resume(tiny: Make, tmp_path: Path) -> None:
+def test_patience_keeps_counting_after_a_resume(tiny: Make, tmp_path: Path) -> None:
     # A rate of 1 makes the validation loss rise at once.
     preset = tiny(
         optimizer__learning_rate=1.0,
@@ -186,7 +188,7 @@ def test_patience_goes_on_counting_after_a_resume(tiny: Make, tmp_path: Path) ->
     assert_same(second, whole, [first])
 
 
-def test_the_pace_of_time_and_tokens_goes_on(tiny: Make, tmp_path: Path) -> None:
+def test_elapsed_time_and_tokens_continue_after_a_resume(tiny: Make, tmp_path: Path) -> None:
     preset = tiny()
     first = train(preset, tmp_path, wishes={6: Control.stop})
     second = train(preset, tmp_path, resume=True)
@@ -194,7 +196,7 @@ def test_the_pace_of_time_and_tokens_goes_on(tiny: Make, tmp_path: Path) -> None
     assert second.trainer.state.elapsed_seconds > first.trainer.state.elapsed_seconds
 
 
-def test_another_text_is_refused(tiny: Make, tmp_path: Path) -> None:
+def test_another_text_is_rejected(tiny: Make, tmp_path: Path) -> None:
     train(tiny(), tmp_path, wishes={6: Control.stop})
     found, _ = checkpoint.newest(tmp_path)
     assert found is not None
@@ -203,7 +205,7 @@ def test_another_text_is_refused(tiny: Make, tmp_path: Path) -> None:
         Trainer(found.preset, other, tmp_path, lambda event: None, resume=found)
 
 
-def test_another_vocabulary_is_refused(tiny: Make, tmp_path: Path) -> None:
+def test_another_vocabulary_is_rejected(tiny: Make, tmp_path: Path) -> None:
     train(tiny(training__max_steps=2), tmp_path)
     found, _ = checkpoint.newest(tmp_path)
     assert found is not None
@@ -212,7 +214,7 @@ def test_another_vocabulary_is_refused(tiny: Make, tmp_path: Path) -> None:
         Trainer(preset, prepare(preset), tmp_path, lambda event: None, initial=found)
 
 
-def test_a_fork_starts_from_the_weights_alone(tiny: Make, tmp_path: Path) -> None:
+def test_a_fork_starts_from_only_the_weights(tiny: Make, tmp_path: Path) -> None:
     trained = train(tiny(), tmp_path / "first")
     found, _ = checkpoint.newest(tmp_path / "first")
     assert found is not None
@@ -226,9 +228,7 @@ def test_a_fork_starts_from_the_weights_alone(tiny: Make, tmp_path: Path) -> Non
     assert float(fork.optimizer.state()["step"]) == 0
 
 
-def test_threads_and_micro_batch_of_the_checkpoint_are_used_again(
-    tiny: Make, tmp_path: Path
-) -> None:
+def test_threads_and_micro_batch_of_the_checkpoint_are_reused(tiny: Make, tmp_path: Path) -> None:
     train(tiny(), tmp_path, wishes={4: Control.stop})
     found, _ = checkpoint.newest(tmp_path)
     assert found is not None

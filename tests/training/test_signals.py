@@ -44,7 +44,7 @@ def test_a_signal_saves_and_exits_with_130(tiny: Make, home: Path, number: signa
     assert steps[: info.step + 3] == list(range(1, info.step + 4))
 
 
-def test_a_hangup_ends_no_training(tiny: Make, home: Path) -> None:
+def test_a_hangup_does_not_stop_training(tiny: Make, home: Path) -> None:
     preset = tiny(training__max_steps=100_000, training__checkpoint_every=100_000)
     file = home / "tiny.toml"
     file.write_text(preset.to_toml())
@@ -64,7 +64,7 @@ def test_a_hangup_ends_no_training(tiny: Make, home: Path) -> None:
     assert "stopped" in (run.path / "console.log").read_text()
 
 
-def test_a_closed_pipe_saves_what_was_trained(tiny: Make, home: Path) -> None:
+def test_a_closed_pipe_saves_and_stops(tiny: Make, home: Path) -> None:
     preset = tiny(training__max_steps=100_000, training__checkpoint_every=100_000)
     file = home / "tiny.toml"
     file.write_text(preset.to_toml())

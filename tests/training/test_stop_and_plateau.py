@@ -37,7 +37,7 @@ def rates(done: Training) -> dict[int, float]:
     return {event.step: event.learning_rate for event in done.of(Stepped)}
 
 
-def test_an_early_stop_gives_the_best_weights_back(tiny: Make, tmp_path: Path) -> None:
+def test_an_early_stop_restores_the_best_weights(tiny: Make, tmp_path: Path) -> None:
     done = train(tiny(**BY_HEART), tmp_path)
     assert done.reason == "early stop"
     state = done.trainer.state
@@ -52,7 +52,7 @@ def test_an_early_stop_gives_the_best_weights_back(tiny: Make, tmp_path: Path) -
     assert all(torch.equal(weights[name], value) for name, value in done.weights.items())
 
 
-def test_without_restoring_the_last_weights_stay(tiny: Make, tmp_path: Path) -> None:
+def test_without_restore_best_the_last_weights_stay(tiny: Make, tmp_path: Path) -> None:
     done = train(tiny(**BY_HEART, training__early_stop_restore=False), tmp_path)
     assert done.reason == "early stop"
     last = checkpoint.linked(tmp_path, "last")
@@ -60,7 +60,7 @@ def test_without_restoring_the_last_weights_stay(tiny: Make, tmp_path: Path) -> 
     assert checkpoint.step_of(last) == done.trainer.state.step
 
 
-def test_a_resume_goes_on_where_it_stopped_with_its_patience_anew(tiny: Make, home: Path) -> None:
+def test_a_resume_continues_where_it_stopped_with_patience_reset(tiny: Make, home: Path) -> None:
     first = Session.start(tiny(**BY_HEART))
     assert first.wait(60)
     assert first.status.state == "stopped early"
@@ -81,7 +81,7 @@ def test_a_resume_goes_on_where_it_stopped_with_its_patience_anew(tiny: Make, ho
     assert found.steps.loss == expected.steps.loss
 
 
-def test_better_by_less_than_the_least_difference_is_not_better(tiny: Make, tmp_path: Path) -> None:
+def test_an_improvement_below_min_delta_does_not_count(tiny: Make, tmp_path: Path) -> None:
     preset = tiny(**{**BY_HEART, "training__early_stop_patience": 20})
     loose = train(preset, tmp_path / "loose")
     strict = train(
@@ -93,7 +93,7 @@ def test_better_by_less_than_the_least_difference_is_not_better(tiny: Make, tmp_
     assert loose.trainer.state.step > 20
 
 
-def test_a_kill_before_the_best_was_linked_loses_no_best(tiny: Make, tmp_path: Path) -> None:
+def test_a_kill_before_linking_the_best_does_not_lose_it(tiny: Make, tmp_path: Path) -> None:
     preset = tiny(training__evaluate_every=5, training__checkpoint_every=1000)
     train(preset, tmp_path, wishes={11: Control.stop})
     best = checkpoint.linked(tmp_path, "best")
@@ -135,7 +135,7 @@ PLATEAU: dict[str, Any] = {
 }
 
 
-def test_a_plateau_lowers_the_rate_by_its_factor_and_never_below_its_floor(
+def test_a_plateau_reduces_the_rate_by_its_factor_down_to_its_floor(
     tiny: Make, tmp_path: Path
 ) -> None:
     done = train(tiny(**PLATEAU), tmp_path)
@@ -150,7 +150,7 @@ def test_a_plateau_lowers_the_rate_by_its_factor_and_never_below_its_floor(
 
 
 @pytest.mark.parametrize("stop_after", [9, 12, 13, 22, 30])
-def test_a_plateau_goes_on_exactly_after_a_resume(
+def test_plateau_detection_continues_exactly_after_a_resume(
     tiny: Make, tmp_path: Path, stop_after: int
 ) -> None:
     whole = train(tiny(**PLATEAU), tmp_path / "whole")
@@ -180,7 +180,7 @@ def test_the_log_of_a_run_shows_its_warm_up(
     assert logged == pytest.approx([0.01 * part for part in expected])
 
 
-def test_multiples_of_keep_every_stay(tiny: Make, tmp_path: Path) -> None:
+def test_multiples_of_keep_every_are_kept(tiny: Make, tmp_path: Path) -> None:
     preset = tiny(
         training__checkpoint_every=1,
         training__keep_checkpoints=2,
@@ -195,9 +195,7 @@ def test_multiples_of_keep_every_stay(tiny: Make, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["adamw", "muon"])
-def test_passes_made_together_train_as_passes_made_one_by_one(
-    tiny: Make, tmp_path: Path, kind: str
-) -> None:
+def test_merged_passes_train_like_separate_ones(tiny: Make, tmp_path: Path, kind: str) -> None:
     preset = tiny(
         optimizer={"kind": kind, "learning_rate": 0.01},
         training__micro_batch=2,

@@ -56,7 +56,7 @@ def counts(threads: Threads, looks: int) -> list[int]:
     return found
 
 
-def test_one_thread_is_given_up_per_busy_core_and_taken_back(
+def test_one_thread_is_yielded_per_busy_core_and_taken_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # One look is not enough to give up, four quiet ones are needed to take back.
@@ -64,22 +64,24 @@ def test_one_thread_is_given_up_per_busy_core_and_taken_back(
     assert counts(four(monkeypatch, loads), 10) == [4, 3, 3, 2, 2, 2, 2, 2, 4, 4]
 
 
-def test_a_core_that_is_busy_for_a_moment_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_briefly_busy_core_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     loads = [1.0, 0.0, 1.0, 0.0, 0.3, 1.0, 0.4]
     assert counts(four(monkeypatch, loads), 7) == [4] * 7
 
 
-def test_one_thread_is_always_left(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_at_least_one_thread_remains(monkeypatch: pytest.MonkeyPatch) -> None:
     assert counts(four(monkeypatch, [9.0, 9.0, 9.0]), 3) == [4, 1, 1]
 
 
-def test_a_system_that_tells_no_load_leaves_the_count_alone(
+def test_the_count_stays_if_the_system_reports_no_load(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert counts(four(monkeypatch, [None] * 4), 4) == [4] * 4
 
 
-def test_a_thread_of_this_process_is_made_room_for_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_core_is_yielded_at_once_to_a_thread_of_this_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     threads = four(monkeypatch, [0.0] * 8)
     with sharing():
         assert threads.look()
@@ -93,7 +95,7 @@ def test_a_thread_of_this_process_is_made_room_for_at_once(monkeypatch: pytest.M
     assert threads.now == 4
 
 
-def test_a_count_that_was_asked_for_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_requested_count_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads_module, "_LOOK_SECONDS", 0.0)
     threads = Threads(1)
     with sharing():
@@ -102,7 +104,7 @@ def test_a_count_that_was_asked_for_stays(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what others use")
-def test_another_process_that_computes_is_seen() -> None:
+def test_load_of_another_process_is_detected() -> None:
     burner = limits.start([sys.executable, "-c", "while True: pass"])
     try:
         load = OtherLoad()
@@ -118,7 +120,7 @@ def test_another_process_that_computes_is_seen() -> None:
         burner.wait(30)
 
 
-def test_no_count_in_the_preset_measures_and_says_what_it_took(tiny: Make, tmp_path: Path) -> None:
+def test_without_a_count_it_is_measured_and_reported(tiny: Make, tmp_path: Path) -> None:
     done = train(tiny(training__threads=0), tmp_path)
     (started,) = done.of(Started)
     assert 1 <= started.facts["threads"] <= min(16, cores())
@@ -126,7 +128,7 @@ def test_no_count_in_the_preset_measures_and_says_what_it_took(tiny: Make, tmp_p
     assert done.reason == "done"
 
 
-def test_a_change_is_told_and_kept(
+def test_a_change_is_reported_and_stays(
     tiny: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(threads_module, "cores", lambda: 4)

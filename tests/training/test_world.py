@@ -66,7 +66,7 @@ def has_saved() -> bool:
     return bool(runs) and bool(checkpoint.all_in(runs[0].checkpoints))
 
 
-def test_a_second_process_is_refused_while_the_first_one_trains(home: Path) -> None:
+def test_a_second_process_is_rejected_while_the_first_trains(home: Path) -> None:
     first = Fork(train_on, home, 0)
     until(has_saved, first)
     (found,) = store.all_runs()
@@ -109,7 +109,7 @@ def with_clock(jumps: list[tuple[int, float]], home: Path) -> Any:
 
 
 @pytest.mark.parametrize("jump", [-3600.0, 86_400.0], ids=["back an hour", "on a day"])
-def test_a_clock_that_jumps_while_training_confuses_nothing(home: Path, jump: float) -> None:
+def test_a_clock_jump_during_training_does_no_harm(home: Path, jump: float) -> None:
     began = time.monotonic()
     seen, state, elapsed, steps, seconds, listing = run(with_clock, home, [(10, jump)], home)
     assert [(one, two) for one, two, _ in seen] == [("running", True)] * 3
@@ -137,7 +137,7 @@ def start_as_nobody(home: Path) -> str:
 @pytest.mark.skipif(
     sys.platform != "linux" or os.geteuid() != 0, reason="only root may become another user"
 )
-def test_a_home_that_cannot_be_written_is_named_with_a_remedy(tmp_path: Path) -> None:
+def test_an_unwritable_home_is_reported_with_a_remedy(tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
     for place in (home, *home.parents):
@@ -167,7 +167,7 @@ def foreign(path: Path, **changes: Any) -> None:
     (path / "manifest.json").write_text(manifest.sealed({**values, **changes}))
 
 
-def test_a_checkpoint_of_another_format_is_refused_and_left_alone(home: Path) -> None:
+def test_a_checkpoint_of_another_format_is_rejected_and_untouched(home: Path) -> None:
     session = Session.start(make_tiny())
     assert session.wait(60)
     newest = checkpoint.all_in(session.run.checkpoints)[-1]
@@ -184,7 +184,7 @@ def test_a_checkpoint_of_another_format_is_refused_and_left_alone(home: Path) ->
     assert not list(session.run.checkpoints.glob("damaged-*"))
 
 
-def test_a_corpus_that_vanishes_while_training_is_made_again_for_the_resume(home: Path) -> None:
+def test_a_corpus_deleted_during_training_is_rebuilt_on_resume(home: Path) -> None:
     gone: list[Path] = []
 
     def sink(event: Event) -> None:
@@ -207,7 +207,7 @@ def test_a_corpus_that_vanishes_while_training_is_made_again_for_the_resume(home
     assert steps_of(session.run) == list(range(1, 41))
 
 
-def test_a_corpus_cut_short_while_training_costs_no_more_than_a_kill(home: Path) -> None:
+def test_a_corpus_truncated_during_training_costs_no_more_than_a_kill(home: Path) -> None:
     """The system ends a process that reads a mapped file beyond its end."""
     corpus = prepare(make_tiny(**LONG))
     fork = Fork(train_on, home, 0)

@@ -22,7 +22,7 @@ from tests.training.test_checkpoint import snapshot
 Make = Callable[..., Preset]
 
 
-def test_everything_submitted_is_on_disk_after_close(tmp_path: Path) -> None:
+def test_everything_queued_is_on_disk_after_close(tmp_path: Path) -> None:
     events: list[Event] = []
     writer = CheckpointWriter(tmp_path, RetentionPolicy(10), events.append, Control())
     for step in range(1, 6):
@@ -35,7 +35,7 @@ def test_everything_submitted_is_on_disk_after_close(tmp_path: Path) -> None:
     assert saved[-1].bytes == size
 
 
-def test_a_manual_save_of_a_step_already_there_protects_it(tmp_path: Path) -> None:
+def test_a_manual_save_of_a_saved_step_protects_it(tmp_path: Path) -> None:
     writer = CheckpointWriter(tmp_path, RetentionPolicy(1), lambda event: None, Control())
     writer.submit(snapshot(1), "periodic")
     writer.submit(snapshot(1), "manual")
@@ -45,7 +45,7 @@ def test_a_manual_save_of_a_step_already_there_protects_it(tmp_path: Path) -> No
     assert [checkpoint.step_of(path) for path in checkpoint.all_in(tmp_path)] == [1, 3, 4]
 
 
-def test_a_newer_best_replaces_one_that_waits(
+def test_a_newer_best_replaces_a_waiting_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     go = threading.Event()
@@ -77,7 +77,7 @@ def test_a_newer_best_replaces_one_that_waits(
         MemoryError(),
     ],
 )
-def test_what_cannot_be_saved_is_told_and_training_goes_on(
+def test_a_failed_save_is_reported_and_training_continues(
     tiny: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     whole = checkpoint.save_file
@@ -100,7 +100,7 @@ def test_what_cannot_be_saved_is_told_and_training_goes_on(
     assert found.state.step == 12
 
 
-def test_multiples_of_a_step_stay(tmp_path: Path) -> None:
+def test_multiples_of_a_step_are_kept(tmp_path: Path) -> None:
     writer = CheckpointWriter(
         tmp_path, RetentionPolicy(1, keep_every=3), lambda event: None, Control()
     )
@@ -113,7 +113,7 @@ def test_multiples_of_a_step_stay(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.EMFILE, errno.EFBIG, errno.EROFS])
-def test_a_disk_that_fails_at_every_save_pauses_training_at_the_second(
+def test_a_disk_that_fails_every_save_pauses_training_at_the_second(
     tiny: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     """Otherwise it would train to its end with nothing saved."""
@@ -144,7 +144,7 @@ def test_a_disk_that_fails_at_every_save_pauses_training_at_the_second(
     assert found.state.step == 12
 
 
-def test_a_listener_that_fails_ends_no_saving(tmp_path: Path) -> None:
+def test_a_failing_sink_does_not_stop_saving(tmp_path: Path) -> None:
     def broken(event: Event) -> None:
         raise ImportError("no such module")
 

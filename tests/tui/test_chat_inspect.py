@@ -201,7 +201,7 @@ async def test_settings_change_which_tokens_can_be_sampled(run: Run) -> None:
     async with SlmTuiApp(load_torch=False).run_test(size=(120, 40)) as pilot:
         screen = await inspected(pilot)
         await pilot.press("g")
-        await until(pilot, lambda: (one := found(screen)) and one.kept == 1)
+        await until(pilot, lambda: (one := found(screen)) and one.remaining == 1)
         screen.refresh_room()
         await pilot.pause()
         assert "1 can be sampled" in on_screen(pilot)

@@ -322,13 +322,13 @@ async def test_the_cursor_follows_the_best_checkpoint_until_it_is_moved() -> Non
         screen = await open_runs(pilot, 1)
         await with_checkpoints(pilot, screen)
         listed = screen.query_one(CheckpointList)
-        listed.show(early, afresh=True)
-        listed.show([*later, *early], afresh=False)
+        listed.show(early, reset=True)
+        listed.show([*later, *early], reset=False)
         assert listed.current is not None
         assert listed.current.step == 30
         listed.focus()
         await pilot.press("down")
-        listed.show(later, afresh=False)
+        listed.show(later, reset=False)
         assert listed.current.step == 20
 
 

@@ -88,7 +88,9 @@ def _opened(request: dict[str, Any], meter: Meter) -> dict[str, RowSplit]:
     if isinstance(splits, shards.FileShards):
         return {split: FileTexts(files, reading, meter) for split, files in splits.splits.items()}
     name = request["dataset"]
-    return {split: DatasetRows(name, rows, reading.wanted) for split, rows in splits.splits.items()}
+    return {
+        split: DatasetRows(name, rows, reading.columns) for split, rows in splits.splits.items()
+    }
 
 
 def _reading(request: dict[str, Any]) -> ReadSettings:

@@ -29,7 +29,7 @@ def stories(data: StoriesData, first: int, count: int) -> Iterator[DocumentPiece
 
 def stage(data: StoriesData, directory: Path, meter: Meter) -> StagedDocuments:
     """Write the stories of every split; a limit applies to the training split."""
-    counts = data.documents_wanted()
+    counts = data.generated_documents()
     total, first, parts = sum(counts.values()), 0, {}
     for part, count in counts.items():
         characters = data.limit.characters if part == "train" else None

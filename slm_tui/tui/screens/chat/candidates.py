@@ -47,7 +47,7 @@ class CandidateList(LineList):
         if candidates is None:
             self.set_rows([])
             return
-        chosen = candidates.chosen if candidates.chosen is not None else candidates.drawn
+        chosen = candidates.chosen if candidates.chosen is not None else candidates.sampled
         here = self.key if self._place == candidates.place else str(chosen)
         self._place = candidates.place
         width = max(20, self.scrollable_content_region.width)
@@ -69,9 +69,9 @@ def _rows(tokenizer: "Tokenizer", candidates: "Candidates", width: int) -> list[
         for one in candidates.rows
     ]
     possible = [at for at, one in enumerate(candidates.rows) if one.after > 0]
-    summary = f"{candidates.kept:,} can be sampled; the rest has {candidates.cut_mass:.1%}"
-    if candidates.kept == candidates.vocabulary:
-        summary = f"all {candidates.kept:,} can be sampled"
+    summary = f"{candidates.remaining:,} can be sampled; the rest has {candidates.cut_mass:.1%}"
+    if candidates.remaining == candidates.vocabulary:
+        summary = f"all {candidates.remaining:,} can be sampled"
     cut = Row(_CUT, Content.styled(f"── {summary}", MUTED), selectable=False)
     rows.insert(possible[-1] + 1 if possible else len(rows), cut)
     bits = f"entropy {candidates.entropy:.1f} bits → {candidates.entropy_after:.1f}"

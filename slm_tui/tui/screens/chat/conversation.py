@@ -23,7 +23,7 @@ class Conversation:
 
     def __init__(self, run: Path | None = None) -> None:
         self.run = run
-        self.kept = conversation.read(run) if run is not None else []
+        self.earlier = conversation.read(run) if run is not None else []
         self._reported = False
 
     @property
@@ -33,20 +33,20 @@ class Conversation:
 
     def prompts(self) -> list[str]:
         """Earlier prompts, each as typed on one line."""
-        return [one.prompt.replace("\n", "\\n") for one in self.kept if one.prompt]
+        return [one.prompt.replace("\n", "\\n") for one in self.earlier if one.prompt]
 
     def entries(self) -> list[Entry]:
         """The newest earlier completions, under a heading; empty if there are none."""
-        if not self.kept:
+        if not self.earlier:
             return []
-        many = len(self.kept)
+        many = len(self.earlier)
         older = f", the last {SHOWN} of {many:,}" if many > SHOWN else ""
-        shown = [entry_of(one, self.name) for one in self.kept[-SHOWN:]]
+        shown = [entry_of(one, self.name) for one in self.earlier[-SHOWN:]]
         return [Entry("note", text=f"earlier{older}"), *shown]
 
     def keep(self, entry: Entry, exchange: Exchange) -> str:
         """Save a finished completion; return, once only, why that failed."""
-        entry.said = exchange
+        entry.exchange = exchange
         if self.run is None:
             return ""
         try:
@@ -87,7 +87,7 @@ class Conversation:
         """
         if self.run is None:
             return None
-        self.kept = []
+        self.earlier = []
         return conversation.clear(self.run)
 
     def _read(self) -> list[Exchange]:
@@ -96,7 +96,7 @@ class Conversation:
         return conversation.read(self.run)
 
 
-def said_of(
+def exchange_of(
     entry: Entry,
     generation: GenerationStatus,
     sampling: Sampling,
@@ -105,7 +105,7 @@ def said_of(
 ) -> Exchange:
     """`entry` as it is saved. `counted` are its tokens in total, and its invalid UTF-8 bytes; its
     seed is that of its start."""
-    before = entry.said
+    before = entry.exchange
     exchange = Exchange(
         prompt=entry.prompt,
         text=entry.text,
@@ -131,4 +131,4 @@ def entry_of(one: Exchange, name: str) -> Entry:
         settings = [f"seed {one.seed}"]
     heading = " · ".join([day, f"{name} @ {one.step:,}", *settings])
     ending = f"{figures(one.tokens, one.tokens_per_second, one.invalid_bytes)} · {one.ended}"
-    return Entry("text", heading, one.prompt, one.text, ending, said=one)
+    return Entry("text", heading, one.prompt, one.text, ending, exchange=one)

@@ -81,7 +81,7 @@ class CheckpointPicker(Dialog[Result], Generic[Result]):
         if isinstance(result, SlmTuiError):
             self._problem, result = str(result), []
         self._choices = result
-        self.are_there(result)
+        self.runs_loaded(result)
         self._draw(str(self._loaded) if self._loaded else None)
 
     def on_resize(self) -> None:
@@ -111,7 +111,7 @@ class CheckpointPicker(Dialog[Result], Generic[Result]):
         self.query_one("#words", Static).update(Content(one_line(message)))
         self._fit()
 
-    def are_there(self, choices: Choices) -> None:
+    def runs_loaded(self, choices: Choices) -> None:
         """Called once, when the runs have been read."""
 
     def words(self) -> str:
@@ -183,7 +183,7 @@ class SeveralPicker(CheckpointPicker[tuple[str, ...]]):
         self._marked: set[str] = set()
         self._order: list[str] = []
 
-    def are_there(self, choices: Choices) -> None:
+    def runs_loaded(self, choices: Choices) -> None:
         self._order = [str(one.path) for _, lines in choices for one in reversed(lines)]
         self._marked = {str(path) for path in sensible(self._loaded, choices)}
 

@@ -29,7 +29,7 @@ from slm_tui.tui.screens.chat import footer, panels
 from slm_tui.tui.screens.chat.checkpoints import save_text
 from slm_tui.tui.screens.chat.choice import CheckpointChoice
 from slm_tui.tui.screens.chat.commands import ChatSettings
-from slm_tui.tui.screens.chat.conversation import Conversation, said_of
+from slm_tui.tui.screens.chat.conversation import Conversation, exchange_of
 from slm_tui.tui.screens.chat.entry_writer import EntryWriter
 from slm_tui.tui.screens.chat.heat import explained_lines
 from slm_tui.tui.screens.chat.inspect_pane import InspectPane, tokens_of
@@ -127,7 +127,7 @@ class ChatScreen(PromptScreen):
         path = self.choice.look(self.generation.facts)
         if path is not None:
             self.load(path)
-        elif self.choice.wanted is None:
+        elif self.choice.target is None:
             self._choose()
 
     def action_model(self) -> None:
@@ -185,7 +185,7 @@ class ChatScreen(PromptScreen):
             return
         sampling = entry.drawn_with or self.settings.sampling
         counted = self.writer.figures(self.generation)
-        exchange = said_of(entry, self.generation, sampling, counted, ending)
+        exchange = exchange_of(entry, self.generation, sampling, counted, ending)
         problem = self.conversation.keep(entry, exchange)
         if problem:
             self.show_message("note", f"! {problem}")
@@ -237,7 +237,7 @@ class ChatScreen(PromptScreen):
             self._end_entry("stopped")
             # With the same seed the result is the same as in a single pass.
             sampling = self.settings.sampling
-            seed = last.seed if last.asked == sampling.seed else sampling.seed
+            seed = last.seed if last.settings_seed == sampling.seed else sampling.seed
             self.writer.go_on(last, self.generation, sampling, seed)
             self._asked()
 
@@ -275,7 +275,7 @@ class ChatScreen(PromptScreen):
         step = f" @ {facts.step:,}" if facts else ""
         entry.drawn_with = sampling.sampling
         entry.heading = " · ".join([f"{self.run_name()}{step}", *sampling.short()])
-        entry.asked = self.settings.sampling.seed
+        entry.settings_seed = self.settings.sampling.seed
         self.transcript.add(entry)
         self.writer.begin(entry, self.settings.sampling, seed)
         self._asked()
@@ -356,13 +356,13 @@ class ChatScreen(PromptScreen):
         """Update title, status, settings and facts, if they changed."""
         newer = self.choice.newer
         state = (replace(self.generation, text=""), self.settings, newer, len(self._queue))
-        visible = (*state, self.choice.wanted, self.transcript.size, self.is_typing)
+        visible = (*state, self.choice.target, self.transcript.size, self.is_typing)
         if visible == self._drawn:
             return
         self._drawn = visible
         generation, name = self.generation, self.run_name()
-        self.query_one("#talk").set_class(self.choice.wanted is None, "-empty")
-        if self.choice.wanted is None:
+        self.query_one("#talk").set_class(self.choice.target is None, "-empty")
+        if self.choice.target is None:
             words = _NOT_YET if self.slm.workshop.is_training else _NOTHING
             self.query_one("#nothing", Static).update(Content(words))
         transcript = self.transcript
@@ -536,9 +536,9 @@ class ChatScreen(PromptScreen):
         entry = Entry(prompt=prompt.decode("utf-8", "replace"))
         sampling = self.settings.sampling
         entry.heading = " · ".join([self._model_title(), what, *self.settings.short()])
-        entry.asked, entry.drawn_with = sampling.seed, sampling
+        entry.settings_seed, entry.drawn_with = sampling.seed, sampling
         self.transcript.add(entry)
-        self.writer.begin(entry, sampling, entry.asked, tokens)
+        self.writer.begin(entry, sampling, entry.settings_seed, tokens)
         self._asked()
 
     def _completed(self, entry: Entry) -> None:

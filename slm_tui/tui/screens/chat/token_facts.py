@@ -53,7 +53,7 @@ def token_lines(
 def _spread(candidates: "Candidates", width: int) -> str:
     """The entropy: a short candidate list does not show its last line, which has it too."""
     bits = f"entropy {candidates.entropy:.1f} → {candidates.entropy_after:.1f} bits"
-    return first_fitting([f"{bits}, {candidates.kept:,} left", bits], width)
+    return first_fitting([f"{bits}, {candidates.remaining:,} left", bits], width)
 
 
 def _drawn_line(tokenizer: "Tokenizer", candidates: "Candidates", width: int) -> Content:

@@ -183,8 +183,8 @@ class RunsScreen(RoomScreen):
     def _draw_checkpoints(self, current: RunLine | None, detail: RunDetail | None) -> None:
         widget = self.query_one(CheckpointList)
         checkpoints = detail.checkpoints if detail is not None else None
-        afresh = checkpoints is not None and (current is None or current.path != self._shown_run)
-        widget.show(checkpoints or (), afresh=afresh)
+        reset = checkpoints is not None and (current is None or current.path != self._shown_run)
+        widget.show(checkpoints or (), reset=reset)
         if checkpoints is not None and current is not None:
             self._shown_run = current.path
         if current is None:

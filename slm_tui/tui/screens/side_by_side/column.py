@@ -14,7 +14,7 @@ from slm_tui.runs.info import run_of
 from slm_tui.text import one_line
 from slm_tui.tui.screens.chat.checkpoints import run_label
 from slm_tui.tui.screens.chat.commands import ChatSettings
-from slm_tui.tui.screens.chat.conversation import said_of
+from slm_tui.tui.screens.chat.conversation import exchange_of
 from slm_tui.tui.screens.chat.entry_writer import EntryWriter
 from slm_tui.tui.screens.chat.transcript import Entry, Transcript
 
@@ -117,14 +117,14 @@ class Column(Transcript):
         sampling = entry.drawn_with
         if sampling is None or not (entry.text or ending == "end of text"):
             return
-        entry.said = said_of(
+        entry.exchange = exchange_of(
             entry, self.generation, sampling, self.writer.figures(self.generation), ending
         )
         run = run_of(self.path)
         if run is None or not self._keeps:
             return
         try:
-            conversation.append(run, entry.said)
+            conversation.append(run, entry.exchange)
         except SlmTuiError as error:
             self._keeps = False
             self.add(Entry("note", text=f"! {error}"))

@@ -61,7 +61,7 @@ class SideBySide(PromptScreen):
     def compose_body(self) -> Iterable[Widget]:
         with Container(id="columns"):
             yield from self._columns()
-        yield Static("", id="told", markup=False)
+        yield Static("", id="message", markup=False)
         yield from self.compose_prompt()
 
     def _columns(self) -> list[Column]:
@@ -199,7 +199,7 @@ class SideBySide(PromptScreen):
         """Update settings, hints and footer, if they changed."""
         writing, typing = self.is_writing, self.is_typing
         visible = (self.settings, self._shown_message, writing, typing, self.size)
-        if visible == self._drawn or not self.query("#told"):
+        if visible == self._drawn or not self.query("#message"):
             return
         self._drawn = visible
         ask = self.query_one("#ask")
@@ -207,7 +207,7 @@ class SideBySide(PromptScreen):
         ask.border_title = Content(f" {short} ")
         kind, text = self._shown_message
         shown = one_line(text or _HINT, max(8, self.size.width - 4))
-        self.query_one("#told", Static).update(Content.styled(shown, _STYLES[kind]))
+        self.query_one("#message", Static).update(Content.styled(shown, _STYLES[kind]))
         self.refresh_footer()
 
     def on_resize(self) -> None:
