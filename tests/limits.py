@@ -1,4 +1,4 @@
-"""Waiting with a limit: what never comes must fail a test, not hang it."""
+"""Waits with a timeout: something that never happens must fail a test, not hang it."""
 
 import os
 import select
@@ -29,7 +29,7 @@ def run(command: Sequence[str], **options: Any) -> "subprocess.CompletedProcess[
 
 
 def start(command: Sequence[str], **options: Any) -> "subprocess.Popen[Any]":
-    """A process that is killed after `2 * LIMIT` seconds: whoever reads from it meets its end."""
+    """A process that is killed after `2 * LIMIT` seconds, so that reading from it ends."""
     process = subprocess.Popen(command, **options)
     timer = threading.Timer(2 * LIMIT, process.kill)
     timer.daemon = True

@@ -1,9 +1,9 @@
-"""Runs the tests as other processors would: other vector units, bf16 or not, more threads.
+"""Runs the tests as if on other processors: other vector units, with or without bf16, more threads.
 
     python -m tests.processors [--list] [--only NAME]… [PYTEST-ARGUMENT]…
 
-A combination is a set of environment variables. `NATIVE_BF16` is of these tests alone: `yes` or
-`no` instead of what the processor says. torch then computes bf16 with the instructions it has,
+A combination is a set of environment variables. `NATIVE_BF16` exists only for these tests: `yes` or
+`no` overrides what the processor reports. torch then computes bf16 with the instructions it has,
 more slowly, with the same kind of rounding.
 """
 
@@ -26,12 +26,12 @@ COMBINATIONS = {
         "OMP_NUM_THREADS": "4",
     },
 }
-# Where numbers are computed, or shown to people who were promised them.
+# Where numbers are computed, or shown to users.
 NUMERIC = ("training", "models", "generation", "evaluation", "runs", "cli", "released")
 
 
 def pretend() -> None:
-    """Let `has_native_bf16` say what `NATIVE_BF16` says; does nothing without it."""
+    """Make `has_native_bf16` return what `NATIVE_BF16` says; without it, do nothing."""
     asked = os.environ.get("NATIVE_BF16")
     if asked is None:
         return
@@ -44,7 +44,7 @@ def pretend() -> None:
 
 
 def available() -> dict[str, dict[str, str]]:
-    """The combinations that this processor can run."""
+    """The combinations that this processor supports."""
     flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     has = {"default": True, "avx2": "avx2" in flags, "avx512": "avx512f" in flags}
     return {

@@ -1,9 +1,9 @@
-"""Training with generators that write without end in the same process.
+"""Training while generators in the same process generate without end.
 
     python -m tests.benchmarks.chat_loop SIZE CORPUS WARMUP_SECONDS SECONDS SPEAKERS
 
-Prints the tokens per second of the training, by the mean over all steps as the generators' part of
-the time is what is measured, and those of all generators together.
+Prints the training's tokens per second, as the mean over all steps because the generators' share of
+the time is what is measured, and the tokens per second of all generators together.
 """
 
 import sys
@@ -22,7 +22,7 @@ _LOOK_SECONDS = 0.02
 
 
 class _Talk:
-    """Speakers that take lock, and begin anew whenever a text ends."""
+    """Generators that share a lock and start over whenever a text ends."""
 
     def __init__(self, checkpoint: Path, many: int) -> None:
         from slm_tui.live.fair_lock import FairLock
@@ -39,7 +39,7 @@ class _Talk:
 
     @property
     def written(self) -> int:
-        """PromptedTokens so far."""
+        """Tokens generated so far."""
         return self._written + sum(generator.poll().tokens for generator in self.generators)
 
     def _main(self) -> None:
@@ -66,7 +66,7 @@ class _Talk:
 def measure(
     size: str, corpus: Path, warmup: float, seconds: float, many: int
 ) -> tuple[float, float]:
-    """PromptedTokens per second: trained, written."""
+    """Tokens per second: trained, generated."""
     keep_big_blocks()
     from slm_tui.config import overrides
     from slm_tui.corpus.prepare import load
@@ -99,7 +99,7 @@ def measure(
 
 
 def _short(wanted: Preset) -> Preset:
-    """A training of a few steps, for a checkpoint to talk to."""
+    """A training of a few steps, for a checkpoint to generate with."""
     from slm_tui.config import overrides
 
     return overrides.apply(wanted, ["training.max_steps=3"])

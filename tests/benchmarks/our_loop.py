@@ -16,7 +16,7 @@ from tests.benchmarks.sizes import THREADS, preset
 def train(
     size: str, corpus: Path, warmup: float, seconds: float, precision: str, threads: str
 ) -> float:
-    """Train for `warmup` and then `seconds` seconds; return `rate_of` the steps of the latter."""
+    """Train for `warmup` and then `seconds` seconds; return the `rate_of` the latter's steps."""
     keep_big_blocks()
     from slm_tui.config import overrides
     from slm_tui.corpus.prepare import load

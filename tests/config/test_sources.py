@@ -1,4 +1,4 @@
-"""What data settings can tell about their text before it is read."""
+"""What data settings can determine about their text before it is read."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""A small hub on this machine: enough of its interface for `datasets` to find and fetch files."""
+"""A small local hub: just enough of its API for `datasets` to find and download files."""
 
 import hashlib
 import json
@@ -47,7 +47,7 @@ class _Handler(BaseHTTPRequestHandler):
     served: Hub
 
     def log_message(self, *_: Any) -> None:
-        """Say nothing."""
+        """Do not log."""
 
     def do_HEAD(self) -> None:
         self.do_GET()

@@ -10,7 +10,7 @@ from slm_tui.errors import CorpusError
 
 
 def stream(length: int) -> np.ndarray:
-    """Every token is its own place, so that a window says where it came from."""
+    """Each token is its own position, so that a window shows where it came from."""
     return np.arange(length, dtype=np.uint32)
 
 
@@ -23,7 +23,8 @@ def test_a_batch_stays_inside_its_split_and_targets_are_shifted_by_one(
     size: tuple[int, int], sequences: int, seed: int
 ) -> None:
     length, block = size
-    # The part is mapped between others: a batch that crossed would show their tokens.
+    # The split is mapped between others: a batch that crossed the border would contain their
+    # tokens.
     everything = np.concatenate([stream(50) + 10**6, stream(length), stream(50) + 2 * 10**6])
     part = everything[50 : 50 + length]
     batches = Batches(part, block, sequences, seed)
@@ -52,7 +53,7 @@ def test_an_epoch_visits_every_window_exactly_once(
     assert len(starts) == batches.windows == len(set(starts))
     phase = min(starts)
     assert sorted(starts) == [phase + block * n for n in range(batches.windows)]
-    # No more than two windows of text are left out of an epoch.
+    # An epoch leaves out at most two windows of text.
     assert length - batches.windows * block <= 2 * block + 1
 
 

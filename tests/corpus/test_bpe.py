@@ -1,4 +1,4 @@
-"""Byte-pair encoding of one's own: learned the same each time, and no run is too long for it."""
+"""Trained byte-pair encoding: learned the same each time, and no run is too long for it."""
 
 import os
 import sys

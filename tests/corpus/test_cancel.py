@@ -1,4 +1,4 @@
-"""A preparation that is ended, at whatever stage, leaves nothing behind."""
+"""A preparation that is cancelled, at any stage, leaves nothing behind."""
 
 import shutil
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from tests.corpus.helpers import jsonl, readers
 
 Make = Callable[..., Preset]
 pytestmark = [pytest.mark.usefixtures("hf_home"), pytest.mark.timeout(300)]
-# More than a chunk of each part, so that no stage is over before it can be ended.
+# More than a chunk of each split, so that no stage ends before it can be cancelled.
 LINES = [f"{number} {number * 7919 % 1000003:x} is line {number}" for number in range(160_000)]
 BPE = {"kind": "bpe", "vocab_size": 2000}
 
@@ -64,7 +64,7 @@ def test_preparation_can_be_cancelled_at_every_stage(
     shutil.rmtree(paths.corpora_dir())
     assert {*expected, "tokenizing", "looking for leaks"} <= set(stages)
     for stage in dict.fromkeys(stages):
-        # What `datasets` has kept is not unpacked again.
+        # Data cached by `datasets` is not unpacked again.
         shutil.rmtree(hf_home, ignore_errors=True)
         with pytest.raises(Cancelled):
             end_at(wanted, stage)

@@ -1,4 +1,4 @@
-"""Characters as tokens: those of the training text, and bytes for every other."""
+"""Characters as tokens: those of the training text, and bytes for all others."""
 
 import numpy as np
 import pytest
@@ -61,7 +61,7 @@ def test_a_lone_surrogate_in_the_training_text_is_the_replacement_character() ->
 
 
 def many_characters(count: int) -> str:
-    """Assigned code points or not, but no surrogates."""
+    """Code points, assigned or not, but no surrogates."""
     return "".join(chr(code) for code in range(0x10000, 0x10000 + count))
 
 

@@ -1,4 +1,4 @@
-"""Chunks: a document of any size is worked on in parts, and no token notices."""
+"""Chunks: a document of any size is processed in pieces, with the same tokens."""
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +11,7 @@ from slm_tui.corpus.tokenizers import Tokenizer
 from tests.corpus.helpers import TEXTS, documents
 from tests.corpus.strategies import NAMES, quick
 
-# What a cut could go wrong at: white space of every sort, words without any, marks in a row.
+# Where splitting could go wrong: all sorts of whitespace, words without any, marks in a row.
 UNITS = (
     *(" ", "\n", "\t", "\r", "\u00a0", "\u3000", "\u0085", "\u2028", "\x1c", "\x0b"),
     *("a", "word ", "it's ", "12", "!?", " - ", "é", "漢", "🙂", "<|endoftext|>", "\x00"),

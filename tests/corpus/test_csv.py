@@ -1,4 +1,4 @@
-"""Tables of cells as people and programs write them: read whole, or refused with the line."""
+"""CSV as people and programs write it: read completely, or an error with the line."""
 
 import csv
 import io
@@ -34,7 +34,7 @@ STORIES = [
 def read(
     raw: str, name: str = "x.csv", column: str = "", second: str = "", **asked: str
 ) -> tuple[list[str], LeftOut]:
-    """The texts of a file of cells, and what is said about it."""
+    """The texts of a CSV file, and what is reported about it."""
     left_out = LeftOut()
     file = File(name, "csv", lambda: io.BytesIO(raw.encode()), len(raw))
     wanted = ColumnSettings(column, second)
@@ -43,7 +43,7 @@ def read(
 
 
 def told(raw: str, **asked: str) -> CorpusError:
-    """The error of a file that is not understood."""
+    """The error for a file that cannot be parsed."""
     with pytest.raises(CorpusError) as caught:
         read(raw, **asked)
     assert caught.value.remedy
@@ -117,7 +117,7 @@ def test_a_table_written_by_r_has_an_unnamed_first_column() -> None:
     assert read(",text\n0,one\n1,two\n")[0] == ["one", "two"]
 
 
-# Delimiters in the text without quotes.
+# Delimiters in unquoted text.
 
 
 def test_extra_cells_belong_to_the_last_text_column() -> None:
@@ -169,7 +169,7 @@ def test_lines_that_are_not_a_table_become_documents_and_this_is_noted() -> None
     assert "no header: the first line is read as a row" in left_out.notes
 
 
-# Rows that are too short, or have separators at their end.
+# Rows that are too short, or end with delimiters.
 
 
 def test_trailing_delimiters_are_not_cells() -> None:
@@ -284,7 +284,7 @@ def test_the_error_for_no_text_column_lists_the_columns() -> None:
     assert "column 1, column 2" in error.why or "a, b" in error.why
 
 
-# Nothing is lost, whatever is written.
+# Nothing is lost, whatever the content.
 
 _word = st.text(st.sampled_from("abcäöü漢"), min_size=1, max_size=6)
 _part = st.sampled_from([" ", ", ", ",", "; ", ' "', '" ', '", ', "\n", ". ", "'s ", " | ", "\t"])
@@ -332,7 +332,7 @@ def test_no_word_of_unquoted_csv_is_lost_silently(
     except CorpusError:
         return
     if not all(one.strip() for one in found) or "is read as the header" in str(left_out.notes):
-        # Rows without text are counted, and a line that is taken as a header is named.
+        # Rows without text are counted, and a line that is read as a header is reported.
         return
     words = set("\n".join(found).translate(str.maketrans(',;"|\n\t.', "       ")).split())
     for story in stories:
@@ -340,7 +340,7 @@ def test_no_word_of_unquoted_csv_is_lost_silently(
             assert word in words
 
 
-# Shards, and the way through.
+# Shards, and the whole path through the reader.
 
 
 def test_shards_may_have_different_columns(tmp_path: Path, tiny: Make, hf_home: Path) -> None:

@@ -1,4 +1,4 @@
-"""Verdicts: what is said of a text follows from what is in it."""
+"""Verdicts: what is reported about a text follows from its content."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Datasets on this machine: the same documents from every layout, by the columns that are asked."""
+"""Local datasets: the same documents from every layout, from the requested columns."""
 
 import csv
 from collections.abc import Callable
@@ -37,7 +37,7 @@ def rows_of(split: str) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="session")
 def layouts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The same rows in every layout that can be asked for; some have one split only."""
+    """The same rows in every supported layout; some have only one split."""
     import datasets
 
     root = tmp_path_factory.mktemp("layouts")
@@ -232,7 +232,7 @@ def test_a_text_that_looks_like_a_missing_value_is_text(tmp_path: Path) -> None:
     assert found == ["NA", "something", "null", "None", "nan"]
 
 
-# What decides the corpus.
+# What determines the corpus.
 
 
 def test_a_dataset_is_identified_by_its_files_not_its_path(tmp_path: Path) -> None:
@@ -261,7 +261,7 @@ def test_an_empty_directory_is_not_a_dataset(tmp_path: Path) -> None:
     assert "functools" not in str(told)
 
 
-# Ready-made ones.
+# Known datasets.
 
 
 def test_a_known_dataset_fills_in_unset_fields() -> None:

@@ -1,4 +1,4 @@
-"""A directory: every file once, in the order of their names, and none left out in silence."""
+"""A directory: every file once, in the order of names, and none skipped silently."""
 
 import os
 from collections.abc import Callable
@@ -25,7 +25,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def put(folder: Path, **files: str | bytes) -> None:
-    """Write files; `__` stands for `/`, and `_` before the suffix for `.`."""
+    """Write files; in names, `__` stands for `/`, and `_` before the suffix for `.`."""
     for name, content in files.items():
         path = folder / (name.replace("__", "/").replace("_", "."))
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -132,7 +132,7 @@ def test_a_link_to_a_directory_is_entered_once(folder: Path, tmp_path: Path) -> 
     assert read(link) == ["there"]
 
 
-# Files that are no text.
+# Files that are not text.
 
 BAD = {"bad_txt": b"caf\xe9", "nul_txt": b"a\0b", "late_txt": b"x" * 3_000_000 + b"\xff"}
 
@@ -193,7 +193,7 @@ def test_a_directory_with_only_bad_files_has_no_text_even_if_skipping(folder: Pa
     assert "has no text" in str(told)
 
 
-# Limits, and what decides the corpus.
+# Limits, and what determines the corpus.
 
 
 def test_limits_apply_across_files(folder: Path) -> None:

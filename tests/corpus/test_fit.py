@@ -1,4 +1,4 @@
-"""A validation that fills no window is refused, with the smallest ratio that works."""
+"""A validation split that fills no window is rejected, with the smallest ratio that works."""
 
 from collections.abc import Callable
 from pathlib import Path

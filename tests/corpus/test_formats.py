@@ -1,4 +1,4 @@
-"""Packed files, documents that are no text, and texts in other encodings than UTF-8."""
+"""Compressed files, documents that are not text, and texts in encodings other than UTF-8."""
 
 import bz2
 import codecs
@@ -43,7 +43,7 @@ PACKERS: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-# Packed files.
+# Compressed files.
 
 
 @pytest.mark.parametrize("suffix", PACKERS)
@@ -122,7 +122,7 @@ def test_the_error_names_compressed_files_if_a_directory_has_no_others(
     assert found == ["packed words"]
 
 
-# Documents that are no text.
+# Documents that are not text.
 
 
 def zipped(*names: str) -> bytes:
@@ -279,7 +279,7 @@ def test_a_new_setting_at_its_default_keeps_the_fingerprint(tmp_path: Path) -> N
     assert sources.fingerprint(FileData(path=str(csv)))["reading"] == 2
 
 
-# Replacing.
+# Replacement of invalid bytes.
 
 
 def test_replaced_characters_are_counted_and_reported(tmp_path: Path, tiny: Make) -> None:
@@ -310,7 +310,7 @@ def test_no_encoding_is_guessed_for_random_bytes() -> None:
     assert encodings.guess(b"") == ""
 
 
-# Zero bytes.
+# NUL bytes.
 
 
 def test_the_advice_for_a_stray_nul_byte_works(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A disk that is full: one clear line, and nothing left on it."""
+"""A full disk: an error of one line, and nothing left behind."""
 
 import os
 import shutil
@@ -41,7 +41,7 @@ def small_disk(place: Path, size: str) -> Iterator[Path]:
 
 
 def source(kind: str, place: Path, size: int) -> dict[str, Any]:
-    """About `size` bytes of text, as a source of that kind."""
+    """About `size` bytes of text, as a source of this kind."""
     lines = [LINE * 100] * (size // len(LINE) // 100)
     if kind == "stories":
         return {"kind": kind, "documents": size // 500}
@@ -83,14 +83,14 @@ def test_a_full_disk_is_reported_in_one_line_and_nothing_is_left_behind(
         assert list(paths.corpora_dir().iterdir()) == []
         assert shutil.disk_usage(disk).used < 100_000
         assert readers() == []
-        # There is room for less text.
+        # There is space for less text.
         assert len(prepare(tiny(data__documents=20)).train) > 1000
 
 
 def test_a_full_disk_in_the_cache_of_datasets_is_reported(
     tiny: Make, tmp_path: Path, hf_home: Path
 ) -> None:
-    # Lines of plain text are what `datasets` still reads and keeps itself.
+    # Lines of plain text are still read and cached by `datasets` itself.
     data = {"kind": "huggingface", "dataset": source("directory", tmp_path, 6_000_000)["path"]}
     with small_disk(tmp_path / "small", "2m") as disk:
         with pytest.raises(CorpusError) as caught:

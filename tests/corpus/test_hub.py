@@ -1,4 +1,4 @@
-"""Datasets from elsewhere: downloads that can be ended, and one clear line without a network."""
+"""Remote datasets: downloads that can be cancelled, and one-line errors without a network."""
 
 import os
 import signal
@@ -38,7 +38,7 @@ def of(tiny: Make, dataset: str, **settings: Any) -> Preset:
 
 
 def left_behind(kept: Path) -> list[str]:
-    """Half-made corpora, half-written downloads, processes."""
+    """Partial corpora, partial downloads, processes."""
     corpora = paths.corpora_dir()
     making = [path.name for path in corpora.iterdir()] if corpora.exists() else []
     halves = [path.name for path in kept.rglob("*.incomplete")]
@@ -64,7 +64,7 @@ def test_without_a_network_the_error_says_what_works(dataset: str, tiny: Make, k
 
 
 @pytest.mark.timeout(60)
-def test_the_error_names_the_requested_host(tiny: Make, tmp_path: Path) -> None:
+def test_the_error_names_the_requested_cache_directory(tiny: Make, tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match=f"would be cached in {tmp_path / 'elsewhere'}"):
         prepare(of(tiny, "somebody/some-texts", cache_dir=str(tmp_path / "elsewhere")))
 
@@ -97,7 +97,7 @@ def test_a_dataset_missing_on_the_hub_is_reported(
     assert "has no such dataset" in str(caught.value)
 
 
-# With one.
+# With a network.
 
 
 @pytest.mark.parametrize("streaming", [False, True])
@@ -156,13 +156,13 @@ def downloading(told: list[Progress]) -> list[Progress]:
     return [one for one in told if one.stage == "downloading"]
 
 
-# Ended in the middle.
+# Cancelled midway.
 
 
 def in_the_middle(
     tiny: Make, end: Callable[[threading.Event], None], server: Server, **settings: Any
 ) -> None:
-    """Prepare, and call `end` once half of the text has come."""
+    """Prepare, and call `end` once half of the text has arrived."""
     cancel, over = threading.Event(), threading.Event()
 
     def watch() -> None:

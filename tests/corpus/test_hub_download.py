@@ -1,4 +1,4 @@
-"""Datasets from a hub, over a real connection: fetched, streamed, kept, missed, cancelled."""
+"""Datasets from a hub over a real connection: downloaded, streamed, cached, missing, cancelled."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -95,7 +95,7 @@ TABLES = {
 
 
 def tables(tmp_path: Path, layout: str) -> str:
-    """A dataset of the hub whose shards differ, written by hand."""
+    """A dataset on the hub whose shards differ, written by hand."""
     data = tmp_path / "hub" / "somebody" / f"tables-{layout}" / "data"
     data.mkdir(parents=True)
     for number, text in enumerate(TABLES[layout]):
@@ -162,7 +162,7 @@ def test_a_dataset_missing_on_the_hub_is_reported_in_one_line(
 
 
 def test_a_file_downloaded_from_a_url_is_one_document(hub: Hub, tiny: Tiny) -> None:
-    # By another name: an address of the hub itself is taken for a name on it.
+    # Under another host name: a URL of the hub itself is read as a name on it.
     address = hub.address.replace("127.0.0.1", "localhost")
     corpus = prepare(of_hub(tiny, f"{address}/plain/stories.txt"))
     joined = "".join(documents(corpus, "train") + documents(corpus, "val"))

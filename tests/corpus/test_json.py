@@ -1,4 +1,4 @@
-"""Rows of JSON in every shape that they come in: lines, arrays, nested columns, chats."""
+"""JSON rows in every common layout: lines, arrays, nested columns, chats."""
 
 import io
 import json
@@ -25,7 +25,7 @@ ROWS = [{"id": number, "text": text} for number, text in enumerate(STORIES)]
 def read(
     raw: str | bytes, column: str = "", second: str = "", *, replace: bool = False
 ) -> tuple[list[str], LeftOut]:
-    """The texts of a file of JSON, and what is said about it."""
+    """The texts of a JSON file, and what is reported about it."""
     content = raw.encode() if isinstance(raw, str) else raw
     left_out = LeftOut()
     file = File("x.jsonl", "jsonl", lambda: io.BytesIO(content), len(content))
@@ -34,7 +34,7 @@ def read(
 
 
 def told(raw: str | bytes, column: str = "") -> CorpusError:
-    """The error of a file that is not understood."""
+    """The error for a file that cannot be parsed."""
     with pytest.raises(CorpusError) as caught:
         read(raw, column)
     assert caught.value.remedy
@@ -90,10 +90,10 @@ def test_rows_do_not_depend_on_the_read_size(stories: list[str], shape: str, chu
         try:
             found, _ = read(raw)
         except CorpusError:
-            # Bytes of zero are no text, unless they are escaped.
+            # NUL bytes are not text unless they are escaped.
             assert "\0" in raw
             return
-    # Line ends within a file are one character; those in escapes are kept as they are.
+    # Line ends within a file become one character; those in escapes are unchanged.
     assert [one.replace("\r\n", "\n").replace("\r", "\n") for one in found] == [
         one.replace("\r\n", "\n").replace("\r", "\n") for one in stories
     ]
@@ -140,11 +140,11 @@ def test_half_a_surrogate_pair_is_an_error_or_replaced() -> None:
     found, left_out = read(raw, replace=True)
     assert found == ["a", "b \ufffd c", "🙂"]
     assert left_out.replaced == 1
-    # What is not read may be odd.
+    # Columns that are not read may hold anything.
     assert read('{"text": "a", "x": "\\ude00"}')[0] == ["a"]
 
 
-# Columns that differ, and columns within columns.
+# Differing and nested columns.
 
 
 def test_rows_may_have_different_columns_from_the_first() -> None:

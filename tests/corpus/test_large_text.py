@@ -1,4 +1,4 @@
-"""Large texts: as one line or as many, without a break or without end, in bounded memory."""
+"""Large texts: on one line or many, without a break or an end, in bounded memory."""
 
 import sys
 from collections.abc import Callable
@@ -40,7 +40,7 @@ def test_megabytes_on_one_line_round_trip(
     train, val = (corpus.tokenizer.decode_bytes(getattr(corpus, part)) for part in PARTS[:2])
     assert raw.startswith(train)
     assert raw.endswith(val)
-    # The place of the cut may be a space, which is in neither.
+    # A space at the boundary is in neither half.
     assert 0 <= len(raw) - len(train) - len(val) <= 1
     assert len(val) == pytest.approx(len(raw) / 10, rel=0.3)
     counts = corpus.manifest["parts"]

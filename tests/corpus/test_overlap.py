@@ -35,7 +35,7 @@ def measured(train: list[str], held_out: list[str], threads: int = 2) -> Overlap
     return found["val"]
 
 
-# Few words, so that runs are shared; marks and case between them.
+# Few words, so that runs are shared; punctuation and case between them.
 word = st.sampled_from(["a", "B", "cat", "12", "漢", "字", "é", "naïve"])
 mark = st.sampled_from([" ", "\n", ", ", "!? ", " - ", "' ", " _ ", "  "])
 prose = st.lists(st.tuples(word, mark), min_size=1, max_size=45).map(
@@ -156,7 +156,7 @@ def test_a_sample_of_runs_approximates_the_true_share(
     found = measured(train, held_out)
     assert found.sampled
     assert most / 4 < found.runs <= most
-    # Four standard errors of a sample of that size.
+    # Four standard errors of a sample of this size.
     error = (whole.share * (1 - whole.share) / found.runs) ** 0.5
     assert abs(found.share - whole.share) < 4 * error
 

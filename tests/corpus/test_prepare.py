@@ -1,4 +1,4 @@
-"""Prepared corpora: made once, verified each time, and never leaking between their parts."""
+"""Prepared corpora: built once, verified each time, and without leaks between splits."""
 
 import json
 import random
@@ -137,7 +137,7 @@ def test_a_damaged_corpus_stays_until_its_replacement_is_complete(tiny: Make) ->
     cancel.set()
     with pytest.raises(Cancelled):
         prepare(tiny(), cancel=cancel)
-    # Most of it may be of use to somebody whose text is gone.
+    # Most of it may be useful to somebody whose text is gone.
     assert len(tokens.read_bytes()) == len(whole)
     assert prepare(tiny()).directory == corpus.directory
     assert tokens.read_bytes() == whole
@@ -292,7 +292,7 @@ def test_without_held_out_text_there_is_no_leakage(tiny: Make, tmp_path: Path) -
     assert corpus.manifest["leakage"] == {}
 
 
-# No shipped preset is trained on what it is validated with.
+# No shipped preset trains on its validation text.
 
 
 def shipped(kind: str) -> list[str]:

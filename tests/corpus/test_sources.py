@@ -1,4 +1,4 @@
-"""Sources: the same text each time, and one clear line where there is none."""
+"""Sources: the same text each time, and a one-line error if there is none."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The split: nothing is lost, nothing stands on both sides."""
+"""The split: nothing is lost, and nothing is on both sides."""
 
 from pathlib import Path
 
@@ -29,7 +29,7 @@ def test_the_splits_are_the_documents_in_order(
 ) -> None:
     ratios = Split(validation=min(validation, 0.9 - test), test=test)
     parts = parted(texts, ratios)
-    # Only the white space of a cut, and blank documents, may be missing.
+    # Only whitespace at a boundary, and blank documents, may be missing.
     joined = "".join(text for part in PARTS for text in parts[part])
     assert "".join(joined.split()) == "".join("".join(texts).split())
 
@@ -45,7 +45,7 @@ def test_no_text_is_lost_or_duplicated_whatever_the_document_lengths(
 ) -> None:
     texts = [" ".join(f"{at}-{word}" for word in range(size)) for at, size in enumerate(lengths)]
     parts = parted(texts, Split(validation=validation, test=test))
-    # Every word is another one, so that none can stand for another.
+    # All words are different, so that none can be mistaken for another.
     kept = "".join(text for part in PARTS for text in parts[part])
     assert "".join(kept.split()) == "".join("".join(texts).split())
 
@@ -110,7 +110,7 @@ def test_duplicates_of_training_are_removed_and_counted() -> None:
 
 
 def test_halves_of_split_documents_are_compared_separately() -> None:
-    # The cut falls in the last document, whose right half also stands before it.
+    # The boundary is in the last document, whose right half also occurs before it.
     with documents("y" * 40, "x" * 60 + "\n" + "y" * 40) as spans:
         parts = split(spans, Split(validation=0.28))
         assert text_of(parts["val"]) == ["y" * 40]
@@ -164,7 +164,7 @@ def test_lone_surrogates_are_handled() -> None:
     assert "".join(parts["train"] + parts["val"]) == "a\ufffdbc"
 
 
-# How much of the text a tokenizer is learned from.
+# How much of the text a tokenizer is trained on.
 
 
 @settings(max_examples=80, deadline=None)

@@ -1,4 +1,4 @@
-"""Staging: what is written is what comes back, up to the limit, and can be taken back."""
+"""Staging: documents round-trip, up to the limit, and can be dropped."""
 
 import tempfile
 from collections.abc import Callable
@@ -24,7 +24,7 @@ from tests.corpus.helpers import documents
 few = settings(max_examples=100, deadline=None)
 some_text = st.text("ab \n漢🙂é\u3000", max_size=12)
 some_texts = st.lists(some_text, max_size=12)
-# Documents as the pieces that they come in.
+# Documents as the pieces they arrive in.
 in_pieces = st.lists(st.lists(some_text, min_size=1, max_size=4), max_size=8)
 
 
@@ -38,7 +38,7 @@ def filled(staging: StagingWriter, texts: list[list[str]]) -> None:
 def written(
     fill: Callable[[StagingWriter], None], limit: Limit | None = None
 ) -> tuple[list[str], dict]:
-    """The documents that `fill` leaves, and all else that is known of them."""
+    """The documents that `fill` writes, and their metadata."""
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "texts"
         with StagingWriter(path, limit) as staging:
@@ -66,7 +66,7 @@ def test_documents_round_trip_whatever_the_pieces(texts: list[list[str]]) -> Non
 def test_blank_documents_are_skipped_and_counted(texts: list[str]) -> None:
     found, known = written(lambda staging: filled(staging, [[text] for text in texts]))
     assert len(found) == known["documents"] == sum(bool(text.strip()) for text in texts)
-    # A document without a single character is none.
+    # A document without a single character does not count.
     assert known["blank"] == sum(bool(text) and not text.strip() for text in texts)
     assert known["characters"] == sum(map(len, found))
     assert known["size"] == sum(len(text.encode()) for text in found)
@@ -194,7 +194,7 @@ def test_a_full_writer_accepts_no_more(tmp_path: Path) -> None:
         assert text_of(staging.finish()) == ["ab", "c"]
 
 
-# Taking back.
+# Dropping documents.
 
 
 @few

@@ -1,4 +1,4 @@
-"""Statistics: what is counted is what is there, whatever the chunks."""
+"""Statistics: the counts are right, whatever the chunks."""
 
 import itertools
 import json
@@ -23,7 +23,7 @@ EMPTY = np.empty(0, np.uint16)
 
 
 def stream(*documents: bytes, cut_off: bool = False) -> np.ndarray:
-    """As a corpus holds them: an end-of-text before each document and after the last."""
+    """As stored in a corpus: end-of-text before each document and after the last."""
     ids = [END_OF_TEXT]
     for document in documents:
         ids += [*document, END_OF_TEXT]
@@ -169,12 +169,12 @@ def test_half_of_the_documents_are_at_most_as_long_as_the_median() -> None:
     assert part_of(*range(1, 11)).quantile(0.9) == 9
 
 
-# What a preset makes of it
+# How a preset uses it
 
 
 def test_epochs_match_training() -> None:
     made = plan(small(), corpus_of(stream(b"x" * 39)))  # 41 tokens: 40 targets, 10 windows of 4
-    assert made.sequences_per_epoch == 9  # one window is given up to the shifting phase
+    assert made.sequences_per_epoch == 9  # one window is lost to the shifting phase
     assert made.epochs == pytest.approx(10 * 2 / 9)
     assert made.tokens_per_parameter == 41 / made.parameters
 
@@ -222,18 +222,18 @@ def test_iterating_over_documents_scans_the_stream_once(
     tokens = stream(*texts)
     documents = Documents(tokens, END_OF_TEXT)
     assert [bytes(documents.ids(number)) for number in range(100)] == texts
-    # Twice where a document stands in two parts.
+    # Twice if a document spans two chunks.
     assert len(looks) <= 3 * (len(tokens) // 50 + 1)
 
 
-# Showing bytes
+# Displaying bytes
 
 
 def test_complete_characters_are_shown_and_incomplete_ones_as_symbols() -> None:
     assert shown("é中".encode()) == "é中"
     assert shown("中".encode()[:2]) == "‹e4›‹b8›"
     assert shown(b"a\xa9b") == "a‹a9›b"
-    # Lines of a text with letters beyond ASCII.
+    # Lines of a text with non-ASCII letters.
     assert shown("é—\n中\n".encode()) == "é—\n中\n"
     assert shown("\u200d".encode()) == "‹200d›"
 
@@ -247,7 +247,7 @@ def test_displayed_bytes_contain_no_terminal_commands(data: bytes) -> None:
     text.encode()  # no lone surrogate
 
 
-# A real one
+# A real corpus
 
 
 def test_statistics_of_prepared_stories_match_their_manifest(

@@ -20,7 +20,7 @@ from slm_tui.corpus.stories.words import WORDS
 from slm_tui.errors import CorpusError
 
 MANY = 5000
-VERSION_1 = "a62be07affc0e8ce"  # of the stories that GRAMMAR_VERSION 1 tells
+VERSION_1 = "a62be07affc0e8ce"  # of the stories of GRAMMAR_VERSION 1
 SOME = 300
 LAST = re.compile(r"(The end\.|And that is [^.]*\.)")
 NAMES = {row.text for table in ("girl", "boy", "pet", "helper_name") for row in WORDS[table]}
@@ -225,7 +225,7 @@ def test_a_hero_alone_with_animals_has_one_pronoun(richness: str) -> None:
     checked = 0
     for story in stories(richness)[:2000]:
         if not re.search(r"afraid of ", story.text.split("\n\n")[0]):
-            continue  # in the other plots somebody else may be a he or a she too
+            continue  # in the other plots, other characters may be a he or a she too
         hero = next(word for word in re.findall(r"\w+", story.text) if word in NAMES)
         wrong = {"he", "him", "his"} if hero in SHE else {"she", "her", "hers"}
         assert not wrong & set(words(story.text))

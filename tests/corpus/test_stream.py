@@ -1,4 +1,4 @@
-"""The stream decoder: a character comes when its last byte has come."""
+"""The stream decoder: a character is returned once its last byte has arrived."""
 
 import random
 
@@ -10,7 +10,7 @@ from slm_tui.corpus.tokenizers.contract import sound
 
 
 def _stream(data: bytes, sizes: random.Random) -> tuple[list[str], StreamDecoder]:
-    """`data` through a tokenizer whose tokens are parts of it, of 1 to 4 bytes."""
+    """`data` through a tokenizer whose tokens are pieces of it, of 1 to 4 bytes."""
 
     class Parts:
         def next_bytes(self, id: int, before: int | None) -> bytes:

@@ -1,4 +1,4 @@
-"""One file of rows: JSON lines, CSV, Parquet, whole and broken."""
+"""A single table: JSON lines, CSV, Parquet, intact and broken."""
 
 import json
 import shutil
@@ -19,7 +19,7 @@ TEXTS = ["one", 'two, "quoted"\nin lines', "三つ 🙂", "four\ttabs"]
 
 
 def table(path: Path) -> Path:
-    """The texts in the layout that the name says."""
+    """The texts in the layout given by the name."""
     import pandas
 
     frame = pandas.DataFrame({"id": range(len(TEXTS)), "text": TEXTS})

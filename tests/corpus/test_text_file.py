@@ -1,4 +1,4 @@
-"""Text files: cut at marks wherever they fall, and refused exactly where they are wrong."""
+"""Text files: split at marks at any position, and rejected with the exact place of the problem."""
 
 from pathlib import Path
 
@@ -53,7 +53,7 @@ def test_invalid_utf8_is_replaced_on_request(tmp_path: Path) -> None:
 
 
 def as_a_whole(raw: bytes, separator: str, errors: str = "strict") -> list[str]:
-    """What a reader does that has the whole file in memory."""
+    """What a reader that holds the whole file in memory returns."""
     text = raw.decode("utf-8", errors).removeprefix("\ufeff")
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     parts = [part.strip("\n") for part in text.split(separator or END)]
@@ -125,7 +125,7 @@ def test_the_first_invalid_byte_is_reported_exactly(
 @pytest.mark.parametrize("begins", ["", "ab" + END, f"{END}\n{END}", "b\r\n" + END])
 def test_a_mark_is_found_across_chunk_boundaries(tmp_path: Path, shift: int, begins: str) -> None:
     path = tmp_path / "text.txt"
-    # A short document, or none, stands before the mark that the chunk cuts.
+    # A short document, or none, comes before the mark at the chunk boundary.
     raw = ("x" * (CHUNK - shift - len(begins)) + END + begins + "c" + END + "end").encode()
     path.write_bytes(raw)
     assert read(path) == as_a_whole(raw, "")

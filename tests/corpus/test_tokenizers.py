@@ -1,4 +1,4 @@
-"""The promises of the tokenizers: every text comes back, ids stay the same, files open again."""
+"""Guarantees of the tokenizers: every text round-trips, ids are stable, files can be reopened."""
 
 import json
 from collections.abc import Iterator
@@ -165,7 +165,7 @@ def test_the_stream_decoder_equals_decoding_all_bytes_at_once(
     assert "".join([*shown, decoder.finish()]) == data.decode("utf-8", "replace")
 
 
-# --- files
+# Files
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,4 +1,4 @@
-"""Files that cannot be read, are no files, or change while they are read: one clear line each."""
+"""Files that cannot be read, are not regular, or change while being read: one-line errors."""
 
 import os
 from collections.abc import Callable

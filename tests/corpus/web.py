@@ -1,4 +1,4 @@
-"""A web server of one's own: it answers at once, or stops in the middle of its answer."""
+"""A local web server: it answers at once, or stops in the middle of its answer."""
 
 import threading
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from tests import limits
 
 
 class Server(ThreadingHTTPServer):
-    """Serves `files` by their names; of `slow` ones only the first half until `go_on` is set."""
+    """Serves `files` by name; of `slow` ones only the first half until `go_on` is set."""
 
     daemon_threads = True
 
@@ -31,7 +31,7 @@ class _Handler(BaseHTTPRequestHandler):
         data = self.server.files.get(self.path.lstrip("/"))
         if data is None:
             self.send_response(404)
-            # What the hub answers where it has no such dataset.
+            # The hub's answer if it has no such dataset.
             self.send_header("X-Error-Code", "RepoNotFound")
             self.send_header("Content-Length", "0")
             self.end_headers()

@@ -54,7 +54,7 @@ _MOST_ROWS = 300
 
 
 def record(name: str) -> None:
-    """Train the run `name` and keep its curve."""
+    """Train the run `name` and record its curve."""
     settings = RUNS[name].split()
     command = ["slm-tui", "train", "stories-tiny", "--device", "cpu", "--json"]
     command += [word for one in settings for word in ("--set", one)]
@@ -88,7 +88,7 @@ def keep(run: store.Run, name: str, command: str) -> None:
 
 
 def replay(name: str, upto: int | None = None) -> store.Run:
-    """A run directory with the recorded files, as they were at step `upto` or at the end."""
+    """A run directory with the recorded files, as of step `upto` or the end."""
     values = json.loads((CURVES / f"{name}.json").read_text())
     from slm_tui.config.preset import from_toml
 

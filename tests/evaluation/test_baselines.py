@@ -26,11 +26,11 @@ def test_the_bigram_uses_witten_bell_smoothing() -> None:
     counts = ByteCounts.of([b"abac", b"ab"])
     one, two = counts.unigram(), counts.bigram()
     np.testing.assert_allclose(two.sum(1), 1)
-    # After a: b twice and c once, two kinds. At the beginning: a twice, one kind.
+    # After a: b twice and c once, two kinds. At the start: a twice, one kind.
     assert two[ord("a"), ord("b")] == pytest.approx((2 + 2 * one[ord("b")]) / 5)
     assert two[ord("a"), ord("z")] == pytest.approx(2 * one[ord("z")] / 5)
     assert two[256, ord("a")] == pytest.approx((2 + one[ord("a")]) / 3)
-    # After what was never seen, the unigram.
+    # After a byte that was never seen, the unigram.
     np.testing.assert_allclose(two[ord("q")], one)
     expected = [-math.log2(two[256, ord("a")]), -math.log2(two[ord("a"), ord("b")])]
     assert bits(two, b"ab") == pytest.approx(expected)

@@ -1,4 +1,4 @@
-"""Intervals: noise is called noise, and what is better is not."""
+"""Intervals: noise is called noise, and real differences are not."""
 
 import math
 

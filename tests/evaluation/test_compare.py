@@ -27,7 +27,7 @@ STORIES = [f"Once there was a cat of {number} years. It sat on the mat." for num
 
 
 def model_of(tokenizer: Tokenizer, seed: int, steps: int = 0) -> LanguageModel:
-    """A small model, trained for some steps on the stories above."""
+    """A small model, trained for a few steps on the stories above."""
     model = build(make_tiny(model__block_size=32).model, tokenizer.n_vocab, CPU, seed)
     optimizer = torch.optim.AdamW(model.parameters(), 0.01)
     end = tokenizer.end_of_text
@@ -130,7 +130,7 @@ def test_a_stored_split_scores_like_its_encoded_bytes(corpus: Corpus) -> None:
     again = ScoredText("again", stored.documents, stored.whole).encoded(corpus.tokenizer)
     assert len(encoded) == len(again) == stored.whole
     assert all(encoded[at].tolist() == again[at].tolist() for at in range(len(encoded)))
-    # Every token of the part but the first is a target.
+    # Every token of the split but the first is a target.
     targets = sum(len(encoded[at]) - 1 for at in range(len(encoded)))
     assert targets == len(corpus.val) - 1
     assert sum(map(len, stored.documents)) == corpus.manifest["parts"]["val"]["bytes"]

@@ -1,4 +1,4 @@
-"""The verdict follows the evidence: real recorded curves, made ones, and any at all."""
+"""Verdicts follow the evidence: real recorded curves, synthetic ones, and arbitrary ones."""
 
 import json
 import math
@@ -39,7 +39,7 @@ def words(found: Sequence[Verdict]) -> list[str]:
 
 
 def headlines(name: str) -> list[str]:
-    """The headline at each evaluation of a recorded run, as it would have been live."""
+    """The headline at each evaluation of a recorded run, as it would have been shown live."""
     rows = json.loads((CURVES / f"{name}.json").read_text())["rows"]
     steps = sorted({row[0] for row in rows if row[5] != ""})
     return [evidence.of_run(replay(name, step))[0].word for step in steps]
@@ -90,7 +90,7 @@ def test_remedies_of_recorded_runs_are_valid(name: str) -> None:
             assert changed != run.preset()
 
 
-def test_recorded_curves_are_small_and_name_their_preset() -> None:
+def test_recorded_curves_are_small_and_include_their_command() -> None:
     files = sorted(CURVES.glob("*.json"))
     assert sum(file.stat().st_size for file in files) < 200_000
     assert all("slm-tui train" in json.loads(file.read_text())["command"] for file in files)
@@ -138,7 +138,7 @@ def test_a_temporary_spike_is_not_diverging() -> None:
 
 @pytest.mark.parametrize("rows", ["training", "evaluations"])
 def test_a_loss_far_above_ln_v_is_diverging_however_noisy_the_curve(rows: str) -> None:
-    """An exploding loss is its own noise: only the line ln V can tell."""
+    """An exploding loss is pure noise: only the comparison with ln V is reliable."""
     wild = [5.5, 5.4, 5.6, 9.0, 400.0, 21_000.0, 1_500.0, 90_000.0, 334_121.0]
     if rows == "training":
         evidence_of = known(wild, wild)
@@ -163,7 +163,7 @@ _ITS_TRAINING = [6.22, 3.95, 2.89, 2.24, 1.83, 1.56, 1.25, 0.99, 0.97, 0.91, 0.6
 
 @pytest.mark.parametrize("count", range(5, 12))
 def test_a_steep_drop_before_the_best_does_not_hide_overfitting(count: int) -> None:
-    """The steep beginning is no noise, and a turn of 0.005 nats no zigzag."""
+    """The steep start is not noise, and a change of 0.005 nats is not a zigzag."""
     over = known(
         _ITS_TRAINING[:count], _SMALL_TEXT[:count], has_ended=count in (6, 11), gradient_clip=0.1
     )
@@ -280,7 +280,7 @@ def test_any_curve_can_be_diagnosed(
     assert found
     for one in found:
         assert one.sign or not one.word
-        # How it goes is said in any case; that something is wrong, only where it is likely.
+        # The course is always reported; problems only if they are likely.
         assert one.confidence <= 1
         assert one.confidence >= (0 if one.word in ("learning", "still learning") else 0.5)
         assert not one.word or one.explanation
@@ -309,7 +309,7 @@ def test_missing_numbers_give_no_warning_and_are_never_shown() -> None:
 
 
 def test_a_steep_start_that_keeps_falling_is_not_level() -> None:
-    # The first evaluations of stories-tiny: a bend that looks like noise from close by.
+    # The first evaluations of stories-tiny: a bend that looks like noise on a small scale.
     val = [6.86, 1.714, 0.957, 0.795, 0.692, 0.671, 0.624, 0.610, 0.585, 0.583, 0.569]
     for count in range(3, len(val) + 1):
         known = Evidence(

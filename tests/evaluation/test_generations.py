@@ -1,4 +1,4 @@
-"""UTF-8 of what is written: strict, with a tail that the limit cut forgiven."""
+"""UTF-8 validity of completions: strict, except for a character cut off by the length limit."""
 
 import pytest
 import torch
@@ -21,7 +21,7 @@ BYTES = byte_tokenizer()
 
 
 def written(tokenizer: Tokenizer, ids: list[int], *, at_limit: bool = False) -> Completion:
-    """What is told of a model that writes `ids`, and then ends by itself or at the limit."""
+    """The result for a model that generates `ids`, and then ends by itself or at the limit."""
     model = Scripted([*ids, tokenizer.end_of_text], tokenizer.n_vocab)
     settings = SamplingSettings(temperature=0.0, max_tokens=len(ids) + (not at_limit))
     (text,) = generate(model, tokenizer, ["x"], settings, 1, begin=True)
@@ -38,10 +38,10 @@ def judge(data: bytes) -> Completion:
         (b"plain", False, True, 5, 0),
         ("grüße ☃ 🐈".encode(), False, True, 16, 0),
         ("\ufffd".encode(), False, True, 3, 0),
-        # Cut in the middle of a snowman: forgiven at the limit only.
+        # Cut off within a snowman: allowed only at the length limit.
         (b"a\xe2\x98", True, True, 1, 0),
         (b"a\xe2\x98", False, False, 1, 2),
-        # Wrong before the end is wrong in any case.
+        # An error before the end is always an error.
         (b"a\xffb", True, False, 2, 1),
         (b"a\xe2b\xe2\x98", True, False, 2, 1),
         (b"\xc0\x80", False, False, 0, 2),
@@ -73,7 +73,7 @@ def test_the_summary_counts_texts_and_bytes() -> None:
     assert found["utf8_byte_validity"] == pytest.approx(5 / 6)
     assert found["bytes"] == {"mean": 3, "min": 2, "max": 4}
     assert found["ended_by_end_of_text"] == 2
-    # The byte that no text has is spelled by two tokens.
+    # A byte that never occurs in UTF-8 takes two tokens.
     assert found["tokens_per_second"] == 3.5
     assert summary([judge(b"")], 0.0)["utf8_byte_validity"] is None
 

@@ -22,7 +22,7 @@ Make = Callable[..., Preset]
 
 
 class Fixed(LanguageModel):
-    """A model that gives every token the chance of a table, whatever came before."""
+    """A model whose probabilities come from a table, independent of the context."""
 
     def __init__(self, chances: list[float]) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ def test_the_loss_follows_from_the_probabilities() -> None:
     lengths = torch.tensor([1, 2, 3, 0])
     found = split_loss(model, windows([0, 0, 1, 2], [0, 3, 3, 0]), lengths, 8)
     assert found is not None
-    # Targets 0 1 2 3 3 0: 1 + 2 + 3 + 3 + 3 + 1 bits; the 3s are no text.
+    # Targets 0 1 2 3 3 0: 1 + 2 + 3 + 3 + 3 + 1 bits; 3 is not text.
     assert found.nats / math.log(2) == pytest.approx(13)
     assert (found.tokens, found.bytes) == (6, 1 + 2 + 3 + 1)
     assert found.nats_per_token == pytest.approx(13 / 6 * math.log(2))
@@ -108,7 +108,7 @@ def test_no_trained_model_gets_below_the_floor(tiny: Make, tmp_path: Path) -> No
     assert corpus.floor is not None
     state = done.trainer.state
     assert state.val_bits_per_byte is not None
-    # It learned something, and the floor is far from being reached by chance.
+    # It learned something, and chance alone would not reach the floor.
     assert state.val_bits_per_byte < 3.5
     assert state.val_bits_per_byte > corpus.floor
     excess = _excess_bits_per_story(done.trainer.model.eval(), preset, tmp_path / "texts")

@@ -1,4 +1,4 @@
-"""What was copied is found, all of it and nothing else."""
+"""Copied passages are found: all of them, and nothing else."""
 
 from threading import Event
 
@@ -25,7 +25,7 @@ def arrays(stream: list[int]) -> np.ndarray:
 
 
 def by_hand(stream: list[int], text: list[int]) -> tuple[int, int, int]:
-    """8-grams of the text, those that stand in the stream, and its longest passage."""
+    """8-grams of the text, those that occur in the stream, and its longest passage."""
     grams = {tuple(stream[at : at + GRAM]) for at in range(len(stream) - GRAM + 1)}
     mine = [tuple(text[at : at + GRAM]) for at in range(len(text) - GRAM + 1)]
     longest = 0
@@ -90,7 +90,7 @@ def test_overlap_is_judged_relative_to_validation_text() -> None:
     assert much.is_much
     assert much.confidence > 0.99
     assert "91% of 8-grams also occur in the training text (unseen text: 30%)" in much.sentence()
-    assert not Copying(1, CopiedText(12, 5, 5, ()), natural).is_much  # too short to tell
+    assert not Copying(1, CopiedText(12, 5, 5, ()), natural).is_much  # too short to judge
 
 
 def test_samples_are_quoted_and_compared_with_validation() -> None:

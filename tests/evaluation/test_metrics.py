@@ -1,4 +1,4 @@
-"""Whole splits, exactly: against a reference that scores one target at a time."""
+"""Exact scores of whole splits, against a reference that scores one target at a time."""
 
 import math
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ def small(n_vocab: int, block_size: int = 16, seed: int = 1) -> LanguageModel:
     preset = make_tiny(model__block_size=block_size)
     model = build(preset.model, n_vocab, CPU, seed)
     with torch.no_grad():
-        # Untrained logits are nearly alike: these differ, so that a mistake shows.
+        # Untrained logits are nearly equal: these differ, so that mistakes show.
         for parameter in model.parameters():
             parameter.mul_(8)
     return model.eval()
@@ -144,8 +144,8 @@ def test_windows_in_bytes_score_each_target_once_with_enough_context(
             scored += targets.tolist()
             for place, start in enumerate(window.starts.tolist()):
                 before = start - first
-                # From the first byte on; or less than all of the context, and half of it but
-                # for a token that reaches over the border.
+                # From the first byte on; or less than the full context, and half of it except
+                # for a token across the border.
                 longest = int(lengths.max())
                 assert first == 0 or before >= min(start, context // 2 - longest)
                 assert before < max(context, 1 + longest) or first == 0
@@ -160,7 +160,7 @@ def test_two_tokenizers_score_the_same_bytes_in_the_same_blocks() -> None:
         for one in tokenizers()
     ]
     assert found[0].bytes.sum() == found[1].bytes.sum() == sum(map(len, DOCUMENTS))
-    # A token that reaches over the border of a block counts where it begins.
+    # A token across the border of a block belongs to the block where it begins.
     longest = int(tokenizers()[1].byte_lengths().max())
     assert abs(found[0].bytes - found[1].bytes).max() <= 2 * longest
 

@@ -1,4 +1,4 @@
-"""Tokens to text: no character is split, nothing of a stop string is shown, every text counts."""
+"""Tokens to text: no character is split, no part of a stop string is shown, every text counts."""
 
 from collections.abc import Sequence
 from threading import Event
@@ -21,7 +21,7 @@ from tests.generation.test_engine import GREEDY, Scripted, model_of
 
 BYTES = byte_tokenizer()
 SAMPLED = SamplingSettings(temperature=1.0, max_tokens=30, seed=5)
-# Answers of `model_of` are random bytes: with few of them, texts have characters to speak of.
+# Outputs of `model_of` are random bytes: with few distinct ones, texts have valid characters.
 PROMPTS = ["", "One", "a much longer prompt than the window", "Zwölf 🐻", "One"]
 
 
@@ -51,11 +51,11 @@ def scripted(text: str) -> Scripted:
         ("one two three", ["o"], ""),
         ("one two three", ["one two three"], ""),
         ("one two three", ["four", "one two three."], "one two three"),
-        # What looks like the beginning of one, and is the beginning of it later.
+        # A possible start of one, which is the start of it later.
         ("aaab", ["aab"], "a"),
         ("ababac", ["abac"], "ab"),
         ("xxyxxz", ["xxz"], "xxy"),
-        # One that is the beginning of another; two that overlap.
+        # One that is a prefix of another; two that overlap.
         ("to be", ["to be", "to"], ""),
         ("abcd", ["bcd", "abce"], "a"),
         ("abcd", ["cd", "bc"], "a"),
@@ -73,7 +73,7 @@ def test_a_text_ends_before_the_first_stop_string(text: str, stop: list[str], fo
     assert "".join(pieces) + decoder.finish() == found
     model = scripted(text)
     assert all_of(model, *stop)[0] == found
-    # Not one token is computed after it.
+    # Not a single token is computed after it.
     end = min((text.find(one) + len(one) for one in stop if one in text), default=len(text) + 1)
     assert len(model.seen) <= len(text[:end].encode()) + (end > len(text))
 
@@ -103,7 +103,7 @@ def test_a_stop_string_within_one_token_and_across_several() -> None:
         ("ood", (0, 1), "g"),
         ("goodbye", (3, 0, 1), " go"),
         ("bye and", (0, 1, 2), "good"),
-        # Whole in one token, as if its characters had come one by one.
+        # Complete in one token, as if its characters had come one by one.
         (("bye", "y"), (0, 1), "goodb"),
     ):
         decoder = TextDecoder(Words(), (stop,) if isinstance(stop, str) else stop)  # type: ignore[arg-type]
@@ -115,7 +115,7 @@ def test_a_stopped_text_can_be_continued() -> None:
     pieces, decoder = said("one, two", ", ")
     assert decoder.stopped
     assert "".join(pieces) == "one"
-    # Nothing is lost: neither the stop string nor what came after it.
+    # Nothing is lost: neither the stop string nor what follows it.
     assert decoder.go_on(["four"]) == ", two"
     assert not decoder.stopped
     assert "".join(decoder.feed(id) for id in b" three fou") == " three "
@@ -127,7 +127,7 @@ def test_an_empty_stop_string_stops_nothing() -> None:
 
 
 def stops_in(text: str, stop: list[str]) -> list[tuple[int, int]]:
-    """Ends and beginnings of stop strings: the first that is complete is the one that counts."""
+    """Starts and ends of stop strings: the first one that is complete counts."""
     found = [(text.find(one), len(one)) for one in stop if one]
     return [(at + length, at) for at, length in found if at >= 0]
 
@@ -150,7 +150,7 @@ def test_released_and_held_text_add_up_to_the_text_before_the_stop(
         assert wanted.startswith(released)
         assert not any(one in released for one in stop if one)
         if not decoder.stopped:
-            # Held back is what may begin a stop string, and half a character: no more.
+            # Only a possible start of a stop string and an incomplete character are held back.
             whole = fed.decode(errors="ignore")
             held = whole[len(released) :]
             assert whole == released + held
@@ -161,7 +161,7 @@ def test_released_and_held_text_add_up_to_the_text_before_the_stop(
     assert decoder.invalid_bytes == 0
 
 
-# 254 and 255 are no bytes of a text, but the marks of its ends.
+# 254 and 255 are not bytes of a text but mark its ends.
 RAW = st.lists(st.integers(0, 253), max_size=24).map(bytes)
 
 
@@ -183,7 +183,7 @@ def test_any_bytes_are_decoded_like_a_complete_text(raw: bytes, stop: list[str])
 def written(
     prompts: Sequence[str], chosen: SamplingSettings, **options: object
 ) -> list[Completion]:
-    """By number, without the time that each took."""
+    """By number, without times."""
     found = write(model_of(vocabulary=257), BYTES, prompts, chosen, **options)  # type: ignore[arg-type]
     return sorted(found, key=lambda text: text.number)
 
@@ -210,7 +210,7 @@ def test_completions_do_not_depend_on_others_in_the_batch() -> None:
 
 def test_stop_strings_end_each_text_separately() -> None:
     free = written(PROMPTS, SAMPLED, samples=4)
-    # A character that some of them have, at different places.
+    # A character that some of them contain, at different positions.
     char = max("".join(text.text for text in free), key=lambda one: (one.isascii(), one))
     stopped = written(PROMPTS, SAMPLED.with_(stop=(char,)), samples=4)
     assert {text.ended for text in stopped} >= {"stop string", "max tokens"}
@@ -283,7 +283,7 @@ def test_the_reason_for_ending_and_the_validity_are_reported() -> None:
     whole = only([*bear, end])
     assert (whole.text, whole.ended, whole.tokens, whole.valid_bytes) == ("🐻", "end of text", 4, 4)
     assert whole.is_valid
-    # Cut by the limit, it is no fault of the model; ended by itself, it is.
+    # Cut off by the limit, it is not the model's fault; ended by itself, it is.
     cut = only([65, *bear[:2]], 3)
     assert (cut.ended, cut.is_valid, cut.text[0], cut.text[1]) == (
         "max tokens",

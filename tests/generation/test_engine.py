@@ -1,4 +1,4 @@
-"""Generation: the cache changes nothing, seeds decide everything, stop stops."""
+"""Generation: the cache changes nothing, seeds determine everything, stop stops."""
 
 from collections.abc import Iterator, Sequence
 from threading import Event
@@ -50,7 +50,7 @@ def next_ids(
 
 
 class Scripted(LanguageModel):
-    """A model that says what it is told: one id after another."""
+    """A model that outputs given ids, one after another."""
 
     def __init__(self, ids: list[int], n_vocab: int = 256, on_step: Any = None) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Inspection: what it says of a token is what generation would have seen there."""
+"""Inspection: its values are those that generation would have seen."""
 
 import math
 from collections import Counter
@@ -31,7 +31,7 @@ def test_heat_is_the_surprisal_of_each_token_given_its_window(position: str) -> 
     assert found.rank[0] == 0
     assert found.best[0] == -1
     for place in range(1, len(ids)):
-        # One by one, without sharing passes.
+        # One by one, without shared passes.
         window = ids[window_start(place, BLOCK) : place]
         chances = torch.softmax(model(torch.tensor([window]))[0, -1].detach().double(), 0)
         assert found.surprise[place] == pytest.approx(-math.log(chances[ids[place]]), abs=1e-5)

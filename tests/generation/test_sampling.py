@@ -1,4 +1,4 @@
-"""Sampling draws from exactly the distribution that its settings describe."""
+"""Sampling follows exactly the distribution that the settings describe."""
 
 import math
 from collections import Counter
@@ -18,7 +18,7 @@ CRITICAL = {0: 0.0, 1: 10.83, 2: 13.82, 3: 16.27, 4: 18.47, 5: 20.52, 6: 22.46}
 
 
 def softmax(logits: list[float]) -> list[float]:
-    """By hand, in double precision: the reference must not share code with what it judges."""
+    """Computed by hand, in double precision: the reference shares no code with the tested one."""
     highest = max(logits)
     powers = [math.exp(one - highest) for one in logits]
     return [power / sum(powers) for power in powers]
@@ -91,7 +91,7 @@ def drawn(
     seen: Tensor | None = None,
     seed: int = 11,
 ) -> list[int]:
-    """What the first `count` draws of a text give, all at once as so many texts."""
+    """The first `count` draws of a text, computed at once as separate texts."""
     noises = torch.tensor(noise(seed, 0, count), dtype=torch.float64)
     many = None if seen is None else seen.expand(count, -1)
     found: list[int] = draw(logits.expand(count, -1), settings, noises, many).tolist()
@@ -136,7 +136,7 @@ def test_exactly_k_remain_if_several_tie_for_the_last_place() -> None:
 
 
 def test_top_p_keeps_the_token_that_crosses_the_threshold() -> None:
-    # 0.5, 0.3, 0.2: the first reaches 0.5 and is enough for it; 0.51 needs the second.
+    # 0.5, 0.3, 0.2: the first reaches 0.5 and suffices for it; 0.51 needs the second.
     logits = torch.tensor([0.5, 0.3, 0.2]).log()
     for top_p, kept in ((0.49, 1), (0.51, 2), (0.79, 2), (0.81, 3)):
         chosen = SamplingSettings(temperature=1.0, top_p=top_p)

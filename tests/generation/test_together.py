@@ -1,4 +1,5 @@
-"""Many texts at once: each as it is alone, a prompt in one pass, and the exact chances."""
+"""Batches of texts: each equals the text generated alone, a prompt takes one pass, and
+probabilities are exact."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -45,7 +46,7 @@ def written(
     end_of_text: int | None = None,
     **options: Any,
 ) -> list[Continuation]:
-    """Texts with seeds that count up, all at once."""
+    """Texts with consecutive seeds, all at once."""
     texts = [Continuation(list(ids), settings.seed + at) for at, ids in enumerate(prompts)]
     engine = Engine(model, texts, settings, end_of_text, **options)
     while engine.step():
@@ -65,7 +66,7 @@ LENGTHS = (1, 5, BLOCK, BLOCK - 1, 30, 2, 7, BLOCK + 1)
 def test_batched_texts_equal_separate_ones(chosen: SamplingSettings, position: str) -> None:
     """Different lengths, so that their windows slide at different times; some end early."""
     model, prompts = model_of(position=position), prompts_of(*LENGTHS)
-    # A token that some of them draw, and not at the same time.
+    # A token that some of them sample, at different times.
     for end in (None, 18):
         alone = [
             written(model, [ids], chosen.with_(seed=chosen.seed + at), end)[0]
@@ -116,7 +117,7 @@ def test_a_sliding_window_is_read_again_once_per_stride(
     model = model_of(block_size=16)
     counted = Counted(model, monkeypatch)
     written(model, prompts_of(16), SAMPLED.with_(max_tokens=33))
-    # A stride is 4: 13 tokens are read, then one for each that is written.
+    # The stride is 4: 13 tokens are read, then one for each generated token.
     assert counted.passes == [(1, 16), *[(1, 13), (1, 1), (1, 1), (1, 1)] * 8]
 
 
@@ -227,7 +228,7 @@ CRITICAL = {4: 18.47, 60: 99.61}
 def test_many_samples_of_a_prompt_follow_the_models_probabilities(
     chosen: SamplingSettings, freedom: int | None
 ) -> None:
-    """One token each, in batches, with seeds that count up: against the softmax by definition."""
+    """One token each, in batches, with consecutive seeds: against the softmax by definition."""
     model = build(GptModel(n_layer=1, n_head=2, n_embd=16, block_size=BLOCK), 61, CPU, 3).eval()
     with torch.no_grad():
         for parameter in model.parameters():

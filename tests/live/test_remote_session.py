@@ -46,7 +46,7 @@ def slm_tui(*words: str) -> "subprocess.CompletedProcess[str]":
 
 @pytest.fixture
 def run(home: Path) -> Iterator[Run]:
-    """A run that another process trains, for very many steps."""
+    """A run that another process trains, with very many steps."""
     file = home / "tiny.toml"
     file.write_text(make_tiny(training__max_steps=1_000_000).to_toml())
     done = slm_tui("train", str(file), "--detach", "--json")
@@ -102,7 +102,7 @@ def test_without_a_socket_it_is_watched_from_its_files(run: Run, followed: Remot
 def test_a_hanging_process_blocks_nobody(run: Run, followed: RemoteSession) -> None:
     os.kill(run.info().pid, signal.SIGSTOP)
     followed.control.save()
-    assert followed.is_live  # at once: none of these asks anything
+    assert followed.is_live  # immediate: none of these asks the other process
     until(lambda: "does not respond" in followed.problem())
     os.kill(run.info().pid, signal.SIGCONT)
     at = followed.status.step

@@ -1,6 +1,6 @@
-"""A run that moves: copied, to another machine or device, its text elsewhere, edited or gone.
+"""A run that moves: copied, to another machine or device, its text moved, edited or gone.
 
-What a message advises is followed to the letter.
+The advice in messages is followed to the letter.
 """
 
 import json
@@ -60,7 +60,7 @@ def losses(run: Run) -> dict[int, float]:
 
 
 def advised(message: str) -> list[str]:
-    """The words of the command that a message names, from the last that it does."""
+    """The words of the last command in a message."""
     command = re.findall(r"slm-tui ((?:[^;]+))", message)[-1]
     return shlex.split(command.strip())
 

@@ -30,7 +30,7 @@ def ended(session: Session) -> Session:
 
 
 def at(step: int, wish: Callable[[Control], None], control: "list[Control]") -> Any:
-    """A sink that asks when `step` was made; the control is known once the session is there."""
+    """A sink that makes a request after step `step`; the control exists once the session does."""
     done: list[bool] = []
 
     def sink(event: Event) -> None:

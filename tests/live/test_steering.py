@@ -35,7 +35,7 @@ def until(holds: Callable[[], object]) -> None:
 
 @pytest.fixture
 def session() -> Iterator[Session]:
-    """A run that waits at one of its first steps, of very many."""
+    """A run of very many steps, paused at one of the first."""
     made = Session.start(make_tiny(training__max_steps=1_000_000))
     made.control.pause()
     until(lambda: made.status.state == "paused")

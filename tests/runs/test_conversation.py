@@ -1,4 +1,4 @@
-"""Conversations on disk: nothing torn, nothing lost, nothing that a damaged line can break."""
+"""Conversations on disk: no torn lines, nothing lost, and damaged lines do no harm."""
 
 import json
 import os

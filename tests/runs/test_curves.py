@@ -1,4 +1,4 @@
-"""A log as curves: as it grows, and with what was trained again in place of what was."""
+"""A log as curves: as it grows, and with repeated steps replacing earlier ones."""
 
 import math
 from collections.abc import Callable
@@ -211,11 +211,11 @@ def test_a_log_is_read_by_its_header(run: Run) -> None:
     assert (curves.steps.step, curves.steps.loss) == ([1, 2], [4.0, 3.0])
     assert (curves.steps.tokens, curves.steps.seconds) == ([64, 128], [0.5, 1.0])
     assert curves.steps.learning_rate == [0.01, 0.02]
-    # What the log does not have is not a number.
+    # A column that the log lacks gives NaN.
     assert all(map(math.isnan, curves.steps.gradient_norm))
     assert (curves.evaluations.step, curves.evaluations.loss) == ([2], [3.5])
     assert all(map(math.isnan, curves.evaluations.bits_per_byte))
-    # A text is no metric.
+    # A text is not a metric.
     assert curves.steps.metrics == {}
 
 

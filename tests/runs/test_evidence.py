@@ -1,4 +1,4 @@
-"""The same files give the same evidence: taken in as they grow, at the end, or by a foreign eye."""
+"""The same files give the same evidence: read as they grow, at the end, or by another reader."""
 
 import json
 import time
@@ -99,7 +99,7 @@ def test_copied_samples_of_a_real_run_are_detected() -> None:
     found = training_index(fingerprint)
     assert found is not None
     corpus, index, natural = found
-    assert training_index(fingerprint) is found  # made once
+    assert training_index(fingerprint) is found  # built once
     assert index.is_whole
     assert natural.shares
     text = corpus.tokenizer.decode_bytes(corpus.train[40:240].tolist()).decode("utf-8", "replace")

@@ -1,5 +1,5 @@
-"""A run directory from somebody else: whatever stands in the place of a file, nothing outside of
-the directory is read, written or removed, and nothing waits for ever."""
+"""A run directory from somebody else: whatever is in place of a file, nothing outside the
+directory is read, written or removed, and nothing hangs."""
 
 import contextlib
 import hashlib
@@ -94,7 +94,7 @@ def _directory(path: Path, outside: Path) -> None:
 
 def _socket(path: Path, outside: Path) -> None:
     here = os.getcwd()
-    os.chdir(path.parent)  # an address may not be long
+    os.chdir(path.parent)  # socket addresses have a limited length
     try:
         with socket.socket(socket.AF_UNIX) as made:
             made.bind(path.name)
@@ -117,7 +117,7 @@ TOGETHER = (
 )
 ALONE = [(name,) for name in FILES if name not in TOGETHER]
 OTHERS: list[Place] = [_link_to_directory, _link_to_other_run, _dangling, _device, _socket]
-# Always a link in the place of each file, and a second kind by turns.
+# Always a link in place of each file, alternating with a second kind.
 KINDS: list[tuple[Place, ...]] = [(_link, _pipe), (_link, _directory)]
 CASES: list[tuple[tuple[str, ...], Place]] = [
     *(
@@ -143,7 +143,7 @@ def find_run(path: Path) -> Run:
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home with a run that has everything, and its corpus."""
+    """A home with a complete run and its corpus."""
     home = tmp_path_factory.mktemp("template")
     runs = home / "data" / "runs"
     source = next((HERE / VERSIONS[0] / "runs").glob("stories-*"))
@@ -162,7 +162,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def contents(directory: Path) -> dict[str, str]:
-    """Names and contents below a directory: what must not change."""
+    """Names and contents below a directory that must not change."""
     found = {}
     for path in sorted(directory.rglob("*")):
         name = path.relative_to(directory).as_posix()
@@ -176,7 +176,7 @@ def contents(directory: Path) -> dict[str, str]:
 
 
 def use(home: str) -> list[tuple[str, int, str]]:
-    """Everything that can be done to the run `it`; what each command printed."""
+    """Every command applied to the run `it`; what each printed."""
     run = Run(Path(home) / "data" / "runs" / "it")
     told = []
 
@@ -272,7 +272,7 @@ def test_anything_in_place_of_a_file_is_harmless(
     for words, code, text in told:
         assert "Traceback" not in text, (words, text)
         assert code in (0, 1), (words, text)
-        # An error that was not foreseen begins with the name of its class.
+        # An unexpected error begins with the name of its class.
         assert "Error: " not in text.replace("CheckpointError: ", ""), (words, text)
     listed = next(text for words, _, text in told if words == "runs list")
     assert "good" in listed
@@ -330,7 +330,7 @@ def test_any_file_content_is_harmless(
 def test_a_gigabyte_file_does_not_take_a_gigabyte_of_memory(
     home: Path, template: Path, tmp_path: Path
 ) -> None:
-    """Sparse files: as small on the disk as they are large to a reader."""
+    """Sparse files: as small on disk as they are large to a reader."""
     run = prepared(home, template, tmp_path / "outside-of-it")
     import tracemalloc
 
@@ -354,7 +354,7 @@ def test_a_gigabyte_file_does_not_take_a_gigabyte_of_memory(
 def test_a_run_record_is_rebuilt_from_the_newest_checkpoint(
     home: Path, template: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Emptied or torn by a power cut, or lost: whole checkpoints stay within reach."""
+    """Emptied, truncated by a power failure, or lost: complete checkpoints stay usable."""
     run = Run(prepared(home, template, tmp_path_factory.mktemp("outside")))
     whole = run.info()
     text = (run.path / "run.json").read_text()
@@ -392,7 +392,7 @@ def test_a_run_without_record_or_checkpoints_is_listed_as_damaged(
 def test_new_files_have_the_permissions_of_the_umask(
     home: Path, template: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """As everything else that the user makes: neither wider nor narrower."""
+    """The same as for other files of the user: neither wider nor narrower."""
     prepared(home, template, tmp_path_factory.mktemp("outside"))
     shutil.rmtree(paths.runs_dir() / "it")
     preset = (HERE / VERSIONS[0]).glob("runs/stories-*/preset.toml")

@@ -1,4 +1,4 @@
-"""The files of a run: appended, never rewritten, whole after any death."""
+"""The files of a run: appended, never rewritten, intact after any crash."""
 
 import csv
 import errno
@@ -179,7 +179,7 @@ def test_before_a_checkpoint_everything_logged_is_on_disk(run: Run) -> None:
     for number in range(1, 6):
         recorder(step(number))
     recorder(Saving(5))
-    # Nothing is closed: this is what a killed process leaves.
+    # Nothing is closed: this is what a killed process leaves behind.
     assert [row["step"] for row in rows(run)] == ["1", "2", "3", "4", "5"]
     assert lines(run, "events.jsonl") == []
     recorder.close()
@@ -312,7 +312,7 @@ def test_a_failing_disk_pauses_training_at_the_second_failure(
 def test_a_closed_recorder_writes_to_no_other_file(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The number of its descriptor is that of another file soon."""
+    """Its descriptor number will soon belong to another file."""
     recorder = Recorder(run)
     recorder(step(1))
     real = os.write
@@ -343,7 +343,7 @@ def test_the_heartbeat_never_touches_the_record(run: Run) -> None:
         recorder.beat()
     assert (run.path / "run.json").stat().st_ino == before.st_ino
     assert run.info().step == 4
-    # Killed here, the newest figures lost with the power: the record is whole.
+    # Killed here, with the newest figures lost in a power failure: the record is intact.
     (run.path / "live.json").write_bytes(b"\0" * 100)
     assert run.info().max_steps == 10
     recorder.close()
@@ -384,7 +384,7 @@ def test_a_link_in_place_of_a_log_is_rejected_and_not_followed(
     assert target.read_text() == "echo mine\n"
 
 
-# Logs that go on, and metrics of the model
+# Continued logs, and metrics of the model
 
 
 def test_a_resumed_log_keeps_the_columns_of_its_file(run: Run) -> None:

@@ -1,4 +1,4 @@
-"""Logs for other tools: what they read back is what the CSV log says."""
+"""Logs for other tools: what they read back matches the CSV log."""
 
 import http.server
 import importlib.util
@@ -41,7 +41,8 @@ needs_wandb = pytest.mark.skipif(
 
 @pytest.fixture(autouse=True)
 def every_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No step is thinned out; no login, variable or network of whoever runs the tests counts."""
+    """No step is thinned out; logins, variables and network of the user who runs the tests do
+    not matter."""
     monkeypatch.setattr(feed, "STEP_SECONDS", 0.0)
     for name in [name for name in os.environ if name.startswith("WANDB_")]:
         monkeypatch.delenv(name)
@@ -60,7 +61,7 @@ def warnings(run: Run) -> list[str]:
 
 
 def assert_same(written: Points, run: Run) -> None:
-    """Every value of the CSV log, and no other, in order and once."""
+    """Exactly the values of the CSV log, in order and once."""
     for name, points in log_readers.csv_points(run).items():
         steps = [step for step, _ in points]
         assert [step for step, _ in written[name]] == steps, name
@@ -81,7 +82,7 @@ def stop_at(step: int, started: list[Session]) -> Callable[[Event], None]:
     return sink
 
 
-# Choosing
+# Choosing loggers
 
 
 @pytest.mark.parametrize(
@@ -109,7 +110,7 @@ def test_loggers_are_chosen_in_the_form(tiny: Make, text: str) -> None:
     assert draft.problems == {}
     chosen = draft.value(setting)
     assert chosen == [name for name in ("tensorboard", "wandb") if name in text]
-    # As the form shows it, it can be typed again.
+    # The form shows it in a way that can be typed again.
     draft.put_text(setting, spelled(chosen))
     assert draft.value(setting) == chosen
 
@@ -147,7 +148,7 @@ def test_tensorboard_has_the_samples_and_the_preset(tiny: Make) -> None:
     texts = log_readers.tensorboard_texts(directory, "samples")
     assert sorted(texts) == [6, 12]
     assert texts[6].startswith("    Once")
-    # Indented: a text that looks like Markdown is shown as it stands.
+    # Indented, so that text that looks like Markdown is shown literally.
     assert "\n    # Two" in texts[6]
     (shown,) = log_readers.tensorboard_texts(directory, "preset").values()
     assert from_toml("\n".join(line[4:] for line in shown.split("\n"))) == run.preset()
@@ -221,7 +222,7 @@ session.wait(60)
 
 
 def killed(preset: Preset, directory: Path) -> Run:
-    """A run killed at step 11, once its other log was written: the checkpoint is of 8."""
+    """A run killed at step 11, after its other log was written; its checkpoint is at step 8."""
     file = directory / "preset.toml"
     file.write_text(preset.to_toml())
     (log,) = preset.training.log_to
@@ -278,7 +279,7 @@ def wandb_files(run: Run) -> list[Path]:
 
 
 def wandb_points(run: Run) -> Points:
-    """As W&B reads them: files one after the other, rows in their order."""
+    """As W&B reads them: files one after the other, rows in order."""
     found: Points = {name: [] for name in log_readers.COLUMNS}
     for file in wandb_files(run):
         for row in log_readers.wandb_rows(file):
@@ -328,7 +329,7 @@ def test_without_a_login_wandb_is_offline_with_a_single_notice(
     tiny: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("WANDB_MODE")
-    # A port that refuses: no network is needed for there to be none.
+    # A port that refuses connections simulates having no network.
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
     run = trained(Session.start(tiny(training__log_to=["wandb"])))
     (notice,) = warnings(run)
@@ -338,7 +339,7 @@ def test_without_a_login_wandb_is_offline_with_a_single_notice(
 
 
 class HalfDead(http.server.BaseHTTPRequestHandler):
-    """Is there, and never answers what is asked of it."""
+    """Accepts connections but never answers."""
 
     def do_HEAD(self) -> None:
         self.send_response(200)
@@ -353,7 +354,7 @@ class HalfDead(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def half_dead(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """W&B's address answers, but nobody can work with it."""
+    """W&B's address answers, but uselessly."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), HalfDead)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -394,7 +395,7 @@ def test_tensorboard_and_wandb_together(tiny: Make) -> None:
     assert_same(log_readers.tensorboard_points(run.path / "tensorboard"), run)
 
 
-# Failing
+# Failures
 
 
 def test_a_missing_package_is_reported_once(tiny: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -420,7 +421,7 @@ def test_a_full_disk_turns_off_only_the_logger(tiny: Make) -> None:
 
 
 class Stuck:
-    """A destination whose server does not answer any more."""
+    """A destination whose server no longer answers."""
 
     can_rewind = False
 

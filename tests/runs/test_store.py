@@ -1,4 +1,4 @@
-"""Runs on disk: made whole, found by any name, moved to the trash and back."""
+"""Runs on disk: created atomically, found by any name, moved to the trash and back."""
 
 import json
 import os
@@ -119,7 +119,7 @@ def test_entries_of_a_later_version_are_ignored(tiny: Make) -> None:
     assert run.info().name == "it"
 
 
-# Who is alive.
+# Which runs are live.
 
 
 def test_a_run_whose_process_died_reads_as_interrupted(tiny: Make) -> None:

@@ -1,4 +1,4 @@
-"""Measuring how fast a preset trains: what is tried, what is chosen, and that it ends."""
+"""Measuring training speed: what is tried, what is chosen, and that it ends."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Checkpoints: whole or not there, verified when read, kept by a policy."""
+"""Checkpoints: complete or absent, verified when read, kept according to a policy."""
 
 import errno
 import json
@@ -160,7 +160,7 @@ def test_remains_of_a_killed_save_are_removed(tmp_path: Path) -> None:
 
 
 def test_only_temporary_names_are_removed(tmp_path: Path) -> None:
-    """What a user put there stays: copies, notes, and checkpoints that lost their manifest."""
+    """What a user put there stays: copies, notes, and checkpoints without a manifest."""
     checkpoint.write(tmp_path, snapshot(1))
     names = {"step-000020-backup", "step-000002", ".writing-notes", ".writing-old-x", "my.best.old"}
     for name in names:
@@ -226,7 +226,7 @@ def test_state_and_manifest_must_agree_on_the_step(tmp_path: Path) -> None:
 
 
 def change_state(path: Path, **changes: object) -> None:
-    """Change entries of a checkpoint's state, with a checksum that fits."""
+    """Change entries of a checkpoint's state, with a matching checksum."""
     state = json.loads((path / "state.json").read_text())
     (path / "state.json").write_text(json.dumps({**state, **changes}))
     values = manifest.unsealed((path / "manifest.json").read_text())
@@ -403,7 +403,7 @@ def test_a_copied_run_may_have_a_directory_instead_of_a_link(tmp_path: Path, bot
     assert found == tmp_path / expected
     assert checkpoint.read(found).state.step == 1
     assert checkpoint_dir.linked_step(found) == 1
-    # A new link takes the place of the copy, and nothing is lost.
+    # A new link replaces the copy, and nothing is lost.
     checkpoint.write(tmp_path, snapshot(3))
     for name in ("best", "last"):
         checkpoint.link(tmp_path, name, "step-000003")
@@ -437,7 +437,7 @@ def test_a_link_may_hold_only_a_name(tmp_path: Path, target: str) -> None:
 
 
 def test_linked_checkpoints_do_not_belong_to_the_run(tmp_path: Path) -> None:
-    """A resume that followed them would clear up in another run."""
+    """A resume that followed them would clean up another run."""
     other, own = tmp_path / "other", tmp_path / "own"
     for step in (1, 2, 3):
         checkpoint.write(other, snapshot(step))

@@ -1,5 +1,5 @@
-"""torch.compile: the same losses where it works, a notice where it cannot, nothing where it
-would not pay."""
+"""torch.compile: the same losses if it works, a notice if it cannot, and unused if it does not
+pay."""
 
 import os
 import shutil
@@ -60,7 +60,7 @@ def test_a_failing_compiler_is_a_notice_too(tiny: Make, tmp_path: Path, home: Pa
     for name in ("g++", "clang++", "c++"):
         (places / name).write_text("#!/bin/sh\nexit 1\n")
         (places / name).chmod(0o755)
-    # A compiled kernel kept from another test would need no compiler.
+    # A compiled kernel cached by another test would need no compiler.
     changes = {"model__n_embd": 24, "training__max_steps": 4}
     found, warnings, reason, is_compiled = run(
         compiled, home, f"{places}:/usr/bin:/bin", home, changes

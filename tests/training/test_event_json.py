@@ -1,4 +1,4 @@
-"""Events as JSON and back, and those of the first version of the program."""
+"""Events as JSON and back, including those of the first version of the program."""
 
 import json
 import math
@@ -26,7 +26,7 @@ events: st.SearchStrategy[Any] = st.one_of(*(st.builds(kind) for kind in get_arg
 
 
 def same(one: Event, other: Event | None) -> bool:
-    """Equal, where NaN is NaN."""
+    """Equality in which NaN equals NaN."""
     return type(one) is type(other) and repr(one) == repr(other)
 
 
@@ -89,7 +89,8 @@ def test_warnings_of_the_first_version_are_converted(message: str, event: Event)
 
 
 def test_messages_of_events_are_not_parsed() -> None:
-    """A reworded message changes nothing: what was written as its own kind is read as that."""
+    """Rewording a message changes nothing: an event written as its own kind is read as that
+    kind."""
     for event in (Skipped(7, math.nan, 3.25), WentBack(7), Spiked(7, 9.1, 2.5, 33.0)):
         written = to_json(event)
         assert event.message not in written.values()

@@ -1,4 +1,4 @@
-"""fp16 on the CPU: its scale is found without losing a step, is kept, and changes no gradient."""
+"""fp16 on the CPU: the scale is found without losing a step, is stored, and changes no gradient."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,7 +20,7 @@ HALF: dict[str, Any] = {"training__precision": "fp16", "model__dropout": 0.2}
 
 
 def steep(trainer: Trainer) -> None:
-    """A loss a hundred times as large: its gradient overflows at the first scale."""
+    """A loss a hundred times larger: its gradient overflows at the initial scale."""
     whole = trainer.model.loss
 
     def loss(ids: Any, targets: Any) -> Any:
@@ -44,7 +44,7 @@ def test_an_overflowing_gradient_is_recomputed_and_no_step_is_lost(
     assert half.warnings == []
     assert sorted(half.losses) == list(range(1, 13))
     assert half.trainer.state.tokens_seen == whole.trainer.state.tokens_seen
-    # The same batch again, with the same dropout: the loss is that of fp32 but for rounding.
+    # The same batch again, with the same dropout: the loss is that of fp32 except for rounding.
     assert half.losses == pytest.approx(whole.losses, rel=5e-3)
 
 

@@ -1,5 +1,5 @@
-"""Trainings that really break: weights that overflow, texts that are damaged, rates far too high;
-and trainings that only look wild, of which nothing is said."""
+"""Trainings that really fail: overflowing weights, damaged texts, far too high rates; and ones
+that only look wild, which must not be reported."""
 
 import random
 from collections.abc import Callable
@@ -41,7 +41,7 @@ def spikes(done: Training) -> list[str]:
 
 
 class Change:
-    """Changes a weight of the running model after a step; a wish."""
+    """Changes a weight of the running model after a step."""
 
     def __init__(self, how: Callable[[torch.Tensor], None]) -> None:
         self.how = how
@@ -61,7 +61,7 @@ def test_a_far_too_high_rate_goes_back_once_and_is_halved(tiny: Make, tmp_path: 
     done = train(tiny(**QUIET), tmp_path, wishes={120: raise_rate})
     assert done.reason == "done"
     assert back(done) == ["back to step 100 with half the learning rate"]
-    # Half of what it was at the checkpoint, not of what it broke at.
+    # Half of what it was at the checkpoint, not when training failed.
     assert done.trainer.state.learning_rate_multiplier == 0.5
     assert done.losses[240] < 4
 
@@ -87,7 +87,7 @@ def test_a_second_failure_stops_training_with_the_evidence(tiny: Make, tmp_path:
     assert "worse than a uniform guess (5.55), after it had been 3." in failed.error
     assert "the learning rate was 0.01, then half of it" in failed.error
     assert "try a tenth of optimizer.learning_rate" in failed.error
-    # Nothing that was trained before is lost.
+    # No earlier training is lost.
     found = checkpoint.read(tmp_path / "step-000100")
     assert found.state.train_loss is not None
     assert found.state.train_loss < 4
@@ -104,7 +104,7 @@ def test_a_rate_that_overflows_at_once_stops_with_the_evidence(tiny: Make, tmp_p
 
 def test_an_infinite_weight_is_discarded(tiny: Make, tmp_path: Path) -> None:
     poison = Change(lambda weight: weight[0, 0].fill_(float("inf")))
-    # Were every step saved, all whole weights would be cleared away.
+    # If every step were saved, all intact checkpoints would be deleted.
     preset = tiny(**{**QUIET, "training__checkpoint_every": 1}, training__keep_checkpoints=1)
     done = train(preset, tmp_path, patch=poison, wishes={60: poison.now})
     assert done.reason == "done"
@@ -195,7 +195,7 @@ def test_checkpoints_saved_after_the_failure_are_not_resumed(tiny: Make, tmp_pat
     steps: list[int] = []
     done = train(tiny(**QUIET), tmp_path, wishes=wishes, patch=patch)
     assert back(done) == ["back to step 100 with half the learning rate"]
-    # As a process killed at this moment finds it.
+    # The state that a process killed at this moment would leave.
     assert steps == [100]
     assert (tmp_path / "diverged-step-000140").is_dir()
 

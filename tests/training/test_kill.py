@@ -1,4 +1,4 @@
-"""A process killed at any moment leaves a run that goes on, and loses no step of its log."""
+"""A process killed at any moment leaves a run that resumes and loses no step of its log."""
 
 import json
 import math
@@ -41,7 +41,7 @@ def start(*arguments: str) -> "subprocess.Popen[str]":
 
 
 def events_of(process: "subprocess.Popen[str]", until: Callable[[dict[str, Any]], bool]) -> None:
-    """Read the process's events until one fits."""
+    """Read the process's events until one matches."""
     assert process.stdout is not None
     for line in process.stdout:
         if until(json.loads(line)):
@@ -60,7 +60,7 @@ def losses(run: Run) -> tuple[list[int], list[float]]:
     return curves.steps.step, curves.steps.loss
 
 
-# Every way of saving at once: periodic, best, and the last one; every dropout is another.
+# Every kind of save at once: periodic, best and the last one; dropout differs at every step.
 BUSY: dict[str, Any] = {
     "model__dropout": 0.1,
     "training__accumulation": 2,
@@ -84,7 +84,7 @@ SAVING: dict[str, Any] = {
 
 
 def go_on(changes: dict[str, Any], steps: int = 0) -> int:
-    """Begin the run, or go on with it, until a signal; or until it stands at `steps`."""
+    """Start or resume the run, until a signal or until it reaches `steps`."""
     there = store.all_runs()
     session = Session.resume(there[0]) if there else Session.start(make_tiny(**changes))
     for number in ORDERLY:
@@ -99,7 +99,7 @@ def go_on(changes: dict[str, Any], steps: int = 0) -> int:
 
 
 class Watched:
-    """The run's files, as another process sees them while it is trained."""
+    """The run's files as another process sees them during training."""
 
     def __init__(self, home: Path) -> None:
         self._home = home
@@ -109,7 +109,7 @@ class Watched:
         return next(iter(store.all_runs()), None)
 
     def saved(self) -> int:
-        """The step that a resume would begin at."""
+        """The step at which a resume would start."""
         assert self.run is not None
         found, wrong = checkpoint.newest(self.run.checkpoints)
         assert not wrong
@@ -132,9 +132,9 @@ def logged(run: Run | None) -> int:
 
 
 def due(run: Run, after: int, changes: dict[str, Any]) -> list[int]:
-    """The logged steps later than `after` that a checkpoint was due at.
+    """The logged steps after `after` at which a checkpoint was due.
 
-    None is due where the loss is worse than a uniform guess: single batches of four tokens are.
+    None is due where the loss is worse than a uniform guess, as single batches of four tokens are.
     """
     every, doubtful = changes["training__checkpoint_every"], 1.1 * math.log(256)
     steps = zip(*losses(run), strict=True)
@@ -142,12 +142,12 @@ def due(run: Run, after: int, changes: dict[str, Any]) -> list[int]:
 
 
 def a_moment(watched: Watched, fork: Fork, chance: random.Random, *, aimed: bool) -> None:
-    """Wait until the process has made a step or more, then for no time in particular."""
+    """Wait until the process has trained at least a step, then for a random time."""
     before = logged(watched.run)
     wanted = before + chance.randint(1, 6)
     watched.until(lambda: logged(watched.run) >= wanted, fork)
     if not before:
-        # A run that has steps and no checkpoint is never begun anew.
+        # A run that has steps but no checkpoint never starts over.
         watched.until(lambda: watched.saved() > 0, fork)
     time.sleep(chance.random() * 0.02)
     if aimed:
@@ -180,7 +180,7 @@ def test_many_kills_do_not_change_the_losses(
             assert code == -signal.SIGKILL
             assert found.info().state == "interrupted"
             in_a_save += watched.is_saving()
-            # One checkpoint may be in writing, one waiting, and one on its way there.
+            # One checkpoint may be written, one waiting, and one about to be queued.
             assert len(due(found, watched.saved(), changes)) <= 3
         else:
             assert code == 0, fork.result()
@@ -189,7 +189,7 @@ def test_many_kills_do_not_change_the_losses(
     assert len(store.all_runs()) == 1
     if aimed:
         assert in_a_save >= rounds // 13
-    # Once more, in order; then all of it without a kill.
+    # Once more, cleanly; then the whole run without a kill.
     broken = watched.run
     assert broken is not None
     reached = run(go_on, home, changes, logged(broken) + 1)
@@ -215,7 +215,7 @@ def test_a_command_killed_twice_resumes(tiny: Make, home: Path) -> None:
     file.write_text(tiny(**BUSY).to_toml())
     process = start("train", str(file), "--json")
     for moment in moments(2):
-        # Before its first checkpoint there would be nothing to go on from.
+        # Before its first checkpoint there would be nothing to resume from.
         events_of(process, lambda event: event["event"] == "saved")
         threading.Event().wait(moment)
         end(process, signal.SIGKILL)

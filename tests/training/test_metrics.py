@@ -1,4 +1,4 @@
-"""A metric that a model reports reaches the log, the other logs and the curves by its name."""
+"""A metric reported by a model reaches the log, the other logs and the curves under its name."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +21,7 @@ Make = Callable[..., Preset]
 
 @pytest.fixture
 def with_metric(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A GPT that reports which share of its targets is the space."""
+    """A GPT that reports what share of its targets are spaces."""
     plain = Gpt.loss
 
     def loss(self: Gpt, ids: torch.Tensor, targets: torch.Tensor) -> Loss:

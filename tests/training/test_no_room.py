@@ -1,4 +1,4 @@
-"""A disk that is really full: training waits, goes on when there is room, and loses nothing."""
+"""A disk that is really full: training waits, continues once there is space, and loses nothing."""
 
 import os
 import shutil
@@ -27,7 +27,7 @@ pytestmark = [
 
 
 def fill(disk: Path) -> Path:
-    """Take all that is free."""
+    """Take all free space."""
     ballast = disk / "ballast"
     with ballast.open("wb", buffering=0) as file:
         size = 2**16
@@ -99,7 +99,7 @@ def test_no_space_for_the_log_pauses_and_loses_no_row(
     tiny: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with small_disk(tmp_path / "disk", SIZE) as disk:
-        # Nor a best one: nothing but the log is to be written.
+        # No best one either: only the log is written.
         rarely = {"training__checkpoint_every": 10**6, "training__evaluate_every": 10**6}
         session = start(tiny, disk, monkeypatch, **rarely)
         wait(session, lambda: session.status.step > 20)
@@ -159,12 +159,12 @@ def test_a_second_stop_gives_up_waiting_for_the_last_save(
     tiny: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with small_disk(tmp_path / "disk", SIZE) as disk:
-        # Nor a best one: its step would need no other checkpoint.
+        # No best one either: its step would need no other checkpoint.
         rarely = {"training__checkpoint_every": 10**6, "training__evaluate_every": 10**6}
         session = start(tiny, disk, monkeypatch, **rarely)
         wait(session, lambda: session.status.step > 20)
-        # While it fills the disk nothing is logged: a run that waits for room already would
-        # take the first stop for the second.
+        # While it fills the disk nothing is logged: a run already waiting for space
+        # would take the first stop for the second.
         session.control.pause()
         wait(session, lambda: session.status.state == "paused")
         ballast = fill(disk)

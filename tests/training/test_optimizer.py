@@ -1,4 +1,4 @@
-"""AdamW on flat buffers does what AdamW on separate tensors does."""
+"""AdamW on flat buffers equals AdamW on separate tensors."""
 
 import copy
 from collections.abc import Iterable
@@ -39,7 +39,7 @@ def flat_steps(model: LanguageModel, optimizer: FlatOptimizer, steps: Iterable[i
 
 
 def test_updates_equal_those_of_torch() -> None:
-    # Biases of keys have no gradient but rounding noise, which Adam would blow up.
+    # The only gradient of key biases is rounding noise, which Adam would amplify.
     flat, plain = model_of(bias=False), model_of(bias=False)
     optimizer = FlatOptimizer(flat, CONFIG)
     groups = [
@@ -163,7 +163,7 @@ def test_orthogonalization_works_for_any_matrix() -> None:
 def test_muon_updates_hidden_matrices_and_adamw_all_others(
     native_bf16: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One step by hand: momentum from nothing, Nesterov, orthogonal, scaled."""
+    """One step by hand: momentum from zero, Nesterov, orthogonal, scaled."""
     monkeypatch.setattr(precision, "has_native_bf16", lambda _: native_bf16)
     config = Optimizer(kind="muon", muon_momentum=0.9, weight_decay=0.0, gradient_clip=0.0)
     model, plain = model_of(bias=False), model_of(bias=False)
@@ -214,7 +214,7 @@ def test_muon_learns_and_its_restored_state_continues_exactly() -> None:
 
 @pytest.mark.parametrize("kind", ["adamw", "muon"])
 def test_each_group_has_its_own_learning_rate(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two groups of hidden matrices of the same shapes, the second at three times the rate."""
+    """Two groups of hidden matrices of equal shapes, the second at three times the rate."""
     config = Optimizer(kind=kind, learning_rate=0.01, weight_decay=0.2, gradient_clip=0.0)
     model, plain = model_of(bias=False), model_of(bias=False)
     groups: list[ParameterGroup] = []

@@ -25,7 +25,7 @@ pytestmark = [
     pytest.mark.timeout(120),
     pytest.mark.skipif(sys.platform != "linux", reason="the limit on memory is Linux's"),
 ]
-# Some 100 MB of activations in one pass.
+# About 100 MB of activations in one pass.
 LARGE: dict[str, Any] = {
     "data__documents": 200,
     "model__n_layer": 4,
@@ -47,7 +47,7 @@ def large(**changes: Any) -> Any:
 
 
 class Scarce:
-    """Takes the memory when `begins` says so, and frees it when `ends` does."""
+    """Takes the memory when `begins` is true, and frees it when `ends` is."""
 
     def __init__(
         self, room: int, begins: Callable[[Event], bool], ends: Callable[[Event], bool]
@@ -84,9 +84,9 @@ def told(event: Event) -> bool:
 def trained(
     home: Path, changes: dict[str, Any], scarce: Any = None, allocator: Any = map_every_tensor
 ) -> Any:
-    """Losses, evaluations, warnings, failures, sequences at once and finished checkpoints."""
+    """Losses, evaluations, warnings, failures, sequences at once, and finished checkpoints."""
     allocator()
-    # With a GPU in the machine, the first backward pass starts a thread for it.
+    # If the machine has a GPU, the first backward pass starts a thread for it.
     torch.ones(1, requires_grad=True).sum().backward()
     done = train(large(**changes), home / "run", patch=scarce)
     return {
@@ -156,7 +156,7 @@ def test_a_failed_backward_pass_leaves_no_gradient(home: Path) -> None:
     assert found["losses"] == pytest.approx(plain["losses"], rel=1e-4)
 
 
-# A vocabulary whose logits are the largest thing of an evaluation.
+# A vocabulary whose logits take most of the memory of an evaluation.
 WORDY: dict[str, Any] = {
     "tokenizer": {"kind": "gpt2", "vocab_size": 20_000},
     "model__n_layer": 1,
@@ -187,7 +187,7 @@ def test_an_evaluation_that_does_not_fit_is_split(home: Path) -> None:
 def test_an_evaluation_without_memory_is_skipped_and_training_continues(home: Path) -> None:
     found = run(evaluated_in, home, 0, home)
     assert any("this evaluation is skipped" in text for text in found["warnings"])
-    # The memory is there again at step 3.
+    # The memory is available again at step 3.
     assert list(found["evaluations"]) == [0, 3]
     assert found["failures"] == []
     assert len(found["losses"]) == 3
@@ -234,7 +234,7 @@ def written_in_little(home: Path) -> Any:
 def test_writing_without_memory_is_an_error_and_does_not_kill_the_process(home: Path) -> None:
     found = run(written_in_little, home, home)
     (failure,) = found["failures"]
-    # It may be the training thread, at work beside the writer, that finds none first.
+    # The training thread, which runs next to the writer, may be the first to find none.
     assert "memory ran out" in failure
     assert "resume the run" in failure
 
@@ -248,13 +248,13 @@ def updated_in_little(home: Path) -> Any:
             try:
                 whole(learning_rate)
             finally:
-                # There is room again for saving what must not be saved.
+                # There is space again to save what must not be saved.
                 if full is not None:
                     full.free()
 
         trainer.optimizer.update = update  # type: ignore[method-assign]
 
-    # One layer: where bf16 is emulated, each product of this width takes a second.
+    # One layer: if bf16 is emulated, each product of this width takes a second.
     changes = {"optimizer": MUON, "training__checkpoint_every": 2, "model__n_embd": 256}
     changes |= {"model__n_layer": 1}
     changes |= {"training__micro_batch": 4, "training__max_steps": 5}
@@ -342,7 +342,7 @@ def test_a_pass_that_does_not_fit_a_gpu_is_split(
     total = torch.cuda.get_device_properties(0).total_memory
     gc.collect()
     torch.cuda.empty_cache()
-    # What stays: the weights of the run above, and the workspaces of cuBLAS.
+    # What remains: the weights of the run above, and cuBLAS workspaces.
     room = torch.cuda.memory_reserved() + 70e6
     try:
         torch.cuda.set_per_process_memory_fraction(room / total)

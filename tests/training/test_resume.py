@@ -1,4 +1,4 @@
-"""A resumed run is the uninterrupted run: the same losses to the last bit, the same weights."""
+"""A resumed run equals the uninterrupted run: the same losses bit for bit, the same weights."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,7 +18,7 @@ from slm_tui.training.trainer import Trainer
 from tests.training.harness import Training, train
 
 Make = Callable[..., Preset]
-# 3 documents are some 60 windows: 12 steps of 8 sequences see them more than once.
+# 3 documents have about 60 windows: 12 steps of 8 sequences see them more than once.
 ACROSS_AN_EPOCH = {
     "data__documents": 3,
     "model__dropout": 0.2,
@@ -125,7 +125,7 @@ def test_evaluations_and_samples_equal_those_of_an_uninterrupted_run(
 def test_a_resume_at_an_evaluation_step_evaluates_once(tiny: Make, tmp_path: Path) -> None:
     preset = tiny(training__evaluate_every=4, training__checkpoint_every=4)
     train(preset, tmp_path / "run", wishes={4: Control.stop})
-    # As a process killed between the checkpoint and its evaluation leaves it.
+    # As if killed between the checkpoint and its evaluation.
     found, _ = checkpoint.newest(tmp_path / "run")
     assert found is not None
     assert found.state.evaluated_step < found.state.step
@@ -143,7 +143,7 @@ def test_the_learning_rate_multiplier_survives_a_resume(tiny: Make, tmp_path: Pa
 
     preset = tiny(**ACROSS_AN_EPOCH)
     whole = train(preset, tmp_path / "whole", wishes={8: halve})
-    # Step 8 has a periodic checkpoint already when the rate changes.
+    # Step 8 already has a periodic checkpoint when the rate changes.
     first = train(preset, tmp_path / "parts", wishes={8: halve_and_stop})
     second = train(preset, tmp_path / "parts", resume=True)
     assert second.trainer.state.learning_rate_multiplier == 0.5

@@ -1,4 +1,4 @@
-"""The learning rate: a ramp, a shape, an end."""
+"""The learning rate: warm-up, shape, end."""
 
 import itertools
 import math

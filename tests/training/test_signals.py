@@ -1,4 +1,4 @@
-"""Signals to the command line: what was trained is saved, and the run goes on later."""
+"""Signals to the command line: progress is saved, and the run can be resumed."""
 
 import json
 import signal

@@ -1,4 +1,4 @@
-"""Early stops, the plateau reducer, warm-up and what is kept, in real runs and over resumes."""
+"""Early stopping, plateaus, warm-up and retention, in real runs and across resumes."""
 
 import itertools
 import os
@@ -18,7 +18,7 @@ from slm_tui.training.events import Saved, Stepped
 from tests.training.harness import Training, train
 
 Make = Callable[..., Preset]
-# Six stories learned by heart: the validation loss falls, then rises.
+# Six stories to memorise: the validation loss falls, then rises.
 BY_HEART: dict[str, Any] = {
     "data__documents": 6,
     "model__n_embd": 32,
@@ -52,7 +52,7 @@ def test_an_early_stop_restores_the_best_weights(tiny: Make, tmp_path: Path) -> 
     assert all(torch.equal(weights[name], value) for name, value in done.weights.items())
 
 
-def test_without_restore_best_the_last_weights_stay(tiny: Make, tmp_path: Path) -> None:
+def test_without_early_stop_restore_the_last_weights_stay(tiny: Make, tmp_path: Path) -> None:
     done = train(tiny(**BY_HEART, training__early_stop_restore=False), tmp_path)
     assert done.reason == "early stop"
     last = checkpoint.linked(tmp_path, "last")
@@ -69,7 +69,7 @@ def test_a_resume_continues_where_it_stopped_with_patience_reset(tiny: Make, hom
     assert more.wait(60)
     assert more.status.state == "stopped early"
     assert more.status.step >= stopped_at + 40
-    # The same run without an end to its patience.
+    # The same run with unlimited patience.
     patient = {**BY_HEART, "training__early_stop_patience": None}
     patient["training__max_steps"] = more.status.step
     whole = Session.start(tiny(**patient), "whole")
@@ -99,7 +99,7 @@ def test_a_kill_before_linking_the_best_does_not_lose_it(tiny: Make, tmp_path: P
     best = checkpoint.linked(tmp_path, "best")
     assert best is not None
     assert checkpoint.step_of(best) == 10
-    # As it is between the rename of the checkpoint and the link.
+    # The state between renaming the checkpoint and setting the link.
     checkpoint.discard(tmp_path / "step-000011")
     checkpoint.link(tmp_path, "best", "step-000005")
     second = train(preset, tmp_path, resume=True, wishes={11: Control.stop})
@@ -142,7 +142,7 @@ def test_a_plateau_reduces_the_rate_by_its_factor_down_to_its_floor(
     used = rates(done)
     lowered = [step for step in range(6, 61) if used[step] < used[step - 1]]
     assert [used[step] for step in lowered] == [0.5, 0.3]
-    # Patience, then rest and patience again: every one of them late by an evaluation at most.
+    # Patience, cooldown and patience again: each late by at most one evaluation.
     assert all(later - earlier >= 10 for earlier, later in itertools.pairwise(lowered))
     best_before = min(step for step in done.evaluations if step >= 4)
     assert lowered[0] >= best_before + 6
@@ -208,7 +208,7 @@ def test_merged_passes_train_like_separate_ones(tiny: Make, tmp_path: Path, kind
 
     merged = train(preset, tmp_path / "merged")
     separate = train(preset, tmp_path / "separate", patch=one_by_one)
-    # In the first steps: later ones amplify what was rounded in another way.
+    # In the first steps: later ones amplify differences in rounding.
     for step in range(1, 7):
         assert separate.losses[step] == pytest.approx(merged.losses[step], rel=1e-5)
     assert merged.trainer.state.tokens_seen == separate.trainer.state.tokens_seen

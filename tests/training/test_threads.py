@@ -1,4 +1,4 @@
-"""CPU threads: measured at the start, given up while another process computes, taken back after."""
+"""CPU threads: measured at the start, yielded while another process computes, then taken back."""
 
 import sys
 import time
@@ -29,7 +29,7 @@ def same_threads_afterwards() -> Iterator[None]:
 
 
 class Fed:
-    """Cores that others keep busy, one figure for each look."""
+    """Cores that other processes keep busy, one value per look."""
 
     def __init__(self, loads: list[float | None]) -> None:
         self._loads = list(loads)
@@ -59,7 +59,7 @@ def counts(threads: Threads, looks: int) -> list[int]:
 def test_one_thread_is_yielded_per_busy_core_and_taken_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # One look is not enough to give up, four quiet ones are needed to take back.
+    # One look is not enough to yield a thread; four quiet ones are needed to take it back.
     loads = [1.0, 1.0, 1.0, 2.2, 2.2, 0.0, 0.0, 0.0, 0.0, 0.0]
     assert counts(four(monkeypatch, loads), 10) == [4, 3, 3, 2, 2, 2, 2, 2, 4, 4]
 
@@ -108,7 +108,7 @@ def test_load_of_another_process_is_detected() -> None:
     burner = limits.start([sys.executable, "-c", "while True: pass"])
     try:
         load = OtherLoad()
-        # However busy the machine is: the cores are used, or this process would get them.
+        # However busy the machine is: the cores are in use, or this process would get them.
         for _ in range(200):
             time.sleep(0.1)
             found = load.foreign()

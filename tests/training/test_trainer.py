@@ -1,4 +1,4 @@
-"""The loop: what it does at every step, what it obeys, and what it does when things go wrong."""
+"""The loop: what it does at every step, the requests it handles, and what it does on errors."""
 
 import threading
 from collections.abc import Callable
@@ -120,7 +120,7 @@ def test_early_stopping_never_exceeds_its_patience(tiny: Make, tmp_path: Path) -
     assert (tmp_path / "last").exists()
 
 
-# What may be asked for.
+# Requests.
 
 
 def test_a_pause_lasts_until_training_is_continued(tiny: Make, tmp_path: Path) -> None:
@@ -224,16 +224,16 @@ def test_stop_interrupts_sampling(tiny: Make, tmp_path: Path) -> None:
     preset = tiny(sampling__max_tokens=1000, training__sample_every=1)
     done = train(preset, tmp_path, patch=stop_at_the_third_token)
     assert (done.reason, tokens) == ("stopped", 3)
-    # A text that was cut is not passed off as a sample.
+    # An interrupted text is not presented as a sample.
     assert done.of(Sampled) == []
     assert done.trainer.state.sampled_step == -1
 
 
-# What goes wrong.
+# Errors.
 
 
 class Poison:
-    """Makes the loss NaN while the given updates are computed, counted from 0."""
+    """Makes the loss NaN during the given updates, counted from 0."""
 
     def __init__(self, calls: set[int]) -> None:
         self.calls = calls
@@ -291,7 +291,7 @@ def test_text_after_the_restored_step_is_seen_again(tiny: Make, tmp_path: Path) 
         training__early_stop_min_delta=100.0,
     )
     done = train(preset, tmp_path, patch=Poison(set(range(5, 10))))
-    # The evaluation of step 8 fell among the skipped steps, and was no best worth a checkpoint.
+    # The evaluation of step 8 was among the skipped steps, and not a best worth a checkpoint.
     assert [text for text in done.warnings if text.startswith("back to step 5")]
     assert [event.step for event in done.of(Evaluated)].count(8) == 2
 
@@ -314,7 +314,7 @@ def test_without_a_checkpoint_to_go_back_to_training_stops(tiny: Make, tmp_path:
 
 
 class Crowded:
-    """Raises as a full memory does, for more than `most` sequences at a time."""
+    """Raises an out-of-memory error for more than `most` sequences at a time."""
 
     def __init__(self, most: int, error: Exception) -> None:
         self.most = most

@@ -1,4 +1,4 @@
-"""A world that moves: clocks that jump, files that vanish, homes that nobody may write."""
+"""A changing environment: clock jumps, vanishing files, homes that are not writable."""
 
 import os
 import signal
@@ -30,7 +30,7 @@ LONG: dict[str, Any] = {
 
 
 def train_on(steps: int) -> tuple[str, str]:
-    """Begin the run or go on with it, so many steps or until it is killed."""
+    """Start or resume the run, for this many steps or until it is killed."""
     there = store.all_runs()
     try:
         session = Session.resume(there[0]) if there else Session.start(make_tiny(**LONG))
@@ -83,7 +83,7 @@ def test_a_second_process_is_rejected_while_the_first_trains(home: Path) -> None
 
 
 def with_clock(jumps: list[tuple[int, float]], home: Path) -> Any:
-    """Train 60 steps; the clock jumps by so many seconds after a step."""
+    """Train 60 steps; after one of them the clock jumps by this many seconds."""
     real, moved = time.time, [0.0]
     time.time = lambda: real() + moved[0]
     left = dict(jumps)
@@ -117,7 +117,7 @@ def test_a_clock_jump_during_training_does_no_harm(home: Path, jump: float) -> N
     assert steps == list(range(1, 61))
     assert seconds == sorted(seconds)
     assert 0 < elapsed < time.monotonic() - began
-    # A clock that was set back makes a later run look older: it is listed by what it says.
+    # A clock that was set back makes a later run look older: it is listed by its recorded time.
     assert sorted(listing) == ["later", "tiny"]
     if jump > 0:
         assert listing[0] == "later"
@@ -160,7 +160,7 @@ def test_an_unwritable_home_is_reported_with_a_remedy(tmp_path: Path) -> None:
 
 
 def foreign(path: Path, **changes: Any) -> None:
-    """Rewrite a manifest as another version would have written it."""
+    """Rewrite a manifest as another version would have."""
     from slm_tui import manifest
 
     values = manifest.unsealed((path / "manifest.json").read_text())
@@ -179,7 +179,7 @@ def test_a_checkpoint_of_another_format_is_rejected_and_untouched(home: Path) ->
     assert more.status.state == "failed"
     assert "step-000012 has format 99: this version reads format 1" in more.status.error
     assert "use the version that wrote it" in more.status.error
-    # It is not damage: whoever can read it finds it where it was.
+    # It is not damage: a version that can read it finds it unchanged.
     assert newest.is_dir()
     assert not list(session.run.checkpoints.glob("damaged-*"))
 
@@ -208,7 +208,7 @@ def test_a_corpus_deleted_during_training_is_rebuilt_on_resume(home: Path) -> No
 
 
 def test_a_corpus_truncated_during_training_costs_no_more_than_a_kill(home: Path) -> None:
-    """The system ends a process that reads a mapped file beyond its end."""
+    """The system kills a process that reads a mapped file beyond its end."""
     corpus = prepare(make_tiny(**LONG))
     fork = Fork(train_on, home, 0)
     until(has_saved, fork)

@@ -1,4 +1,4 @@
-"""The background writer: training never waits for ever, and a full disk never ends it."""
+"""The background writer: training never waits forever, and a full disk never stops it."""
 
 import errno
 import os
@@ -107,7 +107,7 @@ def test_multiples_of_a_step_are_kept(tmp_path: Path) -> None:
     for step in range(1, 9):
         writer.submit(snapshot(step), "periodic")
     writer.close()
-    # The newest, the one that the limit keeps beside it, and every third.
+    # The newest, the one that the limit keeps as well, and every third.
     kept = [checkpoint.step_of(path) for path in checkpoint.all_in(tmp_path)]
     assert kept == [3, 6, 7, 8]
 
@@ -116,7 +116,7 @@ def test_multiples_of_a_step_are_kept(tmp_path: Path) -> None:
 def test_a_disk_that_fails_every_save_pauses_training_at_the_second(
     tiny: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    """Otherwise it would train to its end with nothing saved."""
+    """Otherwise it would train to the end with nothing saved."""
     whole, broken = checkpoint.save_file, threading.Event()
     broken.set()
 
