@@ -16,9 +16,9 @@ def until(look: Callable[[], Found | None], seconds: float = LIMIT) -> Found:
     """What `look` returns, once that is truthy."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        found = look()
-        if found:
-            return found
+        result = look()
+        if result:
+            return result
         time.sleep(0.02)
     raise AssertionError(f"it did not happen within {seconds:g} s")
 
@@ -48,8 +48,8 @@ def reap(pid: int, seconds: float = LIMIT) -> int:
     """Wait for a child process; its wait status."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        found, status = os.waitpid(pid, os.WNOHANG)
-        if found:
+        result, status = os.waitpid(pid, os.WNOHANG)
+        if result:
             return status
         time.sleep(0.01)
     raise AssertionError(f"process {pid} did not end within {seconds:g} s")

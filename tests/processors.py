@@ -32,14 +32,14 @@ NUMERIC = ("training", "models", "generation", "evaluation", "runs", "cli", "rel
 
 def pretend() -> None:
     """Make `has_native_bf16` return what `NATIVE_BF16` says; without it, do nothing."""
-    asked = os.environ.get("NATIVE_BF16")
-    if asked is None:
+    override = os.environ.get("NATIVE_BF16")
+    if override is None:
         return
     from slm_tui.training import precision
 
     real = precision.has_native_bf16
     precision.has_native_bf16 = lambda device: (  # type: ignore[assignment]
-        asked == "yes" if device.type == "cpu" else real(device)
+        override == "yes" if device.type == "cpu" else real(device)
     )
 
 
@@ -55,18 +55,16 @@ def available() -> dict[str, dict[str, str]]:
 
 
 def main(arguments: list[str]) -> int:
-    wanted, rest = [], []
+    names, rest = [], []
     while arguments:
         word = arguments.pop(0)
         if word == "--list":
             print("\n".join(available()))
             return 0
-        (wanted if word == "--only" else rest).append(
-            arguments.pop(0) if word == "--only" else word
-        )
+        (names if word == "--only" else rest).append(arguments.pop(0) if word == "--only" else word)
     failed = []
     for name, variables in available().items():
-        if wanted and name not in wanted:
+        if names and name not in names:
             continue
         print(f"== {name}: {variables}", flush=True)
         command = [sys.executable, "-m", "pytest", "-q", "-n", "auto", "--dist", "loadgroup"]

@@ -75,7 +75,7 @@ def measure(
     from slm_tui.training.events import Event, Failed, Stepped
     from slm_tui.training.trainer import Trainer
 
-    wanted = overrides.apply(preset(size), ["training.threads=0"])
+    chosen = overrides.apply(preset(size), ["training.threads=0"])
     data, control = load(corpus), Control()
     marks: list[tuple[float, int]] = []
 
@@ -89,20 +89,20 @@ def measure(
 
     with tempfile.TemporaryDirectory() as directory:
         first = Path(directory) / "first"
-        Trainer(_short(wanted), data, first, lambda event: None).run()
+        Trainer(_short(chosen), data, first, lambda event: None).run()
         with _talking(checkpoint.all_in(first)[-1], many) as talk:
-            Trainer(wanted, data, Path(directory) / "run", follow, control).run()
+            Trainer(chosen, data, Path(directory) / "run", follow, control).run()
     warm = [mark for mark in marks if mark[0] - marks[0][0] >= warmup]
     (start, had), (end, has) = warm[0], warm[-1]
-    trained = (len(warm) - 1) * wanted.tokens_per_step
+    trained = (len(warm) - 1) * chosen.tokens_per_step
     return trained / (end - start), (has - had) / (end - start)
 
 
-def _short(wanted: Preset) -> Preset:
+def _short(chosen: Preset) -> Preset:
     """A training of a few steps, for a checkpoint to generate with."""
     from slm_tui.config import overrides
 
-    return overrides.apply(wanted, ["training.max_steps=3"])
+    return overrides.apply(chosen, ["training.max_steps=3"])
 
 
 @contextmanager
@@ -117,5 +117,13 @@ def _talking(saved: Path, many: int) -> Iterator[_Talk]:
 
 
 if __name__ == "__main__":
-    given = sys.argv
-    print(*measure(given[1], Path(given[2]), float(given[3]), float(given[4]), int(given[5])))
+    arguments = sys.argv
+    print(
+        *measure(
+            arguments[1],
+            Path(arguments[2]),
+            float(arguments[3]),
+            float(arguments[4]),
+            int(arguments[5]),
+        )
+    )

@@ -38,11 +38,11 @@ def _documents(size: int) -> list[str]:
     """Stories of about `size` bytes in total."""
     from slm_tui.corpus.stories import StoryGenerator
 
-    generator, found, have = StoryGenerator("rich", 1), list[str](), 0
+    generator, texts, have = StoryGenerator("rich", 1), list[str](), 0
     while have < size:
-        found.append(generator.story(len(found)).text)
-        have += len(found[-1])
-    return found
+        texts.append(generator.story(len(texts)).text)
+        have += len(texts[-1])
+    return texts
 
 
 def _encoding(documents: Sequence[str], rounds: int, quiet: float) -> Iterator[Figure]:

@@ -128,12 +128,12 @@ class EngineBench:
                     alone.append(self._loop("our_loop", size, corpus, "auto", threads))
                     spin = subprocess.Popen([sys.executable, "-c", "while True: pass"])
                     try:
-                        found = self._loop("our_loop", size, corpus, "auto", threads)
+                        result = self._loop("our_loop", size, corpus, "auto", threads)
                     finally:
                         spin.kill()
                         spin.wait()
                     # The other process is intentional.
-                    beside.append(Sample(found.rate, 0.0))
+                    beside.append(Sample(result.rate, 0.0))
                 figure = ratio(f"{size} beside a busy process, {name}", beside, alone, 0.0, 9.0)
                 yield Figure(figure.name, figure.value, "x", remark=figure.remark)
 
@@ -155,8 +155,8 @@ class EngineBench:
                 written.append(rate)
             target = (cores - 1) / cores if cores > 1 else 0.5
             figure = ratio(f"nano beside {name}", beside, alone, target, self._quiet)
-            told = f"{figure.remark}; written {statistics.median(written):,.0f} tokens/s"
-            yield replace(figure, remark=told)
+            remark = f"{figure.remark}; written {statistics.median(written):,.0f} tokens/s"
+            yield replace(figure, remark=remark)
 
     def _talk(self, corpus: str, many: int) -> tuple[Sample, float]:
         load = Load()

@@ -91,10 +91,10 @@ class Pairs:
         samples: tuple[list[Sample], list[Sample]] = ([], [])
         for _ in range(self._rounds):
             wait_until_quiet(self._patience, self._quiet)
-            for found, run in zip(samples, (ours, base), strict=True):
+            for rates, run in zip(samples, (ours, base), strict=True):
                 load = Load()
                 seconds = _timed(run)
-                found.append(Sample(tokens / seconds, load.foreign()))
+                rates.append(Sample(tokens / seconds, load.foreign()))
         return ratio(name, *samples, target, self._quiet)
 
 

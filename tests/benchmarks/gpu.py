@@ -25,14 +25,14 @@ def gpu_figures(seconds: float) -> Iterator[Figure]:
     from slm_tui.training.bench import bench
 
     for name in _SIZES:
-        found = bench(_preset(name), seconds=seconds, compiled=True)
-        best = max(found.rows, key=lambda row: row.tokens_per_second)
+        result = bench(_preset(name), seconds=seconds, compiled=True)
+        best = max(result.rows, key=lambda row: row.tokens_per_second)
         setup = best.setup
         remark = f"micro-batch {setup.micro_batch}{', compiled' if setup.compiled else ''}; "
-        remark += "; ".join([found.device, *found.notices])
+        remark += "; ".join([result.device, *result.notices])
         yield Figure(f"{name}, tokens per second", best.tokens_per_second, "tok/s", remark=remark)
         yield Figure(
-            f"{name}, FLOPs over a {found.matmul_format} product",
+            f"{name}, FLOPs over a {result.matmul_format} product",
             best.utilisation,
             "x",
             _TARGETS.get(name),

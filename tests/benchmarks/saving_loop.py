@@ -25,14 +25,14 @@ def steps(size: str, corpus: Path, number: int, every: int) -> tuple[float, floa
     from slm_tui.training.trainer import Trainer
 
     changes = [f"training.max_steps={number}", f"training.checkpoint_every={every}"]
-    wanted = overrides.apply(preset(size), changes)
+    chosen = overrides.apply(preset(size), changes)
 
     def follow(event: Event) -> None:
         if isinstance(event, Failed):
             raise RuntimeError(event.error)
 
     with tempfile.TemporaryDirectory() as directory:
-        trainer = Trainer(wanted, load(corpus), Path(directory), follow)
+        trainer = Trainer(chosen, load(corpus), Path(directory), follow)
         marks: list[float] = []
         look = trainer._look
 

@@ -73,9 +73,9 @@ def make_home(directory: Path, *sizes: str) -> Path:
 def environment(home: Path, **more: str) -> dict[str, str]:
     """The environment of the measured program: a plain terminal with colours, and its own home."""
     dropped = ("SSH_CONNECTION", "NO_COLOR", "TMUX", "COLUMNS", "LINES")
-    kept = {key: value for key, value in os.environ.items() if key not in dropped}
+    variables = {key: value for key, value in os.environ.items() if key not in dropped}
     root = str(Path(__file__).resolve().parents[2])
-    return kept | {
+    return variables | {
         "SLM_TUI_HOME": str(home),
         "TERM": "xterm-256color",
         "COLORTERM": "truecolor",

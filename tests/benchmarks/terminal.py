@@ -65,10 +65,10 @@ class Terminal:
         Raises:
             TimeoutError: it did not come, or the program ended.
         """
-        wanted = text.encode()
+        target = text.encode()
         end = time.monotonic() + seconds
         with self._changed:
-            while wanted not in self._seen:
+            while target not in self._seen:
                 left = end - time.monotonic()
                 if left <= 0 or self._ended:
                     tail = bytes(self._seen[-400:])

@@ -15,7 +15,7 @@ from tests.corpus.helpers import TEXTS
 
 
 @pytest.fixture(scope="session")
-def made() -> dict[str, Tokenizer]:
+def every_tokenizer() -> dict[str, Tokenizer]:
     return {
         "bytes": byte_tokenizer(),
         "chars": chars_tokenizer(TEXTS),

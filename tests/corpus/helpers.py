@@ -77,7 +77,7 @@ def jsonl(path: Path, rows: Sequence[object]) -> Path:
 
 def readers() -> list[int]:
     """The reader processes of this test that still exist."""
-    found = []
+    result = []
     for status in Path("/proc").glob("[0-9]*/stat"):
         try:
             parent = int(status.read_text().rpartition(")")[2].split()[1])
@@ -85,5 +85,5 @@ def readers() -> list[int]:
         except (OSError, ValueError):
             continue
         if parent == os.getpid() and b"reader_process" in command:
-            found.append(int(status.parent.name))
-    return found
+            result.append(int(status.parent.name))
+    return result

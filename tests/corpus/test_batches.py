@@ -60,10 +60,10 @@ def test_an_epoch_visits_every_window_exactly_once(
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**31 - 1), steps=st.lists(st.integers(0, 500), max_size=8))
 def test_a_batch_depends_on_seed_and_step_alone(seed: int, steps: list[int]) -> None:
-    asked = Batches(stream(500), 16, 4, seed)
+    again = Batches(stream(500), 16, 4, seed)
     for step in steps:
         fresh = Batches(stream(500), 16, 4, seed).batch(step)
-        assert (asked.batch(step).ids == fresh.ids).all()
+        assert (again.batch(step).ids == fresh.ids).all()
 
 
 @pytest.mark.parametrize(("sequences", "parts"), [(12, 1), (12, 3), (12, 4), (12, 12)])

@@ -58,7 +58,7 @@ def test_merging_can_be_stopped_by_its_callback() -> None:
 
 
 def test_the_merging_callback_starts_after_the_texts_are_read() -> None:
-    told: list[bool] = []
+    calls: list[bool] = []
     done = False
 
     def slowly() -> Iterator[str]:
@@ -68,9 +68,9 @@ def test_the_merging_callback_starts_after_the_texts_are_read() -> None:
             yield " ".join(f"w{n:x}" for n in range(number * 40_000, (number + 1) * 40_000))
         done = True
 
-    train_bpe(slowly(), 8000, merging=lambda: told.append(done))
-    assert told
-    assert all(told)
+    train_bpe(slowly(), 8000, merging=lambda: calls.append(done))
+    assert calls
+    assert all(calls)
 
 
 def test_an_error_while_reading_texts_ends_training_with_that_error() -> None:
@@ -113,12 +113,12 @@ def test_another_process_learns_the_same_merges() -> None:
         "words = [f'w{n * n % 977:x} and {n % 131:o}s' for n in range(20_000)]\n"
         "print(train_bpe(words, 2000).fingerprint)\n"
     )
-    found = set()
+    result = set()
     for seed, threads in (("1", "1"), ("2", "4"), ("3", "2")):
         environment = {**os.environ, "PYTHONHASHSEED": seed, "RAYON_NUM_THREADS": threads}
         done = limits.run([sys.executable, "-c", program], env=environment, capture_output=True)
-        found.add(done.stdout)
-    assert len(found) == 1
+        result.add(done.stdout)
+    assert len(result) == 1
 
 
 def test_training_accepts_surrogates_and_very_long_words() -> None:
@@ -132,10 +132,10 @@ def test_training_accepts_surrogates_and_very_long_words() -> None:
 @pytest.mark.parametrize("name", ["bpe", "chars", "gpt2-50257"])
 @pytest.mark.parametrize("unit", ["a", " ", "\n \t", "é", "7", "!_", "\x1c!", "a1", "漢"])
 def test_a_megabyte_without_a_break_round_trips(
-    made: dict[str, Tokenizer], name: str, unit: str
+    every_tokenizer: dict[str, Tokenizer], name: str, unit: str
 ) -> None:
     text = f"one {unit * (1_000_000 // len(unit))} two"
-    assert made[name].decode_bytes(made[name].encode(text)) == text.encode()
+    assert every_tokenizer[name].decode_bytes(every_tokenizer[name].encode(text)) == text.encode()
 
 
 @quick

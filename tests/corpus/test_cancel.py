@@ -58,47 +58,47 @@ def test_preparation_can_be_cancelled_at_every_stage(
 ) -> None:
     place = tmp_path / "source"
     place.mkdir()
-    wanted = preset(tiny, source, tokenizer, place)
+    chosen = preset(tiny, source, tokenizer, place)
     stages: list[str] = []
-    prepare(wanted, progress=lambda told: stages.append(told.stage))
+    prepare(chosen, progress=lambda progress: stages.append(progress.stage))
     shutil.rmtree(paths.corpora_dir())
     assert {*expected, "tokenizing", "looking for leaks"} <= set(stages)
     for stage in dict.fromkeys(stages):
         # Data cached by `datasets` is not unpacked again.
         shutil.rmtree(hf_home, ignore_errors=True)
         with pytest.raises(Cancelled):
-            end_at(wanted, stage)
+            end_at(chosen, stage)
         assert list(paths.corpora_dir().iterdir()) == [], stage
         assert readers() == []
 
 
-def end_at(wanted: Preset, stage: str) -> None:
+def end_at(chosen: Preset, stage: str) -> None:
     cancel = Event()
 
-    def told(progress: Progress) -> None:
+    def cancel_at_stage(progress: Progress) -> None:
         if progress.stage == stage:
             cancel.set()
 
-    prepare(wanted, progress=told, cancel=cancel)
+    prepare(chosen, progress=cancel_at_stage, cancel=cancel)
 
 
 def test_a_cancelled_preparation_can_be_restarted(tiny: Make, tmp_path: Path) -> None:
-    wanted = preset(tiny, "file", {"kind": "bytes"}, tmp_path)
+    chosen = preset(tiny, "file", {"kind": "bytes"}, tmp_path)
     with pytest.raises(Cancelled):
-        end_at(wanted, "tokenizing")
-    corpus = prepare(wanted)
+        end_at(chosen, "tokenizing")
+    corpus = prepare(chosen)
     text = (tmp_path / "text.txt").read_bytes()
     assert corpus.tokenizer.decode_bytes(corpus.train[:1001]) == text[:1000]
 
 
 def test_progress_never_decreases_and_ends_complete(tiny: Make, tmp_path: Path) -> None:
-    wanted = preset(tiny, "file", BPE, tmp_path)
-    told: list[Progress] = []
-    prepare(wanted, progress=told.append)
-    for stage in dict.fromkeys(one.stage for one in told):
-        done = [one.done for one in told if one.stage == stage]
+    chosen = preset(tiny, "file", BPE, tmp_path)
+    progress: list[Progress] = []
+    prepare(chosen, progress=progress.append)
+    for stage in dict.fromkeys(one.stage for one in progress):
+        done = [one.done for one in progress if one.stage == stage]
         assert done == sorted(done), stage
-        assert all(one.share is None or 0 <= one.share <= 1 for one in told)
-    last = {one.stage: one for one in told}
+        assert all(one.share is None or 0 <= one.share <= 1 for one in progress)
+    last = {one.stage: one for one in progress}
     for stage in ("tokenizing", "looking for leaks"):
         assert last[stage].share == 1

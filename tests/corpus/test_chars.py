@@ -17,13 +17,15 @@ some = st.text(st.sampled_from("ab \n漢字é🙂\u0301\x00\x7f\x80<|>"), max_si
 @given(some, some)
 def test_a_known_character_is_one_token_and_others_are_bytes(train: str, text: str) -> None:
     tokenizer = chars_tokenizer([train])
-    known = {char for char in train if char >= "\x80"} | {chr(code) for code in range(0x80)}
-    wanted = [
+    vocabulary = {char for char in train if char >= "\x80"} | {chr(code) for code in range(0x80)}
+    expected = [
         part
         for char in text
-        for part in ([char.encode()] if char in known else [bytes((b,)) for b in char.encode()])
+        for part in (
+            [char.encode()] if char in vocabulary else [bytes((b,)) for b in char.encode()]
+        )
     ]
-    assert [tokenizer.token_bytes(id) for id in tokenizer.encode(text)] == wanted
+    assert [tokenizer.token_bytes(id) for id in tokenizer.encode(text)] == expected
     assert tokenizer.decode_bytes(tokenizer.encode(text)) == text.encode()
 
 

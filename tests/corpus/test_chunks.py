@@ -36,50 +36,50 @@ def test_chunks_concatenate_to_the_documents(texts: list[str], size: int) -> Non
 
 
 def joined(spans: DocumentSpans, size: int) -> list[str]:
-    found, open_document = list[str](), False
+    texts, open_document = list[str](), False
     for chunk in spans.chunks(size):
         first, *others = chunk.texts
         if open_document:
             assert not others
-            found[-1] += first
+            texts[-1] += first
         else:
-            found += chunk.texts
+            texts += chunk.texts
         open_document = not chunk.ends
     assert not open_document
-    return found
+    return texts
 
 
 @pytest.mark.parametrize("name", NAMES)
 @quick
 @given(texts=some_documents, size=sizes)
 def test_chunks_have_the_ids_of_the_documents(
-    made: dict[str, Tokenizer], name: str, texts: list[str], size: int
+    every_tokenizer: dict[str, Tokenizer], name: str, texts: list[str], size: int
 ) -> None:
     with documents(*texts) as spans:
-        assert ids_by_chunks(made[name], spans, size) == [
+        assert ids_by_chunks(every_tokenizer[name], spans, size) == [
             id
             for text in spans.texts()
-            for id in [*made[name].encode(text), made[name].end_of_text]
+            for id in [*every_tokenizer[name].encode(text), every_tokenizer[name].end_of_text]
         ]
 
 
 def ids_by_chunks(tokenizer: Tokenizer, spans: DocumentSpans, size: int) -> list[int]:
-    found: list[int] = []
+    every_id: list[int] = []
     for chunk in spans.chunks(size):
         ids = tokenizer.encode_documents(chunk.texts).tolist()
-        found += ids if chunk.ends else ids[:-1]
-    return found
+        every_id += ids if chunk.ends else ids[:-1]
+    return every_id
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("size", [100, 999, 4096, 5000])
 def test_ids_of_long_documents_do_not_depend_on_the_chunk_size(
-    made: dict[str, Tokenizer], name: str, size: int
+    every_tokenizer: dict[str, Tokenizer], name: str, size: int
 ) -> None:
     runs = "one " + "x" * 9000 + " two\n\n" + " " * 9000 + "three" + "漢" * 5000 + " é" * 3000
     with documents("".join(TEXTS) * 4, runs, " " * 6000 + "end", "x") as spans:
-        whole = ids_by_chunks(made[name], spans, 1 << 30)
-        assert ids_by_chunks(made[name], spans, size) == whole
+        whole = ids_by_chunks(every_tokenizer[name], spans, 1 << 30)
+        assert ids_by_chunks(every_tokenizer[name], spans, size) == whole
 
 
 def test_a_chunk_has_about_the_requested_size() -> None:

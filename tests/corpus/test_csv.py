@@ -32,20 +32,20 @@ STORIES = [
 
 
 def read(
-    raw: str, name: str = "x.csv", column: str = "", second: str = "", **asked: str
+    raw: str, name: str = "x.csv", column: str = "", second: str = "", **layout: str
 ) -> tuple[list[str], LeftOut]:
     """The texts of a CSV file, and what is reported about it."""
     left_out = LeftOut()
     file = File(name, "csv", lambda: io.BytesIO(raw.encode()), len(raw))
-    wanted = ColumnSettings(column, second)
-    reading = ReadSettings(wanted, LayoutSettings(columns=tuple(wanted.named), **asked))
+    columns = ColumnSettings(column, second)
+    reading = ReadSettings(columns, LayoutSettings(columns=tuple(columns.named), **layout))
     return list(FileTexts([file], reading, Meter()).texts(left_out)), left_out
 
 
-def told(raw: str, **asked: str) -> CorpusError:
+def error_of(raw: str, **layout: str) -> CorpusError:
     """The error for a file that cannot be parsed."""
     with pytest.raises(CorpusError) as caught:
-        read(raw, **asked)
+        read(raw, **layout)
     assert caught.value.remedy
     return caught.value
 
@@ -66,31 +66,31 @@ def test_any_delimiter_and_quoting_gives_the_same_texts(
     delimiter: str, quoting: int, end: str
 ) -> None:
     rows = [["id", "text"], *([str(n), text] for n, text in enumerate(STORIES))]
-    found, left_out = read(written(rows, delimiter=delimiter, quoting=quoting, lineterminator=end))
-    assert found == STORIES
+    texts, left_out = read(written(rows, delimiter=delimiter, quoting=quoting, lineterminator=end))
+    assert texts == STORIES
     between = {";": "a semicolon", "\t": "a tab", "|": "the character |"}
-    said = [f"cells are separated by {between[delimiter]}"] if delimiter != "," else []
-    assert left_out.notes == said
+    notes = [f"cells are separated by {between[delimiter]}"] if delimiter != "," else []
+    assert left_out.notes == notes
 
 
 def test_quotes_may_be_escaped_with_a_backslash() -> None:
     rows = [["id", "text"], *([str(n), text] for n, text in enumerate(STORIES))]
     raw = written(rows, escapechar="\\", doublequote=False, quoting=csv.QUOTE_ALL)
-    found, left_out = read(raw)
-    assert found == STORIES
+    texts, left_out = read(raw)
+    assert texts == STORIES
     assert left_out.notes == ["quotes within cells are escaped with a backslash"]
 
 
 def test_quotes_may_be_literal_as_in_many_tab_separated_files() -> None:
     raw = 'id\ttext\n1\t"Hello" she said.\n2\t"Twice," he said, "twice".\n3\tPlain.\n'
-    found, left_out = read(raw, "x.tsv")
-    assert found == ['"Hello" she said.', '"Twice," he said, "twice".', "Plain."]
+    texts, left_out = read(raw, "x.tsv")
+    assert texts == ['"Hello" she said.', '"Twice," he said, "twice".', "Plain."]
     assert left_out.notes == ["quotes are read as part of the text"]
 
 
 def test_spaces_may_precede_a_quote() -> None:
-    found, _ = read('id, text, label\n1, "one, two", a\n2, "three, four, five", b\n3, six, c\n')
-    assert found == ["one, two", "three, four, five", "six"]
+    texts, _ = read('id, text, label\n1, "one, two", a\n2, "three, four, five", b\n3, six, c\n')
+    assert texts == ["one, two", "three, four, five", "six"]
 
 
 def test_a_cell_may_contain_line_ends_quotes_and_delimiters() -> None:
@@ -99,8 +99,8 @@ def test_a_cell_may_contain_line_ends_quotes_and_delimiters() -> None:
 
 
 def test_excels_sep_line_sets_the_delimiter() -> None:
-    found, _ = read("sep=;\nid;text\n1;one, two\n2;three\n")
-    assert found == ["one, two", "three"]
+    texts, _ = read("sep=;\nid;text\n1;one, two\n2;three\n")
+    assert texts == ["one, two", "three"]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
@@ -111,8 +111,8 @@ def test_a_sheet_saved_as_unicode_text_is_read(encoding: str, tmp_path: Path) ->
 
 
 def test_a_table_written_by_r_has_an_unnamed_first_column() -> None:
-    found, left_out = read('"text","n"\n"1","one, two",5\n"2","three",6\n')
-    assert found == ["one, two", "three"]
+    texts, left_out = read('"text","n"\n"1","one, two",5\n"2","three",6\n')
+    assert texts == ["one, two", "three"]
     assert "read as row numbers" in left_out.notes[0]
     assert read(",text\n0,one\n1,two\n")[0] == ["one", "two"]
 
@@ -121,8 +121,8 @@ def test_a_table_written_by_r_has_an_unnamed_first_column() -> None:
 
 
 def test_extra_cells_belong_to_the_last_text_column() -> None:
-    found, left_out = read("id,text\n1,Hello, you, there\n2,Plain\n3,One, two\n")
-    assert found == ["Hello, you, there", "Plain", "One, two"]
+    texts, left_out = read("id,text\n1,Hello, you, there\n2,Plain\n3,One, two\n")
+    assert texts == ["Hello, you, there", "Plain", "One, two"]
     assert left_out.notes == ["2 rows have commas in unquoted text, read as part of the text"]
 
 
@@ -141,19 +141,19 @@ def test_extra_commas_go_to_the_only_possible_column(last: list[str]) -> None:
 
 def test_ambiguous_extra_commas_are_an_error_with_the_line() -> None:
     raw = "title,text,author\nA day,It rained.,John Smith\nThe end,They ran, and ran,Mary Ann Lee\n"
-    error = told(raw)
+    error = error_of(raw)
     assert error.what == "line 3 of x.csv has 4 cells"
     assert "3 columns (title, text, author)" in error.why
     assert "a comma in unquoted text" in error.why
     assert "quotes" in error.remedy
     pair = "question,answer\nWhat is it, then,A fox\n"
-    assert "line 2" in told(pair).what
+    assert "line 2" in error_of(pair).what
 
 
 def test_a_single_text_column_needs_no_quotes() -> None:
     raw = "text\n" + "".join(f"{story}\n" for story in STORIES)
-    found, left_out = read(raw)
-    assert found == STORIES
+    texts, left_out = read(raw)
+    assert texts == STORIES
     assert left_out.notes == ["quotes are read as part of the text"] or left_out.notes == []
 
 
@@ -164,8 +164,8 @@ def test_a_quoted_single_column_is_unquoted() -> None:
 
 def test_lines_that_are_not_a_table_become_documents_and_this_is_noted() -> None:
     raw = "".join(f"{story}\n" for story in STORIES)
-    found, left_out = read(raw)
-    assert found == STORIES
+    texts, left_out = read(raw)
+    assert texts == STORIES
     assert "no header: the first line is read as a row" in left_out.notes
 
 
@@ -178,19 +178,19 @@ def test_trailing_delimiters_are_not_cells() -> None:
 
 
 def test_a_row_with_a_missing_end_is_read_and_noted() -> None:
-    found, left_out = read("text,label,n\none two,good,1\nthree four\nfive six,bad\n")
-    assert found == ["one two", "three four", "five six"]
+    texts, left_out = read("text,label,n\none two,good,1\nthree four\nfive six,bad\n")
+    assert texts == ["one two", "three four", "five six"]
     assert left_out.notes == ["2 rows have fewer cells than there are columns"]
 
 
 def test_a_row_without_its_text_is_counted() -> None:
-    found, left_out = read("id,text\n1,one\n2\n3,three\n")
-    assert found == ["one", "three"]
+    texts, left_out = read("id,text\n1,one\n2\n3,three\n")
+    assert texts == ["one", "three"]
     assert left_out.null == 1
 
 
 def test_a_text_broken_by_a_line_end_is_an_error_with_the_line() -> None:
-    error = told("id,text\n1,The fox ran\ninto the wood and hid.\n2,The end\n")
+    error = error_of("id,text\n1,The fox ran\ninto the wood and hid.\n2,The end\n")
     assert error.what == "line 3 of x.csv has 1 cell"
     assert "a line break in unquoted text" in error.why
 
@@ -203,15 +203,15 @@ def test_empty_lines_are_skipped() -> None:
 
 
 def test_a_table_without_a_header_loses_no_row() -> None:
-    found, left_out = read("1,Once upon a time.\n2,There was a fox, red as rust.\n3,It ran away.\n")
-    assert found == ["Once upon a time.", "There was a fox, red as rust.", "It ran away."]
+    texts, left_out = read("1,Once upon a time.\n2,There was a fox, red as rust.\n3,It ran away.\n")
+    assert texts == ["Once upon a time.", "There was a fox, red as rust.", "It ran away."]
     assert left_out.notes[0] == "no header: the first line is read as a row"
 
 
 def test_a_guessed_header_is_noted() -> None:
     rows = [["stars", "my review"], *([str(n), story] for n, story in enumerate(STORIES))]
-    found, left_out = read(written(rows))
-    assert found == STORIES
+    texts, left_out = read(written(rows))
+    assert texts == STORIES
     assert left_out.notes == ["the first line (stars, my review) is read as the header"]
 
 
@@ -230,14 +230,14 @@ def test_a_usual_name_is_recognised_in_any_spelling(name: str) -> None:
 
 def test_a_column_of_labels_is_not_the_text() -> None:
     rows = [["grade", "note"], *([["good", "bad"][n % 2], f"note {n} on it"] for n in range(20))]
-    found, left_out = read(written(rows))
-    assert found == [row[1] for row in rows[1:]]
+    texts, left_out = read(written(rows))
+    assert texts == [row[1] for row in rows[1:]]
     assert "the text is read from note" in left_out.notes
 
 
 def test_columns_may_share_a_name() -> None:
-    found, left_out = read("text,text,n\none,uno,1\ntwo,dos,2\n")
-    assert found == ["one", "two"]
+    texts, left_out = read("text,text,n\none,uno,1\ntwo,dos,2\n")
+    assert texts == ["one", "two"]
     assert "several columns are named text" in left_out.notes[0]
 
 
@@ -250,15 +250,15 @@ def test_two_columns_are_joined() -> None:
 
 
 def test_an_unclosed_quote_is_an_error_at_its_line() -> None:
-    error = told('id,text\n1,"fine, really"\n2,"never closed\n3,more\n')
+    error = error_of('id,text\n1,"fine, really"\n2,"never closed\n3,more\n')
     assert error.what == "line 3 of x.csv cannot be read as csv"
     assert "never closed" in error.why
-    found, _ = read('id,text\n1,plain\n2,"never closed\n3,more\n', quotes="none")
-    assert found == ["plain", '"never closed', "more"]
+    texts, _ = read('id,text\n1,plain\n2,"never closed\n3,more\n', quotes="none")
+    assert texts == ["plain", '"never closed', "more"]
 
 
 def test_text_after_a_closing_quote_is_an_error() -> None:
-    error = told('id,text\n1,"one, two" three, four\n2,"five, six"\n')
+    error = error_of('id,text\n1,"one, two" three, four\n2,"five, six"\n')
     assert error.what == "line 2 of x.csv cannot be read as csv"
     assert "continues after its closing quote" in error.why
     assert "data.quotes" in error.remedy
@@ -266,20 +266,20 @@ def test_text_after_a_closing_quote_is_an_error() -> None:
 
 def test_a_problem_far_into_a_file_is_an_error_with_its_line() -> None:
     raw = "id,text\n" + "".join(f"{n},row {n}\n" for n in range(150_000))
-    assert told(raw + 'x,"odd" one\n').what == "line 150,002 of x.csv cannot be read as csv"
-    assert told(raw + "1,two\nand some words\n").what == "line 150,003 of x.csv has 1 cell"
-    found, left_out = read(raw + "1,two, three\n")
-    assert found[-1] == "two, three"
+    assert error_of(raw + 'x,"odd" one\n').what == "line 150,002 of x.csv cannot be read as csv"
+    assert error_of(raw + "1,two\nand some words\n").what == "line 150,003 of x.csv has 1 cell"
+    texts, left_out = read(raw + "1,two, three\n")
+    assert texts[-1] == "two, three"
     assert left_out.notes
 
 
 def test_a_table_with_only_a_header_has_no_text() -> None:
     for raw in ("", "\n\n", "text\n", "id,text\n\n"):
-        assert "has no text" in told(raw).what
+        assert "has no text" in error_of(raw).what
 
 
 def test_the_error_for_no_text_column_lists_the_columns() -> None:
-    error = told("a,b\n1,2\n3,4\n")
+    error = error_of("a,b\n1,2\n3,4\n")
     assert "has no text column" in error.what
     assert "column 1, column 2" in error.why or "a, b" in error.why
 
@@ -328,13 +328,13 @@ def test_no_word_of_unquoted_csv_is_lost_silently(
             else story
         )
     try:
-        found, left_out = read("\n".join(lines) + "\n")
+        texts, left_out = read("\n".join(lines) + "\n")
     except CorpusError:
         return
-    if not all(one.strip() for one in found) or "is read as the header" in str(left_out.notes):
+    if not all(one.strip() for one in texts) or "is read as the header" in str(left_out.notes):
         # Rows without text are counted, and a line that is read as a header is reported.
         return
-    words = set("\n".join(found).translate(str.maketrans(',;"|\n\t.', "       ")).split())
+    words = set("\n".join(texts).translate(str.maketrans(',;"|\n\t.', "       ")).split())
     for story in stories:
         for word in story.translate(str.maketrans(',;"|\n\t.', "       ")).split():
             assert word in words
@@ -350,9 +350,9 @@ def test_shards_may_have_different_columns(tmp_path: Path, tiny: Make, hf_home: 
     (folder / "train-1.csv").write_text("id,story\n7,three four\n")
     (folder / "train-2.csv").write_text("text\n")
     (folder / "train-3.csv").write_text("source,text\nx,NA\n")
-    found = stage(HuggingFaceData(dataset=str(folder)), tmp_path)
-    assert list(found.parts["train"].texts()) == ["one two", "three four", "NA"]
-    assert found.left_out.notes == ["train-2.csv has no rows"]
+    staged = stage(HuggingFaceData(dataset=str(folder)), tmp_path)
+    assert list(staged.parts["train"].texts()) == ["one two", "three four", "NA"]
+    assert staged.left_out.notes == ["train-2.csv has no rows"]
 
 
 def test_a_shard_without_the_named_column_is_an_error_that_names_it(

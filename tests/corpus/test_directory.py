@@ -50,7 +50,7 @@ def test_the_order_does_not_depend_on_creation_times(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("pattern", "wanted"),
+    ("pattern", "expected"),
     [
         ("*.txt", ["top"]),
         ("**/*.txt", ["deep", "top", "under"]),
@@ -63,31 +63,31 @@ def test_the_order_does_not_depend_on_creation_times(folder: Path) -> None:
         ("[a-c].txt", ["top"]),
     ],
 )
-def test_a_pattern_selects_files(folder: Path, pattern: str, wanted: list[str]) -> None:
+def test_a_pattern_selects_files(folder: Path, pattern: str, expected: list[str]) -> None:
     put(folder, a_txt="top", m_md="doc", sub__b_txt="under", sub__c_py="code")
     put(folder, sub__sub__d_txt="deep")
-    assert sorted(read(folder, pattern=pattern)) == wanted
+    assert sorted(read(folder, pattern=pattern)) == expected
 
 
 @pytest.mark.parametrize("pattern", ["[", "[z-a].txt", "a**b", "***", "\0", "(", "../*", "/etc/*"])
 def test_an_invalid_pattern_is_reported_in_one_line(folder: Path, pattern: str) -> None:
     put(folder, a_txt="one")
-    told = refused(DirectoryData(path=str(folder), pattern=pattern), folder.parent)
-    assert "pattern" in str(told)
+    error = refused(DirectoryData(path=str(folder), pattern=pattern), folder.parent)
+    assert "pattern" in str(error)
 
 
 def test_the_error_for_no_files_names_the_pattern(folder: Path) -> None:
     put(folder, a_py="code")
     assert "none matches *.txt or *.md" in str(refused(DirectoryData(path=str(folder)), folder))
-    told = refused(DirectoryData(path=str(folder), pattern="**/*.rst"), folder)
-    assert "none matches **/*.rst" in str(told)
+    error = refused(DirectoryData(path=str(folder), pattern="**/*.rst"), folder)
+    assert "none matches **/*.rst" in str(error)
 
 
 def test_a_path_that_is_a_file_is_reported_as_one(folder: Path) -> None:
     put(folder, a_txt="one")
-    told = refused(DirectoryData(path=str(folder / "a.txt")), folder)
-    assert "it is a file" in str(told)
-    assert "set data.path to a directory" in str(told)
+    error = refused(DirectoryData(path=str(folder / "a.txt")), folder)
+    assert "it is a file" in str(error)
+    assert "set data.path to a directory" in str(error)
 
 
 def test_files_without_text_give_no_documents(folder: Path) -> None:
@@ -139,22 +139,22 @@ BAD = {"bad_txt": b"caf\xe9", "nul_txt": b"a\0b", "late_txt": b"x" * 3_000_000 +
 
 def test_files_that_are_not_text_are_rejected_by_name(folder: Path) -> None:
     put(folder, good_txt="good", **BAD)
-    told = refused(DirectoryData(path=str(folder)), folder.parent)
-    assert told.what == "3 of 4 files cannot be used"
-    assert "bad.txt (byte 3 is 0xe9)" in told.why
-    assert "nul.txt (byte 1 is NUL (0x00))" in told.why
-    assert "late.txt (byte 3,000,000 is 0xff)" in told.why
+    error = refused(DirectoryData(path=str(folder)), folder.parent)
+    assert error.what == "3 of 4 files cannot be used"
+    assert "bad.txt (byte 3 is 0xe9)" in error.why
+    assert "nul.txt (byte 1 is NUL (0x00))" in error.why
+    assert "late.txt (byte 3,000,000 is 0xff)" in error.why
 
 
 def test_the_error_for_many_bad_files_names_a_few_and_counts_all(folder: Path) -> None:
     put(folder, **{f"n{number:04d}_txt": b"\xff" for number in range(1200)}, z_txt="good")
-    told = refused(DirectoryData(path=str(folder)), folder.parent)
-    assert told.what == "1,200 of 1,201 files cannot be used"
-    assert told.why.endswith("and 1197 more") or told.why.endswith("and 1,197 more")
-    assert len(str(told)) < 400
-    found = stage(DirectoryData(path=str(folder), on_encoding_error="skip"), folder.parent)
-    assert found.left_out.skipped == 1200
-    assert len(found.left_out.files) == 100
+    error = refused(DirectoryData(path=str(folder)), folder.parent)
+    assert error.what == "1,200 of 1,201 files cannot be used"
+    assert error.why.endswith("and 1197 more") or error.why.endswith("and 1,197 more")
+    assert len(str(error)) < 400
+    staged = stage(DirectoryData(path=str(folder), on_encoding_error="skip"), folder.parent)
+    assert staged.left_out.skipped == 1200
+    assert len(staged.left_out.files) == 100
 
 
 def test_bad_files_are_skipped_and_listed_in_the_manifest(folder: Path, tiny: Make) -> None:
@@ -189,8 +189,8 @@ def test_invalid_bytes_are_replaced_on_request(folder: Path) -> None:
 
 def test_a_directory_with_only_bad_files_has_no_text_even_if_skipping(folder: Path) -> None:
     put(folder, **BAD)
-    told = refused(DirectoryData(path=str(folder), on_encoding_error="skip"), folder.parent)
-    assert "has no text" in str(told)
+    error = refused(DirectoryData(path=str(folder), on_encoding_error="skip"), folder.parent)
+    assert "has no text" in str(error)
 
 
 # Limits, and what determines the corpus.
@@ -210,15 +210,15 @@ def test_files_beyond_the_limit_are_not_read(folder: Path) -> None:
 
 def test_a_directory_is_identified_by_its_files_not_its_path(folder: Path, tmp_path: Path) -> None:
     put(folder, a_txt="one", sub__b_txt="two")
-    known = sources.fingerprint(DirectoryData(path=str(folder)))
+    fingerprint = sources.fingerprint(DirectoryData(path=str(folder)))
     os.rename(folder, tmp_path / "moved")
     moved = tmp_path / "moved"
-    assert sources.fingerprint(DirectoryData(path=str(moved))) == known
+    assert sources.fingerprint(DirectoryData(path=str(moved))) == fingerprint
     put(moved, x_py="not read")
-    assert sources.fingerprint(DirectoryData(path=str(moved))) == known
+    assert sources.fingerprint(DirectoryData(path=str(moved))) == fingerprint
     os.rename(moved / "a.txt", moved / "c.txt")
     renamed = sources.fingerprint(DirectoryData(path=str(moved)))
-    assert renamed != known
+    assert renamed != fingerprint
     put(moved, c_txt="other")
     assert sources.fingerprint(DirectoryData(path=str(moved))) != renamed
 

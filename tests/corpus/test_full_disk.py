@@ -76,10 +76,10 @@ def test_a_full_disk_is_reported_in_one_line_and_nothing_is_left_behind(
         monkeypatch.setenv("SLM_TUI_HOME", str(disk))
         with pytest.raises(CorpusError) as caught:
             prepare(tiny(data=data))
-        told = caught.value
-        assert "No space left" in str(told)
-        assert "free some space on that disk" in told.remedy
-        assert str(disk) in told.what
+        error = caught.value
+        assert "No space left" in str(error)
+        assert "free some space on that disk" in error.remedy
+        assert str(disk) in error.what
         assert list(paths.corpora_dir().iterdir()) == []
         assert shutil.disk_usage(disk).used < 100_000
         assert readers() == []

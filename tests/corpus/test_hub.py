@@ -29,7 +29,7 @@ LINES = "".join(f"line number {number} of the text\n" for number in range(100_00
 
 
 @pytest.fixture(autouse=True)
-def kept(hf_home: Path) -> Path:
+def hf_cache(hf_home: Path) -> Path:
     return hf_home
 
 
@@ -37,11 +37,11 @@ def of(tiny: Make, dataset: str, **settings: Any) -> Preset:
     return tiny(data={"kind": "huggingface", "dataset": dataset, **settings})
 
 
-def left_behind(kept: Path) -> list[str]:
+def left_behind(hf_cache: Path) -> list[str]:
     """Partial corpora, partial downloads, processes."""
     corpora = paths.corpora_dir()
     making = [path.name for path in corpora.iterdir()] if corpora.exists() else []
-    halves = [path.name for path in kept.rglob("*.incomplete")]
+    halves = [path.name for path in hf_cache.rglob("*.incomplete")]
     return making + halves + [f"process {one}" for one in readers()]
 
 
@@ -50,17 +50,19 @@ def left_behind(kept: Path) -> list[str]:
 
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("dataset", ["somebody/some-texts", "tinystories", "wikitext-2", "squad"])
-def test_without_a_network_the_error_says_what_works(dataset: str, tiny: Make, kept: Path) -> None:
+def test_without_a_network_the_error_says_what_works(
+    dataset: str, tiny: Make, hf_cache: Path
+) -> None:
     with pytest.raises(CorpusError) as caught:
         prepare(of(tiny, dataset))
-    told = caught.value
+    error = caught.value
     names = {"tinystories": "roneneldan/TinyStories", "wikitext-2": "Salesforce/wikitext"}
-    assert f"the dataset {names.get(dataset, dataset)} is not on this machine" in told.what
-    assert "the hub cannot be reached" in told.what
-    assert str(kept) in told.why
-    assert "data.kind=stories" in told.remedy
-    assert "\n" not in str(told)
-    assert left_behind(kept) == []
+    assert f"the dataset {names.get(dataset, dataset)} is not on this machine" in error.what
+    assert "the hub cannot be reached" in error.what
+    assert str(hf_cache) in error.why
+    assert "data.kind=stories" in error.remedy
+    assert "\n" not in str(error)
+    assert left_behind(hf_cache) == []
 
 
 @pytest.mark.timeout(60)
@@ -101,16 +103,16 @@ def test_a_dataset_missing_on_the_hub_is_reported(
 
 
 @pytest.mark.parametrize("streaming", [False, True])
-def test_a_text_at_a_url_is_one_document(tiny: Make, kept: Path, streaming: bool) -> None:
-    told: list[Progress] = []
+def test_a_text_at_a_url_is_one_document(tiny: Make, hf_cache: Path, streaming: bool) -> None:
+    progress: list[Progress] = []
     with serving({"x.txt": LINES.encode()}) as server:
         preset = of(tiny, server.address("x.txt"), streaming=streaming)
-        corpus = prepare(preset, progress=told.append)
+        corpus = prepare(preset, progress=progress.append)
     text = corpus.tokenizer.decode_bytes(corpus.train).decode()
     assert LINES.startswith(text)
-    assert {"opening the dataset", "reading"} <= {one.stage for one in told}
+    assert {"opening the dataset", "reading"} <= {one.stage for one in progress}
     assert corpus.manifest["parts"]["train"]["documents"] == 1
-    assert [name for name in left_behind(kept) if name != corpus.directory.name] == []
+    assert [name for name in left_behind(hf_cache) if name != corpus.directory.name] == []
 
 
 @pytest.mark.parametrize("streaming", [False, True])
@@ -130,30 +132,30 @@ def test_downloaded_data_is_available_without_a_network(tiny: Make) -> None:
     assert again.tokenizer.decode_bytes(again.train[:100]) in LINES.encode()
 
 
-def test_a_url_that_does_not_exist_is_reported_in_one_line(tiny: Make, kept: Path) -> None:
+def test_a_url_that_does_not_exist_is_reported_in_one_line(tiny: Make, hf_cache: Path) -> None:
     with serving({}) as server, pytest.raises(CorpusError) as caught:
         prepare(of(tiny, server.address("x.txt")))
     assert "x.txt" in str(caught.value)
     assert "\n" not in str(caught.value)
-    assert left_behind(kept) == []
+    assert left_behind(hf_cache) == []
 
 
 def test_a_download_reports_its_progress(tiny: Make) -> None:
-    told: list[Progress] = []
+    progress: list[Progress] = []
     with serving({"x.txt": LINES.encode()}, "x.txt") as server, ThreadPoolExecutor() as pool:
-        done = pool.submit(prepare, of(tiny, server.address("x.txt")), progress=told.append)
+        done = pool.submit(prepare, of(tiny, server.address("x.txt")), progress=progress.append)
         assert server.waiting.wait(120)
         deadline = time.monotonic() + 60
-        while not downloading(told) and time.monotonic() < deadline:
+        while not downloading(progress) and time.monotonic() < deadline:
             time.sleep(0.05)
         server.go_on.set()
         done.result(120)
-    assert downloading(told)
-    assert all(one.total == len(LINES) for one in downloading(told))
+    assert downloading(progress)
+    assert all(one.total == len(LINES) for one in downloading(progress))
 
 
-def downloading(told: list[Progress]) -> list[Progress]:
-    return [one for one in told if one.stage == "downloading"]
+def downloading(reports: list[Progress]) -> list[Progress]:
+    return [one for one in reports if one.stage == "downloading"]
 
 
 # Cancelled midway.
@@ -184,13 +186,13 @@ def in_the_middle(
 @needs_proc
 @pytest.mark.parametrize("streaming", [False, True])
 def test_a_cancelled_download_leaves_nothing_behind(
-    tiny: Make, kept: Path, streaming: bool
+    tiny: Make, hf_cache: Path, streaming: bool
 ) -> None:
     rows = b'{"text": "one of many rows of text"}\n' * 400_000
     with serving({"x.jsonl": rows}, "x.jsonl") as server:
         with pytest.raises(Cancelled):
             in_the_middle(tiny, threading.Event.set, server, streaming=streaming)
-        assert left_behind(kept) == []
+        assert left_behind(hf_cache) == []
 
 
 @needs_proc
@@ -224,11 +226,11 @@ def test_a_killed_reader_is_an_error_not_a_hang(tiny: Make) -> None:
 
 
 @needs_proc
-def test_a_killed_reader_leaves_no_partial_download(tiny: Make, kept: Path) -> None:
+def test_a_killed_reader_leaves_no_partial_download(tiny: Make, hf_cache: Path) -> None:
     with serving({"x.txt": LINES.encode() * 4}, "x.txt") as server:
         with pytest.raises(CorpusError):
             in_the_middle(tiny, kill_the_reader, server)
-        assert left_behind(kept) == []
+        assert left_behind(hf_cache) == []
 
 
 @needs_proc
@@ -265,9 +267,9 @@ def running(process: int) -> bool:
 
 
 @needs_proc
-def test_cancelling_before_the_start_starts_nothing(tiny: Make, kept: Path) -> None:
+def test_cancelling_before_the_start_starts_nothing(tiny: Make, hf_cache: Path) -> None:
     cancel = threading.Event()
     cancel.set()
     with serving({"x.txt": LINES.encode()}) as server, pytest.raises(Cancelled):
         prepare(of(tiny, server.address("x.txt")), cancel=cancel)
-    assert left_behind(kept) == []
+    assert left_behind(hf_cache) == []

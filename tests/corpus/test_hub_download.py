@@ -58,12 +58,12 @@ def left_behind(tmp_path: Path) -> list[Path]:
 def test_a_known_dataset_is_downloaded_with_its_own_splits(
     hub: Hub, tiny: Tiny, streaming: bool
 ) -> None:
-    told: list[Progress] = []
-    corpus = prepare(of_hub(tiny, "tinystories", streaming=streaming), progress=told.append)
+    progress: list[Progress] = []
+    corpus = prepare(of_hub(tiny, "tinystories", streaming=streaming), progress=progress.append)
     assert documents(corpus, "train") == STORIES[:70]
     assert documents(corpus, "val") == STORIES[70:]
     if not streaming:
-        fetched = [one for one in told if one.stage == "downloading"]
+        fetched = [one for one in progress if one.stage == "downloading"]
         assert fetched
         assert fetched[-1].done > 0
         assert fetched[-1].unit == "bytes"
@@ -136,11 +136,11 @@ def test_without_a_network_one_notice_names_what_is_missing_and_what_works(
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
     with pytest.raises(CorpusError) as caught:
         prepare(of_hub(tiny, dataset))
-    told = str(caught.value)
-    assert dataset in told
-    assert str(tmp_path / "hf") in told
-    assert "data.kind=stories and data.kind=file work without a network" in told
-    assert "\n" not in told
+    message = str(caught.value)
+    assert dataset in message
+    assert str(tmp_path / "hf") in message
+    assert "data.kind=stories and data.kind=file work without a network" in message
+    assert "\n" not in message
     assert left_behind(tmp_path) == []
 
 

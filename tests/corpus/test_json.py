@@ -33,7 +33,7 @@ def read(
     return list(FileTexts([file], reading, Meter()).texts(left_out)), left_out
 
 
-def told(raw: str | bytes, column: str = "") -> CorpusError:
+def error_of(raw: str | bytes, column: str = "") -> CorpusError:
     """The error for a file that cannot be parsed."""
     with pytest.raises(CorpusError) as caught:
         read(raw, column)
@@ -61,15 +61,15 @@ SHAPES = {
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_every_json_layout_gives_the_same_texts(shape: str) -> None:
-    found, left_out = read(SHAPES[shape])
-    assert found == STORIES
-    said = {
+    texts, left_out = read(SHAPES[shape])
+    assert texts == STORIES
+    notes = {
         "an object with rows": ["rows are read from data"],
         "the same over lines": ["rows are read from data"],
         "columns": ["the file is read column by column"],
         "columns of numbered cells": ["the file is read column by column"],
     }
-    assert left_out.notes == said.get(shape, [])
+    assert left_out.notes == notes.get(shape, [])
 
 
 @settings(max_examples=200, deadline=None)
@@ -88,13 +88,13 @@ def test_rows_do_not_depend_on_the_read_size(stories: list[str], shape: str, chu
         patch.setattr(text_file, "CHUNK", chunk)
         patch.setattr(text_file.file_kinds, "HEAD", chunk)
         try:
-            found, _ = read(raw)
+            texts, _ = read(raw)
         except CorpusError:
             # NUL bytes are not text unless they are escaped.
             assert "\0" in raw
             return
     # Line ends within a file become one character; those in escapes are unchanged.
-    assert [one.replace("\r\n", "\n").replace("\r", "\n") for one in found] == [
+    assert [one.replace("\r\n", "\n").replace("\r", "\n") for one in texts] == [
         one.replace("\r\n", "\n").replace("\r", "\n") for one in stories
     ]
 
@@ -120,25 +120,25 @@ def test_rows_do_not_depend_on_the_read_size(stories: list[str], shape: str, chu
     ],
 )
 def test_invalid_json_is_an_error_with_its_line(raw: str, line: int, why: str) -> None:
-    error = told(raw)
+    error = error_of(raw)
     assert error.what == f"line {line} of x.jsonl cannot be read"
     assert why in error.why
 
 
 def test_a_value_that_is_not_text_is_an_error_with_its_line() -> None:
-    error = told('{"text": "a"}\n{"text": 3}\n')
+    error = error_of('{"text": "a"}\n{"text": 3}\n')
     assert error.what == "the column text is not text"
     assert error.why == "line 2 of x.jsonl has a value of type number"
 
 
 def test_half_a_surrogate_pair_is_an_error_or_replaced() -> None:
     raw = '{"text": "a"}\n{"text": "b \\ud83d c", "x": "\\ude00"}\n{"text": "\\ud83d\\ude42"}\n'
-    error = told(raw)
+    error = error_of(raw)
     assert error.what == "line 2 of x.jsonl cannot be read"
     assert "half of a surrogate pair" in error.why
     assert "replace" in error.remedy
-    found, left_out = read(raw, replace=True)
-    assert found == ["a", "b \ufffd c", "🙂"]
+    texts, left_out = read(raw, replace=True)
+    assert texts == ["a", "b \ufffd c", "🙂"]
     assert left_out.replaced == 1
     # Columns that are not read may hold anything.
     assert read('{"text": "a", "x": "\\ude00"}')[0] == ["a"]
@@ -149,8 +149,8 @@ def test_half_a_surrogate_pair_is_an_error_or_replaced() -> None:
 
 def test_rows_may_have_different_columns_from_the_first() -> None:
     rows = [{"text": "a"}, {"content": "b", "n": 1}, {"n": 2}, {"n": 3, "text": "d"}]
-    found, left_out = read("".join(json.dumps(row) + "\n" for row in rows))
-    assert found == ["a", "b", "d"]
+    texts, left_out = read("".join(json.dumps(row) + "\n" for row in rows))
+    assert texts == ["a", "b", "d"]
     assert left_out.null == 1
     assert left_out.notes == ["rows without text are read from content instead"]
 
@@ -193,9 +193,9 @@ def test_a_nested_column_is_detected_or_can_be_named(
         datasets.Dataset.from_list(rows).to_parquet(path)
     else:
         datasets.Dataset.from_list(rows).save_to_disk(path)
-    found = stage(HuggingFaceData(dataset=str(path)), tmp_path)
-    assert list(found.parts["train"].texts()) == ["one", "two"]
-    assert found.left_out.notes == ["the text is read from data.text"]
+    staged = stage(HuggingFaceData(dataset=str(path)), tmp_path)
+    assert list(staged.parts["train"].texts()) == ["one", "two"]
+    assert staged.left_out.notes == ["the text is read from data.text"]
     named = HuggingFaceData(dataset=str(path), text_column="meta.from.title")
     assert texts(named, tmp_path) == ["T", "U"]
     wrong = refused(HuggingFaceData(dataset=str(path), text_column="data.words"), tmp_path)
@@ -232,9 +232,9 @@ def test_a_chat_becomes_one_line_per_turn(
         datasets.Dataset.from_list(rows).to_parquet(path)
     else:
         datasets.Dataset.from_list(rows).save_to_disk(path)
-    found = stage(HuggingFaceData(dataset=str(path)), tmp_path)
-    assert list(found.parts["train"].texts()) == ["User: Hi\nAssistant: Hello!"] * 2
-    assert found.left_out.notes == [f"each row of {name} becomes one line per turn"]
+    staged = stage(HuggingFaceData(dataset=str(path)), tmp_path)
+    assert list(staged.parts["train"].texts()) == ["User: Hi\nAssistant: Hello!"] * 2
+    assert staged.left_out.notes == [f"each row of {name} becomes one line per turn"]
 
 
 def test_a_turn_may_have_several_parts_or_none() -> None:
@@ -250,16 +250,16 @@ def test_turns_may_lack_a_speaker() -> None:
 
 def test_a_text_column_takes_precedence_over_a_chat() -> None:
     assert read(json.dumps({"text": "a", "messages": CHATS["messages"]}))[0] == ["a"]
-    found, _ = read(json.dumps({"text": "a", "messages": CHATS["messages"]}), "messages")
-    assert found == ["User: Hi\nAssistant: Hello!"]
+    texts, _ = read(json.dumps({"text": "a", "messages": CHATS["messages"]}), "messages")
+    assert texts == ["User: Hi\nAssistant: Hello!"]
 
 
 def test_a_file_of_rows_is_read_through_the_settings(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
     path.write_text(json.dumps({"stories": [{"title": "T", "body": "one"}]}), "utf-16")
-    found = stage(FileData(path=str(path)), tmp_path)
-    assert list(found.parts["train"].texts()) == ["one"]
-    assert found.left_out.notes == [
+    staged = stage(FileData(path=str(path)), tmp_path)
+    assert list(staged.parts["train"].texts()) == ["one"]
+    assert staged.left_out.notes == [
         "rows are read from stories",
         "read as UTF-16, by its byte order mark",
     ]

@@ -22,17 +22,17 @@ def plain_runs(text: str) -> list[tuple[str, ...]]:
 
 
 def plainly(train: list[str], held_out: list[str]) -> Overlap:
-    known = {run for text in train for run in plain_runs(text)}
+    training_runs = {run for text in train for run in plain_runs(text)}
     runs = [run for text in held_out for run in plain_runs(text)]
-    return Overlap(len(runs), sum(run in known for run in runs))
+    return Overlap(len(runs), sum(run in training_runs for run in runs))
 
 
 def measured(train: list[str], held_out: list[str], threads: int = 2) -> Overlap:
     with documents(*train, *held_out) as spans:
         assert len(spans) == len(train) + len(held_out), "no document may be blank"
         parts = {"val": spans.chosen(slice(len(train), None))}
-        found = measure(spans.chosen(slice(0, len(train))), parts, threads, lambda *_: None)
-    return found["val"]
+        overlap = measure(spans.chosen(slice(0, len(train))), parts, threads, lambda *_: None)
+    return overlap["val"]
 
 
 # Few words, so that runs are shared; punctuation and case between them.
@@ -63,10 +63,10 @@ PASSAGE = "It was the best of times, it was the worst of times, it was the age o
 
 
 def test_a_copied_passage_is_found_at_any_position() -> None:
-    found = measured(["before and after. " + PASSAGE + " and so on"], ["Quite other: " + PASSAGE])
+    overlap = measured(["before and after. " + PASSAGE + " and so on"], ["Quite other: " + PASSAGE])
     words = len(WORD.findall(PASSAGE))
-    assert found.shared == words - WORDS + 1
-    assert found.runs == words + 2 - WORDS + 1
+    assert overlap.shared == words - WORDS + 1
+    assert overlap.runs == words + 2 - WORDS + 1
 
 
 def test_case_and_punctuation_do_not_matter() -> None:
@@ -153,12 +153,12 @@ def test_a_sample_of_runs_approximates_the_true_share(
     whole = measured(train, held_out)
     assert not whole.sampled
     monkeypatch.setattr(overlap, "_MOST_RUNS", most)
-    found = measured(train, held_out)
-    assert found.sampled
-    assert most / 4 < found.runs <= most
+    overlaps = measured(train, held_out)
+    assert overlaps.sampled
+    assert most / 4 < overlaps.runs <= most
     # Four standard errors of a sample of this size.
-    error = (whole.share * (1 - whole.share) / found.runs) ** 0.5
-    assert abs(found.share - whole.share) < 4 * error
+    error = (whole.share * (1 - whole.share) / overlaps.runs) ** 0.5
+    assert abs(overlaps.share - whole.share) < 4 * error
 
 
 def test_hashes_of_different_runs_are_different() -> None:

@@ -73,7 +73,7 @@ def test_text_round_trips_with_every_tokenizer(
 def test_a_second_preparation_opens_the_existing_corpus(tiny: Make) -> None:
     corpus = prepare(tiny())
     stages: list[str] = []
-    again = prepare(tiny(), progress=lambda told: stages.append(told.stage))
+    again = prepare(tiny(), progress=lambda progress: stages.append(progress.stage))
     assert again.directory == corpus.directory
     assert stages == []
 
@@ -155,9 +155,9 @@ def test_a_cancelled_preparation_leaves_nothing(tiny: Make) -> None:
     cancel = Event()
     stages: list[str] = []
 
-    def stop_at_tokens(told: Progress) -> None:
-        stages.append(told.stage)
-        if told.stage == "tokenizing":
+    def stop_at_tokens(progress: Progress) -> None:
+        stages.append(progress.stage)
+        if progress.stage == "tokenizing":
             cancel.set()
 
     with pytest.raises(Cancelled):
@@ -310,8 +310,8 @@ def test_no_validation_story_of_a_shipped_preset_is_trained_on(name: str, tmp_pa
     preset = library.get(name)
     train, val = texts_of_preset(preset, tmp_path)
     assert len(val) >= 60
-    known = set(train)
-    assert not [text for text in val if text in known]
+    trained_on = set(train)
+    assert not [text for text in val if text in trained_on]
     everything = "\n\n".join(train)
     assert not [text for text in val[:100] if text in everything]
 

@@ -35,9 +35,9 @@ def test_an_empty_path_and_a_directory_are_distinguished(tmp_path: Path) -> None
 
 
 def test_the_error_for_an_empty_directory_path_says_directory(tmp_path: Path) -> None:
-    told = refused(DirectoryData(), tmp_path)
-    assert "data.path" in str(told)
-    assert "director" in str(told)
+    error = refused(DirectoryData(), tmp_path)
+    assert "data.path" in str(error)
+    assert "director" in str(error)
 
 
 def test_a_file_is_identified_by_its_content_not_its_path(tmp_path: Path) -> None:
@@ -67,11 +67,11 @@ def test_stories_carry_their_information() -> None:
 def test_staged_stories_keep_their_information(tmp_path: Path) -> None:
     data = StoriesData(richness="tiny", documents=30, split=Split(validation=0.1))
     parts = stage(data, tmp_path).parts
-    told = list(stories(data, 0, 30 + 64))
-    assert text_of(parts["train"]) == [story.text for story in told[:30]]
-    assert text_of(parts["val"]) == [story.text for story in told[30:]]
-    for part, wanted in (("train", told[:30]), ("val", told[30:])):
-        assert parts[part].bits.tolist() == [story.bits for story in wanted]  # type: ignore[union-attr]
+    every_story = list(stories(data, 0, 30 + 64))
+    assert text_of(parts["train"]) == [story.text for story in every_story[:30]]
+    assert text_of(parts["val"]) == [story.text for story in every_story[30:]]
+    for part, expected in (("train", every_story[:30]), ("val", every_story[30:])):
+        assert parts[part].bits.tolist() == [story.bits for story in expected]  # type: ignore[union-attr]
 
 
 @settings(max_examples=60, deadline=None)
@@ -91,7 +91,7 @@ def test_held_out_stories_are_generated_for_each_requested_split(
         limit=Limit(**({limit: value} if limit else {})),  # type: ignore[arg-type]
         split=Split(validation=min(validation, 0.9 - test), test=test),
     )
-    wanted = data.generated_documents()
-    assert 1 <= wanted["train"] <= documents
+    counts = data.generated_documents()
+    assert 1 <= counts["train"] <= documents
     for part, ratio in (("val", validation), ("test", test)):
-        assert wanted[part] >= 64 if ratio else wanted[part] == 0
+        assert counts[part] >= 64 if ratio else counts[part] == 0

@@ -19,7 +19,7 @@ def distinct(count: int, length: int = 50) -> list[str]:
 
 def parted(texts: list[str], ratios: Split) -> dict[str, list[str]]:
     with documents(*texts) as spans:
-        return {part: text_of(found) for part, found in split(spans, ratios).items()}
+        return {part: text_of(result) for part, result in split(spans, ratios).items()}
 
 
 @settings(max_examples=100, deadline=None)
@@ -46,8 +46,8 @@ def test_no_text_is_lost_or_duplicated_whatever_the_document_lengths(
     texts = [" ".join(f"{at}-{word}" for word in range(size)) for at, size in enumerate(lengths)]
     parts = parted(texts, Split(validation=validation, test=test))
     # All words are different, so that none can be mistaken for another.
-    kept = "".join(text for part in PARTS for text in parts[part])
-    assert "".join(kept.split()) == "".join("".join(texts).split())
+    joined = "".join(text for part in PARTS for text in parts[part])
+    assert "".join(joined.split()) == "".join("".join(texts).split())
 
 
 def test_a_first_boundary_may_leave_nothing_for_the_second() -> None:
@@ -86,27 +86,27 @@ def test_no_document_is_in_two_splits(texts: list[str], ratio: float) -> None:
 def test_the_number_of_removed_documents_is_reported(texts: list[str], ratio: float) -> None:
     with documents(*texts) as spans:
         parts = split(spans, Split(validation=ratio, test=0.1))
-        found = without_duplicates(parts)
-        assert found.duplicates == sum(map(len, parts.values())) - sum(
-            map(len, found.documents.values())
+        deduplicated = without_duplicates(parts)
+        assert deduplicated.duplicates == sum(map(len, parts.values())) - sum(
+            map(len, deduplicated.documents.values())
         )
         train = set(text_of(parts["train"]))
-        kept = [text for text in text_of(parts["val"]) if text not in train]
-        assert text_of(found.documents["val"]) == kept
+        remaining = [text for text in text_of(parts["val"]) if text not in train]
+        assert text_of(deduplicated.documents["val"]) == remaining
 
 
 def test_duplicates_of_training_are_removed_and_counted() -> None:
     with documents("a", "b", "b", "c", "c", "a", "c", "d") as spans:
-        found = without_duplicates(
+        deduplicated = without_duplicates(
             {
                 "train": spans.chosen(slice(0, 2)),
                 "val": spans.chosen(slice(2, 5)),
                 "test": spans.chosen(slice(5, 8)),
             }
         )
-        assert text_of(found.documents["val"]) == ["c", "c"]
-        assert text_of(found.documents["test"]) == ["d"]
-    assert found.duplicates == 3
+        assert text_of(deduplicated.documents["val"]) == ["c", "c"]
+        assert text_of(deduplicated.documents["test"]) == ["d"]
+    assert deduplicated.duplicates == 3
 
 
 def test_halves_of_split_documents_are_compared_separately() -> None:
@@ -114,8 +114,8 @@ def test_halves_of_split_documents_are_compared_separately() -> None:
     with documents("y" * 40, "x" * 60 + "\n" + "y" * 40) as spans:
         parts = split(spans, Split(validation=0.28))
         assert text_of(parts["val"]) == ["y" * 40]
-        found = without_duplicates(parts)
-    assert (len(found.documents["val"]), found.duplicates) == (0, 1)
+        deduplicated = without_duplicates(parts)
+    assert (len(deduplicated.documents["val"]), deduplicated.duplicates) == (0, 1)
 
 
 def test_a_boundary_falls_between_documents_if_one_ends_nearby() -> None:

@@ -43,42 +43,42 @@ def written(
         path = Path(directory) / "texts"
         with StagingWriter(path, limit) as staging:
             fill(staging)
-            known = {"size": staging.size, "characters": staging.characters}
-            known |= {"documents": staging.documents, "blank": staging.blank}
+            metadata = {"size": staging.size, "characters": staging.characters}
+            metadata |= {"documents": staging.documents, "blank": staging.blank}
             spans = staging.finish()
-        assert path.stat().st_size == known["size"] or known["documents"] < len(spans)
-        known |= {name: getattr(spans, name).tolist() for name in ("starts", "ends", "digests")}
-        return text_of(spans), known
+        assert path.stat().st_size == metadata["size"] or metadata["documents"] < len(spans)
+        metadata |= {name: getattr(spans, name).tolist() for name in ("starts", "ends", "digests")}
+        return text_of(spans), metadata
 
 
 @few
 @given(in_pieces)
 def test_documents_round_trip_whatever_the_pieces(texts: list[list[str]]) -> None:
     whole = ["".join(pieces) for pieces in texts]
-    found, known = written(lambda staging: filled(staging, texts))
-    assert found == [text for text in whole if text.strip()]
+    result, metadata = written(lambda staging: filled(staging, texts))
+    assert result == [text for text in whole if text.strip()]
     again, same = written(lambda staging: filled(staging, [[text] for text in whole]))
-    assert (again, same) == (found, known)
+    assert (again, same) == (result, metadata)
 
 
 @few
 @given(some_texts)
 def test_blank_documents_are_skipped_and_counted(texts: list[str]) -> None:
-    found, known = written(lambda staging: filled(staging, [[text] for text in texts]))
-    assert len(found) == known["documents"] == sum(bool(text.strip()) for text in texts)
+    result, metadata = written(lambda staging: filled(staging, [[text] for text in texts]))
+    assert len(result) == metadata["documents"] == sum(bool(text.strip()) for text in texts)
     # A document without a single character does not count.
-    assert known["blank"] == sum(bool(text) and not text.strip() for text in texts)
-    assert known["characters"] == sum(map(len, found))
-    assert known["size"] == sum(len(text.encode()) for text in found)
+    assert metadata["blank"] == sum(bool(text) and not text.strip() for text in texts)
+    assert metadata["characters"] == sum(map(len, result))
+    assert metadata["size"] == sum(len(text.encode()) for text in result)
 
 
 @few
 @given(some_texts)
 def test_equal_texts_have_equal_digests_and_others_differ(texts: list[str]) -> None:
     with documents(*texts) as spans:
-        digests, found = spans.digests.tolist(), text_of(spans)
-    assert len(set(digests)) == len(set(found))
-    assert len({*zip(digests, found, strict=True)}) == len(set(found))
+        digests, result = spans.digests.tolist(), text_of(spans)
+    assert len(set(digests)) == len(set(result))
+    assert len({*zip(digests, result, strict=True)}) == len(set(result))
 
 
 def test_an_unfinished_document_ends_with_the_source(tmp_path: Path) -> None:
@@ -125,9 +125,9 @@ def test_a_truncated_document_has_no_information(tmp_path: Path) -> None:
 @given(in_pieces, st.integers(1, 12))
 def test_a_limit_in_documents_is_respected(texts: list[list[str]], most: int) -> None:
     limit = Limit(documents=most)
-    found, _ = written(lambda staging: filled(staging, texts), limit)
+    result, _ = written(lambda staging: filled(staging, texts), limit)
     whole = ["".join(pieces) for pieces in texts]
-    assert found == [text for text in whole if text.strip()][:most]
+    assert result == [text for text in whole if text.strip()][:most]
 
 
 @few
@@ -135,12 +135,12 @@ def test_a_limit_in_documents_is_respected(texts: list[list[str]], most: int) ->
 def test_a_limit_in_characters_is_respected_and_may_truncate_a_document(
     texts: list[str], most: int
 ) -> None:
-    found, known = written(
+    result, metadata = written(
         lambda staging: filled(staging, [[text] for text in texts]), Limit(characters=most)
     )
-    assert "".join(found) == "".join(texts)[:most]
-    assert known["characters"] == min(most, sum(map(len, texts)))
-    assert all(whole.startswith(kept) for whole, kept in zip(texts, found, strict=False))
+    assert "".join(result) == "".join(texts)[:most]
+    assert metadata["characters"] == min(most, sum(map(len, texts)))
+    assert all(whole.startswith(part) for whole, part in zip(texts, result, strict=False))
 
 
 @few
@@ -148,8 +148,8 @@ def test_a_limit_in_characters_is_respected_and_may_truncate_a_document(
 def test_blank_documents_do_not_count_towards_a_limit(texts: list[str], most: int) -> None:
     visible = [text for text in texts if text.strip()]
     whole, _ = written(lambda staging: filled(staging, [[text] for text in visible]), limit(most))
-    found, _ = written(lambda staging: filled(staging, [[text] for text in texts]), limit(most))
-    assert "".join(found).split() == "".join(whole).split()
+    result, _ = written(lambda staging: filled(staging, [[text] for text in texts]), limit(most))
+    assert "".join(result).split() == "".join(whole).split()
 
 
 def limit(characters: int) -> Limit:
@@ -159,29 +159,29 @@ def limit(characters: int) -> Limit:
 @few
 @given(some_texts, st.integers(1, 20))
 def test_a_limit_in_tokens_leaves_at_least_that_many(texts: list[str], most: int) -> None:
-    found, _ = written(
+    result, _ = written(
         lambda staging: filled(staging, [[text] for text in texts]), Limit(tokens=most)
     )
     whole = "".join(text for text in texts if text.strip())
-    assert len("".join(found)) >= min(most, len(whole))
+    assert len("".join(result)) >= min(most, len(whole))
 
 
 @few
 @given(st.lists(st.text("ab", min_size=1), min_size=2, max_size=12), st.floats(0.01, 1))
 def test_a_fraction_of_the_documents_is_never_empty(texts: list[str], part: float) -> None:
-    found, _ = written(
+    result, _ = written(
         lambda staging: filled(staging, [[text] for text in texts]), Limit(fraction=part)
     )
-    assert found == texts[: max(1, round(len(texts) * part))]
+    assert result == texts[: max(1, round(len(texts) * part))]
 
 
 @few
 @given(st.text("a漢🙂é", min_size=1, max_size=60), st.floats(0.01, 1))
 def test_a_fraction_of_one_document_is_its_beginning(text: str, part: float) -> None:
-    found, _ = written(lambda staging: filled(staging, [[text]]), Limit(fraction=part))
-    (kept,) = found
-    assert text.startswith(kept)
-    assert 0 <= len(kept.encode()) - max(1, round(len(text.encode()) * part)) <= 3
+    texts, _ = written(lambda staging: filled(staging, [[text]]), Limit(fraction=part))
+    (beginning,) = texts
+    assert text.startswith(beginning)
+    assert 0 <= len(beginning.encode()) - max(1, round(len(text.encode()) * part)) <= 3
 
 
 def test_a_full_writer_accepts_no_more(tmp_path: Path) -> None:
@@ -222,18 +222,18 @@ def test_documents_dropped_since_a_mark_leave_no_trace(
 ) -> None:
     def with_drop(staging: StagingWriter) -> None:
         filled(staging, before)
-        known = staging.mark()
+        mark = staging.mark()
         filled(staging, dropped)
         for text in half:
             staging.add(DocumentPiece(text, ends=False))
-        staging.drop_since(known)
+        staging.drop_since(mark)
         filled(staging, after)
 
-    found, known = written(with_drop)
-    wanted, same = written(lambda staging: filled(staging, before + after))
-    assert found == wanted
-    known.pop("blank"), same.pop("blank")
-    assert known == same
+    result, metadata = written(with_drop)
+    expected, same = written(lambda staging: filled(staging, before + after))
+    assert result == expected
+    metadata.pop("blank"), same.pop("blank")
+    assert metadata == same
 
 
 def test_dropped_blank_documents_are_not_counted(tmp_path: Path) -> None:
@@ -265,15 +265,17 @@ def test_selecting_and_joining_documents_preserves_them(
     texts: list[str], data: st.DataObject
 ) -> None:
     with documents(*texts) as spans:
-        known = text_of(spans)
-        which = np.array([data.draw(st.booleans()) for _ in known], np.bool_)
-        assert text_of(spans.chosen(which)) == [t for t, w in zip(known, which, strict=True) if w]
-        at = data.draw(st.integers(0, len(known)))
+        every_text = text_of(spans)
+        which = np.array([data.draw(st.booleans()) for _ in every_text], np.bool_)
+        assert text_of(spans.chosen(which)) == [
+            t for t, w in zip(every_text, which, strict=True) if w
+        ]
+        at = data.draw(st.integers(0, len(every_text)))
         both = spans.chosen(slice(0, at)).joined(spans.chosen(slice(at, None)))
-        assert text_of(both) == known == list(both.texts())
+        assert text_of(both) == every_text == list(both.texts())
         assert both.digests.tolist() == spans.digests.tolist()
-        assert both.bytes == spans.bytes == sum(len(text.encode()) for text in known)
-        assert [both.text(number) for number in range(len(both))] == known
+        assert both.bytes == spans.bytes == sum(len(text.encode()) for text in every_text)
+        assert [both.text(number) for number in range(len(both))] == every_text
 
 
 @pytest.mark.parametrize("texts", [[], ["one", "zwei", "漢字"]])

@@ -54,51 +54,60 @@ def small(**model: Any) -> Preset:
 
 
 def test_a_handmade_corpus_has_the_expected_counts() -> None:
-    found = measure(corpus_of(stream(b"aab", b"abaaaa", b"ccb"), stream(b"zz")))
-    train, val = found.parts["train"], found.parts["val"]
+    statistics = measure(corpus_of(stream(b"aab", b"abaaaa", b"ccb"), stream(b"zz")))
+    train, val = statistics.parts["train"], statistics.parts["val"]
     assert (train.documents, train.tokens, train.bytes) == (3, 16, 12)
     assert train.bytes_per_token == 12 / 16
     assert (train.shortest, train.mean_length, train.longest) == (3, 4.0, 6)
     assert train.lengths == (3, 6)
     assert train.documents_of == (2, 1)
     assert (val.documents, val.tokens, val.bytes) == (1, 4, 2)
-    assert found.parts["test"].documents == found.parts["test"].tokens == 0
-    assert [(one.data, one.count) for one in found.frequent] == [(b"a", 7), (b"b", 3), (b"c", 2)]
-    assert (found.distinct, found.rare, found.ordinary, found.never) == (3, 2, 254, 251)
-    assert found.byte_counts is not None
-    assert found.byte_counts[ord("a")] == 7
-    assert sum(found.byte_counts) == train.bytes
-    assert found.token_lengths == (0, 12)
+    assert statistics.parts["test"].documents == statistics.parts["test"].tokens == 0
+    assert [(one.data, one.count) for one in statistics.frequent] == [
+        (b"a", 7),
+        (b"b", 3),
+        (b"c", 2),
+    ]
+    assert (statistics.distinct, statistics.rare, statistics.ordinary, statistics.never) == (
+        3,
+        2,
+        254,
+        251,
+    )
+    assert statistics.byte_counts is not None
+    assert statistics.byte_counts[ord("a")] == 7
+    assert sum(statistics.byte_counts) == train.bytes
+    assert statistics.token_lengths == (0, 12)
 
 
 def test_end_of_text_is_neither_a_frequent_nor_a_distinct_token() -> None:
-    found = measure(corpus_of(stream(*[b"a"] * 50)))
-    assert [one.data for one in found.frequent] == [b"a"]
-    assert found.distinct == 1
+    statistics = measure(corpus_of(stream(*[b"a"] * 50)))
+    assert [one.data for one in statistics.frequent] == [b"a"]
+    assert statistics.distinct == 1
 
 
 def test_values_from_the_manifest_are_passed_on() -> None:
     parts = {"train": {"bits_per_byte": 0.6}, "val": {"bits_per_byte": 0.5}, "test": {}}
-    found = measure(corpus_of(stream(b"a"), stream(b"b"), parts=parts, duplicates_removed=7))
-    assert found.duplicates_removed == 7
-    assert found.floor == found.parts["val"].floor == 0.5
-    assert found.parts["train"].floor == 0.6
-    assert found.parts["test"].floor is None
+    statistics = measure(corpus_of(stream(b"a"), stream(b"b"), parts=parts, duplicates_removed=7))
+    assert statistics.duplicates_removed == 7
+    assert statistics.floor == statistics.parts["val"].floor == 0.5
+    assert statistics.parts["train"].floor == 0.6
+    assert statistics.parts["test"].floor is None
 
 
 def test_a_last_document_truncated_by_a_limit_counts() -> None:
-    found = measure(corpus_of(stream(b"abc", b"de", cut_off=True)))
-    assert found.parts["train"].documents == 2
-    assert found.parts["train"].lengths == (2, 3)
+    statistics = measure(corpus_of(stream(b"abc", b"de", cut_off=True)))
+    assert statistics.parts["train"].documents == 2
+    assert statistics.parts["train"].lengths == (2, 3)
 
 
 def test_an_empty_corpus_is_all_zeros() -> None:
-    found = measure(corpus_of(EMPTY))
-    train = found.parts["train"]
+    statistics = measure(corpus_of(EMPTY))
+    train = statistics.parts["train"]
     assert (train.documents, train.tokens, train.bytes, train.mean_length) == (0, 0, 0, 0.0)
     assert train.bytes_per_token == 0.0
     assert train.histogram(10) == []
-    assert found.frequent == ()
+    assert statistics.frequent == ()
 
 
 texts = st.lists(st.binary(min_size=1, max_size=9).map(lambda b: bytes(x % 200 for x in b)))
@@ -113,8 +122,8 @@ def test_the_chunk_size_does_not_change_the_counts(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(statistics, "_CHUNK", chunk)
         assert measure(corpus_of(tokens)) == whole
-        found = Documents(tokens, END_OF_TEXT)
-        assert [bytes(found.ids(number)) for number in range(len(found))] == documents
+        result = Documents(tokens, END_OF_TEXT)
+        assert [bytes(result.ids(number)) for number in range(len(result))] == documents
     lengths = [len(document) for document in documents]
     assert whole.parts["train"].documents == len(documents)
     assert whole.parts["train"].mean_length == (sum(lengths) / len(lengths) if lengths else 0)
@@ -173,16 +182,16 @@ def test_half_of_the_documents_are_at_most_as_long_as_the_median() -> None:
 
 
 def test_epochs_match_training() -> None:
-    made = plan(small(), corpus_of(stream(b"x" * 39)))  # 41 tokens: 40 targets, 10 windows of 4
-    assert made.sequences_per_epoch == 9  # one window is lost to the shifting phase
-    assert made.epochs == pytest.approx(10 * 2 / 9)
-    assert made.tokens_per_parameter == 41 / made.parameters
+    planned = plan(small(), corpus_of(stream(b"x" * 39)))  # 41 tokens: 40 targets, 10 windows of 4
+    assert planned.sequences_per_epoch == 9  # one window is lost to the shifting phase
+    assert planned.epochs == pytest.approx(10 * 2 / 9)
+    assert planned.tokens_per_parameter == 41 / planned.parameters
 
 
 def test_a_text_shorter_than_a_window_has_no_epochs() -> None:
-    made = plan(small(block_size=64), corpus_of(stream(b"short")))
-    assert made.sequences_per_epoch == 0
-    assert made.epochs is None
+    planned = plan(small(block_size=64), corpus_of(stream(b"short")))
+    assert planned.sequences_per_epoch == 0
+    assert planned.epochs is None
 
 
 # Documents
@@ -263,20 +272,20 @@ def test_statistics_of_prepared_stories_match_their_manifest(
         "a preset",
     )
     corpus = prepare(preset)
-    found = measure(corpus)
-    for name, part in found.parts.items():
-        told = corpus.manifest["parts"][name]
+    statistics = measure(corpus)
+    for name, part in statistics.parts.items():
+        expected = corpus.manifest["parts"][name]
         assert (part.documents, part.tokens, part.bytes) == (
-            told["documents"],
-            told["tokens"],
-            told["bytes"],
+            expected["documents"],
+            expected["tokens"],
+            expected["bytes"],
         )
         ends = np.flatnonzero(getattr(corpus, name) == corpus.tokenizer.end_of_text)
         lengths = np.diff(ends) - 1
         assert (part.shortest, part.longest) == (min(lengths, default=0), max(lengths, default=0))
-    assert found.floor == corpus.floor
-    assert found.floor is not None
-    sizes = enumerate(found.token_lengths)
-    assert sum(size * count for size, count in sizes) == found.parts["train"].bytes
-    assert found.byte_counts is None
-    assert json.loads(json.dumps(found.to_dict()))["parts"]["train"]["documents"] == 60
+    assert statistics.floor == corpus.floor
+    assert statistics.floor is not None
+    sizes = enumerate(statistics.token_lengths)
+    assert sum(size * count for size, count in sizes) == statistics.parts["train"].bytes
+    assert statistics.byte_counts is None
+    assert json.loads(json.dumps(statistics.to_dict()))["parts"]["train"]["documents"] == 60

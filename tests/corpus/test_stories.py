@@ -94,8 +94,8 @@ def test_a_story_depends_only_on_richness_seed_and_index(richness: str) -> None:
 
 
 def test_stories_change_only_with_the_grammar_version() -> None:
-    told = "\n".join(story.text for richness in RICHNESS for story in stories(richness)[:100])
-    assert blake2b(told.encode(), digest_size=8).hexdigest() == VERSION_1
+    text = "\n".join(story.text for richness in RICHNESS for story in stories(richness)[:100])
+    assert blake2b(text.encode(), digest_size=8).hexdigest() == VERSION_1
 
 
 @each_richness
@@ -185,8 +185,8 @@ def test_a_story_with_a_word_altered_is_not_a_story(richness: str) -> None:
     generator = StoryGenerator(richness)
     numbers = random.Random(1)
     for story in stories(richness)[:100]:
-        found = list(re.finditer(r"\w+", story.text))
-        place = numbers.choice(found)
+        matches = list(re.finditer(r"\w+", story.text))
+        place = numbers.choice(matches)
         altered = story.text[: place.start()] + "xylograph" + story.text[place.end() :]
         assert generator.derivations(altered) == 0
         with pytest.raises(StoryError):
@@ -200,7 +200,7 @@ def test_an_object_that_changes_colour_or_a_hero_that_changes_name_is_rejected(
     generator = StoryGenerator(richness)
     for story in stories(richness)[:200]:
         hero = next(word for word in re.findall(r"\w+", story.text) if word in NAMES)
-        places = [found.start() for found in re.finditer(rf"\b{hero}\b", story.text)]
+        places = [matches.start() for matches in re.finditer(rf"\b{hero}\b", story.text)]
         other = "Mia" if hero != "Mia" else "Tom"
         if other not in story.text and len(places) > 1:
             last = places[-1]
@@ -243,8 +243,8 @@ def test_stories_are_clean_plain_text(richness: str) -> None:
         assert story.text == story.text.strip()
         assert not slips.search(story.text), slips.search(story.text)
         assert story.text.count('"') % 2 == 0
-        for found in re.finditer(r"\b([Aa]n?) (\w+)", story.text):
-            assert found[1].lower() == article(found[2]), found[0]
+        for matches in re.finditer(r"\b([Aa]n?) (\w+)", story.text):
+            assert matches[1].lower() == article(matches[2]), matches[0]
 
 
 def test_articles_follow_the_sound() -> None:

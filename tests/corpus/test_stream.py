@@ -31,8 +31,8 @@ def _stream(data: bytes, sizes: random.Random) -> tuple[list[str], StreamDecoder
     st.randoms(use_true_random=False),
 )
 def test_streamed_text_equals_the_decoded_bytes(data: bytes, sizes: random.Random) -> None:
-    shown, decoder = _stream(data, sizes)
-    assert "".join(shown) == data.decode("utf-8", "replace")
+    streamed, decoder = _stream(data, sizes)
+    assert "".join(streamed) == data.decode("utf-8", "replace")
     invalid = sum(0xDC80 <= ord(char) <= 0xDCFF for char in data.decode("utf-8", "surrogateescape"))
     assert decoder.invalid_bytes == invalid
     assert decoder.valid_bytes + decoder.invalid_bytes == len(data)
@@ -41,8 +41,8 @@ def test_streamed_text_equals_the_decoded_bytes(data: bytes, sizes: random.Rando
 def test_a_stream_never_yields_part_of_a_character() -> None:
     tokenizer = byte_tokenizer()
     decoder = StreamDecoder(tokenizer)
-    shown = [decoder.feed(id) for id in tokenizer.encode("a€🙂")]
-    assert shown == ["a", "", "", "€", "", "", "", "🙂"]
+    streamed = [decoder.feed(id) for id in tokenizer.encode("a€🙂")]
+    assert streamed == ["a", "", "", "€", "", "", "", "🙂"]
     assert decoder.finish() == ""
     assert decoder.feed(0xE2) == ""
     assert decoder.feed(tokenizer.end_of_text) == ""

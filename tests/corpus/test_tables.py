@@ -53,16 +53,16 @@ def test_the_format_setting_takes_precedence_over_the_file_name(
 
 def test_a_table_can_be_read_as_plain_text(tmp_path: Path) -> None:
     path = table(tmp_path / "x.jsonl")
-    (found,) = texts(FileData(path=str(path), format="text"), tmp_path)
-    assert found == path.read_text().strip()
+    (read_texts,) = texts(FileData(path=str(path), format="text"), tmp_path)
+    assert read_texts == path.read_text().strip()
 
 
 def test_columns_of_a_table_can_be_named_and_joined(tmp_path: Path) -> None:
     path = jsonl(tmp_path / "x.jsonl", [{"q": "a", "r": "b"}, {"q": None, "r": "d"}])
     data = FileData(path=str(path), text_column="q", second_column="r", column_separator="|")
     assert texts(data, tmp_path) == ["a|b", "d"]
-    told = refused(FileData(path=str(path), text_column="x"), tmp_path)
-    assert "it has q, r" in str(told)
+    error = refused(FileData(path=str(path), text_column="x"), tmp_path)
+    assert "it has q, r" in str(error)
 
 
 def test_a_limit_applies_to_a_table(tmp_path: Path) -> None:
@@ -108,11 +108,11 @@ def test_a_broken_or_empty_table_is_reported_in_one_line(
 ) -> None:
     path = tmp_path / name
     path.write_bytes(raw)
-    told = str(refused(FileData(path=str(path)), tmp_path))
-    assert says in told
-    assert name in told
-    assert "Traceback" not in told
-    assert len(told) < 600
+    message = str(refused(FileData(path=str(path)), tmp_path))
+    assert says in message
+    assert name in message
+    assert "Traceback" not in message
+    assert len(message) < 600
 
 
 @pytest.mark.parametrize(("name", "row"), [("x.jsonl", b'{"text": "%s"}\n'), ("x.csv", b"%s\n")])
@@ -135,9 +135,9 @@ def test_rows_may_have_fields_that_the_first_ones_lack(tmp_path: Path) -> None:
     rows: list[dict[str, Any]] = [{"text": f"row {n} " + "x" * 1000} for n in range(30_000)]
     rows += [{"text": "more", "source": "elsewhere", "score": 1.5}, {"score": 2}]
     path = jsonl(tmp_path / "x.jsonl", rows)
-    found = stage(FileData(path=str(path)), tmp_path)
-    assert len(found.parts["train"]) == 30_001
-    assert found.left_out.null == 1
+    staged = stage(FileData(path=str(path)), tmp_path)
+    assert len(staged.parts["train"]) == 30_001
+    assert staged.left_out.null == 1
 
 
 def test_a_row_may_be_longer_than_the_read_size(tmp_path: Path) -> None:

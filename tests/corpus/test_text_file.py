@@ -74,11 +74,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_chunk_boundaries_do_not_matter(place: Path, text: str, chunk: int, separator: str) -> None:
     path = place / "text.txt"
     path.write_bytes(text.encode())
-    wanted = as_a_whole(text.encode(), separator)
+    expected = as_a_whole(text.encode(), separator)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(text_file, "CHUNK", chunk)
-        if wanted:
-            assert read(path, separator=separator) == wanted
+        if expected:
+            assert read(path, separator=separator) == expected
         else:
             refused(FileData(path=str(path), separator=separator), place)
 
@@ -90,11 +90,11 @@ def test_replaced_bytes_are_the_same_as_when_read_at_once(
 ) -> None:
     path = place / "text.txt"
     path.write_bytes(raw)
-    wanted = as_a_whole(raw, "", "replace")
-    if wanted:
+    expected = as_a_whole(raw, "", "replace")
+    if expected:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(text_file, "CHUNK", chunk)
-            assert read(path, on_encoding_error="replace") == wanted
+            assert read(path, on_encoding_error="replace") == expected
 
 
 @settings(max_examples=200, deadline=None)
@@ -113,9 +113,9 @@ def test_the_first_invalid_byte_is_reported_exactly(
         raw.decode()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(text_file, "CHUNK", chunk)
-        told = refused(FileData(path=str(path)), place)
-    assert told.what == f"{path} is not UTF-8"
-    assert told.why == f"byte {caught.value.start} is 0x{raw[caught.value.start]:02x}"
+        error = refused(FileData(path=str(path)), place)
+    assert error.what == f"{path} is not UTF-8"
+    assert error.why == f"byte {caught.value.start} is 0x{raw[caught.value.start]:02x}"
 
 
 # Real chunks, of a megabyte.
@@ -161,11 +161,11 @@ def test_an_invalid_byte_far_into_the_file_is_reported_exactly(tmp_path: Path, a
 def test_a_nul_byte_far_into_the_file_is_detected(tmp_path: Path) -> None:
     path = tmp_path / "text.txt"
     path.write_bytes(b"words " * (CHUNK // 2) + b"\0")
-    told = refused(FileData(path=str(path)), tmp_path)
-    assert told.why == f"byte {6 * (CHUNK // 2):,} is NUL (0x00)"
-    assert "tr -d" in told.remedy
-    found = read(path, on_encoding_error="replace")
-    assert [text.endswith("words \0") for text in found] == [True]
+    error = refused(FileData(path=str(path)), tmp_path)
+    assert error.why == f"byte {6 * (CHUNK // 2):,} is NUL (0x00)"
+    assert "tr -d" in error.remedy
+    texts = read(path, on_encoding_error="replace")
+    assert [text.endswith("words \0") for text in texts] == [True]
 
 
 def test_megabytes_of_line_ends_are_not_text(tmp_path: Path) -> None:
@@ -199,6 +199,6 @@ def test_a_file_without_usable_text_is_reported_in_one_line(
 ) -> None:
     path = tmp_path / "text.txt"
     path.write_bytes(raw)
-    told = str(refused(FileData(path=str(path)), tmp_path))
-    assert says in told
-    assert str(path) in told
+    message = str(refused(FileData(path=str(path)), tmp_path))
+    assert says in message
+    assert str(path) in message

@@ -21,8 +21,8 @@ Make = Callable[..., Preset]
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("name", ["/dev/zero", "/dev/null", "/dev/random"])
 def test_a_device_is_rejected_immediately(name: str, tiny: Make, tmp_path: Path) -> None:
-    told = refused(FileData(path=name), tmp_path)
-    assert f"{name} is not a regular file" in str(told)
+    error = refused(FileData(path=name), tmp_path)
+    assert f"{name} is not a regular file" in str(error)
     with pytest.raises(CorpusError, match="not a regular file"):
         prepare(tiny(data={"kind": "file", "path": name}))
 
@@ -93,15 +93,15 @@ def test_an_unreadable_file_of_a_directory_is_named_or_skipped(tiny: Make) -> No
             (folder / name).write_text(f"text of {name}")
         (folder / "b.txt").chmod(0)
         with powerless():
-            told = refused(DirectoryData(path=str(folder)), place)
-            assert "b.txt" in str(told)
-            assert "Permission denied" in str(told)
+            error = refused(DirectoryData(path=str(folder)), place)
+            assert "b.txt" in str(error)
+            assert "Permission denied" in str(error)
             with pytest.raises(CorpusError, match=r"b\.txt"):
                 prepare(tiny(data={"kind": "directory", "path": str(folder)}))
-            found = stage(DirectoryData(path=str(folder), on_encoding_error="skip"), place)
+            staged = stage(DirectoryData(path=str(folder), on_encoding_error="skip"), place)
             sources.fingerprint(DirectoryData(path=str(folder), on_encoding_error="skip"))
-        assert len(found.parts["train"]) == 2
-        assert found.left_out.files == [("b.txt", "Permission denied")]
+        assert len(staged.parts["train"]) == 2
+        assert staged.left_out.files == [("b.txt", "Permission denied")]
 
 
 @pytest.mark.parametrize("mode", [0o000, 0o444, 0o111])
@@ -112,8 +112,8 @@ def test_an_unreadable_directory_is_reported_in_one_line(tiny: Make, mode: int) 
         (folder / "a.txt").write_text("words")
         folder.chmod(mode)
         with powerless():
-            told = refused(DirectoryData(path=str(folder)), place)
-            assert "Permission denied" in str(told)
+            error = refused(DirectoryData(path=str(folder)), place)
+            assert "Permission denied" in str(error)
             with pytest.raises(CorpusError, match="Permission denied"):
                 prepare(tiny(data={"kind": "directory", "path": str(folder)}))
 
@@ -148,13 +148,13 @@ def writing(path: Path, change: Callable[[Path], object], stage: str) -> Callabl
     """A progress callback that changes the file once, as another program would."""
     changed = False
 
-    def told(progress: Progress) -> None:
+    def change_once(progress: Progress) -> None:
         nonlocal changed
         if progress.stage == stage and not changed:
             changed = True
             change(path)
 
-    return told
+    return change_once
 
 
 def append(path: Path) -> None:

@@ -52,29 +52,29 @@ def judge(data: bytes) -> Completion:
 def test_utf8_validity(
     data: bytes, at_limit: bool, is_valid: bool, valid: int, invalid: int
 ) -> None:
-    found = written(BYTES, BYTES.encode_bytes(data), at_limit=at_limit)
-    assert found.ended == ("max tokens" if at_limit else "end of text")
-    assert (found.is_valid, found.valid_bytes, found.invalid_bytes) == (is_valid, valid, invalid)
-    assert found.bytes == valid + invalid
+    result = written(BYTES, BYTES.encode_bytes(data), at_limit=at_limit)
+    assert result.ended == ("max tokens" if at_limit else "end of text")
+    assert (result.is_valid, result.valid_bytes, result.invalid_bytes) == (is_valid, valid, invalid)
+    assert result.bytes == valid + invalid
 
 
 def test_a_character_may_span_several_tokens() -> None:
     tokenizer = train_bpe(["plain text"] * 5, 260)
     ids = tokenizer.encode("🐈🐈")
     assert len(ids) == 8
-    found = written(tokenizer, ids)
-    assert found.is_valid
-    assert found.text == "🐈🐈"
+    result = written(tokenizer, ids)
+    assert result.is_valid
+    assert result.text == "🐈🐈"
 
 
 def test_the_summary_counts_texts_and_bytes() -> None:
-    found = summary([judge(b"abcd"), judge(b"a\xff")], 2.0)
-    assert found["utf8_validity"] == 0.5
-    assert found["utf8_byte_validity"] == pytest.approx(5 / 6)
-    assert found["bytes"] == {"mean": 3, "min": 2, "max": 4}
-    assert found["ended_by_end_of_text"] == 2
+    result = summary([judge(b"abcd"), judge(b"a\xff")], 2.0)
+    assert result["utf8_validity"] == 0.5
+    assert result["utf8_byte_validity"] == pytest.approx(5 / 6)
+    assert result["bytes"] == {"mean": 3, "min": 2, "max": 4}
+    assert result["ended_by_end_of_text"] == 2
     # A byte that never occurs in UTF-8 takes two tokens.
-    assert found["tokens_per_second"] == 3.5
+    assert result["tokens_per_second"] == 3.5
     assert summary([judge(b"")], 0.0)["utf8_byte_validity"] is None
 
 
@@ -94,12 +94,12 @@ def test_completions_are_reproducible_and_cycle_through_the_prompts() -> None:
 
 def test_speed_and_memory_of_a_real_model() -> None:
     model = build(make_tiny().model, 256, torch.device("cpu"), 3).eval()
-    found = measure(model, BYTES.end_of_text)
-    assert found["parameter_bytes"] == 4 * sum(one.numel() for one in model.parameters())
+    figures = measure(model, BYTES.end_of_text)
+    assert figures["parameter_bytes"] == 4 * sum(one.numel() for one in model.parameters())
     # Keys and values of one layer: 16 tokens of 16 channels.
-    assert found["cache_bytes_per_text"] == 2 * 16 * 16 * 4
-    assert found["block_size"] / found["forward_tokens_per_second"] == pytest.approx(
-        found["forward_ms"] / 1000
+    assert figures["cache_bytes_per_text"] == 2 * 16 * 16 * 4
+    assert figures["block_size"] / figures["forward_tokens_per_second"] == pytest.approx(
+        figures["forward_ms"] / 1000
     )
-    assert found["generation_ms_per_token"] > 0
+    assert figures["generation_ms_per_token"] > 0
     assert tensor_bytes([torch.zeros(3), {"a": torch.zeros(2, dtype=torch.int64)}, "x"]) == 28

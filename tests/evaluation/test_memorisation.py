@@ -48,9 +48,9 @@ def test_passages_equal_those_of_a_brute_force_search(
     stream: list[int], own: list[int], begin: int, length: int
 ) -> None:
     text = own[:20] + stream[begin : begin + length] + own[20:60]
-    found = Index(arrays(stream)).look(text)
-    assert (found.grams, found.shared, found.longest) == by_hand(stream, text)
-    for one in found.passages:
+    result = Index(arrays(stream)).look(text)
+    assert (result.grams, result.shared, result.longest) == by_hand(stream, text)
+    for one in result.passages:
         copied = stream[one.place : one.place + one.length]
         assert copied == text[one.start : one.start + one.length]
 
@@ -60,9 +60,9 @@ def test_a_hash_collision_is_not_a_match(monkeypatch: pytest.MonkeyPatch) -> Non
         memorisation, "hashes_of", lambda ids: np.full(max(0, len(ids) - 7), 1 << 40, np.uint64)
     )
     stream = np.arange(100, dtype=np.uint16)
-    found = Index(stream).look([*range(30, 50), *range(200, 220)])
-    assert (found.shared, found.longest) == (13, 20)
-    assert found.passages[0].place == 30
+    result = Index(stream).look([*range(30, 50), *range(200, 220)])
+    assert (result.shared, result.longest) == (13, 20)
+    assert result.passages[0].place == 30
 
 
 def test_a_large_stream_is_indexed_in_pieces() -> None:

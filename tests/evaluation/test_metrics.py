@@ -53,15 +53,15 @@ def reference(
     """(id, nats, rank) of each target, one forward pass per target, the window computed by hand."""
     end = tokenizer.end_of_text
     ids = [end, *tokenizer.encode_bytes(data), end]
-    found = []
+    result = []
     for at in range(1, len(ids)):
         start = 0
         if at > block:
             start = -(-(at - block) // stride) * stride
         logits = model(torch.tensor([ids[start:at]]))[0, -1].double()
         nats = -F.log_softmax(logits, 0)[ids[at]]
-        found.append((ids[at], float(nats), int((logits > logits[ids[at]]).sum())))
-    return found
+        result.append((ids[at], float(nats), int((logits > logits[ids[at]]).sum())))
+    return result
 
 
 @pytest.mark.parametrize("tokenizer", tokenizers(), ids=lambda one: one.kind)
@@ -70,23 +70,23 @@ def test_sums_equal_those_of_scoring_one_target_at_a_time(
     tokenizer: Tokenizer, stride: int
 ) -> None:
     model, text = small(tokenizer.n_vocab), text_of()
-    found = score(
+    scores = score(
         model, tokenizer, text.encoded(tokenizer), Units.documents(len(TEXTS)), stride=stride
     )
     for number, data in enumerate(DOCUMENTS):
-        wanted = reference(model, tokenizer, data, 16, stride)
+        expected = reference(model, tokenizer, data, 16, stride)
         end = tokenizer.end_of_text
-        assert found.tokens[number] == len(wanted)
-        assert found.bytes[number] == len(data)
-        assert found.nats[number] == pytest.approx(sum(n for _, n, _ in wanted), rel=1e-5)
-        in_text = sum(n for id, n, _ in wanted if id != end)
-        assert found.text_nats[number] == pytest.approx(in_text, rel=1e-5, abs=1e-9)
-        assert found.hits[number] == sum(rank == 0 for _, _, rank in wanted)
-        assert found.hits5[number] == sum(rank < 5 for _, _, rank in wanted)
-    assert found.nats.dtype == np.float64
-    bits = found.text_nats.sum() / math.log(2) / sum(map(len, DOCUMENTS))
-    assert found.bits_per_byte == pytest.approx(bits, rel=1e-12)
-    assert found.perplexity == pytest.approx(math.exp(found.nats.sum() / found.tokens.sum()))
+        assert scores.tokens[number] == len(expected)
+        assert scores.bytes[number] == len(data)
+        assert scores.nats[number] == pytest.approx(sum(n for _, n, _ in expected), rel=1e-5)
+        in_text = sum(n for id, n, _ in expected if id != end)
+        assert scores.text_nats[number] == pytest.approx(in_text, rel=1e-5, abs=1e-9)
+        assert scores.hits[number] == sum(rank == 0 for _, _, rank in expected)
+        assert scores.hits5[number] == sum(rank < 5 for _, _, rank in expected)
+    assert scores.nats.dtype == np.float64
+    bits = scores.text_nats.sum() / math.log(2) / sum(map(len, DOCUMENTS))
+    assert scores.bits_per_byte == pytest.approx(bits, rel=1e-12)
+    assert scores.perplexity == pytest.approx(math.exp(scores.nats.sum() / scores.tokens.sum()))
 
 
 @pytest.mark.parametrize("sequences", [1, 3, 64])
@@ -105,12 +105,12 @@ def test_blocks_add_up_to_the_whole_and_have_their_own_bytes() -> None:
     tokenizer, model = byte_tokenizer(), small(256)
     encoded = text_of().encoded(tokenizer)
     units = Units.cut([len(one) for one in DOCUMENTS], 50)
-    found = score(model, tokenizer, encoded, units)
+    scores = score(model, tokenizer, encoded, units)
     whole = score(model, tokenizer, encoded, Units.documents(len(TEXTS)))
     assert len(units) > len(TEXTS)
-    assert found.bytes.sum() == sum(map(len, DOCUMENTS))
-    assert set(found.bytes[-4:]) == {50}
-    assert found.nats.sum() == pytest.approx(whole.nats.sum())
+    assert scores.bytes.sum() == sum(map(len, DOCUMENTS))
+    assert set(scores.bytes[-4:]) == {50}
+    assert scores.nats.sum() == pytest.approx(whole.nats.sum())
 
 
 def test_long_documents_score_the_same_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,14 +155,14 @@ def test_windows_in_bytes_score_each_target_once_with_enough_context(
 
 def test_two_tokenizers_score_the_same_bytes_in_the_same_blocks() -> None:
     units = Units.cut([len(one) for one in DOCUMENTS], 64)
-    found = [
+    result = [
         score(small(one.n_vocab), one, text_of().encoded(one), units, context_bytes=20)
         for one in tokenizers()
     ]
-    assert found[0].bytes.sum() == found[1].bytes.sum() == sum(map(len, DOCUMENTS))
+    assert result[0].bytes.sum() == result[1].bytes.sum() == sum(map(len, DOCUMENTS))
     # A token across the border of a block belongs to the block where it begins.
     longest = int(tokenizers()[1].byte_lengths().max())
-    assert abs(found[0].bytes - found[1].bytes).max() <= 2 * longest
+    assert abs(result[0].bytes - result[1].bytes).max() <= 2 * longest
 
 
 def test_end_of_text_is_a_target_unless_the_text_was_truncated() -> None:
@@ -179,30 +179,30 @@ def test_a_uniform_model_is_right_only_by_chance() -> None:
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.zero_()
-    found = score(model, tokenizer, text_of().encoded(tokenizer), Units.documents(len(TEXTS)))
-    assert found.bits_per_byte == pytest.approx(8.0)
-    assert found.accuracy == 0.0
+    scores = score(model, tokenizer, text_of().encoded(tokenizer), Units.documents(len(TEXTS)))
+    assert scores.bits_per_byte == pytest.approx(8.0)
+    assert scores.accuracy == 0.0
 
 
 def test_a_broken_model_has_no_hits_and_a_nan_loss() -> None:
     tokenizer, model = byte_tokenizer(), small(256)
     with torch.no_grad():
         next(model.parameters()).fill_(math.nan)
-    found = score(model, tokenizer, text_of().encoded(tokenizer), Units.documents(len(TEXTS)))
-    assert math.isnan(found.loss)
-    assert found.hits5.sum() == 0
+    scores = score(model, tokenizer, text_of().encoded(tokenizer), Units.documents(len(TEXTS)))
+    assert math.isnan(scores.loss)
+    assert scores.hits5.sum() == 0
 
 
 def test_bytes_that_are_not_utf8_are_all_counted() -> None:
     data = [b"\xfe\xff\xc0\x80 and text \xe2\x98", bytes(range(256))]
     for tokenizer in tokenizers():
-        found = score(
+        scores = score(
             small(tokenizer.n_vocab),
             tokenizer,
             text_of(data).encoded(tokenizer),
             Units.documents(2),
         )
-        assert found.bytes.tolist() == [len(one) for one in data]
+        assert scores.bytes.tolist() == [len(one) for one in data]
 
 
 def test_scoring_can_be_stopped() -> None:

@@ -25,7 +25,7 @@ SAMPLED = SamplingSettings(temperature=1.0, max_tokens=30, seed=5)
 PROMPTS = ["", "One", "a much longer prompt than the window", "Zwölf 🐻", "One"]
 
 
-def said(text: str, *stop: str, tokenizer: Tokenizer = BYTES) -> tuple[list[str], TextDecoder]:
+def decoded(text: str, *stop: str, tokenizer: Tokenizer = BYTES) -> tuple[list[str], TextDecoder]:
     """What a decoder releases for each token of `text`, and that decoder."""
     decoder = TextDecoder(tokenizer, stop)
     return [decoder.feed(id) for id in tokenizer.encode(text)], decoder
@@ -44,7 +44,7 @@ def scripted(text: str) -> Scripted:
 
 
 @pytest.mark.parametrize(
-    ("text", "stop", "found"),
+    ("text", "stop", "expected"),
     [
         ("one two three", ["two"], "one "),
         ("one two three", ["three", "two"], "one "),
@@ -67,26 +67,28 @@ def scripted(text: str) -> Scripted:
         ("🐺🐻", ["🐻"], "🐺"),
     ],
 )
-def test_a_text_ends_before_the_first_stop_string(text: str, stop: list[str], found: str) -> None:
-    pieces, decoder = said(text, *stop)
-    assert decoder.stopped == (found != text)
-    assert "".join(pieces) + decoder.finish() == found
+def test_a_text_ends_before_the_first_stop_string(
+    text: str, stop: list[str], expected: str
+) -> None:
+    pieces, decoder = decoded(text, *stop)
+    assert decoder.stopped == (expected != text)
+    assert "".join(pieces) + decoder.finish() == expected
     model = scripted(text)
-    assert all_of(model, *stop)[0] == found
+    assert all_of(model, *stop)[0] == expected
     # Not a single token is computed after it.
     end = min((text.find(one) + len(one) for one in stop if one in text), default=len(text) + 1)
     assert len(model.seen) <= len(text[:end].encode()) + (end > len(text))
 
 
 def test_only_a_possible_start_of_a_stop_string_is_held_back() -> None:
-    pieces, decoder = said("wait, stop", "stopped")
+    pieces, decoder = decoded("wait, stop", "stopped")
     assert pieces == [*"wait, ", "", "", "", ""]
     assert decoder.finish() == "stop"
-    pieces, _ = said("stone", "stopped")
+    pieces, _ = decoded("stone", "stopped")
     assert pieces == ["", "", "", "ston", "e"]
-    text, shown = all_of(scripted("wait, stop"), "stopped")
+    text, text_before_stop = all_of(scripted("wait, stop"), "stopped")
     assert text == "wait, stop"
-    assert shown[-1] == CompletionPiece(-1, "stop")
+    assert text_before_stop[-1] == CompletionPiece(-1, "stop")
 
 
 def test_a_stop_string_within_one_token_and_across_several() -> None:
@@ -98,7 +100,7 @@ def test_a_stop_string_within_one_token_and_across_several() -> None:
         def next_bytes(self, id: int, before: int | None) -> bytes:
             return tokens[id]
 
-    for stop, ids, found in (
+    for stop, ids, result in (
         ("db", (0, 1, 2), "goo"),
         ("ood", (0, 1), "g"),
         ("goodbye", (3, 0, 1), " go"),
@@ -107,12 +109,12 @@ def test_a_stop_string_within_one_token_and_across_several() -> None:
         (("bye", "y"), (0, 1), "goodb"),
     ):
         decoder = TextDecoder(Words(), (stop,) if isinstance(stop, str) else stop)  # type: ignore[arg-type]
-        assert "".join(decoder.feed(id) for id in ids) == found
+        assert "".join(decoder.feed(id) for id in ids) == result
         assert decoder.stopped
 
 
 def test_a_stopped_text_can_be_continued() -> None:
-    pieces, decoder = said("one, two", ", ")
+    pieces, decoder = decoded("one, two", ", ")
     assert decoder.stopped
     assert "".join(pieces) == "one"
     # Nothing is lost: neither the stop string nor what follows it.
@@ -128,8 +130,8 @@ def test_an_empty_stop_string_stops_nothing() -> None:
 
 def stops_in(text: str, stop: list[str]) -> list[tuple[int, int]]:
     """Starts and ends of stop strings: the first one that is complete counts."""
-    found = [(text.find(one), len(one)) for one in stop if one]
-    return [(at + length, at) for at, length in found if at >= 0]
+    result = [(text.find(one), len(one)) for one in stop if one]
+    return [(at + length, at) for at, length in result if at >= 0]
 
 
 TEXTS = st.text(alphabet="ab\né🐻", max_size=30)
@@ -142,12 +144,12 @@ def test_released_and_held_text_add_up_to_the_text_before_the_stop(
 ) -> None:
     decoder, released = TextDecoder(BYTES, stop), ""
     places = stops_in(text, stop)
-    wanted = text[: min(places)[1]] if places else text
+    expected = text[: min(places)[1]] if places else text
     fed = b""
     for id in text.encode():
         fed += bytes([id])
         released += decoder.feed(id)
-        assert wanted.startswith(released)
+        assert expected.startswith(released)
         assert not any(one in released for one in stop if one)
         if not decoder.stopped:
             # Only a possible start of a stop string and an incomplete character are held back.
@@ -156,7 +158,7 @@ def test_released_and_held_text_add_up_to_the_text_before_the_stop(
             assert whole == released + held
             assert not held or any(one.startswith(held) for one in stop)
     assert decoder.stopped == bool(places)
-    assert released + decoder.finish() == wanted
+    assert released + decoder.finish() == expected
     assert decoder.valid_bytes == len(text.encode())
     assert decoder.invalid_bytes == 0
 
@@ -184,8 +186,8 @@ def written(
     prompts: Sequence[str], chosen: SamplingSettings, **options: object
 ) -> list[Completion]:
     """By number, without times."""
-    found = write(model_of(vocabulary=257), BYTES, prompts, chosen, **options)  # type: ignore[arg-type]
-    return sorted(found, key=lambda text: text.number)
+    result = write(model_of(vocabulary=257), BYTES, prompts, chosen, **options)  # type: ignore[arg-type]
+    return sorted(result, key=lambda text: text.number)
 
 
 def facts(text: Completion) -> tuple[object, ...]:
@@ -221,19 +223,19 @@ def test_stop_strings_end_each_text_separately() -> None:
 
 
 def test_a_completion_is_yielded_when_it_ends_and_a_waiting_one_starts() -> None:
-    told: list[int] = []
-    found = write(
+    numbers: list[int] = []
+    result = write(
         model_of(vocabulary=257),
         BYTES,
         ["a", "b", "c"],
         SAMPLED.with_(max_tokens=5),
         at_once=1,
-        on_piece=lambda number, piece: told.append(number),
+        on_piece=lambda number, piece: numbers.append(number),
     )
-    first = next(found)
-    assert (first.number, first.tokens, set(told)) == (0, 5, {0})
-    assert [text.number for text in found] == [1, 2]
-    assert told == sorted(told)
+    first = next(result)
+    assert (first.number, first.tokens, set(numbers)) == (0, 5, {0})
+    assert [text.number for text in result] == [1, 2]
+    assert numbers == sorted(numbers)
 
 
 def test_reported_pieces_add_up_to_the_completions() -> None:
@@ -253,17 +255,17 @@ def test_reported_pieces_add_up_to_the_completions() -> None:
 def test_a_stop_in_the_middle_yields_the_text_so_far() -> None:
     stop, seen = Event(), list[int]()
 
-    def told(number: int, piece: CompletionPiece) -> None:
+    def on_piece(number: int, piece: CompletionPiece) -> None:
         seen.append(number)
         if seen.count(0) == 4:
             stop.set()
 
     whole = written(PROMPTS, SAMPLED)
-    found = written(PROMPTS, SAMPLED, stop=stop, at_once=2, on_piece=told)
-    assert [text.number for text in found] == list(range(5))
-    assert {text.ended for text in found} == {"stopped"}
-    assert [text.tokens for text in found] == [4, 4, 0, 0, 0]
-    for text, other in zip(found, whole, strict=True):
+    result = written(PROMPTS, SAMPLED, stop=stop, at_once=2, on_piece=on_piece)
+    assert [text.number for text in result] == list(range(5))
+    assert {text.ended for text in result} == {"stopped"}
+    assert [text.tokens for text in result] == [4, 4, 0, 0, 0]
+    for text, other in zip(result, whole, strict=True):
         assert text.ids == other.ids[: text.tokens]
     stop.set()
     assert [text.tokens for text in written(["a"], SAMPLED, stop=stop)] == [0]

@@ -26,18 +26,18 @@ def written(settings: SamplingSettings, prompt: int = 3) -> list[int]:
 @pytest.mark.parametrize("position", ["learned", "rope"])
 def test_heat_is_the_surprisal_of_each_token_given_its_window(position: str) -> None:
     model, ids = model_of(position=position), written(SETTINGS)
-    found = heat(model, ids)
-    assert math.isnan(found.surprise[0])
-    assert found.rank[0] == 0
-    assert found.best[0] == -1
+    result = heat(model, ids)
+    assert math.isnan(result.surprise[0])
+    assert result.rank[0] == 0
+    assert result.best[0] == -1
     for place in range(1, len(ids)):
         # One by one, without shared passes.
         window = ids[window_start(place, BLOCK) : place]
         chances = torch.softmax(model(torch.tensor([window]))[0, -1].detach().double(), 0)
-        assert found.surprise[place] == pytest.approx(-math.log(chances[ids[place]]), abs=1e-5)
-        assert found.best_chance[place] == pytest.approx(float(chances.max()), abs=1e-6)
-        assert found.best[place] == int(chances.argmax())
-        assert found.rank[place] == 1 + int((chances > chances[ids[place]]).sum())
+        assert result.surprise[place] == pytest.approx(-math.log(chances[ids[place]]), abs=1e-5)
+        assert result.best_chance[place] == pytest.approx(float(chances.max()), abs=1e-6)
+        assert result.best[place] == int(chances.argmax())
+        assert result.rank[place] == 1 + int((chances > chances[ids[place]]).sum())
 
 
 def test_heat_is_the_same_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,10 +51,10 @@ def test_heat_is_the_same_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_mean_covers_only_generated_tokens() -> None:
-    found = heat(model_of(), written(SETTINGS))
-    assert found.mean(3) == pytest.approx(float(np.mean(found.surprise[3:])))
-    assert found.mean() == pytest.approx(float(np.nanmean(found.surprise)))
-    assert math.isnan(found.mean(len(found.surprise)))
+    result = heat(model_of(), written(SETTINGS))
+    assert result.mean(3) == pytest.approx(float(np.mean(result.surprise[3:])))
+    assert result.mean() == pytest.approx(float(np.nanmean(result.surprise)))
+    assert math.isnan(result.mean(len(result.surprise)))
     assert math.isnan(heat(model_of(), [1]).mean())
 
 
@@ -64,50 +64,50 @@ def test_the_sampled_candidate_is_the_generated_token(temperature: float, penalt
     settings = SETTINGS.with_(temperature=temperature, repetition_penalty=penalty)
     model, ids = model_of(), written(settings)
     for place in range(3, len(ids)):
-        found = candidates(
+        result = candidates(
             logits_at(model, ids, place), ids, place, settings, context=BLOCK, prompt=3
         )
-        assert found.chosen == found.sampled == ids[place]
+        assert result.chosen == result.sampled == ids[place]
 
 
 def test_candidates_have_probabilities_before_and_after_filtering() -> None:
     model, ids = model_of(), written(SETTINGS)
     logits = logits_at(model, ids, 10)
-    found = candidates(logits, ids, 10, SETTINGS, context=BLOCK, most=61)
+    result = candidates(logits, ids, 10, SETTINGS, context=BLOCK, most=61)
     before = torch.softmax(logits.double(), 0)
     after = torch.softmax(filtered(logits[None], SETTINGS)[0].double(), 0)
-    assert [one.before for one in found.rows] == sorted(before.tolist(), reverse=True)
-    assert sum(one.before for one in found.rows) == pytest.approx(1)
-    assert sum(one.after for one in found.rows) == pytest.approx(1)
-    for one in found.rows:
+    assert [one.before for one in result.rows] == sorted(before.tolist(), reverse=True)
+    assert sum(one.before for one in result.rows) == pytest.approx(1)
+    assert sum(one.after for one in result.rows) == pytest.approx(1)
+    for one in result.rows:
         assert one.after == pytest.approx(float(after[one.id]), abs=1e-9)
-    assert found.remaining == sum(one.after > 0 for one in found.rows) <= 12
-    cut = sum(one.before for one in found.rows if not one.after)
-    assert found.cut_mass == pytest.approx(cut)
-    assert found.entropy == pytest.approx(-sum(p * math.log2(p) for p in before.tolist()))
-    assert found.entropy_after < found.entropy < found.uniform == math.log2(61)
-    assert found.greedy == int(logits.argmax())
+    assert result.remaining == sum(one.after > 0 for one in result.rows) <= 12
+    cut = sum(one.before for one in result.rows if not one.after)
+    assert result.cut_mass == pytest.approx(cut)
+    assert result.entropy == pytest.approx(-sum(p * math.log2(p) for p in before.tolist()))
+    assert result.entropy_after < result.entropy < result.uniform == math.log2(61)
+    assert result.greedy == int(logits.argmax())
 
 
 def test_an_unlikely_chosen_token_is_still_shown() -> None:
     model, ids = model_of(), written(SETTINGS)
     logits = logits_at(model, ids, 5)
     ids[5] = int(logits.argmin())
-    found = candidates(logits, ids, 5, SETTINGS, context=BLOCK, most=4)
-    assert len(found.rows) == 4
-    assert found.rows[-1].id == found.chosen == ids[5]
-    assert found.rank == 61
-    assert found.rows[-1].after == 0
+    result = candidates(logits, ids, 5, SETTINGS, context=BLOCK, most=4)
+    assert len(result.rows) == 4
+    assert result.rows[-1].id == result.chosen == ids[5]
+    assert result.rank == 61
+    assert result.rows[-1].after == 0
 
 
 def test_after_the_end_candidates_are_for_the_next_token() -> None:
     model, ids = model_of(), written(SETTINGS)
     end = len(ids)
-    found = candidates(logits_at(model, ids, end), ids, end, SETTINGS, context=BLOCK, prompt=3)
-    assert found.chosen is None
-    assert found.rank == 0
+    result = candidates(logits_at(model, ids, end), ids, end, SETTINGS, context=BLOCK, prompt=3)
+    assert result.chosen is None
+    assert result.rank == 0
     more = SETTINGS.with_(max_tokens=31)
-    assert found.sampled == written(more)[end]
+    assert result.sampled == written(more)[end]
 
 
 def test_the_warm_choice_is_sampled_at_its_temperature() -> None:
@@ -128,9 +128,9 @@ def test_the_warm_choice_is_sampled_at_its_temperature() -> None:
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_a_broken_model_has_finite_probabilities(value: float, temperature: float) -> None:
     settings = SETTINGS.with_(temperature=temperature)
-    found = candidates(torch.full((61,), value), [1, 2, 3], 2, settings, context=BLOCK)
-    for one in found.rows:
+    result = candidates(torch.full((61,), value), [1, 2, 3], 2, settings, context=BLOCK)
+    for one in result.rows:
         assert 0 <= one.before <= 1
         assert 0 <= one.after <= 1
-    for number in (found.cut_mass, found.entropy, found.entropy_after):
+    for number in (result.cut_mass, result.entropy, result.entropy_after):
         assert math.isfinite(number)

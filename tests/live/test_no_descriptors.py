@@ -28,16 +28,16 @@ def descriptors(free: int) -> Any:
     """Limit this process to `free` more open files."""
     limits_before = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (LIMIT, limits_before[1]))
-    taken = []
+    opened = []
     with contextlib.suppress(OSError):
         while True:
-            taken.append(os.open(os.devnull, os.O_RDONLY))
+            opened.append(os.open(os.devnull, os.O_RDONLY))
     for _ in range(free):
-        os.close(taken.pop())
+        os.close(opened.pop())
     try:
         yield
     finally:
-        for one in taken:
+        for one in opened:
             os.close(one)
         resource.setrlimit(resource.RLIMIT_NOFILE, limits_before)
 

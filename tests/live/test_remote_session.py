@@ -51,22 +51,22 @@ def run(home: Path) -> Iterator[Run]:
     file.write_text(make_tiny(training__max_steps=1_000_000).to_toml())
     done = slm_tui("train", str(file), "--detach", "--json")
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    made = Run(Path(told["path"]))
-    assert made.info().pid == told["pid"]
-    until(lambda: made.info().state == "running")
-    yield made
-    if made.info().state in store.LIVE_STATES:
-        os.kill(told["pid"], signal.SIGCONT)
-        os.kill(told["pid"], signal.SIGTERM)
-    until(lambda: not store.is_locked(made.path))
+    facts = json.loads(done.stdout)
+    started = Run(Path(facts["path"]))
+    assert started.info().pid == facts["pid"]
+    until(lambda: started.info().state == "running")
+    yield started
+    if started.info().state in store.LIVE_STATES:
+        os.kill(facts["pid"], signal.SIGCONT)
+        os.kill(facts["pid"], signal.SIGTERM)
+    until(lambda: not store.is_locked(started.path))
 
 
 @pytest.fixture
 def followed(run: Run) -> Iterator[RemoteSession]:
-    made = RemoteSession(run)
-    yield made
-    made.close()
+    remote = RemoteSession(run)
+    yield remote
+    remote.close()
 
 
 def test_it_has_the_interface_of_a_session(followed: RemoteSession) -> None:
@@ -93,7 +93,7 @@ def test_without_a_socket_it_is_watched_from_its_files(run: Run, followed: Remot
     until(lambda: followed.status.step > at)
     assert followed.is_live
     followed.control.pause()
-    until(lambda: "can only be watched" in (told := followed.problem()) and "pause" in told)
+    until(lambda: "can only be watched" in (problem := followed.problem()) and "pause" in problem)
     os.kill(run.info().pid, signal.SIGTERM)
     until(lambda: not followed.is_live)
     assert followed.status.state == "stopped"

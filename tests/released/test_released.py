@@ -88,9 +88,9 @@ def test_curves_samples_and_events_are_read(run: Run) -> None:
 
 
 def test_evaluations_and_conversations_are_still_readable(run: Run) -> None:
-    said = conversation.read(run.path)
-    assert len(said) == KNOWN[run.info().name][4]
-    assert all(one.text and one.ended in ("max tokens", "end of text") for one in said)
+    exchanges = conversation.read(run.path)
+    assert len(exchanges) == KNOWN[run.info().name][4]
+    assert all(one.text and one.ended in ("max tokens", "end of text") for one in exchanges)
     (report,) = evaluation_results.read(run.path)
     assert report["models"][0]["step"] == KNOWN[run.info().name][3]
 
@@ -148,9 +148,9 @@ def wait(
 
 @pytest.fixture
 def generator() -> Iterator[GenerationThread]:
-    made = GenerationThread()
-    yield made
-    made.close()
+    thread = GenerationThread()
+    yield thread
+    thread.close()
 
 
 def test_checkpoints_still_generate_text(run: Run, generator: GenerationThread) -> None:

@@ -31,11 +31,11 @@ def csv_points(run: Run) -> Points:
     """The log of the run as `(step, value)` by name; of repeated steps, the later row."""
     with (run.path / "training_log.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    found: Points = {}
+    columns: Points = {}
     for name, column in COLUMNS.items():
-        kept = {int(row["step"]): float(row[column]) for row in rows if row[column]}
-        found[name] = sorted(kept.items())
-    return found
+        points = {int(row["step"]): float(row[column]) for row in rows if row[column]}
+        columns[name] = sorted(points.items())
+    return columns
 
 
 def tensorboard(directory: Path) -> Any:

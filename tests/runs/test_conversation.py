@@ -21,10 +21,12 @@ SAID = Exchange("Once", " upon a time", 10, 7, "max tokens", {"temperature": 0.8
 
 
 def test_appended_exchanges_are_read_in_order(tmp_path: Path) -> None:
-    said = [replace(SAID, text=f"text {number}\n\x00\ud83d", id=str(number)) for number in range(5)]
-    for one in said:
+    exchanges = [
+        replace(SAID, text=f"text {number}\n\x00\ud83d", id=str(number)) for number in range(5)
+    ]
+    for one in exchanges:
         conversation.append(tmp_path, one)
-    assert conversation.read(tmp_path) == said
+    assert conversation.read(tmp_path) == exchanges
 
 
 def test_a_continued_completion_appears_once_at_its_last_position(tmp_path: Path) -> None:
@@ -81,9 +83,9 @@ def test_only_the_end_of_a_very_long_file_is_read(
     monkeypatch.setattr(conversation, "_MOST_BYTES", 2000)
     for number in range(100):
         conversation.append(tmp_path, replace(SAID, id=f"{number:032}"))
-    found = conversation.read(tmp_path)
-    assert 3 < len(found) < 10
-    assert found[-1].id == f"{99:032}"
+    exchanges = conversation.read(tmp_path)
+    assert 3 < len(exchanges) < 10
+    assert exchanges[-1].id == f"{99:032}"
 
 
 def test_concurrent_writers_do_not_tear_lines(tmp_path: Path) -> None:
@@ -99,11 +101,11 @@ def test_concurrent_writers_do_not_tear_lines(tmp_path: Path) -> None:
     assert [one.wait(60) for one in started] == [0, 0, 0]
     lines = (tmp_path / FILE).read_text().splitlines()
     assert len([line for line in lines if line]) == 300
-    found = conversation.read(tmp_path)
-    assert len(found) == 300
-    assert all(len(set(one.text)) == 1 and len(one.text) == 9000 for one in found)
+    exchanges = conversation.read(tmp_path)
+    assert len(exchanges) == 300
+    assert all(len(set(one.text)) == 1 and len(one.text) == 9000 for one in exchanges)
     for letter in "abc":
-        assert [one.step for one in found if one.text[0] == letter] == list(range(100))
+        assert [one.step for one in exchanges if one.text[0] == letter] == list(range(100))
 
 
 def test_a_failed_write_is_reported_and_creates_nothing(tmp_path: Path) -> None:
@@ -138,9 +140,9 @@ def test_clearing_moves_the_conversation_to_the_trash(
     with pytest.raises(RunError, match="there is no saved conversation"):
         conversation.clear(run)
     conversation.append(run, SAID)
-    went = conversation.clear(run)
-    assert paths.trash_dir() in went.parents
-    assert went.read_text() == SAID.line()
+    trash = conversation.clear(run)
+    assert paths.trash_dir() in trash.parents
+    assert trash.read_text() == SAID.line()
     assert conversation.read(run) == []
 
 

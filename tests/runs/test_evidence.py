@@ -45,11 +45,11 @@ def test_a_long_log_becomes_few_blocks() -> None:
     steps.loss += [3.0] * count
     steps.learning_rate += [0.5] * count
     steps.gradient_norm += [1.0] * count
-    known = EvidenceBuilder(run.preset()).evidence(curves, run.info())
-    assert 100 < len(known.blocks) < 512
-    last = known.blocks[-1].last
-    assert sum(block.rates for block in known.blocks) == pytest.approx(0.5 * last)
-    assert {block.loss for block in known.blocks} == {3.0}
+    built = EvidenceBuilder(run.preset()).evidence(curves, run.info())
+    assert 100 < len(built.blocks) < 512
+    last = built.blocks[-1].last
+    assert sum(block.rates for block in built.blocks) == pytest.approx(0.5 * last)
+    assert {block.loss for block in built.blocks} == {3.0}
 
 
 def test_repeated_steps_replace_earlier_ones() -> None:
@@ -77,16 +77,16 @@ def test_a_failed_run_has_the_same_diagnosis_everywhere(capsys: pytest.CaptureFi
     )
     session = Session.start(breaking, "breaks")
     assert session.wait(60)
-    found = evidence.of_run(session.run)
-    assert found[0].word in ("non-finite", "diverging", "learning rate too high")
+    verdicts = evidence.of_run(session.run)
+    assert verdicts[0].word in ("non-finite", "diverging", "learning rate too high")
     results = json.loads((session.run.path / "results.json").read_text())
-    assert results["diagnosis"][0]["verdict"] == found[0].word
+    assert results["diagnosis"][0]["verdict"] == verdicts[0].word
     assert results["diagnosis"][0]["remedies"][0]["changes"]
     main(["runs", "show", "breaks"])
-    assert f"diagnosis        {found[0].sign} {found[0].word}" in capsys.readouterr().out
+    assert f"diagnosis        {verdicts[0].sign} {verdicts[0].word}" in capsys.readouterr().out
     main(["runs", "show", "breaks", "--json"])
-    told = json.loads(capsys.readouterr().out)["diagnosis"]
-    assert told[0]["verdict"] == found[0].word
+    result = json.loads(capsys.readouterr().out)["diagnosis"]
+    assert result[0]["verdict"] == verdicts[0].word
 
 
 def test_copied_samples_of_a_real_run_are_detected() -> None:
@@ -96,10 +96,10 @@ def test_copied_samples_of_a_real_run_are_detected() -> None:
     from slm_tui.runs.copied_samples import training_index
 
     fingerprint = str(run.info().facts["corpus"])
-    found = training_index(fingerprint)
-    assert found is not None
-    corpus, index, natural = found
-    assert training_index(fingerprint) is found  # built once
+    result = training_index(fingerprint)
+    assert result is not None
+    corpus, index, natural = result
+    assert training_index(fingerprint) is result  # built once
     assert index.is_whole
     assert natural.shares
     text = corpus.tokenizer.decode_bytes(corpus.train[40:240].tolist()).decode("utf-8", "replace")

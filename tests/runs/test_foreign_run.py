@@ -96,8 +96,8 @@ def _socket(path: Path, outside: Path) -> None:
     here = os.getcwd()
     os.chdir(path.parent)  # socket addresses have a limited length
     try:
-        with socket.socket(socket.AF_UNIX) as made:
-            made.bind(path.name)
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(path.name)
     finally:
         os.chdir(here)
 
@@ -163,22 +163,22 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def contents(directory: Path) -> dict[str, str]:
     """Names and contents below a directory that must not change."""
-    found = {}
+    result = {}
     for path in sorted(directory.rglob("*")):
         name = path.relative_to(directory).as_posix()
         if path.is_symlink():
-            found[name] = os.readlink(path)
+            result[name] = os.readlink(path)
         elif path.is_file():
-            found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+            result[name] = hashlib.sha256(path.read_bytes()).hexdigest()
         else:
-            found[name] = "directory"
-    return found
+            result[name] = "directory"
+    return result
 
 
 def use(home: str) -> list[tuple[str, int, str]]:
     """Every command applied to the run `it`; what each printed."""
     run = Run(Path(home) / "data" / "runs" / "it")
-    told = []
+    outputs = []
 
     def call(*words: str) -> None:
         out, err = io.StringIO(), io.StringIO()
@@ -187,7 +187,7 @@ def use(home: str) -> list[tuple[str, int, str]]:
                 code = main(list(words))
             except SystemExit as end:
                 code = int(end.code or 0)
-        told.append((" ".join(words), code, out.getvalue() + err.getvalue()))
+        outputs.append((" ".join(words), code, out.getvalue() + err.getvalue()))
 
     call("runs", "list")
     call("runs", "show", "it")
@@ -211,7 +211,7 @@ def use(home: str) -> list[tuple[str, int, str]]:
     call("runs", "delete", "it")
     call("runs", "restore", "it")
     call("runs", "list", "--json")
-    return told
+    return outputs
 
 
 def look_as_the_app_does(run: Run) -> None:
@@ -265,16 +265,16 @@ def test_anything_in_place_of_a_file_is_harmless(
         path.parent.mkdir(exist_ok=True)
         place(path, outside)
     before, good = contents(outside), contents(run.with_name("good"))
-    told = Fork(use, home, str(home)).result()
+    outputs = Fork(use, home, str(home)).result()
     assert contents(outside) == before
     # `runs list` may write the summary of a run that lacks it, and looks at locks.
     assert contents(run.with_name("good")) == good
-    for words, code, text in told:
+    for words, code, text in outputs:
         assert "Traceback" not in text, (words, text)
         assert code in (0, 1), (words, text)
         # An unexpected error begins with the name of its class.
         assert "Error: " not in text.replace("CheckpointError: ", ""), (words, text)
-    listed = next(text for words, _, text in told if words == "runs list")
+    listed = next(text for words, _, text in outputs if words == "runs list")
     assert "good" in listed
     assert "it " in listed
 

@@ -81,10 +81,10 @@ def test_evaluation_and_sample_share_the_row_of_their_step(run: Run) -> None:
         recorder(event)
     recorder(step(3))
     recorder.close()
-    found = rows(run)
-    assert [row["step"] for row in found] == ["1", "2", "3"]
-    assert (found[1]["train_loss"], found[1]["val_loss"]) == ("2.0", "2.5")
-    assert found[1]["sample"] == " upon↵a time"
+    comparison = rows(run)
+    assert [row["step"] for row in comparison] == ["1", "2", "3"]
+    assert (comparison[1]["train_loss"], comparison[1]["val_loss"]) == ("2.0", "2.5")
+    assert comparison[1]["sample"] == " upon↵a time"
 
 
 def test_losses_are_logged_with_every_digit(run: Run) -> None:
@@ -107,8 +107,8 @@ def test_generated_text_cannot_break_the_log(run: Run) -> None:
     sample = rows(run)[0]["sample"]
     assert len(sample) <= 50
     assert "\x1b" not in sample
-    (kept,) = lines(run, "samples.jsonl")
-    assert kept["text"] == nasty
+    (logged,) = lines(run, "samples.jsonl")
+    assert logged["text"] == nasty
 
 
 def test_the_event_log_has_every_event(run: Run) -> None:
@@ -126,8 +126,8 @@ def test_the_event_log_has_every_event(run: Run) -> None:
     for event in happened:
         recorder(event)
     recorder.close()
-    found = lines(run, "events.jsonl")
-    assert [line["event"] for line in found] == [
+    result = lines(run, "events.jsonl")
+    assert [line["event"] for line in result] == [
         "started",
         "paused",
         "requested",
@@ -137,7 +137,7 @@ def test_the_event_log_has_every_event(run: Run) -> None:
         "warned",
         "finished",
     ]
-    assert (found[2]["verb"], found[5]["kind"], found[7]["reason"]) == (
+    assert (result[2]["verb"], result[5]["kind"], result[7]["reason"]) == (
         "evaluate",
         "manual",
         "stopped",

@@ -66,10 +66,10 @@ def assert_same(written: Points, run: Run) -> None:
         steps = [step for step, _ in points]
         assert [step for step, _ in written[name]] == steps, name
         # TensorBoard has 32-bit floats; the CSV rounds tokens per second to a tenth.
-        wanted = pytest.approx([value for _, value in points], rel=1e-6, abs=0.051)
+        expected = pytest.approx([value for _, value in points], rel=1e-6, abs=0.051)
         exact = pytest.approx([value for _, value in points], rel=1e-6)
         values = [value for _, value in written[name]]
-        assert values == (wanted if name == "tokens_per_second" else exact), name
+        assert values == (expected if name == "tokens_per_second" else exact), name
 
 
 def stop_at(step: int, started: list[Session]) -> Callable[[Event], None]:
@@ -86,7 +86,7 @@ def stop_at(step: int, started: list[Session]) -> Callable[[Event], None]:
 
 
 @pytest.mark.parametrize(
-    ("text", "wanted"),
+    ("text", "expected"),
     [
         ("tensorboard", ("tensorboard",)),
         ("wandb, tensorboard", ("wandb", "tensorboard")),
@@ -96,10 +96,12 @@ def stop_at(step: int, started: list[Session]) -> Callable[[Event], None]:
         ("none", ()),
     ],
 )
-def test_loggers_are_chosen_by_typed_names(tiny: Make, text: str, wanted: tuple[str, ...]) -> None:
+def test_loggers_are_chosen_by_typed_names(
+    tiny: Make, text: str, expected: tuple[str, ...]
+) -> None:
     preset = overrides.apply(tiny(), [f"training.log_to={text}"])
-    assert preset.training.log_to == wanted
-    assert from_toml(preset.to_toml()).training.log_to == wanted
+    assert preset.training.log_to == expected
+    assert from_toml(preset.to_toml()).training.log_to == expected
 
 
 @pytest.mark.parametrize("text", ["tensorboard", "tensorboard, wandb", '["wandb"]', ""])
@@ -150,8 +152,8 @@ def test_tensorboard_has_the_samples_and_the_preset(tiny: Make) -> None:
     assert texts[6].startswith("    Once")
     # Indented, so that text that looks like Markdown is shown literally.
     assert "\n    # Two" in texts[6]
-    (shown,) = log_readers.tensorboard_texts(directory, "preset").values()
-    assert from_toml("\n".join(line[4:] for line in shown.split("\n"))) == run.preset()
+    (text,) = log_readers.tensorboard_texts(directory, "preset").values()
+    assert from_toml("\n".join(line[4:] for line in text.split("\n"))) == run.preset()
 
 
 @needs_tensorboard
@@ -280,13 +282,13 @@ def wandb_files(run: Run) -> list[Path]:
 
 def wandb_points(run: Run) -> Points:
     """As W&B reads them: files one after the other, rows in order."""
-    found: Points = {name: [] for name in log_readers.COLUMNS}
+    result: Points = {name: [] for name in log_readers.COLUMNS}
     for file in wandb_files(run):
         for row in log_readers.wandb_rows(file):
-            for name, points in found.items():
+            for name, points in result.items():
                 if name in row:
                     points.append((row["_step"], row[name]))
-    return found
+    return result
 
 
 @needs_wandb
@@ -308,9 +310,9 @@ def test_wandb_has_the_preset_the_facts_and_the_samples(tiny: Make) -> None:
     assert config["facts"] == run.info().facts
     tables = sorted((file.parent / "files" / "media" / "table").iterdir())
     sampled = [json.loads(table.read_text()) for table in tables]
-    kept = [json.loads(line) for line in (run.path / "samples.jsonl").open()]
+    samples = [json.loads(line) for line in (run.path / "samples.jsonl").open()]
     assert sorted(table["data"][0] for table in sampled) == sorted(
-        [one["prompt"], one["text"]] for one in kept
+        [one["prompt"], one["text"]] for one in samples
     )
 
 
@@ -450,14 +452,14 @@ def step(number: int) -> Stepped:
 
 def test_a_hanging_destination_is_abandoned(tmp_path: Path) -> None:
     release = threading.Event()
-    told: list[str] = []
-    stuck = feed.SinkFeed("wandb", tmp_path, lambda started: Stuck(release), told.append)
+    messages: list[str] = []
+    stuck = feed.SinkFeed("wandb", tmp_path, lambda started: Stuck(release), messages.append)
     for event in (Started(0, 10), step(1), step(2), Finished(2, "done")):
         stuck(event)
     stuck.close(0.2)
     release.set()
-    assert len(told) == 1
-    assert "did not finish" in told[0]
+    assert len(messages) == 1
+    assert "did not finish" in messages[0]
 
 
 def test_steps_are_thinned_except_checkpoints_and_the_last(
@@ -484,9 +486,9 @@ def test_steps_are_thinned_except_checkpoints_and_the_last(
 def test_nothing_is_opened_before_training_begins(tiny: Make) -> None:
     preset = tiny(training__log_to=["tensorboard", "wandb"])
     run = store.create(preset)
-    told: list[Event] = []
-    sinks = open_sinks(run, preset, told.append)
+    events: list[Event] = []
+    sinks = open_sinks(run, preset, events.append)
     sinks(Warned(0, "the text is being read"))
     sinks.close()
     assert {path.name for path in run.path.iterdir()} == {"preset.toml", "run.json", "checkpoints"}
-    assert told == []
+    assert events == []

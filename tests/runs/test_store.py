@@ -21,7 +21,7 @@ from tests.training.test_checkpoint import snapshot
 Make = Callable[..., Preset]
 
 
-def made(tiny: Make, name: str, created: float | None = None) -> Run:
+def created_run(tiny: Make, name: str, created: float | None = None) -> Run:
     run = store.create(tiny(), name)
     info = run.info()
     info.state = "stopped"
@@ -46,13 +46,13 @@ def test_runs_started_in_the_same_second_have_distinct_names(tiny: Make) -> None
 
 
 def test_the_newest_comes_first(tiny: Make) -> None:
-    made(tiny, "b", 200.0), made(tiny, "a", 300.0), made(tiny, "c", 100.0)
+    created_run(tiny, "b", 200.0), created_run(tiny, "a", 300.0), created_run(tiny, "c", 100.0)
     assert [run.info().name for run in store.all_runs()] == ["a", "b", "c"]
     assert store.find("last").info().name == "a"
 
 
 def test_a_run_is_found_by_name_prefix_label_and_path(tiny: Make) -> None:
-    one, two = made(tiny, "alpha"), made(tiny, "beta")
+    one, two = created_run(tiny, "alpha"), created_run(tiny, "beta")
     assert store.find(one.id) == one
     assert store.find("bet") == two
     assert store.find("alpha") == one
@@ -70,7 +70,7 @@ def test_an_exact_name_takes_precedence_over_longer_ones(tiny: Make) -> None:
 def test_a_name_that_matches_none_or_several_is_explained(tiny: Make) -> None:
     with pytest.raises(RunError, match="no runs yet"):
         store.find("last")
-    made(tiny, "ab"), made(tiny, "ac")
+    created_run(tiny, "ab"), created_run(tiny, "ac")
     with pytest.raises(RunError, match="'a' matches 2 runs.*use more"):
         store.find("a")
     with pytest.raises(RunError, match="there is no run 'x'.*runs list"):
@@ -90,7 +90,7 @@ def test_an_invalid_name_creates_nothing(tiny: Make, name: str) -> None:
         with pytest.raises(SlmTuiError, match="run name"):
             store.create(tiny(), name)
         assert store.all_runs() == []
-    run = made(tiny, "good")
+    run = created_run(tiny, "good")
     with pytest.raises(SlmTuiError, match="run name"):
         store.rename(run, name)
     assert run.info().name == "good"
@@ -103,7 +103,7 @@ def test_an_unwritable_directory_is_reported_in_one_line(tiny: Make, home: Path)
 
 
 def test_a_damaged_run_is_listed_and_hides_no_other(tiny: Make) -> None:
-    good, bad = made(tiny, "good"), made(tiny, "bad")
+    good, bad = created_run(tiny, "good"), created_run(tiny, "bad")
     for text in ("", "{", "[]", '{"created": "x"}x', "null"):
         (bad.path / "run.json").write_text(text)
         with pytest.raises(RunError, match="is damaged"):
@@ -113,7 +113,7 @@ def test_a_damaged_run_is_listed_and_hides_no_other(tiny: Make) -> None:
 
 
 def test_entries_of_a_later_version_are_ignored(tiny: Make) -> None:
-    run = made(tiny, "it")
+    run = created_run(tiny, "it")
     values = json.loads((run.path / "run.json").read_text())
     (run.path / "run.json").write_text(json.dumps({**values, "mood": "good"}))
     assert run.info().name == "it"
@@ -167,7 +167,7 @@ def test_a_run_cannot_be_locked_twice(tiny: Make) -> None:
 
 
 def test_concurrent_checks_do_not_mistake_each_other_for_the_owner(tiny: Make) -> None:
-    run = made(tiny, "idle")
+    run = created_run(tiny, "idle")
     wrong: list[bool] = []
 
     def look() -> None:
@@ -184,7 +184,7 @@ def test_concurrent_checks_do_not_mistake_each_other_for_the_owner(tiny: Make) -
 
 
 def test_a_deleted_run_is_in_the_trash_and_restored_completely(tiny: Make) -> None:
-    run = made(tiny, "gone")
+    run = created_run(tiny, "gone")
     checkpoint.write(run.checkpoints, snapshot(3))
     where = store.delete(run)
     assert store.all_runs() == []
@@ -195,7 +195,7 @@ def test_a_deleted_run_is_in_the_trash_and_restored_completely(tiny: Make) -> No
 
 
 def test_a_deleted_run_is_found_by_its_exact_name_first(tiny: Make) -> None:
-    first = made(tiny, "same")
+    first = created_run(tiny, "same")
     second = store.create(tiny(), "same")
     longer = first.path.with_name(first.id + "-2") if second.id != first.id + "-2" else second.path
     if longer != second.path:
@@ -208,7 +208,7 @@ def test_a_deleted_run_is_found_by_its_exact_name_first(tiny: Make) -> None:
 
 
 def test_deleting_twice_loses_neither(tiny: Make) -> None:
-    run = made(tiny, "twice")
+    run = created_run(tiny, "twice")
     store.delete(run)
     run.path.mkdir()
     Run(run.path).write_info(store.RunInfo(name="other", state="done"))
@@ -219,7 +219,7 @@ def test_deleting_twice_loses_neither(tiny: Make) -> None:
 
 
 def test_restoring_never_overwrites_a_run(tiny: Make) -> None:
-    run = made(tiny, "gone")
+    run = created_run(tiny, "gone")
     store.delete(run)
     run.path.mkdir()
     with pytest.raises(RunError, match="exists"):
@@ -243,7 +243,7 @@ def test_a_run_being_trained_is_neither_deleted_nor_renamed(tiny: Make) -> None:
 
 @pytest.fixture
 def saved(tiny: Make) -> Run:
-    run = made(tiny, "it")
+    run = created_run(tiny, "it")
     for step in (250, 500, 750):
         checkpoint.write(run.checkpoints, snapshot(step))
     checkpoint.link(run.checkpoints, "best", "step-000500")
@@ -278,6 +278,6 @@ def test_without_links_the_newest_checkpoint_is_used(saved: Run) -> None:
 
 
 def test_a_run_without_checkpoints_is_reported(tiny: Make) -> None:
-    made(tiny, "new")
+    created_run(tiny, "new")
     with pytest.raises(CheckpointError, match="none was saved"):
         store.find_checkpoint("new")

@@ -75,10 +75,10 @@ def train(
         at(event)
 
     directory.parent.mkdir(parents=True, exist_ok=True)
-    found = checkpoint.newest(directory)[0] if resume else None
-    if found is not None:
-        found.state.max_steps += more_steps
-    trainer = Trainer(preset, prepare(preset), directory, sink, control, resume=found)
+    newest = checkpoint.newest(directory)[0] if resume else None
+    if newest is not None:
+        newest.state.max_steps += more_steps
+    trainer = Trainer(preset, prepare(preset), directory, sink, control, resume=newest)
     if patch is not None:
         patch(trainer)
     done = Training(trainer, events)

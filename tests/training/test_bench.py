@@ -20,7 +20,7 @@ Make = Callable[..., Preset]
 
 
 @pytest.mark.parametrize(
-    ("there", "wanted", "counts"),
+    ("there", "configured", "counts"),
     [
         (1, 0, [1]),
         (2, 0, [1, 2]),
@@ -29,8 +29,8 @@ Make = Callable[..., Preset]
         (8, 3, [1, 2, 3, 4, 8]),
     ],
 )
-def test_thread_counts_to_try(there: int, wanted: int, counts: list[int]) -> None:
-    assert plan.thread_counts(there, wanted) == counts
+def test_thread_counts_to_try(there: int, configured: int, counts: list[int]) -> None:
+    assert plan.thread_counts(there, configured) == counts
 
 
 @pytest.mark.parametrize(
@@ -123,12 +123,12 @@ def test_a_step_that_takes_too_long_is_computed_from_passes(tiny: Make) -> None:
         training__micro_batch=4096,
         training__accumulation=64,
     )
-    found = bench(preset, seconds=0.5)
-    assert found.partial
-    assert "single passes" in found.notices[0]
-    assert found.sequences == 4096 * 64
-    for row in found.rows:
-        assert row.setup.micro_batch * row.setup.accumulation == found.sequences
+    result = bench(preset, seconds=0.5)
+    assert result.partial
+    assert "single passes" in result.notices[0]
+    assert result.sequences == 4096 * 64
+    for row in result.rows:
+        assert row.setup.micro_batch * row.setup.accumulation == result.sequences
         assert row.step_seconds > 0
 
 
@@ -157,9 +157,9 @@ def test_setups_that_do_not_fit_are_left_out(tiny: Make, monkeypatch: pytest.Mon
         return real(self, ids, targets)
 
     monkeypatch.setattr(benching.Stepper, "_accumulate", short_of_memory)
-    found = bench(tiny(), seconds=0.3)
-    assert {row.setup.micro_batch for row in found.rows} == {1, 2}
-    assert found.notices[0] == "no memory for a micro-batch of 4"
+    result = bench(tiny(), seconds=0.3)
+    assert {row.setup.micro_batch for row in result.rows} == {1, 2}
+    assert result.notices[0] == "no memory for a micro-batch of 4"
 
 
 def test_an_error_is_raised_if_nothing_fits(tiny: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,10 +176,10 @@ def test_a_failing_compiler_is_a_notice(tiny: Make, monkeypatch: pytest.MonkeyPa
         raise RuntimeError("no C++ compiler\nwas found")
 
     monkeypatch.setattr(torch, "compile", broken)
-    found = bench(tiny(), seconds=0.3, compiled=True)
-    (notice,) = [one for one in found.notices if one.startswith("torch.compile does not work")]
+    result = bench(tiny(), seconds=0.3, compiled=True)
+    (notice,) = [one for one in result.notices if one.startswith("torch.compile does not work")]
     assert "no C++ compiler" in notice
-    assert not any(row.setup.compiled for row in found.rows)
+    assert not any(row.setup.compiled for row in result.rows)
 
 
 def test_memory_and_load_of_the_machine_are_reported() -> None:

@@ -104,5 +104,5 @@ KNOWN: dict[str, list[float]] = {
 def test_the_first_ten_losses_have_not_changed(
     home: Path, name: str, changes: dict[str, Any]
 ) -> None:
-    found, _ = run(losses, home, {**changes, "training__precision": "fp32"}, home)
-    assert found == pytest.approx(KNOWN[name], abs=1e-5)
+    result, _ = run(losses, home, {**changes, "training__precision": "fp32"}, home)
+    assert result == pytest.approx(KNOWN[name], abs=1e-5)

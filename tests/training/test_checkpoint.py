@@ -44,13 +44,13 @@ def snapshot(step: int, **changes: object) -> CheckpointSnapshot:
 
 def test_a_checkpoint_round_trips(tmp_path: Path) -> None:
     path = checkpoint.write(tmp_path, snapshot(7, learning_rate_multiplier=0.5, best_loss=1.25))
-    found = checkpoint.read(path)
-    assert (path.name, found.state.step) == ("step-000007", 7)
-    assert (found.state.learning_rate_multiplier, found.state.best_loss) == (0.5, 1.25)
-    assert torch.equal(found.weights()["a"], torch.full((3, 2), 7.0))
-    assert float(found.moments()["step"]) == 7
-    assert found.tokenizer().fingerprint == byte_tokenizer().fingerprint
-    assert found.preset == make_tiny()
+    loaded = checkpoint.read(path)
+    assert (path.name, loaded.state.step) == ("step-000007", 7)
+    assert (loaded.state.learning_rate_multiplier, loaded.state.best_loss) == (0.5, 1.25)
+    assert torch.equal(loaded.weights()["a"], torch.full((3, 2), 7.0))
+    assert float(loaded.moments()["step"]) == 7
+    assert loaded.tokenizer().fingerprint == byte_tokenizer().fingerprint
+    assert loaded.preset == make_tiny()
 
 
 def test_nothing_on_disk_is_a_pickle(tiny: Make, tmp_path: Path) -> None:
@@ -102,9 +102,9 @@ def test_the_newest_valid_checkpoint_is_found_and_damaged_ones_reported(tmp_path
     for step in (1, 2, 3):
         checkpoint.write(tmp_path, snapshot(step))
     (tmp_path / "step-000003" / "state.json").write_text("{}")
-    found, wrong = checkpoint.newest(tmp_path)
-    assert found is not None
-    assert found.state.step == 2
+    newest, wrong = checkpoint.newest(tmp_path)
+    assert newest is not None
+    assert newest.state.step == 2
     assert len(wrong) == 1
     assert "step-000003" in wrong[0]
 
@@ -188,9 +188,9 @@ def test_a_misnamed_checkpoint_is_rejected_and_never_removed(tmp_path: Path) -> 
     shutil.copytree(tmp_path / "step-000010", tmp_path / "step-000099")
     with pytest.raises(CheckpointError, match="is the checkpoint of step 10 under another name"):
         checkpoint.read(tmp_path / "step-000099")
-    found, wrong = checkpoint.newest(tmp_path)
-    assert found is not None
-    assert found.state.step == 30
+    newest, wrong = checkpoint.newest(tmp_path)
+    assert newest is not None
+    assert newest.state.step == 30
     assert "step-000099" in wrong[0]
     checkpoint_dir.clear_up(tmp_path, 1)
     assert {path.name for path in tmp_path.iterdir()} == {"step-000030", "step-000099"}
@@ -399,10 +399,10 @@ def test_a_copied_run_may_have_a_directory_instead_of_a_link(tmp_path: Path, bot
         if not both:
             shutil.rmtree(tmp_path / checkpoint.name_of(step))
     expected = "step-000001" if both else "best"
-    found = checkpoint.linked(tmp_path, "best")
-    assert found == tmp_path / expected
-    assert checkpoint.read(found).state.step == 1
-    assert checkpoint_dir.linked_step(found) == 1
+    target = checkpoint.linked(tmp_path, "best")
+    assert target == tmp_path / expected
+    assert checkpoint.read(target).state.step == 1
+    assert checkpoint_dir.linked_step(target) == 1
     # A new link replaces the copy, and nothing is lost.
     checkpoint.write(tmp_path, snapshot(3))
     for name in ("best", "last"):

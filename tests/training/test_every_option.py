@@ -89,15 +89,15 @@ ELSEWHERE = {("training__compile", "on")}
 
 def merged(context: dict[str, Any], **changes: Any) -> dict[str, Any]:
     """Whole sections of the context with single options changed."""
-    found = {"training__max_steps": 6, **context}
+    result = {"training__max_steps": 6, **context}
     for name, value in [*context.items(), *changes.items()]:
         section, _, option = name.partition("__")
-        if option and isinstance(found.get(section), dict):
-            found.pop(name, None)
-            found[section] = {**found[section], option: value}
+        if option and isinstance(result.get(section), dict):
+            result.pop(name, None)
+            result[section] = {**result[section], option: value}
         elif option:
-            found[name] = value
-    return found
+            result[name] = value
+    return result
 
 
 def what_happens(preset: Preset, directory: Path) -> tuple[Any, ...]:
@@ -116,12 +116,12 @@ def what_happens(preset: Preset, directory: Path) -> tuple[Any, ...]:
         for event in done.events
         if type(event).__name__ not in ("Saved", "Changed")
     ]
-    kept = []
+    checkpoints = []
     if preset.training.checkpoint_every < 4 or preset.training.keep_checkpoints == 1:
         # Otherwise, which best checkpoints are kept depends on how fast they are written.
-        kept = [path.name for path in checkpoint.all_in(directory)]
+        checkpoints = [path.name for path in checkpoint.all_in(directory)]
     last = checkpoint.linked(directory, "last")
-    return events, kept, last.name if last else ""
+    return events, checkpoints, last.name if last else ""
 
 
 CASE_LIST = [

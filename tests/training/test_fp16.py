@@ -24,8 +24,8 @@ def steep(trainer: Trainer) -> None:
     whole = trainer.model.loss
 
     def loss(ids: Any, targets: Any) -> Any:
-        found = whole(ids, targets)
-        return replace(found, total=found.total * 500)
+        result = whole(ids, targets)
+        return replace(result, total=result.total * 500)
 
     trainer.model.loss = loss  # type: ignore[method-assign]
 
@@ -60,10 +60,10 @@ def test_the_gradient_is_unscaled_before_norm_and_clipping(tiny: Make, tmp_path:
 def test_a_resumed_run_continues_with_the_same_scale(tiny: Make, tmp_path: Path) -> None:
     whole = train(tiny(**HALF), tmp_path / "whole", patch=steep)
     first = train(tiny(**HALF), tmp_path / "parts", patch=steep, wishes={5: Control.stop})
-    found, _ = checkpoint.newest(tmp_path / "parts")
-    assert found is not None
-    assert found.state.loss_scale == first.trainer._stepper.scale.value < 2.0**16
-    assert found.state.loss_scale_calm == 5
+    newest, _ = checkpoint.newest(tmp_path / "parts")
+    assert newest is not None
+    assert newest.state.loss_scale == first.trainer._stepper.scale.value < 2.0**16
+    assert newest.state.loss_scale_calm == 5
     second = train(tiny(**HALF), tmp_path / "parts", patch=steep, resume=True)
     assert {**first.losses, **second.losses} == whole.losses
     assert second.trainer._stepper.scale == whole.trainer._stepper.scale
@@ -76,10 +76,10 @@ def test_a_run_stopped_before_its_first_step_keeps_the_initial_scale(
         trainer.control.stop()
 
     train(tiny(**HALF), tmp_path, patch=stop)
-    found, _ = checkpoint.newest(tmp_path)
-    assert found is not None
-    assert found.state.step == 0
-    assert found.state.loss_scale == 2.0**16
+    newest, _ = checkpoint.newest(tmp_path)
+    assert newest is not None
+    assert newest.state.step == 0
+    assert newest.state.loss_scale == 2.0**16
     second = train(tiny(**HALF), tmp_path, resume=True)
     assert second.losses == train(tiny(**HALF), tmp_path / "whole").losses
 
@@ -91,10 +91,10 @@ def test_a_loss_that_no_scale_helps_is_skipped_and_the_scale_stays(
         whole, calls = trainer.optimizer.gradient_norm, []
 
         def gradient_norm() -> Any:
-            found = whole()
+            result = whole()
             batches = trainer.state.step
             calls.append(batches)
-            return found * float("inf") if batches == 6 else found
+            return result * float("inf") if batches == 6 else result
 
         trainer.optimizer.gradient_norm = gradient_norm  # type: ignore[method-assign]
 

@@ -88,9 +88,9 @@ def test_a_second_failure_stops_training_with_the_evidence(tiny: Make, tmp_path:
     assert "the learning rate was 0.01, then half of it" in failed.error
     assert "try a tenth of optimizer.learning_rate" in failed.error
     # No earlier training is lost.
-    found = checkpoint.read(tmp_path / "step-000100")
-    assert found.state.train_loss is not None
-    assert found.state.train_loss < 4
+    loaded = checkpoint.read(tmp_path / "step-000100")
+    assert loaded.state.train_loss is not None
+    assert loaded.state.train_loss < 4
 
 
 def test_a_rate_that_overflows_at_once_stops_with_the_evidence(tiny: Make, tmp_path: Path) -> None:

@@ -111,9 +111,9 @@ class Watched:
     def saved(self) -> int:
         """The step at which a resume would start."""
         assert self.run is not None
-        found, wrong = checkpoint.newest(self.run.checkpoints)
+        newest, wrong = checkpoint.newest(self.run.checkpoints)
         assert not wrong
-        return found.state.step if found is not None else 0
+        return newest.state.step if newest is not None else 0
 
     def is_saving(self) -> bool:
         return self.run is not None and any(self.run.checkpoints.glob(".writing-*"))
@@ -144,8 +144,8 @@ def due(run: Run, after: int, changes: dict[str, Any]) -> list[int]:
 def a_moment(watched: Watched, fork: Fork, chance: random.Random, *, aimed: bool) -> None:
     """Wait until the process has trained at least a step, then for a random time."""
     before = logged(watched.run)
-    wanted = before + chance.randint(1, 6)
-    watched.until(lambda: logged(watched.run) >= wanted, fork)
+    target = before + chance.randint(1, 6)
+    watched.until(lambda: logged(watched.run) >= target, fork)
     if not before:
         # A run that has steps but no checkpoint never starts over.
         watched.until(lambda: watched.saved() > 0, fork)
@@ -174,18 +174,18 @@ def test_many_kills_do_not_change_the_losses(
         number = chance.choice((*ORDERLY, signal.SIGKILL, signal.SIGKILL, signal.SIGKILL))
         os.kill(fork.pid, number)
         code = fork.ended()
-        found = watched.run
-        assert found is not None
+        run_ = watched.run
+        assert run_ is not None
         if number == signal.SIGKILL:
             assert code == -signal.SIGKILL
-            assert found.info().state == "interrupted"
+            assert run_.info().state == "interrupted"
             in_a_save += watched.is_saving()
             # One checkpoint may be written, one waiting, and one about to be queued.
-            assert len(due(found, watched.saved(), changes)) <= 3
+            assert len(due(run_, watched.saved(), changes)) <= 3
         else:
             assert code == 0, fork.result()
-            assert found.info().state == "stopped"
-            assert watched.saved() == fork.result() == logged(found)
+            assert run_.info().state == "stopped"
+            assert watched.saved() == fork.result() == logged(run_)
     assert len(store.all_runs()) == 1
     if aimed:
         assert in_a_save >= rounds // 13

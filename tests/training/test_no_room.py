@@ -89,9 +89,9 @@ def test_no_space_for_a_checkpoint_pauses_until_there_is(
         assert session.wait(60)
         assert session.status.state == "stopped"
         assert rows_without_gaps(session) == session.status.step
-        found, wrong = checkpoint.newest(session.run.checkpoints)
-        assert found is not None
-        assert found.state.step == session.status.step
+        newest, wrong = checkpoint.newest(session.run.checkpoints)
+        assert newest is not None
+        assert newest.state.step == session.status.step
         assert not wrong
 
 
@@ -126,8 +126,8 @@ def test_stopping_a_run_that_waits_for_space_reports_what_is_unsaved(
         assert session.wait(60)
         assert session.status.state == "failed"
         assert "is not saved: No space left" in session.status.error
-        found, wrong = checkpoint.newest(session.run.checkpoints)
-        assert found is not None
+        newest, wrong = checkpoint.newest(session.run.checkpoints)
+        assert newest is not None
         assert not wrong
 
 
@@ -150,9 +150,9 @@ def test_a_full_disk_at_the_last_save_waits_too(
         ballast.unlink()
         assert session.wait(60)
         assert session.status.state == "done"
-        found, _ = checkpoint.newest(session.run.checkpoints)
-        assert found is not None
-        assert found.state.step == 300
+        newest, _ = checkpoint.newest(session.run.checkpoints)
+        assert newest is not None
+        assert newest.state.step == 300
 
 
 def test_a_second_stop_gives_up_waiting_for_the_last_save(

@@ -109,9 +109,9 @@ def test_a_state_is_a_copy() -> None:
     optimizer = FlatOptimizer(model, CONFIG)
     flat_steps(model, optimizer, range(2))
     state, weights = optimizer.state(), optimizer.weights_by_name()
-    kept = copy.deepcopy(state), copy.deepcopy(weights)
+    copies = copy.deepcopy(state), copy.deepcopy(weights)
     flat_steps(model, optimizer, range(2, 4))
-    for now, then in zip((state, weights), kept, strict=True):
+    for now, then in zip((state, weights), copies, strict=True):
         assert all(torch.equal(now[name], then[name]) for name in then)
 
 
@@ -146,15 +146,15 @@ def test_orthogonalization_works_for_any_matrix() -> None:
     for rows, columns in ((16, 16), (64, 16), (16, 48)):
         stack = torch.randn(3, rows, columns, generator=generator)
         stack[1] *= 1e-4
-        made = orthogonalize(stack)
-        assert made.shape == stack.shape
-        values = torch.linalg.svdvals(made)
+        result = orthogonalize(stack)
+        assert result.shape == stack.shape
+        values = torch.linalg.svdvals(result)
         assert values.min() > 0.3
         assert values.max() < 1.3
         # The same directions: the product with the true polar factor is near the identity.
         u, _, v = torch.linalg.svd(stack, full_matrices=False)
         polar = u @ v
-        cosine = (made * polar).sum((1, 2)) / made.norm(dim=(1, 2)) / polar.norm(dim=(1, 2))
+        cosine = (result * polar).sum((1, 2)) / result.norm(dim=(1, 2)) / polar.norm(dim=(1, 2))
         assert cosine.min() > 0.95
     assert torch.equal(orthogonalize(torch.zeros(1, 4, 4)), torch.zeros(1, 4, 4))
 

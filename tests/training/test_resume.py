@@ -126,9 +126,9 @@ def test_a_resume_at_an_evaluation_step_evaluates_once(tiny: Make, tmp_path: Pat
     preset = tiny(training__evaluate_every=4, training__checkpoint_every=4)
     train(preset, tmp_path / "run", wishes={4: Control.stop})
     # As if killed between the checkpoint and its evaluation.
-    found, _ = checkpoint.newest(tmp_path / "run")
-    assert found is not None
-    assert found.state.evaluated_step < found.state.step
+    newest, _ = checkpoint.newest(tmp_path / "run")
+    assert newest is not None
+    assert newest.state.evaluated_step < newest.state.step
     second = train(preset, tmp_path / "run", resume=True)
     assert [event.step for event in second.of(Evaluated)] == [4, 8, 12]
 
@@ -198,29 +198,29 @@ def test_elapsed_time_and_tokens_continue_after_a_resume(tiny: Make, tmp_path: P
 
 def test_another_text_is_rejected(tiny: Make, tmp_path: Path) -> None:
     train(tiny(), tmp_path, wishes={6: Control.stop})
-    found, _ = checkpoint.newest(tmp_path)
-    assert found is not None
+    newest, _ = checkpoint.newest(tmp_path)
+    assert newest is not None
     other = prepare(tiny(data__seed=1))
     with pytest.raises(TrainingError, match="not the one this run was trained on"):
-        Trainer(found.preset, other, tmp_path, lambda event: None, resume=found)
+        Trainer(newest.preset, other, tmp_path, lambda event: None, resume=newest)
 
 
 def test_another_vocabulary_is_rejected(tiny: Make, tmp_path: Path) -> None:
     train(tiny(training__max_steps=2), tmp_path)
-    found, _ = checkpoint.newest(tmp_path)
-    assert found is not None
+    newest, _ = checkpoint.newest(tmp_path)
+    assert newest is not None
     preset = tiny(tokenizer={"kind": "bpe", "vocab_size": 300})
     with pytest.raises(TrainingError, match="another vocabulary"):
-        Trainer(preset, prepare(preset), tmp_path, lambda event: None, initial=found)
+        Trainer(preset, prepare(preset), tmp_path, lambda event: None, initial=newest)
 
 
 def test_a_fork_starts_from_only_the_weights(tiny: Make, tmp_path: Path) -> None:
     trained = train(tiny(), tmp_path / "first")
-    found, _ = checkpoint.newest(tmp_path / "first")
-    assert found is not None
+    newest, _ = checkpoint.newest(tmp_path / "first")
+    assert newest is not None
     preset = tiny(training__seed=1)
     fork = Trainer(
-        preset, prepare(preset), tmp_path / "fork", lambda event: None, Control(), initial=found
+        preset, prepare(preset), tmp_path / "fork", lambda event: None, Control(), initial=newest
     )
     assert fork.state.step == 0
     for name, weight in fork.optimizer.weights_by_name().items():
@@ -230,11 +230,11 @@ def test_a_fork_starts_from_only_the_weights(tiny: Make, tmp_path: Path) -> None
 
 def test_threads_and_micro_batch_of_the_checkpoint_are_reused(tiny: Make, tmp_path: Path) -> None:
     train(tiny(), tmp_path, wishes={4: Control.stop})
-    found, _ = checkpoint.newest(tmp_path)
-    assert found is not None
-    shrunk = replace(found, state=replace(found.state, micro_batch=2))
+    newest, _ = checkpoint.newest(tmp_path)
+    assert newest is not None
+    shrunk = replace(newest, state=replace(newest.state, micro_batch=2))
     trainer = Trainer(
-        found.preset, prepare(found.preset), tmp_path, lambda event: None, resume=shrunk
+        newest.preset, prepare(newest.preset), tmp_path, lambda event: None, resume=shrunk
     )
     assert trainer._stepper.at_once == 2
     assert torch.get_num_threads() == 1

@@ -26,22 +26,24 @@ def rates(schedule: Schedule, steps: int, peak: float = 1.0) -> list[float]:
 @settings(max_examples=100, deadline=None)
 @given(schedule=SCHEDULES, steps=st.integers(1, 100))
 def test_the_rate_rises_to_the_peak_and_never_again(schedule: Schedule, steps: int) -> None:
-    found = rates(schedule, steps)
+    rates_by_step = rates(schedule, steps)
     warmup = min(warmup_steps(schedule, steps), steps)
-    assert all(rate > 0 for rate in found[:warmup])
-    assert all(a < b for a, b in pairwise(found[:warmup]))
-    after = found[max(0, warmup - 1) :]
+    assert all(rate > 0 for rate in rates_by_step[:warmup])
+    assert all(a < b for a, b in pairwise(rates_by_step[:warmup]))
+    after = rates_by_step[max(0, warmup - 1) :]
     assert all(a >= b - 1e-12 for a, b in pairwise(after))
-    assert all(minimum_rate(schedule, 1.0) - 1e-12 <= rate <= 1.0 for rate in found[warmup:])
+    assert all(
+        minimum_rate(schedule, 1.0) - 1e-12 <= rate <= 1.0 for rate in rates_by_step[warmup:]
+    )
 
 
 def test_the_minimum_is_reached_at_the_last_step() -> None:
     for kind in ("linear", "cosine"):
         schedule = Schedule(kind=kind, warmup_steps=10, minimum_ratio=0.1)
-        found = rates(schedule, 100, 0.02)
-        assert found[9:11] == pytest.approx([0.02, 0.02])
-        assert found[-1] == pytest.approx(0.002)
-        assert found[-2] > found[-1]
+        rates_by_step = rates(schedule, 100, 0.02)
+        assert rates_by_step[9:11] == pytest.approx([0.02, 0.02])
+        assert rates_by_step[-1] == pytest.approx(0.002)
+        assert rates_by_step[-2] > rates_by_step[-1]
 
 
 def test_a_cosine_is_halfway_down_at_half_the_steps() -> None:

@@ -30,9 +30,9 @@ def test_a_signal_saves_and_exits_with_130(tiny: Make, home: Path, number: signa
     run = store.find("last")
     info = run.info()
     assert info.state == "stopped"
-    found, _ = checkpoint.newest(run.checkpoints)
-    assert found is not None
-    assert found.state.step == info.step >= 7
+    newest, _ = checkpoint.newest(run.checkpoints)
+    assert newest is not None
+    assert newest.state.step == info.step >= 7
     events = [json.loads(line) for line in (run.path / "events.jsonl").open()]
     assert events[-1]["reason"] == "stopped"
     more = Session.resume(run)
@@ -77,6 +77,6 @@ def test_a_closed_pipe_saves_and_stops(tiny: Make, home: Path) -> None:
     process.stderr.close()
     run = store.find("last")
     assert run.info().state == "stopped"
-    found, _ = checkpoint.newest(run.checkpoints)
-    assert found is not None
-    assert found.state.step >= 3
+    newest, _ = checkpoint.newest(run.checkpoints)
+    assert newest is not None
+    assert newest.state.step >= 3

@@ -74,11 +74,11 @@ def test_a_resume_continues_where_it_stopped_with_patience_reset(tiny: Make, hom
     patient["training__max_steps"] = more.status.step
     whole = Session.start(tiny(**patient), "whole")
     assert whole.wait(60)
-    found, expected = Curves(more.run), Curves(whole.run)
-    found.read()
+    curves, expected = Curves(more.run), Curves(whole.run)
+    curves.read()
     expected.read()
-    assert found.steps.step == expected.steps.step
-    assert found.steps.loss == expected.steps.loss
+    assert curves.steps.step == expected.steps.step
+    assert curves.steps.loss == expected.steps.loss
 
 
 def test_an_improvement_below_min_delta_does_not_count(tiny: Make, tmp_path: Path) -> None:
@@ -189,9 +189,9 @@ def test_multiples_of_keep_every_are_kept(tiny: Make, tmp_path: Path) -> None:
     )
     done = train(preset, tmp_path)
     assert len(done.of(Saved)) >= 12
-    kept = [checkpoint.step_of(path) for path in checkpoint.all_in(tmp_path)]
+    steps = [checkpoint.step_of(path) for path in checkpoint.all_in(tmp_path)]
     # The last one, two more, and the multiples of 5.
-    assert kept == [5, 9, 10, 11, 12]
+    assert steps == [5, 9, 10, 11, 12]
 
 
 @pytest.mark.parametrize("kind", ["adamw", "muon"])

@@ -41,19 +41,19 @@ class Fed:
 def four(monkeypatch: pytest.MonkeyPatch, loads: list[float | None]) -> Threads:
     monkeypatch.setattr(threads_module, "cores", lambda: 4)
     monkeypatch.setattr(threads_module, "_LOOK_SECONDS", 0.0)
-    made = Threads(0)
-    made._load = Fed(loads)  # type: ignore[assignment]
-    return made
+    threads = Threads(0)
+    threads._load = Fed(loads)  # type: ignore[assignment]
+    return threads
 
 
 def counts(threads: Threads, looks: int) -> list[int]:
-    found = []
+    result = []
     for _ in range(looks):
         changed = threads.look()
-        found.append(threads.now)
+        result.append(threads.now)
         assert torch.get_num_threads() == threads.now
-        assert changed == (len(found) < 2 or found[-1] != found[-2]) or len(found) == 1
-    return found
+        assert changed == (len(result) < 2 or result[-1] != result[-2]) or len(result) == 1
+    return result
 
 
 def test_one_thread_is_yielded_per_busy_core_and_taken_back(
@@ -111,10 +111,10 @@ def test_load_of_another_process_is_detected() -> None:
         # However busy the machine is: the cores are in use, or this process would get them.
         for _ in range(200):
             time.sleep(0.1)
-            found = load.foreign()
-            if found is not None and found > 0.3:
+            result = load.foreign()
+            if result is not None and result > 0.3:
                 return
-        raise AssertionError(f"its load was never seen, but {found}")
+        raise AssertionError(f"its load was never seen, but {result}")
     finally:
         burner.kill()
         burner.wait(30)
@@ -139,6 +139,6 @@ def test_a_change_is_reported_and_stays(
         trainer._threads._load = Fed([1.0, 1.0, 1.0] + [0.0] * 20)
 
     done = train(tiny(training__threads=0), tmp_path, patch=patch)
-    told = [(event.what, event.value) for event in done.of(Changed)]
-    assert told == [("threads", 3), ("threads", 4)]
+    changes = [(event.what, event.value) for event in done.of(Changed)]
+    assert changes == [("threads", 3), ("threads", 4)]
     assert done.trainer.state.threads == 4

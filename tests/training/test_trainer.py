@@ -162,16 +162,16 @@ def test_requests_are_handled_during_a_pause(tiny: Make, tmp_path: Path) -> None
 def test_stop_acts_at_the_next_boundary_and_saves(tiny: Make, tmp_path: Path, step: int) -> None:
     done = train(tiny(), tmp_path, wishes={step: Control.stop})
     assert done.events[-1] == Finished(step, "stopped")
-    found, wrong = checkpoint.newest(tmp_path)
-    assert found is not None
-    assert (found.state.step, wrong) == (step, [])
+    newest, wrong = checkpoint.newest(tmp_path)
+    assert newest is not None
+    assert (newest.state.step, wrong) == (step, [])
 
 
 def test_save_evaluate_and_sample_act_at_the_requested_step(tiny: Make, tmp_path: Path) -> None:
     wishes = {1: Control.save, 2: Control.evaluate, 3: Control.sample}
     done = train(tiny(), tmp_path, wishes=wishes)
-    asked = [(event.step, event.verb) for event in done.of(Requested)]
-    assert asked == [(1, "save"), (2, "evaluate"), (3, "sample")]
+    requests = [(event.step, event.verb) for event in done.of(Requested)]
+    assert requests == [(1, "save"), (2, "evaluate"), (3, "sample")]
     assert [event.step for event in done.of(Saved) if event.kind == "manual"] == [1]
     assert 2 in [event.step for event in done.of(Evaluated)]
     assert 3 in [event.step for event in done.of(Sampled)]
@@ -197,12 +197,12 @@ def test_samples_come_in_prompt_order_and_equal_separate_ones(tiny: Make, tmp_pa
     prompts = ("Once upon", "The", "A much longer prompt than the others", "")
     preset = tiny(sampling__prompts=prompts, training__sample_every=10**6)
     done = train(preset, tmp_path)
-    found = done.of(Sampled)
-    assert [event.prompt for event in found] == list(prompts)
+    result = done.of(Sampled)
+    assert [event.prompt for event in result] == list(prompts)
     model, tokenizer = done.trainer.model.eval(), done.trainer.corpus.tokenizer
     chosen = SamplingSettings.of(preset.sampling)
     begin = done.trainer.corpus.begins_documents
-    for event in found:
+    for event in result:
         assert event.text == complete(model, tokenizer, event.prompt, chosen, begin=begin)
 
 
@@ -243,12 +243,12 @@ class Poison:
         whole = trainer.model.loss
 
         def loss(ids: Tensor, targets: Tensor) -> Loss:
-            found = whole(ids, targets)
+            result = whole(ids, targets)
             bad = self.count in self.calls
             self.count += 1
             if not bad:
-                return found
-            return Loss(found.total * float("nan"), found.cross_entropy * float("nan"))
+                return result
+            return Loss(result.total * float("nan"), result.cross_entropy * float("nan"))
 
         trainer.model.loss = loss  # type: ignore[method-assign]
 
@@ -351,9 +351,9 @@ def test_out_of_memory_halves_the_micro_batch_and_replays_the_step(
     assert full.trainer.state.micro_batch == 2
     assert list(full.losses.values()) == pytest.approx(list(plain.losses.values()), rel=1e-4)
     assert len([text for text in full.warnings if "memory ran out" in text]) == 2
-    found, _ = checkpoint.newest(tmp_path / "full")
-    assert found is not None
-    assert found.state.micro_batch == 2
+    newest, _ = checkpoint.newest(tmp_path / "full")
+    assert newest is not None
+    assert newest.state.micro_batch == 2
 
 
 def test_an_odd_micro_batch_is_halved_without_losing_a_sequence(tiny: Make, tmp_path: Path) -> None:
@@ -393,6 +393,6 @@ def test_progress_is_saved_before_an_error_is_reported(tiny: Make, tmp_path: Pat
 
     done = train(tiny(), tmp_path, patch=break_after_six)
     assert done.of(Failed) == [Failed(6, "ZeroDivisionError: a bug")]
-    found, _ = checkpoint.newest(tmp_path)
-    assert found is not None
-    assert found.state.step == 6
+    newest, _ = checkpoint.newest(tmp_path)
+    assert newest is not None
+    assert newest.state.step == 6

@@ -55,8 +55,8 @@ def until(what: Callable[[], Any], fork: Fork) -> None:
     raise AssertionError("it does not come to that")
 
 
-def steps_of(found: store.Run) -> list[int]:
-    curves = Curves(found)
+def steps_of(run: store.Run) -> list[int]:
+    curves = Curves(run)
     curves.read()
     return curves.steps.step
 
@@ -69,17 +69,17 @@ def has_saved() -> bool:
 def test_a_second_process_is_rejected_while_the_first_trains(home: Path) -> None:
     first = Fork(train_on, home, 0)
     until(has_saved, first)
-    (found,) = store.all_runs()
+    (only_run,) = store.all_runs()
     state, error = run(train_on, home, 5)
     assert state == "refused"
-    assert f"run {found.id} is being trained: by process {first.pid} on " in error
+    assert f"run {only_run.id} is being trained: by process {first.pid} on " in error
     assert error.endswith("stop it there, or wait for it to end")
-    assert found.info().state == "running"
+    assert only_run.info().state == "running"
     os.kill(first.pid, signal.SIGKILL)
     assert first.ended() == -signal.SIGKILL
-    assert found.info().state == "interrupted"
+    assert only_run.info().state == "interrupted"
     assert run(train_on, home, 5) == ("stopped", "")
-    assert steps_of(found) == list(range(1, len(steps_of(found)) + 1))
+    assert steps_of(only_run) == list(range(1, len(steps_of(only_run)) + 1))
 
 
 def with_clock(jumps: list[tuple[int, float]], home: Path) -> Any:
@@ -185,13 +185,13 @@ def test_a_checkpoint_of_another_format_is_rejected_and_untouched(home: Path) ->
 
 
 def test_a_corpus_deleted_during_training_is_rebuilt_on_resume(home: Path) -> None:
-    gone: list[Path] = []
+    deleted: list[Path] = []
 
     def sink(event: Event) -> None:
-        if isinstance(event, Saved) and not gone:
+        if isinstance(event, Saved) and not deleted:
             (directory,) = (home / "cache" / "corpora").iterdir()
             for path in directory.iterdir():
-                gone.append(path)
+                deleted.append(path)
                 path.unlink()
             directory.rmdir()
 
@@ -199,7 +199,7 @@ def test_a_corpus_deleted_during_training_is_rebuilt_on_resume(home: Path) -> No
     assert whole.wait(60)
     session = Session.start(make_tiny(training__max_steps=30), sinks=(sink,))
     assert session.wait(60)
-    assert gone
+    assert deleted
     assert session.status.state == "done", session.status.error
     more = Session.resume(session.run, more_steps=10)
     assert more.wait(60)
@@ -214,11 +214,11 @@ def test_a_corpus_truncated_during_training_costs_no_more_than_a_kill(home: Path
     until(has_saved, fork)
     os.truncate(corpus.directory / "train.bin", 0)
     assert fork.ended() != 0
-    (found,) = store.all_runs()
-    assert found.info().state == "interrupted"
-    saved, wrong = checkpoint.newest(found.checkpoints)
+    (only_run,) = store.all_runs()
+    assert only_run.info().state == "interrupted"
+    saved, wrong = checkpoint.newest(only_run.checkpoints)
     assert saved is not None
     assert not wrong
     assert run(train_on, home, 5) == ("stopped", "")
     assert reopen(corpus.fingerprint) is not None
-    assert steps_of(found) == list(range(1, len(steps_of(found)) + 1))
+    assert steps_of(only_run) == list(range(1, len(steps_of(only_run)) + 1))

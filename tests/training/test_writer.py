@@ -95,9 +95,9 @@ def test_a_failed_save_is_reported_and_training_continues(
     assert done.reason == "done"
     warned = [event for event in done.of(Warned) if "was not saved" in event.message]
     assert [event.step for event in warned] == [4, 8]
-    found, _ = checkpoint.newest(tmp_path)
-    assert found is not None
-    assert found.state.step == 12
+    newest, _ = checkpoint.newest(tmp_path)
+    assert newest is not None
+    assert newest.state.step == 12
 
 
 def test_multiples_of_a_step_are_kept(tmp_path: Path) -> None:
@@ -108,8 +108,8 @@ def test_multiples_of_a_step_are_kept(tmp_path: Path) -> None:
         writer.submit(snapshot(step), "periodic")
     writer.close()
     # The newest, the one that the limit keeps as well, and every third.
-    kept = [checkpoint.step_of(path) for path in checkpoint.all_in(tmp_path)]
-    assert kept == [3, 6, 7, 8]
+    steps = [checkpoint.step_of(path) for path in checkpoint.all_in(tmp_path)]
+    assert steps == [3, 6, 7, 8]
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.EMFILE, errno.EFBIG, errno.EROFS])
@@ -139,9 +139,9 @@ def test_a_disk_that_fails_every_save_pauses_training_at_the_second(
     paused = [event for event in seen if isinstance(event, Paused)]
     assert [os.strerror(number) in event.reason for event in paused] == [True]
     assert 8 <= paused[0].step <= 12
-    found, _ = checkpoint.newest(tmp_path)
-    assert found is not None
-    assert found.state.step == 12
+    newest, _ = checkpoint.newest(tmp_path)
+    assert newest is not None
+    assert newest.state.step == 12
 
 
 def test_a_failing_sink_does_not_stop_saving(tmp_path: Path) -> None:
