@@ -132,7 +132,7 @@ def _show(run: "Run", *, as_json: bool) -> None:
     info = run.info()
     _write_missing_results([run])
     saved = checkpoint_dir.all_in(run.checkpoints)
-    odd = checkpoint_dir.odd_in(run.checkpoints)
+    odd = checkpoint_dir.invalid_in(run.checkpoints)
     marks = {name: checkpoint_dir.linked(run.checkpoints, name) for name in checkpoint_dir.LINKS}
     if as_json:
         links = {name: path.name if path else None for name, path in marks.items()}

@@ -138,7 +138,7 @@ def leave_terminal(session: "Session", parent: ParentPipe, out: str, code: int =
     """Detach the run from the terminal; the parent prints `out` and exits with `code`."""
     session.unattended = True
     detach.leave_terminal(session.run.path / "console.log")
-    parent.let_go(code, out)
+    parent.release_parent(code, out)
 
 
 def background_notice(session: "Session") -> str:

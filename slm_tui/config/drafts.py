@@ -35,7 +35,7 @@ class Draft:
         self.problems: dict[str, Problem] = {}
         self._history: list[tuple[str, dict[str, Any], float]] = []
         # The settings of previously chosen kinds, by section and kind.
-        self._left: dict[tuple[str, Any], dict[str, Any]] = {}
+        self._previous: dict[tuple[str, Any], dict[str, Any]] = {}
         self.recheck()
 
     # Reading
@@ -77,19 +77,19 @@ class Draft:
         """Set `path`; setting the current value again is not an edit."""
         changed = overrides.put(self.values, path, value)
         if changed != self.values:
-            self._come_back(path, changed)
+            self._restore_kind(path, changed)
             self._change(path, changed)
 
-    def _come_back(self, path: str, changed: dict[str, Any]) -> None:
+    def _restore_kind(self, path: str, changed: dict[str, Any]) -> None:
         """Restore the settings of a kind that is chosen again."""
         section, _, last = path.partition(".")
         if last != "kind":
             return
         before = self.values.get(section)
         if isinstance(before, dict):
-            self._left[section, before.get("kind")] = deepcopy(before)
+            self._previous[section, before.get("kind")] = deepcopy(before)
         kind = changed[section].get("kind")
-        candidates = [self._left.get((section, kind)), self.saved.get(section)]
+        candidates = [self._previous.get((section, kind)), self.saved.get(section)]
         match = next((one for one in candidates if one and one.get("kind") == kind), None)
         if match is not None:
             changed[section] = deepcopy(match)

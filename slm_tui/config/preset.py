@@ -40,7 +40,7 @@ class Preset(Settings):
 
     @model_validator(mode="before")
     @classmethod
-    def _a_section_without_a_kind_has_the_usual_one(cls, values: Any) -> Any:
+    def _fill_in_missing_kinds(cls, values: Any) -> Any:
         if not isinstance(values, dict):
             return values
         filled = dict(values)
@@ -52,14 +52,14 @@ class Preset(Settings):
 
     @field_validator("name")
     @classmethod
-    def _name_is_a_path_component(cls, name: str) -> str:
+    def _check_name_is_a_path_component(cls, name: str) -> str:
         try:
             return check_name(name, "preset name")
         except SlmTuiError as error:
             raise ValueError(str(error)) from None
 
     @model_validator(mode="after")
-    def _parts_fit(self) -> Self:
+    def _check_sections_together(self) -> Self:
         rate, schedule = self.optimizer.learning_rate, self.schedule
         if schedule.minimum is not None and schedule.minimum > rate:
             raise reject(

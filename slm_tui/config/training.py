@@ -121,7 +121,7 @@ class Schedule(Settings):
     )
 
     @model_validator(mode="after")
-    def _one_way_to_say_it(self) -> Self:
+    def _check_alternatives(self) -> Self:
         for group in self.alternatives:
             chosen = sorted(name for name in group if getattr(self, name) is not None)
             if len(chosen) > 1:
@@ -229,7 +229,7 @@ class Training(Settings):
 
     @model_validator(mode="before")
     @classmethod
-    def _logs_by_name(cls, values: Any) -> Any:
+    def _parse_log_to(cls, values: Any) -> Any:
         """`log_to` may be one name, or several separated by commas."""
         if not isinstance(values, dict) or "log_to" not in values:
             return values

@@ -130,8 +130,10 @@ class Engine:
 
         Rows whose text has ended are dropped; waiting ones take their place.
         """
-        stay = [at for at, row in enumerate(self._rows) if self._goes_on(row)]
-        moved = [row for row in self._rows if not row.text.ended and not self._goes_on(row)]
+        stay = [at for at, row in enumerate(self._rows) if self._has_current_state(row)]
+        moved = [
+            row for row in self._rows if not row.text.ended and not self._has_current_state(row)
+        ]
         rows = [self._rows[at] for at in stay]
         fresh = moved + self._take_waiting(self._at_once - len(rows) - len(moved))
         if stay and len(stay) < len(self._rows):
@@ -149,7 +151,7 @@ class Engine:
             logits.append(new_logits)
         return logits[0] if len(logits) == 1 else torch.cat(logits)
 
-    def _goes_on(self, row: _Row) -> bool:
+    def _has_current_state(self, row: _Row) -> bool:
         """Whether the row's state holds all but the last token of its window."""
         if row.text.ended or not self._cached:
             return False

@@ -41,7 +41,7 @@ class ParentPipe:
         """Whether a parent waits for this process."""
         return self._pipe is not None
 
-    def let_go(self, code: int = 0, out: str = "", error: str = "") -> None:
+    def release_parent(self, code: int = 0, out: str = "", error: str = "") -> None:
         """Let the parent print `out` and `error` and exit with `code`: the prompt returns."""
         pipe, self._pipe = self._pipe, None
         if pipe is None:

@@ -74,7 +74,7 @@ class _Request:
     prompt: str
     settings: "SamplingSettings"
     completion: int
-    go_on: bool = False
+    continues: bool = False
     tokens: PromptedTokens | None = None
 
 
@@ -141,7 +141,7 @@ class GenerationThread:
 
         `text` is that completion with its prompt; it is used if another model has been loaded.
         """
-        self._ask(_Request(text, settings, 0, go_on=True))
+        self._ask(_Request(text, settings, 0, continues=True))
 
     def continue_tokens(self, tokens: PromptedTokens, settings: "SamplingSettings") -> None:
         """Continue exactly these tokens; the completion is everything after the prompt."""
@@ -358,10 +358,10 @@ def _begin(loaded: LoadedModel, request: _Request) -> "tuple[str, Continuation, 
     from slm_tui.generation.engine import Continuation
 
     stop = request.settings.stop
-    if request.go_on and loaded.text is not None and loaded.decoder is not None:
+    if request.continues and loaded.text is not None and loaded.decoder is not None:
         loaded.text.ended, loaded.published = "", len(loaded.text.ids)
         loaded.text.seed = request.settings.seed
-        return loaded.decoder.go_on(stop), loaded.text, loaded.decoder
+        return loaded.decoder.resume(stop), loaded.text, loaded.decoder
     decoder, text = TextDecoder(loaded.tokenizer, stop), ""
     if request.tokens is not None:
         ids, loaded.prompt = list(request.tokens.ids), request.tokens.prompt

@@ -254,7 +254,7 @@ class Session:
                 last.callback(self._guarded, "its socket was not closed", server.close)
             self._guarded("the log was not written", self._recorder.settle)
             if self._began or self._resume:
-                self._guarded("the summary of the run was not written", self._conclude)
+                self._guarded("the summary of the run was not written", self._write_summary)
             self._guarded("another log was not closed", self._logs.close)
             self._recorder.close()
             has_started = self._began or self._resume or self.unattended
@@ -291,7 +291,7 @@ class Session:
         else:
             self.control.put(request)
 
-    def _conclude(self) -> None:
+    def _write_summary(self) -> None:
         """Write the summary of the run."""
         from slm_tui.runs.results import write_results
 
@@ -357,7 +357,7 @@ class Session:
             _make_room(directory, step)
             self._extend(trainer)
             return trainer
-        wrong += checkpoint_dir.odd_in(directory)
+        wrong += checkpoint_dir.invalid_in(directory)
         if wrong or self._has_steps():
             raise _nothing_to_resume(self.run, wrong)
         return self._fresh()

@@ -91,7 +91,7 @@ class Server:
                 if key.fileobj is self._listening:
                     self._accept()
                 elif isinstance(key.fileobj, socket.socket) and key.fileobj in self._clients:
-                    self._hear(key.fileobj)
+                    self._receive_from(key.fileobj)
         for client in list(self._clients):
             self._drop(client)
         self._selector.close()
@@ -120,7 +120,7 @@ class Server:
             self._selector.unregister(client)
         client.close()
 
-    def _hear(self, client: socket.socket) -> None:
+    def _receive_from(self, client: socket.socket) -> None:
         state = self._clients[client]
         state.heard_at = time.monotonic()
         try:

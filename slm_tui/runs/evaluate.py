@@ -82,7 +82,7 @@ def evaluate(
     """
     from slm_tui.corpus.progress import Meter
     from slm_tui.evaluation.compare import compare
-    from slm_tui.runs.evaluation_text import OverlapCheck, known_of, text_of
+    from slm_tui.runs.evaluation_text import OverlapCheck, comparison_data_of, text_of
     from slm_tui.training.device import choose_device
 
     settings.check()
@@ -91,12 +91,12 @@ def evaluate(
     device = choose_device(settings.device)
     unique = dict.fromkeys(path.resolve() for path in checkpoints)
     opened = [_open(path, device, meter) for path in unique]
-    _name_apart(opened)
+    _make_names_unique(opened)
     alone = len(opened) == 1
     with tempfile.TemporaryDirectory(prefix="slm-tui-") as scratch:
         first = opened[0].checkpoint
         text, corpus, notes = text_of(first, settings, Path(scratch), meter)
-        data = known_of(text, corpus, meter)
+        data = comparison_data_of(text, corpus, meter)
         leaks = OverlapCheck(text, meter)
         comparison = compare(
             [one.subject(keep=alone) for one in opened],
@@ -108,7 +108,7 @@ def evaluate(
         )
         warnings = {one.name: leaks.of(one.checkpoint, one.tokenizer) for one in opened}
         report = _report(opened, settings, text, comparison, warnings)
-        report["notes"] = [*notes, *_whose_text(opened, text), *_too_few(comparison)]
+        report["notes"] = [*notes, *_training_text_notes(opened, text), *_too_few(comparison)]
         generations = ""
         if alone:
             generations = _alone(report, opened[0], settings, text, corpus, data, comparison, meter)
@@ -127,7 +127,7 @@ def _open(path: Path, device: Any, meter: "Meter") -> _Opened:
     return _Opened(saved, saved.tokenizer(), name, digest_of(saved.path), device)
 
 
-def _name_apart(opened: list[_Opened]) -> None:
+def _make_names_unique(opened: list[_Opened]) -> None:
     """Number duplicate names: runs in different directories may have the same name."""
     seen: dict[str, int] = {}
     for one in opened:
@@ -136,7 +136,7 @@ def _name_apart(opened: list[_Opened]) -> None:
             one.name = f"{one.name} ({seen[one.name]})"
 
 
-def _whose_text(opened: list[_Opened], text: "ScoredText") -> list[str]:
+def _training_text_notes(opened: list[_Opened], text: "ScoredText") -> list[str]:
     data = opened[0].checkpoint.preset.data
     if text.corpus is None or all(one.checkpoint.preset.data == data for one in opened):
         return []

@@ -82,7 +82,7 @@ def _named(preset: Preset, settings: EvaluationSettings, scratch: Path, meter: M
     return ScoredText(data.label, documents, whole)
 
 
-def known_of(text: ScoredText, corpus: Corpus | None, meter: Meter) -> ComparisonData:
+def comparison_data_of(text: ScoredText, corpus: Corpus | None, meter: Meter) -> ComparisonData:
     """The training text for the baselines, and the floor if the source knows it."""
     training = decoded(corpus.train, corpus.tokenizer) if corpus is not None else ()
     if text.corpus is None:

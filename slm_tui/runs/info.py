@@ -26,12 +26,12 @@ from slm_tui.training.state import TrainingState
 from slm_tui.versions import Format, NewerVersionError
 
 
-def _name_the_cause(values: dict[str, Any]) -> None:
+def _add_failure_cause(values: dict[str, Any]) -> None:
     # The first version stored the cause of a failure only in the error message.
     values["cause"] = "not finite" if "is not finite" in str(values.get("error")) else "other"
 
 
-FORMAT = Format("format", migrations=[_name_the_cause])
+FORMAT = Format("format", migrations=[_add_failure_cause])
 INFO, LIVE, PRESET = "run.json", "live.json", "preset.toml"
 SOCKET = "control.sock"
 EVALUATIONS = "eval_log.csv"

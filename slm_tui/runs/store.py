@@ -259,7 +259,7 @@ def checkpoint_of(run: Run, which: str = "") -> Path:
     if saved and not which:
         return saved[-1]
     have = ", ".join(str(checkpoint_dir.step_of(path)) for path in saved)
-    odd = checkpoint_dir.odd_in(run.checkpoints)
+    odd = checkpoint_dir.invalid_in(run.checkpoints)
     nothing = f"none is complete: {odd[0]}" if odd else "none was saved"
     raise CheckpointError(
         f"run {run.id} has no checkpoint {which or 'yet'}",
@@ -351,7 +351,9 @@ def lock(run: Run) -> Iterator[None]:
         handle = _locked(run.path)
     if handle is None:
         raise RunError(
-            f"run {run.id} is being trained", _by_whom(run), "stop it there, or wait for it to end"
+            f"run {run.id} is being trained",
+            _owner_text(run),
+            "stop it there, or wait for it to end",
         )
     try:
         yield
@@ -359,7 +361,7 @@ def lock(run: Run) -> Iterator[None]:
         handle.close()
 
 
-def _by_whom(run: Run) -> str:
+def _owner_text(run: Run) -> str:
     try:
         info = run.info()
     except RunError:

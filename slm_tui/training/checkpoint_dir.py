@@ -84,7 +84,7 @@ def any_in(directory: Path) -> bool:
     return any(is_checkpoint(path) for path in _named(directory))
 
 
-def odd_in(directory: Path) -> list[str]:
+def invalid_in(directory: Path) -> list[str]:
     """Entries named like a checkpoint that cannot be one, each with the reason."""
     problems = []
     for path in sorted(_named(directory), key=step_of):
@@ -238,7 +238,7 @@ def link(directory: Path, name: str, target: str) -> None:
     """
     pointer = directory / name
     if safe_files.is_directory(pointer):
-        _put_copy_away(pointer)
+        _move_copy_aside(pointer)
     temporary = directory / f".{name}.{secrets.token_hex(4)}"
     try:
         try:
@@ -253,7 +253,7 @@ def link(directory: Path, name: str, target: str) -> None:
     safe_files.sync_directory(directory)
 
 
-def _put_copy_away(pointer: Path) -> None:
+def _move_copy_aside(pointer: Path) -> None:
     """Make room for a link where a copied run has the checkpoint itself.
 
     Copying with links followed (`scp -r`, zip) turns `best` into a second copy. It is removed only

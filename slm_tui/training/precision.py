@@ -74,7 +74,7 @@ class LossScale:
         self.value, self.calm = max(1.0, self.value / 2), 0
         return True
 
-    def went_well(self) -> None:
+    def succeeded(self) -> None:
         """A gradient was finite."""
         if not self.moves:
             return

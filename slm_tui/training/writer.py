@@ -117,7 +117,7 @@ class CheckpointWriter:
         self._thread.join()
 
     def _work(self) -> None:
-        _step_aside()
+        _lower_priority()
         while True:
             with self._changed:
                 while self._waiting is None and not self._closed:
@@ -183,7 +183,7 @@ class CheckpointWriter:
             )
             size = sum(file.stat().st_size for file in path.iterdir())
         except Exception as error:  # noqa: BLE001 - without this thread the loop would hang
-            if _is_for_room(error):
+            if _waits_for_space(error):
                 return os.strerror(errno.ENOSPC), "room"
             if out_of_memory(error):
                 return f"memory ran out ({first_line(error)})", "memory"
@@ -194,13 +194,13 @@ class CheckpointWriter:
         return "", "room"
 
 
-def _is_for_room(error: Exception) -> bool:
+def _waits_for_space(error: Exception) -> bool:
     """Whether the disk is full. The safetensors library reports it only in the message."""
     number = getattr(error, "errno", None)
     return number in _NO_ROOM or "os error 28" in str(error) or "No space left" in str(error)
 
 
-def _step_aside() -> None:
+def _lower_priority() -> None:
     """Give training priority over writing. On Linux every thread has its own priority."""
     try:
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)

@@ -145,9 +145,9 @@ class SlmTuiApp(App[None]):
             self._leave(self._leaving)
         if self._keymap_problems:
             self.push_screen(Notice(keymap_error(self._keymap_problems), "Your keymap"))
-        self.call_after_refresh(self._first_frame_is_there)
+        self.call_after_refresh(self._after_first_frame)
 
-    def _first_frame_is_there(self) -> None:
+    def _after_first_frame(self) -> None:
         if self._opened_on is not None:
             self.open_run(self._opened_on)
         if self._load_torch:
@@ -242,7 +242,7 @@ class SlmTuiApp(App[None]):
         await self.go("data")
 
     async def on_event(self, event: events.Event) -> None:
-        if not self._suspension.keeps_out(event):
+        if not self._suspension.is_for_shell(event):
             await super().on_event(event)
 
     def action_suspend(self) -> None:
@@ -283,9 +283,9 @@ class SlmTuiApp(App[None]):
         """Show what was deleted."""
         from slm_tui.tui.screens.trash.screen import TrashScreen
 
-        self.push_screen(TrashScreen(), self._came_back)
+        self.push_screen(TrashScreen(), self._item_restored)
 
-    def _came_back(self, name: str | None) -> None:
+    def _item_restored(self, name: str | None) -> None:
         if name is not None:
             self._presets.reload()
             self.notify(f"{one_line(name, 40)} restored", markup=False)

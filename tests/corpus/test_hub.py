@@ -148,7 +148,7 @@ def test_a_download_reports_its_progress(tiny: Make) -> None:
         deadline = time.monotonic() + 60
         while not downloading(progress) and time.monotonic() < deadline:
             time.sleep(0.05)
-        server.go_on.set()
+        server.may_finish.set()
         done.result(120)
     assert downloading(progress)
     assert all(one.total == len(LINES) for one in downloading(progress))

@@ -139,10 +139,10 @@ def test_a_stored_split_scores_like_its_encoded_bytes(corpus: Corpus) -> None:
 
 
 def test_the_floor_matches_the_stories_and_is_below_every_model(corpus: Corpus) -> None:
-    from slm_tui.runs.evaluation_text import known_of
+    from slm_tui.runs.evaluation_text import comparison_data_of
 
     part = ScoredText.of_corpus(corpus, "val")
-    data = known_of(part, corpus, Meter())
+    data = comparison_data_of(part, corpus, Meter())
     comparison = compare([subject("a", byte_tokenizer(), 1)], part, data, Meter(), resamples=500)
     floor = rows(comparison)["floor"]
     assert floor.bits_per_byte == pytest.approx(corpus.floor)

@@ -118,7 +118,7 @@ def test_a_stopped_text_can_be_continued() -> None:
     assert decoder.stopped
     assert "".join(pieces) == "one"
     # Nothing is lost: neither the stop string nor what follows it.
-    assert decoder.go_on(["four"]) == ", two"
+    assert decoder.resume(["four"]) == ", two"
     assert not decoder.stopped
     assert "".join(decoder.feed(id) for id in b" three fou") == " three "
     assert decoder.finish() == "fou"

@@ -77,7 +77,7 @@ def test_it_has_the_interface_of_a_session(followed: RemoteSession) -> None:
     until(lambda: followed.status.state == "paused")
     followed.control.extend(5)
     until(lambda: followed.status.max_steps == 1_000_005)
-    followed.control.go_on()
+    followed.control.resume()
     until(lambda: followed.status.state == "running")
     at = followed.status.step
     until(lambda: followed.status.step > at)

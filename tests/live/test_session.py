@@ -123,7 +123,7 @@ def test_every_request_leaves_an_event(tiny: Make) -> None:
         control.sample()
         control.scale_learning_rate(0.5)
         control.extend(3)
-        control.go_on()
+        control.resume()
 
     session = start(tiny(), 7, everything)
     result = [event for event in events(session.run) if event["step"] == 7]

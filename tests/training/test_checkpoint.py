@@ -175,11 +175,11 @@ def test_a_checkpoint_without_a_manifest_is_reported_and_set_aside(
 ) -> None:
     (tmp_path / "step-000007").mkdir()
     (tmp_path / "step-000007" / "model.safetensors").write_bytes(b"mine")
-    assert checkpoint_dir.odd_in(tmp_path) == ["checkpoint step-000007 has no manifest.json"]
+    assert checkpoint_dir.invalid_in(tmp_path) == ["checkpoint step-000007 has no manifest.json"]
     checkpoint.write(tmp_path, snapshot(7))
     assert checkpoint.read(tmp_path / "step-000007").state.step == 7
     assert (tmp_path / "damaged-step-000007" / "model.safetensors").read_bytes() == b"mine"
-    assert checkpoint_dir.odd_in(tmp_path) == []
+    assert checkpoint_dir.invalid_in(tmp_path) == []
 
 
 def test_a_misnamed_checkpoint_is_rejected_and_never_removed(tmp_path: Path) -> None:
@@ -445,7 +445,7 @@ def test_linked_checkpoints_do_not_belong_to_the_run(tmp_path: Path) -> None:
     for step in (1, 2, 3):
         (own / checkpoint.name_of(step)).symlink_to(other / checkpoint.name_of(step))
     assert [path.name for path in checkpoint.all_in(own)] == ["step-000005"]
-    assert "is a symbolic link" in checkpoint_dir.odd_in(own)[0]
+    assert "is a symbolic link" in checkpoint_dir.invalid_in(own)[0]
     checkpoint.sweep(own)
     checkpoint_dir.clear_up(own, 1)
     checkpoint.write(own, snapshot(2))

@@ -109,9 +109,9 @@ def test_a_scale_reduced_to_one_grows_again() -> None:
         pass
     assert scale.value == 1.0
     for _ in range(1000):
-        scale.went_well()
+        scale.succeeded()
     assert scale.value == 2.0
     other = LossScale.of("fp32")
     for _ in range(1000):
-        other.went_well()
+        other.succeeded()
     assert (other.value, other.calm) == (1.0, 0)

@@ -83,7 +83,7 @@ SAVING: dict[str, Any] = {
 }
 
 
-def go_on(changes: dict[str, Any], steps: int = 0) -> int:
+def start_or_resume(changes: dict[str, Any], steps: int = 0) -> int:
     """Start or resume the run, until a signal or until it reaches `steps`."""
     there = store.all_runs()
     session = Session.resume(there[0]) if there else Session.start(make_tiny(**changes))
@@ -169,7 +169,7 @@ def test_many_kills_do_not_change_the_losses(
     aimed = changes is SAVING
     in_a_save = 0
     for _ in range(rounds):
-        fork = Fork(go_on, home, changes)
+        fork = Fork(start_or_resume, home, changes)
         a_moment(watched, fork, chance, aimed=aimed)
         number = chance.choice((*ORDERLY, signal.SIGKILL, signal.SIGKILL, signal.SIGKILL))
         os.kill(fork.pid, number)
@@ -192,9 +192,9 @@ def test_many_kills_do_not_change_the_losses(
     # Once more, cleanly; then the whole run without a kill.
     broken = watched.run
     assert broken is not None
-    reached = run(go_on, home, changes, logged(broken) + 1)
+    reached = run(start_or_resume, home, changes, logged(broken) + 1)
     whole = home / "whole"
-    run(go_on, whole, {**changes, "training__checkpoint_every": 10_000}, reached)
+    run(start_or_resume, whole, {**changes, "training__checkpoint_every": 10_000}, reached)
     (other,) = (Run(path) for path in (whole / "data" / "runs").iterdir())
     steps, found_losses = losses(broken)
     expected_steps, expected = losses(other)

@@ -126,7 +126,7 @@ def test_early_stopping_never_exceeds_its_patience(tiny: Make, tmp_path: Path) -
 def test_a_pause_lasts_until_training_is_continued(tiny: Make, tmp_path: Path) -> None:
     def pause_for_a_moment(control: Control) -> None:
         control.pause()
-        threading.Timer(0.05, control.go_on).start()
+        threading.Timer(0.05, control.resume).start()
 
     done = train(tiny(), tmp_path, wishes={3: pause_for_a_moment})
     kinds = [type(event) for event in done.events]

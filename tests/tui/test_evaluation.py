@@ -121,12 +121,12 @@ async def test_escape_cancels_the_evaluation_and_writes_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     trained("plain")
-    began, go_on = threading.Event(), threading.Event()
+    began, may_finish = threading.Event(), threading.Event()
     real = evaluate.evaluate
 
     def blocked(*arguments: Any, **options: Any) -> Any:
         began.set()
-        go_on.wait(30)
+        may_finish.wait(30)
         return real(*arguments, **options)
 
     monkeypatch.setattr(evaluation_worker.evaluate, "evaluate", blocked)
@@ -139,7 +139,7 @@ async def test_escape_cancels_the_evaluation_and_writes_nothing(
         assert pilot.app.screen is dialog
         await pilot.press("escape")
         assert pilot.app.screen is screen
-        go_on.set()
+        may_finish.set()
         await until(pilot, lambda: dialog.worker.snapshot.state == "cancelled")
     assert evaluation_results.read(store.find("plain").path) == []
 

@@ -579,7 +579,7 @@ def test_the_first_frame_needs_no_heavy_library(home: Path) -> None:
 import sys
 from slm_tui.tui.app import SlmTuiApp
 class Once(SlmTuiApp):
-    def _first_frame_is_there(self):
+    def _after_first_frame(self):
         self.seen = [m for m in sys.modules]
         self.exit()
 app = Once()

@@ -80,7 +80,7 @@ class CsvRows:
             self.line = begins + 1
             if begins >= first and any(cell.strip() for cell in row):
                 yield self._fitted(row, ragged)
-        self._say_what_was_mended()
+        self._note_repairs()
 
     def _fitted(self, row: list[str], ragged: RaggedRows) -> list[str]:
         width = len(self.columns)
@@ -110,7 +110,7 @@ class CsvRows:
             "put such texts in quotes, or set data.delimiter to the right delimiter",
         )
 
-    def _say_what_was_mended(self) -> None:
+    def _note_repairs(self) -> None:
         if self._joined:
             what = spelled(self.layout.delimiter, many=True)
             self.notes.append(

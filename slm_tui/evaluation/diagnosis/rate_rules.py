@@ -31,7 +31,7 @@ def non_finite(run: Evidence) -> Verdict | None:
     since = min([*run.skipped, *run.went_back], default=run.step)
     sure = 1.0 if run.failed_non_finite or back else 1 - 0.5 ** len(recent)
     why = "counted by the trainer"
-    return Verdict("✗", "non-finite", since, what, sure, why, 10, _calmer(run, 0.1))
+    return Verdict("✗", "non-finite", since, what, sure, why, 10, _smaller_updates(run, 0.1))
 
 
 def diverging(run: Evidence) -> Verdict | None:
@@ -41,18 +41,18 @@ def diverging(run: Evidence) -> Verdict | None:
         what += " with half the learning rate: its loss was worse than a uniform guess"
         since = min(run.went_back)
         why = "detected by the trainer"
-        return Verdict("✗", "diverging", since, what, 1.0, why, 9, _calmer(run, 0.1))
-    finding = _worse_than_nothing(run) or _climbs(run)
+        return Verdict("✗", "diverging", since, what, 1.0, why, 9, _smaller_updates(run, 0.1))
+    finding = _worse_than_uniform(run) or _climbs(run)
     if finding is None:
         return None
     since_step, what, sure, why = finding
-    return Verdict("✗", "diverging", since_step, what, sure, why, 9, _calmer(run, 1 / 3))
+    return Verdict("✗", "diverging", since_step, what, sure, why, 9, _smaller_updates(run, 1 / 3))
 
 
 _Finding = tuple[int | None, str, float, str]
 
 
-def _worse_than_nothing(run: Evidence) -> _Finding | None:
+def _worse_than_uniform(run: Evidence) -> _Finding | None:
     """The loss ended above ln V after it had been lower.
 
     The noise of an exploding curve is meaningless, so this compares with ln V instead.
@@ -146,7 +146,9 @@ def rate_too_high(run: Evidence, steps: list[int], val: Values, train: Values) -
     clip = run.gradient_clip
     if clip and norms and np.mean(np.array(norms) > clip) > 0.9:
         what += "; nearly every gradient is clipped"
-    return Verdict("▲", "learning rate too high", since, what, sure, why, 6, _calmer(run, 0.1))
+    return Verdict(
+        "▲", "learning rate too high", since, what, sure, why, 6, _smaller_updates(run, 0.1)
+    )
 
 
 def _zigzags(run: Evidence, steps: list[int], val: Values) -> _Finding | None:
@@ -279,10 +281,10 @@ def spikes(run: Evidence) -> Verdict | None:
     what = f"{len(recent)} sudden jumps of the loss since step {recent[0]:,}"
     sure = 1 - 0.5 ** len(recent)
     why = "each more than eight times the usual variation"
-    return Verdict("▲", "loss spikes", recent[0], what, sure, why, 3, _calmer(run, 0.5))
+    return Verdict("▲", "loss spikes", recent[0], what, sure, why, 3, _smaller_updates(run, 0.5))
 
 
-def _calmer(run: Evidence, factor: float) -> tuple[Remedy, ...]:
+def _smaller_updates(run: Evidence, factor: float) -> tuple[Remedy, ...]:
     if run.remedies is None:
         return ()
     offer = run.remedies

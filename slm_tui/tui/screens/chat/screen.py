@@ -24,7 +24,7 @@ from slm_tui.runs import store
 from slm_tui.runs.info import run_of
 from slm_tui.tui.actions import Action, Room
 from slm_tui.tui.base import redraws_per_second
-from slm_tui.tui.dialogs import Choice, Question, complain, copy
+from slm_tui.tui.dialogs import Choice, Question, copy, show_error_notice
 from slm_tui.tui.screens.chat import footer, panels
 from slm_tui.tui.screens.chat.checkpoints import save_text
 from slm_tui.tui.screens.chat.choice import CheckpointChoice
@@ -101,7 +101,7 @@ class ChatScreen(PromptScreen):
         """Load `checkpoint` when the screen is shown, replacing the current model."""
         self.choice.open(checkpoint)
         if self._side_by_side is not None:
-            self._side_by_side.give_way()
+            self._side_by_side.close_when_shown()
 
     def _choose(self) -> None:
         """Load the checkpoint passed by another screen; at first the live or newest run's best."""
@@ -156,7 +156,9 @@ class ChatScreen(PromptScreen):
         """The model; shows a notice if none is loaded."""
         loaded = self.generator.loaded()
         if loaded is None:
-            complain(self.app, GenerationError("no model is loaded", "", "press F7 to choose one"))
+            show_error_notice(
+                self.app, GenerationError("no model is loaded", "", "press F7 to choose one")
+            )
         return loaded
 
     # The conversation
@@ -218,7 +220,7 @@ class ChatScreen(PromptScreen):
         try:
             trash = self.conversation.forget()
         except SlmTuiError as error:
-            complain(self.app, error)
+            show_error_notice(self.app, error)
             return
         self._clear_transcript()
         self.query_one(PromptInput).recall([])
@@ -238,7 +240,7 @@ class ChatScreen(PromptScreen):
             # With the same seed the result is the same as in a single pass.
             sampling = self.settings.sampling
             seed = last.seed if last.settings_seed == sampling.seed else sampling.seed
-            self.writer.go_on(last, self.generation, sampling, seed)
+            self.writer.continue_entry(last, self.generation, sampling, seed)
             self._asked()
 
     def _ready(self) -> bool:
@@ -247,7 +249,7 @@ class ChatScreen(PromptScreen):
         if generation.facts is not None or generation.state == "loading":
             return True
         none = GenerationError("no model is loaded", "", "press F7 to choose one")
-        complain(self.app, generation.error or none)
+        show_error_notice(self.app, generation.error or none)
         return False
 
     def begin(self, prompt: str) -> None:

@@ -12,7 +12,7 @@ from slm_tui.config.library import LibraryEntry
 from slm_tui.config.preset import check, from_toml, migrated
 from slm_tui.errors import PresetError, SlmTuiError
 from slm_tui.text import one_line
-from slm_tui.tui.dialogs import Choice, Question, TextDialog, complain
+from slm_tui.tui.dialogs import Choice, Question, TextDialog, show_error_notice
 from slm_tui.tui.editor import EditorText
 from slm_tui.tui.theme import MUTED
 from slm_tui.tui.widgets.property_list import display
@@ -77,12 +77,12 @@ class EditAsToml:
         """Open the editor."""
         if self._draft is None and self._entry.builtin:
             error = SlmTuiError(f"{self._entry.name} cannot be repaired here", "it is built in")
-            complain(self._app, error)
+            show_error_notice(self._app, error)
             return
         try:
             before = self._draft.to_toml() if self._draft else plain_text.read(self._entry.path)
         except (OSError, ValueError) as error:
-            complain(self._app, SlmTuiError("the file cannot be read", str(error)))
+            show_error_notice(self._app, SlmTuiError("the file cannot be read", str(error)))
             return
         self._text = EditorText(self._entry.name, before)
         self._edit()
@@ -92,7 +92,7 @@ class EditAsToml:
         try:
             after = self._text.edit(self._app)
         except SlmTuiError as error:
-            complain(self._app, error)
+            show_error_notice(self._app, error)
             return
         self._take(after)
 
@@ -117,7 +117,7 @@ class EditAsToml:
         try:
             safe_files.write_atomically(self._entry.path, text)
         except OSError as error:
-            complain(self._app, SlmTuiError("the file cannot be written", str(error)))
+            show_error_notice(self._app, SlmTuiError("the file cannot be written", str(error)))
             return False
         return True
 

@@ -12,7 +12,7 @@ from slm_tui.live.run_scanner import RunLine
 from slm_tui.runs import store
 from slm_tui.runs.store import Run
 from slm_tui.text import one_line
-from slm_tui.tui.dialogs import Ask, Choice, Question, complain
+from slm_tui.tui.dialogs import Ask, Choice, Question, show_error_notice
 
 
 class RunChanges:
@@ -67,7 +67,9 @@ class RunChanges:
         if not self._deleted:
             trashed = store.trashed()
             if not trashed:
-                complain(self._app, RunError("no deleted run to restore", "the trash is empty"))
+                show_error_notice(
+                    self._app, RunError("no deleted run to restore", "the trash is empty")
+                )
                 return
             self._deleted.append((trashed[-1], trashed[-1].name))
         where, name = self._deleted.pop()
@@ -79,9 +81,9 @@ class RunChanges:
         try:
             return call(*arguments) or True
         except SlmTuiError as error:
-            complain(self._app, error)
+            show_error_notice(self._app, error)
         except OSError as error:
-            complain(self._app, RunError("the run cannot be changed", cause_of(error)))
+            show_error_notice(self._app, RunError("the run cannot be changed", cause_of(error)))
         return None
 
 

@@ -12,7 +12,7 @@ from slm_tui.errors import SlmTuiError
 from slm_tui.live.workshop import Workshop
 from slm_tui.runs.evaluation_results import EvaluationSettings, Split
 from slm_tui.text import one_line
-from slm_tui.tui.dialogs import Ask, Choice, Question, complain
+from slm_tui.tui.dialogs import Ask, Choice, Question, show_error_notice
 from slm_tui.tui.screens.evaluation.screen import EvaluationDialog
 
 
@@ -69,7 +69,7 @@ def ask_to_fork(
         try:
             workshop.fork(checkpoint, overrides.apply_line(preset, text))
         except SlmTuiError as error:
-            complain(app, error, "This run cannot start")
+            show_error_notice(app, error, "This run cannot start")
         else:
             done()
 

@@ -16,7 +16,7 @@ from slm_tui.runs.store import Run
 from slm_tui.text import one_line
 from slm_tui.tui.actions import Room
 from slm_tui.tui.base import RoomScreen
-from slm_tui.tui.dialogs import complain, copy
+from slm_tui.tui.dialogs import copy, show_error_notice
 from slm_tui.tui.resume_dialog import ask_to_resume
 from slm_tui.tui.screens.runs import compare
 from slm_tui.tui.screens.runs.changes import RunChanges
@@ -331,7 +331,7 @@ class RunsScreen(RoomScreen):
         """The run under the cursor; shows a notice if it is unusable."""
         line = self.current
         if line is not None and line.error:
-            complain(self.app, RunError(line.error, "", "D moves it to the trash"))
+            show_error_notice(self.app, RunError(line.error, "", "D moves it to the trash"))
             return None
         return line
 
@@ -339,7 +339,7 @@ class RunsScreen(RoomScreen):
         """The run if it is not training; else shows a notice."""
         if line is not None and line.is_live:
             busy = f"{one_line(line.name)} is training"
-            complain(self.app, RunError(busy, "", "stop it first (2, then x)"))
+            show_error_notice(self.app, RunError(busy, "", "stop it first (2, then x)"))
             return None
         return line
 
@@ -351,7 +351,9 @@ class RunsScreen(RoomScreen):
         if self.current_checkpoint is None:
             name = one_line(line.name)
             remedy = "r resumes the run" if not line.is_live else "wait until it saves one"
-            complain(self.app, CheckpointError(f"{name} has no checkpoint yet", "", remedy))
+            show_error_notice(
+                self.app, CheckpointError(f"{name} has no checkpoint yet", "", remedy)
+            )
         return self.current_checkpoint
 
     def _changed(self, note: str) -> None:
@@ -397,7 +399,7 @@ class RunsScreen(RoomScreen):
         try:
             preset = Run(line.path).preset()
         except SlmTuiError as error:
-            complain(self.app, error)
+            show_error_notice(self.app, error)
             return
         started = functools.partial(self.slm.go, "train")
         ask_to_fork(self.app, self.slm.workshop, checkpoint, preset, line.name, started)

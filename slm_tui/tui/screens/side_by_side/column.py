@@ -50,7 +50,7 @@ class Column(Transcript):
         return self.generation.state == "failed" and self.generation.facts is None
 
     @property
-    def can_go_on(self) -> bool:
+    def can_continue(self) -> bool:
         """Whether its last completion stopped before the end of the document."""
         entry = self.writer.entry
         return entry is not None and not self.is_lost and not entry.ending.endswith("end of text")
@@ -62,12 +62,12 @@ class Column(Transcript):
             self._pending = (prompt, sampling)
             self.take()
 
-    def go_on(self, sampling: Sampling) -> None:
+    def continue_last(self, sampling: Sampling) -> None:
         """Continue the last completion from where it stopped."""
         entry = self.writer.entry
         if entry is not None and self.generation.facts is not None:
             self._end("stopped")
-            self.writer.go_on(entry, self.generation, sampling, sampling.seed)
+            self.writer.continue_entry(entry, self.generation, sampling, sampling.seed)
             self._asked()
 
     def stop(self) -> None:
@@ -91,7 +91,7 @@ class Column(Transcript):
             self.add(Entry("error", text=f"✗ {generation.error}"))
         if self._pending is not None and generation.facts is not None:
             self._write(*self._pending)
-        self._name_it()
+        self._update_titles()
 
     def _write(self, prompt: str, sampling: Sampling) -> None:
         self._pending = None
@@ -133,9 +133,9 @@ class Column(Transcript):
 
     def on_resize(self) -> None:
         self._titles = ("", "")
-        self._name_it()
+        self._update_titles()
 
-    def _name_it(self) -> None:
+    def _update_titles(self) -> None:
         """Run, step and size on top; at the bottom, what it is doing."""
         generation = self.generation
         # Corners, lines and spaces at both sides take eight cells of the outer width.

@@ -85,7 +85,7 @@ class SideBySide(PromptScreen):
     def columns(self) -> list[Column]:
         return list(self.query(Column))
 
-    def give_way(self) -> None:
+    def close_when_shown(self) -> None:
         """Go back to Chat when shown again: another model is loaded there."""
         self._superseded = True
 
@@ -101,9 +101,9 @@ class SideBySide(PromptScreen):
 
     def action_continue(self) -> None:
         """Continue all unfinished completions; start new ones if there are none."""
-        going = [column for column in self.columns if column.can_go_on]
+        going = [column for column in self.columns if column.can_continue]
         for column in going:
-            column.go_on(self.settings.sampling)
+            column.continue_last(self.settings.sampling)
         if not going:
             self.begin("")
         self._take()
@@ -248,8 +248,8 @@ def close(generators: Sequence[GenerationThread]) -> None:
     for generator in generators:
         generator.stop()
 
-    def all_of_them() -> None:
+    def close_all() -> None:
         for generator in generators:
             generator.close()
 
-    threading.Thread(target=all_of_them, name="close-generators", daemon=True).start()
+    threading.Thread(target=close_all, name="close-generators", daemon=True).start()

@@ -323,7 +323,7 @@ def preparing(status: Status) -> str:
     return f"{status.stage or 'the first step'} {share}  {status.pace}".rstrip()
 
 
-def two(verdict: list[Content], others: list[Content], width: int) -> list[Content]:
+def in_two_lines(verdict: list[Content], others: list[Content], width: int) -> list[Content]:
     """The verdict in two lines of at most `width` cells: its name with the evidence, which may
     continue on the second, then the advice, the keys, and other verdicts, as far as they fit."""
     if len(verdict) < 3:
