@@ -38,7 +38,7 @@ def texts(data: DataConfig, directory: Path) -> list[str]:
     return text_of(stage(data, directory).parts["train"])
 
 
-def refused(data: DataConfig, directory: Path) -> CorpusError:
+def source_error(data: DataConfig, directory: Path) -> CorpusError:
     """The error of a source that cannot be read: one line that says what to do."""
     with pytest.raises(CorpusError) as caught:
         texts(data, directory)
@@ -48,7 +48,7 @@ def refused(data: DataConfig, directory: Path) -> CorpusError:
 
 
 @contextmanager
-def powerless() -> Iterator[None]:
+def without_root_rights() -> Iterator[None]:
     """Without root's permission to read everything."""
     if os.geteuid():
         yield

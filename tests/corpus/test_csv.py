@@ -19,7 +19,7 @@ from slm_tui.corpus.sources.contract import LeftOut
 from slm_tui.corpus.sources.csv_layout import LayoutSettings
 from slm_tui.corpus.sources.tables import File, FileTexts, ReadSettings
 from slm_tui.errors import CorpusError
-from tests.corpus.helpers import refused, stage, texts
+from tests.corpus.helpers import source_error, stage, texts
 
 Make = Callable[..., Preset]
 STORIES = [
@@ -362,7 +362,7 @@ def test_a_shard_without_the_named_column_is_an_error_that_names_it(
     folder.mkdir()
     (folder / "train-0.csv").write_text("text,label\none two,1\n")
     (folder / "train-1.csv").write_text("id,story\n7,three four\n")
-    error = refused(HuggingFaceData(dataset=str(folder), text_column="text"), tmp_path)
+    error = source_error(HuggingFaceData(dataset=str(folder), text_column="text"), tmp_path)
     assert "train-1.csv has no column 'text'" in error.what
 
 

@@ -14,7 +14,7 @@ from slm_tui.corpus.prepare import prepare
 from slm_tui.corpus.sources import reader
 from slm_tui.corpus.split import text_of
 from slm_tui.errors import CorpusError
-from tests.corpus.helpers import jsonl, refused, stage, texts
+from tests.corpus.helpers import jsonl, source_error, stage, texts
 
 Make = Callable[..., Preset]
 pytestmark = [pytest.mark.usefixtures("hf_home"), pytest.mark.timeout(180)]
@@ -115,7 +115,7 @@ def test_a_missing_split_is_an_error_that_lists_the_existing_ones(
     layouts: dict[str, Path], layout: str, setting: str, tmp_path: Path
 ) -> None:
     data = HuggingFaceData(dataset=str(layouts[layout]), **{setting: "dev"})  # type: ignore[arg-type]
-    error = refused(data, tmp_path)
+    error = source_error(data, tmp_path)
     assert "has no split 'dev'" in error.what
     assert all(split in error.why for split in ROWS)
     assert setting in error.remedy
@@ -158,7 +158,7 @@ def test_a_column_is_detected_by_its_usual_name(
 
 
 def test_the_error_lists_the_columns_if_none_looks_like_text(tmp_path: Path) -> None:
-    error = refused(of_rows([{"one": "a", "two": "b", "n": 3}], tmp_path), tmp_path)
+    error = source_error(of_rows([{"one": "a", "two": "b", "n": 3}], tmp_path), tmp_path)
     assert "has no text column" in error.what
     assert "one, two, n" in error.why
     assert "data.text_column" in error.remedy
@@ -167,16 +167,16 @@ def test_the_error_lists_the_columns_if_none_looks_like_text(tmp_path: Path) -> 
 def test_a_missing_column_is_an_error_that_lists_the_existing_ones(
     layouts: dict[str, Path], tmp_path: Path
 ) -> None:
-    error = refused(saved(layouts, text_column="txt"), tmp_path)
+    error = source_error(saved(layouts, text_column="txt"), tmp_path)
     assert "has no column 'txt'" in error.what
     assert "id, text, label" in error.why
-    error = refused(saved(layouts, second_column="second"), tmp_path)
+    error = source_error(saved(layouts, second_column="second"), tmp_path)
     assert "has no column 'second'" in error.what
 
 
 @pytest.mark.parametrize("value", [3, 2.5, ["a"], {"b": "c"}, True])
 def test_a_column_that_is_not_text_is_an_error_that_names_it(value: object, tmp_path: Path) -> None:
-    error = refused(of_rows([{"text": value}], tmp_path), tmp_path)
+    error = source_error(of_rows([{"text": value}], tmp_path), tmp_path)
     assert "the column text is not text" in str(error)
 
 
@@ -191,7 +191,7 @@ def test_rows_without_text_are_counted(tmp_path: Path, tiny: Make) -> None:
 
 
 def test_a_dataset_with_only_empty_rows_has_no_text(tmp_path: Path) -> None:
-    error = refused(of_rows([{"text": None}, {"text": " "}], tmp_path), tmp_path)
+    error = source_error(of_rows([{"text": None}, {"text": " "}], tmp_path), tmp_path)
     assert "has no text" in str(error)
 
 
@@ -256,7 +256,7 @@ def test_a_missing_path_is_not_looked_up_on_the_hub(dataset: str, tiny: Make) ->
 
 def test_an_empty_directory_is_not_a_dataset(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    error = refused(HuggingFaceData(dataset=str(tmp_path / "empty")), tmp_path)
+    error = source_error(HuggingFaceData(dataset=str(tmp_path / "empty")), tmp_path)
     assert str(tmp_path / "empty") in str(error)
     assert "functools" not in str(error)
 

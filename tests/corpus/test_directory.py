@@ -12,7 +12,7 @@ from slm_tui.config.preset import Preset
 from slm_tui.corpus import sources
 from slm_tui.corpus.prepare import prepare
 from slm_tui.errors import CorpusError
-from tests.corpus.helpers import refused, stage, texts
+from tests.corpus.helpers import source_error, stage, texts
 
 Make = Callable[..., Preset]
 
@@ -72,27 +72,29 @@ def test_a_pattern_selects_files(folder: Path, pattern: str, expected: list[str]
 @pytest.mark.parametrize("pattern", ["[", "[z-a].txt", "a**b", "***", "\0", "(", "../*", "/etc/*"])
 def test_an_invalid_pattern_is_reported_in_one_line(folder: Path, pattern: str) -> None:
     put(folder, a_txt="one")
-    error = refused(DirectoryData(path=str(folder), pattern=pattern), folder.parent)
+    error = source_error(DirectoryData(path=str(folder), pattern=pattern), folder.parent)
     assert "pattern" in str(error)
 
 
 def test_the_error_for_no_files_names_the_pattern(folder: Path) -> None:
     put(folder, a_py="code")
-    assert "none matches *.txt or *.md" in str(refused(DirectoryData(path=str(folder)), folder))
-    error = refused(DirectoryData(path=str(folder), pattern="**/*.rst"), folder)
+    assert "none matches *.txt or *.md" in str(
+        source_error(DirectoryData(path=str(folder)), folder)
+    )
+    error = source_error(DirectoryData(path=str(folder), pattern="**/*.rst"), folder)
     assert "none matches **/*.rst" in str(error)
 
 
 def test_a_path_that_is_a_file_is_reported_as_one(folder: Path) -> None:
     put(folder, a_txt="one")
-    error = refused(DirectoryData(path=str(folder / "a.txt")), folder)
+    error = source_error(DirectoryData(path=str(folder / "a.txt")), folder)
     assert "it is a file" in str(error)
     assert "set data.path to a directory" in str(error)
 
 
 def test_files_without_text_give_no_documents(folder: Path) -> None:
     put(folder, a_txt="", b_txt=" \n", c_txt="\ufeff\r\n")
-    assert "has no text" in str(refused(DirectoryData(path=str(folder)), folder.parent))
+    assert "has no text" in str(source_error(DirectoryData(path=str(folder)), folder.parent))
     put(folder, d_txt="text")
     assert read(folder) == ["text"]
 
@@ -139,7 +141,7 @@ BAD = {"bad_txt": b"caf\xe9", "nul_txt": b"a\0b", "late_txt": b"x" * 3_000_000 +
 
 def test_files_that_are_not_text_are_rejected_by_name(folder: Path) -> None:
     put(folder, good_txt="good", **BAD)
-    error = refused(DirectoryData(path=str(folder)), folder.parent)
+    error = source_error(DirectoryData(path=str(folder)), folder.parent)
     assert error.what == "3 of 4 files cannot be used"
     assert "bad.txt (byte 3 is 0xe9)" in error.why
     assert "nul.txt (byte 1 is NUL (0x00))" in error.why
@@ -148,7 +150,7 @@ def test_files_that_are_not_text_are_rejected_by_name(folder: Path) -> None:
 
 def test_the_error_for_many_bad_files_names_a_few_and_counts_all(folder: Path) -> None:
     put(folder, **{f"n{number:04d}_txt": b"\xff" for number in range(1200)}, z_txt="good")
-    error = refused(DirectoryData(path=str(folder)), folder.parent)
+    error = source_error(DirectoryData(path=str(folder)), folder.parent)
     assert error.what == "1,200 of 1,201 files cannot be used"
     assert error.why.endswith("and 1197 more") or error.why.endswith("and 1,197 more")
     assert len(str(error)) < 400
@@ -189,7 +191,7 @@ def test_invalid_bytes_are_replaced_on_request(folder: Path) -> None:
 
 def test_a_directory_with_only_bad_files_has_no_text_even_if_skipping(folder: Path) -> None:
     put(folder, **BAD)
-    error = refused(DirectoryData(path=str(folder), on_encoding_error="skip"), folder.parent)
+    error = source_error(DirectoryData(path=str(folder), on_encoding_error="skip"), folder.parent)
     assert "has no text" in str(error)
 
 

@@ -21,7 +21,7 @@ from slm_tui.corpus.prepare import prepare
 from slm_tui.corpus.sources import encodings
 from slm_tui.corpus.statistics import measure, plan
 from slm_tui.errors import PresetError
-from tests.corpus.helpers import jsonl, refused, stage, texts
+from tests.corpus.helpers import jsonl, source_error, stage, texts
 
 Make = Callable[..., Preset]
 STORY = "Once upon a time Mara lost her keys. Otto found them by the bridge!\n" * 50
@@ -72,7 +72,7 @@ def test_a_truncated_compressed_file_is_an_error_with_the_reason(
     path = tmp_path / f"text.txt{suffix}"
     whole = PACKERS[suffix](bytes(range(32, 127)) * 500 + STORY.encode()[:999])
     path.write_bytes(whole[: len(whole) * 2 // 3])
-    error = refused(FileData(path=str(path), on_encoding_error="replace"), tmp_path)
+    error = source_error(FileData(path=str(path), on_encoding_error="replace"), tmp_path)
     assert "cannot be decompressed" in error.what
     assert "compressed" in error.why
     assert "complete copy" in error.remedy
@@ -85,16 +85,16 @@ def test_a_damaged_compressed_file_is_an_error(suffix: str, tmp_path: Path) -> N
     for at in range(len(whole) // 2, len(whole) // 2 + 12):
         whole[at] ^= 0x5A
     path.write_bytes(whole)
-    assert "text.txt" in refused(FileData(path=str(path)), tmp_path).what
+    assert "text.txt" in source_error(FileData(path=str(path)), tmp_path).what
 
 
 def test_the_kind_of_compressed_content_is_checked_too(tmp_path: Path) -> None:
     path = tmp_path / "book.txt.gz"
     path.write_bytes(gzip.compress(b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n"))
-    error = refused(FileData(path=str(path)), tmp_path)
+    error = source_error(FileData(path=str(path)), tmp_path)
     assert error.why == "it is a PDF file"
     path.write_bytes(gzip.compress(b"caf\xe9"))
-    assert refused(FileData(path=str(path)), tmp_path).why == "byte 3 is 0xe9"
+    assert source_error(FileData(path=str(path)), tmp_path).why == "byte 3 is 0xe9"
 
 
 def test_a_compressed_table_is_read_as_a_table(tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def test_the_error_names_compressed_files_if_a_directory_has_no_others(
     folder = tmp_path / "folder"
     folder.mkdir()
     (folder / "a.txt.gz").write_bytes(gzip.compress(b"packed words"))
-    error = refused(DirectoryData(path=str(folder)), tmp_path)
+    error = source_error(DirectoryData(path=str(folder)), tmp_path)
     assert error.remedy == "set data.pattern, for example to **/*.txt.gz"
     read_texts = texts(DirectoryData(path=str(folder), pattern="**/*.txt.gz"), tmp_path)
     assert read_texts == ["packed words"]
@@ -166,7 +166,7 @@ def test_a_binary_document_is_an_error_that_says_how_to_convert_it(
     raw, kind, way = DOCUMENTS[name]
     path = tmp_path / name
     path.write_bytes(raw)
-    error = refused(FileData(path=str(path), on_encoding_error=on_error), tmp_path)  # type: ignore[arg-type]
+    error = source_error(FileData(path=str(path), on_encoding_error=on_error), tmp_path)  # type: ignore[arg-type]
     assert kind in str(error)
     assert way in error.remedy
     assert "to replace" not in str(error)
@@ -175,7 +175,7 @@ def test_a_binary_document_is_an_error_that_says_how_to_convert_it(
 def test_html_can_be_read_with_its_tags_on_request(tmp_path: Path) -> None:
     path = tmp_path / "page.html"
     path.write_text("<html><p>Hi</p></html>")
-    assert "data.format to text" in refused(FileData(path=str(path)), tmp_path).remedy
+    assert "data.format to text" in source_error(FileData(path=str(path)), tmp_path).remedy
     assert texts(FileData(path=str(path), format="text"), tmp_path) == ["<html><p>Hi</p></html>"]
     (tmp_path / "only").mkdir()
     path.rename(tmp_path / "only" / "page.html")
@@ -224,7 +224,7 @@ def test_the_error_for_another_encoding_suggests_a_setting_that_works(
 ) -> None:
     path = tmp_path / "text.txt"
     path.write_bytes(text.encode(encoding))
-    error = refused(FileData(path=str(path)), tmp_path)
+    error = source_error(FileData(path=str(path)), tmp_path)
     assert "it looks like" in error.remedy
     named = error.remedy.split("set data.encoding to ")[1].split(",")[0]
     assert texts(FileData(path=str(path), encoding=named), tmp_path) == [text.rstrip("\n")]
@@ -254,7 +254,7 @@ def test_the_encoding_of_a_directory_applies_to_each_file(tmp_path: Path) -> Non
     folder.mkdir()
     for name in ("a.txt", "b.txt"):
         (folder / name).write_bytes(GERMAN.encode("cp1252"))
-    error = refused(DirectoryData(path=str(folder)), tmp_path)
+    error = source_error(DirectoryData(path=str(folder)), tmp_path)
     named = error.remedy.split("set data.encoding to ")[1].split(",")[0]
     staged = stage(DirectoryData(path=str(folder), encoding=named), tmp_path)
     assert [staged.parts["train"].text(n) for n in (0, 1)] == [GERMAN.rstrip("\n")] * 2
@@ -299,7 +299,7 @@ def test_replaced_characters_are_counted_and_reported(tmp_path: Path, tiny: Make
 def test_a_text_that_would_be_mostly_replaced_is_rejected(encoding: str, tmp_path: Path) -> None:
     path = tmp_path / "text.txt"
     path.write_bytes((CHINESE if encoding == "gb18030" else RUSSIAN).encode(encoding))
-    error = refused(FileData(path=str(path), on_encoding_error="replace"), tmp_path)
+    error = source_error(FileData(path=str(path), on_encoding_error="replace"), tmp_path)
     assert "most of" in error.what
     assert "would be replaced" in error.why
     assert "set data.encoding to" in error.remedy
@@ -318,7 +318,7 @@ def test_the_advice_for_a_stray_nul_byte_works(tmp_path: Path) -> None:
 
     path = tmp_path / "the text.txt"
     path.write_bytes(STORY.encode() + b"one\0two\n" + STORY.encode())
-    error = refused(FileData(path=str(path)), tmp_path)
+    error = source_error(FileData(path=str(path)), tmp_path)
     assert error.why == f"byte {len(STORY) + 3:,} is NUL (0x00)"
     command = error.remedy.split("(", 1)[1].split("), or")[0]
     subprocess.run(["bash", "-c", command], check=True, timeout=60)

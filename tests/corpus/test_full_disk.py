@@ -22,7 +22,7 @@ pytestmark = [
     pytest.mark.timeout(180),
     pytest.mark.skipif(
         sys.platform != "linux" or os.geteuid() != 0 or shutil.which("mount") is None,
-        reason="a small file system is mounted, which root may do on Linux",
+        reason="mounts a small file system: needs root on Linux",
     ),
 ]
 LINE = "Some line of text that is long enough to fill a disk in a while.\n"

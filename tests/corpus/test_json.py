@@ -16,7 +16,7 @@ from slm_tui.corpus.sources.columns import ColumnSettings
 from slm_tui.corpus.sources.contract import LeftOut
 from slm_tui.corpus.sources.tables import File, FileTexts, ReadSettings
 from slm_tui.errors import CorpusError
-from tests.corpus.helpers import jsonl, refused, stage, texts
+from tests.corpus.helpers import jsonl, source_error, stage, texts
 
 STORIES = ["one", 'two, "quoted"\nin lines', "三つ 🙂", "four\ttabs"]
 ROWS = [{"id": number, "text": text} for number, text in enumerate(STORIES)]
@@ -198,7 +198,7 @@ def test_a_nested_column_is_detected_or_can_be_named(
     assert staged.left_out.notes == ["the text is read from data.text"]
     named = HuggingFaceData(dataset=str(path), text_column="meta.from.title")
     assert texts(named, tmp_path) == ["T", "U"]
-    wrong = refused(HuggingFaceData(dataset=str(path), text_column="data.words"), tmp_path)
+    wrong = source_error(HuggingFaceData(dataset=str(path), text_column="data.words"), tmp_path)
     assert "has no column 'data.words'" in wrong.what
     assert "data.text" in wrong.why
 

@@ -71,7 +71,7 @@ print(peak(sys.argv[2]), peak(sys.argv[3]))
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere memory is counted differently")
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems count memory differently")
 @pytest.mark.parametrize(
     ("separator", "tokenizer"),
     [

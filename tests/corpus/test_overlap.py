@@ -21,7 +21,7 @@ def plain_runs(text: str) -> list[tuple[str, ...]]:
     return [tuple(words[at : at + WORDS]) for at in range(len(words) - WORDS + 1)]
 
 
-def plainly(train: list[str], held_out: list[str]) -> Overlap:
+def counted_overlap(train: list[str], held_out: list[str]) -> Overlap:
     training_runs = {run for text in train for run in plain_runs(text)}
     runs = [run for text in held_out for run in plain_runs(text)]
     return Overlap(len(runs), sum(run in training_runs for run in runs))
@@ -49,14 +49,14 @@ copied = st.tuples(prose, prose, prose).map(
 @settings(max_examples=60, deadline=None)
 @given(st.lists(prose, min_size=1, max_size=5), st.lists(prose, min_size=1, max_size=5))
 def test_the_overlap_equals_a_plain_count(train: list[str], held_out: list[str]) -> None:
-    assert measured(train, held_out) == plainly(train, held_out)
+    assert measured(train, held_out) == counted_overlap(train, held_out)
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(copied, min_size=1, max_size=4))
 def test_the_overlap_of_copied_passages_equals_a_plain_count(pairs: list[tuple[str, str]]) -> None:
     train, held_out = [one for one, _ in pairs], [other for _, other in pairs]
-    assert measured(train, held_out) == plainly(train, held_out)
+    assert measured(train, held_out) == counted_overlap(train, held_out)
 
 
 PASSAGE = "It was the best of times, it was the worst of times, it was the age of wisdom"
@@ -127,7 +127,7 @@ def test_anagrams_are_different_words() -> None:
 def test_the_number_of_threads_does_not_matter(threads: int) -> None:
     chance = random.Random(3)
     texts = [" ".join(chance.choices("abcde", k=60)) for _ in range(40)]
-    assert measured(texts[:30], texts[30:], threads) == plainly(texts[:30], texts[30:])
+    assert measured(texts[:30], texts[30:], threads) == counted_overlap(texts[:30], texts[30:])
 
 
 def test_text_of_several_chunks_is_searched_completely() -> None:

@@ -11,31 +11,31 @@ from slm_tui.corpus import sources
 from slm_tui.corpus.sources.stories import stories
 from slm_tui.corpus.split import text_of
 from slm_tui.errors import CorpusError
-from tests.corpus.helpers import refused, stage
+from tests.corpus.helpers import source_error, stage
 
 
 @pytest.mark.parametrize("name", ["gone.txt", "a\0b", "~nobody-has-this-name/x", "x" * 5000])
 def test_a_missing_file_is_reported_in_one_line(name: str, tmp_path: Path) -> None:
-    assert "cannot be read" in str(refused(FileData(path=name), tmp_path))
+    assert "cannot be read" in str(source_error(FileData(path=name), tmp_path))
     with pytest.raises(CorpusError, match="cannot be read"):
         sources.fingerprint(FileData(path=name))
 
 
 @pytest.mark.parametrize("name", ["gone", "a\0b", "~nobody-has-this-name/x", "x" * 5000])
 def test_a_missing_directory_is_reported_in_one_line(name: str, tmp_path: Path) -> None:
-    assert "cannot be read" in str(refused(DirectoryData(path=name), tmp_path))
+    assert "cannot be read" in str(source_error(DirectoryData(path=name), tmp_path))
     with pytest.raises(CorpusError, match="cannot be read"):
         sources.fingerprint(DirectoryData(path=name))
 
 
 def test_an_empty_path_and_a_directory_are_distinguished(tmp_path: Path) -> None:
-    assert "no text file given" in str(refused(FileData(), tmp_path))
-    assert "data.path" in str(refused(FileData(), tmp_path))
-    assert "is a directory" in str(refused(FileData(path=str(tmp_path)), tmp_path))
+    assert "no text file given" in str(source_error(FileData(), tmp_path))
+    assert "data.path" in str(source_error(FileData(), tmp_path))
+    assert "is a directory" in str(source_error(FileData(path=str(tmp_path)), tmp_path))
 
 
 def test_the_error_for_an_empty_directory_path_says_directory(tmp_path: Path) -> None:
-    error = refused(DirectoryData(), tmp_path)
+    error = source_error(DirectoryData(), tmp_path)
     assert "data.path" in str(error)
     assert "director" in str(error)
 

@@ -17,7 +17,7 @@ def distinct(count: int, length: int = 50) -> list[str]:
     return [f"{number:05d} " + "x" * (length - 6) for number in range(count)]
 
 
-def parted(texts: list[str], ratios: Split) -> dict[str, list[str]]:
+def split_texts(texts: list[str], ratios: Split) -> dict[str, list[str]]:
     with documents(*texts) as spans:
         return {part: text_of(result) for part, result in split(spans, ratios).items()}
 
@@ -28,7 +28,7 @@ def test_the_splits_are_the_documents_in_order(
     texts: list[str], validation: float, test: float
 ) -> None:
     ratios = Split(validation=min(validation, 0.9 - test), test=test)
-    parts = parted(texts, ratios)
+    parts = split_texts(texts, ratios)
     # Only whitespace at a boundary, and blank documents, may be missing.
     joined = "".join(text for part in PARTS for text in parts[part])
     assert "".join(joined.split()) == "".join("".join(texts).split())
@@ -44,16 +44,16 @@ def test_no_text_is_lost_or_duplicated_whatever_the_document_lengths(
     lengths: list[int], validation: float, test: float
 ) -> None:
     texts = [" ".join(f"{at}-{word}" for word in range(size)) for at, size in enumerate(lengths)]
-    parts = parted(texts, Split(validation=validation, test=test))
+    parts = split_texts(texts, Split(validation=validation, test=test))
     # All words are different, so that none can be mistaken for another.
     joined = "".join(text for part in PARTS for text in parts[part])
     assert "".join(joined.split()) == "".join("".join(texts).split())
 
 
 def test_a_first_boundary_may_leave_nothing_for_the_second() -> None:
-    parts = parted(["aaa", "aaaa", "a", "aa"], Split(validation=0.0, test=0.35))
+    parts = split_texts(["aaa", "aaaa", "a", "aa"], Split(validation=0.0, test=0.35))
     assert sum(len(text) for part in PARTS for text in parts[part]) == 10
-    parts = parted(["x" * 57, "y" * 17], Split(validation=0.0, test=0.3))
+    parts = split_texts(["x" * 57, "y" * 17], Split(validation=0.0, test=0.3))
     assert sum(len(text) for part in PARTS for text in parts[part]) == 74
 
 
@@ -62,7 +62,7 @@ def test_a_first_boundary_may_leave_nothing_for_the_second() -> None:
 def test_the_splits_have_about_the_requested_sizes(
     count: int, validation: float, test: float
 ) -> None:
-    parts = parted(distinct(count), Split(validation=validation, test=test))
+    parts = split_texts(distinct(count), Split(validation=validation, test=test))
     size = {part: sum(map(len, parts[part])) for part in PARTS}
     total = 50 * count
     slack = 0.3 * min(validation, test, 1 - validation - test) * total + 50
@@ -119,48 +119,48 @@ def test_halves_of_split_documents_are_compared_separately() -> None:
 
 
 def test_a_boundary_falls_between_documents_if_one_ends_nearby() -> None:
-    parts = parted(distinct(40), Split(validation=0.12))
+    parts = split_texts(distinct(40), Split(validation=0.12))
     assert [*parts["train"], *parts["val"]] == distinct(40)
 
 
 def test_a_single_document_is_split_at_a_blank_line() -> None:
     paragraphs = [f"paragraph {number} " + "word " * 9 for number in range(50)]
-    parts = parted(["\n\n".join(paragraphs)], Split(validation=0.1))
+    parts = split_texts(["\n\n".join(paragraphs)], Split(validation=0.1))
     (left,), (right,) = parts["train"], parts["val"]
     assert "\n\n".join([left, right]) == "\n\n".join(paragraphs)
 
 
 def test_text_without_a_boundary_is_split_at_the_exact_position() -> None:
-    parts = parted(["x" * 1000], Split(validation=0.1))
+    parts = split_texts(["x" * 1000], Split(validation=0.1))
     assert [len(parts[part][0]) for part in ("train", "val")] == [900, 100]
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.text("漢é🙂x", min_size=2, max_size=60), st.floats(0.05, 0.5))
 def test_a_boundary_never_splits_a_character(text: str, ratio: float) -> None:
-    parts = parted([text], Split(validation=ratio))
+    parts = split_texts([text], Split(validation=ratio))
     assert "".join(parts["train"] + parts["val"]) == text
 
 
 def test_a_half_that_starts_with_a_megabyte_of_spaces_is_not_lost() -> None:
     text = "a" * 3_000_000 + " " * 3_000_000 + "b" * 3_000_000
-    parts = parted([text], Split(validation=0.5))
+    parts = split_texts([text], Split(validation=0.5))
     assert "".join("".join(parts["train"] + parts["val"]).split()) == "".join(text.split())
 
 
 def test_a_split_with_ratio_zero_is_empty() -> None:
     text = "\n".join(f"line {number}" for number in range(300))
-    assert parted([text], Split(validation=0.0, test=0.1))["val"] == []
-    assert parted([text], Split(validation=0.1, test=0.0))["test"] == []
+    assert split_texts([text], Split(validation=0.0, test=0.1))["val"] == []
+    assert split_texts([text], Split(validation=0.1, test=0.0))["test"] == []
 
 
 def test_without_held_out_splits_everything_is_training() -> None:
-    parts = parted(distinct(3), Split(validation=0.0, test=0.0))
+    parts = split_texts(distinct(3), Split(validation=0.0, test=0.0))
     assert [len(parts[part]) for part in PARTS] == [3, 0, 0]
 
 
 def test_lone_surrogates_are_handled() -> None:
-    parts = parted(["a\ud800b", "c"], Split(validation=0.5))
+    parts = split_texts(["a\ud800b", "c"], Split(validation=0.5))
     assert "".join(parts["train"] + parts["val"]) == "a\ufffdbc"
 
 

@@ -12,7 +12,7 @@ from slm_tui.config.data import FileData, Limit
 from slm_tui.config.preset import Preset
 from slm_tui.corpus.prepare import prepare
 from slm_tui.corpus.split import text_of
-from tests.corpus.helpers import jsonl, refused, stage, texts
+from tests.corpus.helpers import jsonl, source_error, stage, texts
 
 pytestmark = [pytest.mark.usefixtures("hf_home"), pytest.mark.timeout(180)]
 TEXTS = ["one", 'two, "quoted"\nin lines', "三つ 🙂", "four\ttabs"]
@@ -61,7 +61,7 @@ def test_columns_of_a_table_can_be_named_and_joined(tmp_path: Path) -> None:
     path = jsonl(tmp_path / "x.jsonl", [{"q": "a", "r": "b"}, {"q": None, "r": "d"}])
     data = FileData(path=str(path), text_column="q", second_column="r", column_separator="|")
     assert texts(data, tmp_path) == ["a|b", "d"]
-    error = refused(FileData(path=str(path), text_column="x"), tmp_path)
+    error = source_error(FileData(path=str(path), text_column="x"), tmp_path)
     assert "it has q, r" in str(error)
 
 
@@ -108,7 +108,7 @@ def test_a_broken_or_empty_table_is_reported_in_one_line(
 ) -> None:
     path = tmp_path / name
     path.write_bytes(raw)
-    message = str(refused(FileData(path=str(path)), tmp_path))
+    message = str(source_error(FileData(path=str(path)), tmp_path))
     assert says in message
     assert name in message
     assert "Traceback" not in message
@@ -128,7 +128,7 @@ def test_invalid_bytes_of_a_table_are_replaced_on_request(
 def test_an_error_far_into_a_table_is_reported_and_nothing_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
     path.write_bytes(b'{"text": "fine"}\n' * 50_000 + b'{"text": \n')
-    assert "line 50,001 of" in str(refused(FileData(path=str(path)), tmp_path))
+    assert "line 50,001 of" in str(source_error(FileData(path=str(path)), tmp_path))
 
 
 def test_rows_may_have_fields_that_the_first_ones_lack(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from slm_tui.config.data import FileData
 from slm_tui.corpus.sources import text_file
 from slm_tui.corpus.staging import CHUNK
-from tests.corpus.helpers import refused, texts
+from tests.corpus.helpers import source_error, texts
 
 END = "<|endoftext|>"
 BITS = ("a", " ", "\n", "\r", "\r\n", "\t", "漢", "é", "🙂", "\ufeff", "--", "-", "\n\n")
@@ -80,7 +80,7 @@ def test_chunk_boundaries_do_not_matter(place: Path, text: str, chunk: int, sepa
         if expected:
             assert read(path, separator=separator) == expected
         else:
-            refused(FileData(path=str(path), separator=separator), place)
+            source_error(FileData(path=str(path), separator=separator), place)
 
 
 @settings(max_examples=200, deadline=None)
@@ -113,7 +113,7 @@ def test_the_first_invalid_byte_is_reported_exactly(
         raw.decode()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(text_file, "CHUNK", chunk)
-        error = refused(FileData(path=str(path)), place)
+        error = source_error(FileData(path=str(path)), place)
     assert error.what == f"{path} is not UTF-8"
     assert error.why == f"byte {caught.value.start} is 0x{raw[caught.value.start]:02x}"
 
@@ -153,15 +153,15 @@ def test_an_invalid_byte_far_into_the_file_is_reported_exactly(tmp_path: Path, a
     path = tmp_path / "text.txt"
     raw = "é".encode() * (at // 2) + b"x" * (at % 2)
     path.write_bytes(raw + b"\xff" + b"more" * 1000)
-    assert f"byte {at:,} is 0xff" in str(refused(FileData(path=str(path)), tmp_path))
+    assert f"byte {at:,} is 0xff" in str(source_error(FileData(path=str(path)), tmp_path))
     path.write_bytes(raw + "漢".encode()[:2])
-    assert f"byte {at:,} is 0xe6" in str(refused(FileData(path=str(path)), tmp_path))
+    assert f"byte {at:,} is 0xe6" in str(source_error(FileData(path=str(path)), tmp_path))
 
 
 def test_a_nul_byte_far_into_the_file_is_detected(tmp_path: Path) -> None:
     path = tmp_path / "text.txt"
     path.write_bytes(b"words " * (CHUNK // 2) + b"\0")
-    error = refused(FileData(path=str(path)), tmp_path)
+    error = source_error(FileData(path=str(path)), tmp_path)
     assert error.why == f"byte {6 * (CHUNK // 2):,} is NUL (0x00)"
     assert "tr -d" in error.remedy
     texts = read(path, on_encoding_error="replace")
@@ -175,7 +175,7 @@ def test_megabytes_of_line_ends_are_not_text(tmp_path: Path) -> None:
     )
     assert read(path) == ["words" + "\n" * (2 * CHUNK) + "more"]
     path.write_bytes(b"\n \t" * CHUNK)
-    assert "has no text" in str(refused(FileData(path=str(path)), tmp_path))
+    assert "has no text" in str(source_error(FileData(path=str(path)), tmp_path))
 
 
 # Files without usable text.
@@ -199,6 +199,6 @@ def test_a_file_without_usable_text_is_reported_in_one_line(
 ) -> None:
     path = tmp_path / "text.txt"
     path.write_bytes(raw)
-    message = str(refused(FileData(path=str(path)), tmp_path))
+    message = str(source_error(FileData(path=str(path)), tmp_path))
     assert says in message
     assert str(path) in message

@@ -13,7 +13,7 @@ from slm_tui.corpus import sources
 from slm_tui.corpus.prepare import prepare
 from slm_tui.corpus.progress import Progress
 from slm_tui.errors import CorpusError
-from tests.corpus.helpers import open_place, powerless, refused, stage, texts
+from tests.corpus.helpers import open_place, source_error, stage, texts, without_root_rights
 
 Make = Callable[..., Preset]
 
@@ -21,7 +21,7 @@ Make = Callable[..., Preset]
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("name", ["/dev/zero", "/dev/null", "/dev/random"])
 def test_a_device_is_rejected_immediately(name: str, tiny: Make, tmp_path: Path) -> None:
-    error = refused(FileData(path=name), tmp_path)
+    error = source_error(FileData(path=name), tmp_path)
     assert f"{name} is not a regular file" in str(error)
     with pytest.raises(CorpusError, match="not a regular file"):
         prepare(tiny(data={"kind": "file", "path": name}))
@@ -37,10 +37,10 @@ def test_a_pipe_is_rejected_immediately_and_skipped_in_a_directory(
     os.mkfifo(pipe)
     link.symlink_to(pipe)
     for path in (pipe, link):
-        assert "not a regular file" in str(refused(FileData(path=str(path)), tmp_path))
+        assert "not a regular file" in str(source_error(FileData(path=str(path)), tmp_path))
         with pytest.raises(CorpusError, match="not a regular file"):
             prepare(tiny(data={"kind": "file", "path": str(path)}))
-    assert "no files to read" in str(refused(DirectoryData(path=str(folder)), tmp_path))
+    assert "no files to read" in str(source_error(DirectoryData(path=str(folder)), tmp_path))
     (folder / "one.txt").write_text("one")
     assert texts(DirectoryData(path=str(folder)), tmp_path) == ["one"]
 
@@ -56,7 +56,7 @@ def test_a_dangling_link_and_a_link_to_itself_count_as_missing(tmp_path: Path) -
     (tmp_path / "gone.txt").symlink_to(tmp_path / "nothing")
     (tmp_path / "self.txt").symlink_to(tmp_path / "self.txt")
     for name in ("gone.txt", "self.txt"):
-        assert "cannot be read" in str(refused(FileData(path=str(tmp_path / name)), tmp_path))
+        assert "cannot be read" in str(source_error(FileData(path=str(tmp_path / name)), tmp_path))
 
 
 def test_an_unreadable_file_is_reported_in_one_line(tiny: Make) -> None:
@@ -64,8 +64,8 @@ def test_an_unreadable_file_is_reported_in_one_line(tiny: Make) -> None:
         path = place / "text.txt"
         path.write_text("words")
         path.chmod(0)
-        with powerless():
-            assert "Permission denied" in str(refused(FileData(path=str(path)), place))
+        with without_root_rights():
+            assert "Permission denied" in str(source_error(FileData(path=str(path)), place))
             with pytest.raises(CorpusError, match="Permission denied"):
                 sources.fingerprint(FileData(path=str(path)))
             with pytest.raises(CorpusError, match="Permission denied"):
@@ -78,9 +78,9 @@ def test_a_file_in_an_inaccessible_directory_is_reported_in_one_line(tiny: Make)
         closed.mkdir()
         (closed / "text.txt").write_text("words")
         closed.chmod(0)
-        with powerless():
+        with without_root_rights():
             path = str(closed / "text.txt")
-            assert "Permission denied" in str(refused(FileData(path=path), place))
+            assert "Permission denied" in str(source_error(FileData(path=path), place))
             with pytest.raises(CorpusError, match="Permission denied"):
                 prepare(tiny(data={"kind": "file", "path": path}))
 
@@ -92,8 +92,8 @@ def test_an_unreadable_file_of_a_directory_is_named_or_skipped(tiny: Make) -> No
         for name in ("a.txt", "b.txt", "c.txt"):
             (folder / name).write_text(f"text of {name}")
         (folder / "b.txt").chmod(0)
-        with powerless():
-            error = refused(DirectoryData(path=str(folder)), place)
+        with without_root_rights():
+            error = source_error(DirectoryData(path=str(folder)), place)
             assert "b.txt" in str(error)
             assert "Permission denied" in str(error)
             with pytest.raises(CorpusError, match=r"b\.txt"):
@@ -111,8 +111,8 @@ def test_an_unreadable_directory_is_reported_in_one_line(tiny: Make, mode: int) 
         folder.mkdir()
         (folder / "a.txt").write_text("words")
         folder.chmod(mode)
-        with powerless():
-            error = refused(DirectoryData(path=str(folder)), place)
+        with without_root_rights():
+            error = source_error(DirectoryData(path=str(folder)), place)
             assert "Permission denied" in str(error)
             with pytest.raises(CorpusError, match="Permission denied"):
                 prepare(tiny(data={"kind": "directory", "path": str(folder)}))
@@ -122,9 +122,9 @@ def test_a_directory_below_an_inaccessible_one_is_reported_in_one_line(tiny: Mak
     with open_place() as place:
         (place / "closed" / "folder").mkdir(parents=True)
         (place / "closed").chmod(0)
-        with powerless():
+        with without_root_rights():
             data = DirectoryData(path=str(place / "closed" / "folder"))
-            assert "Permission denied" in str(refused(data, place))
+            assert "Permission denied" in str(source_error(data, place))
 
 
 @pytest.mark.parametrize("mode", [0o000, 0o444])
@@ -137,8 +137,8 @@ def test_an_unreadable_subdirectory_is_not_skipped_silently(
         (folder / "a.txt").write_text("words")
         (folder / "closed" / "b.txt").write_text("more words")
         (folder / "closed").chmod(mode)
-        with powerless():
-            assert "closed" in str(refused(DirectoryData(path=str(folder)), place))
+        with without_root_rights():
+            assert "closed" in str(source_error(DirectoryData(path=str(folder)), place))
 
 
 # Text that changes.

@@ -17,7 +17,7 @@ from tests import limits
 from tests.conftest import make_tiny
 from tests.training.forks import run
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="it counts as Linux does")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="counts descriptors as Linux does")
 LIMIT = 256
 ENOUGH = 200
 REMEDY = "close other programs, or raise the limit on open files (ulimit -n)"

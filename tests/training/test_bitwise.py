@@ -54,7 +54,7 @@ def losses(changes: dict[str, Any], directory: Path) -> tuple[list[float], int]:
             id="bf16, two threads",
             marks=pytest.mark.skipif(
                 not precision.has_native_bf16(torch.device("cpu")),
-                reason="this CPU has no bf16 of its own",
+                reason="this CPU has no native bf16",
             ),
         ),
     ],

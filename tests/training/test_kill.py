@@ -124,7 +124,7 @@ class Watched:
                 return
             assert fork.process.is_alive(), "it ended by itself"
             time.sleep(0.0002)
-        raise AssertionError("it does not come to that")
+        raise AssertionError("this line must not be reached")
 
 
 def logged(run: Run | None) -> int:

@@ -21,7 +21,7 @@ pytestmark = [
     pytest.mark.timeout(120),
     pytest.mark.skipif(
         sys.platform != "linux" or os.geteuid() != 0 or shutil.which("mount") is None,
-        reason="a small file system is mounted, which root may do on Linux",
+        reason="mounts a small file system: needs root on Linux",
     ),
 ]
 

@@ -23,7 +23,7 @@ from tests.training.harness import train
 
 pytestmark = [
     pytest.mark.timeout(120),
-    pytest.mark.skipif(sys.platform != "linux", reason="the limit on memory is Linux's"),
+    pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's memory limit"),
 ]
 # About 100 MB of activations in one pass.
 LARGE: dict[str, Any] = {

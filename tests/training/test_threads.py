@@ -103,7 +103,9 @@ def test_a_requested_count_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     assert threads.now == 1
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what others use")
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="only Linux reports the load of other processes"
+)
 def test_load_of_another_process_is_detected() -> None:
     burner = limits.start([sys.executable, "-c", "while True: pass"])
     try:
@@ -114,7 +116,7 @@ def test_load_of_another_process_is_detected() -> None:
             result = load.foreign()
             if result is not None and result > 0.3:
                 return
-        raise AssertionError(f"its load was never seen, but {result}")
+        raise AssertionError(f"its load was never detected, only {result}")
     finally:
         burner.kill()
         burner.wait(30)

@@ -52,7 +52,7 @@ def until(what: Callable[[], Any], fork: Fork) -> None:
             return
         assert fork.process.is_alive(), fork.result()
         time.sleep(0.001)
-    raise AssertionError("it does not come to that")
+    raise AssertionError("this line must not be reached")
 
 
 def steps_of(run: store.Run) -> list[int]:
@@ -108,7 +108,7 @@ def with_clock(jumps: list[tuple[int, float]], home: Path) -> Any:
     return seen, info.state, info.elapsed_seconds, curves.steps.step, curves.steps.seconds, listing
 
 
-@pytest.mark.parametrize("jump", [-3600.0, 86_400.0], ids=["back an hour", "on a day"])
+@pytest.mark.parametrize("jump", [-3600.0, 86_400.0], ids=["back one hour", "forward one day"])
 def test_a_clock_jump_during_training_does_no_harm(home: Path, jump: float) -> None:
     began = time.monotonic()
     seen, state, elapsed, steps, seconds, listing = run(with_clock, home, [(10, jump)], home)
