@@ -132,14 +132,14 @@ def _show(run: "Run", *, as_json: bool) -> None:
     info = run.info()
     _write_missing_results([run])
     saved = checkpoint_dir.all_in(run.checkpoints)
-    odd = checkpoint_dir.invalid_in(run.checkpoints)
+    problems = checkpoint_dir.invalid_in(run.checkpoints)
     marks = {name: checkpoint_dir.linked(run.checkpoints, name) for name in checkpoint_dir.LINKS}
     if as_json:
         links = {name: path.name if path else None for name, path in marks.items()}
         names = [path.name for path in saved]
         verdicts = [one.to_dict() for one in evidence.of_run(run)]
         shown = {**_values(run, info), "checkpoints": names, **links, "diagnosis": verdicts}
-        output.say_json(finite({**shown, "problems": odd}))
+        output.say_json(finite({**shown, "problems": problems}))
         return
     created = datetime.fromtimestamp(info.created).strftime("%Y-%m-%d %H:%M")
     lines = [
@@ -162,7 +162,7 @@ def _show(run: "Run", *, as_json: bool) -> None:
         names = [name for name, target in marks.items() if target == path]
         names += ["kept"] if checkpoint_dir.is_kept(path) else []
         output.say(f"{'checkpoint':16} {path.name} {' '.join(names)}".rstrip())
-    for text in odd:
+    for text in problems:
         output.say(f"{'':16} {one_line(text)}")
     for number, verdict in enumerate(evidence.of_run(run)):
         output.say(f"{'' if number else 'diagnosis':16} {one_line(evidence.summary(verdict))}")

@@ -83,21 +83,21 @@ def fork(*, terminal: bool = False) -> ParentPipe:
         return ParentPipe()
     sys.stdout.flush()
     sys.stderr.flush()
-    told_read, told_write = os.pipe()
+    message_read, message_write = os.pipe()
     alive_read, alive_write = os.pipe()
     # Block signals until the parent has its handlers.
     numbers = {getattr(signal, name) for name in _FORWARDED}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
     child = os.fork()
     if child:
-        os.close(told_write)
+        os.close(message_write)
         os.close(alive_read)
-        code = _Parent(child, told_read, before, terminal=terminal).wait()
+        code = _Parent(child, message_read, before, terminal=terminal).wait()
         raise SystemExit(code)
-    os.close(told_read)
+    os.close(message_read)
     os.close(alive_write)
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    return ParentPipe(told_write, alive_read)
+    return ParentPipe(message_write, alive_read)
 
 
 class _Parent:

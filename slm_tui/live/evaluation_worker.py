@@ -39,7 +39,7 @@ class EvaluationWorker:
 
     Args:
         where: checkpoints, or runs whose best checkpoint is evaluated.
-        beside: whether this process is also training; then one CPU thread is used.
+        is_training: whether this process is also training; then one CPU thread is used.
         again: ignore a saved report.
     """
 
@@ -48,12 +48,12 @@ class EvaluationWorker:
         where: Sequence[Path],
         settings: EvaluationSettings,
         *,
-        beside: bool,
+        is_training: bool,
         again: bool = False,
     ) -> None:
         self._background = Background("evaluation", EvaluationSnapshot())
         self._where, self._settings = tuple(where), settings
-        self._beside, self._again = beside, again
+        self._is_training, self._again = is_training, again
 
     @property
     def snapshot(self) -> EvaluationSnapshot:
@@ -110,8 +110,8 @@ class EvaluationWorker:
         from slm_tui.corpus.parallel import cores
         from slm_tui.training.threads import sharing
 
-        torch.set_num_threads(1 if self._beside else cores())
-        with sharing() if self._beside else contextlib.nullcontext():
+        torch.set_num_threads(1 if self._is_training else cores())
+        with sharing() if self._is_training else contextlib.nullcontext():
             return evaluate.evaluate(
                 checkpoints,
                 self._settings,

@@ -126,7 +126,7 @@ class SlmTuiApp(App[None]):
         self._event_loop: asyncio.AbstractEventLoop | None = None
         self._leaving: QuitChoice | None = None
         self._suspension = Suspension(self)
-        self._asked: Question | None = None
+        self._open_question: Question | None = None
 
     # Start and end
 
@@ -359,7 +359,7 @@ class SlmTuiApp(App[None]):
 
     async def action_quit(self) -> None:
         """Quit; asks first about unsaved edits, then about a run in progress."""
-        if self.screen is self._asked:
+        if self.screen is self._open_question:
             return
         unsaved = self._presets.drafts.unsaved()
         if unsaved:
@@ -369,7 +369,7 @@ class SlmTuiApp(App[None]):
 
     def _ask(self, question: Question, then: Callable[[str | None], None]) -> None:
         """Ask before quitting; pressing quit again does not ask twice."""
-        self._asked = question
+        self._open_question = question
         self.push_screen(question, then)
 
     @property

@@ -187,7 +187,7 @@ def test_an_incomplete_saved_report_is_recomputed(missing: str) -> None:
     assert session.wait(limits.LIMIT)
     settings = EvaluationSettings(samples=1, max_tokens=3, device="cpu")
     checkpoint = store.checkpoint_of(session.run)
-    worker = evaluation_worker.EvaluationWorker([checkpoint], settings, beside=False)
+    worker = evaluation_worker.EvaluationWorker([checkpoint], settings, is_training=False)
     finish(worker)
     (report,) = evaluation_results.read(session.run.path)
     del report[missing]

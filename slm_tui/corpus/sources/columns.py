@@ -127,19 +127,19 @@ class Columns:
             return self.choice
         names = tuple(row)
         if names not in self._by_names:
-            self._by_names[names] = self._of_other_names(row)
+            self._by_names[names] = self._choice_for_other_names(row)
         return self._by_names[names]
 
-    def _of_other_names(self, row: Row) -> ColumnChoice | None:
+    def _choice_for_other_names(self, row: Row) -> ColumnChoice | None:
         """The columns of a row that lacks those of the other rows."""
-        there = {name: kind for name, kind in self._kinds.items() if name in row}
-        there |= {name: kind_of(value) for name, value in row.items() if name not in there}
-        if any(one in there for one in self.choice.columns):
+        row_kinds = {name: kind for name, kind in self._kinds.items() if name in row}
+        row_kinds |= {name: kind_of(value) for name, value in row.items() if name not in row_kinds}
+        if any(one in row_kinds for one in self.choice.columns):
             return self.choice
-        choice = _by_usual_names(there)
+        choice = _by_usual_names(row_kinds)
         if choice is not None:
             columns = " and ".join(choice.columns)
-            self._say(
+            self._note(
                 f"rows without {' and '.join(self.choice.columns)} are read from {columns} instead"
             )
         return choice
@@ -149,7 +149,7 @@ class Columns:
             text = value
         elif (said := turns(value, choice.columns[0])) is not None:
             text = "\n".join(said)
-            self._say(f"each row of {choice.columns[0]} becomes one line per turn")
+            self._note(f"each row of {choice.columns[0]} becomes one line per turn")
         else:
             raise CorpusError(
                 f"the column {' or '.join(choice.columns)} is not text",
@@ -169,7 +169,7 @@ class Columns:
         self.replaced += count
         return text
 
-    def _say(self, note: str) -> None:
+    def _note(self, note: str) -> None:
         if note not in self.notes:
             self.notes.append(note)
 
@@ -279,10 +279,10 @@ def turns(value: Any, column: str) -> list[str] | None:
         return None
     lines = []
     for turn in value:
-        who, what = _first(turn, _WHO), _spoken(_first(turn, _WHAT))
-        if what:
-            name = _SPEAKERS.get(str(who).lower(), str(who).capitalize())
-            lines.append(f"{name}: {what}" if who else what)
+        speaker, text = _first(turn, _WHO), _turn_text(_first(turn, _WHAT))
+        if text:
+            name = _SPEAKERS.get(str(speaker).lower(), str(speaker).capitalize())
+            lines.append(f"{name}: {text}" if speaker else text)
     return lines
 
 
@@ -311,7 +311,7 @@ def _first(turn: Mapping[str, Any], names: Sequence[str]) -> Any:
     return next((turn[name] for name in names if turn.get(name) is not None), None)
 
 
-def _spoken(value: Any) -> str:
+def _turn_text(value: Any) -> str:
     """The text of a turn; if it has several parts, those that are text."""
     if isinstance(value, list):
         parts = (one.get("text") if isinstance(one, Mapping) else one for one in value)

@@ -90,23 +90,23 @@ class CsvRows:
             return row
         if len(row) < width:
             if not ragged.may_be_short(row):
-                raise self._odd(row, "a line break in unquoted text")
+                raise self._row_error(row, "a line break in unquoted text")
             self._short += 1
             return row
         mended = ragged.joined(row)
         if mended is None:
             what = spelled(self.layout.delimiter)
-            raise self._odd(row, f"{what} in unquoted text")
+            raise self._row_error(row, f"{what} in unquoted text")
         self._joined += 1
         return mended
 
-    def _odd(self, row: list[str], because: str) -> CorpusError:
+    def _row_error(self, row: list[str], because: str) -> CorpusError:
         cells = "1 cell" if len(row) == 1 else f"{len(row):,} cells"
         names = ", ".join(name[:30] for name in self.columns[:6])
-        there = "1 column" if len(self.columns) == 1 else f"{len(self.columns):,} columns"
+        columns = "1 column" if len(self.columns) == 1 else f"{len(self.columns):,} columns"
         return CorpusError(
             f"line {self.line:,} of {self.name} has {cells}",
-            f"the file has {there} ({names}); it looks like {because}",
+            f"the file has {columns} ({names}); it looks like {because}",
             "put such texts in quotes, or set data.delimiter to the right delimiter",
         )
 

@@ -81,8 +81,8 @@ def files(data: DirectoryData) -> tuple[list[DirectoryFile], list[str]]:
     return sorted(matching, key=lambda one: one.name), closed
 
 
-def _nothing_found(root: Path, pattern: str, there: list[DirectoryFile]) -> CorpusError:
-    endings = Counter("".join(Path(one.name).suffixes[-2:]) for one in there)
+def _nothing_found(root: Path, pattern: str, files: list[DirectoryFile]) -> CorpusError:
+    endings = Counter("".join(Path(one.name).suffixes[-2:]) for one in files)
     packed = [one for one in endings if file_kinds.without_suffix(one) != one]
     usual = max(packed or endings, key=lambda one: endings[one], default="")
     try_it = f", for example to **/*{usual}" if usual and usual not in pattern else ""
@@ -215,10 +215,10 @@ def _add(
 def _refused(wrong: LeftOut, errors: list[CorpusError], files: int) -> CorpusError:
     named = ", ".join(f"{name} ({why})" for name, why in wrong.files[:_FILES_NAMED])
     more = f" and {wrong.skipped - _FILES_NAMED} more" if wrong.skipped > _FILES_NAMED else ""
-    odd = [one for one in errors if isinstance(one, NotTextError)]
-    looks = Counter(one.looks for one in odd if one.looks)
+    not_text = [one for one in errors if isinstance(one, NotTextError)]
+    looks = Counter(one.looks for one in not_text if one.looks)
     remedies = ["set data.on_encoding_error to skip"]
-    if any(one.may_replace for one in odd):
+    if any(one.may_replace for one in not_text):
         remedies[0] += " or replace"
     if looks:
         likely = looks.most_common(1)[0][0]

@@ -73,7 +73,7 @@ def opened(file: IO[bytes]) -> tuple[IO[bytes], str]:
         file.seek(0)
         whole: Any = file
     else:
-        whole = io.BufferedReader(_Again(head, file))
+        whole = io.BufferedReader(_RestoredStream(head, file))
     name = compression(head)
     if not name:
         return whole, ""
@@ -81,7 +81,7 @@ def opened(file: IO[bytes]) -> tuple[IO[bytes], str]:
     return unpack(whole), name
 
 
-class _Again(io.RawIOBase):
+class _RestoredStream(io.RawIOBase):
     """A stream whose start was already read, restored to the start."""
 
     def __init__(self, head: bytes, rest: IO[bytes]) -> None:

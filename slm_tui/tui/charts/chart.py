@@ -104,7 +104,7 @@ class Chart(Widget, can_focus=True):
         self._data = ChartData(())
         self._curves: dict[str, Curve] = {}
         self._x_range, self._y_range = GrowingRange(), StickyRange()
-        self._asked: tuple[dict[str, Any], Axes] | None = None
+        self._last_request: tuple[dict[str, Any], Axes] | None = None
         self._axes: Axes | None = None
         self._rows: list[Row] = []
         self._strips: list[Strip] = []
@@ -166,8 +166,8 @@ class Chart(Widget, can_focus=True):
         if request is None:
             if self._rows:
                 self._forget_drawing()
-        elif self._asked is None or request[0] != self._asked[0]:
-            self._asked = request
+        elif self._last_request is None or request[0] != self._last_request[0]:
+            self._last_request = request
             self._asked_at = time.monotonic()
             self.client.request(request[0] | {"id": self.drawings})
             if self._poller is None:
@@ -228,10 +228,10 @@ class Chart(Widget, can_focus=True):
                 self._set_note(self._data.note)
 
     def _apply(self, drawing: DrawnChart) -> None:
-        assert self._asked is not None
+        assert self._last_request is not None
         self.drawings += 1
         old, self._rows = self._rows, drawing.rows
-        was_empty, self._axes = self._axes is None, self._asked[1]
+        was_empty, self._axes = self._axes is None, self._last_request[1]
         strips = self._strips if len(old) == len(drawing.rows) else []
         self._strips = []
         regions = []
@@ -249,7 +249,7 @@ class Chart(Widget, can_focus=True):
             self.refresh(*regions)
 
     def _forget_drawing(self) -> None:
-        self._asked = self._axes = None
+        self._last_request = self._axes = None
         self._rows, self._strips, self._legend = [], [], []
         self._x_range.clear()
         self._y_range.clear()

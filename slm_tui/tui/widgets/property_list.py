@@ -155,7 +155,7 @@ class PropertyList(LineList):
         if setting is None or self._draft is None:
             return row.content
         draft = self._draft
-        name, room, beside = self.columns(width)
+        name, room, default_width = self.columns(width)
         indent = "    " if _part(setting) and not self._query else "  "
         label = one_line(indent + setting.label, name - 1).ljust(name)
         problem = draft.problems.get(setting.path)
@@ -171,11 +171,11 @@ class PropertyList(LineList):
             ).truncate(width, ellipsis=True)
         value = value.truncate(room - 1, ellipsis=True)
         differs = draft.differs(setting)
-        default = one_line(display(draft.default(setting)), beside) if beside else ""
+        default = one_line(display(draft.default(setting)), default_width) if default_width else ""
         return Content.assemble(
             (label, "" if differs else "$foreground"),
             value.pad_right(max(0, room - value.cell_length)),
-            (default.ljust(beside), MUTED),
+            (default.ljust(default_width), MUTED),
             (" ●" if differs else "", "$text-accent"),
         )
 

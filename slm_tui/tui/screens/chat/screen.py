@@ -241,7 +241,7 @@ class ChatScreen(PromptScreen):
             sampling = self.settings.sampling
             seed = last.seed if last.settings_seed == sampling.seed else sampling.seed
             self.writer.continue_entry(last, self.generation, sampling, seed)
-            self._asked()
+            self._request_sent()
 
     def _ready(self) -> bool:
         """Whether a model is loaded or loading; if not, show what to do."""
@@ -280,9 +280,9 @@ class ChatScreen(PromptScreen):
         entry.settings_seed = self.settings.sampling.seed
         self.transcript.add(entry)
         self.writer.begin(entry, self.settings.sampling, seed)
-        self._asked()
+        self._request_sent()
 
-    def _asked(self) -> None:
+    def _request_sent(self) -> None:
         """The generator has a new request: poll for its output."""
         if self._stream is not None:
             self._stream.resume()
@@ -541,7 +541,7 @@ class ChatScreen(PromptScreen):
         entry.settings_seed, entry.drawn_with = sampling.seed, sampling
         self.transcript.add(entry)
         self.writer.begin(entry, sampling, entry.settings_seed, tokens)
-        self._asked()
+        self._request_sent()
 
     def _completed(self, entry: Entry) -> None:
         """A completion from a chosen token is done: inspect it from that token."""

@@ -43,11 +43,11 @@ class EvaluationDialog(Dialog[None]):
     """
 
     def __init__(
-        self, where: Sequence[Path], settings: EvaluationSettings, *, beside: bool
+        self, where: Sequence[Path], settings: EvaluationSettings, *, is_training: bool
     ) -> None:
         super().__init__("Evaluation", _WORKING_HINT)
-        self._where, self._settings, self._beside = tuple(where), settings, beside
-        self.worker = EvaluationWorker(where, settings, beside=beside)
+        self._where, self._settings, self._is_training = tuple(where), settings, is_training
+        self.worker = EvaluationWorker(where, settings, is_training=is_training)
         self._drawn: EvaluationSnapshot | None = None
         self._width = 0
 
@@ -132,7 +132,9 @@ class EvaluationDialog(Dialog[None]):
     def action_again(self) -> None:
         if self.worker.snapshot.state == "working":
             return
-        self.worker = EvaluationWorker(self._where, self._settings, beside=self._beside, again=True)
+        self.worker = EvaluationWorker(
+            self._where, self._settings, is_training=self._is_training, again=True
+        )
         self.worker.start()
         self._look()
 

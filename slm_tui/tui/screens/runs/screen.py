@@ -375,15 +375,15 @@ class RunsScreen(RoomScreen):
         """Evaluate the checkpoint under the cursor, or compare the best ones of the selected
         runs."""
         several = list(self.table.selected) if not self.on_checkpoints else []
-        beside = self.slm.workshop.is_training
+        is_training = self.slm.workshop.is_training
         if len(several) > 1:
             what = f"the best checkpoints of {len(several)} runs"
-            ask_to_evaluate(self.app, several, what, beside=beside)
+            ask_to_evaluate(self.app, several, what, is_training=is_training)
             return
         checkpoint, line = self._checkpoint(), self.current
         if checkpoint is not None and line is not None:
             what = f"{one_line(line.name, 30)} @ {step_of(checkpoint)}"
-            ask_to_evaluate(self.app, [checkpoint], what, beside=beside)
+            ask_to_evaluate(self.app, [checkpoint], what, is_training=is_training)
 
     def action_resume(self) -> None:
         line = self._idle(self._usable())

@@ -68,7 +68,7 @@ class Column(Transcript):
         if entry is not None and self.generation.facts is not None:
             self._end("stopped")
             self.writer.continue_entry(entry, self.generation, sampling, sampling.seed)
-            self._asked()
+            self._request_sent()
 
     def stop(self) -> None:
         """Stop immediately."""
@@ -101,9 +101,9 @@ class Column(Transcript):
         entry = Entry(heading=heading, prompt=prompt, drawn_with=sampling)
         self.add(entry)
         self.writer.begin(entry, sampling, sampling.seed)
-        self._asked()
+        self._request_sent()
 
-    def _asked(self) -> None:
+    def _request_sent(self) -> None:
         self.generation = self.generator.poll()
         self.take()
 
