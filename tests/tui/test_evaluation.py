@@ -82,11 +82,11 @@ async def test_a_checkpoint_is_evaluated_and_the_report_saved(size: tuple[int, i
         # Saved: shown again immediately, and recomputed only on request.
         dialog = await ask(pilot)
         await until(pilot, lambda: dialog.worker.snapshot.state == "ready")
-        assert dialog.worker.snapshot.is_kept
+        assert dialog.worker.snapshot.is_saved
         await until(pilot, lambda: "evaluated on" in text_of(dialog))
         await pilot.press("r")
         await until(pilot, lambda: dialog.worker.snapshot.state == "ready")
-        assert not dialog.worker.snapshot.is_kept
+        assert not dialog.worker.snapshot.is_saved
     (report,) = evaluation_results.read(store.find("plain").path)
     assert report["text"]["split"] == "validation"
 
@@ -194,8 +194,8 @@ def test_an_incomplete_saved_report_is_recomputed(missing: str) -> None:
     evaluation_results.write(report, session.run.path)
     finish(worker)
     assert worker.snapshot.state == "ready"
-    assert not worker.snapshot.is_kept
+    assert not worker.snapshot.is_saved
     (again,) = evaluation_results.read(session.run.path)
     assert missing in again
     finish(worker)
-    assert worker.snapshot.is_kept
+    assert worker.snapshot.is_saved
