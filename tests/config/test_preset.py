@@ -168,8 +168,8 @@ def test_all_problems_are_reported_at_once() -> None:
 def test_a_future_kind_is_valid_but_refused_with_an_alternative(kind: tuple[str, str]) -> None:
     path, value = kind
     section, _, name = path.partition(".")
-    given = {"kind": value} if name == "kind" else {**tiny_values()[section], name: value}
-    preset = parse(tiny_values(**{section: given}), "it")
+    changed = {"kind": value} if name == "kind" else {**tiny_values()[section], name: value}
+    preset = parse(tiny_values(**{section: changed}), "it")
     assert [where for where, _ in not_built(preset)] == [path]
     with pytest.raises(NotBuiltYet, match="; use"):
         check_built(preset)
