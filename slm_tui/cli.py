@@ -64,7 +64,7 @@ def _trace_failures() -> None:
 def _explain(text: str, options: argparse.Namespace) -> int:
     if options.debug:
         traceback.print_exc()
-    output.tell(f"slm-tui: {text}")
+    output.say_stderr(f"slm-tui: {text}")
     return 1
 
 

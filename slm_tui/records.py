@@ -39,20 +39,20 @@ def record(kind: type[Record], values: Any, name: str) -> Record:
     """
     if not isinstance(values, Mapping):
         raise ValueError(f"{name} does not contain an object")
-    known = {one.name for one in fields(kind)}  # type: ignore[arg-type]
+    names = {one.name for one in fields(kind)}  # type: ignore[arg-type]
     adapter = _adapters.get(kind)
     if adapter is None:
         adapter = _adapters[kind] = TypeAdapter(kind)
     try:
-        found: Record = adapter.validate_python(
-            {key: value for key, value in values.items() if key in known}
+        result: Record = adapter.validate_python(
+            {key: value for key, value in values.items() if key in names}
         )
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         entry = ".".join(str(part) for part in first["loc"][:2]) or "it"
         what = first["msg"].replace("Input should", "should")
         raise ValueError(f"{entry!r} in {name} {what[0].lower()}{what[1:]}") from None
-    return found
+    return result
 
 
 def scalars(values: Any) -> dict[str, Scalar]:
@@ -62,13 +62,13 @@ def scalars(values: Any) -> dict[str, Scalar]:
     """
     if not isinstance(values, Mapping):
         return {}
-    found: dict[str, Scalar] = {}
+    result: dict[str, Scalar] = {}
     for name, value in values.items():
-        if len(found) >= _MOST_ENTRIES:
+        if len(result) >= _MOST_ENTRIES:
             break
         if isinstance(name, str) and len(name) <= 100 and _is_plain(value):
-            found[name] = value
-    return found
+            result[name] = value
+    return result
 
 
 def _is_plain(value: Any) -> bool:

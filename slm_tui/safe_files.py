@@ -244,9 +244,9 @@ def lines_of(file: BinaryIO, longest: int, most: int, chunk: int = 1 << 20) -> I
 
     Stops after `most` bytes. A last line without a line break is not returned.
     """
-    rest, dropping, taken = b"", False, 0
-    while taken < most and (data := file.read(min(chunk, most - taken))):
-        taken += len(data)
+    rest, dropping, total = b"", False, 0
+    while total < most and (data := file.read(min(chunk, most - total))):
+        total += len(data)
         *whole, rest = (rest + data).split(b"\n")
         for line in whole:
             if dropping:

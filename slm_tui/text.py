@@ -100,13 +100,13 @@ def cut(text: str, width: int) -> str:
     # No character is wider than two cells.
     if len(text) * 2 <= width or cells(text) <= width:
         return text
-    room, kept = max(0, width - 1), []
+    room, chars = max(0, width - 1), []
     for cluster in clusters(text):
         room -= cells(cluster)
         if room < 0:
             break
-        kept.append(cluster)
-    return "".join(kept) + _ELLIPSIS
+        chars.append(cluster)
+    return "".join(chars) + _ELLIPSIS
 
 
 def pad(text: str, width: int, *, right: bool = False) -> str:

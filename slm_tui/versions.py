@@ -46,17 +46,17 @@ class Format:
             NewerVersionError: a newer version wrote them.
             ValueError: the version is not a number.
         """
-        found = values.get(self.key, 1)
-        if isinstance(found, bool) or not isinstance(found, int) or found < 1:
+        version = values.get(self.key, 1)
+        if isinstance(version, bool) or not isinstance(version, int) or version < 1:
             raise ValueError(f"{self.key!r} in {name} should be a whole number, at least 1")
-        if found > self.version:
+        if version > self.version:
             raise NewerVersionError(
-                f"{name} has {self.key} {found}; slm-tui {__version__} reads up to {self.version}"
+                f"{name} has {self.key} {version}; slm-tui {__version__} reads up to {self.version}"
             )
         migrated = {key: value for key, value in values.items() if key != self.key}
-        if found < self.version:
+        if version < self.version:
             migrated = deepcopy(migrated)
-            for migration in self.migrations[found - 1 :]:
+            for migration in self.migrations[version - 1 :]:
                 migration(migrated)
         return migrated
 

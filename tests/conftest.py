@@ -1,8 +1,8 @@
-"""What all tests share: a home of their own, and presets that train in a fraction of a second."""
+"""Shared by all tests: a home of their own, and presets that train in a fraction of a second."""
 
 import os
 
-# Before torch is loaded: these models are too small for two threads to help.
+# Before torch is loaded: these models are too small to benefit from two threads.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Several tests run side by side: a thread that waits for another leaves its core to them.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -21,13 +21,13 @@ from slm_tui.config.preset import Preset, parse
 from tests import processors
 
 processors.pretend()
-# A shell that runs the tests in the background, or nohup, lets them ignore these signals, and
-# all that they start.
+# A shell that runs the tests in the background, or nohup, makes them and their children ignore
+# these signals.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 if hasattr(signal, "SIGHUP"):
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
-# The same examples in every run; HYPOTHESIS_PROFILE=search looks for others.
+# The same examples in every run; HYPOTHESIS_PROFILE=search tries others.
 settings.register_profile("same", derandomize=True)
 settings.register_profile("search")
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
@@ -36,14 +36,15 @@ SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """What `-n auto` means: most tests of screens wait, and leave their core to others."""
+    """The number of workers for `-n auto`: most tests of screens wait, and leave their core to
+    others."""
     cores = os.cpu_count() or 1
     return cores + cores // 2
 
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A fresh SLM_TUI_HOME; the shipped presets are read again, and torch uses as many threads
+    """A new SLM_TUI_HOME; the shipped presets are read again, and torch uses as many threads
     afterwards as before."""
     monkeypatch.setenv("SLM_TUI_HOME", str(tmp_path))
     library._builtin.cache_clear()
@@ -100,7 +101,7 @@ def tiny_values(**changes: Any) -> dict[str, Any]:
 
 
 def make_tiny(**changes: Any) -> Preset:
-    """The preset of `tiny_values`."""
+    """The preset made of `tiny_values`."""
     return parse(tiny_values(**changes), "the tiny preset")
 
 

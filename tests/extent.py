@@ -1,4 +1,4 @@
-"""How much the tests try: a sample by default, everything with `make test-all`."""
+"""How much the tests cover: a sample by default, everything with `make test-all`."""
 
 import os
 
@@ -6,7 +6,7 @@ import pytest
 
 ALL = os.environ.get("SLM_TUI_TEST_ALL") == "1"
 
-# A case that the sample leaves out: another one stands for it.
+# A case outside the sample: another one stands in for it.
 only_in_all = pytest.mark.skipif(not ALL, reason="only in `make test-all`")
 
 

@@ -1,4 +1,4 @@
-"""Waiting with a limit: what never comes must fail a test, not hang it."""
+"""Waits with a timeout: something that never happens must fail a test, not hang it."""
 
 import os
 import select
@@ -16,9 +16,9 @@ def until(look: Callable[[], Found | None], seconds: float = LIMIT) -> Found:
     """What `look` returns, once that is truthy."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        found = look()
-        if found:
-            return found
+        result = look()
+        if result:
+            return result
         time.sleep(0.02)
     raise AssertionError(f"it did not happen within {seconds:g} s")
 
@@ -29,7 +29,7 @@ def run(command: Sequence[str], **options: Any) -> "subprocess.CompletedProcess[
 
 
 def start(command: Sequence[str], **options: Any) -> "subprocess.Popen[Any]":
-    """A process that is killed after `2 * LIMIT` seconds: whoever reads from it meets its end."""
+    """A process that is killed after `2 * LIMIT` seconds, so that reading from it ends."""
     process = subprocess.Popen(command, **options)
     timer = threading.Timer(2 * LIMIT, process.kill)
     timer.daemon = True
@@ -48,8 +48,8 @@ def reap(pid: int, seconds: float = LIMIT) -> int:
     """Wait for a child process; its wait status."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        found, status = os.waitpid(pid, os.WNOHANG)
-        if found:
+        result, status = os.waitpid(pid, os.WNOHANG)
+        if result:
             return status
         time.sleep(0.01)
     raise AssertionError(f"process {pid} did not end within {seconds:g} s")

@@ -1,9 +1,9 @@
-"""Runs the tests as other processors would: other vector units, bf16 or not, more threads.
+"""Runs the tests as if on other processors: other vector units, with or without bf16, more threads.
 
     python -m tests.processors [--list] [--only NAME]… [PYTEST-ARGUMENT]…
 
-A combination is a set of environment variables. `NATIVE_BF16` is of these tests alone: `yes` or
-`no` instead of what the processor says. torch then computes bf16 with the instructions it has,
+A combination is a set of environment variables. `NATIVE_BF16` exists only for these tests: `yes` or
+`no` overrides what the processor reports. torch then computes bf16 with the instructions it has,
 more slowly, with the same kind of rounding.
 """
 
@@ -26,25 +26,25 @@ COMBINATIONS = {
         "OMP_NUM_THREADS": "4",
     },
 }
-# Where numbers are computed, or shown to people who were promised them.
+# Where numbers are computed, or shown to users.
 NUMERIC = ("training", "models", "generation", "evaluation", "runs", "cli", "released")
 
 
 def pretend() -> None:
-    """Let `has_native_bf16` say what `NATIVE_BF16` says; does nothing without it."""
-    asked = os.environ.get("NATIVE_BF16")
-    if asked is None:
+    """Make `has_native_bf16` return what `NATIVE_BF16` says; without it, do nothing."""
+    override = os.environ.get("NATIVE_BF16")
+    if override is None:
         return
     from slm_tui.training import precision
 
     real = precision.has_native_bf16
     precision.has_native_bf16 = lambda device: (  # type: ignore[assignment]
-        asked == "yes" if device.type == "cpu" else real(device)
+        override == "yes" if device.type == "cpu" else real(device)
     )
 
 
 def available() -> dict[str, dict[str, str]]:
-    """The combinations that this processor can run."""
+    """The combinations that this processor supports."""
     flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     has = {"default": True, "avx2": "avx2" in flags, "avx512": "avx512f" in flags}
     return {
@@ -55,18 +55,16 @@ def available() -> dict[str, dict[str, str]]:
 
 
 def main(arguments: list[str]) -> int:
-    wanted, rest = [], []
+    names, rest = [], []
     while arguments:
         word = arguments.pop(0)
         if word == "--list":
             print("\n".join(available()))
             return 0
-        (wanted if word == "--only" else rest).append(
-            arguments.pop(0) if word == "--only" else word
-        )
+        (names if word == "--only" else rest).append(arguments.pop(0) if word == "--only" else word)
     failed = []
     for name, variables in available().items():
-        if wanted and name not in wanted:
+        if names and name not in names:
             continue
         print(f"== {name}: {variables}", flush=True)
         command = [sys.executable, "-m", "pytest", "-q", "-n", "auto", "--dist", "loadgroup"]

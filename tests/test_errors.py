@@ -44,7 +44,7 @@ def session_in_full_memory() -> str:
     return "it started"
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the limit on memory is Linux's")
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's memory limit")
 def test_a_thread_that_cannot_start_is_reported_with_a_remedy(home: Path) -> None:
     assert run(thread_in_full_memory, home).startswith(NO_THREAD)
     assert run(session_in_full_memory, home).startswith(f"training cannot start: {NO_THREAD}")

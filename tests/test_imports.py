@@ -71,14 +71,14 @@ def test_training_imports_no_screen() -> None:
 
 def imports_of(path: Path) -> set[str]:
     """Modules that the file imports anywhere, including inside functions."""
-    found = set()
+    result = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            found |= {name.name for name in node.names}
+            result |= {name.name for name in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module)
-            found |= {f"{node.module}.{name.name}" for name in node.names}
-    return found
+            result.add(node.module)
+            result |= {f"{node.module}.{name.name}" for name in node.names}
+    return result
 
 
 @pytest.mark.parametrize(
@@ -102,9 +102,9 @@ LAYERS = _layers()
 
 
 def test_every_package_is_in_a_layer() -> None:
-    known = set().union(*LAYERS)
-    found = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or _is_package(path)}
-    assert found - {"__init__", "__main__"} <= known
+    layered = set().union(*LAYERS)
+    result = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or _is_package(path)}
+    assert result - {"__init__", "__main__"} <= layered
 
 
 def _is_package(path: Path) -> bool:

@@ -15,7 +15,7 @@ _FILES = sorted(path for path in TESTS.rglob("test_*.py"))
 
 def unlimited(source: str) -> list[str]:
     """The calls in `source` that may wait forever."""
-    found = []
+    result = []
     for call in ast.walk(ast.parse(source)):
         if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
             continue
@@ -28,8 +28,8 @@ def unlimited(source: str) -> list[str]:
         # Reading from a process ends with the process: `limits.start` ends it in time.
         waits |= owner == "subprocess" and name == "Popen"
         if waits and not owner.startswith(("limits", "fork", "Fork")):
-            found.append(f"line {call.lineno}: {ast.unparse(call)[:80]}")
-    return found
+            result.append(f"line {call.lineno}: {ast.unparse(call)[:80]}")
+    return result
 
 
 @pytest.mark.parametrize("path", _FILES, ids=lambda path: path.stem)

@@ -51,7 +51,7 @@ def bench(options: argparse.Namespace) -> int:
 
     with stop_event() as stop:
         try:
-            found = measure(
+            result = measure(
                 preset,
                 seconds=options.seconds,
                 compiled=options.compile,
@@ -62,32 +62,32 @@ def bench(options: argparse.Namespace) -> int:
             return INTERRUPTED
         finally:
             line.clear()
-    words = command(options.preset, preset, found.best.setup, options.assignments)
+    words = command(options.preset, preset, result.best.setup, options.assignments)
     to_paste = shlex.join(words)
     if options.json:
-        output.say_json(_values(found, to_paste))
+        output.say_json(_values(result, to_paste))
     else:
-        output.say("\n".join(lines(found, preset, to_paste)))
-    return INTERRUPTED if found.interrupted else 0
+        output.say("\n".join(lines(result, preset, to_paste)))
+    return INTERRUPTED if result.interrupted else 0
 
 
-def lines(found: "Result", preset: "Preset", line: str) -> list[str]:
+def lines(result: "Result", preset: "Preset", line: str) -> list[str]:
     """The printed report: the machine, the table, the notices, and the command to paste."""
-    best, out = found.best, []
+    best, out = result.best, []
     out.append(
-        f"{found.preset}: {count(found.parameters)} parameters, vocabulary {found.n_vocab:,}, "
-        f"{found.sequences:,} sequences of {preset.model.block_size} tokens per step"
+        f"{result.preset}: {count(result.parameters)} parameters, vocabulary {result.n_vocab:,}, "
+        f"{result.sequences:,} sequences of {preset.model.block_size} tokens per step"
     )
     products = ", ".join(
         f"{flops / 1e9:,.0f} GFLOP/s with {threads} thread{'s' if threads > 1 else ''}"
-        for threads, flops in found.matmul.items()
+        for threads, flops in result.matmul.items()
     )
-    out.append(f"{found.device}, {found.cores} cores; {found.matmul_format} matmul: {products}")
+    out.append(f"{result.device}, {result.cores} cores; {result.matmul_format} matmul: {products}")
     out += ["", " threads  micro-batch  passes   tokens/s    ms/step  utilisation    memory  steps"]
-    out += [_row(row, found) for row in found.rows]
+    out += [_row(row, result) for row in result.rows]
     out.append("")
-    out += [f"note: {notice}" for notice in found.notices]
-    if found.interrupted:
+    out += [f"note: {notice}" for notice in result.notices]
+    if result.interrupted:
         out.append("note: stopped before the end")
     out.append(
         f"fastest: {best.tokens_per_second:,.0f} tokens/s, {best.flops / 1e9:,.1f} GFLOP/s, "
@@ -96,9 +96,9 @@ def lines(found: "Result", preset: "Preset", line: str) -> list[str]:
     return [*out, line]
 
 
-def _row(row: "Measurement", found: "Result") -> str:
-    memory = found.memory.get(row.setup.micro_batch)
-    mark = "*" if row is found.best else " "
+def _row(row: "Measurement", result: "Result") -> str:
+    memory = result.memory.get(row.setup.micro_batch)
+    mark = "*" if row is result.best else " "
     return (
         f"{mark}{row.setup.threads:7}  {row.setup.micro_batch:11}  {row.setup.accumulation:6}"
         f"  {row.tokens_per_second:9,.0f}  {row.step_seconds * 1000:9,.1f}"
@@ -107,12 +107,12 @@ def _row(row: "Measurement", found: "Result") -> str:
     )
 
 
-def _values(found: "Result", line: str) -> dict[str, Any]:
+def _values(result: "Result", line: str) -> dict[str, Any]:
     """The result for JSON output: one flat object per row."""
-    values = {**vars(found), "command": line, "best": _flat(found.best, found)}
-    return {**values, "rows": [_flat(row, found) for row in found.rows]}
+    values = {**vars(result), "command": line, "best": _flat(result.best, result)}
+    return {**values, "rows": [_flat(row, result) for row in result.rows]}
 
 
-def _flat(row: "Measurement", found: "Result") -> dict[str, Any]:
+def _flat(row: "Measurement", result: "Result") -> dict[str, Any]:
     values = {**vars(row.setup), **{k: v for k, v in vars(row).items() if k != "setup"}}
-    return {**values, "memory": found.memory.get(row.setup.micro_batch)}
+    return {**values, "memory": result.memory.get(row.setup.micro_batch)}

@@ -59,7 +59,7 @@ def data(options: argparse.Namespace) -> int:
     try:
         corpus = _prepared(preset)
     except Cancelled:
-        output.tell("stopped; nothing was left behind")
+        output.say_stderr("stopped; nothing was left behind")
         return INTERRUPTED
     if options.what == "sample":
         _print_documents(corpus, options)

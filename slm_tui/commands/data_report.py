@@ -49,9 +49,9 @@ def print_statistics(preset: Preset, corpus: Corpus, *, as_json: bool) -> None:
     """Print documents, tokens, lengths, and what they mean for training."""
     statistics, planned = measure(corpus), plan(preset, corpus)
     if as_json:
-        found = [one.to_dict() for one in verdicts(preset, statistics, planned)]
+        findings = [one.to_dict() for one in verdicts(preset, statistics, planned)]
         values = {"preset": preset.name, **statistics.to_dict(), **asdict(planned)}
-        values["verdicts"] = found
+        values["verdicts"] = findings
         output.say_json(values)
         return
     output.say("\n".join(_lines(preset, statistics, planned)))
@@ -141,16 +141,16 @@ def _byte_lines(statistics: Statistics) -> list[str]:
 
 
 def _analysis_lines(statistics: Statistics) -> list[str]:
-    found = statistics.analysis
-    if found is None:
+    analysis = statistics.analysis
+    if analysis is None:
         return []
-    merges = [f"{_plain(one.left)}+{_plain(one.right)}" for one in found.merges]
+    merges = [f"{_plain(one.left)}+{_plain(one.right)}" for one in analysis.merges]
     lines = ["", "first merges"]
     lines += [f"  {'  '.join(merges[at : at + 10])}" for at in range(0, len(merges), 10)]
     lines += ["", "bytes per token by vocabulary size"]
-    lines += [f"{size:>9,}  {value:.2f}" for size, value in found.sizes]
+    lines += [f"{size:>9,}  {value:.2f}" for size, value in analysis.sizes]
     lines += ["", "how words are tokenized, frequent to rare"]
-    for word, parts in found.examples:
+    for word, parts in analysis.examples:
         lines.append(f"  {pad(one_line(word), 20)} {'·'.join(map(_plain, parts))}")
     return lines
 

@@ -23,33 +23,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def doctor(options: argparse.Namespace) -> int:
     """Print the results; returns 1 if something that training needs is missing."""
-    found = _facts()
+    checks = _facts()
     if options.json:
-        output.say_json({name: {"ok": ok, "value": value} for name, ok, value in found})
+        output.say_json({name: {"ok": ok, "value": value} for name, ok, value in checks})
     else:
-        for name, ok, value in found:
+        for name, ok, value in checks:
             output.say(f"{'✓' if ok else '✗'} {name:16} {value}")
     needed = {"python", "torch", "data directory", "cache directory", "config directory"}
-    return int(any(not ok for name, ok, _ in found if name in needed))
+    return int(any(not ok for name, ok, _ in checks if name in needed))
 
 
 def _facts() -> list[tuple[str, bool, str]]:
-    found = [
+    checks = [
         ("slm-tui", True, __version__),
         ("python", sys.version_info >= (3, 11), platform.python_version()),
         ("system", True, f"{platform.system()} {platform.release()} {platform.machine()}"),
     ]
-    found += [_package(name) for name in _PACKAGES]
-    found += [_log(name) for name in ("tensorboard", "wandb")]
-    found += _devices()
-    found += [_gpt2(), _hub()]
+    checks += [_package(name) for name in _PACKAGES]
+    checks += [_log(name) for name in ("tensorboard", "wandb")]
+    checks += _devices()
+    checks += [_gpt2(), _hub()]
     for label, directory in (
         ("data directory", paths.data_dir()),
         ("cache directory", paths.cache_dir()),
         ("config directory", paths.config_dir()),
     ):
-        found.append(_directory(label, directory))
-    return [*found, _terminal()]
+        checks.append(_directory(label, directory))
+    return [*checks, _terminal()]
 
 
 def _package(name: str) -> tuple[str, bool, str]:
@@ -81,16 +81,16 @@ def _devices() -> list[tuple[str, bool, str]]:
     except ImportError as error:
         return [("device", False, f"torch cannot be imported: {error}")]
     device = choose_device("auto")
-    found = [("device", True, f"{device.type}: {describe_device(device)}")]
+    checks = [("device", True, f"{device.type}: {describe_device(device)}")]
     if device.type == "cuda":
         memory = torch.cuda.get_device_properties(device).total_memory / 2**30
         bf16 = "yes" if torch.cuda.is_bf16_supported(including_emulation=False) else "no"
-        found.append(("GPU memory", True, f"{memory:.1f} GiB, native bf16: {bf16}"))
+        checks.append(("GPU memory", True, f"{memory:.1f} GiB, native bf16: {bf16}"))
     native = "yes" if precision.has_native_bf16(torch.device("cpu")) else "no"
-    found.append(("CPU", True, f"{cores()} cores for this process, native bf16: {native}"))
+    checks.append(("CPU", True, f"{cores()} cores for this process, native bf16: {native}"))
     missing = missing_compiler(device)
-    found.append(("torch.compile", not missing, missing or "compiler found"))
-    return found
+    checks.append(("torch.compile", not missing, missing or "compiler found"))
+    return checks
 
 
 def _gpt2() -> tuple[str, bool, str]:

@@ -63,7 +63,7 @@ def evaluate(options: argparse.Namespace) -> int:
     from slm_tui.runs import evaluate as evaluating
     from slm_tui.runs import evaluation_results, store
 
-    found = [store.find_checkpoint(spec) for spec in options.checkpoints]
+    checkpoints = [store.find_checkpoint(spec) for spec in options.checkpoints]
     settings = evaluation_results.EvaluationSettings(
         split=options.split,
         text=options.text,
@@ -78,14 +78,16 @@ def evaluate(options: argparse.Namespace) -> int:
     line = CorpusProgress(sys.stderr)
     try:
         with stop_event() as cancel:
-            report, generations = evaluating.evaluate(found, settings, progress=line, cancel=cancel)
+            report, generations = evaluating.evaluate(
+                checkpoints, settings, progress=line, cancel=cancel
+            )
     except Cancelled:
         line.clear()
-        output.tell("stopped; nothing was written")
+        output.say_stderr("stopped; nothing was written")
         return INTERRUPTED
     finally:
         line.clear()
-    directory = _directory(options, found)
+    directory = _directory(options, checkpoints)
     problem: RunError | None = None
     if directory is not None:
         try:
@@ -99,13 +101,13 @@ def evaluate(options: argparse.Namespace) -> int:
     return 0
 
 
-def _directory(options: argparse.Namespace, found: list[Path]) -> Path | None:
+def _directory(options: argparse.Namespace, checkpoints: list[Path]) -> Path | None:
     """Where the results go: the given directory, else the run of a single checkpoint."""
     from slm_tui.runs.info import run_of
 
     if options.output:
         return Path(options.output).expanduser()
-    return run_of(found[0].resolve()) if len(found) == 1 else None
+    return run_of(checkpoints[0].resolve()) if len(checkpoints) == 1 else None
 
 
 def _show(report: dict[str, Any], target: str, directory: Path | None) -> None:

@@ -180,8 +180,8 @@ class _Job:
             content = "".join(map(self._shape, texts))
             generated_files.save(self._output, content if self._as_json else content + summary)
             many = f"{len(texts)} completion{'s' if len(texts) != 1 else ''}"
-            output.tell(f"wrote {many} to {self._output}")
-        output.tell(summary.rstrip("\n"))
+            output.say_stderr(f"wrote {many} to {self._output}")
+        output.say_stderr(summary.rstrip("\n"))
 
 
 def _is_nothing(text: "Completion") -> bool:
@@ -233,21 +233,23 @@ def _device(name: str) -> "torch.device":
 
 def _settings(options: argparse.Namespace, settings: "SamplingSettings") -> "SamplingSettings":
     names = ("temperature", "top_k", "top_p", "repetition_penalty", "max_tokens", "seed")
-    given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    overrides = {
+        name: getattr(options, name) for name in names if getattr(options, name) is not None
+    }
     for name, least in (("temperature", 0), ("top_k", 1), ("max_tokens", 1), ("seed", 0)):
         # NaN fails every comparison.
-        if name in given and not least <= given[name] < 2**62:
+        if name in overrides and not least <= overrides[name] < 2**62:
             raise GenerationError(f"--{name.replace('_', '-')} must be at least {least}")
-    if not 0 < given.get("top_p", 1) <= 1:
+    if not 0 < overrides.get("top_p", 1) <= 1:
         raise GenerationError("--top-p must be above 0 and at most 1")
-    if not 1 <= given.get("repetition_penalty", 1) < 2**62:
+    if not 1 <= overrides.get("repetition_penalty", 1) < 2**62:
         raise GenerationError("--repetition-penalty must be at least 1")
     for name in ("samples", "batch"):
         if getattr(options, name) is not None and getattr(options, name) < 1:
             raise GenerationError(f"--{name} must be at least 1")
     if options.stop:
-        given["stop"] = tuple(one for one in map(_unescaped, options.stop) if one)
-    settings = replace(settings, **given)
+        overrides["stop"] = tuple(one for one in map(_unescaped, options.stop) if one)
+    settings = replace(settings, **overrides)
     return replace(settings, temperature=0.0) if options.greedy else settings
 
 
@@ -263,15 +265,15 @@ def _prompts(options: argparse.Namespace, usual: tuple[str, ...]) -> list[str]:
     except (OSError, ValueError) as error:
         raise GenerationError(f"{options.prompts} cannot be read", cause_of(error)) from None
     as_json = path.suffix.lower() == ".jsonl"
-    found = [
+    prompts = [
         _json_prompt(line, f"{options.prompts}, line {number}") if as_json else _unescaped(line)
         for number, line in enumerate(text.split("\n"), 1)
         if line.strip()
     ]
-    if not found:
+    if not prompts:
         form = 'write {"prompt": "…"} on each line' if as_json else "write one per line"
         raise GenerationError(f"{options.prompts} has no prompts", "", form)
-    return found
+    return prompts
 
 
 def _json_prompt(line: str, where: str) -> str:
@@ -294,7 +296,7 @@ def _unescaped(text: str) -> str:
         head, backslash, rest = rest.partition("\\")
         parts.append(head)
         if backslash:
-            meant = _ESCAPES.get(rest[:1])
-            parts.append(backslash if meant is None else meant)
-            rest = rest[meant is not None :]
+            char = _ESCAPES.get(rest[:1])
+            parts.append(backslash if char is None else char)
+            rest = rest[char is not None :]
     return "".join(parts)

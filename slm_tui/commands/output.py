@@ -62,8 +62,8 @@ _HANDLER = "slm_tui_plain"
 def _plain(error: UnicodeError) -> tuple[str, int]:
     """Replace characters that an encoding lacks with similar ones or a question mark."""
     assert isinstance(error, UnicodeEncodeError)
-    found = [_similar(char) for char in error.object[error.start : error.end]]
-    return "".join(found), error.end
+    replacements = [_similar(char) for char in error.object[error.start : error.end]]
+    return "".join(replacements), error.end
 
 
 def _similar(char: str) -> str:
@@ -112,7 +112,7 @@ def say(text: str = "") -> None:
     print(visible(text), flush=True)
 
 
-def tell(text: str) -> None:
+def say_stderr(text: str) -> None:
     """Print to standard error, escaped. Output that cannot be written is dropped."""
     with suppress(OSError, ValueError):
         print(visible(text), file=sys.stderr, flush=True)

@@ -51,8 +51,8 @@ def presets(options: argparse.Namespace) -> int:
 
         output.say(json.dumps(preset_schema(), indent=2))
     else:
-        made = library.copy(options.name, options.new)
-        output.say(f"saved {library.find(made.name).path}")  # type: ignore[union-attr]
+        copy = library.copy(options.name, options.new)
+        output.say(f"saved {library.find(copy.name).path}")  # type: ignore[union-attr]
     return 0
 
 
@@ -106,7 +106,7 @@ def budget(preset: "Preset") -> list[tuple[str, str]]:
     from slm_tui.config.estimate import COMPUTE_OPTIMAL_TOKENS_PER_PARAMETER, estimate
 
     numbers = estimate(preset)
-    found = [
+    rows = [
         ("parameters", f"{numbers.parameters:,} ({numbers.non_embedding:,} without embeddings)"),
         ("tokens per step", f"{numbers.tokens_per_step:,}"),
         ("total tokens", count(numbers.tokens)),
@@ -114,7 +114,7 @@ def budget(preset: "Preset") -> list[tuple[str, str]]:
         ("checkpoint", size(numbers.checkpoint_bytes)),
     ]
     if numbers.epochs is not None and numbers.tokens_per_parameter is not None:
-        found += [
+        rows += [
             ("epochs", f"about {numbers.epochs:.1f}"),
             (
                 "tokens per parameter",
@@ -122,7 +122,7 @@ def budget(preset: "Preset") -> list[tuple[str, str]]:
                 f"({COMPUTE_OPTIMAL_TOKENS_PER_PARAMETER} is compute-optimal)",
             ),
         ]
-    return found
+    return rows
 
 
 def _check(path: Path) -> None:

@@ -53,12 +53,12 @@ class TextReport:
         self._line = ProgressLine(out)
 
     def begin(self, session: Session) -> None:
-        self.tell(f"run {session.run.id}")
+        self.show_line(f"run {session.run.id}")
 
     def event(self, event: Event) -> None:
         text = self._worded(event)
         if text:
-            self.tell(text)
+            self.show_line(text)
 
     def tick(self, status: Status) -> None:
         self._line.show(lambda width: status_text(status, width))
@@ -66,21 +66,21 @@ class TextReport:
     def end(self, session: Session | RemoteSession, interrupted: bool) -> None:
         self._line.clear()
         status = session.status
-        self._tell_verdict(session)
+        self._show_verdict(session)
         if interrupted:
-            self.tell(f"stopped at step {status.step:,} and saved")
+            self.show_line(f"stopped at step {status.step:,} and saved")
         if status.state != "done" and not status.error:
-            self.tell(f"resume with: slm-tui train --resume {session.run.id}")
+            self.show_line(f"resume with: slm-tui train --resume {session.run.id}")
         elif status.state == "done":
-            self.tell(f"generate text with: slm-tui generate {session.run.id} --prompt 'Once'")
+            self.show_line(f"generate text with: slm-tui generate {session.run.id} --prompt 'Once'")
 
-    def _tell_verdict(self, session: Session | RemoteSession) -> None:
+    def _show_verdict(self, session: Session | RemoteSession) -> None:
         try:
             verdict = evidence.of_run(session.run, copied=False)[0]
         except (SlmTuiError, OSError):
             return  # a run that did not start has no verdict
         if verdict.word:
-            self.tell(evidence.summary(verdict))
+            self.show_line(evidence.summary(verdict))
 
     def _worded(self, event: Event) -> str:
         if isinstance(event, Started):
@@ -110,7 +110,7 @@ class TextReport:
             return f"step {event.step:,}: {event.reason}"
         return ""
 
-    def tell(self, text: str) -> None:
+    def show_line(self, text: str) -> None:
         """Print a permanent line."""
         self._line.say(text)
 

@@ -32,7 +32,7 @@ class ProgressLine:
         self._stage = ""
         self._drawn_at = 0.0
         self._said_at = time.monotonic()
-        self._said = ""
+        self._last_text = ""
 
     def show(self, describe: Callable[[int], str], stage: str = "") -> None:
         """Show `describe(width)`, unless it was just updated; `width` is in cells."""
@@ -45,8 +45,8 @@ class ProgressLine:
             self.say(f"{stage}…")
         elif now - self._said_at >= _SECONDS_BETWEEN_LINES:
             text = describe(_PLAIN_WIDTH)
-            if text != self._said:
-                self._said = text
+            if text != self._last_text:
+                self._last_text = text
                 self.say(text)
         self._stage = stage
 

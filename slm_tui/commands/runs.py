@@ -85,10 +85,10 @@ def runs(options: argparse.Namespace) -> int:
 def _list(*, as_json: bool) -> None:
     from slm_tui.runs import store
 
-    found = store.all_runs()
-    if not found and not as_json:
+    runs = store.all_runs()
+    if not runs and not as_json:
         output.say("no runs yet; start one with: slm-tui train stories-tiny")
-    for run in found:
+    for run in runs:
         try:
             info = run.info()
         except RunError as error:
@@ -106,15 +106,15 @@ def _list(*, as_json: bool) -> None:
                 f"{pad(one_line(run.id), 44)} {info.state:12} {steps:>15} steps  "
                 f"best {best:>6} bits per byte"
             )
-    _write_missing_results(found)
+    _write_missing_results(runs)
 
 
-def _write_missing_results(found: list["Run"]) -> None:
+def _write_missing_results(runs: list["Run"]) -> None:
     """Write summaries of runs whose process was killed right after the last step."""
     from slm_tui.runs import results
 
-    if any(results.is_missing(run) for run in found):
-        results.catch_up(found)
+    if any(results.is_missing(run) for run in runs):
+        results.catch_up(runs)
 
 
 def _values(run: "Run", info: "RunInfo") -> dict[str, Any]:
@@ -132,14 +132,14 @@ def _show(run: "Run", *, as_json: bool) -> None:
     info = run.info()
     _write_missing_results([run])
     saved = checkpoint_dir.all_in(run.checkpoints)
-    odd = checkpoint_dir.odd_in(run.checkpoints)
+    problems = checkpoint_dir.invalid_in(run.checkpoints)
     marks = {name: checkpoint_dir.linked(run.checkpoints, name) for name in checkpoint_dir.LINKS}
     if as_json:
         links = {name: path.name if path else None for name, path in marks.items()}
         names = [path.name for path in saved]
         verdicts = [one.to_dict() for one in evidence.of_run(run)]
         shown = {**_values(run, info), "checkpoints": names, **links, "diagnosis": verdicts}
-        output.say_json(finite({**shown, "problems": odd}))
+        output.say_json(finite({**shown, "problems": problems}))
         return
     created = datetime.fromtimestamp(info.created).strftime("%Y-%m-%d %H:%M")
     lines = [
@@ -162,7 +162,7 @@ def _show(run: "Run", *, as_json: bool) -> None:
         names = [name for name, target in marks.items() if target == path]
         names += ["kept"] if checkpoint_dir.is_kept(path) else []
         output.say(f"{'checkpoint':16} {path.name} {' '.join(names)}".rstrip())
-    for text in odd:
+    for text in problems:
         output.say(f"{'':16} {one_line(text)}")
     for number, verdict in enumerate(evidence.of_run(run)):
         output.say(f"{'' if number else 'diagnosis':16} {one_line(evidence.summary(verdict))}")

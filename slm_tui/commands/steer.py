@@ -80,7 +80,7 @@ def follow(options: argparse.Namespace) -> int:
     finally:
         followed.close()
     if followed.status.state == "failed":
-        output.tell(f"slm-tui: {followed.status.error}")
+        output.say_stderr(f"slm-tui: {followed.status.error}")
         return 1
     return 0
 
@@ -112,7 +112,7 @@ class _Progress:
         self._curves = Curves(run)
         self._curves.read()
         self._seen = self._counts()
-        self._lines.tell(f"run {run.id}; ctrl+c stops following, the run continues")
+        self._lines.show_line(f"run {run.id}; ctrl+c stops following, the run continues")
 
     def _counts(self) -> tuple[int, float, float]:
         """The number of evaluations, and the times of the newest sample and event."""
@@ -132,25 +132,25 @@ class _Progress:
         self._lines.end(followed, interrupted=False)
 
     def leave(self, followed: RemoteSession) -> None:
-        self._lines.tell(f"{followed.run.id} keeps training")
+        self._lines.show_line(f"{followed.run.id} keeps training")
 
     def _news(self) -> list[Event]:
         seen, sampled, changed = self._seen
         self._seen = self._counts()
         every, curves = self._curves.evaluations, self._curves
         best = every.best()
-        found: list[Event] = [
+        events: list[Event] = [
             Evaluated(every.step[at], 0.0, every.loss[at], every.bits_per_byte[at], at == best, 0.0)
             for at in range(min(seen, len(every.step)), len(every.step))
         ]
-        found += [
+        events += [
             Sampled(one.step, one.prompt, one.text, one.seconds)
             for one in curves.samples
             if one.timestamp > sampled
         ]
-        found += [
+        events += [
             one.event
             for one in curves.events
             if one.timestamp > changed and isinstance(one.event, _PRINTED)
         ]
-        return sorted(found, key=lambda event: event.step)
+        return sorted(events, key=lambda event: event.step)

@@ -103,7 +103,7 @@ def _train_detached(
         return INTERRUPTED
     if session.status.state == "failed":
         session.wait()
-        output.tell(f"slm-tui: {session.status.error}")
+        output.say_stderr(f"slm-tui: {session.status.error}")
         return 1
     return train_alone(session, events, parent, _detached_notice(session, as_json=options.json))
 
@@ -111,8 +111,8 @@ def _train_detached(
 def _detached_notice(session: "Session", *, as_json: bool) -> str:
     run = session.run
     if as_json:
-        known = {"run": run.id, "path": str(run.path), "pid": os.getpid()}
-        return json.dumps({"event": "run", **known, "state": session.status.state})
+        values = {"run": run.id, "path": str(run.path), "pid": os.getpid()}
+        return json.dumps({"event": "run", **values, "state": session.status.state})
     return (
         f"run {run.id} is training in the background (process {os.getpid()})\n"
         f"follow it: slm-tui --run {run.id}   or: slm-tui runs follow {run.id}"
@@ -138,7 +138,7 @@ def leave_terminal(session: "Session", parent: ParentPipe, out: str, code: int =
     """Detach the run from the terminal; the parent prints `out` and exits with `code`."""
     session.unattended = True
     detach.leave_terminal(session.run.path / "console.log")
-    parent.let_go(code, out)
+    parent.release_parent(code, out)
 
 
 def background_notice(session: "Session") -> str:
@@ -261,7 +261,7 @@ def follow(
                     session.wait()
                     if not signals.interrupted.is_set():
                         step, run = f"{session.status.step:,}", session.run.id
-                        output.tell(
+                        output.say_stderr(
                             f"slm-tui: the output pipe was closed; saved and stopped at step "
                             f"{step}; resume with: slm-tui train --resume {run}"
                         )
@@ -270,14 +270,14 @@ def follow(
                 # Neither an unwritable log nor a lost terminal is a reason to stop.
                 if not alone and not signals.lost_terminal(error):
                     reason = cause_of(error)
-                    output.tell(f"slm-tui: {reason}: output is lost, training continues")
+                    output.say_stderr(f"slm-tui: {reason}: output is lost, training continues")
                     output.silence(sys.stdout)
             if not live:
                 break
             session.wait(_REFRESH_SECONDS)
     failed = session.status.state == "failed"
     if failed:
-        output.tell(f"slm-tui: {session.status.error}")
+        output.say_stderr(f"slm-tui: {session.status.error}")
     return INTERRUPTED if signals.interrupted.is_set() else int(failed)
 
 

@@ -57,10 +57,10 @@ def settings(values: dict[str, Any]) -> list[Setting]:
 def _walk(model: type[BaseModel], values: Any, prefix: str) -> Iterator[Setting]:
     for name, info in _in_order(model):
         path = f"{prefix}{name}"
-        given = values.get(name) if isinstance(values, dict) else None
-        nested = _nested(info.annotation, given)
+        section = values.get(name) if isinstance(values, dict) else None
+        nested = _nested(info.annotation, section)
         if nested is not None:
-            yield from _walk(nested, given, f"{path}.")
+            yield from _walk(nested, section, f"{path}.")
         else:
             yield _setting(path, info, model)
 
@@ -75,12 +75,12 @@ def _in_order(model: type[BaseModel]) -> list[tuple[str, FieldInfo]]:
     )
 
 
-def _nested(annotation: Any, given: Any) -> type[BaseModel] | None:
+def _nested(annotation: Any, section: Any) -> type[BaseModel] | None:
     options = [one for one in _options(annotation) if isinstance(one, type)]
     models = [one for one in options if issubclass(one, BaseModel)]
     if not models:
         return None
-    kind = given.get("kind") if isinstance(given, dict) else None
+    kind = section.get("kind") if isinstance(section, dict) else None
     for model in models:
         if "kind" in model.model_fields and kind in get_args(model.model_fields["kind"].annotation):
             return model
@@ -160,9 +160,9 @@ def nudged(setting: Setting, value: Any, direction: int, values: dict[str, Any])
     if setting.type == "list" and setting.choices:
         return _next_list(setting.choices, value, direction)
     if setting.suggestions:
-        known = setting.suggestions
-        at = known.index(value) if value in known else -1 if direction > 0 else 0
-        return known[(at + direction) % len(known)]
+        suggestions = setting.suggestions
+        at = suggestions.index(value) if value in suggestions else -1 if direction > 0 else 0
+        return suggestions[(at + direction) % len(suggestions)]
     if setting.type not in ("integer", "number"):
         return value
     if not isinstance(value, (int, float)) or isinstance(value, bool):
@@ -219,8 +219,8 @@ def _stepped(setting: Setting, value: float, direction: int, values: dict[str, A
 def _sibling_value(setting: Setting, name: str, values: dict[str, Any]) -> Any:
     """The value of another setting in the same section."""
     path = f"{setting.section}.{name}"
-    given = (values.get(setting.section) or {}).get(name)
-    return given or next(one.default for one in settings(values) if one.path == path)
+    value = (values.get(setting.section) or {}).get(name)
+    return value or next(one.default for one in settings(values) if one.path == path)
 
 
 def _one_two_five(value: float, direction: int) -> float:

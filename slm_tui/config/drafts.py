@@ -35,7 +35,7 @@ class Draft:
         self.problems: dict[str, Problem] = {}
         self._history: list[tuple[str, dict[str, Any], float]] = []
         # The settings of previously chosen kinds, by section and kind.
-        self._left: dict[tuple[str, Any], dict[str, Any]] = {}
+        self._previous: dict[tuple[str, Any], dict[str, Any]] = {}
         self.recheck()
 
     # Reading
@@ -51,8 +51,8 @@ class Draft:
 
     def settings(self) -> list[Setting]:
         """The settings in form order: the preset's own title and description come last."""
-        found = [one for one in describe.settings(self.values) if one.path not in _NOT_IN_THE_FORM]
-        return sorted(found, key=lambda one: one.section == "preset")
+        shown = [one for one in describe.settings(self.values) if one.path not in _NOT_IN_THE_FORM]
+        return sorted(shown, key=lambda one: one.section == "preset")
 
     def value(self, setting: Setting) -> Any:
         """The effective value: as edited, or the schema default."""
@@ -77,22 +77,22 @@ class Draft:
         """Set `path`; setting the current value again is not an edit."""
         changed = overrides.put(self.values, path, value)
         if changed != self.values:
-            self._come_back(path, changed)
+            self._restore_kind(path, changed)
             self._change(path, changed)
 
-    def _come_back(self, path: str, changed: dict[str, Any]) -> None:
+    def _restore_kind(self, path: str, changed: dict[str, Any]) -> None:
         """Restore the settings of a kind that is chosen again."""
         section, _, last = path.partition(".")
         if last != "kind":
             return
         before = self.values.get(section)
         if isinstance(before, dict):
-            self._left[section, before.get("kind")] = deepcopy(before)
+            self._previous[section, before.get("kind")] = deepcopy(before)
         kind = changed[section].get("kind")
-        known = [self._left.get((section, kind)), self.saved.get(section)]
-        found = next((one for one in known if one and one.get("kind") == kind), None)
-        if found is not None:
-            changed[section] = deepcopy(found)
+        candidates = [self._previous.get((section, kind)), self.saved.get(section)]
+        match = next((one for one in candidates if one and one.get("kind") == kind), None)
+        if match is not None:
+            changed[section] = deepcopy(match)
 
     def put_text(self, setting: Setting, text: str) -> None:
         """Set `setting` from typed text; empty text restores the default."""
@@ -236,9 +236,9 @@ def _plain(value: Any) -> Any:
 
 def _reference(preset: Preset) -> dict[str, Any]:
     if preset.base:
-        found = library.find(preset.base)
-        if found is not None and found.preset is not None:
-            return found.preset.to_dict()
+        entry = library.find(preset.base)
+        if entry is not None and entry.preset is not None:
+            return entry.preset.to_dict()
     return preset.to_dict()
 
 

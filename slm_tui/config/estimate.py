@@ -97,8 +97,8 @@ def activation_bytes(preset: Preset, n_vocab: int, sequences: int) -> int:
 
 def _train_tokens(preset: Preset) -> int | None:
     data = preset.data
-    kept = 1 - data.held_out()
+    share = 1 - data.held_out()
     if data.limit.tokens is not None:
-        return int(data.limit.tokens * kept)
+        return int(data.limit.tokens * share)
     size = data.expected_bytes()
-    return None if size is None else int(size * kept / preset.tokenizer.bytes_per_token)
+    return None if size is None else int(size * share / preset.tokenizer.bytes_per_token)

@@ -60,12 +60,12 @@ def get(name: str) -> Preset:
     """
     if name.endswith(".toml"):
         return from_file(Path(name).expanduser())
-    found = find(name)
-    if found is None:
+    entry = find(name)
+    if entry is None:
         raise PresetError(f"there is no preset {name!r}", "", _did_you_mean(name))
-    if found.preset is None:
-        raise PresetError(f"preset {name!r} is not valid", found.error)
-    return found.preset
+    if entry.preset is None:
+        raise PresetError(f"preset {name!r} is not valid", entry.error)
+    return entry.preset
 
 
 def find(name: str) -> LibraryEntry | None:
@@ -108,9 +108,9 @@ def copy(name: str, new: str) -> Preset:
         PresetError: `name` does not exist, or `new` is taken or not a valid name.
     """
     source = get(name)
-    made = parse({**source.to_dict(), "name": new, "group": "mine", "base": name}, repr(new))
-    save(made, replace=False)
-    return made
+    preset = parse({**source.to_dict(), "name": new, "group": "mine", "base": name}, repr(new))
+    save(preset, replace=False)
+    return preset
 
 
 def delete(name: str) -> Path:
@@ -119,14 +119,14 @@ def delete(name: str) -> Path:
     Raises:
         PresetError: it is built in, or does not exist.
     """
-    found = find(name)
-    if found is None:
+    entry = find(name)
+    if entry is None:
         raise PresetError(f"there is no preset {name!r}")
-    if found.builtin:
+    if entry.builtin:
         raise PresetError(f"{name!r} is a built-in preset and cannot be deleted")
     target = paths.trash_dir() / "presets" / f"{name}-{time.time_ns()}.toml"
     target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.move(found.path, target)
+    shutil.move(entry.path, target)
     return target
 
 
@@ -149,10 +149,10 @@ def restore(trashed: Path) -> str:
 
 def free_name(base: str) -> str:
     """A name like `my-base` that no preset has."""
-    taken = {entry.name for entry in entries()}
+    names = {entry.name for entry in entries()}
     stem = base if base.startswith("my-") else f"my-{base}"
     name, count = stem, 2
-    while name in taken:
+    while name in names:
         name, count = f"{stem}-{count}", count + 1
     return name
 
@@ -166,8 +166,8 @@ def _files(directory: Path) -> list[Path]:
 
 @lru_cache(maxsize=1)
 def _builtin() -> tuple[LibraryEntry, ...]:
-    found = [_read(path, builtin=True) for path in _files(paths.builtin_presets_dir())]
-    return tuple(sorted(found, key=_place))
+    entries = [_read(path, builtin=True) for path in _files(paths.builtin_presets_dir())]
+    return tuple(sorted(entries, key=_place))
 
 
 def _place(entry: LibraryEntry) -> tuple[int, int, str]:
@@ -175,8 +175,8 @@ def _place(entry: LibraryEntry) -> tuple[int, int, str]:
     place = _GROUPS.index(group) if group in _GROUPS else len(_GROUPS)
     if group == "experiments":
         rest = entry.name.removeprefix("experiments-")
-        known = _EXPERIMENTS.index(rest) if rest in _EXPERIMENTS else len(_EXPERIMENTS)
-        return place, known, entry.name
+        rank = _EXPERIMENTS.index(rest) if rest in _EXPERIMENTS else len(_EXPERIMENTS)
+        return place, rank, entry.name
     size = entry.name.rsplit("-", 1)[-1]
     return place, _SIZES.index(size) if size in _SIZES else len(_SIZES), entry.name
 

@@ -46,7 +46,7 @@ class Split(Settings):
     )
 
     @model_validator(mode="after")
-    def _something_is_left_to_train_on(self) -> Self:
+    def _check_enough_is_left_to_train_on(self) -> Self:
         if self.validation + self.test > _MOST_HELD_OUT:
             raise reject(
                 "test",

@@ -55,7 +55,7 @@ def put(values: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
     else:
         section[last] = value
     if last == "kind" and parents and parents[-1] in kinds.KINDS:
-        _keep_what_fits(changed, parents[-1])
+        _keep_shared_settings(changed, parents[-1])
     if path not in {one.path for one in describe.settings(changed)}:
         raise PresetError(f"there is no setting {path!r}", *_nearest(path, changed))
     return changed
@@ -139,15 +139,15 @@ def difference(mine: dict[str, Any], base: dict[str, Any]) -> list[tuple[str, An
     """`(path, value in base, value in mine)` for every setting that differs."""
     paths = [one.path for one in describe.settings(base)]
     paths += [one.path for one in describe.settings(mine) if one.path not in set(paths)]
-    found = []
+    differences = []
     for path in paths:
         old, new = get(base, path), get(mine, path)
         if old != new and path not in ("name", "base", "group"):
-            found.append((path, old, new))
-    return found
+            differences.append((path, old, new))
+    return differences
 
 
-def _keep_what_fits(values: dict[str, Any], section: str) -> None:
+def _keep_shared_settings(values: dict[str, Any], section: str) -> None:
     allowed = {
         one.path.split(".")[1]
         for one in describe.settings(values)

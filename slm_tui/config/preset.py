@@ -40,26 +40,26 @@ class Preset(Settings):
 
     @model_validator(mode="before")
     @classmethod
-    def _a_section_without_a_kind_has_the_usual_one(cls, values: Any) -> Any:
+    def _fill_in_missing_kinds(cls, values: Any) -> Any:
         if not isinstance(values, dict):
             return values
         filled = dict(values)
         for section, usual in kinds.USUAL.items():
-            given = filled.get(section)
-            if isinstance(given, dict) and "kind" not in given:
-                filled[section] = {"kind": kinds.kind_of(usual), **given}
+            value = filled.get(section)
+            if isinstance(value, dict) and "kind" not in value:
+                filled[section] = {"kind": kinds.kind_of(usual), **value}
         return filled
 
     @field_validator("name")
     @classmethod
-    def _name_is_a_path_component(cls, name: str) -> str:
+    def _check_name_is_a_path_component(cls, name: str) -> str:
         try:
             return check_name(name, "preset name")
         except SlmTuiError as error:
             raise ValueError(str(error)) from None
 
     @model_validator(mode="after")
-    def _parts_fit(self) -> Self:
+    def _check_sections_together(self) -> Self:
         rate, schedule = self.optimizer.learning_rate, self.schedule
         if schedule.minimum is not None and schedule.minimum > rate:
             raise reject(

@@ -42,18 +42,18 @@ def preset_schema() -> dict[str, Any]:
 
 def _setting(values: dict[str, Any]) -> dict[str, Any]:
     """One setting, without the metadata for the form, and without null, which TOML lacks."""
-    found = {key: value for key, value in values.items() if key not in (*_OF_THE_FORM, "title")}
+    setting = {key: value for key, value in values.items() if key not in (*_OF_THE_FORM, "title")}
     if values.get("unit"):
-        found["description"] = f"{values['description']} ({values['unit']})"
+        setting["description"] = f"{values['description']} ({values['unit']})"
     if "suggestions" in values:
-        found["examples"] = values["suggestions"]
-    if found.get("default", ...) is None:
-        del found["default"]
-        (given,) = (one for one in found.pop("anyOf") if one != {"type": "null"})
-        found |= given
-    if "default" in found:
-        found["default"] = _without_null(found["default"])
-    return found
+        setting["examples"] = values["suggestions"]
+    if setting.get("default", ...) is None:
+        del setting["default"]
+        (variant,) = (one for one in setting.pop("anyOf") if one != {"type": "null"})
+        setting |= variant
+    if "default" in setting:
+        setting["default"] = _without_null(setting["default"])
+    return setting
 
 
 def _without_null(value: Any) -> Any:

@@ -80,8 +80,8 @@ def changes(values: dict[str, Any], where: str) -> dict[str, Any]:
     data = values.get("data")
     before = data if isinstance(data, dict) else {}
     if before.get("kind", "stories") != "stories":
-        kept = {name: before[name] for name in ("limit", "split") if name in before}
-        section = {**kept, **section}
+        limits = {name: before[name] for name in ("limit", "split") if name in before}
+        section = {**limits, **section}
     return {**values, "data": section}
 
 

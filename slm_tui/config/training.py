@@ -121,7 +121,7 @@ class Schedule(Settings):
     )
 
     @model_validator(mode="after")
-    def _one_way_to_say_it(self) -> Self:
+    def _check_alternatives(self) -> Self:
         for group in self.alternatives:
             chosen = sorted(name for name in group if getattr(self, name) is not None)
             if len(chosen) > 1:
@@ -229,20 +229,20 @@ class Training(Settings):
 
     @model_validator(mode="before")
     @classmethod
-    def _logs_by_name(cls, values: Any) -> Any:
+    def _parse_log_to(cls, values: Any) -> Any:
         """`log_to` may be one name, or several separated by commas."""
         if not isinstance(values, dict) or "log_to" not in values:
             return values
-        given = values["log_to"]
-        listed = [given] if isinstance(given, str) else given
+        value = values["log_to"]
+        listed = [value] if isinstance(value, str) else value
         if not isinstance(listed, (list, tuple)):
             return values
         names = [part.strip() for one in listed for part in str(one).split(",")]
         names = list(dict.fromkeys(name for name in names if name))
-        known = get_args(LogTo)
+        choices = get_args(LogTo)
         for name in names:
-            if name not in known:
-                raise reject("log_to", f"{name!r} is not a supported logger", list(known))
+            if name not in choices:
+                raise reject("log_to", f"{name!r} is not a supported logger", list(choices))
         return {**values, "log_to": names}
 
 

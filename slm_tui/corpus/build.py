@@ -140,13 +140,13 @@ def leakage(parts: SplitDocuments, counts: dict[str, Any], meter: Meter) -> dict
         part: documents.chosen(slice(0, counts[part]["documents"]))
         for part, documents in parts.documents.items()
     }
-    found = overlap.measure(
+    overlaps = overlap.measure(
         written["train"],
         {part: written[part] for part in PARTS[1:] if len(written[part])},
         cores(),
         lambda done, total: meter("looking for leaks", done, total),
     )
-    return {part: one.to_dict() for part, one in found.items()}
+    return {part: one.to_dict() for part, one in overlaps.items()}
 
 
 def most_tokens(preset: Preset, part: str) -> int | None:

@@ -34,8 +34,8 @@ class DataVerdict:
 
 def verdicts(preset: Preset, statistics: Statistics, plan: Plan) -> list[DataVerdict]:
     """All findings; what prevents training comes first."""
-    found = [_window(plan), _enough(plan), *_leaks(preset, statistics), *_left_out(statistics)]
-    return [one for one in found if one is not None]
+    findings = [_window(plan), _enough(plan), *_leaks(preset, statistics), *_left_out(statistics)]
+    return [one for one in findings if one is not None]
 
 
 def _window(plan: Plan) -> DataVerdict | None:
@@ -72,48 +72,48 @@ def _enough(plan: Plan) -> DataVerdict:
 
 
 def _leaks(preset: Preset, statistics: Statistics) -> list[DataVerdict]:
-    found = []
+    findings = []
     for part, overlap in statistics.leakage.items():
         share, name = f"{overlap['share']:.1%}", _PART[part]
         if preset.data.is_endless:
             text = f"{share} of {name}'s {WORDS}-grams are in training, as expected"
             why = "all stories come from the same grammar, and the floor takes that into account"
-            found.append(DataVerdict("leakage", True, text, why))
+            findings.append(DataVerdict("leakage", True, text, why))
         elif overlap["share"] > WARN_ABOVE:
             text = f"leak: {share} of {name}'s {WORDS}-grams are in training"
             why = "its loss looks better than it is: remove near-duplicates, or split differently"
-            found.append(DataVerdict("leakage", False, text, why))
+            findings.append(DataVerdict("leakage", False, text, why))
         elif overlap["runs"]:
             text = f"no leak: {share} of {name}'s {WORDS}-grams are in training"
-            found.append(DataVerdict("leakage", True, text))
-    gone = statistics.duplicates_removed
-    if gone:
-        text = f"{_many(gone, 'copy', 'copies')} of training documents removed"
+            findings.append(DataVerdict("leakage", True, text))
+    removed = statistics.duplicates_removed
+    if removed:
+        text = f"{_many(removed, 'copy', 'copies')} of training documents removed"
         why = "they were in validation or test; near-duplicates may remain"
-        found.append(DataVerdict("duplicates", False, text, why))
-    return found
+        findings.append(DataVerdict("duplicates", False, text, why))
+    return findings
 
 
 def _how_read(statistics: Statistics) -> list[DataVerdict]:
     """How the files were read, and how many characters were lost."""
-    out, found = statistics.left_out, []
+    out, findings = statistics.left_out, []
     replaced = out.get("replaced", 0)
     if replaced:
         share = replaced / max(1, out.get("decoded", 0))
         many = _many(replaced, "character was", "characters were")
         text = f"{many} replaced by U+FFFD ({share:.2%} of the text)"
         why = "if letters are missing, set data.encoding to the encoding of the text"
-        found.append(DataVerdict("encoding", False, text, why))
+        findings.append(DataVerdict("encoding", False, text, why))
     notes = out.get("notes", [])
-    found += [DataVerdict("reading", True, one_line(note, 160)) for note in notes[:_NOTES_SHOWN]]
+    findings += [DataVerdict("reading", True, one_line(note, 160)) for note in notes[:_NOTES_SHOWN]]
     if len(notes) > _NOTES_SHOWN:
         text = f"{_many(len(notes) - _NOTES_SHOWN, 'more note', 'more notes')} like this"
-        found.append(DataVerdict("reading", True, text))
-    return found
+        findings.append(DataVerdict("reading", True, text))
+    return findings
 
 
 def _left_out(statistics: Statistics) -> list[DataVerdict]:
-    out, found = statistics.left_out, [*_how_read(statistics)]
+    out, findings = statistics.left_out, [*_how_read(statistics)]
     if out.get("skipped"):
         named = ", ".join(
             f"{one_line(name, 40)} ({one_line(why, 60)})"
@@ -122,22 +122,22 @@ def _left_out(statistics: Statistics) -> list[DataVerdict]:
         more = out["skipped"] - min(_FILES_NAMED, len(out["skipped_files"]))
         named += f" and {more:,} more" if more else ""
         text = f"{_many(out['skipped'], 'file was', 'files were')} skipped"
-        found.append(DataVerdict("skipped", False, text, named))
+        findings.append(DataVerdict("skipped", False, text, named))
     if out.get("splits"):
         text = f"unused splits of the dataset: {one_line(', '.join(out['splits']), 60)}"
         why = "to use them, set data.validation_split and data.test_split"
-        found.append(DataVerdict("splits", True, text, why))
+        findings.append(DataVerdict("splits", True, text, why))
     if out.get("null"):
         text = f"{_many(out['null'], 'row has', 'rows have')} no text"
-        found.append(DataVerdict("rows", False, text))
+        findings.append(DataVerdict("rows", False, text))
     if out.get("blank"):
         text = f"{_many(out['blank'], 'blank document was', 'blank documents were')} left out"
-        found.append(DataVerdict("rows", True, text))
+        findings.append(DataVerdict("rows", True, text))
     if out.get("short") or out.get("long"):
         short, long = out.get("short", 0), out.get("long", 0)
         text = f"{short:,} documents were too short and {long:,} too long"
-        found.append(DataVerdict("lengths", True, text))
-    return found
+        findings.append(DataVerdict("lengths", True, text))
+    return findings
 
 
 def _many(number: int, one: str, several: str) -> str:

@@ -27,11 +27,11 @@ class Documents:
     @cached_property
     def _before(self) -> list[int]:
         """The number of end-of-text tokens before each chunk, and the total."""
-        found = [0]
+        counts = [0]
         for at in range(0, len(self._tokens), _CHUNK):
             chunk = self._tokens[at : at + _CHUNK]
-            found.append(found[-1] + int(np.count_nonzero(chunk == self._end)))
-        return found
+            counts.append(counts[-1] + int(np.count_nonzero(chunk == self._end)))
+        return counts
 
     def __len__(self) -> int:
         if not len(self._tokens):
@@ -64,8 +64,8 @@ class Documents:
         while high - low > 1:
             middle = (low + high) // 2
             low, high = (middle, high) if self._before[middle] <= number else (low, middle)
-        held, places = self._held
-        if held != low:
+        first, places = self._held
+        if first != low:
             chunk = self._tokens[low * _CHUNK : (low + 1) * _CHUNK]
             places = np.flatnonzero(chunk == self._end)
             self._held = low, places

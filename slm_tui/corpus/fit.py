@@ -28,9 +28,9 @@ def check(preset: Preset, corpus: Corpus) -> None:
     Raises:
         CorpusError: it is too small; gives the smallest `data.split.validation` that works.
     """
-    found = problem(preset, corpus)
-    if found is not None:
-        raise found
+    error = problem(preset, corpus)
+    if error is not None:
+        raise error
 
 
 def problem(preset: Preset, corpus: Corpus) -> CorpusError | None:
@@ -58,18 +58,18 @@ def _or_smaller(corpus: Corpus) -> str:
 
 
 def _more_text(corpus: Corpus) -> str:
-    gone = int(corpus.manifest["duplicates_removed"])
-    if gone:
-        return f"use more text: {gone:,} of its documents were verbatim copies from training"
+    duplicates = int(corpus.manifest["duplicates_removed"])
+    if duplicates:
+        return f"use more text: {duplicates:,} of its documents were verbatim copies from training"
     return f"use more text{_or_smaller(corpus)}"
 
 
 def smallest_ratio(preset: Preset, corpus: Corpus) -> float | None:
     """The smallest `data.split.validation` that fills a window; `None` if none does."""
     needed = preset.model.block_size + 1
-    wanted = preset.data.documents_wanted()
-    if wanted is not None:
-        return _ratio_of_endless(wanted["train"], corpus, needed)
+    counts = preset.data.generated_documents()
+    if counts is not None:
+        return _ratio_of_endless(counts["train"], corpus, needed)
     most = 0.9 - preset.data.split.test
     ratios = [one for one in _RATIOS if one <= most]
     with tempfile.TemporaryDirectory() as directory:
@@ -92,19 +92,19 @@ def _ratio_of_endless(trained: int, corpus: Corpus, needed: int) -> float | None
     """The ratio of `trained` documents that has `needed` tokens, if they are newly generated."""
     written = max(1, int(corpus.manifest["parts"]["train"]["documents"]))
     # Held-out documents differ in length: add a small margin.
-    wanted = needed / max(1.0, len(corpus.train) / written) * 1.1
-    return next((one for one in _RATIOS if round(one * trained) >= wanted), None)
+    documents = needed / max(1.0, len(corpus.train) / written) * 1.1
+    return next((one for one in _RATIOS if round(one * trained) >= documents), None)
 
 
 def _texts(corpus: Corpus) -> list[str]:
     """All documents of a small corpus, in order."""
-    end, found = corpus.tokenizer.end_of_text, []
+    end, texts = corpus.tokenizer.end_of_text, []
     for part in PARTS:
         documents = Documents(getattr(corpus, part), end)
         for number in range(len(documents)):
             data = corpus.tokenizer.decode_bytes(documents.ids(number))
-            found.append(data.decode("utf-8", "replace"))
-    return found
+            texts.append(data.decode("utf-8", "replace"))
+    return texts
 
 
 def _held_out(preset: Preset, documents: DocumentSpans, corpus: Corpus, ratio: float) -> int:

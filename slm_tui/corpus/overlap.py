@@ -58,51 +58,51 @@ def measure(
     step: Callable[[int, int], None],
 ) -> dict[str, Overlap]:
     """How much of each held-out split occurs in `train`; `step(done, total)` gets bytes."""
-    wanted = {part: _runs_of(documents) for part, documents in held_out.items()}
-    if not any(len(runs) for runs, _ in wanted.values()):
+    samples = {part: _runs_of(documents) for part, documents in held_out.items()}
+    if not any(len(runs) for runs, _ in samples.values()):
         return {part: Overlap(0, 0) for part in held_out}
-    every = np.unique(np.concatenate([runs for runs, _ in wanted.values()]))
-    found = _found(train, every, threads, step)
+    every = np.unique(np.concatenate([runs for runs, _ in samples.values()]))
+    shared = _shared_with(train, every, threads, step)
     return {
-        part: Overlap(len(runs), int(among(runs, found).sum()), sampled=one > 1)
-        for part, (runs, one) in wanted.items()
+        part: Overlap(len(runs), int(among(runs, shared).sum()), sampled=one > 1)
+        for part, (runs, one) in samples.items()
     }
 
 
 def _runs_of(documents: DocumentSpans) -> tuple[Hashes, int]:
     """The runs of a split; of many only those whose hash is a multiple of the second value."""
-    kept: list[Hashes] = []
+    chunks: list[Hashes] = []
     count, one_in = 0, 1
     for chunk in documents.chunks():
         runs = runs_of_chunk(chunk)
-        kept.append(runs[runs % np.uint64(one_in) == 0] if one_in > 1 else runs)
-        count += len(kept[-1])
+        chunks.append(runs[runs % np.uint64(one_in) == 0] if one_in > 1 else runs)
+        count += len(chunks[-1])
         while count > _MOST_RUNS:
             one_in *= 2
-            kept = [runs[runs % np.uint64(one_in) == 0] for runs in kept]
-            count = sum(map(len, kept))
-    return (np.concatenate(kept) if kept else np.empty(0, np.uint64)), one_in
+            chunks = [runs[runs % np.uint64(one_in) == 0] for runs in chunks]
+            count = sum(map(len, chunks))
+    return (np.concatenate(chunks) if chunks else np.empty(0, np.uint64)), one_in
 
 
-def _found(
-    train: DocumentSpans, wanted: Hashes, threads: int, step: Callable[[int, int], None]
+def _shared_with(
+    train: DocumentSpans, hashes: Hashes, threads: int, step: Callable[[int, int], None]
 ) -> Hashes:
-    """Which of `wanted`, sorted, occur in training; sorted."""
+    """Which of `hashes`, sorted, occur in training; sorted."""
     sieve = np.zeros(1 << _FILTER_BITS, np.bool_)
-    sieve[wanted >> np.uint64(64 - _FILTER_BITS)] = True
+    sieve[hashes >> np.uint64(64 - _FILTER_BITS)] = True
 
     def look(chunk: Chunk) -> tuple[int, Hashes]:
         runs = runs_of_chunk(chunk)
         runs = runs[sieve[runs >> np.uint64(64 - _FILTER_BITS)]]
-        return chunk.bytes, runs[among(runs, wanted)]
+        return chunk.bytes, runs[among(runs, hashes)]
 
     total, done = train.bytes, 0
-    seen = np.zeros(len(wanted), np.bool_)
+    seen = np.zeros(len(hashes), np.bool_)
     for size, runs in in_order(look, train.chunks(), threads):
         done += size
-        seen[np.searchsorted(wanted, runs)] = True
+        seen[np.searchsorted(hashes, runs)] = True
         step(done, total)
-    return wanted[seen]
+    return hashes[seen]
 
 
 def runs_of_chunk(chunk: Chunk) -> Hashes:
@@ -183,18 +183,18 @@ def _is_punctuation(data: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
     These are the punctuation, quotes and spaces of most scripts beyond ASCII.
     """
-    found = np.zeros(len(data), np.bool_)
+    mask = np.zeros(len(data), np.bool_)
     if len(data) < 3 or int(data.max()) < 0x80:
-        return found
+        return mask
     two = data[:-1] == 0xC2
-    found[:-1] |= two
-    found[1:] |= two
+    mask[:-1] |= two
+    mask[1:] |= two
     lead, second = data[:-2], data[1:-1]
     general = (lead == 0xE2) & ((second == 0x80) | ((second == 0x81) & (data[2:] < 0xB0)))
     three = general | ((lead == 0xE3) & (second == 0x80))
     for offset in range(3):
-        found[offset : len(data) - 2 + offset] |= three
-    return found
+        mask[offset : len(data) - 2 + offset] |= three
+    return mask
 
 
 @cache

@@ -199,16 +199,16 @@ def _make(
     safe_files.sweep(directory.parent)
     temporary = Path(tempfile.mkdtemp(prefix=safe_files.MAKING, dir=directory.parent))
     try:
-        made, texts = temporary / "corpus", temporary / "texts"
-        made.mkdir()
+        target, texts = temporary / "corpus", temporary / "texts"
+        target.mkdir()
         texts.mkdir()
-        _fill(preset, tokenizer, identity, made, texts, meter)
-        safe_files.sync_directory(made)
+        _fill(preset, tokenizer, identity, target, texts, meter)
+        safe_files.sync_directory(target)
         if replaces:
             # Only now: the text of a damaged corpus may be gone.
             safe_files.remove_directory(directory)
         try:
-            os.replace(made, directory)
+            os.replace(target, directory)
         except OSError:
             # Another process has built the same corpus meanwhile: use its copy.
             if not (directory / "manifest.json").is_file():
@@ -222,11 +222,11 @@ def _fill(
     preset: Preset,
     tokenizer: Tokenizer | None,
     identity: dict[str, Any],
-    made: Path,
+    target: Path,
     texts: Path,
     meter: Meter,
 ) -> None:
-    """Write the files of a corpus to `made`; `texts` is for its staged text."""
+    """Write the files of a corpus to `target`; `texts` is for its staged text."""
     parts, left_out = build.staged(preset, texts, meter)
     if sources.fingerprint(preset.data) != identity["source"]:
         raise CorpusError(
@@ -234,7 +234,7 @@ def _fill(
         )
     if tokenizer is None:
         tokenizer = build.tokenizer(preset, parts.documents["train"], meter)
-    written = build.write(preset, parts, tokenizer, made, meter)
+    written = build.write(preset, parts, tokenizer, target, meter)
     manifest = {
         "format": FORMAT,
         **written,
@@ -244,7 +244,7 @@ def _fill(
         "identity": identity,
         "fingerprint": _name_of(identity),
     }
-    safe_files.write_atomically(made / "manifest.json", manifests.sealed(manifest))
+    safe_files.write_atomically(target / "manifest.json", manifests.sealed(manifest))
 
 
 def _mapped(path: Path, dtype: str) -> Tokens:

@@ -47,23 +47,23 @@ def split(documents: DocumentSpans, ratios: Split) -> dict[str, DocumentSpans]:
 
 def without_duplicates(parts: dict[str, DocumentSpans]) -> SplitDocuments:
     """Remove documents from validation and test that also occur in an earlier split."""
-    found = SplitDocuments({"train": parts["train"]})
+    result = SplitDocuments({"train": parts["train"]})
     seen = np.unique(parts["train"].digests)
     for part in PARTS[1:]:
         documents = parts[part]
-        known = among(documents.digests, seen)
-        found.duplicates += int(known.sum())
-        found.documents[part] = documents.chosen(~known)
+        duplicates = among(documents.digests, seen)
+        result.duplicates += int(duplicates.sum())
+        result.documents[part] = documents.chosen(~duplicates)
         seen = np.union1d(seen, documents.digests)
-    return found
+    return result
 
 
-def among(values: NDArray[np.uint64], known: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    """Which of `values` occur in `known`, which is sorted."""
-    if not len(known):
+def among(values: NDArray[np.uint64], others: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """Which of `values` occur in `others`, which is sorted."""
+    if not len(others):
         return np.zeros(len(values), np.bool_)
-    at = np.minimum(np.searchsorted(known, values), len(known) - 1)
-    return np.asarray(known[at] == values)
+    at = np.minimum(np.searchsorted(others, values), len(others) - 1)
+    return np.asarray(others[at] == values)
 
 
 def _cut(
@@ -114,9 +114,9 @@ def _boundary(file: IO[bytes], low: int, at: int, high: int) -> tuple[int, int]:
     for mark in (b"\n\n", b"\n", b" "):
         after = window.find(mark, place, room)
         before = window.rfind(mark, 0, place)
-        found = [one for one in (before, after) if one > 0]
-        if found:
-            nearest = low + min(found, key=lambda one: abs(one - place))
+        positions = [one for one in (before, after) if one > 0]
+        if positions:
+            nearest = low + min(positions, key=lambda one: abs(one - place))
             return nearest, nearest + len(mark)
     while place < len(window) and window[place] & 0xC0 == 0x80:
         place += 1

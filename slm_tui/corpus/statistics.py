@@ -105,17 +105,17 @@ class PartStatistics:
         counts = [0] * bins
         for length, documents in zip(self.lengths, self.documents_of, strict=True):
             counts[min(bins - 1, (length - first) // width)] += documents
-        found = [Bin(first + i * width, first + (i + 1) * width, n) for i, n in enumerate(counts)]
-        last = found[-1]
-        found[-1] = Bin(last.low, max(last.high, self.longest + 1), last.documents)
-        return found
+        result = [Bin(first + i * width, first + (i + 1) * width, n) for i, n in enumerate(counts)]
+        last = result[-1]
+        result[-1] = Bin(last.low, max(last.high, self.longest + 1), last.documents)
+        return result
 
     def quantile(self, part: float) -> int:
         """The length in tokens that `part` of the documents (0 to 1) do not exceed."""
-        wanted, seen = part * self.documents, 0
+        target, seen = part * self.documents, 0
         for length, documents in zip(self.lengths, self.documents_of, strict=True):
             seen += documents
-            if seen >= wanted:
+            if seen >= target:
                 return length
         return self.longest
 
@@ -255,7 +255,7 @@ def _sample(corpus: Corpus) -> str:
 def plan(preset: Preset, corpus: Corpus) -> Plan:
     """The plan for training `preset` on `corpus`, with the actual vocabulary and length."""
     tokens, block = len(corpus.train), preset.model.block_size
-    found = estimate(preset, n_vocab=corpus.tokenizer.n_vocab, train_tokens=tokens)
+    budget = estimate(preset, n_vocab=corpus.tokenizer.n_vocab, train_tokens=tokens)
     sequences = preset.tokens_per_step // block
     try:
         batches = Batches(corpus.train, block, sequences, preset.training.seed)
@@ -264,9 +264,9 @@ def plan(preset: Preset, corpus: Corpus) -> Plan:
     else:
         windows, epochs = batches.windows, batches.epoch(preset.training.max_steps)
     wrong = fit.problem(preset, corpus)
-    ratio = tokens / found.parameters
-    said = (f"{wrong.what}: {wrong.why}", wrong.remedy) if wrong else ("", "")
-    return Plan(block, windows, epochs, found.parameters, ratio, *said)
+    ratio = tokens / budget.parameters
+    problem = (f"{wrong.what}: {wrong.why}", wrong.remedy) if wrong else ("", "")
+    return Plan(block, windows, epochs, budget.parameters, ratio, *problem)
 
 
 def shown(data: bytes) -> str:
@@ -316,9 +316,9 @@ def _chunks(stream: Tokens) -> Iterator[tuple[int, Tokens]]:
         yield at, stream[at : at + _CHUNK]
 
 
-def _add(lengths: dict[int, int], found: NDArray[np.int64], *, skip: bool) -> None:
+def _add(lengths: dict[int, int], new: NDArray[np.int64], *, skip: bool) -> None:
     """Count document lengths; a stream begins with end-of-text."""
-    values, counts = np.unique(found[1:] if skip else found, return_counts=True)
+    values, counts = np.unique(new[1:] if skip else new, return_counts=True)
     for value, count in zip(values.tolist(), counts.tolist(), strict=True):
         lengths[value] = lengths.get(value, 0) + count
 
@@ -339,10 +339,10 @@ def _rarest(counts: Counts, tokenizer: Tokenizer) -> Iterator[TokenCount]:
 
 def _by_length(counts: Counts, sizes: NDArray[np.int32]) -> list[int]:
     """How many tokens of the text have each length in bytes, up to the longest that occurs."""
-    found = np.zeros(int(sizes.max(initial=0)) + 1, np.int64)
-    np.add.at(found, sizes, counts)
-    used = np.flatnonzero(found)
-    return [int(count) for count in found[: used[-1] + 1]] if len(used) else []
+    result = np.zeros(int(sizes.max(initial=0)) + 1, np.int64)
+    np.add.at(result, sizes, counts)
+    used = np.flatnonzero(result)
+    return [int(count) for count in result[: used[-1] + 1]] if len(used) else []
 
 
 def _round_width(least: float) -> int:

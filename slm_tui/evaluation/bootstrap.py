@@ -65,12 +65,12 @@ def resample(
     nats, sizes = _grouped(nats), _grouped(sizes)
     units = nats.shape[1]
     generator = np.random.default_rng(seed)
-    found = []
+    sampled = []
     for at in range(0, resamples, _AT_ONCE):
         draws = min(_AT_ONCE, resamples - at)
         times = generator.multinomial(units, np.full(units, 1 / units), size=draws)
-        found.append((times @ nats.T) / (math.log(2) * np.maximum(times @ sizes.T, 1)))
-    return Resamples(np.concatenate(found))
+        sampled.append((times @ nats.T) / (math.log(2) * np.maximum(times @ sizes.T, 1)))
+    return Resamples(np.concatenate(sampled))
 
 
 def _grouped(values: NDArray[np.float64]) -> NDArray[np.float64]:

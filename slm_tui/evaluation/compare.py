@@ -109,7 +109,7 @@ class _Line:
 def compare(
     subjects: Sequence[ScoredModel],
     text: ScoredText,
-    known: ComparisonData,
+    data: ComparisonData,
     meter: Meter,
     *,
     context_bytes: int | None = None,
@@ -129,33 +129,33 @@ def compare(
     sizes = [len(document) for document in text.documents]
     if not sum(sizes):
         raise SlmTuiError("there is nothing to evaluate", f"{text.name} is empty")
-    given = context_bytes
-    if given is None and len(subjects) > 1:
-        given = smallest_context(subjects, text)
+    limit = context_bytes
+    if limit is None and len(subjects) > 1:
+        limit = smallest_context(subjects, text)
     units, unit = _units(sizes)
     lines = []
     for number, subject in enumerate(subjects):
-        lines.append(_scored(subject, text, units, meter, given, stride, number, len(subjects)))
+        lines.append(_scored(subject, text, units, meter, limit, stride, number, len(subjects)))
     if any(line.row.scores and line.row.scores.bytes.sum() != sum(sizes) for line in lines):
         raise SlmTuiError(
             "the models cannot be compared",
             "a tokenizer does not round-trip the text",
             "report this",
         )
-    lines += _baselines(text, known, units, meter)
-    lines += _floor(text, known, units)
+    lines += _baselines(text, data, units, meter)
+    lines += _floor(text, data, units)
     meter("comparing", 0, None, "share")
-    drawn = _resampled(lines, resamples)
-    rows = _ranked(lines, drawn)
-    context = given if given is not None else smallest_context(subjects, text)
+    resampled = _resampled(lines, resamples)
+    rows = _ranked(lines, resampled)
+    context = limit if limit is not None else smallest_context(subjects, text)
     return Comparison(
         tuple(rows),
         context,
         len(sizes),
         sum(sizes),
         len(units),
-        unit if drawn is not None else "",
-        resamples if drawn is not None else 0,
+        unit if resampled is not None else "",
+        resamples if resampled is not None else 0,
     )
 
 
@@ -195,7 +195,7 @@ def _scored(
     documents = text.encoded(subject.tokenizer)
     stage = f"scoring {subject.name}" + (f" ({number + 1} of {count})" if count > 1 else "")
     meter(stage, 0, len(documents), "documents")
-    found = score(
+    scores = score(
         subject.load(),
         subject.tokenizer,
         documents,
@@ -204,11 +204,11 @@ def _scored(
         context_bytes=context_bytes,
         step=lambda done: meter(stage, done, len(documents), "documents"),
     )
-    row = ComparisonRow(subject.name, "model", found.bits_per_byte, found)
-    return _Line(row, found.text_nats, found.bytes.astype(np.float64))
+    row = ComparisonRow(subject.name, "model", scores.bits_per_byte, scores)
+    return _Line(row, scores.text_nats, scores.bytes.astype(np.float64))
 
 
-def _baselines(text: ScoredText, known: ComparisonData, units: Units, meter: Meter) -> list[_Line]:
+def _baselines(text: ScoredText, data: ComparisonData, units: Units, meter: Meter) -> list[_Line]:
     meter("counting bytes", 0, None, "share")
     lines = [
         _Line(
@@ -217,8 +217,8 @@ def _baselines(text: ScoredText, known: ComparisonData, units: Units, meter: Met
             )
         )
     ]
-    if len(known.training):
-        counts = ByteCounts.of(_first(known.training, _MOST_COUNTED))
+    if len(data.training):
+        counts = ByteCounts.of(_first(data.training, _MOST_COUNTED))
         for name, chances, note in (
             ("unigram", counts.unigram(), "byte frequencies of the training text"),
             ("bigram", counts.bigram(), "byte pairs of the training text"),
@@ -227,23 +227,21 @@ def _baselines(text: ScoredText, known: ComparisonData, units: Units, meter: Met
             bits = math.fsum(nats) / math.log(2) / sizes.sum()
             lines.append(_Line(ComparisonRow(name, "baseline", bits, note=note), nats, sizes))
     stage = "compressing"
-    bits = lzma_bits_per_byte(
-        text.documents, known.training, lambda: meter(stage, 0, None, "share")
-    )
-    note = "compressor, primed with the training text" if len(known.training) else "compressor"
+    bits = lzma_bits_per_byte(text.documents, data.training, lambda: meter(stage, 0, None, "share"))
+    note = "compressor, primed with the training text" if len(data.training) else "compressor"
     if sum(map(len, text.documents)) > MOST_COMPRESSED:
         note += f"; first {MOST_COMPRESSED // 1_000_000} MB only"
     return [*lines, _Line(ComparisonRow("lzma", "baseline", bits, note=note))]
 
 
 def _first(documents: Sequence[bytes], most: int) -> list[bytes]:
-    taken: list[bytes] = []
+    texts: list[bytes] = []
     for document in documents:
-        taken.append(document[:most])
-        most -= len(taken[-1])
+        texts.append(document[:most])
+        most -= len(texts[-1])
         if most <= 0:
             break
-    return taken
+    return texts
 
 
 def _per_unit(
@@ -252,41 +250,41 @@ def _per_unit(
     nats, sizes = np.zeros(len(units)), np.zeros(len(units))
     for number, document in enumerate(text.documents):
         meter.check()
-        for at, found in byte_nats(chances, document):
-            where = units.of(number, np.arange(at, at + len(found)))
+        for at, piece_nats in byte_nats(chances, document):
+            where = units.of(number, np.arange(at, at + len(piece_nats)))
             low, high = int(where[0]), int(where[-1]) + 1
-            nats[low:high] += np.bincount(where - low, found, high - low)
+            nats[low:high] += np.bincount(where - low, piece_nats, high - low)
             sizes[low:high] += np.bincount(where - low, minlength=high - low)
     return nats, sizes
 
 
-def _floor(text: ScoredText, known: ComparisonData, units: Units) -> list[_Line]:
+def _floor(text: ScoredText, data: ComparisonData, units: Units) -> list[_Line]:
     note = "true entropy of the text: no model can be better on average"
     size = sum(map(len, text.documents))
-    if known.floor_bits is not None and units.block_bytes is None:
-        row = ComparisonRow("floor", "floor", math.fsum(known.floor_bits) / size, note=note)
+    if data.floor_bits is not None and units.block_bytes is None:
+        row = ComparisonRow("floor", "floor", math.fsum(data.floor_bits) / size, note=note)
         sizes = np.array([len(document) for document in text.documents], np.float64)
-        return [_Line(row, known.floor_bits * math.log(2), sizes)]
-    if known.floor is not None:
-        return [_Line(ComparisonRow("floor", "floor", known.floor, note=note))]
+        return [_Line(row, data.floor_bits * math.log(2), sizes)]
+    if data.floor is not None:
+        return [_Line(ComparisonRow("floor", "floor", data.floor, note=note))]
     return []
 
 
 def _resampled(lines: list[_Line], resamples: int) -> Resamples | None:
     """Resample all lines that have sums per unit, and record the column of each."""
-    drawn = [line for line in lines if line.nats is not None and line.sizes is not None]
-    drawn = [line for line in drawn if math.isfinite(line.row.bits_per_byte)]
-    if not drawn:
+    usable = [line for line in lines if line.nats is not None and line.sizes is not None]
+    usable = [line for line in usable if math.isfinite(line.row.bits_per_byte)]
+    if not usable:
         return None
-    nats = np.array([line.nats for line in drawn])
-    sizes = np.array([line.sizes for line in drawn])
-    found = bootstrap.resample(nats, sizes, resamples=resamples)
-    for at, line in enumerate(drawn):
-        line.column = at if found is not None else -1
-    return found
+    nats = np.array([line.nats for line in usable])
+    sizes = np.array([line.sizes for line in usable])
+    sampled = bootstrap.resample(nats, sizes, resamples=resamples)
+    for at, line in enumerate(usable):
+        line.column = at if sampled is not None else -1
+    return sampled
 
 
-def _ranked(lines: list[_Line], drawn: Resamples | None) -> list[ComparisonRow]:
+def _ranked(lines: list[_Line], resampled: Resamples | None) -> list[ComparisonRow]:
     """The rows sorted by bits per byte, with model ranks, intervals and differences to the best."""
     lines = sorted(lines, key=lambda line: _order(line.row.bits_per_byte))
     best = next(line for line in lines if line.row.kind == "model")
@@ -296,10 +294,10 @@ def _ranked(lines: list[_Line], drawn: Resamples | None) -> list[ComparisonRow]:
         if row.kind == "model":
             rank += 1
             row = replace(row, rank=rank)
-        if drawn is not None and line.column >= 0:
-            row = replace(row, interval=drawn.interval(line.column))
+        if resampled is not None and line.column >= 0:
+            row = replace(row, interval=resampled.interval(line.column))
             if best.column >= 0 and line is not best:
-                between = drawn.difference(line.column, best.column)
+                between = resampled.difference(line.column, best.column)
                 noise = bootstrap.is_noise(between)
                 row = replace(row, difference_interval=between, is_noise=noise)
         rows.append(row)

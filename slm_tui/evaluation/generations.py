@@ -38,13 +38,13 @@ def generate(
     Stop strings are ignored: this measures how the model itself ends. `step` is called after
     every token with the number of finished completions, and may raise.
     """
-    asked = [prompts[number % len(prompts)] for number in range(count)]
+    repeated = [prompts[number % len(prompts)] for number in range(count)]
     seeds = [settings.seed + number for number in range(count)]
     texts: list[Completion] = []
     for text in write(
         model,
         tokenizer,
-        asked,
+        repeated,
         settings.with_(stop=()),
         seeds=seeds,
         begin=begin,

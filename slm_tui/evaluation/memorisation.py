@@ -116,8 +116,8 @@ class Index:
                 for at, (low, high) in enumerate(zip(lows, highs, strict=True))
             ]
         )
-        found = self._passages(text, lows, highs, present) if passages else []
-        longest = _apart(sorted(found, key=lambda one: (-one.length, one.start)), passages)
+        all_passages = self._passages(text, lows, highs, present) if passages else []
+        longest = _apart(sorted(all_passages, key=lambda one: (-one.length, one.start)), passages)
         return CopiedText(len(text), len(present), int(present.sum()), tuple(longest))
 
     def _ranges(self, text: NDArray[np.int64]) -> tuple[list[int], list[int]]:
@@ -160,23 +160,23 @@ class Index:
         A passage that begins later must also end later, so it must contain every 8-gram up to
         beyond the end of the previous one: the rarest of those gives its candidate positions.
         """
-        found: list[CopiedPassage] = []
+        passages: list[CopiedPassage] = []
         end = 0
         for start in range(len(present)):
             if not present[start]:
                 continue
             # It must reach one token further than the previous passage.
-            wanted = max(start + GRAM, end + 1)
-            inside = range(start, wanted - GRAM + 1)
-            if wanted > len(text) or not present[start : wanted - GRAM + 1].all():
+            reach = max(start + GRAM, end + 1)
+            inside = range(start, reach - GRAM + 1)
+            if reach > len(text) or not present[start : reach - GRAM + 1].all():
                 continue
             rarest = min(inside, key=lambda at: highs[at] - lows[at])
-            places = self._places(lows[rarest], highs[rarest], text[start:wanted], rarest - start)
+            places = self._places(lows[rarest], highs[rarest], text[start:reach], rarest - start)
             if not len(places):
                 continue
-            end, place = self._extended(text, wanted, places + (wanted - start))
-            found.append(CopiedPassage(start, end - start, place - (end - start)))
-        return found
+            end, place = self._extended(text, reach, places + (reach - start))
+            passages.append(CopiedPassage(start, end - start, place - (end - start)))
+        return passages
 
     def _extended(
         self, text: NDArray[np.int64], end: int, afters: NDArray[np.int64]
@@ -215,16 +215,16 @@ def _stretches(places: int, most: int) -> list[tuple[int, int]]:
 
 def _apart(passages: list[CopiedPassage], most: int) -> list[CopiedPassage]:
     """The first passages that do not overlap, up to a maximum number."""
-    kept: list[CopiedPassage] = []
+    chosen: list[CopiedPassage] = []
     for one in passages:
-        if len(kept) == most:
+        if len(chosen) == most:
             break
         if all(
             one.start >= other.start + other.length or other.start >= one.start + one.length
-            for other in kept
+            for other in chosen
         ):
-            kept.append(one)
-    return kept
+            chosen.append(one)
+    return chosen
 
 
 @dataclass(frozen=True)
@@ -254,8 +254,8 @@ def reference(index: Index, validation: Tokens) -> Reference:
         return Reference()
     count = min(_PIECES, len(validation) // length)
     starts = np.linspace(0, len(validation) - length, count).astype(int)
-    found = [index.look(validation[start : start + length], passages=1) for start in starts]
-    return Reference(tuple(one.share for one in found), max(one.longest for one in found))
+    matches = [index.look(validation[start : start + length], passages=1) for start in starts]
+    return Reference(tuple(one.share for one in matches), max(one.longest for one in matches))
 
 
 @dataclass(frozen=True)
@@ -263,7 +263,7 @@ class Copying:
     """What the samples of a step copied. `quotes` are the longest passages as text."""
 
     step: int
-    found: CopiedText
+    overlap: CopiedText
     reference: Reference
     quotes: tuple[str, ...] = ()
     is_whole: bool = True
@@ -271,15 +271,15 @@ class Copying:
     @property
     def is_much(self) -> bool:
         """Whether it is clearly more than independent texts of this kind share."""
-        if self.found.grams < _LEAST_GRAMS:
+        if self.overlap.grams < _LEAST_GRAMS:
             return False
         if not self.reference.shares:
-            return self.found.share > 0.5
+            return self.overlap.share > 0.5
         return self._excess > max(0.1, 3 * self.reference.spread)
 
     @property
     def _excess(self) -> float:
-        return self.found.share - self.reference.share
+        return self.overlap.share - self.reference.share
 
     @property
     def confidence(self) -> float:
@@ -300,17 +300,17 @@ class Copying:
     def short(self) -> str:
         """The share and the longest passage in a few words."""
         natural = f" (unseen text {self.reference.share:.0%})" if self.reference.shares else ""
-        longest = f", longest match {self.found.longest} tokens" if self.found.longest else ""
-        return f"{self.found.share:.0%} in the training text{natural}{longest}"
+        longest = f", longest match {self.overlap.longest} tokens" if self.overlap.longest else ""
+        return f"{self.overlap.share:.0%} in the training text{natural}{longest}"
 
     def sentence(self) -> str:
         """Share and longest passage, each with the value for unseen text."""
         least = "" if self.is_whole else "at least "
-        text = f"{least}{self.found.share:.0%} of 8-grams also occur in the training text"
+        text = f"{least}{self.overlap.share:.0%} of 8-grams also occur in the training text"
         if self.reference.shares:
             text += f" (unseen text: {self.reference.share:.0%})"
-        if self.found.longest:
-            text += f"; longest match {self.found.longest} tokens"
+        if self.overlap.longest:
+            text += f"; longest match {self.overlap.longest} tokens"
             if self.reference.shares:
                 text += f" (unseen text: {self.reference.longest})"
         return text
@@ -324,16 +324,16 @@ def copying(
     decode: Callable[[Sequence[int]], str],
 ) -> Copying:
     """Look up the samples of one step, each a list of tokens of the corpus."""
-    found = [(one, index.look(one)) for one in samples]
+    matches = [(one, index.look(one)) for one in samples]
     passages = sorted(
-        ((passage, ids) for ids, each in found for passage in each.passages),
+        ((passage, ids) for ids, each in matches for passage in each.passages),
         key=lambda pair: -pair[0].length,
     )[:3]
     quotes = tuple(decode(list(ids[p.start : p.start + p.length])) for p, ids in passages)
     together = CopiedText(
-        sum(each.tokens for _, each in found),
-        sum(each.grams for _, each in found),
-        sum(each.shared for _, each in found),
+        sum(each.tokens for _, each in matches),
+        sum(each.grams for _, each in matches),
+        sum(each.shared for _, each in matches),
         tuple(passage for passage, _ in passages),
     )
     return Copying(step, together, natural, quotes, index.is_whole)

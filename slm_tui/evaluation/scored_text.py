@@ -51,8 +51,8 @@ class _Decoded(Sequence[bytes]):
 
 def decoded(tokens: Tokens, tokenizer: Tokenizer, limit: int | None = None) -> Sequence[bytes]:
     """The bytes of the first `limit` documents of a token stream."""
-    found = _Decoded(StreamDocuments(tokens, tokenizer.end_of_text, limit), tokenizer)
-    return list(found) if len(tokens) <= _HELD_TOKENS else found
+    documents = _Decoded(StreamDocuments(tokens, tokenizer.end_of_text, limit), tokenizer)
+    return list(documents) if len(tokens) <= _HELD_TOKENS else documents
 
 
 @dataclass(frozen=True)
@@ -92,14 +92,14 @@ class ScoredText:
     def spread(self, count: int, most_bytes: int) -> "ScoredText":
         """At most `count` documents, spread evenly, of at most `most_bytes` in total."""
         chosen = np.linspace(0, len(self.documents) - 1, min(count, len(self.documents)))
-        taken: list[bytes] = []
+        documents: list[bytes] = []
         left = most_bytes
         for number in chosen.round().astype(int):
             if left <= 0:
                 break
-            taken.append(self.documents[int(number)][:left])
-            left -= len(taken[-1])
-        return replace(self, documents=taken, corpus=None, part="", is_open=left <= 0)
+            documents.append(self.documents[int(number)][:left])
+            left -= len(documents[-1])
+        return replace(self, documents=documents, corpus=None, part="", is_open=left <= 0)
 
 
 class _Encoded:

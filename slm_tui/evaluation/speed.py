@@ -34,7 +34,7 @@ def measure(
     first = _times(lambda: model.step(prompt, model.start(1)), device, step)
     written = min(_WRITTEN, block - 1)
     per_token = _writing(model, ids[:, :1], written, device, step) if written else first
-    found: dict[str, Any] = {
+    figures: dict[str, Any] = {
         "block_size": block,
         "forward_ms": forward * 1e3,
         "forward_tokens_per_second": block / forward,
@@ -46,8 +46,8 @@ def measure(
         "cache_bytes_per_text": tensor_bytes(model.start(1)),
     }
     if device.type == "cuda":
-        found["peak_gpu_bytes"] = torch.cuda.max_memory_allocated(device)
-    return found
+        figures["peak_gpu_bytes"] = torch.cuda.max_memory_allocated(device)
+    return figures
 
 
 def _writing(

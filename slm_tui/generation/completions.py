@@ -68,7 +68,7 @@ class TextDecoder:
     """Decodes the tokens of one completion and releases text once it is certain.
 
     No part of a stop string is ever released: a possible start of one is held back until it is
-    clear. `stopped` is set when one occurred; text after it is kept for `go_on`.
+    clear. `stopped` is set when one occurred; text after it is kept for `resume`.
     """
 
     def __init__(self, tokenizer: Tokenizer, stop: Sequence[str] = ()) -> None:
@@ -99,7 +99,7 @@ class TextDecoder:
         rest, self._held = rest + self._held, ""
         return rest
 
-    def go_on(self, stop: Sequence[str] = ()) -> str:
+    def resume(self, stop: Sequence[str] = ()) -> str:
         """Resume the text where it ended, with what was held back, including a stop string."""
         rest, self._held = self._held, ""
         self._stop, self.stopped = tuple(one for one in stop if one), False
@@ -109,14 +109,14 @@ class TextDecoder:
         self._held += more
         if self.stopped or not self._stop:
             return "" if self.stopped else self._all()
-        found = [(at + len(one), at) for one in self._stop if (at := self._held.find(one)) >= 0]
-        if found:
+        matches = [(at + len(one), at) for one in self._stop if (at := self._held.find(one)) >= 0]
+        if matches:
             self.stopped = True
             # The stop string that is complete first, as a token may have many characters.
-            return self._first(min(found)[1])
-        return self._first(len(self._held) - self._doubtful())
+            return self._first(min(matches)[1])
+        return self._first(len(self._held) - self._undecided_length())
 
-    def _doubtful(self) -> int:
+    def _undecided_length(self) -> int:
         """How many characters at the end of the held text may start a stop string."""
         most = max(map(len, self._stop)) - 1
         for length in range(min(most, len(self._held)), 0, -1):
@@ -150,7 +150,7 @@ class _Writing:
     @property
     def has_begun(self) -> bool:
         """Whether a token was sampled, including end-of-text."""
-        return self.continuation.drawn > 0
+        return self.continuation.draws > 0
 
     def take(self, before: float) -> list[CompletionPiece]:
         """The new piece since the last call; `before` is when the last token was started."""

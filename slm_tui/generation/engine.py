@@ -30,13 +30,13 @@ _NOISES = 64
 class Continuation:
     """A completion in progress.
 
-    `ids` are the prompt and the sampled tokens; `drawn` is the number of the next draw, so that
+    `ids` are the prompt and the sampled tokens; `draws` is the number of the next draw, so that
     a continued completion equals one generated in one go. `ended` is empty until it ends.
     """
 
     ids: list[int]
     seed: int
-    drawn: int = 0
+    draws: int = 0
     ended: Ending = ""
 
 
@@ -55,9 +55,9 @@ class _Row:
 
     def noise(self) -> float:
         """The uniform random number for the next draw."""
-        at = self.text.drawn - self.first
+        at = self.text.draws - self.first
         if not 0 <= at < len(self.noises):
-            self.first, at = self.text.drawn, 0
+            self.first, at = self.text.draws, 0
             self.noises = noise(self.text.seed, self.first, min(self.left, _NOISES))
         return self.noises[at]
 
@@ -130,8 +130,10 @@ class Engine:
 
         Rows whose text has ended are dropped; waiting ones take their place.
         """
-        stay = [at for at, row in enumerate(self._rows) if self._goes_on(row)]
-        moved = [row for row in self._rows if not row.text.ended and not self._goes_on(row)]
+        stay = [at for at, row in enumerate(self._rows) if self._has_current_state(row)]
+        moved = [
+            row for row in self._rows if not row.text.ended and not self._has_current_state(row)
+        ]
         rows = [self._rows[at] for at in stay]
         fresh = moved + self._take_waiting(self._at_once - len(rows) - len(moved))
         if stay and len(stay) < len(self._rows):
@@ -144,12 +146,12 @@ class Engine:
         if rows:
             logits.append(self._forward([[row.text.ids[-1]] for row in rows], self._state))
         if fresh:
-            state, found = self._read(fresh)
+            state, new_logits = self._read(fresh)
             self._state = self._state.joined(state) if rows else state
-            logits.append(found)
+            logits.append(new_logits)
         return logits[0] if len(logits) == 1 else torch.cat(logits)
 
-    def _goes_on(self, row: _Row) -> bool:
+    def _has_current_state(self, row: _Row) -> bool:
         """Whether the row's state holds all but the last token of its window."""
         if row.text.ended or not self._cached:
             return False
@@ -160,8 +162,8 @@ class Engine:
         if not room:
             return []
         waiting = [row for row in self._waiting if row.left > 0 and not row.text.ended]
-        taken, self._waiting = waiting[:room], waiting[room:]
-        return taken
+        started, self._waiting = waiting[:room], waiting[room:]
+        return started
 
     def _read(self, rows: list[_Row]) -> tuple[Any, Tensor]:
         """Read the windows of `rows` in one pass, each distinct one once: state and logits."""
@@ -190,11 +192,11 @@ class Engine:
         noises = torch.zeros(len(rows), dtype=torch.float64)
         if settings.temperature > 0:
             noises = torch.tensor([row.noise() for row in rows], dtype=torch.float64)
-        drawn = draw(logits, settings, noises, self._seen()).tolist()
+        tokens = draw(logits, settings, noises, self._seen()).tolist()
         grown = []
-        for row, id in zip(rows, drawn, strict=True):
+        for row, id in zip(rows, tokens, strict=True):
             text = row.text
-            text.drawn += 1
+            text.draws += 1
             if id == self._end:
                 text.ended = "end of text"
                 continue

@@ -42,9 +42,9 @@ class TokenSurprise:
 
     def mean(self, begin: int = 0) -> float:
         """Mean surprise in nats of the tokens from `begin` on; NaN if there are none."""
-        known = self.surprise[begin:]
-        known = known[np.isfinite(known)]
-        return float(known.mean()) if len(known) else math.nan
+        surprises = self.surprise[begin:]
+        surprises = surprises[np.isfinite(surprises)]
+        return float(surprises.mean()) if len(surprises) else math.nan
 
 
 @dataclass(frozen=True)
@@ -67,13 +67,13 @@ class Candidates:
             added at the end if it is not among them.
         logit: of the chosen token; NaN if there is none.
         rank: of the chosen token, 1 for the likeliest; 0 if there is none.
-        kept: how many tokens remain after filtering.
+        remaining: how many tokens remain after filtering.
         cut_mass: the total probability of all others, before filtering.
         entropy, entropy_after: in bits, before and after filtering.
         uniform: the entropy if all tokens were equally likely, in bits.
         vocabulary: the number of tokens.
         greedy: the token chosen at temperature 0.
-        drawn: the token sampled with the settings and the noise of this position.
+        sampled: the token sampled with the settings and the noise of this position.
         warm: the token sampled at temperature `WARM` with the same noise.
     """
 
@@ -82,14 +82,14 @@ class Candidates:
     rows: tuple[Candidate, ...]
     logit: float
     rank: int
-    kept: int
+    remaining: int
     cut_mass: float
     entropy: float
     entropy_after: float
     uniform: float
     vocabulary: int
     greedy: int
-    drawn: int
+    sampled: int
     warm: int
 
 
@@ -105,7 +105,7 @@ def heat(
     is held during each, and may raise to stop.
     """
     count = len(ids)
-    found = TokenSurprise(
+    result = TokenSurprise(
         np.full(count, math.nan),
         np.zeros(count, np.int64),
         np.full(count, -1, np.int64),
@@ -120,30 +120,30 @@ def heat(
             end += 1
         with turn():
             logits = model(torch.tensor([ids[start : end - 1]], device=device))[0, at - 1 - start :]
-            _fill(found, logits, torch.tensor(ids[at:end], device=device), at)
+            _fill(result, logits, torch.tensor(ids[at:end], device=device), at)
         at = end
-    return found
+    return result
 
 
-def _fill(found: TokenSurprise, logits: Tensor, targets: Tensor, at: int) -> None:
+def _fill(result: TokenSurprise, logits: Tensor, targets: Tensor, at: int) -> None:
     """Fill in the tokens from `at` on, with `logits` `(n, n_vocab)`."""
     rows = max(1, _MOST_LOGITS // logits.shape[1])
     for first in range(0, len(targets), rows):
         chances = torch.log_softmax(logits[first : first + rows].double(), 1)
         own, top = chances.gather(1, targets[first : first + rows, None]), chances.max(1)
         here = slice(at + first, at + first + len(chances))
-        found.surprise[here] = -own[:, 0].cpu().numpy()
-        found.rank[here] = ((chances > own).sum(1) + 1).cpu().numpy()
-        found.best[here] = top.indices.cpu().numpy()
-        found.best_chance[here] = top.values.exp().cpu().numpy()
+        result.surprise[here] = -own[:, 0].cpu().numpy()
+        result.rank[here] = ((chances > own).sum(1) + 1).cpu().numpy()
+        result.best[here] = top.indices.cpu().numpy()
+        result.best_chance[here] = top.values.exp().cpu().numpy()
 
 
 @torch.inference_mode()
 def logits_at(model: LanguageModel, ids: Sequence[int], place: int) -> Tensor:
     """The logits of token `place` (from 1) of a text, from those before it: `(n_vocab,)`."""
     start = window_start(place, model.context)
-    given = torch.tensor([ids[start:place]], device=next(model.parameters()).device)
-    return model.step(given, model.start(1))[0].float().cpu()
+    window = torch.tensor([ids[start:place]], device=next(model.parameters()).device)
+    return model.step(window, model.start(1))[0].float().cpu()
 
 
 def candidates(
@@ -170,17 +170,17 @@ def candidates(
     seen[0, list(ids[window_start(place, context) : place])] = True
     before = torch.nan_to_num(torch.softmax(able.double(), 0))
     left = filtered(able[None], settings, seen)[0]
-    after, kept = torch.nan_to_num(torch.softmax(left.double(), 0)), torch.isfinite(left)
+    after, survivors = torch.nan_to_num(torch.softmax(left.double(), 0)), torch.isfinite(left)
     if settings.temperature == 0:
         after = F.one_hot(left.argmax(), len(logits)).double()
-        kept = after > 0
+        survivors = after > 0
     top = torch.topk(before, min(most, len(logits))).indices.tolist()
     chosen = ids[place] if place < len(ids) else None
     if chosen is not None and chosen not in top:
         top[-1] = chosen
     noises = torch.tensor(noise(settings.seed, max(0, place - prompt)), dtype=torch.float64)
 
-    def drawn(one: SamplingSettings) -> int:
+    def sample_with(one: SamplingSettings) -> int:
         return int(draw(logits[None], one, noises, seen))
 
     return Candidates(
@@ -189,15 +189,15 @@ def candidates(
         rows=tuple(Candidate(id, float(before[id]), float(after[id])) for id in top),
         logit=math.nan if chosen is None else float(logits[chosen]),
         rank=0 if chosen is None else int((before > before[chosen]).sum()) + 1,
-        kept=int(kept.sum()),
-        cut_mass=float(before[~kept].sum()),
+        remaining=int(survivors.sum()),
+        cut_mass=float(before[~survivors].sum()),
         entropy=_entropy(before),
         entropy_after=_entropy(after),
         uniform=math.log2(len(logits)),
         vocabulary=len(logits),
-        greedy=drawn(settings.with_(temperature=0.0)),
-        drawn=drawn(settings),
-        warm=drawn(settings.with_(temperature=WARM)),
+        greedy=sample_with(settings.with_(temperature=0.0)),
+        sampled=sample_with(settings),
+        warm=sample_with(settings.with_(temperature=WARM)),
     )
 
 

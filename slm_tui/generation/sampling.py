@@ -55,8 +55,8 @@ def noise(seed: int, number: int, count: int = 1) -> list[float]:
     after it; many cost hardly more than one."""
     # Each counter value gives four words; use the first.
     bits = np.random.Philox(key=seed, counter=number).random_raw(4 * count)[::4]
-    found: list[float] = ((bits >> np.uint64(11)) * 2.0**-53).tolist()
-    return found
+    numbers: list[float] = ((bits >> np.uint64(11)) * 2.0**-53).tolist()
+    return numbers
 
 
 def filtered(logits: Tensor, settings: SamplingSettings, seen: Tensor | None = None) -> Tensor:
@@ -82,8 +82,8 @@ def filtered(logits: Tensor, settings: SamplingSettings, seen: Tensor | None = N
         logits = (logits - logits.amax(1, keepdim=True)) / max(settings.temperature, _COLDEST)
     if settings.top_k is not None and settings.top_k < logits.shape[1]:
         # Exactly k remain, even if several share the k-th value.
-        kept = torch.topk(logits, settings.top_k)
-        logits = torch.full_like(logits, -torch.inf).scatter(1, kept.indices, kept.values)
+        top = torch.topk(logits, settings.top_k)
+        logits = torch.full_like(logits, -torch.inf).scatter(1, top.indices, top.values)
     if settings.top_p is not None and settings.top_p < 1.0:
         ordered, order = torch.sort(logits, descending=True)
         mass = torch.softmax(ordered, 1).cumsum(1)
@@ -119,5 +119,5 @@ def draw(
     total = below[:, -1:]
     # Rounding must not put the noise past the last token.
     places = torch.minimum(noises[:, None] * total, total * (1 - 2.0**-52))
-    drawn = torch.searchsorted(below, places, right=True)[:, 0]
-    return torch.where(total[:, 0] > 0, drawn, 0)
+    tokens = torch.searchsorted(below, places, right=True)[:, 0]
+    return torch.where(total[:, 0] > 0, tokens, 0)

@@ -1,1 +1,1 @@
-"""."""
+"""What is currently running: sessions, steering, and background threads for the screens."""

@@ -57,12 +57,12 @@ class Background(Generic[S]):
 
         def run() -> None:
             try:
-                found = work(cancel)
+                result = work(cancel)
             except SlmTuiError as error:
-                found = failed(error)
+                result = failed(error)
             except Exception as error:  # noqa: BLE001 - nothing above this catches it
-                found = failed(SlmTuiError(what, in_words(error)))
-            self.publish(found, cancel)
+                result = failed(SlmTuiError(what, in_words(error)))
+            self.publish(result, cancel)
 
         self._thread = threading.Thread(target=run, name=self._name, daemon=True)
         self._thread.start()

@@ -13,7 +13,7 @@ class CopyWatcher:
 
     def __init__(self) -> None:
         self._background: Background[Copying | None] = Background("copying", None)
-        self._asked: tuple[str, int, int] | None = None
+        self._last_request: tuple[str, int, int] | None = None
 
     @property
     def copying(self) -> Copying | None:
@@ -29,10 +29,10 @@ class CopyWatcher:
         """Look up `samples` unless already done; returns immediately."""
         if not samples or not fingerprint or self.is_busy:
             return
-        asked = (fingerprint, samples[-1].step, len(samples))
-        if asked == self._asked:
+        request = (fingerprint, samples[-1].step, len(samples))
+        if request == self._last_request:
             return
-        self._asked = asked
+        self._last_request = request
         listed = list(samples)
 
         def look(cancel: threading.Event) -> Copying | None:

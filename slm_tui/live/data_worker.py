@@ -80,15 +80,15 @@ class CorpusWorker:
     def _start(self, preset: Preset, *, prepare: bool) -> None:
         before = self.snapshot
         # Keep showing what is known of a preset while it is checked again.
-        known = before.preset == preset and before.state in ("ready", "missing", "failed")
+        is_known = before.preset == preset and before.state in ("ready", "missing", "failed")
         first = None
-        if prepare or not known:
+        if prepare or not is_known:
             state: State = "preparing" if prepare else "looking"
             first = self._next(CorpusSnapshot(state=state, preset=preset))
 
         def work(cancel: threading.Event) -> CorpusSnapshot:
             try:
-                return self._next(self._found(preset, prepare, cancel))
+                return self._next(self._snapshot_of(preset, prepare, cancel))
             except _Superseded:
                 return self._next(CorpusSnapshot(state="missing", preset=preset, note="cancelled"))
 
@@ -100,7 +100,9 @@ class CorpusWorker:
     def _next(self, snapshot: CorpusSnapshot) -> CorpusSnapshot:
         return replace(snapshot, version=self.snapshot.version + 1)
 
-    def _found(self, preset: Preset, prepare: bool, cancel: threading.Event) -> CorpusSnapshot:
+    def _snapshot_of(
+        self, preset: Preset, prepare: bool, cancel: threading.Event
+    ) -> CorpusSnapshot:
         from slm_tui.corpus import prepare as corpora
         from slm_tui.corpus import sources
 
@@ -141,11 +143,17 @@ class CorpusWorker:
             plan=planned,
             verdicts=tuple(verdicts(preset, statistics, planned)),
             # Counting documents reads the stream: better here than in the UI thread.
-            documents={part: found for part, found in documents.items() if len(found)},
+            documents={
+                part: part_documents
+                for part, part_documents in documents.items()
+                if len(part_documents)
+            },
         )
 
     def _progress(self, progress: "Progress", cancel: threading.Event) -> None:
         preset = self.snapshot.preset
         if not cancel.is_set():
-            made = self._next(CorpusSnapshot(state="preparing", preset=preset, progress=progress))
-            self._background.publish(made, cancel)
+            snapshot = self._next(
+                CorpusSnapshot(state="preparing", preset=preset, progress=progress)
+            )
+            self._background.publish(snapshot, cancel)

@@ -1,7 +1,7 @@
 """A process that outlives its terminal: it runs as the child of a waiting parent process.
 
 The child can leave the terminal's session, which a process group leader cannot. The shell
-prompt returns when the child tells the parent to exit. Imports nothing heavy: the fork must
+prompt returns when the child lets the parent exit. Imports nothing heavy: the fork must
 happen before threads start. Without fork (on Windows), nothing here has an effect.
 """
 
@@ -32,27 +32,27 @@ def can_fork() -> bool:
 class ParentPipe:
     """The child's pipe to the parent. Has no effect in a process that was never forked."""
 
-    def __init__(self, told: int | None = None, alive: int | None = None) -> None:
-        self._told = told
+    def __init__(self, pipe: int | None = None, alive: int | None = None) -> None:
+        self._pipe = pipe
         self._alive = alive
 
     @property
     def is_held(self) -> bool:
         """Whether a parent waits for this process."""
-        return self._told is not None
+        return self._pipe is not None
 
-    def let_go(self, code: int = 0, out: str = "", error: str = "") -> None:
+    def release_parent(self, code: int = 0, out: str = "", error: str = "") -> None:
         """Let the parent print `out` and `error` and exit with `code`: the prompt returns."""
-        told, self._told = self._told, None
-        if told is None:
+        pipe, self._pipe = self._pipe, None
+        if pipe is None:
             return
         message = json.dumps({"code": code, "out": out, "error": error})
         with contextlib.suppress(OSError):
-            os.write(told, message.encode() + b"\n")
-        os.close(told)
+            os.write(pipe, message.encode() + b"\n")
+        os.close(pipe)
 
-    def watch(self, gone: Callable[[], None], terminal: int | None = None) -> None:
-        """Call `gone`, in a thread, once the parent has died or the terminal has hung up.
+    def watch(self, on_loss: Callable[[], None], terminal: int | None = None) -> None:
+        """Call `on_loss`, in a thread, once the parent has died or the terminal has hung up.
 
         A process that lost its terminal in another way gets no hangup signal, and an app that
         reads from a dead terminal would loop.
@@ -66,9 +66,9 @@ class ParentPipe:
 
         def wait() -> None:
             # No events are requested, so that only a hangup or an error ends the wait.
-            found = poll.poll()
-            if any(event & (select.POLLHUP | select.POLLERR) for _, event in found):
-                gone()
+            events = poll.poll()
+            if any(event & (select.POLLHUP | select.POLLERR) for _, event in events):
+                on_loss()
 
         threading.Thread(target=wait, name="terminal-watch", daemon=True).start()
 
@@ -83,27 +83,27 @@ def fork(*, terminal: bool = False) -> ParentPipe:
         return ParentPipe()
     sys.stdout.flush()
     sys.stderr.flush()
-    told_read, told_write = os.pipe()
+    message_read, message_write = os.pipe()
     alive_read, alive_write = os.pipe()
     # Block signals until the parent has its handlers.
     numbers = {getattr(signal, name) for name in _FORWARDED}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
     child = os.fork()
     if child:
-        os.close(told_write)
+        os.close(message_write)
         os.close(alive_read)
-        code = _Parent(child, told_read, before, terminal=terminal).wait()
+        code = _Parent(child, message_read, before, terminal=terminal).wait()
         raise SystemExit(code)
-    os.close(told_read)
+    os.close(message_read)
     os.close(alive_write)
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    return ParentPipe(told_write, alive_read)
+    return ParentPipe(message_write, alive_read)
 
 
 class _Parent:
-    def __init__(self, child: int, told: int, mask: Any, *, terminal: bool) -> None:
+    def __init__(self, child: int, pipe: int, mask: Any, *, terminal: bool) -> None:
         self._child = child
-        self._told: int | None = told
+        self._pipe: int | None = pipe
         self._attributes = _attributes() if terminal else None
         self._woken, wake = os.pipe()
         for number in (self._woken, wake):
@@ -135,28 +135,28 @@ class _Parent:
             if self._woken in ready:
                 with contextlib.suppress(BlockingIOError):
                     os.read(self._woken, 512)
-            if self._told in ready:
+            if self._pipe in ready:
                 message = self._message()
                 if message is not None:
                     return _say(message)
 
     def _listened(self) -> list[int]:
-        return [] if self._told is None else [self._told]
+        return [] if self._pipe is None else [self._pipe]
 
     def _message(self) -> dict[str, Any] | None:
         """The child's message; `None` when it has closed its end, as on exit."""
-        assert self._told is not None
+        assert self._pipe is not None
         raw = b""
         # Do not read to the end of the pipe: processes forked by the child hold it open too.
-        while not raw.endswith(b"\n") and (data := os.read(self._told, 4096)):
+        while not raw.endswith(b"\n") and (data := os.read(self._pipe, 4096)):
             raw += data
-        os.close(self._told)
-        self._told = None
+        os.close(self._pipe)
+        self._pipe = None
         try:
-            found = json.loads(raw)
+            message = json.loads(raw)
         except ValueError:
             return None
-        return found if isinstance(found, dict) else None
+        return message if isinstance(message, dict) else None
 
     def _ended(self, status: int) -> int:
         """The child has exited; it may have sent a message just before."""

@@ -24,12 +24,12 @@ State = Literal["working", "ready", "failed", "cancelled"]
 
 @dataclass(frozen=True)
 class EvaluationSnapshot:
-    """The current state. `is_kept` tells that the report was saved earlier."""
+    """The current state. `is_saved` means that the report was saved earlier."""
 
     state: State = "working"
     progress: "Progress | None" = None
     report: dict[str, Any] | None = None
-    is_kept: bool = False
+    is_saved: bool = False
     error: SlmTuiError | None = None
     note: str = ""
 
@@ -39,7 +39,7 @@ class EvaluationWorker:
 
     Args:
         where: checkpoints, or runs whose best checkpoint is evaluated.
-        beside: whether this process is also training; then one CPU thread is used.
+        is_training: whether this process is also training; then one CPU thread is used.
         again: ignore a saved report.
     """
 
@@ -48,12 +48,12 @@ class EvaluationWorker:
         where: Sequence[Path],
         settings: EvaluationSettings,
         *,
-        beside: bool,
+        is_training: bool,
         again: bool = False,
     ) -> None:
         self._background = Background("evaluation", EvaluationSnapshot())
         self._where, self._settings = tuple(where), settings
-        self._beside, self._again = beside, again
+        self._is_training, self._again = is_training, again
 
     @property
     def snapshot(self) -> EvaluationSnapshot:
@@ -80,18 +80,18 @@ class EvaluationWorker:
         from slm_tui.corpus.progress import Cancelled
 
         try:
-            return self._found(cancel)
+            return self._result(cancel)
         except Cancelled:
             return EvaluationSnapshot("cancelled")
 
-    def _found(self, cancel: threading.Event) -> EvaluationSnapshot:
+    def _result(self, cancel: threading.Event) -> EvaluationSnapshot:
         checkpoints = [
             store.checkpoint_of(Run(path)) if is_run(path) else path for path in self._where
         ]
         if not self._again:
-            kept = evaluation_results.kept(checkpoints, self._settings)
-            if kept is not None and _can_be_read(kept):
-                return EvaluationSnapshot("ready", report=kept, is_kept=True)
+            saved = evaluation_results.saved_report(checkpoints, self._settings)
+            if saved is not None and _can_be_read(saved):
+                return EvaluationSnapshot("ready", report=saved, is_saved=True)
         report, generations = self._evaluate(checkpoints, cancel)
         run = run_of(checkpoints[0].resolve())
         note = ""
@@ -110,8 +110,8 @@ class EvaluationWorker:
         from slm_tui.corpus.parallel import cores
         from slm_tui.training.threads import sharing
 
-        torch.set_num_threads(1 if self._beside else cores())
-        with sharing() if self._beside else contextlib.nullcontext():
+        torch.set_num_threads(1 if self._is_training else cores())
+        with sharing() if self._is_training else contextlib.nullcontext():
             return evaluate.evaluate(
                 checkpoints,
                 self._settings,

@@ -74,7 +74,7 @@ class _Request:
     prompt: str
     settings: "SamplingSettings"
     completion: int
-    go_on: bool = False
+    continues: bool = False
     tokens: PromptedTokens | None = None
 
 
@@ -141,7 +141,7 @@ class GenerationThread:
 
         `text` is that completion with its prompt; it is used if another model has been loaded.
         """
-        self._ask(_Request(text, settings, 0, go_on=True))
+        self._ask(_Request(text, settings, 0, continues=True))
 
     def continue_tokens(self, tokens: PromptedTokens, settings: "SamplingSettings") -> None:
         """Continue exactly these tokens; the completion is everything after the prompt."""
@@ -271,17 +271,17 @@ class GenerationThread:
         engine = Engine(loaded.model, [continuation], request.settings, end)
         began, before = time.monotonic(), len(continuation.ids)
         while not continuation.ended and not stop.is_set():
-            length, drawn = len(continuation.ids), continuation.drawn
+            length, draws = len(continuation.ids), continuation.draws
             with self._lock:
                 # A token that is being computed when a stop is requested is dropped.
-                made = engine.step()
+                written = engine.step()
             with self._changed:
                 if stop.is_set():
                     # Also for end of text: it is sampled again if the text is continued.
                     del continuation.ids[length:]
-                    continuation.drawn = drawn
+                    continuation.draws = draws
                     return
-                if made:
+                if written:
                     text += decoder.feed(continuation.ids[-1])
                 if decoder.stopped:
                     continuation.ended = "stop string"
@@ -332,23 +332,23 @@ def _open(path: Path) -> tuple[LoadedModel, ModelFacts]:
         raise CheckpointError(
             f"checkpoint {path.name} not found", f"{path} is missing", "choose another one"
         )
-    found = checkpoint.read(path.resolve())
-    model, tokenizer = found.model(torch.device("cpu")), found.tokenizer()
-    state = found.state
-    loaded = LoadedModel(found.path, model, tokenizer, state.begins_documents, state.corpus)
-    return loaded, _facts(found, model.block_size, count_parameters(model))
+    opened = checkpoint.read(path.resolve())
+    model, tokenizer = opened.model(torch.device("cpu")), opened.tokenizer()
+    state = opened.state
+    loaded = LoadedModel(opened.path, model, tokenizer, state.begins_documents, state.corpus)
+    return loaded, _facts(opened, model.block_size, count_parameters(model))
 
 
-def _facts(found: "Checkpoint", block_size: int, parameters: int) -> ModelFacts:
+def _facts(loaded: "Checkpoint", block_size: int, parameters: int) -> ModelFacts:
     return ModelFacts(
-        checkpoint=found.path,
-        run=found.path.parent.parent.name,
-        step=found.state.step,
+        checkpoint=loaded.path,
+        run=loaded.path.parent.parent.name,
+        step=loaded.state.step,
         parameters=parameters,
         block_size=block_size,
-        tokenizer=found.preset.tokenizer.kind,
-        n_vocab=found.state.n_vocab,
-        begins_documents=found.state.begins_documents,
+        tokenizer=loaded.preset.tokenizer.kind,
+        n_vocab=loaded.state.n_vocab,
+        begins_documents=loaded.state.begins_documents,
     )
 
 
@@ -358,10 +358,10 @@ def _begin(loaded: LoadedModel, request: _Request) -> "tuple[str, Continuation, 
     from slm_tui.generation.engine import Continuation
 
     stop = request.settings.stop
-    if request.go_on and loaded.text is not None and loaded.decoder is not None:
+    if request.continues and loaded.text is not None and loaded.decoder is not None:
         loaded.text.ended, loaded.published = "", len(loaded.text.ids)
         loaded.text.seed = request.settings.seed
-        return loaded.decoder.go_on(stop), loaded.text, loaded.decoder
+        return loaded.decoder.resume(stop), loaded.text, loaded.decoder
     decoder, text = TextDecoder(loaded.tokenizer, stop), ""
     if request.tokens is not None:
         ids, loaded.prompt = list(request.tokens.ids), request.tokens.prompt
@@ -369,7 +369,7 @@ def _begin(loaded: LoadedModel, request: _Request) -> "tuple[str, Continuation, 
     else:
         ids = prompt_ids(loaded.tokenizer, request.prompt, begin=loaded.begins_documents)
         loaded.prompt = len(ids)
-    loaded.text = Continuation(ids, request.settings.seed, drawn=len(ids) - loaded.prompt)
+    loaded.text = Continuation(ids, request.settings.seed, draws=len(ids) - loaded.prompt)
     loaded.decoder, loaded.published = decoder, len(ids)
     return text, loaded.text, decoder
 

@@ -103,9 +103,9 @@ class Inspector:
     def focus(self, place: int, settings: "SamplingSettings") -> None:
         """Compute the candidates at `place`, 1 to the length of the text, with these settings."""
         with self._changed:
-            wanted = _Focus(place, settings)
-            if wanted != self._focus and self._subject is not None:
-                self._focus, self._moved = wanted, True
+            requested = _Focus(place, settings)
+            if requested != self._focus and self._subject is not None:
+                self._focus, self._moved = requested, True
                 self._changed.notify_all()
 
     @property
@@ -157,7 +157,7 @@ class Inspector:
                 pass
             except Exception as error:  # noqa: BLE001 - reported by poll()
                 message = in_words(error)
-                self._tell(subject, error=message, reading_others=False, counting=False)
+                self._publish(subject, error=message, reading_others=False, counting=False)
             # While waiting, the thread must not hold a model.
             subject = focus = None
             with self._changed:
@@ -178,14 +178,14 @@ class Inspector:
         if fresh:
             self._logits.clear()
             self._others = others_of(subject.loaded.checkpoint)
-            found = heat(subject.loaded.model, subject.tokens.ids, lambda: self._turn(subject))
-            self._tell(subject, heat=found)
+            result = heat(subject.loaded.model, subject.tokens.ids, lambda: self._turn(subject))
+            self._publish(subject, heat=result)
         if focus is not None and (moved or fresh):
-            self._tell(subject, candidates=self._candidates(subject, focus))
+            self._publish(subject, candidates=self._candidates(subject, focus))
         elif not fresh and self._seen.reading_others:
             self._read_other(subject)
         elif not fresh and self._seen.counting:
-            self._tell(subject, counts=self._count(subject.loaded), counting=False)
+            self._publish(subject, counts=self._count(subject.loaded), counting=False)
 
     @contextmanager
     def _turn(self, subject: _Subject) -> Iterator[None]:
@@ -220,22 +220,22 @@ class Inspector:
         from slm_tui.training import checkpoint
 
         if not self._others:
-            self._tell(subject, reading_others=False)
+            self._publish(subject, reading_others=False)
             return
         path = self._others.pop(0)
         try:
-            found = checkpoint.read(path)
-            if found.state.n_vocab != subject.loaded.model.n_vocab:
+            opened = checkpoint.read(path)
+            if opened.state.n_vocab != subject.loaded.model.n_vocab:
                 return
             device = next(subject.loaded.model.parameters()).device
-            model = found.model(device)
+            model = opened.model(device)
         except SlmTuiError:
             return
         other = OtherCheckpoint(
-            found.state.step, heat(model, subject.tokens.ids, lambda: self._turn(subject))
+            opened.state.step, heat(model, subject.tokens.ids, lambda: self._turn(subject))
         )
         others = sorted((*self._seen.others, other), key=lambda one: one.step)
-        self._tell(subject, others=tuple(others), reading_others=bool(self._others))
+        self._publish(subject, others=tuple(others), reading_others=bool(self._others))
 
     def _count(self, loaded: LoadedModel) -> Any:
         """The count of each token in the train split; `None` if the corpus no longer exists."""
@@ -248,7 +248,7 @@ class Inspector:
             self._counted = (loaded.corpus, counts)
         return self._counted[1]
 
-    def _tell(self, subject: _Subject, **changes: Any) -> None:
+    def _publish(self, subject: _Subject, **changes: Any) -> None:
         with self._changed:
             if self._subject is subject:
                 self._seen = replace(self._seen, **changes)

@@ -12,7 +12,7 @@ _SCAN_SECONDS = 0.7
 
 
 class OtherProcessRuns:
-    """Runs that other processes train, newest first; a thread looks for them.
+    """Runs that other processes are training, newest first; a thread looks for them.
 
     `runs` is empty until the first look.
     """
@@ -45,9 +45,11 @@ class OtherProcessRuns:
 
     def look(self) -> None:
         """Look once."""
-        found = [one for one in self._index.read(set(self._extra)).values() if _is_elsewhere(one)]
-        found.sort(key=lambda one: (one.info.created, one.path), reverse=True)
-        runs = tuple(Run(one.path) for one in found)
+        elsewhere = [
+            one for one in self._index.read(set(self._extra)).values() if _is_elsewhere(one)
+        ]
+        elsewhere.sort(key=lambda one: (one.info.created, one.path), reverse=True)
+        runs = tuple(Run(one.path) for one in elsewhere)
         if runs != self.runs:
             self.runs = runs
 

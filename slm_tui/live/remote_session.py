@@ -73,7 +73,7 @@ class RemoteSession:
         return not self.is_live
 
     def close(self) -> None:
-        """Look no more."""
+        """Stop watching the run."""
         self._closed.set()
 
     def _main(self) -> None:
@@ -102,9 +102,9 @@ class RemoteSession:
             info = self.run.info()
         except RunError as error:
             # A run that could not start leaves no files.
-            known = self.status
-            state = known.state if not known.is_live else "interrupted"
-            return replace(known, state=state, stage="", error=known.error or str(error))
+            status = self.status
+            state = status.state if not status.is_live else "interrupted"
+            return replace(status, state=state, stage="", error=status.error or str(error))
         return status_of(self.run, info)
 
 

@@ -127,11 +127,11 @@ def missing_text(run: Run) -> str:
 def corpus_of(
     run: Run,
     preset: Preset,
-    found: "Checkpoint",
+    saved: "Checkpoint",
     progress: "Report | None" = None,
     cancel: ThreadEvent | None = None,
 ) -> "Corpus":
-    """The corpus that the checkpoint `found` was trained on, cached or prepared again.
+    """The corpus that the checkpoint `saved` was trained on, cached or prepared again.
 
     Raises:
         TrainingError: the text is missing or has changed.
@@ -140,14 +140,14 @@ def corpus_of(
     """
     from slm_tui.corpus import prepare as preparing
 
-    fingerprint = found.state.corpus
-    kept = preparing.reopen(fingerprint)
-    if kept is not None:
-        return kept
+    fingerprint = saved.state.corpus
+    cached = preparing.reopen(fingerprint)
+    if cached is not None:
+        return cached
     try:
         plain = preparing.fingerprint(preset)
         # A forked run uses the tokenizer of its parent.
-        own = found.tokenizer()
+        own = saved.tokenizer()
         forked = preparing.fingerprint(preset, own)
         # The first version of the program read tables differently; the weights fit its tokens.
         first = [preparing.fingerprint(preset, one, reading=1) for one in (None, own)]
@@ -159,7 +159,7 @@ def corpus_of(
         raise TrainingError(
             f"the text of {run.id} has changed since it was trained",
             f"{preset.data.location or preset.data.kind} differs from the text at "
-            f"step {found.state.step:,}",
+            f"step {saved.state.step:,}",
             f"{_how_to_name_it(run, preset)}; or train on the new text from these weights: "
             f"slm-tui train --from {run.id}@last{_text_option(preset)}",
         )

@@ -77,21 +77,21 @@ class RunScanner:
     def __init__(self) -> None:
         self.snapshot = RunsSnapshot()
         self._index = RunIndex()
-        self._known: dict[Path, tuple[IndexedRun, RunLine]] = {}
+        self._cache: dict[Path, tuple[IndexedRun, RunLine]] = {}
         self._marks: dict[Path, int] = {}
         self._curves: dict[Path, Curves] = {}
         self._presets: dict[Path, tuple[Preset | None, str]] = {}
-        self._wanted: tuple[Path, ...] = ()
+        self._requested: tuple[Path, ...] = ()
         self._poke = threading.Event()
         self._awake = threading.Event()
         self._closed = False
         self._thread: threading.Thread | None = None
 
-    def look(self, wanted: Iterable[Path]) -> None:
+    def look(self, runs: Iterable[Path]) -> None:
         """Also read the details of these runs."""
-        wanted = tuple(dict.fromkeys(wanted))
-        if wanted != self._wanted:
-            self._wanted = wanted
+        runs = tuple(dict.fromkeys(runs))
+        if runs != self._requested:
+            self._requested = runs
             self._poke.set()
 
     def wake(self) -> None:
@@ -128,13 +128,13 @@ class RunScanner:
     def read(self) -> None:
         """Read once. Called only by the thread, or if no thread was started."""
         lines = self.lines()
-        wanted = self._wanted
+        runs = self._requested
         # The table first: checkpoints may have to wait until torch is loaded.
         before = self.snapshot.details
-        kept = {path: before[path] for path in wanted if path in before}
-        self._publish(lines, kept)
+        details = {path: before[path] for path in runs if path in before}
+        self._publish(lines, details)
         here = {line.path for line in lines}
-        self._publish(lines, {path: self._detail(path) for path in wanted if path in here})
+        self._publish(lines, {path: self._detail(path) for path in runs if path in here})
 
     def _publish(self, lines: tuple[RunLine, ...], details: dict[Path, RunDetail]) -> None:
         old = self.snapshot
@@ -143,20 +143,20 @@ class RunScanner:
 
     def lines(self) -> tuple[RunLine, ...]:
         """All runs, newest first; unchanged files are not read again."""
-        found = self._index.read()
-        fresh = [one for path, one in found.items() if path not in self._marks]
+        runs = self._index.read()
+        fresh = [one for path, one in runs.items() if path not in self._marks]
         for run in sorted(fresh, key=lambda run: (run.info.created, run.path.name)):
             self._marks[run.path] = len(self._marks)
-        known: dict[Path, tuple[IndexedRun, RunLine]] = {}
-        for path, run in found.items():
-            before = self._known.get(path)
+        cache: dict[Path, tuple[IndexedRun, RunLine]] = {}
+        for path, run in runs.items():
+            before = self._cache.get(path)
             # Unchanged lines stay the same objects, so that comparing snapshots is cheap.
             if before is not None and before[0] is run:
-                known[path] = before
+                cache[path] = before
             else:
-                known[path] = (run, RunLine(path, run.info, self._marks[path], run.error))
-        self._known = known
-        lines = [line for _, line in known.values()]
+                cache[path] = (run, RunLine(path, run.info, self._marks[path], run.error))
+        self._cache = cache
+        lines = [line for _, line in cache.values()]
         return tuple(sorted(lines, key=lambda line: (-line.info.created, line.path.name)))
 
     def _detail(self, path: Path) -> RunDetail:

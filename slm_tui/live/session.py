@@ -251,11 +251,11 @@ class Session:
                 last.callback(self._guarded, "its socket was not closed", server.close)
             self._guarded("the log was not written", self._recorder.settle)
             if self._began or self._resume:
-                self._guarded("the summary of the run was not written", self._conclude)
+                self._guarded("the summary of the run was not written", self._write_summary)
             self._guarded("another log was not closed", self._logs.close)
             self._recorder.close()
-            begun = self._began or self._resume or self.unattended
-            if self._status.state == "failed" and not begun:
+            has_started = self._began or self._resume or self.unattended
+            if self._status.state == "failed" and not has_started:
                 # Nothing was trained: the error is reported, so remove the empty run.
                 store.drop(self.run)
 
@@ -288,7 +288,7 @@ class Session:
         else:
             self.control.put(request)
 
-    def _conclude(self) -> None:
+    def _write_summary(self) -> None:
         """Write the summary of the run."""
         from slm_tui.runs.results import write_results
 
@@ -334,18 +334,18 @@ class Session:
         checkpoint_dir.check_place(directory)
         checkpoint_dir.sweep(directory)
         wrong: list[str] = []
-        for found in checkpoint.whole_ones(directory, wrong):
-            step = found.state.step
+        for saved in checkpoint.whole_ones(directory, wrong):
+            step = saved.state.step
             self._set(step=step)
-            corpus = resuming.corpus_of(self.run, self.preset, found, self._prepared, self._cancel)
-            read_otherwise = found.state.corpus not in ("", corpus.fingerprint)
-            found.state.corpus = corpus.fingerprint
+            corpus = resuming.corpus_of(self.run, self.preset, saved, self._prepared, self._cancel)
+            read_otherwise = saved.state.corpus not in ("", corpus.fingerprint)
+            saved.state.corpus = corpus.fingerprint
             try:
-                trainer = self._trainer(corpus, resume=found)
+                trainer = self._trainer(corpus, resume=saved)
             except checkpoint_dir.UnavailableError:
                 raise
             except CheckpointError as error:
-                wrong.append(f"checkpoint {found.path.name} cannot be loaded: {error}")
+                wrong.append(f"checkpoint {saved.path.name} cannot be loaded: {error}")
                 continue
             for text in wrong:
                 self._emit(Warned(step, f"{text}: using an older one"))
@@ -354,7 +354,7 @@ class Session:
             _make_room(directory, step)
             self._extend(trainer)
             return trainer
-        wrong += checkpoint_dir.odd_in(directory)
+        wrong += checkpoint_dir.invalid_in(directory)
         if wrong or self._has_steps():
             raise _nothing_to_resume(self.run, wrong)
         return self._fresh()

@@ -91,7 +91,7 @@ class Server:
                 if key.fileobj is self._listening:
                     self._accept()
                 elif isinstance(key.fileobj, socket.socket) and key.fileobj in self._clients:
-                    self._hear(key.fileobj)
+                    self._receive_from(key.fileobj)
         for client in list(self._clients):
             self._drop(client)
         self._selector.close()
@@ -120,18 +120,18 @@ class Server:
             self._selector.unregister(client)
         client.close()
 
-    def _hear(self, client: socket.socket) -> None:
-        known = self._clients[client]
-        known.heard_at = time.monotonic()
+    def _receive_from(self, client: socket.socket) -> None:
+        state = self._clients[client]
+        state.heard_at = time.monotonic()
         try:
             data = client.recv(_LONGEST_LINE)
         except BlockingIOError:
             return
         except OSError:
             data = b""
-        known.held += data
-        *lines, known.held = known.held.split(b"\n")
-        if not data or len(known.held) > _LONGEST_LINE:
+        state.held += data
+        *lines, state.held = state.held.split(b"\n")
+        if not data or len(state.held) > _LONGEST_LINE:
             self._drop(client)
             return
         for line in lines:

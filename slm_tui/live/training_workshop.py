@@ -95,7 +95,7 @@ class TrainingWorkshop:
             SlmTuiError: it cannot start.
         """
         self._check_free()
-        self._begun(Session.start(preset))
+        self._use(Session.start(preset))
 
     def resume(self, run: Run, more_steps: int = 0, preset: Preset | None = None) -> None:
         """Resume `run`, with the changes in `preset` if given.
@@ -104,7 +104,7 @@ class TrainingWorkshop:
             SlmTuiError: it is finished, damaged, or another run is training.
         """
         self._check_free()
-        self._begun(Session.resume(run, more_steps=more_steps, preset=preset))
+        self._use(Session.resume(run, more_steps=more_steps, preset=preset))
 
     def fork(self, checkpoint: Path, preset: Preset) -> None:
         """Start a run of `preset` with the weights of `checkpoint`.
@@ -113,9 +113,9 @@ class TrainingWorkshop:
             SlmTuiError: it cannot start.
         """
         self._check_free()
-        self._begun(Session.start(preset, initial=checkpoint))
+        self._use(Session.start(preset, initial=checkpoint))
 
-    def _begun(self, session: Session) -> None:
+    def _use(self, session: Session) -> None:
         self.session = self._current = session
         if self.on_start is not None:
             self.on_start(session.run.path)

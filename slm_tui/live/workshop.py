@@ -22,7 +22,7 @@ QuitChoice = Literal["keep", "save"]
 class LiveStatus:
     """What the status line shows of a run.
 
-    `verdict` is one or two words, with its sign; `live` tells that it is training, here or in
+    `verdict` is one or two words, with its sign; `live` means that it is training, here or in
     another process; `waiting_for` why a paused run cannot continue.
     """
 

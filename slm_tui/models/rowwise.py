@@ -34,7 +34,7 @@ def at_least_fp32(x: Tensor) -> Tensor:
 
 def inverse_rms(x: Tensor, epsilon: float) -> Tensor:
     """1 / sqrt(mean of squares + epsilon) over the last axis, `(..., 1)`."""
-    norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+    norm: Tensor = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
     return norm.square_().div_(x.shape[-1]).add_(epsilon).rsqrt_()
 
 

@@ -47,7 +47,7 @@ class Exchange:
         return json.dumps(asdict(self)) + "\n"
 
 
-def append(run: Path, said: Exchange) -> None:
+def append(run: Path, exchange: Exchange) -> None:
     """Append one completion to the run's conversation, atomically.
 
     Several processes may append at once: each line is a single write at the end of the file.
@@ -62,7 +62,7 @@ def append(run: Path, said: Exchange) -> None:
             os.lseek(file, max(0, size - 1), os.SEEK_SET)
             # Start a new line after one that a full disk truncated.
             torn = size and os.read(file, 1) != b"\n"
-            data = ("\n" * bool(torn) + said.line()).encode()
+            data = ("\n" * bool(torn) + exchange.line()).encode()
             if os.write(file, data) != len(data):
                 raise OSError("the disk is full")
         finally:
@@ -85,16 +85,16 @@ def read(run: Path) -> list[Exchange]:
             lines = file.read().split(b"\n")
     except OSError:
         return []
-    found: dict[str, Exchange] = {}
+    exchanges: dict[str, Exchange] = {}
     for line in lines:
-        said = _said(line)
-        if said is not None:
-            found.pop(said.id, None)
-            found[said.id] = said
-    return list(found.values())
+        exchange = _exchange_in(line)
+        if exchange is not None:
+            exchanges.pop(exchange.id, None)
+            exchanges[exchange.id] = exchange
+    return list(exchanges.values())
 
 
-def _said(line: bytes) -> Exchange | None:
+def _exchange_in(line: bytes) -> Exchange | None:
     try:
         # A completion may end within a character and be continued from there.
         values = safe_files.parse_json(line, halves=True)
@@ -102,25 +102,25 @@ def _said(line: bytes) -> Exchange | None:
         return None
     if not isinstance(values, Mapping):
         return None
-    known = {one.name for one in fields(Exchange)}
-    kept = {name: value for name, value in values.items() if name in known}
+    names = {one.name for one in fields(Exchange)}
+    known_values = {name: value for name, value in values.items() if name in names}
     try:
-        said = Exchange(**kept)
+        exchange = Exchange(**known_values)
     except TypeError:
         return None
-    return said if _is_sound(said) else None
+    return exchange if _is_sound(exchange) else None
 
 
-def _is_sound(said: Exchange) -> bool:
+def _is_sound(exchange: Exchange) -> bool:
     """Whether all values have the right types: the file may have been edited."""
-    texts = (said.prompt, said.text, said.ended, said.id)
-    whole = (said.step, said.seed, said.tokens, said.invalid_bytes)
-    real = (said.time, said.tokens_per_second)
+    texts = (exchange.prompt, exchange.text, exchange.ended, exchange.id)
+    whole = (exchange.step, exchange.seed, exchange.tokens, exchange.invalid_bytes)
+    real = (exchange.time, exchange.tokens_per_second)
     return (
         all(isinstance(one, str) for one in texts)
         and all(isinstance(one, int) and abs(one) < 2**63 for one in whole)
         and all(isinstance(one, int | float) and 0 <= one < 1e11 for one in real)
-        and isinstance(said.sampling, dict)
+        and isinstance(exchange.sampling, dict)
     )
 
 

@@ -19,12 +19,14 @@ if TYPE_CHECKING:
     from slm_tui.corpus.prepare import Corpus
 
 _KEPT = 2
-_Known = tuple["Corpus", Index, Reference]
-_indexes: "OrderedDict[str, _Known]" = OrderedDict()
+_TrainingIndex = tuple["Corpus", Index, Reference]
+_indexes: "OrderedDict[str, _TrainingIndex]" = OrderedDict()
 _making = threading.Lock()
 
 
-def known(fingerprint: str, cancel: threading.Event | None = None) -> _Known | None:
+def training_index(
+    fingerprint: str, cancel: threading.Event | None = None
+) -> _TrainingIndex | None:
     """The corpus, its index and its natural share; built once per process. `None` if it is gone.
 
     Takes about a second per ten million tokens, and 8 bytes of memory per token.
@@ -52,12 +54,12 @@ def of_samples(
     if not samples or not fingerprint:
         return None
     try:
-        found = known(fingerprint, cancel)
+        training = training_index(fingerprint, cancel)
     except (SlmTuiError, IndexingStopped, OSError, MemoryError):
         return None
-    if found is None:
+    if training is None:
         return None
-    corpus, index, natural = found
+    corpus, index, natural = training
     step = samples[-1].step
     texts = [one.prompt + one.text for one in samples if one.step == step]
     tokenizer = corpus.tokenizer
@@ -66,5 +68,5 @@ def of_samples(
 
 
 def _text(tokenizer: Any, ids: Any) -> str:
-    found: bytes = tokenizer.decode_bytes(ids)
-    return found.decode("utf-8", "replace")
+    data: bytes = tokenizer.decode_bytes(ids)
+    return data.decode("utf-8", "replace")

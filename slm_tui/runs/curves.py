@@ -258,7 +258,7 @@ class _EvaluationMetrics:
         if layout is None:
             return False
         others, at = layout.others(EVALUATION_COLUMNS), layout.places["step"]
-        found = False
+        has_metrics = False
         for row in map(cells, lines) if others else ():
             if len(row) < len(layout.columns):
                 continue
@@ -267,14 +267,14 @@ class _EvaluationMetrics:
             with contextlib.suppress(ValueError):
                 self._by_step[_count(row[at])] = metrics
                 self._names |= dict.fromkeys(metrics)
-                found |= bool(metrics)
-        return found
+                has_metrics |= bool(metrics)
+        return has_metrics
 
     def fill(self, evaluations: Evaluations) -> None:
         """Give each evaluation its metrics; NaN if it has none."""
-        known = [self._by_step.get(step, {}) for step in evaluations.step] if self._names else []
+        rows = [self._by_step.get(step, {}) for step in evaluations.step] if self._names else []
         evaluations.metrics = {
-            name: [one.get(name, math.nan) for one in known] for name in self._names
+            name: [one.get(name, math.nan) for one in rows] for name in self._names
         }
 
 
@@ -312,54 +312,54 @@ class _Tail:
         if size - self._position > self._most:
             self._position, self._rest, self._is_cut = size - self._most, b"", True
         file.seek(self._position)
-        found: list[str] = []
+        lines: list[str] = []
         while data := file.read(_CHUNK):
             self._position += len(data)
             *whole, self._rest = (self._rest + data).split(b"\n")
             if self._is_cut:  # the first line is incomplete
                 whole, self._is_cut = whole[1:], not whole
-            found += [
+            lines += [
                 line.decode("utf-8", "replace") for line in whole if 0 < len(line) <= _LONGEST
             ]
             if len(self._rest) > _LONGEST:
                 self._rest, self._is_cut = b"", True
-        return found
+        return lines
 
 
 def _objects(lines: list[str]) -> list[dict[str, Any]]:
-    found = []
+    objects = []
     for line in lines:
         try:
             value = safe_files.parse_json(line)
         except ValueError:
             continue
         if isinstance(value, dict):
-            found.append(value)
-    return found
+            objects.append(value)
+    return objects
 
 
 def _events(lines: list[str]) -> list[LoggedEvent]:
     """The events in the lines of a log."""
-    found = []
+    events = []
     for line in _objects(lines):
         for entry in _entries_of(line):
             event = event_json.from_json(entry)
             if event is not None:
-                found.append(LoggedEvent(entry["timestamp"], event))
-    return found
+                events.append(LoggedEvent(entry["timestamp"], event))
+    return events
 
 
 def _samples(lines: list[str]) -> list[Sample]:
     """The samples in the lines of a log."""
-    found = []
+    samples = []
     for line in _objects(lines):
         prompt, text = line.get("prompt", ""), line.get("text", "")
         if not isinstance(prompt, str) or not isinstance(text, str):
             continue
         for entry in _entries_of(line):
             seconds = records.number(entry, "seconds")
-            found.append(Sample(entry["timestamp"], entry["step"], prompt, text, seconds))
-    return found
+            samples.append(Sample(entry["timestamp"], entry["step"], prompt, text, seconds))
+    return samples
 
 
 def _entries_of(value: dict[str, Any]) -> list[dict[str, Any]]:

@@ -51,9 +51,9 @@ class _Opened:
         from slm_tui.training import checkpoint
 
         path = self.checkpoint.path
-        found = checkpoint.read(path)
+        opened = checkpoint.read(path)
         if digest_of(path) == self.digest:
-            return found.model(self.device)
+            return opened.model(self.device)
         raise CheckpointError(
             f"checkpoint {self.name} has changed", "it was overwritten meanwhile", "evaluate again"
         )
@@ -82,7 +82,7 @@ def evaluate(
     """
     from slm_tui.corpus.progress import Meter
     from slm_tui.evaluation.compare import compare
-    from slm_tui.runs.evaluation_text import OverlapCheck, known_of, text_of
+    from slm_tui.runs.evaluation_text import OverlapCheck, comparison_data_of, text_of
     from slm_tui.training.device import choose_device
 
     settings.check()
@@ -91,27 +91,27 @@ def evaluate(
     device = choose_device(settings.device)
     unique = dict.fromkeys(path.resolve() for path in checkpoints)
     opened = [_open(path, device, meter) for path in unique]
-    _name_apart(opened)
+    _make_names_unique(opened)
     alone = len(opened) == 1
     with tempfile.TemporaryDirectory(prefix="slm-tui-") as scratch:
         first = opened[0].checkpoint
         text, corpus, notes = text_of(first, settings, Path(scratch), meter)
-        known = known_of(text, corpus, meter)
+        data = comparison_data_of(text, corpus, meter)
         leaks = OverlapCheck(text, meter)
-        found = compare(
+        comparison = compare(
             [one.subject(keep=alone) for one in opened],
             text,
-            known,
+            data,
             meter,
             context_bytes=settings.context_bytes,
             stride=settings.stride,
         )
         warnings = {one.name: leaks.of(one.checkpoint, one.tokenizer) for one in opened}
-        report = _report(opened, settings, text, found, warnings)
-        report["notes"] = [*notes, *_whose_text(opened, text), *_too_few(found)]
+        report = _report(opened, settings, text, comparison, warnings)
+        report["notes"] = [*notes, *_training_text_notes(opened, text), *_too_few(comparison)]
         generations = ""
         if alone:
-            generations = _alone(report, opened[0], settings, text, corpus, known, found, meter)
+            generations = _alone(report, opened[0], settings, text, corpus, data, comparison, meter)
     report["seconds"] = time.monotonic() - began
     values: dict[str, Any] = finite(report)
     return values, generations
@@ -121,13 +121,13 @@ def _open(path: Path, device: Any, meter: "Meter") -> _Opened:
     from slm_tui.training import checkpoint
 
     meter("opening checkpoints", 0, None, "share")
-    found = checkpoint.read(path.resolve())
-    run = run_of(found.path)
-    name = f"{run.name if run else found.path.parent.name}@{found.state.step}"
-    return _Opened(found, found.tokenizer(), name, digest_of(found.path), device)
+    saved = checkpoint.read(path.resolve())
+    run = run_of(saved.path)
+    name = f"{run.name if run else saved.path.parent.name}@{saved.state.step}"
+    return _Opened(saved, saved.tokenizer(), name, digest_of(saved.path), device)
 
 
-def _name_apart(opened: list[_Opened]) -> None:
+def _make_names_unique(opened: list[_Opened]) -> None:
     """Number duplicate names: runs in different directories may have the same name."""
     seen: dict[str, int] = {}
     for one in opened:
@@ -136,19 +136,21 @@ def _name_apart(opened: list[_Opened]) -> None:
             one.name = f"{one.name} ({seen[one.name]})"
 
 
-def _whose_text(opened: list[_Opened], text: "ScoredText") -> list[str]:
+def _training_text_notes(opened: list[_Opened], text: "ScoredText") -> list[str]:
     data = opened[0].checkpoint.preset.data
     if text.corpus is None or all(one.checkpoint.preset.data == data for one in opened):
         return []
     return [f"they were trained on different texts; this one is from {opened[0].name}"]
 
 
-def _too_few(found: "Comparison") -> list[str]:
-    if found.units and not found.resamples:
+def _too_few(comparison: "Comparison") -> list[str]:
+    if comparison.units and not comparison.resamples:
         return ["there is too little text for intervals: differences may be noise"]
-    if found.unit.startswith("blocks"):
-        few = f"{found.documents} document{'s' * (found.documents != 1)}"
-        return [f"the text is only {few}: intervals are over {found.unit} and only approximate"]
+    if comparison.unit.startswith("blocks"):
+        few = f"{comparison.documents} document{'s' * (comparison.documents != 1)}"
+        return [
+            f"the text is only {few}: intervals are over {comparison.unit} and only approximate"
+        ]
     return []
 
 
@@ -156,7 +158,7 @@ def _report(
     opened: Sequence[_Opened],
     settings: EvaluationSettings,
     text: "ScoredText",
-    found: "Comparison",
+    comparison: "Comparison",
     leaks: dict[str, str],
 ) -> dict[str, Any]:
     from slm_tui.evaluation.bootstrap import SEED
@@ -172,21 +174,21 @@ def _report(
             "name": text.name,
             "split": settings.split if not settings.text else "",
             "corpus": text.corpus.fingerprint if text.corpus else "",
-            "documents": found.documents,
+            "documents": comparison.documents,
             "of_documents": text.whole,
-            "bytes": found.bytes,
+            "bytes": comparison.bytes,
         },
-        "context_bytes": found.context_bytes,
+        "context_bytes": comparison.context_bytes,
         "resampling": {
-            "unit": found.unit,
-            "units": found.units,
-            "resamples": found.resamples,
+            "unit": comparison.unit,
+            "units": comparison.units,
+            "resamples": comparison.resamples,
             "seed": SEED,
         },
         "models": [
-            _model(row, named[row.name], leaks[row.name]) for row in found.rows if row.scores
+            _model(row, named[row.name], leaks[row.name]) for row in comparison.rows if row.scores
         ],
-        "baselines": [_row(row) for row in found.rows if row.scores is None],
+        "baselines": [_row(row) for row in comparison.rows if row.scores is None],
     }
 
 
@@ -246,8 +248,8 @@ def _alone(
     settings: EvaluationSettings,
     text: "ScoredText",
     corpus: "Corpus | None",
-    known: "ComparisonData",
-    found: "Comparison",
+    data: "ComparisonData",
+    comparison: "Comparison",
     meter: "Meter",
 ) -> str:
     """Add what only a report on one checkpoint has; return its generations as text."""
@@ -266,7 +268,7 @@ def _alone(
     }
     other, where = gap_text(text, corpus, settings)
     if other is not None:
-        report["gap"] = _gap(one, other, where, found, settings, meter)
+        report["gap"] = _gap(one, other, where, comparison, settings, meter)
     generations = ""
     if settings.samples:
         generations = _generations(report, one, settings, meter)
@@ -282,7 +284,7 @@ def _gap(
     one: _Opened,
     other: "ScoredText",
     where: str,
-    found: "Comparison",
+    comparison: "Comparison",
     settings: EvaluationSettings,
     meter: "Meter",
 ) -> dict[str, Any]:
@@ -299,7 +301,7 @@ def _gap(
         stride=settings.stride,
         step=lambda done: meter(stage, done, len(other.documents), "documents"),
     )
-    here = found.models[0].scores
+    here = comparison.models[0].scores
     assert here is not None
     sign = -1 if settings.split == "train" else 1
     return {
@@ -331,8 +333,8 @@ def _generations(
         begin=one.checkpoint.state.begins_documents,
         step=lambda done: meter("writing", done, settings.samples, "texts"),
     )
-    told = generations.summary(written, time.monotonic() - began)
-    report["generation"] = {**told, "settings": asdict(how)}
+    summary = generations.summary(written, time.monotonic() - began)
+    report["generation"] = {**summary, "settings": asdict(how)}
     report["sample_generations"] = [
         {"prompt": each.prompt, "text": each.text, "seed": each.seed, "is_valid": each.is_valid}
         for each in written[:_SHOWN_SAMPLES]

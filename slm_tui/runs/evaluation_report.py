@@ -26,12 +26,12 @@ class Line:
 def lines(report: dict[str, Any], width: int) -> list[Line]:
     """The whole report in lines of at most `width` characters; below 60 they are truncated."""
     width = max(_NARROWEST, width)
-    found = list(_heading(report, width))
+    result = list(_heading(report, width))
     if report["kind"] == "evaluation":
-        found += _metrics(report["models"][0], report, width)
-    found += [Line(), *_table(report, width)]
-    found += [*_legend(report, width)]
-    return [Line(line.text[:width].rstrip(), line.tone) for line in found]
+        result += _metrics(report["models"][0], report, width)
+    result += [Line(), *_table(report, width)]
+    result += [*_legend(report, width)]
+    return [Line(line.text[:width].rstrip(), line.tone) for line in result]
 
 
 def _heading(report: dict[str, Any], width: int) -> Iterator[Line]:
@@ -97,32 +97,32 @@ def _gap_words(gap: dict[str, Any], model: dict[str, Any]) -> str:
     return f"{gap['gap']:+.4f} nats, {bits:+.4f} bits per byte ({against})"
 
 
-def _generation(found: dict[str, Any], width: int) -> Iterator[Line]:
-    number, tokens, sizes = found["num_samples"], found["tokens"], found["bytes"]
-    valid = f"{_share(found['utf8_validity'])} of {number} completions, "
-    valid += f"{_share(found['utf8_byte_validity'], 2)} of their bytes"
+def _generation(figures: dict[str, Any], width: int) -> Iterator[Line]:
+    number, tokens, sizes = figures["num_samples"], figures["tokens"], figures["bytes"]
+    valid = f"{_share(figures['utf8_validity'])} of {number} completions, "
+    valid += f"{_share(figures['utf8_byte_validity'], 2)} of their bytes"
     yield from _pair("valid UTF-8", valid, width)
-    ended = f"{found['ended_by_end_of_text']} ended with end-of-text"
+    ended = f"{figures['ended_by_end_of_text']} ended with end-of-text"
     length = f"{tokens['mean']:.0f} tokens ({tokens['min']} to {tokens['max']}), "
     yield from _pair("length", f"{length}{sizes['mean']:.0f} bytes; {ended}", width)
 
 
-def _efficiency(found: dict[str, Any], width: int) -> Iterator[Line]:
-    forward = f"{found['forward_ms']:.2f} ms for {found['block_size']:,} tokens, "
-    forward += f"{count(found['forward_tokens_per_second'])} tokens/s"
+def _efficiency(figures: dict[str, Any], width: int) -> Iterator[Line]:
+    forward = f"{figures['forward_ms']:.2f} ms for {figures['block_size']:,} tokens, "
+    forward += f"{count(figures['forward_tokens_per_second'])} tokens/s"
     yield from _pair("reading", forward, width)
-    writing = f"{found['generation_ms_per_token']:.2f} ms per token, "
-    writing += f"{count(found['generation_tokens_per_second'])} tokens/s; "
-    writing += f"first after {found['first_token_ms']:.2f} ms"
+    writing = f"{figures['generation_ms_per_token']:.2f} ms per token, "
+    writing += f"{count(figures['generation_tokens_per_second'])} tokens/s; "
+    writing += f"first after {figures['first_token_ms']:.2f} ms"
     yield from _pair("writing", writing, width)
     parts = [
-        f"parameters {size(found['parameter_bytes'])}",
-        f"cache {size(found['cache_bytes_per_text'])} per text",
+        f"parameters {size(figures['parameter_bytes'])}",
+        f"cache {size(figures['cache_bytes_per_text'])} per text",
     ]
-    if found.get("peak_gpu_bytes"):
-        parts.append(f"GPU peak {size(found['peak_gpu_bytes'])}")
-    if found.get("peak_process_bytes"):
-        parts.append(f"process peak {size(found['peak_process_bytes'])}")
+    if figures.get("peak_gpu_bytes"):
+        parts.append(f"GPU peak {size(figures['peak_gpu_bytes'])}")
+    if figures.get("peak_process_bytes"):
+        parts.append(f"process peak {size(figures['peak_process_bytes'])}")
     yield from _pair("memory", ", ".join(parts), width)
 
 
@@ -141,7 +141,7 @@ def _table(report: dict[str, Any], width: int) -> Iterator[Line]:
     columns: list[tuple[str, int, Any]] = [
         ("bpb", 8, lambda row: _number(row["bits_per_byte"], 4)),
         ("95% interval", 17, lambda row: _interval(row).strip()),
-        ("to the best", 14, _difference),
+        ("vs. best", 14, _difference),
     ]
     wide = [
         ("params", 7, lambda row: count(row["parameters"]) if "parameters" in row else ""),
@@ -197,14 +197,16 @@ def _difference(row: dict[str, Any]) -> str:
 
 
 def _legend(report: dict[str, Any], width: int) -> Iterator[Line]:
-    drawn = report["resampling"]
+    resampling = report["resampling"]
     yield Line()
     if len(report["models"]) > 1:
         tail = f"All models see at most {report['context_bytes']:,} bytes of context"
         tail += "; by default, the shortest context among them."
         yield from _wrapped(tail, width, "muted")
-    if drawn["resamples"]:
-        how = f"{drawn['resamples']:,} resamples of {drawn['units']:,} {drawn['unit']}"
+    if resampling["resamples"]:
+        how = (
+            f"{resampling['resamples']:,} resamples of {resampling['units']:,} {resampling['unit']}"
+        )
         text = f"95% intervals from {how}; ≈ marks differences within noise."
         yield from _wrapped(text, width, "muted")
     for row in report["baselines"]:
@@ -213,10 +215,10 @@ def _legend(report: dict[str, Any], width: int) -> Iterator[Line]:
 
 
 def _interval(row: dict[str, Any]) -> str:
-    found = row["interval"]
-    if not found or None in found:
+    interval = row["interval"]
+    if not interval or None in interval:
         return ""
-    return f"  {found[0]:.4f} – {found[1]:.4f}"
+    return f"  {interval[0]:.4f} – {interval[1]:.4f}"
 
 
 def _number(value: float | None, digits: int) -> str:

@@ -64,11 +64,13 @@ def digest_of(checkpoint: Path) -> str:
 
 def key_of(digests: Sequence[str], settings: EvaluationSettings) -> str:
     """The key of a report among those of the same run."""
-    asked = {name: value for name, value in asdict(settings).items() if name != "device"}
-    return json.dumps([list(digests), asked], sort_keys=True)
+    values = {name: value for name, value in asdict(settings).items() if name != "device"}
+    return json.dumps([list(digests), values], sort_keys=True)
 
 
-def kept(checkpoints: Sequence[Path], settings: EvaluationSettings) -> dict[str, Any] | None:
+def saved_report(
+    checkpoints: Sequence[Path], settings: EvaluationSettings
+) -> dict[str, Any] | None:
     """The report for these checkpoints and settings, if the first one's run has it."""
     try:
         unique = dict.fromkeys(path.resolve() for path in checkpoints)
@@ -76,8 +78,8 @@ def kept(checkpoints: Sequence[Path], settings: EvaluationSettings) -> dict[str,
     except (OSError, CheckpointError):
         return None
     run = run_of(checkpoints[0].resolve())
-    found = [one for one in (read(run) if run else []) if one.get("key") == key]
-    return found[-1] if found else None
+    matching = [one for one in (read(run) if run else []) if one.get("key") == key]
+    return matching[-1] if matching else None
 
 
 def read(directory: Path) -> list[dict[str, Any]]:

@@ -54,20 +54,20 @@ def text_of(
 
 def _corpus(first: Checkpoint, meter: Meter) -> tuple[Corpus, list[str]]:
     """The corpus that the checkpoint was trained on, rebuilt if it is gone."""
-    found = prepare.reopen(first.state.corpus) if first.state.corpus else None
-    if found is not None:
-        return found, []
+    corpus = prepare.reopen(first.state.corpus) if first.state.corpus else None
+    if corpus is not None:
+        return corpus, []
     try:
-        made = prepare.prepare(first.preset, progress=meter.report, cancel=meter.cancel)
+        rebuilt = prepare.prepare(first.preset, progress=meter.report, cancel=meter.cancel)
     except CorpusError as error:
         raise CorpusError(
             f"the text of {first.path.parent.parent.name} is not available: {error.what}",
             error.why,
             f"{error.remedy + ', or ' if error.remedy else ''}give a text with --text",
         ) from None
-    if first.state.corpus and made.fingerprint != first.state.corpus:
-        return made, ["the text has changed since the first checkpoint was trained on it"]
-    return made, []
+    if first.state.corpus and rebuilt.fingerprint != first.state.corpus:
+        return rebuilt, ["the text has changed since the first checkpoint was trained on it"]
+    return rebuilt, []
 
 
 def _named(preset: Preset, settings: EvaluationSettings, scratch: Path, meter: Meter) -> ScoredText:
@@ -82,7 +82,7 @@ def _named(preset: Preset, settings: EvaluationSettings, scratch: Path, meter: M
     return ScoredText(data.label, documents, whole)
 
 
-def known_of(text: ScoredText, corpus: Corpus | None, meter: Meter) -> ComparisonData:
+def comparison_data_of(text: ScoredText, corpus: Corpus | None, meter: Meter) -> ComparisonData:
     """The training text for the baselines, and the floor if the source knows it."""
     training = decoded(corpus.train, corpus.tokenizer) if corpus is not None else ()
     if text.corpus is None:
@@ -150,10 +150,10 @@ class OverlapCheck:
         if corpus is None:
             return ""
         self._meter("looking for leaks", 0, None, "share")
-        found = self._documents(corpus, tokenizer)
+        warning = self._documents(corpus, tokenizer)
         total = len(text.documents)
-        if found:
-            return f"{found:,} of {total:,} documents occur in its training text"
+        if warning:
+            return f"{warning:,} of {total:,} documents occur in its training text"
         share = self._passages(corpus)
         if share > 0.02:
             return f"{share:.0%} of its passages occur in its training text"
@@ -162,18 +162,18 @@ class OverlapCheck:
     def _documents(self, corpus: Corpus, tokenizer: Tokenizer) -> int:
         """How many of the documents occur in the training split, token for token."""
         mine = self._text.encoded(tokenizer)
-        wanted: dict[bytes, int] = {}
+        keys: dict[bytes, int] = {}
         for number in range(len(mine)):
             self._meter.check()
             key = _key(mine[number], corpus)
-            wanted[key] = wanted.get(key, 0) + 1
-        found = 0
+            keys[key] = keys.get(key, 0) + 1
+        matches = 0
         training = StreamDocuments(corpus.train, corpus.tokenizer.end_of_text)
         for number in range(len(training)):
             if number % 256 == 0:
                 self._meter.check()
-            found += wanted.pop(_key(training[number], corpus), 0)
-        return found
+            matches += keys.pop(_key(training[number], corpus), 0)
+        return matches
 
     def _passages(self, corpus: Corpus) -> float:
         """The share of passages of long documents that occur in the training split."""
@@ -186,14 +186,14 @@ class OverlapCheck:
             for document in long[:_PROBES]
             for at in np.linspace(0, len(document) - _PROBE_BYTES, each).astype(int)
         ]
-        wanted, left = set(probes), _MOST_SEARCHED
+        missing, left = set(probes), _MOST_SEARCHED
         for document in decoded(corpus.train, corpus.tokenizer):
             self._meter.check()
-            wanted -= {probe for probe in wanted if probe in document}
+            missing -= {probe for probe in missing if probe in document}
             left -= len(document)
             if left <= 0:
                 break
-        return sum(probe not in wanted for probe in probes) / len(probes)
+        return sum(probe not in missing for probe in probes) / len(probes)
 
 
 def _key(ids: NDArray[np.unsignedinteger], corpus: Corpus) -> bytes:

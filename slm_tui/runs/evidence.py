@@ -32,7 +32,7 @@ class EvidenceBuilder:
 
     def _forget(self) -> None:
         self._blocks: list[CurveBlock] = []
-        self._size, self._taken, self._last = _FIRST_BLOCK, 0, 0
+        self._size, self._rows_done, self._last = _FIRST_BLOCK, 0, 0
         self._train: list[float] = []
 
     def evidence(self, curves: Curves, info: RunInfo) -> Evidence:
@@ -73,12 +73,12 @@ class EvidenceBuilder:
         if preset is None:
             return {}
         training, schedule = preset.training, preset.schedule
-        asked = training.evaluate_batches * training.micro_batch * preset.model.block_size
+        planned = training.evaluate_batches * training.micro_batch * preset.model.block_size
         warmup = schedule.warmup_steps
         if warmup is None:
             warmup = round((schedule.warmup_fraction or 0.0) * training.max_steps)
         return {
-            "evaluated_tokens": min(asked, max(0, val_tokens - 1)) if val_tokens else 0,
+            "evaluated_tokens": min(planned, max(0, val_tokens - 1)) if val_tokens else 0,
             "learning_rate": preset.optimizer.learning_rate,
             "gradient_clip": preset.optimizer.gradient_clip,
             "dropout": preset.model.dropout_rate,
@@ -88,9 +88,9 @@ class EvidenceBuilder:
 
     def _take(self, curves: Curves) -> None:
         steps, evaluations = curves.steps, curves.evaluations
-        while self._taken + self._size <= len(steps.step):
-            self._blocks.append(self._block(curves, self._taken, self._taken + self._size))
-            self._taken += self._size
+        while self._rows_done + self._size <= len(steps.step):
+            self._blocks.append(self._block(curves, self._rows_done, self._rows_done + self._size))
+            self._rows_done += self._size
             if len(self._blocks) >= _MOST_BLOCKS:
                 self._blocks = [
                     _merged(*self._blocks[at : at + 2]) for at in range(0, _MOST_BLOCKS, 2)

@@ -30,7 +30,7 @@ class RunIndex:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._known: dict[Path, tuple[tuple[int, ...], IndexedRun]] = {}
+        self._cache: dict[Path, tuple[tuple[int, ...], IndexedRun]] = {}
 
     def read(self, extra: Iterable[Path] = ()) -> dict[Path, IndexedRun]:
         """Every run and those in `extra`; an unchanged run is the same object as before.
@@ -39,16 +39,16 @@ class RunIndex:
         any file.
         """
         with self._lock:
-            known: dict[Path, tuple[tuple[int, ...], IndexedRun]] = {}
+            cache: dict[Path, tuple[tuple[int, ...], IndexedRun]] = {}
             for path in {*store.directories(), *extra}:
                 stamp = stamp_of(path)
-                before = self._known.get(path)
+                before = self._cache.get(path)
                 if before is not None and before[0] == stamp and not before[1].is_live:
-                    known[path] = before
+                    cache[path] = before
                 else:
-                    known[path] = (stamp, _read(path))
-            self._known = known
-            return {path: run for path, (_, run) in known.items()}
+                    cache[path] = (stamp, _read(path))
+            self._cache = cache
+            return {path: run for path, (_, run) in cache.items()}
 
 
 def _read(path: Path) -> IndexedRun:

@@ -26,12 +26,12 @@ from slm_tui.training.state import TrainingState
 from slm_tui.versions import Format, NewerVersionError
 
 
-def _name_the_cause(values: dict[str, Any]) -> None:
+def _add_failure_cause(values: dict[str, Any]) -> None:
     # The first version stored the cause of a failure only in the error message.
     values["cause"] = "not finite" if "is not finite" in str(values.get("error")) else "other"
 
 
-FORMAT = Format("format", migrations=[_name_the_cause])
+FORMAT = Format("format", migrations=[_add_failure_cause])
 INFO, LIVE, PRESET = "run.json", "live.json", "preset.toml"
 SOCKET = "control.sock"
 EVALUATIONS = "eval_log.csv"
@@ -115,14 +115,14 @@ def parse(values: Any, name: str = INFO) -> RunInfo:
 
 def _facts(values: Any) -> dict[str, Any]:
     """Facts about a run; entries of an unexpected type are dropped."""
-    found: dict[str, Any] = dict(records.scalars(values))
+    facts: dict[str, Any] = dict(records.scalars(values))
     for name in _NUMBERS:
-        if name in found and records.number(found, name, -1.0) < 0:
-            del found[name]
+        if name in facts and records.number(facts, name, -1.0) < 0:
+            del facts[name]
     for name in _TEXTS:
-        if name in found and not isinstance(found[name], str):
-            del found[name]
-    return found
+        if name in facts and not isinstance(facts[name], str):
+            del facts[name]
+    return facts
 
 
 def read(path: Path) -> RunInfo:
@@ -137,8 +137,8 @@ def read(path: Path) -> RunInfo:
         info = parse(_json(path / INFO))
     except (OSError, ValueError) as error:
         # A pipe, a link or a wrong type is not the result of an interrupted write.
-        lost = isinstance(error, FileNotFoundError | _NotJsonError)
-        rebuilt = _rebuilt(path, str(error)) if lost else None
+        can_rebuild = isinstance(error, FileNotFoundError | _NotJsonError)
+        rebuilt = _rebuilt(path, str(error)) if can_rebuild else None
         if rebuilt is None:
             raise damaged(path, error) from None
         info = rebuilt
@@ -198,9 +198,9 @@ def rebuild(path: Path, why: str) -> RunInfo | None:
     match = _STAMPED.fullmatch(path.name)
     name = match["name"] if match else path.name
     # A checkpoint is saved before its evaluation: the log may have the result.
-    found = evaluations(path)
-    last = found[-1] if found else None
-    best = min((one for one in found if math.isfinite(one.loss)), key=_loss, default=None)
+    logged = evaluations(path)
+    last = logged[-1] if logged else None
+    best = min((one for one in logged if math.isfinite(one.loss)), key=_loss, default=None)
     return RunInfo(
         name=name[:255],
         preset=records.text(state.preset, "name")[:255] or name[:255],
@@ -237,7 +237,7 @@ def _loss(one: LoggedEvaluation) -> float:
 
 def evaluations(path: Path) -> list[LoggedEvaluation]:
     """The evaluations in the log of the run in `path`; bad lines are skipped."""
-    found: list[LoggedEvaluation] = []
+    result: list[LoggedEvaluation] = []
     try:
         text = safe_files.read_bytes(path / EVALUATIONS, _MOST_LOG).decode("utf-8", "replace")
         for row in csv.DictReader(text.splitlines()):
@@ -245,15 +245,15 @@ def evaluations(path: Path) -> list[LoggedEvaluation]:
                 step = int(row["step"])
                 if 0 <= step <= records.LARGEST:
                     bits = float(row.get("val_bpb") or "nan")
-                    found.append(LoggedEvaluation(step, float(row["val_loss"]), bits))
+                    result.append(LoggedEvaluation(step, float(row["val_loss"]), bits))
     except (OSError, csv.Error):
-        return found
-    return found
+        return result
+    return result
 
 
 def _known_facts(state: TrainingState) -> dict[str, Any]:
-    known = {"n_vocab": state.n_vocab, "corpus": state.corpus, "torch": state.torch_version}
-    return {name: value for name, value in known.items() if value}
+    facts = {"n_vocab": state.n_vocab, "corpus": state.corpus, "torch": state.torch_version}
+    return {name: value for name, value in facts.items() if value}
 
 
 def _created(path: Path, match: "re.Match[str] | None") -> float:
@@ -293,15 +293,15 @@ def drop_live(path: Path) -> None:
 
 def stamp_of(path: Path) -> tuple[int, ...]:
     """A value that changes whenever the record of the run in `path` does."""
-    found: list[int] = []
+    stamp: list[int] = []
     for name in (INFO, LIVE):
         try:
             status = os.lstat(path / name)
         except OSError:
-            found.append(0)
+            stamp.append(0)
         else:
-            found += [status.st_mtime_ns, status.st_size, status.st_ino]
-    return tuple(found)
+            stamp += [status.st_mtime_ns, status.st_size, status.st_ino]
+    return tuple(stamp)
 
 
 def is_run(path: Path) -> bool:

@@ -135,8 +135,8 @@ class Recorder:
         if error.errno in _NO_ROOM:
             self._control.block(_BLOCK, f"no space for the log ({reason})")
         elif self._failures >= _FAILURES:
-            gone = not self._run.path.is_dir()
-            why = f"{self._run.path} is gone; restore it" if gone else reason
+            is_gone = not self._run.path.is_dir()
+            why = f"{self._run.path} is gone; restore it" if is_gone else reason
             self._control.block(_BLOCK, f"the log cannot be written ({why})")
 
     def beat(self) -> None:
@@ -383,13 +383,13 @@ class _Table(_Appended):
         # A continued log keeps the columns it started with.
         layout = LogLayout.of(header.decode("utf-8", "replace").strip())
         self._columns = layout.columns if layout is not None else columns
-        self._begun = not self._fresh
+        self._has_header = not self._fresh
 
     def begin(self, more: Sequence[str] = ()) -> None:
         """Write the header of a new log, with the columns `more` before the last one."""
-        if self._begun:
+        if self._has_header:
             return
-        self._begun = True
+        self._has_header = True
         new = [name for name in more if name not in self._columns]
         self._columns = (*self._columns[:-1], *new, self._columns[-1])
         self.write(",".join(self._columns) + "\n")

@@ -138,22 +138,22 @@ def drop(run: Run) -> None:
     safe_files.remove_directory(run.path)
 
 
-def _claim(temporary: Path, root: Path, wanted: str) -> Path:
+def _claim(temporary: Path, root: Path, name: str) -> Path:
     """Rename to the first free name: two runs may start in the same second."""
     for number in range(1, 1000):
-        target = root / (wanted if number == 1 else f"{wanted}-{number}")
+        target = root / (name if number == 1 else f"{name}-{number}")
         if target.exists():
             continue
         with contextlib.suppress(OSError):
             os.rename(temporary, target)
             return target
-    raise OSError(f"{wanted} is taken")
+    raise OSError(f"{name} is taken")
 
 
 def all_runs() -> list[Run]:
     """Every run, newest first, including damaged ones."""
-    found = [Run(path) for path in directories()]
-    return sorted(found, key=lambda run: (_created(run), run.id), reverse=True)
+    runs = [Run(path) for path in directories()]
+    return sorted(runs, key=lambda run: (_created(run), run.id), reverse=True)
 
 
 def directories() -> list[Path]:
@@ -247,19 +247,19 @@ def checkpoint_of(run: Run, which: str = "") -> Path:
         CheckpointError: the run has no such checkpoint.
     """
     saved = checkpoint_dir.all_in(run.checkpoints)
-    wanted = [which] if which else list(checkpoint_dir.LINKS)
-    for one in wanted:
+    names = [which] if which else list(checkpoint_dir.LINKS)
+    for one in names:
         if one in checkpoint_dir.LINKS:
-            found = checkpoint_dir.linked(run.checkpoints, one)
+            match = checkpoint_dir.linked(run.checkpoints, one)
         else:
             name = checkpoint_dir.name_of(int(one)) if one.isdecimal() and len(one) < 16 else one
-            found = next((path for path in saved if path.name == name), None)
-        if found is not None:
-            return found
+            match = next((path for path in saved if path.name == name), None)
+        if match is not None:
+            return match
     if saved and not which:
         return saved[-1]
     have = ", ".join(str(checkpoint_dir.step_of(path)) for path in saved)
-    odd = checkpoint_dir.odd_in(run.checkpoints)
+    odd = checkpoint_dir.invalid_in(run.checkpoints)
     nothing = f"none is complete: {odd[0]}" if odd else "none was saved"
     raise CheckpointError(
         f"run {run.id} has no checkpoint {which or 'yet'}",
@@ -351,7 +351,9 @@ def lock(run: Run) -> Iterator[None]:
         handle = _locked(run.path)
     if handle is None:
         raise RunError(
-            f"run {run.id} is being trained", _by_whom(run), "stop it there, or wait for it to end"
+            f"run {run.id} is being trained",
+            _owner_text(run),
+            "stop it there, or wait for it to end",
         )
     try:
         yield
@@ -359,7 +361,7 @@ def lock(run: Run) -> Iterator[None]:
         handle.close()
 
 
-def _by_whom(run: Run) -> str:
+def _owner_text(run: Run) -> str:
     try:
         info = run.info()
     except RunError:

@@ -27,10 +27,10 @@ class Trashed:
 
 def entries() -> list[Trashed]:
     """Everything in the trash, newest deletion first."""
-    return sorted(_found(), key=lambda one: -one.when)
+    return sorted(_entries(), key=lambda one: -one.when)
 
 
-def _found() -> Iterator[Trashed]:
+def _entries() -> Iterator[Trashed]:
     for folder, kind in _FOLDERS.items():
         for path in _inside(paths.trash_dir() / folder):
             try:

@@ -20,8 +20,8 @@ def keep_big_blocks() -> bool:
     except (OSError, AttributeError):
         return False
     largest = 2**31 - 1
-    kept = mallopt(mmap_threshold, largest) or mallopt(mmap_threshold, 32 * 2**20)
-    return bool(kept and mallopt(trim_threshold, largest) and mallopt(arena_max, 1))
+    worked = mallopt(mmap_threshold, largest) or mallopt(mmap_threshold, 32 * 2**20)
+    return bool(worked and mallopt(trim_threshold, largest) and mallopt(arena_max, 1))
 
 
 def give_back_free_blocks() -> None:

@@ -102,7 +102,7 @@ class _Lane:
         self.warmed = 0.0
         self._batch = batch
         self._device = device
-        self._made = 0
+        self._steps_done = 0
         self._stepper = Stepper(model, optimizer, plan.changed(preset, setup), device)
         # Training would merge small micro-batches: here each is measured separately.
         self._stepper.at_once = setup.micro_batch
@@ -124,9 +124,9 @@ class _Lane:
             MemoryError: it does not fit.
         """
         began = time.perf_counter()
-        done = self._stepper.step(self._batch, _RATE, self._made)
+        done = self._stepper.step(self._batch, _RATE, self._steps_done)
         _wait_for(self._device)
-        self._made += 1
+        self._steps_done += 1
         if done.warnings:
             raise MemoryError(done.warnings[0])
         return time.perf_counter() - began
@@ -200,8 +200,8 @@ class _Bench:
         return most
 
     def _threads(self) -> list[int]:
-        wanted = choose_threads(self._preset.training.threads)
-        return plan.thread_counts(cores(), wanted) if self._device.type == "cpu" else [wanted]
+        count = choose_threads(self._preset.training.threads)
+        return plan.thread_counts(cores(), count) if self._device.type == "cpu" else [count]
 
     def _multiply(self, threads: int) -> None:
         torch.set_num_threads(threads)
@@ -225,7 +225,7 @@ class _Bench:
         ids = np.random.default_rng(0).integers(0, self._n_vocab, shape)
         return Batch(ids[:, :-1], ids[:, 1:])
 
-    def _warm(self, wanted: list[BenchSetup]) -> list[_Lane]:
+    def _warm(self, setups: list[BenchSetup]) -> list[_Lane]:
         """One step of each setup, small micro-batches first, so that the peak memory after
         each is its own."""
         resident = resident_bytes()
@@ -234,10 +234,10 @@ class _Bench:
         lanes: list[_Lane] = []
         too_large = 0
         hopeless: set[int] = set()
-        for at, setup in enumerate(wanted):
+        for at, setup in enumerate(setups):
             if self._stop():
                 break
-            self._report("warming up", at / len(wanted))
+            self._report("warming up", at / len(setups))
             if setup.micro_batch >= too_large > 0 or not self._fits(setup):
                 continue
             if setup.threads in hopeless:

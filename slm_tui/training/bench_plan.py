@@ -25,11 +25,11 @@ class BenchSetup:
     compiled: bool = False
 
 
-def thread_counts(cores: int, wanted: int) -> list[int]:
+def thread_counts(cores: int, configured: int) -> list[int]:
     """1, 2, 4, … and all cores (up to 16), and the value of the preset."""
     most = min(cores, _MOST_THREADS)
-    found = {2**power for power in range(most.bit_length()) if 2**power <= most}
-    return sorted(found | {most} | ({wanted} if wanted else set()))
+    counts = {2**power for power in range(most.bit_length()) if 2**power <= most}
+    return sorted(counts | {most} | ({configured} if configured else set()))
 
 
 def micro_batches(preset: Preset, most: int) -> list[int]:
@@ -99,9 +99,9 @@ def command(named: str, preset: Preset, setup: BenchSetup, assignments: list[str
     words = ["slm-tui", "train", named]
     for assignment in assignments:
         words += ["--set", assignment]
-    wanted = {"threads": setup.threads, "micro_batch": setup.micro_batch}
+    values = {"threads": setup.threads, "micro_batch": setup.micro_batch}
     if setup.accumulation != preset.training.accumulation:
-        wanted["accumulation"] = setup.accumulation
-    for name, value in wanted.items():
+        values["accumulation"] = setup.accumulation
+    for name, value in values.items():
         words += ["--set", f"training.{name}={value}"]
     return words

@@ -36,9 +36,9 @@ def calibration(*, busy: Callable[[], bool] = lambda: False) -> Calibration | No
     """
     device = choose_device("auto")
     key = f"{describe_device(device)}, {choose_threads(0)} threads, torch {torch.__version__}"
-    kept = _read(key)
-    if kept is not None:
-        return kept
+    cached = _read(key)
+    if cached is not None:
+        return cached
     torch.set_num_threads(choose_threads(0))
     times = []
     for shape in _SHAPES:
@@ -48,9 +48,9 @@ def calibration(*, busy: Callable[[], bool] = lambda: False) -> Calibration | No
     if busy() or times[1] < 2 * times[0]:
         # The large model has 45 times the work: other load disturbed the measurement.
         return None
-    found = _solve(key, times)
-    _write(found)
-    return found
+    measured = _solve(key, times)
+    _write(measured)
+    return measured
 
 
 def _preset(shape: dict[str, int]) -> Preset:
@@ -85,16 +85,16 @@ def _solve(key: str, times: list[float]) -> Calibration:
 def _read(key: str) -> Calibration | None:
     try:
         values = safe_files.read_json(paths.cache_dir() / "calibration.json", _MOST)
-        found = Calibration(str(values["device"]), values["flops"], values["seconds_per_layer"])
+        result = Calibration(str(values["device"]), values["flops"], values["seconds_per_layer"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return found if found.device == key and found.flops > 0 else None
+    return result if result.device == key and result.flops > 0 else None
 
 
-def _write(found: Calibration) -> None:
+def _write(result: Calibration) -> None:
     try:
         safe_files.write_atomically(
-            paths.cache_dir() / "calibration.json", json.dumps(asdict(found)), durable=False
+            paths.cache_dir() / "calibration.json", json.dumps(asdict(result)), durable=False
         )
     except OSError:
         return

@@ -47,7 +47,7 @@ from slm_tui.training.checkpoint_dir import (
     step_of,
     sweep,
 )
-from slm_tui.training.memory import twice
+from slm_tui.training.memory import with_retry
 from slm_tui.training.state import TrainingState
 
 __all__ = [
@@ -96,7 +96,7 @@ def write(directory: Path, snapshot: CheckpointSnapshot, *, keep: bool = False) 
         OSError: the disk is full or cannot be written; nothing incomplete remains.
     """
     target = directory / name_of(snapshot.state.step)
-    if not _goes_on_alike(target, snapshot.state):
+    if not _is_same_run_state(target, snapshot.state):
         keep = keep or is_kept(target)
         directory.mkdir(exist_ok=True)
         safe_files.check_directory(directory)
@@ -113,7 +113,7 @@ def write(directory: Path, snapshot: CheckpointSnapshot, *, keep: bool = False) 
     return target
 
 
-def _goes_on_alike(path: Path, state: TrainingState) -> bool:
+def _is_same_run_state(path: Path, state: TrainingState) -> bool:
     """Whether training would continue from the checkpoint at `path` as it does from `state`."""
     try:
         have = checkpoint_dir.read_state(path, checkpoint_dir.read_manifest(path))
@@ -124,7 +124,7 @@ def _goes_on_alike(path: Path, state: TrainingState) -> bool:
 
 def _fill(temporary: Path, snapshot: CheckpointSnapshot) -> None:
     # If it runs out of memory, the safetensors library kills the process: fail before that.
-    twice(lambda: torch.empty(_BUFFERS, dtype=torch.uint8), torch.device("cpu"))
+    with_retry(lambda: torch.empty(_BUFFERS, dtype=torch.uint8), torch.device("cpu"))
     save_file(snapshot.weights, temporary / "model.safetensors")
     save_file(snapshot.moments, temporary / "optimizer.safetensors")
     (temporary / "state.json").write_text(json.dumps(snapshot.state.to_stored(), indent=1))
@@ -279,13 +279,13 @@ def whole_ones(directory: Path, wrong: list[str]) -> Iterator[Checkpoint]:
     """
     for path in reversed(all_in(directory)):
         try:
-            found = read(path)
+            checkpoint = read(path)
         except (ForeignFormatError, UnavailableError):
             raise
         except CheckpointError as error:
             wrong.append(str(error))
             continue
-        yield found
+        yield checkpoint
 
 
 def newest(
@@ -300,5 +300,5 @@ def newest(
         UnavailableError: a system limit prevents opening the newest one.
     """
     wrong: list[str] = []
-    found = (one for one in whole_ones(directory, wrong) if accept(one))
-    return next(found, None), wrong
+    accepted = (one for one in whole_ones(directory, wrong) if accept(one))
+    return next(accepted, None), wrong

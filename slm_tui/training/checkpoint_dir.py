@@ -84,16 +84,16 @@ def any_in(directory: Path) -> bool:
     return any(is_checkpoint(path) for path in _named(directory))
 
 
-def odd_in(directory: Path) -> list[str]:
+def invalid_in(directory: Path) -> list[str]:
     """Entries named like a checkpoint that cannot be one, each with the reason."""
-    found = []
+    problems = []
     for path in sorted(_named(directory), key=step_of):
         if not safe_files.is_directory(path):
             what = safe_files.kind_of(os.lstat(path))
-            found.append(f"checkpoint {path.name} is {what}, not a directory")
+            problems.append(f"checkpoint {path.name} is {what}, not a directory")
         elif not is_checkpoint(path):
-            found.append(f"checkpoint {path.name} has no manifest.json")
-    return found
+            problems.append(f"checkpoint {path.name} has no manifest.json")
+    return problems
 
 
 def _named(directory: Path) -> list[Path]:
@@ -238,7 +238,7 @@ def link(directory: Path, name: str, target: str) -> None:
     """
     pointer = directory / name
     if safe_files.is_directory(pointer):
-        _put_copy_away(pointer)
+        _move_copy_aside(pointer)
     temporary = directory / f".{name}.{secrets.token_hex(4)}"
     try:
         try:
@@ -253,7 +253,7 @@ def link(directory: Path, name: str, target: str) -> None:
     safe_files.sync_directory(directory)
 
 
-def _put_copy_away(pointer: Path) -> None:
+def _move_copy_aside(pointer: Path) -> None:
     """Make room for a link where a copied run has the checkpoint itself.
 
     Copying with links followed (`scp -r`, zip) turns `best` into a second copy. It is removed only
@@ -297,8 +297,8 @@ def linked(directory: Path, name: str) -> Path | None:
             target = safe_files.read_text(pointer, 100).strip()
     except (OSError, ValueError):
         return None
-    found = directory / target if _NAME.fullmatch(target) else None
-    return found if found is not None and is_checkpoint(found) else None
+    path = directory / target if _NAME.fullmatch(target) else None
+    return path if path is not None and is_checkpoint(path) else None
 
 
 def _copied(directory: Path, pointer: Path) -> Path | None:

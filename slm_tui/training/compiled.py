@@ -38,7 +38,7 @@ class Forward:
     def __init__(self, model: LanguageModel, preset: Preset, device: torch.device) -> None:
         self._model = model
         self._compiled: Callable[[Tensor, Tensor], Loss] | None = None
-        self._wanted = preset.training.compile
+        self._mode = preset.training.compile
         self._device = device
         training = preset.training
         shape = f"{training.micro_batch} x {training.accumulation}, {training.precision}"
@@ -49,7 +49,7 @@ class Forward:
         self._eager = 0.0
         self._cost = 0.0
         self.notices: list[str] = []
-        if self._wanted == "on":
+        if self._mode == "on":
             self._compile()
 
     @property
@@ -70,7 +70,7 @@ class Forward:
 
     def stepped(self, seconds: float, steps_left: int) -> None:
         """Call this after every step with its duration."""
-        if self._wanted != "auto":
+        if self._mode != "auto":
             return
         self._times.append(seconds)
         if len(self._times) < _WARM_STEPS + _STEPS_MEASURED:
@@ -85,22 +85,22 @@ class Forward:
             self._judge(measured)
 
     def _decide(self, steps_left: int) -> None:
-        known = _remembered().get(self._key)
+        result = _remembered().get(self._key)
         left = self._eager * steps_left
-        if known is not None:
-            gains = left * (1 - known["ratio"]) > known["cost"]
+        if result is not None:
+            gains = left * (1 - result["ratio"]) > result["cost"]
         else:
             gains = left * _MOST_TO_LOSE > _USUAL_COST
         self._times = []
         if gains:
             self._compile()
         if self._compiled is None:
-            self._wanted = "off"
+            self._mode = "off"
 
     def _judge(self, compiled: float) -> None:
         ratio = compiled / self._eager
         _remember(self._key, {"ratio": ratio, "cost": self._cost})
-        self._wanted = "off"
+        self._mode = "off"
         if ratio > _WORTH:
             self._give_up(
                 f"compiling gains nothing here (× {1 / ratio:.2f}): continuing without it"
@@ -130,7 +130,7 @@ class Forward:
         self._give_up(f"compiling failed ({_first_line(error)}): training continues without it")
 
     def _give_up(self, why: str) -> None:
-        self._compiled, self._wanted = None, "off"
+        self._compiled, self._mode = None, "off"
         self.notices.append(why)
 
 
@@ -160,16 +160,16 @@ def _first_line(error: BaseException) -> str:
 
 def _remembered() -> dict[str, dict[str, float]]:
     try:
-        found = safe_files.read_json(paths.cache_dir() / "compiled.json", _MOST)
-        return {str(key): dict(value) for key, value in found.items()}
+        results = safe_files.read_json(paths.cache_dir() / "compiled.json", _MOST)
+        return {str(key): dict(value) for key, value in results.items()}
     except (OSError, ValueError, AttributeError, TypeError):
         return {}
 
 
 def _remember(key: str, values: dict[str, float]) -> None:
-    known = {**_remembered(), key: {**values, "when": time.time()}}
+    results = {**_remembered(), key: {**values, "when": time.time()}}
     try:
         path = paths.cache_dir() / "compiled.json"
-        safe_files.write_atomically(path, json.dumps(known), durable=False)
+        safe_files.write_atomically(path, json.dumps(results), durable=False)
     except OSError:
         return

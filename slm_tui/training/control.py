@@ -29,7 +29,7 @@ class Control:
         """Wait at the next step boundary."""
         self.put(Request("pause"))
 
-    def go_on(self) -> None:
+    def resume(self) -> None:
         """End a pause."""
         self.put(Request("continue"))
 

@@ -23,9 +23,9 @@ class OtherLoad:
 
     def look(self) -> float | None:
         """The same, then reset."""
-        found = self.foreign()
+        load = self.foreign()
         self._before = _others()
-        return found
+        return load
 
 
 def _others() -> tuple[float, float] | None:

@@ -66,10 +66,10 @@ def _migrated(event: Event) -> Event:
         return event
     step, text = event.step, event.message
     try:
-        if found := _SKIPPED.fullmatch(text):
-            return events.Skipped(step, *map(float, found.groups()))
-        if found := _SPIKED.fullmatch(text):
-            return events.Spiked(step, *map(float, found.groups()))
+        if match := _SKIPPED.fullmatch(text):
+            return events.Skipped(step, *map(float, match.groups()))
+        if match := _SPIKED.fullmatch(text):
+            return events.Spiked(step, *map(float, match.groups()))
     except ValueError:
         return event
     return events.WentBack(step) if _WENT_BACK.fullmatch(text) else event

@@ -34,36 +34,36 @@ class Guard:
         """Forget the losses, because training went back, but not that the model had learned: it
         may fail again at once."""
         self._mean = self._deviation = 0.0
-        self._seen = self._lost = 0
+        self._seen = self._bad_steps = 0
         self._spiked = -_QUIET_STEPS
         self.non_finite = 0
 
     def state(self) -> dict[str, float]:
         """The state with which a resumed run judges steps as if it had never stopped."""
-        kept = {
+        values = {
             "mean": self._mean,
             "deviation": self._deviation,
             "seen": self._seen,
-            "lost": self._lost,
+            "lost": self._bad_steps,
             "spiked": self._spiked,
             "non_finite": self.non_finite,
             "has_gone_back": float(self.has_gone_back),
         }
-        return kept if math.isinf(self._best) else {**kept, "best": self._best}
+        return values if math.isinf(self._best) else {**values, "best": self._best}
 
-    def load_state(self, kept: dict[str, float]) -> None:
+    def load_state(self, values: dict[str, float]) -> None:
         """Restore the output of `state`; missing values are as at the start."""
-        self._mean, self._deviation = kept.get("mean", 0.0), kept.get("deviation", 0.0)
-        self._seen, self._lost = int(kept.get("seen", 0)), int(kept.get("lost", 0))
-        self._best = kept.get("best", math.inf)
-        self._spiked = int(kept.get("spiked", -_QUIET_STEPS))
-        self.non_finite = int(kept.get("non_finite", 0))
-        self.has_gone_back = bool(kept.get("has_gone_back", 0.0))
+        self._mean, self._deviation = values.get("mean", 0.0), values.get("deviation", 0.0)
+        self._seen, self._bad_steps = int(values.get("seen", 0)), int(values.get("lost", 0))
+        self._best = values.get("best", math.inf)
+        self._spiked = int(values.get("spiked", -_QUIET_STEPS))
+        self.non_finite = int(values.get("non_finite", 0))
+        self.has_gone_back = bool(values.get("has_gone_back", 0.0))
 
     @property
     def is_sound(self) -> bool:
         """Whether the last step was fine, so that its weights are worth a checkpoint."""
-        return not self.non_finite and not self._lost
+        return not self.non_finite and not self._bad_steps
 
     def is_good(self, state: TrainingState) -> bool:
         """Whether its state shows that a checkpoint is one to go back to."""
@@ -81,8 +81,10 @@ class Guard:
             return f"the loss is not finite ({what}) for {self.non_finite} steps in a row"
         self.non_finite = 0
         had_learned = self._best < 0.9 * self._uniform
-        self._lost = self._lost + 1 if had_learned and done.loss > 1.1 * self._uniform else 0
-        if self._lost < _STEPS_LOST:
+        self._bad_steps = (
+            self._bad_steps + 1 if had_learned and done.loss > 1.1 * self._uniform else 0
+        )
+        if self._bad_steps < _STEPS_LOST:
             return ""
         return (
             f"the loss is {done.loss:.2f} nats, worse than a uniform guess "

@@ -53,7 +53,7 @@ def release(device: torch.device, reason: str) -> None:
         torch.cuda.empty_cache()
 
 
-def twice(make: Callable[[], T], device: torch.device) -> T:
+def with_retry(make: Callable[[], T], device: torch.device) -> T:
     """Call `make()`; if memory runs out, release caches and try once more."""
     try:
         return make()

@@ -61,13 +61,13 @@ class Observer:
         if self._windows is None or (state.evaluated_step == state.step and not again):
             return False
         began = time.monotonic()
-        found = self._score(self._windows)
-        if found is None:
+        score = self._score(self._windows)
+        if score is None:
             return False
-        loss = found.nats_per_token
+        loss = score.nats_per_token
         first = state.evaluated_step != state.step
         state.evaluated_step, state.val_loss = state.step, loss
-        state.val_bits_per_byte = found.bits_per_byte
+        state.val_bits_per_byte = score.bits_per_byte
         needed = (state.best_loss or 0.0) - self._preset.training.early_stop_min_delta
         is_best = first and loss == loss and (state.best_loss is None or loss < needed)
         if is_best:
@@ -75,7 +75,7 @@ class Observer:
         seconds = time.monotonic() - began
         self._sink(
             Evaluated(
-                state.step, state.elapsed_seconds, loss, found.bits_per_byte, is_best, seconds
+                state.step, state.elapsed_seconds, loss, score.bits_per_byte, is_best, seconds
             )
         )
         # The untrained model does not need a checkpoint.
@@ -154,7 +154,7 @@ class Observer:
             if self._control.stop_now.is_set():
                 return False
             ended[text.number] = text
-            while (found := ended.pop(reported, None)) is not None:
+            while (sample := ended.pop(reported, None)) is not None:
                 reported += 1
-                self._sink(Sampled(self._state.step, found.prompt, found.text, found.seconds))
+                self._sink(Sampled(self._state.step, sample.prompt, sample.text, sample.seconds))
         return True

@@ -137,14 +137,14 @@ class FlatOptimizer:
         `name.momentum` for Muon, and `step`."""
         first = self._first.detach().to("cpu", copy=True)
         second = self._second.detach().to("cpu", copy=True)
-        found: dict[str, Tensor] = {"step": self._steps.detach().to("cpu", copy=True)}
+        moments: dict[str, Tensor] = {"step": self._steps.detach().to("cpu", copy=True)}
         for slot, is_muon in self._ruled():
             if is_muon:
-                found[f"{slot.name}.momentum"] = slot.cut(first)
+                moments[f"{slot.name}.momentum"] = slot.cut(first)
             else:
-                found[f"{slot.name}.exp_avg"] = slot.cut(first)
-                found[f"{slot.name}.exp_avg_sq"] = slot.cut(second)
-        return found
+                moments[f"{slot.name}.exp_avg"] = slot.cut(first)
+                moments[f"{slot.name}.exp_avg_sq"] = slot.cut(second)
+        return moments
 
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Restore moments returned by `state`.
@@ -164,11 +164,11 @@ class FlatOptimizer:
                 slot.cut(self._second).copy_(state[f"{slot.name}.exp_avg_sq"])
 
     def _check(self, state: dict[str, Tensor]) -> None:
-        wanted: dict[str, torch.Size] = {"step": torch.Size()}
+        shapes: dict[str, torch.Size] = {"step": torch.Size()}
         for slot, is_muon in self._ruled():
             names = ("momentum",) if is_muon else ("exp_avg", "exp_avg_sq")
-            wanted |= {f"{slot.name}.{name}": slot.cut(self._first).shape for name in names}
-        for name, shape in wanted.items():
+            shapes |= {f"{slot.name}.{name}": slot.cut(self._first).shape for name in names}
+        for name, shape in shapes.items():
             if name not in state or state[name].shape != shape:
                 what = "is missing" if name not in state else "has another shape"
                 raise CheckpointError(

@@ -22,8 +22,8 @@ def has_native_bf16(device: torch.device) -> bool:
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type != "cpu":
         return False
-    known = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return any(getattr(torch.cpu, name, lambda: False)() for name in known)
+    names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, name, lambda: False)() for name in names)
 
 
 def choose_format(preset: Preset, device: torch.device) -> Format:
@@ -32,15 +32,15 @@ def choose_format(preset: Preset, device: torch.device) -> Format:
     Raises:
         TrainingError: the device does not support the requested format.
     """
-    wanted = preset.training.precision
-    if wanted == "auto":
+    name = preset.training.precision
+    if name == "auto":
         wide = device.type == "cuda" or preset.model.width >= _NARROW
         return "bf16" if wide and has_native_bf16(device) else "fp32"
-    if wanted == "fp16" and device.type == "mps":
+    if name == "fp16" and device.type == "mps":
         raise TrainingError(
             "fp16 training is not supported on mps", "", "set training.precision to auto"
         )
-    return wanted
+    return name
 
 
 def autocast(format: Format, device: torch.device) -> AbstractContextManager[Any]:
@@ -74,7 +74,7 @@ class LossScale:
         self.value, self.calm = max(1.0, self.value / 2), 0
         return True
 
-    def went_well(self) -> None:
+    def succeeded(self) -> None:
         """A gradient was finite."""
         if not self.moves:
             return

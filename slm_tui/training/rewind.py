@@ -39,9 +39,9 @@ def go_back(
     are set aside: a resume would otherwise continue from the failure.
     """
 
-    def is_good(found: Checkpoint) -> bool:
-        whole = (torch.isfinite(weight).all() for weight in found.weights().values())
-        return guard.is_good(found.state) and all(map(bool, whole))
+    def is_good(checkpoint: Checkpoint) -> bool:
+        whole = (torch.isfinite(weight).all() for weight in checkpoint.weights().values())
+        return guard.is_good(checkpoint.state) and all(map(bool, whole))
 
     good, _ = newest(directory, is_good)
     if good is None:

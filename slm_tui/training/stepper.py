@@ -68,7 +68,7 @@ class Stepper:
                 break
             self._optimizer.clear()
         if finite:
-            self.scale.went_well()
+            self.scale.succeeded()
             self._optimizer.clip(norm)
             self._optimizer.update(learning_rate)
         else:

@@ -49,9 +49,9 @@ class Threads:
         wanted: a fixed number; 0 chooses and adapts.
     """
 
-    def __init__(self, wanted: int) -> None:
-        self.adapts = not wanted and cores() > 1
-        self._most = wanted or min(cores(), _MOST)
+    def __init__(self, count: int) -> None:
+        self.adapts = not count and cores() > 1
+        self._most = count or min(cores(), _MOST)
         self._free = cores() - self._most
         self._load = OtherLoad()
         self._looked = time.monotonic()
@@ -86,14 +86,14 @@ class Threads:
         others = (load or 0.0) + _sharing - self._free
         self._busy = self._busy + 1 if others > _BUSY_CORES else 0
         self._calm = self._calm + 1 if others < _QUIET_CORES else 0
-        wanted = self.now
+        target = self.now
         if self._busy >= 2 or (_sharing and others > _BUSY_CORES):
-            wanted = max(1, min(self.now, self._most - max(1, round(others))))
+            target = max(1, min(self.now, self._most - max(1, round(others))))
         elif self._calm >= _CALM_LOOKS and not _sharing:
-            wanted = self._most
-        if wanted == self.now:
+            target = self._most
+        if target == self.now:
             return False
-        self._set(wanted)
+        self._set(target)
         return True
 
     def _set(self, number: int) -> None:

@@ -34,7 +34,7 @@ from slm_tui.training.events import (
     WentBack,
 )
 from slm_tui.training.guard import Guard
-from slm_tui.training.memory import first_line, out_of_memory, twice
+from slm_tui.training.memory import first_line, out_of_memory, with_retry
 from slm_tui.training.observer import Observer
 from slm_tui.training.optimizer import FlatOptimizer
 from slm_tui.training.plateau import reduce_on_plateau
@@ -369,7 +369,7 @@ class Trainer:
         self._sink(Saving(step))
         self.state.guard = self._guard.state()
         try:
-            snapshot = twice(self._snapshot, self.device)
+            snapshot = with_retry(self._snapshot, self.device)
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
             if not out_of_memory(error) or kind == "last":
                 raise
@@ -412,9 +412,9 @@ class Trainer:
                 paused = False
                 self._sink(Continued(self.state.step))
             else:
-                self._fulfil(request)
+                self._carry_out(request)
 
-    def _fulfil(self, request: Request) -> None:
+    def _carry_out(self, request: Request) -> None:
         state = self.state
         if request.verb in ("save", "evaluate", "sample"):
             self._sink(Requested(state.step, request.verb))

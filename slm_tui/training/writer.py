@@ -117,7 +117,7 @@ class CheckpointWriter:
         self._thread.join()
 
     def _work(self) -> None:
-        _step_aside()
+        _lower_priority()
         while True:
             with self._changed:
                 while self._waiting is None and not self._closed:
@@ -151,7 +151,7 @@ class CheckpointWriter:
                     self._failures += 1
                 reported = reason
                 text = f"the checkpoint at step {job.snapshot.state.step} was not saved: {reason}"
-                self._tell(Warned(job.snapshot.state.step, text))
+                self._emit_safely(Warned(job.snapshot.state.step, text))
             if kind == "memory" or (kind == "disk" and self._failures < _FAILURES):
                 return
             what = "no space for a checkpoint" if kind == "room" else "no checkpoint can be saved"
@@ -163,7 +163,7 @@ class CheckpointWriter:
                     return
                 self._changed.wait(_RETRY_SECONDS)
 
-    def _tell(self, event: Event) -> None:
+    def _emit_safely(self, event: Event) -> None:
         try:
             self._sink(event)
         except Exception as error:  # noqa: BLE001 - a receiver must not stop saving
@@ -183,24 +183,24 @@ class CheckpointWriter:
             )
             size = sum(file.stat().st_size for file in path.iterdir())
         except Exception as error:  # noqa: BLE001 - without this thread the loop would hang
-            if _is_for_room(error):
+            if _waits_for_space(error):
                 return os.strerror(errno.ENOSPC), "room"
             if out_of_memory(error):
                 return f"memory ran out ({first_line(error)})", "memory"
             if not self._directory.parent.is_dir():
                 return f"{self._directory.parent} is gone; restore it", "disk"
             return cause_of(error), "disk"
-        self._tell(Saved(step, job.kind, path.name, size, time.monotonic() - began))
+        self._emit_safely(Saved(step, job.kind, path.name, size, time.monotonic() - began))
         return "", "room"
 
 
-def _is_for_room(error: Exception) -> bool:
+def _waits_for_space(error: Exception) -> bool:
     """Whether the disk is full. The safetensors library reports it only in the message."""
     number = getattr(error, "errno", None)
     return number in _NO_ROOM or "os error 28" in str(error) or "No space left" in str(error)
 
 
-def _step_aside() -> None:
+def _lower_priority() -> None:
     """Give training priority over writing. On Linux every thread has its own priority."""
     try:
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)

@@ -1,1 +1,1 @@
-"""The full-screen app. The only room that imports textual."""
+"""The full-screen app. The only package that imports textual."""

@@ -186,9 +186,9 @@ def offered(cls: type, room: Room) -> list[Action]:
     mine = [one for one in ACTIONS if one.screen == room and hasattr(cls, f"action_{one.name}")]
     if room == "all":
         return mine
-    taken = {key for one in mine for key in one.keys}
+    keys = {key for one in mine for key in one.keys}
     shared = [one for one in ACTIONS if one.screen == "all" and hasattr(cls, f"action_{one.name}")]
-    return mine + [one for one in shared if not taken & set(one.keys)]
+    return mine + [one for one in shared if not keys & set(one.keys)]
 
 
 def bindings(cls: type, room: Room) -> list[BindingType]:

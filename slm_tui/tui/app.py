@@ -126,7 +126,7 @@ class SlmTuiApp(App[None]):
         self._event_loop: asyncio.AbstractEventLoop | None = None
         self._leaving: QuitChoice | None = None
         self._suspension = Suspension(self)
-        self._asked: Question | None = None
+        self._open_question: Question | None = None
 
     # Start and end
 
@@ -145,9 +145,9 @@ class SlmTuiApp(App[None]):
             self._leave(self._leaving)
         if self._keymap_problems:
             self.push_screen(Notice(keymap_error(self._keymap_problems), "Your keymap"))
-        self.call_after_refresh(self._first_frame_is_there)
+        self.call_after_refresh(self._after_first_frame)
 
-    def _first_frame_is_there(self) -> None:
+    def _after_first_frame(self) -> None:
         if self._opened_on is not None:
             self.open_run(self._opened_on)
         if self._load_torch:
@@ -213,10 +213,10 @@ class SlmTuiApp(App[None]):
 
     def _room(self, room: Room) -> RoomScreen:
         """One of the five screens; created on first use."""
-        found = self._rooms.get(room)
-        if found is None:
-            found = self._rooms[room] = _SCREENS[room]()
-        return found
+        screen = self._rooms.get(room)
+        if screen is None:
+            screen = self._rooms[room] = _SCREENS[room]()
+        return screen
 
     def go(self, room: Room) -> AwaitComplete:
         """Show one of the five screens; await the result to know that it is shown."""
@@ -242,7 +242,7 @@ class SlmTuiApp(App[None]):
         await self.go("data")
 
     async def on_event(self, event: events.Event) -> None:
-        if not self._suspension.keeps_out(event):
+        if not self._suspension.is_for_shell(event):
             await super().on_event(event)
 
     def action_suspend(self) -> None:
@@ -283,9 +283,9 @@ class SlmTuiApp(App[None]):
         """Show what was deleted."""
         from slm_tui.tui.screens.trash.screen import TrashScreen
 
-        self.push_screen(TrashScreen(), self._came_back)
+        self.push_screen(TrashScreen(), self._item_restored)
 
-    def _came_back(self, name: str | None) -> None:
+    def _item_restored(self, name: str | None) -> None:
         if name is not None:
             self._presets.reload()
             self.notify(f"{one_line(name, 40)} restored", markup=False)
@@ -359,7 +359,7 @@ class SlmTuiApp(App[None]):
 
     async def action_quit(self) -> None:
         """Quit; asks first about unsaved edits, then about a run in progress."""
-        if self.screen is self._asked:
+        if self.screen is self._open_question:
             return
         unsaved = self._presets.drafts.unsaved()
         if unsaved:
@@ -369,7 +369,7 @@ class SlmTuiApp(App[None]):
 
     def _ask(self, question: Question, then: Callable[[str | None], None]) -> None:
         """Ask before quitting; pressing quit again does not ask twice."""
-        self._asked = question
+        self._open_question = question
         self.push_screen(question, then)
 
     @property
@@ -400,9 +400,9 @@ class SlmTuiApp(App[None]):
         if wrong is None:
             self._leave_run()
         else:
-            name, found = wrong
-            remedy = found.remedy or "correct it, or press u to undo"
-            error = SlmTuiError(found.what, found.why, remedy)
+            name, problem = wrong
+            remedy = problem.remedy or "correct it, or press u to undo"
+            error = SlmTuiError(problem.what, problem.why, remedy)
             title = f"{one_line(name, 40)} cannot be saved"
             self.show_preset(name, lambda: self.push_screen(Notice(error, title)))
 

@@ -223,6 +223,6 @@ def copy(app: App[Any], text: str) -> None:
     app.notify(visible(message), markup=False, timeout=4)
 
 
-def complain(app: App[Any], error: SlmTuiError, title: str = "Error") -> None:
+def show_error_notice(app: App[Any], error: SlmTuiError, title: str = "Error") -> None:
     """Show `error` as a notice."""
     app.push_screen(Notice(error, title))

@@ -64,21 +64,21 @@ def load() -> tuple[dict[str, str], list[str]]:
 
 def _flat(table: dict[str, object], prefix: str) -> dict[str, object]:
     """`train.pause = "p"` is a table in TOML unless quoted: both forms are accepted."""
-    found: dict[str, object] = {}
+    result: dict[str, object] = {}
     for name, value in table.items():
         if isinstance(value, dict):
-            found |= _flat(value, f"{prefix}{name}.")
+            result |= _flat(value, f"{prefix}{name}.")
         else:
-            found[f"{prefix}{name}"] = value
-    return found
+            result[f"{prefix}{name}"] = value
+    return result
 
 
-def _migrated(wanted: dict[str, object]) -> dict[str, object]:
+def _migrated(lines: dict[str, object]) -> dict[str, object]:
     """The lines of a keymap with the current names of actions, without removed actions."""
     present = {
-        name: value for name, value in wanted.items() if name in BY_ID or name not in FORMER_IDS
+        name: value for name, value in lines.items() if name in BY_ID or name not in FORMER_IDS
     }
-    former = {FORMER_IDS[name]: value for name, value in wanted.items() if name not in present}
+    former = {FORMER_IDS[name]: value for name, value in lines.items() if name not in present}
     former.pop("", None)
     return former | present
 
@@ -88,22 +88,22 @@ def _without_taken(keys: dict[str, str], accepted: dict[str, str]) -> dict[str, 
     left = dict(keys)
     for action in ACTIONS:
         if action.id in _LATER - accepted.keys():
-            taken = {
+            own_keys = {
                 key
                 for other, used in accepted.items()
                 if _together(action, BY_ID[other])
                 for key in used.split(",")
             }
             left[action.id] = ",".join(
-                [key for key in action.keys if key not in taken] or action.keys[-1:]
+                [key for key in action.keys if key not in own_keys] or action.keys[-1:]
             )
     return left
 
 
-def _merged(keys: dict[str, str], wanted: dict[str, object]) -> tuple[dict[str, str], list[str]]:
+def _merged(keys: dict[str, str], lines: dict[str, object]) -> tuple[dict[str, str], list[str]]:
     problems: list[str] = []
     accepted: dict[str, str] = {}
-    for action_id, value in wanted.items():
+    for action_id, value in lines.items():
         wrong = _wrong(action_id, value)
         if wrong:
             problems.append(f"{one_line(action_id, 40)}: {wrong}")
@@ -135,14 +135,14 @@ def clashes(keys: dict[str, str]) -> list[tuple[str, str, str]]:
 
     Escape is exempt: Chat overrides it on purpose.
     """
-    found = []
+    result = []
     for at, one in enumerate(ACTIONS):
         for other in ACTIONS[at + 1 :]:
             if not _together(one, other):
                 continue
             both = set(keys[one.id].split(",")) & set(keys[other.id].split(","))
-            found += [(one.id, other.id, key) for key in sorted(both) if key != "escape"]
-    return found
+            result += [(one.id, other.id, key) for key in sorted(both) if key != "escape"]
+    return result
 
 
 def _together(one: Action, other: Action) -> bool:

@@ -14,7 +14,7 @@ from slm_tui.live.workshop import Workshop
 from slm_tui.runs.info import RunInfo
 from slm_tui.runs.store import Run
 from slm_tui.text import one_line
-from slm_tui.tui.dialogs import Ask, complain
+from slm_tui.tui.dialogs import Ask, show_error_notice
 
 
 def ask_to_resume(
@@ -31,7 +31,7 @@ def ask_to_resume(
             f"The text of {one_line(info.name, 30)} has moved",
             "Where is it now? It must be the text that the run was trained on.",
             missing,
-            _no_text_there,
+            _missing_text_problem,
         )
         app.push_screen(question, lambda place: begin(steps, place))
 
@@ -42,7 +42,7 @@ def ask_to_resume(
             preset = resuming.changed(run, text=place) if place else None
             workshop.resume(run, steps, preset)
         except SlmTuiError as error:
-            complain(app, error, "This run cannot resume")
+            show_error_notice(app, error, "This run cannot resume")
         else:
             done()
 
@@ -69,7 +69,7 @@ def steps_problem(text: str) -> str:
     return "" if 1 <= steps <= MOST_STEPS else f"from 1 to {MOST_STEPS:,}"
 
 
-def _no_text_there(text: str) -> str:
+def _missing_text_problem(text: str) -> str:
     try:
         there = bool(text.strip()) and Path(text.strip()).expanduser().exists()
     except (OSError, ValueError, RuntimeError):

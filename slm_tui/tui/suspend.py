@@ -48,7 +48,7 @@ class Suspension:
         self._app.action_suspend_process()
         return True
 
-    def keeps_out(self, event: events.Event) -> bool:
+    def is_for_shell(self, event: events.Event) -> bool:
         """Whether an event (key, mouse or paste) was meant for the shell."""
         return self._is_away and isinstance(event, (events.InputEvent, events.Paste))
 

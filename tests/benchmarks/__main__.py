@@ -1,4 +1,4 @@
-"""`python -m tests.benchmarks`: speed of the program as ratios measured in one run."""
+"""`python -m tests.benchmarks`: the program's speed, as ratios measured within one run."""
 
 import argparse
 import sys

@@ -1,8 +1,8 @@
-"""The real app, which also writes down when each `w` (a key without a meaning) is handled.
+"""The real app, which also records when each `w` (an unbound key) is handled.
 
     python -m tests.benchmarks.app_with_timed_keys FILE
 
-Times are of the monotonic clock, which all processes of the machine share.
+Times are from the monotonic clock, which all processes of the machine share.
 """
 
 import os
@@ -16,7 +16,7 @@ from slm_tui.commands.app import open_app
 
 
 class TimedApp(app_module.SlmTuiApp):
-    """Keys arrive here after the focused widget and the screen had no use for them."""
+    """Keys that neither the focused widget nor the screen handled arrive here."""
 
     def on_key(self, event: events.Key) -> None:
         if event.key == "w":

@@ -1,9 +1,9 @@
-"""Training with generators that write without end in the same process.
+"""Training while generators in the same process generate without end.
 
     python -m tests.benchmarks.chat_loop SIZE CORPUS WARMUP_SECONDS SECONDS SPEAKERS
 
-Prints the tokens per second of the training, by the mean over all steps as the generators' part of
-the time is what is measured, and those of all generators together.
+Prints the training's tokens per second, as the mean over all steps because the generators' share of
+the time is what is measured, and the tokens per second of all generators together.
 """
 
 import sys
@@ -22,7 +22,7 @@ _LOOK_SECONDS = 0.02
 
 
 class _Talk:
-    """Speakers that take lock, and begin anew whenever a text ends."""
+    """Generators that share a lock and start over whenever a text ends."""
 
     def __init__(self, checkpoint: Path, many: int) -> None:
         from slm_tui.live.fair_lock import FairLock
@@ -39,7 +39,7 @@ class _Talk:
 
     @property
     def written(self) -> int:
-        """PromptedTokens so far."""
+        """Tokens generated so far."""
         return self._written + sum(generator.poll().tokens for generator in self.generators)
 
     def _main(self) -> None:
@@ -66,7 +66,7 @@ class _Talk:
 def measure(
     size: str, corpus: Path, warmup: float, seconds: float, many: int
 ) -> tuple[float, float]:
-    """PromptedTokens per second: trained, written."""
+    """Tokens per second: trained, generated."""
     keep_big_blocks()
     from slm_tui.config import overrides
     from slm_tui.corpus.prepare import load
@@ -75,7 +75,7 @@ def measure(
     from slm_tui.training.events import Event, Failed, Stepped
     from slm_tui.training.trainer import Trainer
 
-    wanted = overrides.apply(preset(size), ["training.threads=0"])
+    chosen = overrides.apply(preset(size), ["training.threads=0"])
     data, control = load(corpus), Control()
     marks: list[tuple[float, int]] = []
 
@@ -89,20 +89,20 @@ def measure(
 
     with tempfile.TemporaryDirectory() as directory:
         first = Path(directory) / "first"
-        Trainer(_short(wanted), data, first, lambda event: None).run()
+        Trainer(_short(chosen), data, first, lambda event: None).run()
         with _talking(checkpoint.all_in(first)[-1], many) as talk:
-            Trainer(wanted, data, Path(directory) / "run", follow, control).run()
+            Trainer(chosen, data, Path(directory) / "run", follow, control).run()
     warm = [mark for mark in marks if mark[0] - marks[0][0] >= warmup]
     (start, had), (end, has) = warm[0], warm[-1]
-    trained = (len(warm) - 1) * wanted.tokens_per_step
+    trained = (len(warm) - 1) * chosen.tokens_per_step
     return trained / (end - start), (has - had) / (end - start)
 
 
-def _short(wanted: Preset) -> Preset:
-    """A training of a few steps, for a checkpoint to talk to."""
+def _short(chosen: Preset) -> Preset:
+    """A training of a few steps, for a checkpoint to generate with."""
     from slm_tui.config import overrides
 
-    return overrides.apply(wanted, ["training.max_steps=3"])
+    return overrides.apply(chosen, ["training.max_steps=3"])
 
 
 @contextmanager
@@ -117,5 +117,13 @@ def _talking(saved: Path, many: int) -> Iterator[_Talk]:
 
 
 if __name__ == "__main__":
-    given = sys.argv
-    print(*measure(given[1], Path(given[2]), float(given[3]), float(given[4]), int(given[5])))
+    arguments = sys.argv
+    print(
+        *measure(
+            arguments[1],
+            Path(arguments[2]),
+            float(arguments[3]),
+            float(arguments[4]),
+            int(arguments[5]),
+        )
+    )

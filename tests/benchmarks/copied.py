@@ -1,4 +1,5 @@
-"""How fast the index of a training text is made, what memory it takes, and how fast it answers."""
+"""How fast the index of a training text is built, how much memory it takes, and how fast it
+answers."""
 
 import statistics
 import time
@@ -18,7 +19,7 @@ _MOST_SECONDS = 0.2
 
 
 def copied_figures(rounds: int) -> Iterator[Figure]:
-    """The built-in stories as GPT-2 tokens, the hardest case: they have most passages in common."""
+    """The built-in stories as GPT-2 tokens: the hardest case, with the most passages in common."""
     stream = _stream()
     times = []
     for _ in range(max(1, min(rounds, 3))):

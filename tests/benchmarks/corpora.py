@@ -1,4 +1,4 @@
-"""How fast text becomes tokens, and how much memory that takes."""
+"""How fast text becomes tokens, and how much memory it takes."""
 
 import random
 import statistics
@@ -35,24 +35,24 @@ def corpus_figures(home: Path, rounds: int, megabytes: int, quiet: float) -> Ite
 
 
 def _documents(size: int) -> list[str]:
-    """Stories of about `size` bytes in all."""
+    """Stories of about `size` bytes in total."""
     from slm_tui.corpus.stories import StoryGenerator
 
-    generator, found, have = StoryGenerator("rich", 1), list[str](), 0
+    generator, texts, have = StoryGenerator("rich", 1), list[str](), 0
     while have < size:
-        found.append(generator.story(len(found)).text)
-        have += len(found[-1])
-    return found
+        texts.append(generator.story(len(texts)).text)
+        have += len(texts[-1])
+    return texts
 
 
 def _encoding(documents: Sequence[str], rounds: int, quiet: float) -> Iterator[Figure]:
-    """Bytes per second of our way to tokens over `encode_ordinary_batch`, on 1 and 2 threads."""
+    """Bytes per second of our encoder relative to `encode_ordinary_batch`, on 1 and 2 threads."""
     import tiktoken
 
     from slm_tui.corpus.tokenizers import load_gpt2
 
     ours, size = load_gpt2(), sum(len(one.encode()) for one in documents)
-    # The library's own object, with the same tokens: its download may not be to be had.
+    # The library's own object with the same tokens: it may be impossible to download.
     base = tiktoken.Encoding(
         name="reference",
         pat_str=ours._encoding._pat_str,
@@ -98,7 +98,7 @@ def _bpe(rounds: int) -> Figure:
 
 
 def _many_words() -> str:
-    """A megabyte of made-up words, some frequent and very many rare ones, as texts have them."""
+    """A megabyte of made-up words, a few frequent and very many rare, as in real text."""
     chance = random.Random(1)
     syllables = [a + b for a in "bcdfghklmnprstvw" for b in ("a", "e", "i", "o", "ur", "al", "ing")]
     words = ["".join(chance.choices(syllables, k=chance.randint(2, 5))) for _ in range(40_000)]
@@ -107,10 +107,10 @@ def _many_words() -> str:
 
 
 def _large(home: Path, documents: Sequence[str], megabytes: int) -> Iterator[Figure]:
-    """Preparing a file of `megabytes`: its peak memory, and bytes per second with all cores."""
+    """Preparing a file of `megabytes`: peak memory, and bytes per second on all cores."""
     path = home / "large.txt"
     home.mkdir(parents=True, exist_ok=True)
-    # Another number in every copy of a story, so that none is a duplicate.
+    # A different number in every copy of a story, so that none is a duplicate.
     with path.open("w", encoding="utf-8") as file:
         number = 0
         while file.tell() < megabytes * 1_000_000:

@@ -1,5 +1,5 @@
-"""The engine by itself: against the plain loop, while it saves, on a busy machine, beside a chat,
-and what a modern recipe is worth."""
+"""The engine on its own: against the plain loop, while saving, on a busy machine, next to a
+chat, and what a modern recipe gains."""
 
 import csv
 import itertools
@@ -17,7 +17,7 @@ from tests.benchmarks.load import Load, wait_until_quiet
 from tests.benchmarks.sizes import ENGINE_SIZES, THREADS, environment, make_home, preset
 
 _TARGETS = {"tiny": 1.35, "nano": 1.2, "d384": 1.04, "16m": 1.9}
-# Large steps need longer to be counted.
+# Large steps need longer to be measured.
 _STRETCH = {"d384": 2.0, "16m": 4.0}
 _CLASSIC, _MODERN = "shakespeare-small", "shakespeare-modern"
 
@@ -101,7 +101,7 @@ class EngineBench:
     # Saving
 
     def saving(self) -> Iterator[Figure]:
-        """Time of a step that saves over one that does not, for the 16M model."""
+        """Time of a step that saves relative to one that does not, for the 16M model."""
         corpus = self._corpus("16m")
         ratios, seconds = list[float](), list[float]()
         for _ in range(max(1, min(2, self._rounds))):
@@ -117,7 +117,8 @@ class EngineBench:
     # A busy machine
 
     def busy(self) -> Iterator[Figure]:
-        """Rate beside a process that takes a core, over the rate alone: threads adapted or not."""
+        """Speed next to a process that takes a core, relative to undisturbed: with and without
+        adapted threads."""
         for size in ("tiny", "nano"):
             corpus = str(self._corpus(size))
             for threads, name in (("0", "adapting"), (str(THREADS), f"{THREADS} threads always")):
@@ -127,22 +128,21 @@ class EngineBench:
                     alone.append(self._loop("our_loop", size, corpus, "auto", threads))
                     spin = subprocess.Popen([sys.executable, "-c", "while True: pass"])
                     try:
-                        found = self._loop("our_loop", size, corpus, "auto", threads)
+                        result = self._loop("our_loop", size, corpus, "auto", threads)
                     finally:
                         spin.kill()
                         spin.wait()
-                    # The other process is meant to be there.
-                    beside.append(Sample(found.rate, 0.0))
+                    # The other process is intentional.
+                    beside.append(Sample(result.rate, 0.0))
                 figure = ratio(f"{size} beside a busy process, {name}", beside, alone, 0.0, 9.0)
                 yield Figure(figure.name, figure.value, "x", remark=figure.remark)
 
     # A chat
 
     def chat(self) -> Iterator[Figure]:
-        """Training beside a chat that writes without end in its process, over training alone.
-
-        Both want one core of all: the share of the training is what it loses at most.
-        """
+        """Training next to a chat that generates without end in its process, relative to
+        training alone. Both want one core: the share of the training shows what it loses at
+        most."""
         cores = os.cpu_count() or 1
         corpus = str(self._corpus("nano"))
         for many, name in ((1, "a chat"), (4, "four side by side")):
@@ -155,8 +155,8 @@ class EngineBench:
                 written.append(rate)
             target = (cores - 1) / cores if cores > 1 else 0.5
             figure = ratio(f"nano beside {name}", beside, alone, target, self._quiet)
-            told = f"{figure.remark}; written {statistics.median(written):,.0f} tokens/s"
-            yield replace(figure, remark=told)
+            remark = f"{figure.remark}; written {statistics.median(written):,.0f} tokens/s"
+            yield replace(figure, remark=remark)
 
     def _talk(self, corpus: str, many: int) -> tuple[Sample, float]:
         load = Load()
@@ -168,7 +168,7 @@ class EngineBench:
     # Recipes
 
     def modern(self) -> Iterator[Figure]:
-        """Wall time of the modern recipe to the classic one's final validation bpb."""
+        """Time until the modern recipe reaches the classic one's final validation bpb."""
         text = Path(__file__).parents[3] / "shared" / "data" / "tinyshakespeare.txt"
         if not text.exists():
             yield Figure("modern recipe", float("nan"), "", remark="no text to train on")
@@ -187,8 +187,10 @@ class EngineBench:
         yield Figure(name, statistics.median(shares), "x", 0.5, at_most=True, remark=remark)
 
     def _curve(self, name: str, text: Path) -> list[tuple[int, float, float]]:
-        """`(step, seconds, bpb)` of every evaluation of a run of the shipped preset. Seconds are
-        those since the first row: evaluations and samples count."""
+        """`(step, seconds, bpb)` of every evaluation of a run of the shipped preset.
+
+        Seconds are counted from the first row: evaluations and samples are included.
+        """
         runs = self._home / "data" / "runs"
         shutil.rmtree(runs, ignore_errors=True)
         self._run("slm_tui", "train", name, "--text", str(text), "--json")

@@ -1,4 +1,4 @@
-"""What a measurement says, and the table of all of them."""
+"""One measured value, and the table of all of them."""
 
 import itertools
 import math
@@ -15,7 +15,7 @@ from tests.benchmarks.sizes import THREADS
 
 @dataclass(frozen=True)
 class Figure:
-    """One measured value. It is reached at or above `target`, or at or below it."""
+    """One measured value; the target is met at or above `target`, or at or below it."""
 
     name: str
     value: float
@@ -41,7 +41,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Sample:
-    """One timed stretch: its rate, and the cores that others used meanwhile."""
+    """One timed interval: its rate, and the cores that other processes used meanwhile."""
 
     rate: float
     foreign: float
@@ -50,8 +50,9 @@ class Sample:
 def rate_of(marks: Sequence[float], tokens: int) -> float:
     """Tokens per second at the pace of the faster steps, of `tokens` each.
 
-    `marks` are the moments, in seconds, at which steps ended. The 20th percentile of the step
-    times, not their mean: another process slows some steps many times over, never speeds one up.
+    `marks` are the times, in seconds, at which steps ended. Uses the 20th percentile of the step
+    times, not their mean: other processes slow some steps down many times over but never speed one
+    up.
     """
     times = sorted(after - before for before, after in itertools.pairwise(marks))
     return tokens / times[len(times) // 5]
@@ -60,10 +61,8 @@ def rate_of(marks: Sequence[float], tokens: int) -> float:
 def ratio(
     name: str, ours: Sequence[Sample], base: Sequence[Sample], target: float, limit: float
 ) -> Figure:
-    """Median of the ratios of neighbours, over the rounds that others left alone.
-
-    Where no round was quiet, the ratio of the best of each, and the remark says so.
-    """
+    """Median of the ratios of neighbours, over the rounds without disturbance. If there were
+    none, the ratio of the best of each, and the remark says so."""
     rounds = list(zip(ours, base, strict=True))
     quiet = [pair for pair in rounds if max(one.foreign for one in pair) <= limit]
     if quiet:
@@ -80,7 +79,7 @@ def ratio(
 
 
 def processor() -> str:
-    """The processor's name, or its architecture where the system does not tell."""
+    """The processor's name, or its architecture if the system does not report it."""
     name = platform.machine()
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""Writing text: the engine against the loop that computes everything anew for every token."""
+"""Generating text: the engine against a loop that recomputes everything for every token."""
 
 import statistics
 import time
@@ -22,7 +22,7 @@ _LENGTHS = (5, 9, 14, 20, 27, 35, 44, 54)
 
 
 def generation_figures(rounds: int, patience: float, quiet: float) -> Iterator[Figure]:
-    """Ratios of neighbours in every round; the model has d384, 6 layers and random weights."""
+    """Ratios of neighbours in every round; the model has width 384, 6 layers and random weights."""
     torch.set_num_threads(THREADS)
     plain = build(_MODEL, _VOCABULARY, torch.device("cpu"), 1).eval()
     model = build(_MODEL, _VOCABULARY, torch.device("cpu"), 1).eval()
@@ -74,7 +74,7 @@ def generation_figures(rounds: int, patience: float, quiet: float) -> Iterator[F
 
 
 class Pairs:
-    """Two ways to do the same, in turns."""
+    """Two ways to do the same, measured alternately."""
 
     def __init__(self, rounds: int, patience: float, quiet: float) -> None:
         self._rounds, self._patience, self._quiet = rounds, patience, quiet
@@ -87,14 +87,14 @@ class Pairs:
         base: Callable[[], object],
         target: float,
     ) -> Figure:
-        """Tokens per second of `ours` over those of `base`; each makes so many `tokens`."""
+        """Tokens per second of `ours` relative to `base`; each generates this many `tokens`."""
         samples: tuple[list[Sample], list[Sample]] = ([], [])
         for _ in range(self._rounds):
             wait_until_quiet(self._patience, self._quiet)
-            for found, run in zip(samples, (ours, base), strict=True):
+            for rates, run in zip(samples, (ours, base), strict=True):
                 load = Load()
                 seconds = _timed(run)
-                found.append(Sample(tokens / seconds, load.foreign()))
+                rates.append(Sample(tokens / seconds, load.foreign()))
         return ratio(name, *samples, target, self._quiet)
 
 
@@ -118,7 +118,7 @@ def _engine(model: LanguageModel, prompts: Sequence[list[int]], tokens: int, see
 
 @torch.inference_mode()
 def _loop(model: LanguageModel, prompt: list[int], tokens: int) -> None:
-    """The usual loop of teaching code: the whole window through the model for every token."""
+    """The usual loop of teaching code: the whole window goes through the model for every token."""
     ids = torch.tensor([prompt])
     for _ in range(tokens):
         logits = model(ids[:, -_WINDOW:])[:, -1] / 0.8

@@ -1,4 +1,4 @@
-"""Speed and utilisation on a GPU, at three sizes; nothing where there is none."""
+"""Speed and utilisation on a GPU, at three sizes; nothing without a GPU."""
 
 import math
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from slm_tui.config.preset import Preset, parse
 from tests.benchmarks.figures import Figure
 
-# Layers, width, heads, window, micro-batch; all with GPT-2's vocabulary but the smallest.
+# Layers, width, heads, window, micro-batch; all but the smallest with GPT-2's vocabulary.
 _SIZES = {
     "0.2M": (4, 64, 1, 256, 64, 512),
     "10M": (6, 384, 6, 256, 64, 1024),
@@ -16,7 +16,7 @@ _TARGETS = {"124M": 0.40}
 
 
 def gpu_figures(seconds: float) -> Iterator[Figure]:
-    """Tokens per second, and model FLOPs over those of a large bf16 product on the same card."""
+    """Tokens per second, and model FLOPs relative to a large bf16 product on the same card."""
     import torch
 
     if not torch.cuda.is_available():
@@ -25,14 +25,14 @@ def gpu_figures(seconds: float) -> Iterator[Figure]:
     from slm_tui.training.bench import bench
 
     for name in _SIZES:
-        found = bench(_preset(name), seconds=seconds, compiled=True)
-        best = max(found.rows, key=lambda row: row.tokens_per_second)
+        result = bench(_preset(name), seconds=seconds, compiled=True)
+        best = max(result.rows, key=lambda row: row.tokens_per_second)
         setup = best.setup
         remark = f"micro-batch {setup.micro_batch}{', compiled' if setup.compiled else ''}; "
-        remark += "; ".join([found.device, *found.notices])
+        remark += "; ".join([result.device, *result.notices])
         yield Figure(f"{name}, tokens per second", best.tokens_per_second, "tok/s", remark=remark)
         yield Figure(
-            f"{name}, FLOPs over a {found.matmul_format} product",
+            f"{name}, FLOPs over a {result.matmul_format} product",
             best.utilisation,
             "x",
             _TARGETS.get(name),

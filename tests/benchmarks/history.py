@@ -29,12 +29,12 @@ COLUMNS = (
 
 
 class HistoryError(Exception):
-    """The figures would not belong to a commit."""
+    """The results would not belong to a commit."""
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What a figure depends on besides the code. `gpu` is empty where there is none."""
+    """What a result depends on besides the code. `gpu` is empty without one."""
 
     processor: str
     cores: int

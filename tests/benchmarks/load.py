@@ -1,4 +1,4 @@
-"""How much of the machine others use while something is measured."""
+"""How much of the machine other processes use during a measurement."""
 
 import os
 import time
@@ -8,14 +8,14 @@ _HERTZ = os.sysconf("SC_CLK_TCK")
 
 
 def _busy() -> float:
-    """CPU seconds that all processes of the machine have used."""
+    """CPU seconds used by all processes of the machine."""
     fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
     user, nice, system, _, _, irq, softirq = (int(field) for field in fields[:7])
     return (user + nice + system + irq + softirq) / _HERTZ
 
 
 def _own() -> float:
-    """CPU seconds of this process, its living descendants and the dead ones it waited for."""
+    """CPU seconds of this process, its live descendants, and the dead ones it waited for."""
     parents: dict[int, int] = {}
     used: dict[int, float] = {}
     for entry in Path("/proc").iterdir():
@@ -25,7 +25,7 @@ def _own() -> float:
             except OSError:
                 continue
             parents[int(entry.name)] = int(fields[1])
-            # utime, stime and the same of children that were waited for
+            # utime, stime, and the same of children that were waited for
             used[int(entry.name)] = sum(int(field) for field in fields[11:15]) / _HERTZ
     me = os.getpid()
     total = 0.0
@@ -38,7 +38,7 @@ def _own() -> float:
 
 
 class Load:
-    """Cores used by other processes since it was made; 0 where the system does not tell."""
+    """Cores used by other processes since creation; 0 if the system does not report it."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()
@@ -52,7 +52,7 @@ class Load:
 
 
 def wait_until_quiet(patience: float, limit: float) -> None:
-    """Wait at most `patience` seconds until others use less than `limit` cores for two seconds."""
+    """Wait at most `patience` seconds until other processes use less than `limit` cores for 2 s."""
     end = time.monotonic() + patience
     while time.monotonic() < end:
         load = Load()

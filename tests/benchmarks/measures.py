@@ -1,4 +1,4 @@
-"""The measurements themselves: each runs the real program and gives its figures."""
+"""The measurements: each runs the real program and returns its results."""
 
 import random
 import shutil
@@ -26,7 +26,7 @@ _TUI_TARGET = 0.97
 
 @dataclass(frozen=True)
 class Effort:
-    """How thorough to be: rounds, seconds per stretch, keys; and what counts as quiet."""
+    """How thorough to be: rounds, seconds per interval, keys; and what counts as quiet."""
 
     rounds: int
     warmup: float
@@ -53,10 +53,10 @@ class Bench:
             with self._headless(size):
                 pass
 
-    # Training in the app, and without
+    # Training in the app, and without it
 
     def tui_over_headless(self) -> Iterator[Figure]:
-        """Tokens per second with the train screen visible, over `slm-tui train --json`."""
+        """Tokens per second with the Train screen visible, relative to `slm-tui train --json`."""
         for size in self._effort.sizes:
             tui, headless = [], []
             for _ in range(self._effort.rounds):
@@ -71,8 +71,8 @@ class Bench:
     def _rate(self) -> Sample:
         """Tokens per second of the newest run, from its log, after the warm-up.
 
-        The 80th percentile over whole seconds: each holds all that the app does in a second,
-        and those that other processes disturbed are left out.
+        The 80th percentile over whole seconds: each includes everything that the app does in a
+        second, and those disturbed by other processes are ignored.
         """
         log = self._log()
         time.sleep(self._effort.warmup)
@@ -85,7 +85,7 @@ class Bench:
         rows = [line.split(",") for line in log.read_text().splitlines()[1:-1]]
         marks = [(float(row[_TIME]), int(row[_TOKENS])) for row in rows if len(row) > _TOKENS]
         rates = sorted(_rates(marks, start, end))
-        # On a machine this busy not one second held three steps: a rate of 0 is never the best.
+        # On a very busy machine, no second may contain three steps: a rate of 0 is never the best.
         return Sample(rates[len(rates) * 4 // 5] if rates else 0.0, foreign)
 
     def _log(self) -> Path:
@@ -111,7 +111,7 @@ class Bench:
     def _training(
         self, size: str, command: Sequence[str] = _APP, **variables: str
     ) -> Iterator[Terminal]:
-        """The app, training `size`, with the train screen in sight."""
+        """The app, training `size`, with the Train screen visible."""
         self._forget_runs()
         home = make_home(self._home.with_name(f"{self._home.name}-{size}"), size)
         if not (home / "cache").exists():
@@ -179,7 +179,7 @@ class Bench:
             ("four redraws a second", "", 30.0),
             ("one, over SSH", "10.0.0.1 1 10.0.0.2 22", 10.0),
         ):
-            # Empty, it is as if it were not set.
+            # An empty value counts as unset.
             with self._training(TRAFFIC_SIZE, SSH_CONNECTION=ssh) as terminal:
                 time.sleep(self._effort.warmup + 1)
                 before, began = terminal.received, time.monotonic()

@@ -16,7 +16,7 @@ from tests.benchmarks.sizes import THREADS, preset
 def train(
     size: str, corpus: Path, warmup: float, seconds: float, precision: str, threads: str
 ) -> float:
-    """Train for `warmup` and then `seconds` seconds; return `rate_of` the steps of the latter."""
+    """Train for `warmup` and then `seconds` seconds; return the `rate_of` the latter's steps."""
     keep_big_blocks()
     from slm_tui.config import overrides
     from slm_tui.corpus.prepare import load
@@ -25,7 +25,7 @@ def train(
     from slm_tui.training.trainer import Trainer
 
     changes = [f"training.precision={precision}", f"training.threads={threads}"]
-    wanted = overrides.apply(preset(size), changes)
+    chosen = overrides.apply(preset(size), changes)
     control = Control()
     began = time.monotonic()
     marks: list[float] = []
@@ -39,13 +39,16 @@ def train(
                 control.stop()
 
     with tempfile.TemporaryDirectory() as directory:
-        trainer = Trainer(wanted, load(corpus), Path(directory), follow, control)
+        trainer = Trainer(chosen, load(corpus), Path(directory), follow, control)
         began = time.monotonic()
         trainer.run()
-    return rate_of([mark for mark in marks if mark - began >= warmup], wanted.tokens_per_step)
+    return rate_of([mark for mark in marks if mark - began >= warmup], chosen.tokens_per_step)
 
 
 if __name__ == "__main__":
-    given = sys.argv[5:]
-    chosen = given[0] if given else "auto", given[1] if len(given) > 1 else str(THREADS)
+    arguments = sys.argv[5:]
+    chosen = (
+        arguments[0] if arguments else "auto",
+        arguments[1] if len(arguments) > 1 else str(THREADS),
+    )
     print(train(sys.argv[1], Path(sys.argv[2]), float(sys.argv[3]), float(sys.argv[4]), *chosen))

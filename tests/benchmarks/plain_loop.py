@@ -1,7 +1,7 @@
 """The plain loop: how a typical teaching trainer trains a GPT. The base of the ratios.
 
-It is deliberately ordinary: windows sliced one by one, whole logits through the loss, AdamW as
-torch gives it, one line printed at every step.
+It is deliberately ordinary: windows sliced one by one, all logits in the loss, torch's own AdamW,
+one line printed at every step.
 
     python -m tests.benchmarks.plain_loop SIZE TOKENS.bin WARMUP_SECONDS SECONDS
 """
@@ -78,7 +78,7 @@ class PlainGpt(nn.Module):
 
 
 def train(size: str, tokens: Path, warmup: float, seconds: float) -> float:
-    """Train for `warmup` and then `seconds` seconds; return `rate_of` the steps of the latter."""
+    """Train for `warmup` and then `seconds` seconds; return the `rate_of` the latter's steps."""
     torch.manual_seed(42)
     torch.set_num_threads(THREADS)
     *_, block_size, batch = SIZES[size]

@@ -1,9 +1,9 @@
-"""Steps that save, and steps that do not, of the program's own `Trainer`.
+"""Steps of the program's own `Trainer` that save, and steps that do not.
 
     python -m tests.benchmarks.saving_loop SIZE CORPUS_DIRECTORY STEPS EVERY
 
-Prints the median seconds of a step that saves (the step with the hand-over of its checkpoint),
-of a step that comes neither with nor right after a save, and of the step right after one.
+Prints the median seconds of a step that saves (including the hand-over of its checkpoint), of a
+step that neither saves nor follows a save, and of the step right after one.
 """
 
 import statistics
@@ -25,19 +25,19 @@ def steps(size: str, corpus: Path, number: int, every: int) -> tuple[float, floa
     from slm_tui.training.trainer import Trainer
 
     changes = [f"training.max_steps={number}", f"training.checkpoint_every={every}"]
-    wanted = overrides.apply(preset(size), changes)
+    chosen = overrides.apply(preset(size), changes)
 
     def follow(event: Event) -> None:
         if isinstance(event, Failed):
             raise RuntimeError(event.error)
 
     with tempfile.TemporaryDirectory() as directory:
-        trainer = Trainer(wanted, load(corpus), Path(directory), follow)
+        trainer = Trainer(chosen, load(corpus), Path(directory), follow)
         marks: list[float] = []
         look = trainer._look
 
         def marked(step: int) -> bool:
-            # Called once a step, after its save.
+            # Called once per step, after its save.
             marks.append(time.perf_counter())
             return look(step)
 

@@ -1,4 +1,4 @@
-"""The models that are measured, as presets, and homes to train them in."""
+"""The models to measure, as presets, and homes to train them in."""
 
 import os
 from pathlib import Path
@@ -9,16 +9,16 @@ _NEVER = 10**9
 # Vocabulary, n_embd, n_layer, n_head, block_size, micro_batch.
 SIZES: dict[str, tuple[int, int, int, int, int, int]] = {
     "tiny": (512, 64, 2, 1, 64, 8),
-    # The usual model of this size has 65 characters; 257 is the smallest vocabulary of BPE.
+    # The usual model of this size has 65 characters; 257 is the smallest BPE vocabulary.
     "nano": (257, 128, 4, 4, 64, 12),
     "larger": (512, 256, 4, 4, 128, 8),
     "d384": (257, 384, 6, 6, 256, 8),
     "16m": (50_257, 256, 4, 8, 128, 16),
 }
-# Watched in the app, and measured against the plain loop.
+# Shown in the app, and measured against the plain loop.
 APP_SIZES = ("tiny", "nano", "larger")
 ENGINE_SIZES = ("tiny", "nano", "d384", "16m")
-# Long enough not to end while it is measured, short enough that the curve moves on the chart.
+# Long enough not to end during a measurement, short enough for the curve to move on the chart.
 _STEPS = {"tiny": 12_000, "nano": 4_000, "larger": 2_000, "d384": 2_000, "16m": 2_000}
 _GPT2_VOCABULARY = 50_257
 TRAFFIC_SIZE = "tiny"
@@ -71,11 +71,11 @@ def make_home(directory: Path, *sizes: str) -> Path:
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:
-    """What the measured program sees: a plain terminal with colours, and its own home."""
+    """The environment of the measured program: a plain terminal with colours, and its own home."""
     dropped = ("SSH_CONNECTION", "NO_COLOR", "TMUX", "COLUMNS", "LINES")
-    kept = {key: value for key, value in os.environ.items() if key not in dropped}
+    variables = {key: value for key, value in os.environ.items() if key not in dropped}
     root = str(Path(__file__).resolve().parents[2])
-    return kept | {
+    return variables | {
         "SLM_TUI_HOME": str(home),
         "TERM": "xterm-256color",
         "COLORTERM": "truecolor",

@@ -1,4 +1,4 @@
-"""A terminal that the measured program runs in: a pty that is drained, timed and counted."""
+"""A terminal for the measured program: a pty that is drained, timed and counted."""
 
 import contextlib
 import fcntl
@@ -18,7 +18,8 @@ COLUMNS, ROWS = 120, 40
 
 
 class Terminal:
-    """Runs `command` in a terminal of 120x40. Use as a context manager: leaving it kills it."""
+    """Runs `command` in a terminal of 120x40. Use as a context manager: leaving it kills the
+    process."""
 
     def __init__(self, command: Sequence[str], environment: dict[str, str]) -> None:
         self.started = time.monotonic()
@@ -64,10 +65,10 @@ class Terminal:
         Raises:
             TimeoutError: it did not come, or the program ended.
         """
-        wanted = text.encode()
+        target = text.encode()
         end = time.monotonic() + seconds
         with self._changed:
-            while wanted not in self._seen:
+            while target not in self._seen:
                 left = end - time.monotonic()
                 if left <= 0 or self._ended:
                     tail = bytes(self._seen[-400:])
@@ -76,7 +77,7 @@ class Terminal:
             return time.monotonic() - self.started
 
     def forget(self) -> None:
-        """Forget what was written so far, so that `wait_for` waits for something new."""
+        """Discard what was written so far, so that `wait_for` waits for new text."""
         with self._changed:
             self._seen.clear()
 

@@ -24,8 +24,8 @@ def cli(capsys: Capture) -> Callable[..., tuple[int, str, str]]:
             code = main(list(arguments))
         except SystemExit as end:
             code = int(end.code or 0)
-        found = capsys.readouterr()
-        return code, found.out, found.err
+        output = capsys.readouterr()
+        return code, output.out, output.err
 
     return run
 

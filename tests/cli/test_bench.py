@@ -39,13 +39,13 @@ def test_it_prints_a_table_and_a_line_to_paste(
 
 def test_json_output_is_one_object(file: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", file, "--seconds", "0.5", "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["best"] in found["rows"]
+    result = json.loads(capsys.readouterr().out)
+    assert result["best"] in result["rows"]
     assert {"threads", "micro_batch", "tokens_per_second", "utilisation", "memory"} <= set(
-        found["best"]
+        result["best"]
     )
-    assert found["command"].startswith("slm-tui train ")
-    assert found["interrupted"] is False
+    assert result["command"].startswith("slm-tui train ")
+    assert result["interrupted"] is False
 
 
 def test_ctrl_c_prints_the_results_so_far(
@@ -67,7 +67,7 @@ def test_ctrl_c_prints_the_results_so_far(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--seconds", "0"], "--seconds must be more than 0"),
         (["--set", "training.device=cuda:99"], "no cuda device"),
@@ -75,11 +75,11 @@ def test_ctrl_c_prints_the_results_so_far(
     ],
 )
 def test_an_impossible_measurement_is_explained(
-    file: str, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+    file: str, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
     import torch
 
     if "cuda" in arguments[-1] and torch.cuda.is_available():
         pytest.skip("there is a CUDA device")
     assert main(["bench", file, *arguments]) == 1
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err

@@ -221,13 +221,13 @@ def test_an_unknown_preset_gets_a_suggestion(cli: Cli) -> None:
 def test_json_is_one_object_per_line_and_nothing_else(cli: Cli, file: str) -> None:
     code, out, err = cli("train", file, "--json", "--seed", "5", "--name", "mine")
     assert (code, err) == (0, "")
-    found = objects(out)
-    assert found[0]["run"].startswith("mine-")
-    assert Path(found[0]["path"]).is_dir()
-    kinds = [one["event"] for one in found]
+    result = objects(out)
+    assert result[0]["run"].startswith("mine-")
+    assert Path(result[0]["path"]).is_dir()
+    kinds = [one["event"] for one in result]
     assert kinds[:2] == ["run", "started"]
     assert kinds[-1] == "finished"
-    assert [one["step"] for one in found if one["event"] == "stepped"] == [1, 2, 3, 4, 5, 6]
+    assert [one["step"] for one in result if one["event"] == "stepped"] == [1, 2, 3, 4, 5, 6]
     assert {"evaluated", "sampled", "saved"} <= set(kinds)
     assert store.find("mine").preset().training.seed == 5
 
@@ -338,9 +338,9 @@ def test_runs_are_listed_and_shown(cli: Cli, trained: str) -> None:
     assert code == 0
     assert "step-000006" in out
     assert "validation loss" in out
-    (shown,) = objects(cli("runs", "show", trained, "--json")[1])
-    assert shown["last"] == "step-000006"
-    assert "step-000006" in shown["checkpoints"]
+    (details,) = objects(cli("runs", "show", trained, "--json")[1])
+    assert details["last"] == "step-000006"
+    assert "step-000006" in details["checkpoints"]
 
 
 def test_without_runs_there_is_a_hint(cli: Cli) -> None:
@@ -371,9 +371,9 @@ def test_the_doctor_reports_what_works(cli: Cli) -> None:
     assert code == 0
     for text in ("python", "torch", "device", "CPU", "data directory", "terminal"):
         assert text in out
-    (found,) = objects(cli("doctor", "--json")[1])
-    assert found["slm-tui"] == {"ok": True, "value": __version__}
-    assert found["torch"]["ok"]
+    (result,) = objects(cli("doctor", "--json")[1])
+    assert result["slm-tui"] == {"ok": True, "value": __version__}
+    assert result["torch"]["ok"]
 
 
 def test_the_doctor_reports_an_unwritable_directory(

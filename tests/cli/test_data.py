@@ -103,11 +103,11 @@ def test_sampled_documents_come_from_the_requested_split(
     plays: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["data", "sample", plays, "--part", "val", "--count", "99", "--json"]) == 0
-    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert sorted(one["text"] for one in found) == sorted(
+    result = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert sorted(one["text"] for one in result) == sorted(
         f"play number {n}, line {n * n}" for n in range(14, 20)
     )
-    assert {one["part"] for one in found} == {"val"}
+    assert {one["part"] for one in result} == {"val"}
 
 
 @pytest.mark.parametrize(
@@ -132,9 +132,9 @@ def test_the_old_name_of_split_is_hidden(capsys: pytest.CaptureFixture[str]) -> 
 
 def test_an_empty_split_is_explained(plays: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", "sample", plays, "--split", "test"]) == 1
-    told = capsys.readouterr()
-    assert "has no documents" in told.err
-    assert told.out == ""
+    output = capsys.readouterr()
+    assert "has no documents" in output.err
+    assert output.out == ""
 
 
 @pytest.mark.parametrize("arguments", [["stats", "no-such-preset"], ["sample", "", "--count", "0"]])
@@ -189,8 +189,8 @@ def test_the_progress_line_has_share_rate_and_time_left() -> None:
 
 @pytest.mark.parametrize("width", [10, 40, 79])
 def test_the_progress_line_keeps_to_its_width(width: int) -> None:
-    told = Progress("tokenizing", 12_345_678, 987_654_321, "bytes", seconds=123.0)
-    assert len(progress_text(told, width)) <= width
+    progress = Progress("tokenizing", 12_345_678, 987_654_321, "bytes", seconds=123.0)
+    assert len(progress_text(progress, width)) <= width
 
 
 def test_data_reads_any_named_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -201,13 +201,13 @@ def test_data_reads_any_named_text(tmp_path: Path, capsys: pytest.CaptureFixture
     (directory / "bad.txt").write_bytes(b"caf\xe9 " * 20)
     refuse = ["--set", "data.on_encoding_error=refuse"]
     assert main(["data", "stats", str(directory), "--json", *refuse]) == 1
-    told = capsys.readouterr().err.splitlines()[-1]
-    assert "1 of 3 files cannot be used: bad.txt (byte 3 is 0xe9)" in told
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert "1 of 3 files cannot be used: bad.txt (byte 3 is 0xe9)" in message
     assert main(["data", "stats", str(directory), "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["preset"] == "my-texts"
-    assert found["left_out"]["skipped_files"] == [["bad.txt", "byte 3 is 0xe9"]]
-    assert {one["topic"] for one in found["verdicts"]} >= {"size", "skipped"}
+    result = json.loads(capsys.readouterr().out)
+    assert result["preset"] == "my-texts"
+    assert result["left_out"]["skipped_files"] == [["bad.txt", "byte 3 is 0xe9"]]
+    assert {one["topic"] for one in result["verdicts"]} >= {"size", "skipped"}
     assert main(["data", "stats", str(directory)]) == 0
     shown = capsys.readouterr().out
     for words in ("▲ 1 file was skipped", "rarest tokens", "first merges", "bytes per token by"):
@@ -239,9 +239,9 @@ def test_a_text_in_place_of_a_preset_is_recognised(
 ) -> None:
     (tmp_path / "plays.txt").write_text("words")
     assert main(["train", str(tmp_path / "plays.txt")]) == 1
-    told = capsys.readouterr().err
-    assert "is text, not a preset" in told
-    assert "--text" in told
+    message = capsys.readouterr().err
+    assert "is text, not a preset" in message
+    assert "--text" in message
     # The command of that remedy would fail for a text that does not exist.
     assert main(["train", str(tmp_path / "gone.txt")]) == 1
     error = capsys.readouterr().err

@@ -77,15 +77,15 @@ def test_evaluate_end_to_end(runs: list[Run], capsys: pytest.CaptureFixture[str]
 
     # Several: only one JSON object.
     assert main(["evaluate", "plain@last", "merged@last", "--json"]) == 0
-    (found,) = objects(capsys.readouterr().out)
-    assert found["kind"] == "comparison"
-    assert [one["rank"] for one in found["models"]] == [1, 2]
-    assert {one["tokenizer"] for one in found["models"]} == {"bytes", "bpe"}
-    assert len({one["num_bytes"] for one in found["models"]}) == 1
-    assert found["models"][0]["bits_per_byte"] <= found["models"][1]["bits_per_byte"]
+    (result,) = objects(capsys.readouterr().out)
+    assert result["kind"] == "comparison"
+    assert [one["rank"] for one in result["models"]] == [1, 2]
+    assert {one["tokenizer"] for one in result["models"]} == {"bytes", "bpe"}
+    assert len({one["num_bytes"] for one in result["models"]}) == 1
+    assert result["models"][0]["bits_per_byte"] <= result["models"][1]["bits_per_byte"]
     assert len(evaluation_results.read(plain.path)) == 2
     for width in (60, 76, 100, 160):
-        assert max(len(line.text) for line in lines(found, width)) <= width
+        assert max(len(line.text) for line in lines(result, width)) <= width
 
     # Any text, into any directory; training text is marked as such.
     home = paths.data_dir()
@@ -93,10 +93,10 @@ def test_evaluate_end_to_end(runs: list[Run], capsys: pytest.CaptureFixture[str]
     page.write_text("Ein Text, der gr\u00f6\u00dfer ist.\n" * 40, encoding="utf-8")
     there = ["--text", str(page), "--output", str(home / "out"), "--json", str(home / "out.json")]
     assert main(["evaluate", "plain", "merged", *there]) == 0
-    (kept,) = evaluation_results.read(home / "out")
-    assert kept == json.loads((home / "out.json").read_text())
-    assert kept["text"]["bytes"] == len(page.read_bytes().rstrip(b"\n"))
-    assert not any(one["leak"] for one in kept["models"])
+    (stored,) = evaluation_results.read(home / "out")
+    assert stored == json.loads((home / "out.json").read_text())
+    assert stored["text"]["bytes"] == len(page.read_bytes().rstrip(b"\n"))
+    assert not any(one["leak"] for one in stored["models"])
 
 
 def test_a_story_that_a_model_was_trained_on_is_a_leak(
@@ -107,12 +107,12 @@ def test_a_story_that_a_model_was_trained_on_is_a_leak(
     trained(tiny(data__documents=150), "many")
     capsys.readouterr()
     assert main(["evaluate", "few", "many", "--json"]) == 0
-    (found,) = objects(capsys.readouterr().out)
-    leaks = {one["run"].split("-")[0]: one["leak"] for one in found["models"]}
+    (result,) = objects(capsys.readouterr().out)
+    leaks = {one["run"].split("-")[0]: one["leak"] for one in result["models"]}
     assert leaks["few"] == ""
-    total = found["text"]["documents"]
+    total = result["text"]["documents"]
     assert leaks["many"] == f"{total} of {total} documents occur in its training text"
-    assert any("different texts" in note for note in found["notes"])
+    assert any("different texts" in note for note in result["notes"])
     assert few.path.is_dir()
 
 
@@ -166,16 +166,16 @@ def test_results_that_cannot_be_written_are_still_shown(
     tiny: Callable[..., Preset], home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     trained(tiny(), "plain")
-    taken = home / "taken"
-    taken.write_text("a file, no directory")
+    blocker = home / "taken"
+    blocker.write_text("a file, no directory")
     capsys.readouterr()
-    arguments = ["evaluate", "plain", "--no-generations", "--json", "--output", str(taken)]
+    arguments = ["evaluate", "plain", "--no-generations", "--json", "--output", str(blocker)]
     assert main(arguments) == 1
-    shown = capsys.readouterr()
-    assert "cannot be written" in shown.err
-    (found,) = objects(shown.out)
-    assert found["models"][0]["bits_per_byte"] > 0
-    assert taken.read_text() == "a file, no directory"
+    printed = capsys.readouterr()
+    assert "cannot be written" in printed.err
+    (result,) = objects(printed.out)
+    assert result["models"][0]["bits_per_byte"] > 0
+    assert blocker.read_text() == "a file, no directory"
 
 
 @pytest.mark.parametrize("what", ["gone", "damaged"])
@@ -208,5 +208,5 @@ def test_concurrent_evaluations_are_all_kept(home: Path) -> None:
     )
     limits.run([sys.executable, "-c", code, str(home / "out")])
     limits.join(*threads)
-    found = evaluation_results.read(home / "out")
-    assert {one["key"] for one in found} == {str(number) for number in range(32)}
+    reports = evaluation_results.read(home / "out")
+    assert {one["key"] for one in reports} == {str(number) for number in range(32)}

@@ -53,12 +53,12 @@ def test_prompts_come_from_a_file_and_texts_go_to_one(
     code, out, err = cli(*arguments, "--output", str(output), "--json")
     assert (code, out) == (0, "")
     assert "wrote 4 completions" in err
-    found = objects(output.read_text())
-    assert [one["prompt"] for one in found] == ["The cat", "The cat", "The dog", "The dog"]
-    assert [one["seed"] for one in found] == [7, 8, 7, 8]
+    result = objects(output.read_text())
+    assert [one["prompt"] for one in result] == ["The cat", "The cat", "The dog", "The dog"]
+    assert [one["seed"] for one in result] == [7, 8, 7, 8]
     _, out, _ = cli(*arguments, "--json")
-    assert [one["text"] for one in objects(out)] == [one["text"] for one in found]
-    for one in found:
+    assert [one["text"] for one in objects(out)] == [one["text"] for one in result]
+    for one in result:
         assert one["ended"] in ("end of text", "max tokens")
         assert one["valid_bytes"] + one["invalid_bytes"] <= one["tokens"]
         assert one["tokens_per_second"] == pytest.approx(
@@ -126,13 +126,13 @@ def test_the_order_follows_the_prompts_and_batching_changes_no_completion(
     cli: Cli, many: list[str]
 ) -> None:
     code, out, err = cli(*many, "--json")
-    found = objects(out)
+    result = objects(out)
     assert code == 0
     assert SUMMARY.fullmatch(err)
-    assert [one["prompt"] for one in found] == [one for one in PROMPTS for _ in range(2)]
-    texts = [(one["text"], one["tokens"], one["ended"]) for one in found]
+    assert [one["prompt"] for one in result] == [one for one in PROMPTS for _ in range(2)]
+    texts = [(one["text"], one["tokens"], one["ended"]) for one in result]
     # Some end before earlier ones.
-    assert len({one["tokens"] for one in found}) > 1
+    assert len({one["tokens"] for one in result}) > 1
     for size in ("1", "2", "4"):
         again = objects(cli(*many, "--json", "--batch", size)[1])
         assert [(one["text"], one["tokens"], one["ended"]) for one in again] == texts
@@ -149,24 +149,24 @@ def test_blocks_contain_the_completions_and_their_statistics(
     # Only the summary besides the blocks.
     with output.open(encoding="utf-8", newline="") as file:
         content = file.read()
-    found = BLOCK.findall(content)
-    assert [number for number, *_ in found] == ["1", "2", "3", "4", "5", "6"]
-    assert [prompt for _, prompt, *_ in found] == [one for one in PROMPTS for _ in range(2)]
-    assert [text for _, _, text, _ in found] == texts
-    assert [seed for *_, seed in found] == ["7", "8"] * 3
+    blocks = BLOCK.findall(content)
+    assert [number for number, *_ in blocks] == ["1", "2", "3", "4", "5", "6"]
+    assert [prompt for _, prompt, *_ in blocks] == [one for one in PROMPTS for _ in range(2)]
+    assert [text for _, _, text, _ in blocks] == texts
+    assert [seed for *_, seed in blocks] == ["7", "8"] * 3
     assert SUMMARY.fullmatch(BLOCK.sub("", content))
-    shown = cli(*many)[1]
-    assert [found[:3] for found in BLOCK.findall(shown)] == [one[:3] for one in found]
-    assert BLOCK.sub("", shown) == ""
+    printed = cli(*many)[1]
+    assert [blocks[:3] for blocks in BLOCK.findall(printed)] == [one[:3] for one in blocks]
+    assert BLOCK.sub("", printed) == ""
 
 
 def test_the_file_extension_decides_the_format(cli: Cli, trained: str, tmp_path: Path) -> None:
     prompts, output = tmp_path / "p.jsonl", tmp_path / "t.jsonl"
-    asked = ["a", "two\nlines", "\\n stays", "🐻"]
-    prompts.write_text("\n".join(json.dumps({"prompt": one, "more": 1}) for one in asked))
+    requested = ["a", "two\nlines", "\\n stays", "🐻"]
+    prompts.write_text("\n".join(json.dumps({"prompt": one, "more": 1}) for one in requested))
     arguments = ["generate", trained, "--prompts", str(prompts), "--output", str(output)]
     assert cli(*arguments)[0] == 0
-    assert [one["prompt"] for one in objects(output.read_text(encoding="utf-8"))] == asked
+    assert [one["prompt"] for one in objects(output.read_text(encoding="utf-8"))] == requested
 
 
 @pytest.mark.parametrize(
@@ -192,10 +192,10 @@ def test_stop_strings_end_a_text(cli: Cli, trained: str, file: str) -> None:
     (whole,) = objects(cli(*arguments, "--stop", "")[1])
     # Control characters are allowed.
     stop = whole["text"][2]
-    (found,) = objects(cli(*arguments, "--stop", stop, "--stop", "never in it")[1])
-    assert found["text"] == whole["text"].partition(stop)[0]
-    assert found["ended"] == "stop string"
-    assert found["tokens"] < whole["tokens"]
+    (result,) = objects(cli(*arguments, "--stop", stop, "--stop", "never in it")[1])
+    assert result["text"] == whole["text"].partition(stop)[0]
+    assert result["ended"] == "stop string"
+    assert result["tokens"] < whole["tokens"]
 
 
 def test_stop_strings_of_the_preset_apply_unless_others_are_given(cli: Cli, file: str) -> None:
@@ -206,9 +206,9 @@ def test_stop_strings_of_the_preset_apply_unless_others_are_given(cli: Cli, file
     ended = [one["ended"] for one in objects(cli(*arguments)[1])]
     assert "stop string" in ended
     for other in ("", "\\n never"):
-        found = objects(cli(*arguments, "--stop", other)[1])
-        assert all(one["ended"] != "stop string" for one in found)
-        assert any("e" in one["text"] for one in found)
+        result = objects(cli(*arguments, "--stop", other)[1])
+        assert all(one["ended"] != "stop string" for one in result)
+        assert any("e" in one["text"] for one in result)
 
 
 def test_an_unwritable_output_is_reported_before_generating(
@@ -234,21 +234,21 @@ def test_an_interrupt_keeps_the_completions_so_far(trained: str, tmp_path: Path)
     terminal, inner = pty.openpty()
     process = program(*command, "--output", str(output), stderr=inner)
     os.close(inner)
-    told = b""
+    on_terminal = b""
     # Progress is shown: it has started.
-    while b"tokens/s" not in told:
-        told += limits.read(terminal, 1000)
+    while b"tokens/s" not in on_terminal:
+        on_terminal += limits.read(terminal, 1000)
     process.send_signal(signal.SIGINT)
     assert process.wait(60) == 130
-    told += limits.read(terminal, 10_000)
+    on_terminal += limits.read(terminal, 10_000)
     os.close(terminal)
-    found = objects(output.read_text(encoding="utf-8"))
-    assert 0 < len(found) < 400
-    assert found[-1]["ended"] == "stopped"
-    assert all(one["tokens"] > 0 for one in found)
-    assert b"/400 completions, " in told
-    assert f"wrote {len(found)} completions".encode() in told
-    assert b"Traceback" not in told
+    result = objects(output.read_text(encoding="utf-8"))
+    assert 0 < len(result) < 400
+    assert result[-1]["ended"] == "stopped"
+    assert all(one["tokens"] > 0 for one in result)
+    assert b"/400 completions, " in on_terminal
+    assert f"wrote {len(result)} completions".encode() in on_terminal
+    assert b"Traceback" not in on_terminal
 
 
 def test_a_terminal_sees_the_text_as_it_grows_and_no_control_characters(trained: str) -> None:
@@ -257,16 +257,16 @@ def test_a_terminal_sees_the_text_as_it_grows_and_no_control_characters(trained:
     command = ["generate", trained, "--prompt", "a\x1b[31m", "--max-tokens", "100000", "--greedy"]
     process = program(*command, stdout=inner, stderr=subprocess.DEVNULL)
     os.close(inner)
-    shown = b""
-    while len(shown) < 100:
-        shown += limits.read(terminal, 1000)
+    on_terminal = b""
+    while len(on_terminal) < 100:
+        on_terminal += limits.read(terminal, 1000)
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
     # Reading a closed terminal raises an error.
     with contextlib.suppress(OSError):
         while more := limits.read(terminal, 1000):
-            shown += more
+            on_terminal += more
     assert process.wait(60) == 130
     os.close(terminal)
-    assert shown.startswith("a␛[31m".encode())
-    assert not set(shown) & (set(range(32)) - {10, 13})
+    assert on_terminal.startswith("a␛[31m".encode())
+    assert not set(on_terminal) & (set(range(32)) - {10, 13})

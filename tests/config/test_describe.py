@@ -23,11 +23,11 @@ NUMBERS = [(values, one) for values, one in ALL if one.type in ("integer", "numb
 
 
 def leaves(values: dict[str, Any], prefix: str = "") -> list[str]:
-    found = []
+    result = []
     for name, value in values.items():
         path = f"{prefix}{name}"
-        found += leaves(value, f"{path}.") if isinstance(value, dict) else [path]
-    return found
+        result += leaves(value, f"{path}.") if isinstance(value, dict) else [path]
+    return result
 
 
 @pytest.mark.parametrize("entry", library._builtin(), ids=lambda entry: entry.name)

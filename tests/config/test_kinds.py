@@ -37,9 +37,9 @@ def test_an_unknown_kind_gets_the_trainable_ones_as_suggestions(section: str) ->
     assert preset is None
     (problem,) = wrong
     assert problem.path == f"{section}.kind"
-    said = problem.message.partition("; try ")[2].replace(" or ", ", ").split(", ")
-    assert tuple(said) == kinds.offered(section)
-    assert problem.works in said
+    suggestions = problem.message.partition("; try ")[2].replace(" or ", ", ").split(", ")
+    assert tuple(suggestions) == kinds.offered(section)
+    assert problem.works in suggestions
 
 
 def test_a_misspelt_kind_gets_the_nearest_as_suggestion() -> None:

@@ -58,9 +58,9 @@ def test_builtin_presets_cannot_be_overwritten_or_deleted() -> None:
 
 
 def test_a_copy_records_its_base() -> None:
-    made = library.copy("stories-tiny", "mine")
-    assert (made.name, made.base, made.group) == ("mine", "stories-tiny", "mine")
-    assert library.get("mine") == made
+    copy = library.copy("stories-tiny", "mine")
+    assert (copy.name, copy.base, copy.group) == ("mine", "stories-tiny", "mine")
+    assert library.get("mine") == copy
     with pytest.raises(PresetError, match="already exists"):
         library.copy("stories-tiny", "mine")
 
@@ -100,8 +100,8 @@ def test_a_broken_file_is_listed_with_its_error_and_hides_no_other() -> None:
     (directory / "latin.toml").write_bytes(b"\xe9")
     (directory / "other.toml").write_text('name = "another"\n')
     (directory / "folder.toml").mkdir()
-    found = {entry.name: entry for entry in library.entries() if not entry.builtin}
-    assert found["good"].preset is not None
+    entries = {entry.name: entry for entry in library.entries() if not entry.builtin}
+    assert entries["good"].preset is not None
     for name, says in (
         ("broken", "not valid TOML"),
         ("invalid", "not divisible by 5; try 4 or 8"),
@@ -109,8 +109,8 @@ def test_a_broken_file_is_listed_with_its_error_and_hides_no_other() -> None:
         ("other", "has the name 'another'"),
         ("folder", "cannot be read"),
     ):
-        assert found[name].preset is None
-        assert says in found[name].error
+        assert entries[name].preset is None
+        assert says in entries[name].error
         with pytest.raises(PresetError):
             library.get(name)
 

@@ -180,8 +180,8 @@ def test_get_returns_none_for_an_unset_path() -> None:
 def test_the_difference_lists_what_changed() -> None:
     base = library.get("stories-tiny").to_dict()
     mine = changed("model.n_layer=5", "tokenizer.kind=bytes", "name=mine").to_dict()
-    found = {path: (old, new) for path, old, new in difference(mine, base)}
-    assert found["model.n_layer"] == (3, 5)
-    assert found["tokenizer.kind"] == ("bpe", "bytes")
-    assert "name" not in found
+    differences = {path: (old, new) for path, old, new in difference(mine, base)}
+    assert differences["model.n_layer"] == (3, 5)
+    assert differences["tokenizer.kind"] == ("bpe", "bytes")
+    assert "name" not in differences
     assert difference(base, base) == []

@@ -31,33 +31,33 @@ def faults(value: Any, schema: dict[str, Any], where: str = "") -> list[str]:
     """What is wrong with `value`, by the JSON Schema keywords that the preset schema uses."""
     if not set(schema) <= _CHECKED | _SILENT:
         raise NotImplementedError(f"{where}: {set(schema) - _CHECKED - _SILENT}")
-    found: list[str] = []
+    messages: list[str] = []
     if "$ref" in schema:
-        found += faults(value, SCHEMA["$defs"][schema["$ref"].rpartition("/")[2]], where)
+        messages += faults(value, SCHEMA["$defs"][schema["$ref"].rpartition("/")[2]], where)
     if "oneOf" in schema:
         fitting = [one for one in schema["oneOf"] if not faults(value, one, where)]
-        found += [] if len(fitting) == 1 else [f"{where} matches {len(fitting)} variants"]
+        messages += [] if len(fitting) == 1 else [f"{where} matches {len(fitting)} variants"]
     if "type" in schema:
         right = isinstance(value, _TYPES[schema["type"]])
         if not right or (isinstance(value, bool) and schema["type"] != "boolean"):
-            return [*found, f"{where} is not of type {schema['type']}"]
+            return [*messages, f"{where} is not of type {schema['type']}"]
     if value not in schema.get("enum", [value]) or value != schema.get("const", value):
-        found.append(f"{where} is not a choice: {value!r}")
-    found += _out_of_range(value, schema, where)
+        messages.append(f"{where} is not a choice: {value!r}")
+    messages += _out_of_range(value, schema, where)
     if isinstance(value, dict):
-        found += [
+        messages += [
             f"{where} lacks {name}" for name in schema.get("required", []) if name not in value
         ]
-        known = schema.get("properties", {})
+        properties = schema.get("properties", {})
         for name, inner in value.items():
-            if name in known:
-                found += faults(inner, known[name], f"{where}.{name}")
+            if name in properties:
+                messages += faults(inner, properties[name], f"{where}.{name}")
             elif schema.get("additionalProperties") is False:
-                found.append(f"{where}.{name} is unknown")
+                messages.append(f"{where}.{name} is unknown")
     if isinstance(value, list) and "items" in schema:
         for at, inner in enumerate(value):
-            found += faults(inner, schema["items"], f"{where}[{at}]")
-    return found
+            messages += faults(inner, schema["items"], f"{where}[{at}]")
+    return messages
 
 
 def _out_of_range(value: Any, schema: dict[str, Any], where: str) -> list[str]:

@@ -51,8 +51,8 @@ def test_the_models_have_the_expected_size(name: str, count: int) -> None:
 @pytest.mark.parametrize(("name", "paths"), VARIED.items())
 def test_an_experiment_changes_one_thing_in_the_baseline(name: str, paths: set[str]) -> None:
     baseline = library.get("experiments-baseline").to_dict()
-    found = overrides.difference(library.get(name).to_dict(), baseline)
-    assert {path for path, _, _ in found} - {"title", "description"} == paths
+    differences = overrides.difference(library.get(name).to_dict(), baseline)
+    assert {path for path, _, _ in differences} - {"title", "description"} == paths
 
 
 def test_the_list_begins_with_the_baseline() -> None:

@@ -1,4 +1,4 @@
-"""What data settings can tell about their text before it is read."""
+"""What data settings can determine about their text before it is read."""
 
 from pathlib import Path
 from typing import Any
@@ -26,10 +26,10 @@ def data_of(**data: Any) -> DataConfig:
 def test_a_text_has_a_label_and_a_location(
     data: dict[str, Any], label: str, content: str, location: str
 ) -> None:
-    found = data_of(**data)
-    assert (found.label, found.content, found.location) == (label, content, location)
-    assert found.is_remote == (found.kind == "huggingface")
-    assert found.is_endless == (found.kind == "stories")
+    result = data_of(**data)
+    assert (result.label, result.content, result.location) == (label, content, location)
+    assert result.is_remote == (result.kind == "huggingface")
+    assert result.is_endless == (result.kind == "stories")
 
 
 @pytest.mark.parametrize(
@@ -56,11 +56,11 @@ def test_a_path_is_checked_before_it_is_read(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "plays.txt").write_text("To be")
     (tmp_path / "texts").mkdir()
-    found = data_of(kind=kind, path=path)
-    problem = found.problem()
+    result = data_of(kind=kind, path=path)
+    problem = result.problem()
     assert (problem.message if problem else None) == says
     assert (problem.works if problem else None) == works
-    assert found.missing() == ("" if not path or Path(path).exists() else path)
+    assert result.missing() == ("" if not path or Path(path).exists() else path)
 
 
 def test_text_that_needs_no_path_has_no_problem() -> None:

@@ -21,14 +21,14 @@ def test_files_directories_and_datasets_are_distinguished(tmp_path: Path) -> Non
     assert text_location.source_of(path) == {"kind": "file", "path": path}
     (rows / "notes.md").write_text("about it")
     for directory in (rows, saved):
-        found = text_location.source_of(str(directory))
-        assert found == {"kind": "huggingface", "dataset": str(directory)}
+        result = text_location.source_of(str(directory))
+        assert result == {"kind": "huggingface", "dataset": str(directory)}
     texts = tmp_path / "texts"
     texts.mkdir()
     (texts / "x.txt").write_text("text")
     (texts / "table.csv").write_text("a,b")
-    found = text_location.source_of(str(texts))
-    assert found == {"kind": "directory", "path": str(texts), "on_encoding_error": "skip"}
+    result = text_location.source_of(str(texts))
+    assert result == {"kind": "directory", "path": str(texts), "on_encoding_error": "skip"}
 
 
 @pytest.mark.parametrize("name", [*READY_MADE, "owner/name", "https://example.org/a.txt"])

@@ -1,4 +1,4 @@
-"""The tokenizers of every kind, made once."""
+"""Tokenizers of every kind, created once."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from tests.corpus.helpers import TEXTS
 
 
 @pytest.fixture(scope="session")
-def made() -> dict[str, Tokenizer]:
+def every_tokenizer() -> dict[str, Tokenizer]:
     return {
         "bytes": byte_tokenizer(),
         "chars": chars_tokenizer(TEXTS),
@@ -29,7 +29,7 @@ def made() -> dict[str, Tokenizer]:
 
 @pytest.fixture
 def hf_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A place of their own for what `datasets` keeps, and no answer from the hub."""
+    """Separate cache directories for `datasets`, and no answer from the hub."""
     for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "HF_HUB_CACHE", "HF_DATASETS_CACHE"):
         monkeypatch.delenv(name, raising=False)
     for name in ("no_proxy", "NO_PROXY"):

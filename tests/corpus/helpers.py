@@ -1,4 +1,4 @@
-"""What the corpus tests share: texts on disk, and what a source makes of its settings."""
+"""Shared by the corpus tests: texts on disk, and what a source reads with its settings."""
 
 import json
 import os
@@ -23,7 +23,7 @@ TEXTS = [STORY, "Ünïcödé 漢字 🙂 aaaa aaaaaaaa  \t\n", STORY.upper(), "a
 
 @contextmanager
 def documents(*texts: str, limit: Limit | None = None) -> Iterator[DocumentSpans]:
-    """Texts as staged documents; blank ones are left out."""
+    """Texts as staged documents; blank ones are skipped."""
     with tempfile.TemporaryDirectory() as directory:
         yield staged(texts, Path(directory) / "texts", limit)
 
@@ -38,8 +38,8 @@ def texts(data: DataConfig, directory: Path) -> list[str]:
     return text_of(stage(data, directory).parts["train"])
 
 
-def refused(data: DataConfig, directory: Path) -> CorpusError:
-    """The error of a source that gives nothing: one line, which says what to do."""
+def source_error(data: DataConfig, directory: Path) -> CorpusError:
+    """The error of a source that cannot be read: one line that says what to do."""
     with pytest.raises(CorpusError) as caught:
         texts(data, directory)
     assert "\n" not in str(caught.value)
@@ -48,8 +48,8 @@ def refused(data: DataConfig, directory: Path) -> CorpusError:
 
 
 @contextmanager
-def powerless() -> Iterator[None]:
-    """Without the rights of root, which reads everything."""
+def without_root_rights() -> Iterator[None]:
+    """Without root's permission to read everything."""
     if os.geteuid():
         yield
         return
@@ -62,22 +62,22 @@ def powerless() -> Iterator[None]:
 
 @contextmanager
 def open_place() -> Iterator[Path]:
-    """A directory that everybody may use; pytest's own are for one user alone."""
+    """A directory that everybody may use; pytest's own are for a single user."""
     with tempfile.TemporaryDirectory() as directory:
         os.chmod(directory, 0o777)
         yield Path(directory)
 
 
 def jsonl(path: Path, rows: Sequence[object]) -> Path:
-    """A file with a row of JSON a line."""
+    """A file with one JSON row per line."""
     lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     path.write_text("".join(lines), encoding="utf-8")
     return path
 
 
 def readers() -> list[int]:
-    """The reader processes of this test that are still there."""
-    found = []
+    """The reader processes of this test that still exist."""
+    result = []
     for status in Path("/proc").glob("[0-9]*/stat"):
         try:
             parent = int(status.read_text().rpartition(")")[2].split()[1])
@@ -85,5 +85,5 @@ def readers() -> list[int]:
         except (OSError, ValueError):
             continue
         if parent == os.getpid() and b"reader_process" in command:
-            found.append(int(status.parent.name))
-    return found
+            result.append(int(status.parent.name))
+    return result

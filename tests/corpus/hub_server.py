@@ -1,4 +1,4 @@
-"""A small hub on this machine: enough of its interface for `datasets` to find and fetch files."""
+"""A small local hub: just enough of its API for `datasets` to find and download files."""
 
 import hashlib
 import json
@@ -47,7 +47,7 @@ class _Handler(BaseHTTPRequestHandler):
     served: Hub
 
     def log_message(self, *_: Any) -> None:
-        """Say nothing."""
+        """Do not log."""
 
     def do_HEAD(self) -> None:
         self.do_GET()
@@ -68,8 +68,8 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         repository = self.served.root / Path(*self.path.strip("/").split("/")[2:4])
         kind = self.headers.get("Content-Type", "")
-        asked = json.loads(body) if "json" in kind else urllib.parse.parse_qs(body.decode())
-        paths = [repository / one for one in asked.get("paths", [])]
+        request = json.loads(body) if "json" in kind else urllib.parse.parse_qs(body.decode())
+        paths = [repository / one for one in request.get("paths", [])]
         self._json([_entry(repository, one) for one in paths if one.exists()])
 
     def _about(self, name: str, rest: list[str]) -> None:
@@ -78,8 +78,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(404, b"{}", {"X-Error-Code": "RepoNotFound"})
         elif rest[:1] == ["tree"]:
             directory = repository / Path(*rest[2:])
-            found = sorted(directory.iterdir()) if directory.is_dir() else []
-            self._json([_entry(repository, one) for one in found])
+            entries = sorted(directory.iterdir()) if directory.is_dir() else []
+            self._json([_entry(repository, one) for one in entries])
         else:
             files = [one for one in sorted(repository.rglob("*")) if one.is_file()]
             names = [{"rfilename": one.relative_to(repository).as_posix()} for one in files]
@@ -92,8 +92,8 @@ class _Handler(BaseHTTPRequestHandler):
             return
         data, code = path.read_bytes(), 200
         headers = {"ETag": f'"{hashlib.sha1(data).hexdigest()}"', "X-Repo-Commit": COMMIT}
-        if wanted := self.headers.get("Range"):
-            first, last = wanted.split("=")[1].split("-")
+        if byte_range := self.headers.get("Range"):
+            first, last = byte_range.split("=")[1].split("-")
             begin, end = int(first), int(last) if last else len(data) - 1
             headers["Content-Range"] = f"bytes {begin}-{end}/{len(data)}"
             data, code = data[begin : end + 1], 206

@@ -10,7 +10,7 @@ from slm_tui.errors import CorpusError
 
 
 def stream(length: int) -> np.ndarray:
-    """Every token is its own place, so that a window says where it came from."""
+    """Each token is its own position, so that a window shows where it came from."""
     return np.arange(length, dtype=np.uint32)
 
 
@@ -19,11 +19,12 @@ SIZES = st.tuples(st.integers(6, 2000), st.integers(4, 64)).filter(lambda two: t
 
 @settings(max_examples=60, deadline=None)
 @given(size=SIZES, sequences=st.integers(1, 12), seed=st.integers(0, 2**31 - 1))
-def test_a_batch_stays_inside_its_part_and_targets_are_one_later(
+def test_a_batch_stays_inside_its_split_and_targets_are_shifted_by_one(
     size: tuple[int, int], sequences: int, seed: int
 ) -> None:
     length, block = size
-    # The part is mapped between others: a batch that crossed would show their tokens.
+    # The split is mapped between others: a batch that crossed the border would contain their
+    # tokens.
     everything = np.concatenate([stream(50) + 10**6, stream(length), stream(50) + 2 * 10**6])
     part = everything[50 : 50 + length]
     batches = Batches(part, block, sequences, seed)
@@ -52,17 +53,17 @@ def test_an_epoch_visits_every_window_exactly_once(
     assert len(starts) == batches.windows == len(set(starts))
     phase = min(starts)
     assert sorted(starts) == [phase + block * n for n in range(batches.windows)]
-    # No more than two windows of text are left out of an epoch.
+    # An epoch leaves out at most two windows of text.
     assert length - batches.windows * block <= 2 * block + 1
 
 
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**31 - 1), steps=st.lists(st.integers(0, 500), max_size=8))
 def test_a_batch_depends_on_seed_and_step_alone(seed: int, steps: list[int]) -> None:
-    asked = Batches(stream(500), 16, 4, seed)
+    again = Batches(stream(500), 16, 4, seed)
     for step in steps:
         fresh = Batches(stream(500), 16, 4, seed).batch(step)
-        assert (asked.batch(step).ids == fresh.ids).all()
+        assert (again.batch(step).ids == fresh.ids).all()
 
 
 @pytest.mark.parametrize(("sequences", "parts"), [(12, 1), (12, 3), (12, 4), (12, 12)])
@@ -76,7 +77,7 @@ def test_the_same_product_of_micro_batch_and_accumulation_sees_the_same_data(
         assert (np.concatenate(pieces) == whole.batch(step).ids).all()
 
 
-def test_epochs_have_orders_and_phases_of_their_own() -> None:
+def test_each_epoch_has_its_own_order_and_phase() -> None:
     batches = Batches(stream(1000), 16, 1, 0)
     epochs = [
         [int(batches.batch(epoch * batches.windows + n).ids[0, 0]) for n in range(batches.windows)]
@@ -87,7 +88,7 @@ def test_epochs_have_orders_and_phases_of_their_own() -> None:
     assert epochs[0] != sorted(epochs[0])
 
 
-def test_another_seed_is_another_order() -> None:
+def test_another_seed_gives_another_order() -> None:
     one, two = Batches(stream(1000), 16, 8, 0), Batches(stream(1000), 16, 8, 1)
     assert (one.batch(0).ids != two.batch(0).ids).any()
 
@@ -98,7 +99,7 @@ def test_epochs_are_counted_in_windows() -> None:
     assert batches.epoch(5) == 1.0
 
 
-def test_a_part_too_short_for_a_window_says_what_works() -> None:
+def test_the_error_for_a_split_below_a_window_suggests_a_block_size() -> None:
     with pytest.raises(CorpusError, match="10 tokens.*need 17.*block_size to 5 or less"):
         Batches(stream(10), 16, 1, 0)
     assert Batches(stream(17), 16, 1, 0).batch(3).ids.shape == (1, 16)
@@ -117,13 +118,13 @@ def test_fixed_windows_never_overlap_and_never_change(length: int, block: int, m
     assert 1 <= len(windows.ids) <= most
 
 
-def test_fixed_windows_are_spread_over_the_whole_part() -> None:
+def test_fixed_windows_are_spread_over_the_whole_split() -> None:
     starts = fixed_windows(stream(1601), 16, 5).ids[:, 0]
     assert starts[0] == 0
     assert starts[-1] == 1584
     assert max(np.diff(starts)) <= 400
 
 
-def test_a_part_of_one_token_has_nothing_to_predict() -> None:
+def test_a_split_of_one_token_has_nothing_to_predict() -> None:
     with pytest.raises(CorpusError, match="nothing to predict"):
         fixed_windows(stream(1), 16, 5)

@@ -1,4 +1,4 @@
-"""Byte-pair encoding of one's own: learned the same each time, and no run is too long for it."""
+"""Trained byte-pair encoding: learned the same each time, and no run is too long for it."""
 
 import os
 import sys
@@ -34,18 +34,18 @@ def test_merges_do_not_cross_words() -> None:
     assert all(b" " not in token[1:] for token in tokens)
 
 
-def test_too_short_a_text_gives_fewer_tokens_and_says_so() -> None:
+def test_a_short_text_gives_fewer_tokens_and_reports_it() -> None:
     learned = train_bpe(["ab ab"], 4096)
     assert learned.n_vocab == 258
     assert train_bpe([], 4096).n_vocab == 257
 
 
-def test_training_refuses_a_vocabulary_without_room_for_the_bytes() -> None:
+def test_a_vocabulary_too_small_for_the_bytes_is_rejected() -> None:
     with pytest.raises(CorpusError, match="257"):
         train_bpe([STORY], 256)
 
 
-def test_merging_can_be_ended_by_what_is_called_while_it_goes_on() -> None:
+def test_merging_can_be_stopped_by_its_callback() -> None:
     class EnoughError(Exception):
         pass
 
@@ -57,8 +57,8 @@ def test_merging_can_be_ended_by_what_is_called_while_it_goes_on() -> None:
         train_bpe(words, 30_000, merging=enough)
 
 
-def test_merging_is_told_of_only_once_the_texts_are_read() -> None:
-    told: list[bool] = []
+def test_the_merging_callback_starts_after_the_texts_are_read() -> None:
+    calls: list[bool] = []
     done = False
 
     def slowly() -> Iterator[str]:
@@ -68,12 +68,12 @@ def test_merging_is_told_of_only_once_the_texts_are_read() -> None:
             yield " ".join(f"w{n:x}" for n in range(number * 40_000, (number + 1) * 40_000))
         done = True
 
-    train_bpe(slowly(), 8000, merging=lambda: told.append(done))
-    assert told
-    assert all(told)
+    train_bpe(slowly(), 8000, merging=lambda: calls.append(done))
+    assert calls
+    assert all(calls)
 
 
-def test_a_text_that_cannot_be_read_ends_the_training_with_its_own_error() -> None:
+def test_an_error_while_reading_texts_ends_training_with_that_error() -> None:
     def broken() -> Iterator[str]:
         yield STORY
         raise OSError("the disk is gone")
@@ -100,28 +100,28 @@ def tokens_of(learned: Tokenizer) -> list[bytes]:
 
 @quick
 @given(st.lists(knotty, min_size=1, max_size=12), st.integers(1, 60))
-def test_how_documents_are_divided_into_chunks_does_not_matter(lines: list[str], size: int) -> None:
+def test_the_chunks_of_the_documents_do_not_matter(lines: list[str], size: int) -> None:
     with documents(*lines) as spans:
         parts = [text for chunk in spans.chunks(size) for text in chunk.texts]
         whole = list(spans.texts())
     assert train_bpe(parts, 300).fingerprint == train_bpe(whole, 300).fingerprint
 
 
-def test_another_process_learns_the_same_whatever_its_hashes_and_threads() -> None:
+def test_another_process_learns_the_same_merges() -> None:
     program = (
         "from slm_tui.corpus.tokenizers import train_bpe\n"
         "words = [f'w{n * n % 977:x} and {n % 131:o}s' for n in range(20_000)]\n"
         "print(train_bpe(words, 2000).fingerprint)\n"
     )
-    found = set()
+    result = set()
     for seed, threads in (("1", "1"), ("2", "4"), ("3", "2")):
         environment = {**os.environ, "PYTHONHASHSEED": seed, "RAYON_NUM_THREADS": threads}
         done = limits.run([sys.executable, "-c", program], env=environment, capture_output=True)
-        found.add(done.stdout)
-    assert len(found) == 1
+        result.add(done.stdout)
+    assert len(result) == 1
 
 
-def test_training_takes_surrogates_and_endless_words() -> None:
+def test_training_accepts_surrogates_and_very_long_words() -> None:
     learned = train_bpe(["a" * 300_000, " " * 300_000, "\ud800"], 300)
     assert learned.token_bytes(256) in {b"aa", b"  "}
 
@@ -131,11 +131,11 @@ def test_training_takes_surrogates_and_endless_words() -> None:
 
 @pytest.mark.parametrize("name", ["bpe", "chars", "gpt2-50257"])
 @pytest.mark.parametrize("unit", ["a", " ", "\n \t", "é", "7", "!_", "\x1c!", "a1", "漢"])
-def test_a_megabyte_without_a_break_comes_back(
-    made: dict[str, Tokenizer], name: str, unit: str
+def test_a_megabyte_without_a_break_round_trips(
+    every_tokenizer: dict[str, Tokenizer], name: str, unit: str
 ) -> None:
     text = f"one {unit * (1_000_000 // len(unit))} two"
-    assert made[name].decode_bytes(made[name].encode(text)) == text.encode()
+    assert every_tokenizer[name].decode_bytes(every_tokenizer[name].encode(text)) == text.encode()
 
 
 @quick
@@ -145,7 +145,7 @@ def test_a_megabyte_without_a_break_comes_back(
         max_size=6,
     )
 )
-def test_only_runs_above_the_limit_are_cut(runs: list[tuple[str, int]]) -> None:
+def test_only_runs_above_the_limit_are_split(runs: list[tuple[str, int]]) -> None:
     text = "".join(char * count for char, count in runs)
     parts = long_runs.cut(text)
     assert "".join(parts) == text

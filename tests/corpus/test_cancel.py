@@ -1,4 +1,4 @@
-"""A preparation that is ended, at whatever stage, leaves nothing behind."""
+"""A preparation that is cancelled, at any stage, leaves nothing behind."""
 
 import shutil
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from tests.corpus.helpers import jsonl, readers
 
 Make = Callable[..., Preset]
 pytestmark = [pytest.mark.usefixtures("hf_home"), pytest.mark.timeout(300)]
-# More than a chunk of each part, so that no stage is over before it can be ended.
+# More than a chunk of each split, so that no stage ends before it can be cancelled.
 LINES = [f"{number} {number * 7919 % 1000003:x} is line {number}" for number in range(160_000)]
 BPE = {"kind": "bpe", "vocab_size": 2000}
 
@@ -48,7 +48,7 @@ def preset(tiny: Make, source: str, tokenizer: dict[str, Any], place: Path) -> P
         ("huggingface", {"kind": "bytes"}, ["opening the dataset", "reading"]),
     ],
 )
-def test_a_preparation_can_be_ended_at_every_stage(
+def test_preparation_can_be_cancelled_at_every_stage(
     source: str,
     tokenizer: dict[str, Any],
     expected: list[str],
@@ -58,47 +58,47 @@ def test_a_preparation_can_be_ended_at_every_stage(
 ) -> None:
     place = tmp_path / "source"
     place.mkdir()
-    wanted = preset(tiny, source, tokenizer, place)
+    chosen = preset(tiny, source, tokenizer, place)
     stages: list[str] = []
-    prepare(wanted, progress=lambda told: stages.append(told.stage))
+    prepare(chosen, progress=lambda progress: stages.append(progress.stage))
     shutil.rmtree(paths.corpora_dir())
     assert {*expected, "tokenizing", "looking for leaks"} <= set(stages)
     for stage in dict.fromkeys(stages):
-        # What `datasets` has kept is not unpacked again.
+        # Data cached by `datasets` is not unpacked again.
         shutil.rmtree(hf_home, ignore_errors=True)
         with pytest.raises(Cancelled):
-            end_at(wanted, stage)
+            end_at(chosen, stage)
         assert list(paths.corpora_dir().iterdir()) == [], stage
         assert readers() == []
 
 
-def end_at(wanted: Preset, stage: str) -> None:
+def end_at(chosen: Preset, stage: str) -> None:
     cancel = Event()
 
-    def told(progress: Progress) -> None:
+    def cancel_at_stage(progress: Progress) -> None:
         if progress.stage == stage:
             cancel.set()
 
-    prepare(wanted, progress=told, cancel=cancel)
+    prepare(chosen, progress=cancel_at_stage, cancel=cancel)
 
 
-def test_what_was_ended_can_be_begun_again(tiny: Make, tmp_path: Path) -> None:
-    wanted = preset(tiny, "file", {"kind": "bytes"}, tmp_path)
+def test_a_cancelled_preparation_can_be_restarted(tiny: Make, tmp_path: Path) -> None:
+    chosen = preset(tiny, "file", {"kind": "bytes"}, tmp_path)
     with pytest.raises(Cancelled):
-        end_at(wanted, "tokenizing")
-    corpus = prepare(wanted)
+        end_at(chosen, "tokenizing")
+    corpus = prepare(chosen)
     text = (tmp_path / "text.txt").read_bytes()
     assert corpus.tokenizer.decode_bytes(corpus.train[:1001]) == text[:1000]
 
 
-def test_progress_never_goes_back_and_ends_at_the_whole(tiny: Make, tmp_path: Path) -> None:
-    wanted = preset(tiny, "file", BPE, tmp_path)
-    told: list[Progress] = []
-    prepare(wanted, progress=told.append)
-    for stage in dict.fromkeys(one.stage for one in told):
-        done = [one.done for one in told if one.stage == stage]
+def test_progress_never_decreases_and_ends_complete(tiny: Make, tmp_path: Path) -> None:
+    chosen = preset(tiny, "file", BPE, tmp_path)
+    progress: list[Progress] = []
+    prepare(chosen, progress=progress.append)
+    for stage in dict.fromkeys(one.stage for one in progress):
+        done = [one.done for one in progress if one.stage == stage]
         assert done == sorted(done), stage
-        assert all(one.share is None or 0 <= one.share <= 1 for one in told)
-    last = {one.stage: one for one in told}
+        assert all(one.share is None or 0 <= one.share <= 1 for one in progress)
+    last = {one.stage: one for one in progress}
     for stage in ("tokenizing", "looking for leaks"):
         assert last[stage].share == 1

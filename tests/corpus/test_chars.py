@@ -1,4 +1,4 @@
-"""Characters as tokens: those of the training text, and bytes for every other."""
+"""Characters as tokens: those of the training text, and bytes for all others."""
 
 import numpy as np
 import pytest
@@ -15,15 +15,17 @@ some = st.text(st.sampled_from("ab \n漢字é🙂\u0301\x00\x7f\x80<|>"), max_si
 
 @quick
 @given(some, some)
-def test_a_known_character_is_one_token_and_any_other_its_bytes(train: str, text: str) -> None:
+def test_a_known_character_is_one_token_and_others_are_bytes(train: str, text: str) -> None:
     tokenizer = chars_tokenizer([train])
-    known = {char for char in train if char >= "\x80"} | {chr(code) for code in range(0x80)}
-    wanted = [
+    vocabulary = {char for char in train if char >= "\x80"} | {chr(code) for code in range(0x80)}
+    expected = [
         part
         for char in text
-        for part in ([char.encode()] if char in known else [bytes((b,)) for b in char.encode()])
+        for part in (
+            [char.encode()] if char in vocabulary else [bytes((b,)) for b in char.encode()]
+        )
     ]
-    assert [tokenizer.token_bytes(id) for id in tokenizer.encode(text)] == wanted
+    assert [tokenizer.token_bytes(id) for id in tokenizer.encode(text)] == expected
     assert tokenizer.decode_bytes(tokenizer.encode(text)) == text.encode()
 
 
@@ -40,7 +42,7 @@ def test_the_vocabulary_is_bytes_then_characters_in_order_then_end_of_text() -> 
 
 @quick
 @given(st.lists(some, max_size=6), st.randoms(use_true_random=False))
-def test_the_order_and_the_division_of_the_texts_do_not_matter(
+def test_the_order_and_splitting_of_the_texts_do_not_matter(
     texts: list[str], chance: object
 ) -> None:
     joined = "".join(texts)
@@ -49,23 +51,23 @@ def test_the_order_and_the_division_of_the_texts_do_not_matter(
     assert chars_tokenizer(texts).to_json() == chars_tokenizer(iter(other)).to_json()
 
 
-def test_a_text_without_any_character_beyond_ascii_still_spells_everything() -> None:
+def test_a_vocabulary_from_ascii_text_encodes_everything() -> None:
     for tokenizer in (chars_tokenizer([]), chars_tokenizer(["plain"])):
         assert tokenizer.n_vocab == 257
         assert tokenizer.decode_bytes(tokenizer.encode("漢 é")) == "漢 é".encode()
 
 
-def test_a_lone_surrogate_of_the_training_text_is_the_replacement_character() -> None:
+def test_a_lone_surrogate_in_the_training_text_is_the_replacement_character() -> None:
     tokenizer = chars_tokenizer(["a\ud800"])
     assert tokenizer.encode("\ud800") == tokenizer.encode("\ufffd") == [256]
 
 
 def many_characters(count: int) -> str:
-    """Assigned code points or not, but no surrogates."""
+    """Code points, assigned or not, but no surrogates."""
     return "".join(chr(code) for code in range(0x10000, 0x10000 + count))
 
 
-def test_a_vocabulary_beyond_sixteen_bits_is_kept_in_thirty_two() -> None:
+def test_a_vocabulary_beyond_16_bits_is_stored_in_32() -> None:
     text = many_characters(66_000)
     tokenizer = chars_tokenizer([text])
     assert tokenizer.n_vocab == 66_257
@@ -76,7 +78,7 @@ def test_a_vocabulary_beyond_sixteen_bits_is_kept_in_thirty_two() -> None:
 
 @quick
 @given(some, some)
-def test_the_file_opens_as_it_was_and_in_the_library_tokenizers(train: str, text: str) -> None:
+def test_the_file_reopens_unchanged_and_in_the_library_tokenizers(train: str, text: str) -> None:
     tokenizer: Tokenizer = chars_tokenizer([train])
     opened = from_json(tokenizer.to_json())
     assert opened.kind == "chars"
@@ -88,7 +90,7 @@ def test_the_file_opens_as_it_was_and_in_the_library_tokenizers(train: str, text
 
 
 @pytest.mark.parametrize("characters", [["é", "a"], ["é", "é"], ["漢", "é"], ["ab"], ["é", ""]])
-def test_characters_that_are_none_or_out_of_order_are_refused(characters: list[str]) -> None:
+def test_invalid_or_unsorted_characters_are_rejected(characters: list[str]) -> None:
     from slm_tui.corpus.tokenizers.chars import CharsTokenizer
 
     with pytest.raises(CorpusError, match="out of order"):

@@ -1,4 +1,4 @@
-"""Chunks: a document of any size is worked on in parts, and no token notices."""
+"""Chunks: a document of any size is processed in pieces, with the same tokens."""
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +11,7 @@ from slm_tui.corpus.tokenizers import Tokenizer
 from tests.corpus.helpers import TEXTS, documents
 from tests.corpus.strategies import NAMES, quick
 
-# What a cut could go wrong at: white space of every sort, words without any, marks in a row.
+# Where splitting could go wrong: all sorts of whitespace, words without any, marks in a row.
 UNITS = (
     *(" ", "\n", "\t", "\r", "\u00a0", "\u3000", "\u0085", "\u2028", "\x1c", "\x0b"),
     *("a", "word ", "it's ", "12", "!?", " - ", "é", "漢", "🙂", "<|endoftext|>", "\x00"),
@@ -25,7 +25,7 @@ sizes = st.integers(1, 80)
 
 @quick
 @given(some_documents, sizes)
-def test_chunks_join_to_the_documents(texts: list[str], size: int) -> None:
+def test_chunks_concatenate_to_the_documents(texts: list[str], size: int) -> None:
     with documents(*texts) as spans:
         assert joined(spans, size) == text_of(spans)
         chunks = list(spans.chunks(size))
@@ -36,53 +36,53 @@ def test_chunks_join_to_the_documents(texts: list[str], size: int) -> None:
 
 
 def joined(spans: DocumentSpans, size: int) -> list[str]:
-    found, open_document = list[str](), False
+    texts, open_document = list[str](), False
     for chunk in spans.chunks(size):
         first, *others = chunk.texts
         if open_document:
             assert not others
-            found[-1] += first
+            texts[-1] += first
         else:
-            found += chunk.texts
+            texts += chunk.texts
         open_document = not chunk.ends
     assert not open_document
-    return found
+    return texts
 
 
 @pytest.mark.parametrize("name", NAMES)
 @quick
 @given(texts=some_documents, size=sizes)
-def test_ids_of_chunks_are_those_of_the_documents(
-    made: dict[str, Tokenizer], name: str, texts: list[str], size: int
+def test_chunks_have_the_ids_of_the_documents(
+    every_tokenizer: dict[str, Tokenizer], name: str, texts: list[str], size: int
 ) -> None:
     with documents(*texts) as spans:
-        assert ids_by_chunks(made[name], spans, size) == [
+        assert ids_by_chunks(every_tokenizer[name], spans, size) == [
             id
             for text in spans.texts()
-            for id in [*made[name].encode(text), made[name].end_of_text]
+            for id in [*every_tokenizer[name].encode(text), every_tokenizer[name].end_of_text]
         ]
 
 
 def ids_by_chunks(tokenizer: Tokenizer, spans: DocumentSpans, size: int) -> list[int]:
-    found: list[int] = []
+    every_id: list[int] = []
     for chunk in spans.chunks(size):
         ids = tokenizer.encode_documents(chunk.texts).tolist()
-        found += ids if chunk.ends else ids[:-1]
-    return found
+        every_id += ids if chunk.ends else ids[:-1]
+    return every_id
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("size", [100, 999, 4096, 5000])
-def test_ids_of_long_documents_do_not_depend_on_the_chunk(
-    made: dict[str, Tokenizer], name: str, size: int
+def test_ids_of_long_documents_do_not_depend_on_the_chunk_size(
+    every_tokenizer: dict[str, Tokenizer], name: str, size: int
 ) -> None:
     runs = "one " + "x" * 9000 + " two\n\n" + " " * 9000 + "three" + "漢" * 5000 + " é" * 3000
     with documents("".join(TEXTS) * 4, runs, " " * 6000 + "end", "x") as spans:
-        whole = ids_by_chunks(made[name], spans, 1 << 30)
-        assert ids_by_chunks(made[name], spans, size) == whole
+        whole = ids_by_chunks(every_tokenizer[name], spans, 1 << 30)
+        assert ids_by_chunks(every_tokenizer[name], spans, size) == whole
 
 
-def test_a_chunk_is_about_as_large_as_asked_for() -> None:
+def test_a_chunk_has_about_the_requested_size() -> None:
     with documents(*["word " * 20] * 50, "word " * 2000) as spans:
         weights = [chunk.bytes for chunk in spans.chunks(1000)]
     assert max(weights) <= 1000
@@ -91,7 +91,9 @@ def test_a_chunk_is_about_as_large_as_asked_for() -> None:
 
 @quick
 @given(text=st.text("ab漢🙂 \n", min_size=1, max_size=200), size=sizes)
-def test_a_document_that_can_nowhere_be_cut_is_cut_at_a_character(text: str, size: int) -> None:
+def test_a_document_without_a_safe_boundary_is_split_between_characters(
+    text: str, size: int
+) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(staging, "_LARGEST_CHUNK", 16)
         with documents(text) as spans:
@@ -100,7 +102,7 @@ def test_a_document_that_can_nowhere_be_cut_is_cut_at_a_character(text: str, siz
 
 @settings(max_examples=200, deadline=None)
 @given(knotted)
-def test_a_safe_cut_is_before_white_space_after_something_visible(text: str) -> None:
+def test_a_safe_boundary_is_before_whitespace_after_a_visible_character(text: str) -> None:
     at = safe_cut(text)
     places = [
         place
@@ -111,7 +113,7 @@ def test_a_safe_cut_is_before_white_space_after_something_visible(text: str) -> 
 
 
 @pytest.mark.timeout(60)
-def test_ten_megabytes_of_white_space_in_a_row_are_passed_over() -> None:
+def test_ten_megabytes_of_whitespace_are_handled() -> None:
     text = "a" + " " * 10_000_000 + "b"
     with documents(text) as spans:
         assert joined(spans, staging.CHUNK) == [text]

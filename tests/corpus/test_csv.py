@@ -1,4 +1,4 @@
-"""Tables of cells as people and programs write them: read whole, or refused with the line."""
+"""CSV as people and programs write it: read completely, or an error with the line."""
 
 import csv
 import io
@@ -19,7 +19,7 @@ from slm_tui.corpus.sources.contract import LeftOut
 from slm_tui.corpus.sources.csv_layout import LayoutSettings
 from slm_tui.corpus.sources.tables import File, FileTexts, ReadSettings
 from slm_tui.errors import CorpusError
-from tests.corpus.helpers import refused, stage, texts
+from tests.corpus.helpers import source_error, stage, texts
 
 Make = Callable[..., Preset]
 STORIES = [
@@ -32,20 +32,20 @@ STORIES = [
 
 
 def read(
-    raw: str, name: str = "x.csv", column: str = "", second: str = "", **asked: str
+    raw: str, name: str = "x.csv", column: str = "", second: str = "", **layout: str
 ) -> tuple[list[str], LeftOut]:
-    """The texts of a file of cells, and what is said about it."""
+    """The texts of a CSV file, and what is reported about it."""
     left_out = LeftOut()
     file = File(name, "csv", lambda: io.BytesIO(raw.encode()), len(raw))
-    wanted = ColumnSettings(column, second)
-    reading = ReadSettings(wanted, LayoutSettings(columns=tuple(wanted.named), **asked))
+    columns = ColumnSettings(column, second)
+    reading = ReadSettings(columns, LayoutSettings(columns=tuple(columns.named), **layout))
     return list(FileTexts([file], reading, Meter()).texts(left_out)), left_out
 
 
-def told(raw: str, **asked: str) -> CorpusError:
-    """The error of a file that is not understood."""
+def error_of(raw: str, **layout: str) -> CorpusError:
+    """The error for a file that cannot be parsed."""
     with pytest.raises(CorpusError) as caught:
-        read(raw, **asked)
+        read(raw, **layout)
     assert caught.value.remedy
     return caught.value
 
@@ -66,41 +66,41 @@ def test_any_delimiter_and_quoting_gives_the_same_texts(
     delimiter: str, quoting: int, end: str
 ) -> None:
     rows = [["id", "text"], *([str(n), text] for n, text in enumerate(STORIES))]
-    found, left_out = read(written(rows, delimiter=delimiter, quoting=quoting, lineterminator=end))
-    assert found == STORIES
+    texts, left_out = read(written(rows, delimiter=delimiter, quoting=quoting, lineterminator=end))
+    assert texts == STORIES
     between = {";": "a semicolon", "\t": "a tab", "|": "the character |"}
-    said = [f"cells are separated by {between[delimiter]}"] if delimiter != "," else []
-    assert left_out.notes == said
+    notes = [f"cells are separated by {between[delimiter]}"] if delimiter != "," else []
+    assert left_out.notes == notes
 
 
-def test_quotes_may_come_after_a_backslash() -> None:
+def test_quotes_may_be_escaped_with_a_backslash() -> None:
     rows = [["id", "text"], *([str(n), text] for n, text in enumerate(STORIES))]
     raw = written(rows, escapechar="\\", doublequote=False, quoting=csv.QUOTE_ALL)
-    found, left_out = read(raw)
-    assert found == STORIES
+    texts, left_out = read(raw)
+    assert texts == STORIES
     assert left_out.notes == ["quotes within cells are escaped with a backslash"]
 
 
-def test_quotes_may_be_part_of_the_text_as_in_many_files_with_tabs() -> None:
+def test_quotes_may_be_literal_as_in_many_tab_separated_files() -> None:
     raw = 'id\ttext\n1\t"Hello" she said.\n2\t"Twice," he said, "twice".\n3\tPlain.\n'
-    found, left_out = read(raw, "x.tsv")
-    assert found == ['"Hello" she said.', '"Twice," he said, "twice".', "Plain."]
+    texts, left_out = read(raw, "x.tsv")
+    assert texts == ['"Hello" she said.', '"Twice," he said, "twice".', "Plain."]
     assert left_out.notes == ["quotes are read as part of the text"]
 
 
-def test_spaces_may_stand_before_a_quote() -> None:
-    found, _ = read('id, text, label\n1, "one, two", a\n2, "three, four, five", b\n3, six, c\n')
-    assert found == ["one, two", "three, four, five", "six"]
+def test_spaces_may_precede_a_quote() -> None:
+    texts, _ = read('id, text, label\n1, "one, two", a\n2, "three, four, five", b\n3, six, c\n')
+    assert texts == ["one, two", "three, four, five", "six"]
 
 
-def test_a_cell_may_have_line_ends_quotes_and_delimiters() -> None:
+def test_a_cell_may_contain_line_ends_quotes_and_delimiters() -> None:
     rows = [["text", "n"], ['He said:\n"Go, now!"\n\nAnd so,', "1"], ["two", "2"]]
     assert read(written(rows))[0] == [rows[1][0], "two"]
 
 
-def test_the_line_that_excel_writes_first_names_the_delimiter() -> None:
-    found, _ = read("sep=;\nid;text\n1;one, two\n2;three\n")
-    assert found == ["one, two", "three"]
+def test_excels_sep_line_sets_the_delimiter() -> None:
+    texts, _ = read("sep=;\nid;text\n1;one, two\n2;three\n")
+    assert texts == ["one, two", "three"]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
@@ -110,26 +110,26 @@ def test_a_sheet_saved_as_unicode_text_is_read(encoding: str, tmp_path: Path) ->
     assert texts(FileData(path=str(path)), tmp_path) == ["Über, uns", "zwei"]
 
 
-def test_a_table_of_r_has_a_column_without_a_name() -> None:
-    found, left_out = read('"text","n"\n"1","one, two",5\n"2","three",6\n')
-    assert found == ["one, two", "three"]
+def test_a_table_written_by_r_has_an_unnamed_first_column() -> None:
+    texts, left_out = read('"text","n"\n"1","one, two",5\n"2","three",6\n')
+    assert texts == ["one, two", "three"]
     assert "read as row numbers" in left_out.notes[0]
     assert read(",text\n0,one\n1,two\n")[0] == ["one", "two"]
 
 
-# Delimiters in the text without quotes.
+# Delimiters in unquoted text.
 
 
-def test_the_last_column_has_what_is_left_of_the_line() -> None:
-    found, left_out = read("id,text\n1,Hello, you, there\n2,Plain\n3,One, two\n")
-    assert found == ["Hello, you, there", "Plain", "One, two"]
+def test_extra_cells_belong_to_the_last_text_column() -> None:
+    texts, left_out = read("id,text\n1,Hello, you, there\n2,Plain\n3,One, two\n")
+    assert texts == ["Hello, you, there", "Plain", "One, two"]
     assert left_out.notes == ["2 rows have commas in unquoted text, read as part of the text"]
 
 
 @pytest.mark.parametrize(
     "last", [["1", "0", "1"], ["good", "bad", "good"], ["2020-01-01", "2021-12-31", "2022-05-05"]]
 )
-def test_commas_go_to_the_only_column_that_can_have_them(last: list[str]) -> None:
+def test_extra_commas_go_to_the_only_possible_column(last: list[str]) -> None:
     lines = ["One, two, three", "No comma", "A cat, a dog"]
     raw = "text,label\n" + "".join(f"{line},{one}\n" for line, one in zip(lines, last, strict=True))
     assert read(raw)[0] == lines
@@ -139,63 +139,63 @@ def test_commas_go_to_the_only_column_that_can_have_them(last: list[str]) -> Non
     assert read(raw)[0] == lines
 
 
-def test_commas_that_may_belong_to_several_columns_are_refused_with_the_line() -> None:
+def test_ambiguous_extra_commas_are_an_error_with_the_line() -> None:
     raw = "title,text,author\nA day,It rained.,John Smith\nThe end,They ran, and ran,Mary Ann Lee\n"
-    error = told(raw)
+    error = error_of(raw)
     assert error.what == "line 3 of x.csv has 4 cells"
     assert "3 columns (title, text, author)" in error.why
     assert "a comma in unquoted text" in error.why
     assert "quotes" in error.remedy
     pair = "question,answer\nWhat is it, then,A fox\n"
-    assert "line 2" in told(pair).what
+    assert "line 2" in error_of(pair).what
 
 
-def test_one_column_of_text_needs_no_quotes() -> None:
+def test_a_single_text_column_needs_no_quotes() -> None:
     raw = "text\n" + "".join(f"{story}\n" for story in STORIES)
-    found, left_out = read(raw)
-    assert found == STORIES
+    texts, left_out = read(raw)
+    assert texts == STORIES
     assert left_out.notes == ["quotes are read as part of the text"] or left_out.notes == []
 
 
-def test_one_column_that_a_program_wrote_is_unquoted() -> None:
+def test_a_quoted_single_column_is_unquoted() -> None:
     rows = [["text"], *([story] for story in STORIES), ["two\nlines, and more"]]
     assert read(written(rows)) == ([*STORIES, "two\nlines, and more"], LeftOut())
 
 
-def test_lines_that_are_no_table_are_a_document_each_and_that_is_said() -> None:
+def test_lines_that_are_not_a_table_become_documents_and_this_is_noted() -> None:
     raw = "".join(f"{story}\n" for story in STORIES)
-    found, left_out = read(raw)
-    assert found == STORIES
+    texts, left_out = read(raw)
+    assert texts == STORIES
     assert "no header: the first line is read as a row" in left_out.notes
 
 
-# Rows that are too short, or have separators at their end.
+# Rows that are too short, or end with delimiters.
 
 
-def test_separators_at_the_end_of_lines_are_no_cells() -> None:
+def test_trailing_delimiters_are_not_cells() -> None:
     assert read("id,text,\n1,one,\n2,two,,,\n3,three\n")[0] == ["one", "two", "three"]
     assert read("id,text\n1,one,\n2,two,,,\n")[0] == ["one", "two"]
 
 
-def test_a_row_whose_end_is_missing_is_read_and_said() -> None:
-    found, left_out = read("text,label,n\none two,good,1\nthree four\nfive six,bad\n")
-    assert found == ["one two", "three four", "five six"]
+def test_a_row_with_a_missing_end_is_read_and_noted() -> None:
+    texts, left_out = read("text,label,n\none two,good,1\nthree four\nfive six,bad\n")
+    assert texts == ["one two", "three four", "five six"]
     assert left_out.notes == ["2 rows have fewer cells than there are columns"]
 
 
 def test_a_row_without_its_text_is_counted() -> None:
-    found, left_out = read("id,text\n1,one\n2\n3,three\n")
-    assert found == ["one", "three"]
+    texts, left_out = read("id,text\n1,one\n2\n3,three\n")
+    assert texts == ["one", "three"]
     assert left_out.null == 1
 
 
-def test_a_text_torn_by_a_line_end_is_refused_with_the_line() -> None:
-    error = told("id,text\n1,The fox ran\ninto the wood and hid.\n2,The end\n")
+def test_a_text_broken_by_a_line_end_is_an_error_with_the_line() -> None:
+    error = error_of("id,text\n1,The fox ran\ninto the wood and hid.\n2,The end\n")
     assert error.what == "line 3 of x.csv has 1 cell"
     assert "a line break in unquoted text" in error.why
 
 
-def test_empty_lines_are_passed_over() -> None:
+def test_empty_lines_are_skipped() -> None:
     assert read("\n\nid,text\n\n1,one\n , \n\n2,two\n\n")[0] == ["one", "two"]
 
 
@@ -203,19 +203,19 @@ def test_empty_lines_are_passed_over() -> None:
 
 
 def test_a_table_without_a_header_loses_no_row() -> None:
-    found, left_out = read("1,Once upon a time.\n2,There was a fox, red as rust.\n3,It ran away.\n")
-    assert found == ["Once upon a time.", "There was a fox, red as rust.", "It ran away."]
+    texts, left_out = read("1,Once upon a time.\n2,There was a fox, red as rust.\n3,It ran away.\n")
+    assert texts == ["Once upon a time.", "There was a fox, red as rust.", "It ran away."]
     assert left_out.notes[0] == "no header: the first line is read as a row"
 
 
-def test_a_header_that_is_guessed_is_said() -> None:
+def test_a_guessed_header_is_noted() -> None:
     rows = [["stars", "my review"], *([str(n), story] for n, story in enumerate(STORIES))]
-    found, left_out = read(written(rows))
-    assert found == STORIES
+    texts, left_out = read(written(rows))
+    assert texts == STORIES
     assert left_out.notes == ["the first line (stars, my review) is read as the header"]
 
 
-def test_whether_there_is_a_header_can_be_said() -> None:
+def test_the_header_can_be_set_explicitly() -> None:
     raw = "apple\nbanana\ncherry\n"
     assert read(raw, header="yes")[0] == ["banana", "cherry"]
     assert read(raw, header="no")[0] == ["apple", "banana", "cherry"]
@@ -223,21 +223,21 @@ def test_whether_there_is_a_header_can_be_said() -> None:
 
 
 @pytest.mark.parametrize("name", ["Text", " text ", "TEXT", "Content"])
-def test_a_usual_name_is_known_however_it_is_written(name: str) -> None:
+def test_a_usual_name_is_recognised_in_any_spelling(name: str) -> None:
     assert read(f"Id,{name}\n1,one\n2,two\n")[0] == ["one", "two"]
     assert read(f"Id,{name}\n1,one\n2,two\n", column=name.strip().lower())[0] == ["one", "two"]
 
 
 def test_a_column_of_labels_is_not_the_text() -> None:
     rows = [["grade", "note"], *([["good", "bad"][n % 2], f"note {n} on it"] for n in range(20))]
-    found, left_out = read(written(rows))
-    assert found == [row[1] for row in rows[1:]]
+    texts, left_out = read(written(rows))
+    assert texts == [row[1] for row in rows[1:]]
     assert "the text is read from note" in left_out.notes
 
 
-def test_columns_may_have_one_name() -> None:
-    found, left_out = read("text,text,n\none,uno,1\ntwo,dos,2\n")
-    assert found == ["one", "two"]
+def test_columns_may_share_a_name() -> None:
+    texts, left_out = read("text,text,n\none,uno,1\ntwo,dos,2\n")
+    assert texts == ["one", "two"]
     assert "several columns are named text" in left_out.notes[0]
 
 
@@ -249,42 +249,42 @@ def test_two_columns_are_joined() -> None:
 # Broken files.
 
 
-def test_a_quote_that_is_never_closed_is_refused_where_it_opens() -> None:
-    error = told('id,text\n1,"fine, really"\n2,"never closed\n3,more\n')
+def test_an_unclosed_quote_is_an_error_at_its_line() -> None:
+    error = error_of('id,text\n1,"fine, really"\n2,"never closed\n3,more\n')
     assert error.what == "line 3 of x.csv cannot be read as csv"
     assert "never closed" in error.why
-    found, _ = read('id,text\n1,plain\n2,"never closed\n3,more\n', quotes="none")
-    assert found == ["plain", '"never closed', "more"]
+    texts, _ = read('id,text\n1,plain\n2,"never closed\n3,more\n', quotes="none")
+    assert texts == ["plain", '"never closed', "more"]
 
 
-def test_text_after_a_closing_quote_is_refused_where_the_rows_do_not_bear_it_out() -> None:
-    error = told('id,text\n1,"one, two" three, four\n2,"five, six"\n')
+def test_text_after_a_closing_quote_is_an_error() -> None:
+    error = error_of('id,text\n1,"one, two" three, four\n2,"five, six"\n')
     assert error.what == "line 2 of x.csv cannot be read as csv"
     assert "continues after its closing quote" in error.why
     assert "data.quotes" in error.remedy
 
 
-def test_what_is_odd_far_into_a_file_is_refused_with_its_line() -> None:
+def test_a_problem_far_into_a_file_is_an_error_with_its_line() -> None:
     raw = "id,text\n" + "".join(f"{n},row {n}\n" for n in range(150_000))
-    assert told(raw + 'x,"odd" one\n').what == "line 150,002 of x.csv cannot be read as csv"
-    assert told(raw + "1,two\nand some words\n").what == "line 150,003 of x.csv has 1 cell"
-    found, left_out = read(raw + "1,two, three\n")
-    assert found[-1] == "two, three"
+    assert error_of(raw + 'x,"odd" one\n').what == "line 150,002 of x.csv cannot be read as csv"
+    assert error_of(raw + "1,two\nand some words\n").what == "line 150,003 of x.csv has 1 cell"
+    texts, left_out = read(raw + "1,two, three\n")
+    assert texts[-1] == "two, three"
     assert left_out.notes
 
 
-def test_a_table_with_nothing_beneath_its_header_has_no_text() -> None:
+def test_a_table_with_only_a_header_has_no_text() -> None:
     for raw in ("", "\n\n", "text\n", "id,text\n\n"):
-        assert "has no text" in told(raw).what
+        assert "has no text" in error_of(raw).what
 
 
-def test_no_column_with_text_is_answered_with_those_there_are() -> None:
-    error = told("a,b\n1,2\n3,4\n")
+def test_the_error_for_no_text_column_lists_the_columns() -> None:
+    error = error_of("a,b\n1,2\n3,4\n")
     assert "has no text column" in error.what
     assert "column 1, column 2" in error.why or "a, b" in error.why
 
 
-# Nothing is lost, whatever is written.
+# Nothing is lost, whatever the content.
 
 _word = st.text(st.sampled_from("abcäöü漢"), min_size=1, max_size=6)
 _part = st.sampled_from([" ", ", ", ",", "; ", ' "', '" ', '", ', "\n", ". ", "'s ", " | ", "\t"])
@@ -300,7 +300,7 @@ _text = st.lists(st.tuples(_word, _part), min_size=1, max_size=12).map(
     quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
     last=st.booleans(),
 )
-def test_what_a_program_wrote_is_read_as_it_was(
+def test_correctly_quoted_csv_round_trips(
     stories: list[str], delimiter: str, quoting: int, last: bool
 ) -> None:
     head, rows = ["id", "text"], [[str(n), one] for n, one in enumerate(stories)]
@@ -316,7 +316,7 @@ def test_what_a_program_wrote_is_read_as_it_was(
     delimiter=st.sampled_from([",", ";", "\t"]),
     header=st.sampled_from(["id{}text", "text{}id", "id{}text{}label", "text", ""]),
 )
-def test_of_what_a_person_wrote_without_quotes_no_word_is_lost_in_silence(
+def test_no_word_of_unquoted_csv_is_lost_silently(
     stories: list[str], delimiter: str, header: str
 ) -> None:
     named = header.replace("{}", delimiter)
@@ -328,45 +328,45 @@ def test_of_what_a_person_wrote_without_quotes_no_word_is_lost_in_silence(
             else story
         )
     try:
-        found, left_out = read("\n".join(lines) + "\n")
+        texts, left_out = read("\n".join(lines) + "\n")
     except CorpusError:
         return
-    if not all(one.strip() for one in found) or "is read as the header" in str(left_out.notes):
-        # Rows without text are counted, and a line that is taken as a header is named.
+    if not all(one.strip() for one in texts) or "is read as the header" in str(left_out.notes):
+        # Rows without text are counted, and a line that is read as a header is reported.
         return
-    words = set("\n".join(found).translate(str.maketrans(',;"|\n\t.', "       ")).split())
+    words = set("\n".join(texts).translate(str.maketrans(',;"|\n\t.', "       ")).split())
     for story in stories:
         for word in story.translate(str.maketrans(',;"|\n\t.', "       ")).split():
             assert word in words
 
 
-# Shards, and the way through.
+# Shards, and the whole path through the reader.
 
 
-def test_shards_may_have_other_columns(tmp_path: Path, tiny: Make, hf_home: Path) -> None:
+def test_shards_may_have_different_columns(tmp_path: Path, tiny: Make, hf_home: Path) -> None:
     folder = tmp_path / "dataset"
     folder.mkdir()
     (folder / "train-0.csv").write_text("text,label\none two,1\n")
     (folder / "train-1.csv").write_text("id,story\n7,three four\n")
     (folder / "train-2.csv").write_text("text\n")
     (folder / "train-3.csv").write_text("source,text\nx,NA\n")
-    found = stage(HuggingFaceData(dataset=str(folder)), tmp_path)
-    assert list(found.parts["train"].texts()) == ["one two", "three four", "NA"]
-    assert found.left_out.notes == ["train-2.csv has no rows"]
+    staged = stage(HuggingFaceData(dataset=str(folder)), tmp_path)
+    assert list(staged.parts["train"].texts()) == ["one two", "three four", "NA"]
+    assert staged.left_out.notes == ["train-2.csv has no rows"]
 
 
-def test_a_shard_without_the_column_that_is_named_is_refused_by_name(
+def test_a_shard_without_the_named_column_is_an_error_that_names_it(
     tmp_path: Path, hf_home: Path
 ) -> None:
     folder = tmp_path / "dataset"
     folder.mkdir()
     (folder / "train-0.csv").write_text("text,label\none two,1\n")
     (folder / "train-1.csv").write_text("id,story\n7,three four\n")
-    error = refused(HuggingFaceData(dataset=str(folder), text_column="text"), tmp_path)
+    error = source_error(HuggingFaceData(dataset=str(folder), text_column="text"), tmp_path)
     assert "train-1.csv has no column 'text'" in error.what
 
 
-def test_what_was_guessed_is_kept_with_the_corpus(tmp_path: Path, tiny: Make) -> None:
+def test_notes_are_stored_with_the_corpus(tmp_path: Path, tiny: Make) -> None:
     path = tmp_path / "x.csv"
     path.write_text("id;text\n" + "".join(f"{n};some words; number {n}\n" for n in range(99)))
     corpus = prepare(tiny(data={"kind": "file", "path": str(path)}))
@@ -376,7 +376,7 @@ def test_what_was_guessed_is_kept_with_the_corpus(tmp_path: Path, tiny: Make) ->
     ]
 
 
-def test_settings_of_cells_reach_the_reader(tmp_path: Path) -> None:
+def test_csv_settings_reach_the_reader(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_text('one~"two\nthree~four\n')
     data = FileData(

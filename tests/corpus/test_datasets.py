@@ -1,4 +1,4 @@
-"""Datasets on this machine: the same documents from every layout, by the columns that are asked."""
+"""Local datasets: the same documents from every layout, from the requested columns."""
 
 import csv
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from slm_tui.corpus.prepare import prepare
 from slm_tui.corpus.sources import reader
 from slm_tui.corpus.split import text_of
 from slm_tui.errors import CorpusError
-from tests.corpus.helpers import jsonl, refused, stage, texts
+from tests.corpus.helpers import jsonl, source_error, stage, texts
 
 Make = Callable[..., Preset]
 pytestmark = [pytest.mark.usefixtures("hf_home"), pytest.mark.timeout(180)]
@@ -37,7 +37,7 @@ def rows_of(split: str) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="session")
 def layouts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The same rows in every layout that can be asked for; some have one split only."""
+    """The same rows in every supported layout; some have only one split."""
     import datasets
 
     root = tmp_path_factory.mktemp("layouts")
@@ -53,10 +53,10 @@ def layouts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             writer = csv.DictWriter(file, ["id", "text", "label"])
             writer.writeheader()
             writer.writerows(rows_of(split))
-    found = {path.name: path for path in root.iterdir()}
+    paths_by_name = {path.name: path for path in root.iterdir()}
     for name in ("parquet", "jsonl", "csv"):
-        found[f"{name}-file"] = next((root / name / "data").glob("train*"))
-    return found
+        paths_by_name[f"{name}-file"] = next((root / name / "data").glob("train*"))
+    return paths_by_name
 
 
 NAMED = {"validation_split": "validation", "test_split": "test"}
@@ -71,17 +71,19 @@ def test_every_layout_gives_the_same_documents(
 ) -> None:
     named = NAMED if layout in SPLITS else {}
     data = HuggingFaceData(dataset=str(layouts[layout]), streaming=streaming, **named)  # type: ignore[arg-type]
-    found = stage(data, tmp_path)
-    parts = {part: text_of(spans) for part, spans in found.parts.items()}
+    staged = stage(data, tmp_path)
+    parts = {part: text_of(spans) for part, spans in staged.parts.items()}
     assert parts == (DOCUMENTS if named else {"train": DOCUMENTS["train"]})
-    assert found.left_out.to_dict() == {}
+    assert staged.left_out.to_dict() == {}
 
 
 def saved(layouts: dict[str, Path], **settings: Any) -> HuggingFaceData:
     return HuggingFaceData(dataset=str(layouts["saved-splits"]), **settings)
 
 
-def test_what_has_no_named_split_is_cut_from_training(layouts: dict[str, Path], tiny: Make) -> None:
+def test_splits_that_are_not_named_are_taken_from_training(
+    layouts: dict[str, Path], tiny: Make
+) -> None:
     data = {"kind": "huggingface", "dataset": str(layouts["saved-splits"]), "test_split": "test"}
     data["split"] = {"validation": 0.3, "test": 0.2}
     corpus = prepare(tiny(data=data))
@@ -94,7 +96,7 @@ def test_what_has_no_named_split_is_cut_from_training(layouts: dict[str, Path], 
     assert parts["val"]
 
 
-def test_named_splits_are_kept_whole_whatever_the_ratios(
+def test_named_splits_stay_complete_whatever_the_ratios(
     layouts: dict[str, Path], tiny: Make
 ) -> None:
     data = {"kind": "huggingface", "dataset": str(layouts["saved-splits"]), **NAMED}
@@ -109,14 +111,14 @@ def test_any_split_can_be_the_training_split(layouts: dict[str, Path], tmp_path:
 
 @pytest.mark.parametrize("setting", ["train_split", "validation_split", "test_split"])
 @pytest.mark.parametrize("layout", ["saved-splits", "parquet"])
-def test_a_split_that_is_not_there_is_answered_with_those_that_are(
+def test_a_missing_split_is_an_error_that_lists_the_existing_ones(
     layouts: dict[str, Path], layout: str, setting: str, tmp_path: Path
 ) -> None:
     data = HuggingFaceData(dataset=str(layouts[layout]), **{setting: "dev"})  # type: ignore[arg-type]
-    told = refused(data, tmp_path)
-    assert "has no split 'dev'" in told.what
-    assert all(split in told.why for split in ROWS)
-    assert setting in told.remedy
+    error = source_error(data, tmp_path)
+    assert "has no split 'dev'" in error.what
+    assert all(split in error.why for split in ROWS)
+    assert setting in error.remedy
 
 
 # Columns.
@@ -127,7 +129,7 @@ def of_rows(rows: list[Any], tmp_path: Path, **settings: Any) -> HuggingFaceData
     return HuggingFaceData(dataset=str(path), **settings)
 
 
-def test_a_column_that_is_named_is_read(layouts: dict[str, Path], tmp_path: Path) -> None:
+def test_a_named_column_is_read(layouts: dict[str, Path], tmp_path: Path) -> None:
     assert texts(saved(layouts, text_column="label"), tmp_path) == ["odd"] * 9
 
 
@@ -140,7 +142,7 @@ def test_two_columns_are_joined(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("row", "wanted"),
+    ("row", "expected"),
     [
         ({"id": "x", "story": "s", "title": "t"}, "s"),
         ({"content": "c", "text": "t"}, "t"),
@@ -149,60 +151,60 @@ def test_two_columns_are_joined(tmp_path: Path) -> None:
         ({"number": 3, "odd name": "only strings"}, "only strings"),
     ],
 )
-def test_a_column_is_found_by_its_usual_name(
-    row: dict[str, Any], wanted: str, tmp_path: Path
+def test_a_column_is_detected_by_its_usual_name(
+    row: dict[str, Any], expected: str, tmp_path: Path
 ) -> None:
-    assert texts(of_rows([row], tmp_path), tmp_path) == [wanted]
+    assert texts(of_rows([row], tmp_path), tmp_path) == [expected]
 
 
-def test_where_no_column_looks_like_text_those_there_are_are_named(tmp_path: Path) -> None:
-    told = refused(of_rows([{"one": "a", "two": "b", "n": 3}], tmp_path), tmp_path)
-    assert "has no text column" in told.what
-    assert "one, two, n" in told.why
-    assert "data.text_column" in told.remedy
+def test_the_error_lists_the_columns_if_none_looks_like_text(tmp_path: Path) -> None:
+    error = source_error(of_rows([{"one": "a", "two": "b", "n": 3}], tmp_path), tmp_path)
+    assert "has no text column" in error.what
+    assert "one, two, n" in error.why
+    assert "data.text_column" in error.remedy
 
 
-def test_a_column_that_is_not_there_is_answered_with_those_that_are(
+def test_a_missing_column_is_an_error_that_lists_the_existing_ones(
     layouts: dict[str, Path], tmp_path: Path
 ) -> None:
-    told = refused(saved(layouts, text_column="txt"), tmp_path)
-    assert "has no column 'txt'" in told.what
-    assert "id, text, label" in told.why
-    told = refused(saved(layouts, second_column="second"), tmp_path)
-    assert "has no column 'second'" in told.what
+    error = source_error(saved(layouts, text_column="txt"), tmp_path)
+    assert "has no column 'txt'" in error.what
+    assert "id, text, label" in error.why
+    error = source_error(saved(layouts, second_column="second"), tmp_path)
+    assert "has no column 'second'" in error.what
 
 
 @pytest.mark.parametrize("value", [3, 2.5, ["a"], {"b": "c"}, True])
-def test_a_column_that_is_not_text_is_refused_by_name(value: object, tmp_path: Path) -> None:
-    told = refused(of_rows([{"text": value}], tmp_path), tmp_path)
-    assert "the column text is not text" in str(told)
+def test_a_column_that_is_not_text_is_an_error_that_names_it(value: object, tmp_path: Path) -> None:
+    error = source_error(of_rows([{"text": value}], tmp_path), tmp_path)
+    assert "the column text is not text" in str(error)
 
 
 def test_rows_without_text_are_counted(tmp_path: Path, tiny: Make) -> None:
     rows = [{"text": text} for text in ("one", None, "two", None, "", " \n", "three", "four")]
     data = of_rows(rows, tmp_path)
-    found = stage(data, tmp_path)
-    assert text_of(found.parts["train"]) == ["one", "two", "three", "four"]
-    assert (found.left_out.null, found.left_out.blank) == (2, 1)
+    staged = stage(data, tmp_path)
+    assert text_of(staged.parts["train"]) == ["one", "two", "three", "four"]
+    assert (staged.left_out.null, staged.left_out.blank) == (2, 1)
     corpus = prepare(tiny(data={**data.model_dump(exclude_none=True), "limit": {}}))
     assert corpus.manifest["left_out"] == {"null": 2, "blank": 1}
 
 
-def test_a_dataset_of_nothing_but_empty_rows_has_no_text(tmp_path: Path) -> None:
-    told = refused(of_rows([{"text": None}, {"text": " "}], tmp_path), tmp_path)
-    assert "has no text" in str(told)
+def test_a_dataset_with_only_empty_rows_has_no_text(tmp_path: Path) -> None:
+    error = source_error(of_rows([{"text": None}, {"text": " "}], tmp_path), tmp_path)
+    assert "has no text" in str(error)
 
 
-def test_shorter_and_longer_documents_are_left_out_and_counted(tmp_path: Path) -> None:
+def test_too_short_and_too_long_documents_are_skipped_and_counted(tmp_path: Path) -> None:
     rows = [{"text": "x" * length} for length in (1, 5, 6, 10, 11, 99)]
-    found = stage(of_rows(rows, tmp_path, minimum_length=6, maximum_length=10), tmp_path)
-    assert [len(text) for text in text_of(found.parts["train"])] == [6, 10]
-    assert (found.left_out.short, found.left_out.long) == (2, 2)
+    staged = stage(of_rows(rows, tmp_path, minimum_length=6, maximum_length=10), tmp_path)
+    assert [len(text) for text in text_of(staged.parts["train"])] == [6, 10]
+    assert (staged.left_out.short, staged.left_out.long) == (2, 2)
 
 
 @pytest.mark.parametrize("streaming", [False, True])
 @pytest.mark.parametrize(
-    ("limit", "kept"),
+    ("limit", "count"),
     [
         ({"documents": 3}, 3),
         ({"fraction": 0.5}, 4),
@@ -211,58 +213,58 @@ def test_shorter_and_longer_documents_are_left_out_and_counted(tmp_path: Path) -
     ],
 )
 def test_a_limit_keeps_the_first_documents(
-    layouts: dict[str, Path], limit: dict[str, Any], kept: int, streaming: bool, tmp_path: Path
+    layouts: dict[str, Path], limit: dict[str, Any], count: int, streaming: bool, tmp_path: Path
 ) -> None:
     data = saved(layouts, limit=Limit(**limit), streaming=streaming)
-    assert texts(data, tmp_path) == DOCUMENTS["train"][:kept]
+    assert texts(data, tmp_path) == DOCUMENTS["train"][:count]
 
 
-def test_a_limit_in_characters_cuts_the_last_document(
+def test_a_limit_in_characters_truncates_the_last_document(
     layouts: dict[str, Path], tmp_path: Path
 ) -> None:
     assert texts(saved(layouts, limit=Limit(characters=6)), tmp_path) == ["one", "two"]
 
 
-def test_a_text_that_reads_like_a_missing_value_is_text(tmp_path: Path) -> None:
+def test_a_text_that_looks_like_a_missing_value_is_text(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_text("text\nNA\nsomething\nnull\nNone\nnan\n")
-    found = texts(HuggingFaceData(dataset=str(path)), tmp_path)
-    assert found == ["NA", "something", "null", "None", "nan"]
+    read_texts = texts(HuggingFaceData(dataset=str(path)), tmp_path)
+    assert read_texts == ["NA", "something", "null", "None", "nan"]
 
 
-# What decides the corpus.
+# What determines the corpus.
 
 
-def test_a_dataset_is_known_by_its_files_not_by_its_place(tmp_path: Path) -> None:
+def test_a_dataset_is_identified_by_its_files_not_its_path(tmp_path: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     for path in (one, two):
         path.mkdir()
         jsonl(path / "train.jsonl", [{"text": "a"}])
-    known = sources.fingerprint(HuggingFaceData(dataset=str(one)))
-    assert sources.fingerprint(HuggingFaceData(dataset=str(two))) == known
+    fingerprint = sources.fingerprint(HuggingFaceData(dataset=str(one)))
+    assert sources.fingerprint(HuggingFaceData(dataset=str(two))) == fingerprint
     streamed = HuggingFaceData(dataset=str(two), streaming=True, cache_dir=str(tmp_path))
-    assert sources.fingerprint(streamed) == known
+    assert sources.fingerprint(streamed) == fingerprint
     jsonl(two / "train.jsonl", [{"text": "b"}])
-    assert sources.fingerprint(HuggingFaceData(dataset=str(two))) != known
+    assert sources.fingerprint(HuggingFaceData(dataset=str(two))) != fingerprint
 
 
 @pytest.mark.parametrize("dataset", ["./gone", "/nowhere/at/all", "~/gone-too", "a/b/c", "..\\x"])
-def test_a_path_where_nothing_is_is_not_asked_of_the_hub(dataset: str, tiny: Make) -> None:
+def test_a_missing_path_is_not_looked_up_on_the_hub(dataset: str, tiny: Make) -> None:
     with pytest.raises(CorpusError, match="no file or directory has that name; set data.dataset"):
         prepare(tiny(data={"kind": "huggingface", "dataset": dataset}))
 
 
-def test_an_empty_directory_is_no_dataset(tmp_path: Path) -> None:
+def test_an_empty_directory_is_not_a_dataset(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    told = refused(HuggingFaceData(dataset=str(tmp_path / "empty")), tmp_path)
-    assert str(tmp_path / "empty") in str(told)
-    assert "functools" not in str(told)
+    error = source_error(HuggingFaceData(dataset=str(tmp_path / "empty")), tmp_path)
+    assert str(tmp_path / "empty") in str(error)
+    assert "functools" not in str(error)
 
 
-# Ready-made ones.
+# Known datasets.
 
 
-def test_a_ready_made_dataset_fills_in_what_is_not_said() -> None:
+def test_a_known_dataset_fills_in_unset_fields() -> None:
     wiki = HuggingFaceData(dataset="WikiText-2").completed()
     assert (wiki.dataset, wiki.config) == ("Salesforce/wikitext", "wikitext-2-raw-v1")
     assert (wiki.validation_split, wiki.test_split) == ("validation", "test")
@@ -272,7 +274,7 @@ def test_a_ready_made_dataset_fills_in_what_is_not_said() -> None:
     assert stories.text_column == "text"
 
 
-def test_what_is_said_is_kept_in_a_ready_made_dataset() -> None:
+def test_a_known_dataset_keeps_explicit_settings() -> None:
     data = HuggingFaceData(
         dataset="wikitext-103", validation_split="none", test_split="dev", minimum_length=3
     )
@@ -290,15 +292,15 @@ WIKI = [
 ]
 
 
-def test_lines_become_articles_from_one_title_to_the_next() -> None:
+def test_lines_are_grouped_into_articles_by_title() -> None:
     from slm_tui.config.known_datasets import READY_MADE
 
-    found = list(reader._documents(iter(WIKI), READY_MADE["wikitext-2"].heading))
-    assert [text.strip("\n").split("\n")[0] for text in found] == [
+    result = list(reader._documents(iter(WIKI), READY_MADE["wikitext-2"].heading))
+    assert [text.strip("\n").split("\n")[0] for text in result] == [
         "",
         " = Valkyria = ",
         " = Tower = Bridge = ",
     ]
-    assert " = = Plot = = \n = = = Deep = = = \n" in found[1]
-    assert "".join(found).replace("\n", "") == "".join(WIKI).replace("\n", "")
+    assert " = = Plot = = \n = = = Deep = = = \n" in result[1]
+    assert "".join(result).replace("\n", "") == "".join(WIKI).replace("\n", "")
     assert list(reader._documents(iter(WIKI), "")) == WIKI

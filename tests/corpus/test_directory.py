@@ -1,4 +1,4 @@
-"""A directory: every file once, in the order of their names, and none left out in silence."""
+"""A directory: every file once, in the order of names, and none skipped silently."""
 
 import os
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from slm_tui.config.preset import Preset
 from slm_tui.corpus import sources
 from slm_tui.corpus.prepare import prepare
 from slm_tui.errors import CorpusError
-from tests.corpus.helpers import refused, stage, texts
+from tests.corpus.helpers import source_error, stage, texts
 
 Make = Callable[..., Preset]
 
@@ -25,7 +25,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def put(folder: Path, **files: str | bytes) -> None:
-    """Write files; `__` stands for `/`, and `_` before the suffix for `.`."""
+    """Write files; in names, `__` stands for `/`, and `_` before the suffix for `.`."""
     for name, content in files.items():
         path = folder / (name.replace("__", "/").replace("_", "."))
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -42,7 +42,7 @@ def test_all_text_files_are_read_in_the_order_of_their_names(folder: Path) -> No
     assert read(folder) == ["1", "2", "3", "4", "5"]
 
 
-def test_the_order_does_not_depend_on_when_files_were_made(folder: Path) -> None:
+def test_the_order_does_not_depend_on_creation_times(folder: Path) -> None:
     names = [f"{number:03d}" for number in range(50)]
     for name in sorted(names, key=lambda name: name[::-1]):
         put(folder, **{f"d{name[0]}__{name}_txt": name})
@@ -50,7 +50,7 @@ def test_the_order_does_not_depend_on_when_files_were_made(folder: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("pattern", "wanted"),
+    ("pattern", "expected"),
     [
         ("*.txt", ["top"]),
         ("**/*.txt", ["deep", "top", "under"]),
@@ -63,43 +63,43 @@ def test_the_order_does_not_depend_on_when_files_were_made(folder: Path) -> None
         ("[a-c].txt", ["top"]),
     ],
 )
-def test_a_pattern_chooses_files_wherever_it_says(
-    folder: Path, pattern: str, wanted: list[str]
-) -> None:
+def test_a_pattern_selects_files(folder: Path, pattern: str, expected: list[str]) -> None:
     put(folder, a_txt="top", m_md="doc", sub__b_txt="under", sub__c_py="code")
     put(folder, sub__sub__d_txt="deep")
-    assert sorted(read(folder, pattern=pattern)) == wanted
+    assert sorted(read(folder, pattern=pattern)) == expected
 
 
 @pytest.mark.parametrize("pattern", ["[", "[z-a].txt", "a**b", "***", "\0", "(", "../*", "/etc/*"])
-def test_a_pattern_that_means_nothing_is_one_clear_line(folder: Path, pattern: str) -> None:
+def test_an_invalid_pattern_is_reported_in_one_line(folder: Path, pattern: str) -> None:
     put(folder, a_txt="one")
-    told = refused(DirectoryData(path=str(folder), pattern=pattern), folder.parent)
-    assert "pattern" in str(told)
+    error = source_error(DirectoryData(path=str(folder), pattern=pattern), folder.parent)
+    assert "pattern" in str(error)
 
 
-def test_no_file_is_said_with_what_was_looked_for(folder: Path) -> None:
+def test_the_error_for_no_files_names_the_pattern(folder: Path) -> None:
     put(folder, a_py="code")
-    assert "none matches *.txt or *.md" in str(refused(DirectoryData(path=str(folder)), folder))
-    told = refused(DirectoryData(path=str(folder), pattern="**/*.rst"), folder)
-    assert "none matches **/*.rst" in str(told)
+    assert "none matches *.txt or *.md" in str(
+        source_error(DirectoryData(path=str(folder)), folder)
+    )
+    error = source_error(DirectoryData(path=str(folder), pattern="**/*.rst"), folder)
+    assert "none matches **/*.rst" in str(error)
 
 
-def test_a_path_that_is_a_file_is_said_to_be_one(folder: Path) -> None:
+def test_a_path_that_is_a_file_is_reported_as_one(folder: Path) -> None:
     put(folder, a_txt="one")
-    told = refused(DirectoryData(path=str(folder / "a.txt")), folder)
-    assert "it is a file" in str(told)
-    assert "set data.path to a directory" in str(told)
+    error = source_error(DirectoryData(path=str(folder / "a.txt")), folder)
+    assert "it is a file" in str(error)
+    assert "set data.path to a directory" in str(error)
 
 
-def test_files_without_any_text_are_no_documents(folder: Path) -> None:
+def test_files_without_text_give_no_documents(folder: Path) -> None:
     put(folder, a_txt="", b_txt=" \n", c_txt="\ufeff\r\n")
-    assert "has no text" in str(refused(DirectoryData(path=str(folder)), folder.parent))
+    assert "has no text" in str(source_error(DirectoryData(path=str(folder)), folder.parent))
     put(folder, d_txt="text")
     assert read(folder) == ["text"]
 
 
-def test_files_are_divided_at_marks_and_at_their_ends(folder: Path) -> None:
+def test_documents_end_at_marks_and_at_file_ends(folder: Path) -> None:
     put(folder, a_txt="one<|endoftext|>two", b_txt="three\r\n<|endoftext|>\r\n", c_txt="four")
     assert read(folder) == ["one", "two", "three", "four"]
     assert read(folder, separator="o")[:3] == ["ne<|end", "ftext|>tw", "three\n<|end"]
@@ -109,7 +109,7 @@ def test_files_are_divided_at_marks_and_at_their_ends(folder: Path) -> None:
 
 
 @pytest.mark.timeout(60)
-def test_links_that_lead_in_circles_end(folder: Path) -> None:
+def test_cyclic_links_end(folder: Path) -> None:
     put(folder, a_txt="1", sub__b_txt="2", sub__deep__c_txt="3")
     (folder / "sub" / "up").symlink_to(folder)
     (folder / "sub" / "deep" / "parent").symlink_to("..")
@@ -134,29 +134,29 @@ def test_a_link_to_a_directory_is_entered_once(folder: Path, tmp_path: Path) -> 
     assert read(link) == ["there"]
 
 
-# Files that are no text.
+# Files that are not text.
 
 BAD = {"bad_txt": b"caf\xe9", "nul_txt": b"a\0b", "late_txt": b"x" * 3_000_000 + b"\xff"}
 
 
-def test_files_that_are_no_text_are_refused_with_their_names(folder: Path) -> None:
+def test_files_that_are_not_text_are_rejected_by_name(folder: Path) -> None:
     put(folder, good_txt="good", **BAD)
-    told = refused(DirectoryData(path=str(folder)), folder.parent)
-    assert told.what == "3 of 4 files cannot be used"
-    assert "bad.txt (byte 3 is 0xe9)" in told.why
-    assert "nul.txt (byte 1 is NUL (0x00))" in told.why
-    assert "late.txt (byte 3,000,000 is 0xff)" in told.why
+    error = source_error(DirectoryData(path=str(folder)), folder.parent)
+    assert error.what == "3 of 4 files cannot be used"
+    assert "bad.txt (byte 3 is 0xe9)" in error.why
+    assert "nul.txt (byte 1 is NUL (0x00))" in error.why
+    assert "late.txt (byte 3,000,000 is 0xff)" in error.why
 
 
-def test_of_many_bad_files_a_few_are_named_and_all_are_counted(folder: Path) -> None:
+def test_the_error_for_many_bad_files_names_a_few_and_counts_all(folder: Path) -> None:
     put(folder, **{f"n{number:04d}_txt": b"\xff" for number in range(1200)}, z_txt="good")
-    told = refused(DirectoryData(path=str(folder)), folder.parent)
-    assert told.what == "1,200 of 1,201 files cannot be used"
-    assert told.why.endswith("and 1197 more") or told.why.endswith("and 1,197 more")
-    assert len(str(told)) < 400
-    found = stage(DirectoryData(path=str(folder), on_encoding_error="skip"), folder.parent)
-    assert found.left_out.skipped == 1200
-    assert len(found.left_out.files) == 100
+    error = source_error(DirectoryData(path=str(folder)), folder.parent)
+    assert error.what == "1,200 of 1,201 files cannot be used"
+    assert error.why.endswith("and 1197 more") or error.why.endswith("and 1,197 more")
+    assert len(str(error)) < 400
+    staged = stage(DirectoryData(path=str(folder), on_encoding_error="skip"), folder.parent)
+    assert staged.left_out.skipped == 1200
+    assert len(staged.left_out.files) == 100
 
 
 def test_bad_files_are_skipped_and_listed_in_the_manifest(folder: Path, tiny: Make) -> None:
@@ -179,26 +179,26 @@ def data(folder: Path, **settings: Any) -> dict[str, Any]:
     return {"kind": "directory", "path": str(folder), "split": {"validation": 0.2}, **settings}
 
 
-def test_a_skipped_file_leaves_nothing_of_itself(folder: Path) -> None:
+def test_a_skipped_file_leaves_no_text(folder: Path) -> None:
     put(folder, a_txt="one", b_txt=b"two<|endoftext|>three" * 100_000 + b"\xff", c_txt="four")
     assert read(folder, on_encoding_error="skip") == ["one", "four"]
 
 
-def test_bad_bytes_are_replaced_where_asked(folder: Path) -> None:
+def test_invalid_bytes_are_replaced_on_request(folder: Path) -> None:
     put(folder, a_txt=b"caf\xe9", b_txt="good")
     assert read(folder, on_encoding_error="replace") == ["caf\ufffd", "good"]
 
 
-def test_only_bad_files_are_no_text_even_where_they_may_be_skipped(folder: Path) -> None:
+def test_a_directory_with_only_bad_files_has_no_text_even_if_skipping(folder: Path) -> None:
     put(folder, **BAD)
-    told = refused(DirectoryData(path=str(folder), on_encoding_error="skip"), folder.parent)
-    assert "has no text" in str(told)
+    error = source_error(DirectoryData(path=str(folder), on_encoding_error="skip"), folder.parent)
+    assert "has no text" in str(error)
 
 
-# Limits, and what decides the corpus.
+# Limits, and what determines the corpus.
 
 
-def test_limits_hold_across_files(folder: Path) -> None:
+def test_limits_apply_across_files(folder: Path) -> None:
     put(folder, a_txt="one", b_txt="two<|endoftext|>three", c_txt="four")
     assert read(folder, limit=Limit(documents=2)) == ["one", "two"]
     assert read(folder, limit=Limit(characters=8)) == ["one", "two", "th"]
@@ -210,17 +210,17 @@ def test_files_beyond_the_limit_are_not_read(folder: Path) -> None:
     assert read(folder, limit=Limit(documents=1)) == ["one"]
 
 
-def test_a_directory_is_known_by_its_files_not_by_its_place(folder: Path, tmp_path: Path) -> None:
+def test_a_directory_is_identified_by_its_files_not_its_path(folder: Path, tmp_path: Path) -> None:
     put(folder, a_txt="one", sub__b_txt="two")
-    known = sources.fingerprint(DirectoryData(path=str(folder)))
+    fingerprint = sources.fingerprint(DirectoryData(path=str(folder)))
     os.rename(folder, tmp_path / "moved")
     moved = tmp_path / "moved"
-    assert sources.fingerprint(DirectoryData(path=str(moved))) == known
+    assert sources.fingerprint(DirectoryData(path=str(moved))) == fingerprint
     put(moved, x_py="not read")
-    assert sources.fingerprint(DirectoryData(path=str(moved))) == known
+    assert sources.fingerprint(DirectoryData(path=str(moved))) == fingerprint
     os.rename(moved / "a.txt", moved / "c.txt")
     renamed = sources.fingerprint(DirectoryData(path=str(moved)))
-    assert renamed != known
+    assert renamed != fingerprint
     put(moved, c_txt="other")
     assert sources.fingerprint(DirectoryData(path=str(moved))) != renamed
 

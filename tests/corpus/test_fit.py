@@ -1,4 +1,4 @@
-"""A validation that fills no window is refused, with the smallest ratio that works."""
+"""A validation split that fills no window is rejected, with the smallest ratio that works."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -41,7 +41,7 @@ WORDS = " ".join(f"word{n} and line\n" * (n % 3 + 1) for n in range(120))
     [{"kind": "bytes"}, {"kind": "chars"}, {"kind": "bpe", "vocab_size": 300}],
 )
 @pytest.mark.parametrize("block_size", [64, 256])
-def test_the_ratio_that_is_named_works_and_a_smaller_one_does_not(
+def test_the_suggested_ratio_works_and_a_smaller_one_does_not(
     tiny: Tiny, tmp_path: Path, tokenizer: dict[str, object], block_size: int
 ) -> None:
     preset = of_text(tiny, tmp_path, WORDS, tokenizer)
@@ -56,13 +56,13 @@ def test_the_ratio_that_is_named_works_and_a_smaller_one_does_not(
     assert not fits(with_ratio(preset, ratio - 0.01 if ratio > 0.01 else ratio - 0.001))
 
 
-def test_a_text_too_short_for_any_ratio_says_so(tiny: Tiny, tmp_path: Path) -> None:
+def test_a_text_too_short_for_any_ratio_is_reported(tiny: Tiny, tmp_path: Path) -> None:
     preset = of_text(tiny, tmp_path, "a few words only", {"kind": "bytes"})
     with pytest.raises(CorpusError, match="use more text$"):
         fit.check(preset, prepare(preset))
 
 
-def test_a_window_is_named_only_where_it_works(tiny: Tiny, tmp_path: Path) -> None:
+def test_a_block_size_is_suggested_only_if_it_works(tiny: Tiny, tmp_path: Path) -> None:
     values = of_text(tiny, tmp_path, "a few words more than that", {"kind": "bytes"}).to_dict()
     values["data"]["split"]["validation"] = 0.3
     values["model"]["block_size"] = 64
@@ -75,18 +75,18 @@ def test_a_window_is_named_only_where_it_works(tiny: Tiny, tmp_path: Path) -> No
     fit.check(parse(values, "it"), corpus)
 
 
-def test_validation_of_copies_alone_says_how_many(tiny: Tiny, tmp_path: Path) -> None:
+def test_the_error_counts_validation_documents_that_were_copies(tiny: Tiny, tmp_path: Path) -> None:
     preset = of_text(tiny, tmp_path, "<|endoftext|>".join(["the same"] * 90), {"kind": "bytes"})
     with pytest.raises(CorpusError, match=r"use more text: \d+ of its documents were verbatim"):
         fit.check(preset, prepare(preset))
 
 
-def test_no_validation_at_all_is_no_mistake(tiny: Tiny, tmp_path: Path) -> None:
+def test_no_validation_split_is_valid(tiny: Tiny, tmp_path: Path) -> None:
     preset = with_ratio(of_text(tiny, tmp_path, WORDS, {"kind": "bytes"}), 0.0)
     fit.check(preset, prepare(preset))
 
 
-def test_stories_for_a_large_window_name_a_ratio_that_works(tiny: Tiny) -> None:
+def test_the_ratio_suggested_for_stories_with_a_large_window_works(tiny: Tiny) -> None:
     bpe = {"kind": "bpe", "vocab_size": 1000}
     preset = tiny(model__block_size=16_384, data__documents=2000, tokenizer=bpe)
     preset = with_ratio(preset, 0.001)
@@ -97,7 +97,7 @@ def test_stories_for_a_large_window_name_a_ratio_that_works(tiny: Tiny) -> None:
     assert fits(with_ratio(preset, ratio))
 
 
-def test_a_run_is_refused_before_it_begins_and_leaves_none(tiny: Tiny, tmp_path: Path) -> None:
+def test_a_rejected_run_leaves_nothing_behind(tiny: Tiny, tmp_path: Path) -> None:
     preset = of_text(tiny, tmp_path, WORDS, {"kind": "bytes"})
     values = preset.to_dict()
     values["model"]["block_size"] = 64
@@ -108,7 +108,7 @@ def test_a_run_is_refused_before_it_begins_and_leaves_none(tiny: Tiny, tmp_path:
     assert store.all_runs() == []
 
 
-def test_a_file_that_changed_since_it_was_prepared_is_trained_on_as_it_is_now(
+def test_a_file_that_changed_after_preparation_is_prepared_again(
     tiny: Tiny, tmp_path: Path
 ) -> None:
     preset = with_ratio(of_text(tiny, tmp_path, WORDS, {"kind": "bytes"}), 0.2)

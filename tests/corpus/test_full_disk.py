@@ -1,4 +1,4 @@
-"""A disk that is full: one clear line, and nothing left on it."""
+"""A full disk: an error of one line, and nothing left behind."""
 
 import os
 import shutil
@@ -22,7 +22,7 @@ pytestmark = [
     pytest.mark.timeout(180),
     pytest.mark.skipif(
         sys.platform != "linux" or os.geteuid() != 0 or shutil.which("mount") is None,
-        reason="a small file system is mounted, which root may do on Linux",
+        reason="mounts a small file system: needs root on Linux",
     ),
 ]
 LINE = "Some line of text that is long enough to fill a disk in a while.\n"
@@ -41,7 +41,7 @@ def small_disk(place: Path, size: str) -> Iterator[Path]:
 
 
 def source(kind: str, place: Path, size: int) -> dict[str, Any]:
-    """About `size` bytes of text, as a source of that kind."""
+    """About `size` bytes of text, as a source of this kind."""
     lines = [LINE * 100] * (size // len(LINE) // 100)
     if kind == "stories":
         return {"kind": kind, "documents": size // 500}
@@ -62,7 +62,7 @@ def source(kind: str, place: Path, size: int) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("size", "when"), [("2m", "the text is written"), ("9m", "the tokens are written")]
 )
-def test_a_full_disk_is_one_clear_line_and_nothing_is_left_on_it(
+def test_a_full_disk_is_reported_in_one_line_and_nothing_is_left_behind(
     kind: str,
     size: str,
     when: str,
@@ -76,21 +76,21 @@ def test_a_full_disk_is_one_clear_line_and_nothing_is_left_on_it(
         monkeypatch.setenv("SLM_TUI_HOME", str(disk))
         with pytest.raises(CorpusError) as caught:
             prepare(tiny(data=data))
-        told = caught.value
-        assert "No space left" in str(told)
-        assert "free some space on that disk" in told.remedy
-        assert str(disk) in told.what
+        error = caught.value
+        assert "No space left" in str(error)
+        assert "free some space on that disk" in error.remedy
+        assert str(disk) in error.what
         assert list(paths.corpora_dir().iterdir()) == []
         assert shutil.disk_usage(disk).used < 100_000
         assert readers() == []
-        # There is room for less text.
+        # There is space for less text.
         assert len(prepare(tiny(data__documents=20)).train) > 1000
 
 
-def test_a_full_disk_where_datasets_keeps_its_things_is_said(
+def test_a_full_disk_in_the_cache_of_datasets_is_reported(
     tiny: Make, tmp_path: Path, hf_home: Path
 ) -> None:
-    # Lines of plain text are what `datasets` still reads and keeps itself.
+    # Lines of plain text are still read and cached by `datasets` itself.
     data = {"kind": "huggingface", "dataset": source("directory", tmp_path, 6_000_000)["path"]}
     with small_disk(tmp_path / "small", "2m") as disk:
         with pytest.raises(CorpusError) as caught:

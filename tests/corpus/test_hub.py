@@ -1,4 +1,4 @@
-"""Datasets from elsewhere: downloads that can be ended, and one clear line without a network."""
+"""Remote datasets: downloads that can be cancelled, and one-line errors without a network."""
 
 import os
 import signal
@@ -29,7 +29,7 @@ LINES = "".join(f"line number {number} of the text\n" for number in range(100_00
 
 
 @pytest.fixture(autouse=True)
-def kept(hf_home: Path) -> Path:
+def hf_cache(hf_home: Path) -> Path:
     return hf_home
 
 
@@ -37,11 +37,11 @@ def of(tiny: Make, dataset: str, **settings: Any) -> Preset:
     return tiny(data={"kind": "huggingface", "dataset": dataset, **settings})
 
 
-def left_behind(kept: Path) -> list[str]:
-    """Half-made corpora, half-written downloads, processes."""
+def left_behind(hf_cache: Path) -> list[str]:
+    """Partial corpora, partial downloads, processes."""
     corpora = paths.corpora_dir()
     making = [path.name for path in corpora.iterdir()] if corpora.exists() else []
-    halves = [path.name for path in kept.rglob("*.incomplete")]
+    halves = [path.name for path in hf_cache.rglob("*.incomplete")]
     return making + halves + [f"process {one}" for one in readers()]
 
 
@@ -50,35 +50,35 @@ def left_behind(kept: Path) -> list[str]:
 
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("dataset", ["somebody/some-texts", "tinystories", "wikitext-2", "squad"])
-def test_without_a_network_a_name_is_answered_with_what_works(
-    dataset: str, tiny: Make, kept: Path
+def test_without_a_network_the_error_says_what_works(
+    dataset: str, tiny: Make, hf_cache: Path
 ) -> None:
     with pytest.raises(CorpusError) as caught:
         prepare(of(tiny, dataset))
-    told = caught.value
+    error = caught.value
     names = {"tinystories": "roneneldan/TinyStories", "wikitext-2": "Salesforce/wikitext"}
-    assert f"the dataset {names.get(dataset, dataset)} is not on this machine" in told.what
-    assert "the hub cannot be reached" in told.what
-    assert str(kept) in told.why
-    assert "data.kind=stories" in told.remedy
-    assert "\n" not in str(told)
-    assert left_behind(kept) == []
+    assert f"the dataset {names.get(dataset, dataset)} is not on this machine" in error.what
+    assert "the hub cannot be reached" in error.what
+    assert str(hf_cache) in error.why
+    assert "data.kind=stories" in error.remedy
+    assert "\n" not in str(error)
+    assert left_behind(hf_cache) == []
 
 
 @pytest.mark.timeout(60)
-def test_the_place_that_was_asked_for_is_the_one_that_is_named(tiny: Make, tmp_path: Path) -> None:
+def test_the_error_names_the_requested_cache_directory(tiny: Make, tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match=f"would be cached in {tmp_path / 'elsewhere'}"):
         prepare(of(tiny, "somebody/some-texts", cache_dir=str(tmp_path / "elsewhere")))
 
 
 @pytest.mark.timeout(60)
-def test_an_address_that_nobody_answers_is_one_clear_line(tiny: Make) -> None:
+def test_an_unresponsive_address_is_reported_in_one_line(tiny: Make) -> None:
     with pytest.raises(CorpusError, match=r"http://127\.0\.0\.1:9/x\.txt.*cannot be reached"):
         prepare(of(tiny, "http://127.0.0.1:9/x.txt"))
 
 
 @pytest.mark.timeout(60)
-def test_a_network_that_is_switched_off_is_not_waited_for(
+def test_offline_mode_does_not_wait_for_the_network(
     tiny: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with serving({}) as server:
@@ -88,7 +88,7 @@ def test_a_network_that_is_switched_off_is_not_waited_for(
             prepare(of(tiny, "somebody/some-texts"))
 
 
-def test_a_hub_that_has_no_such_dataset_says_so(
+def test_a_dataset_missing_on_the_hub_is_reported(
     tiny: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with serving({}) as server:
@@ -99,31 +99,31 @@ def test_a_hub_that_has_no_such_dataset_says_so(
     assert "has no such dataset" in str(caught.value)
 
 
-# With one.
+# With a network.
 
 
 @pytest.mark.parametrize("streaming", [False, True])
-def test_a_text_on_the_web_is_one_document(tiny: Make, kept: Path, streaming: bool) -> None:
-    told: list[Progress] = []
+def test_a_text_at_a_url_is_one_document(tiny: Make, hf_cache: Path, streaming: bool) -> None:
+    progress: list[Progress] = []
     with serving({"x.txt": LINES.encode()}) as server:
         preset = of(tiny, server.address("x.txt"), streaming=streaming)
-        corpus = prepare(preset, progress=told.append)
+        corpus = prepare(preset, progress=progress.append)
     text = corpus.tokenizer.decode_bytes(corpus.train).decode()
     assert LINES.startswith(text)
-    assert {"opening the dataset", "reading"} <= {one.stage for one in told}
+    assert {"opening the dataset", "reading"} <= {one.stage for one in progress}
     assert corpus.manifest["parts"]["train"]["documents"] == 1
-    assert [name for name in left_behind(kept) if name != corpus.directory.name] == []
+    assert [name for name in left_behind(hf_cache) if name != corpus.directory.name] == []
 
 
 @pytest.mark.parametrize("streaming", [False, True])
-def test_a_table_on_the_web_gives_a_document_a_row(tiny: Make, streaming: bool) -> None:
+def test_a_table_at_a_url_gives_one_document_per_row(tiny: Make, streaming: bool) -> None:
     rows = "".join(f'{{"text": "row number {number}"}}\n' for number in range(50))
     with serving({"x.jsonl": rows.encode()}) as server:
         corpus = prepare(of(tiny, server.address("x.jsonl"), streaming=streaming))
     assert corpus.manifest["parts"]["train"]["documents"] == 45
 
 
-def test_what_was_downloaded_once_is_there_without_a_network(tiny: Make) -> None:
+def test_downloaded_data_is_available_without_a_network(tiny: Make) -> None:
     with serving({"x.txt": LINES.encode()}) as server:
         address = server.address("x.txt")
         one = prepare(of(tiny, address))
@@ -132,39 +132,39 @@ def test_what_was_downloaded_once_is_there_without_a_network(tiny: Make) -> None
     assert again.tokenizer.decode_bytes(again.train[:100]) in LINES.encode()
 
 
-def test_an_address_with_nothing_there_is_one_clear_line(tiny: Make, kept: Path) -> None:
+def test_a_url_that_does_not_exist_is_reported_in_one_line(tiny: Make, hf_cache: Path) -> None:
     with serving({}) as server, pytest.raises(CorpusError) as caught:
         prepare(of(tiny, server.address("x.txt")))
     assert "x.txt" in str(caught.value)
     assert "\n" not in str(caught.value)
-    assert left_behind(kept) == []
+    assert left_behind(hf_cache) == []
 
 
-def test_a_download_tells_how_far_it_is(tiny: Make) -> None:
-    told: list[Progress] = []
+def test_a_download_reports_its_progress(tiny: Make) -> None:
+    progress: list[Progress] = []
     with serving({"x.txt": LINES.encode()}, "x.txt") as server, ThreadPoolExecutor() as pool:
-        done = pool.submit(prepare, of(tiny, server.address("x.txt")), progress=told.append)
+        done = pool.submit(prepare, of(tiny, server.address("x.txt")), progress=progress.append)
         assert server.waiting.wait(120)
         deadline = time.monotonic() + 60
-        while not downloading(told) and time.monotonic() < deadline:
+        while not downloading(progress) and time.monotonic() < deadline:
             time.sleep(0.05)
-        server.go_on.set()
+        server.may_finish.set()
         done.result(120)
-    assert downloading(told)
-    assert all(one.total == len(LINES) for one in downloading(told))
+    assert downloading(progress)
+    assert all(one.total == len(LINES) for one in downloading(progress))
 
 
-def downloading(told: list[Progress]) -> list[Progress]:
-    return [one for one in told if one.stage == "downloading"]
+def downloading(reports: list[Progress]) -> list[Progress]:
+    return [one for one in reports if one.stage == "downloading"]
 
 
-# Ended in the middle.
+# Cancelled midway.
 
 
 def in_the_middle(
     tiny: Make, end: Callable[[threading.Event], None], server: Server, **settings: Any
 ) -> None:
-    """Prepare, and call `end` once half of the text has come."""
+    """Prepare, and call `end` once half of the text has arrived."""
     cancel, over = threading.Event(), threading.Event()
 
     def watch() -> None:
@@ -185,19 +185,19 @@ def in_the_middle(
 
 @needs_proc
 @pytest.mark.parametrize("streaming", [False, True])
-def test_a_download_that_is_cancelled_leaves_nothing_behind(
-    tiny: Make, kept: Path, streaming: bool
+def test_a_cancelled_download_leaves_nothing_behind(
+    tiny: Make, hf_cache: Path, streaming: bool
 ) -> None:
     rows = b'{"text": "one of many rows of text"}\n' * 400_000
     with serving({"x.jsonl": rows}, "x.jsonl") as server:
         with pytest.raises(Cancelled):
             in_the_middle(tiny, threading.Event.set, server, streaming=streaming)
-        assert left_behind(kept) == []
+        assert left_behind(hf_cache) == []
 
 
 @needs_proc
 @pytest.mark.parametrize("variable", ["HF_DATASETS_CACHE", "HF_HUB_CACHE", "XDG_CACHE_HOME"])
-def test_a_cancelled_download_leaves_nothing_wherever_datasets_keeps_it(
+def test_a_cancelled_download_leaves_nothing_in_any_cache_directory(
     tiny: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
     if variable == "XDG_CACHE_HOME":
@@ -215,7 +215,7 @@ def kill_the_reader(_: threading.Event) -> None:
 
 
 @needs_proc
-def test_a_reader_that_is_killed_is_an_error_and_not_an_endless_wait(tiny: Make) -> None:
+def test_a_killed_reader_is_an_error_not_a_hang(tiny: Make) -> None:
     with (
         serving({"x.txt": LINES.encode() * 4}, "x.txt") as server,
         pytest.raises(CorpusError, match="the dataset.* cannot be read.*reader ended"),
@@ -226,15 +226,15 @@ def test_a_reader_that_is_killed_is_an_error_and_not_an_endless_wait(tiny: Make)
 
 
 @needs_proc
-def test_a_reader_that_is_killed_leaves_no_half_written_download(tiny: Make, kept: Path) -> None:
+def test_a_killed_reader_leaves_no_partial_download(tiny: Make, hf_cache: Path) -> None:
     with serving({"x.txt": LINES.encode() * 4}, "x.txt") as server:
         with pytest.raises(CorpusError):
             in_the_middle(tiny, kill_the_reader, server)
-        assert left_behind(kept) == []
+        assert left_behind(hf_cache) == []
 
 
 @needs_proc
-def test_a_reader_ends_with_the_program_that_started_it(tiny: Make, home: Path) -> None:
+def test_a_reader_ends_when_its_parent_does(tiny: Make, home: Path) -> None:
     program = (
         "import sys\n"
         "from slm_tui.config.preset import parse\n"
@@ -267,9 +267,9 @@ def running(process: int) -> bool:
 
 
 @needs_proc
-def test_a_cancel_before_the_beginning_starts_nothing(tiny: Make, kept: Path) -> None:
+def test_cancelling_before_the_start_starts_nothing(tiny: Make, hf_cache: Path) -> None:
     cancel = threading.Event()
     cancel.set()
     with serving({"x.txt": LINES.encode()}) as server, pytest.raises(Cancelled):
         prepare(of(tiny, server.address("x.txt")), cancel=cancel)
-    assert left_behind(kept) == []
+    assert left_behind(hf_cache) == []

@@ -1,4 +1,4 @@
-"""Datasets from a hub, over a real connection: fetched, streamed, kept, missed, cancelled."""
+"""Datasets from a hub over a real connection: downloaded, streamed, cached, missing, cancelled."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -55,21 +55,21 @@ def left_behind(tmp_path: Path) -> list[Path]:
 
 
 @pytest.mark.parametrize("streaming", [False, True])
-def test_a_ready_made_dataset_is_fetched_with_its_own_splits(
+def test_a_known_dataset_is_downloaded_with_its_own_splits(
     hub: Hub, tiny: Tiny, streaming: bool
 ) -> None:
-    told: list[Progress] = []
-    corpus = prepare(of_hub(tiny, "tinystories", streaming=streaming), progress=told.append)
+    progress: list[Progress] = []
+    corpus = prepare(of_hub(tiny, "tinystories", streaming=streaming), progress=progress.append)
     assert documents(corpus, "train") == STORIES[:70]
     assert documents(corpus, "val") == STORIES[70:]
     if not streaming:
-        fetched = [one for one in told if one.stage == "downloading"]
+        fetched = [one for one in progress if one.stage == "downloading"]
         assert fetched
         assert fetched[-1].done > 0
         assert fetched[-1].unit == "bytes"
 
 
-def test_what_was_fetched_is_read_again_without_a_network(hub: Hub, tiny: Tiny) -> None:
+def test_downloaded_datasets_are_read_again_without_a_network(hub: Hub, tiny: Tiny) -> None:
     prepare(of_hub(tiny))
     os.environ["HF_ENDPOINT"] = "http://127.0.0.1:9"
     corpus = prepare(of_hub(tiny, limit={"documents": 20}))
@@ -77,7 +77,7 @@ def test_what_was_fetched_is_read_again_without_a_network(hub: Hub, tiny: Tiny) 
     assert documents(corpus, "val") == STORIES[70:]
 
 
-def test_an_experiment_is_prepared_from_the_hub_as_it_ships(hub: Hub) -> None:
+def test_a_shipped_experiment_is_prepared_from_the_hub(hub: Hub) -> None:
     preset = library.get("experiments-data-medium")
     preset = overrides.apply(preset, ["tokenizer.kind=bytes", "model.block_size=32"])
     corpus = prepare(preset)
@@ -95,7 +95,7 @@ TABLES = {
 
 
 def tables(tmp_path: Path, layout: str) -> str:
-    """A dataset of the hub whose shards differ, written by hand."""
+    """A dataset on the hub whose shards differ, written by hand."""
     data = tmp_path / "hub" / "somebody" / f"tables-{layout}" / "data"
     data.mkdir(parents=True)
     for number, text in enumerate(TABLES[layout]):
@@ -106,7 +106,7 @@ def tables(tmp_path: Path, layout: str) -> str:
 
 @pytest.mark.parametrize("streaming", [False, True])
 @pytest.mark.parametrize("layout", TABLES)
-def test_tables_of_the_hub_are_read_whole_though_their_shards_differ(
+def test_tables_on_the_hub_with_different_shards_are_read_completely(
     hub: Hub, tiny: Tiny, tmp_path: Path, layout: str, streaming: bool
 ) -> None:
     name = tables(tmp_path, layout)
@@ -118,7 +118,7 @@ def test_tables_of_the_hub_are_read_whole_though_their_shards_differ(
 
 
 @pytest.mark.parametrize("layout", TABLES)
-def test_tables_that_were_fetched_are_read_again_without_a_network(
+def test_downloaded_tables_are_read_again_without_a_network(
     hub: Hub, tiny: Tiny, tmp_path: Path, layout: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = tables(tmp_path, layout)
@@ -136,11 +136,11 @@ def test_without_a_network_one_notice_names_what_is_missing_and_what_works(
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
     with pytest.raises(CorpusError) as caught:
         prepare(of_hub(tiny, dataset))
-    told = str(caught.value)
-    assert dataset in told
-    assert str(tmp_path / "hf") in told
-    assert "data.kind=stories and data.kind=file work without a network" in told
-    assert "\n" not in told
+    message = str(caught.value)
+    assert dataset in message
+    assert str(tmp_path / "hf") in message
+    assert "data.kind=stories and data.kind=file work without a network" in message
+    assert "\n" not in message
     assert left_behind(tmp_path) == []
 
 
@@ -153,7 +153,7 @@ def test_without_a_network_one_notice_names_what_is_missing_and_what_works(
         ({"text_column": "story"}, "no column 'story': it has text"),
     ],
 )
-def test_what_the_hub_does_not_have_is_one_line(
+def test_a_dataset_missing_on_the_hub_is_reported_in_one_line(
     hub: Hub, tiny: Tiny, tmp_path: Path, changes: dict[str, str], says: str
 ) -> None:
     with pytest.raises(CorpusError, match=says):
@@ -161,15 +161,15 @@ def test_what_the_hub_does_not_have_is_one_line(
     assert left_behind(tmp_path) == []
 
 
-def test_a_file_is_fetched_from_its_address_as_one_document(hub: Hub, tiny: Tiny) -> None:
-    # By another name: an address of the hub itself is taken for a name on it.
+def test_a_file_downloaded_from_a_url_is_one_document(hub: Hub, tiny: Tiny) -> None:
+    # Under another host name: a URL of the hub itself is read as a name on it.
     address = hub.address.replace("127.0.0.1", "localhost")
     corpus = prepare(of_hub(tiny, f"{address}/plain/stories.txt"))
     joined = "".join(documents(corpus, "train") + documents(corpus, "val"))
     assert "".join(joined.split()) == "".join("".join(STORIES).split())
 
 
-def test_a_download_is_cancelled_at_once_and_leaves_nothing_behind(
+def test_a_download_is_cancelled_immediately_and_leaves_nothing_behind(
     hub: Hub, tiny: Tiny, tmp_path: Path
 ) -> None:
     hub.seconds_per_block = 0.5

@@ -1,4 +1,4 @@
-"""Rows of JSON in every shape that they come in: lines, arrays, nested columns, chats."""
+"""JSON rows in every common layout: lines, arrays, nested columns, chats."""
 
 import io
 import json
@@ -16,7 +16,7 @@ from slm_tui.corpus.sources.columns import ColumnSettings
 from slm_tui.corpus.sources.contract import LeftOut
 from slm_tui.corpus.sources.tables import File, FileTexts, ReadSettings
 from slm_tui.errors import CorpusError
-from tests.corpus.helpers import jsonl, refused, stage, texts
+from tests.corpus.helpers import jsonl, source_error, stage, texts
 
 STORIES = ["one", 'two, "quoted"\nin lines', "三つ 🙂", "four\ttabs"]
 ROWS = [{"id": number, "text": text} for number, text in enumerate(STORIES)]
@@ -25,7 +25,7 @@ ROWS = [{"id": number, "text": text} for number, text in enumerate(STORIES)]
 def read(
     raw: str | bytes, column: str = "", second: str = "", *, replace: bool = False
 ) -> tuple[list[str], LeftOut]:
-    """The texts of a file of JSON, and what is said about it."""
+    """The texts of a JSON file, and what is reported about it."""
     content = raw.encode() if isinstance(raw, str) else raw
     left_out = LeftOut()
     file = File("x.jsonl", "jsonl", lambda: io.BytesIO(content), len(content))
@@ -33,8 +33,8 @@ def read(
     return list(FileTexts([file], reading, Meter()).texts(left_out)), left_out
 
 
-def told(raw: str | bytes, column: str = "") -> CorpusError:
-    """The error of a file that is not understood."""
+def error_of(raw: str | bytes, column: str = "") -> CorpusError:
+    """The error for a file that cannot be parsed."""
     with pytest.raises(CorpusError) as caught:
         read(raw, column)
     assert caught.value.remedy
@@ -60,16 +60,16 @@ SHAPES = {
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_every_shape_gives_the_same_texts(shape: str) -> None:
-    found, left_out = read(SHAPES[shape])
-    assert found == STORIES
-    said = {
+def test_every_json_layout_gives_the_same_texts(shape: str) -> None:
+    texts, left_out = read(SHAPES[shape])
+    assert texts == STORIES
+    notes = {
         "an object with rows": ["rows are read from data"],
         "the same over lines": ["rows are read from data"],
         "columns": ["the file is read column by column"],
         "columns of numbered cells": ["the file is read column by column"],
     }
-    assert left_out.notes == said.get(shape, [])
+    assert left_out.notes == notes.get(shape, [])
 
 
 @settings(max_examples=200, deadline=None)
@@ -78,9 +78,7 @@ def test_every_shape_gives_the_same_texts(shape: str) -> None:
     shape=st.sampled_from(["lines", "array", "indented"]),
     chunk=st.integers(1, 40),
 )
-def test_rows_are_the_same_wherever_what_is_read_at_once_ends(
-    stories: list[str], shape: str, chunk: int
-) -> None:
+def test_rows_do_not_depend_on_the_read_size(stories: list[str], shape: str, chunk: int) -> None:
     rows = [{"text": story, "more": {"n": [1, 2]}} for story in stories]
     if shape == "lines":
         raw = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
@@ -90,13 +88,13 @@ def test_rows_are_the_same_wherever_what_is_read_at_once_ends(
         patch.setattr(text_file, "CHUNK", chunk)
         patch.setattr(text_file.file_kinds, "HEAD", chunk)
         try:
-            found, _ = read(raw)
+            texts, _ = read(raw)
         except CorpusError:
-            # Bytes of zero are no text, unless they are escaped.
+            # NUL bytes are not text unless they are escaped.
             assert "\0" in raw
             return
-    # Line ends within a file are one character; those in escapes are kept as they are.
-    assert [one.replace("\r\n", "\n").replace("\r", "\n") for one in found] == [
+    # Line ends within a file become one character; those in escapes are unchanged.
+    assert [one.replace("\r\n", "\n").replace("\r", "\n") for one in texts] == [
         one.replace("\r\n", "\n").replace("\r", "\n") for one in stories
     ]
 
@@ -121,44 +119,44 @@ def test_rows_are_the_same_wherever_what_is_read_at_once_ends(
         ('{"text": "a"}\n{"n": ' + "9" * 5000 + "}\n", 2, "it is not JSON"),
     ],
 )
-def test_what_is_no_json_is_refused_with_its_line(raw: str, line: int, why: str) -> None:
-    error = told(raw)
+def test_invalid_json_is_an_error_with_its_line(raw: str, line: int, why: str) -> None:
+    error = error_of(raw)
     assert error.what == f"line {line} of x.jsonl cannot be read"
     assert why in error.why
 
 
-def test_a_value_that_is_no_text_is_refused_with_its_line() -> None:
-    error = told('{"text": "a"}\n{"text": 3}\n')
+def test_a_value_that_is_not_text_is_an_error_with_its_line() -> None:
+    error = error_of('{"text": "a"}\n{"text": 3}\n')
     assert error.what == "the column text is not text"
     assert error.why == "line 2 of x.jsonl has a value of type number"
 
 
-def test_half_a_surrogate_pair_is_refused_or_replaced() -> None:
+def test_half_a_surrogate_pair_is_an_error_or_replaced() -> None:
     raw = '{"text": "a"}\n{"text": "b \\ud83d c", "x": "\\ude00"}\n{"text": "\\ud83d\\ude42"}\n'
-    error = told(raw)
+    error = error_of(raw)
     assert error.what == "line 2 of x.jsonl cannot be read"
     assert "half of a surrogate pair" in error.why
     assert "replace" in error.remedy
-    found, left_out = read(raw, replace=True)
-    assert found == ["a", "b \ufffd c", "🙂"]
+    texts, left_out = read(raw, replace=True)
+    assert texts == ["a", "b \ufffd c", "🙂"]
     assert left_out.replaced == 1
-    # What is not read may be odd.
+    # Columns that are not read may hold anything.
     assert read('{"text": "a", "x": "\\ude00"}')[0] == ["a"]
 
 
-# Columns that differ, and columns within columns.
+# Differing and nested columns.
 
 
-def test_rows_may_have_other_columns_than_the_first() -> None:
+def test_rows_may_have_different_columns_from_the_first() -> None:
     rows = [{"text": "a"}, {"content": "b", "n": 1}, {"n": 2}, {"n": 3, "text": "d"}]
-    found, left_out = read("".join(json.dumps(row) + "\n" for row in rows))
-    assert found == ["a", "b", "d"]
+    texts, left_out = read("".join(json.dumps(row) + "\n" for row in rows))
+    assert texts == ["a", "b", "d"]
     assert left_out.null == 1
     assert left_out.notes == ["rows without text are read from content instead"]
 
 
 @pytest.mark.parametrize("layout", ["jsonl", "parquet"])
-def test_shards_may_have_other_columns(layout: str, tmp_path: Path, hf_home: Path) -> None:
+def test_shards_may_have_different_columns(layout: str, tmp_path: Path, hf_home: Path) -> None:
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -179,7 +177,7 @@ def test_shards_may_have_other_columns(layout: str, tmp_path: Path, hf_home: Pat
 
 
 @pytest.mark.parametrize("layout", ["jsonl", "parquet", "saved"])
-def test_a_column_within_another_is_found_or_named(
+def test_a_nested_column_is_detected_or_can_be_named(
     layout: str, tmp_path: Path, hf_home: Path
 ) -> None:
     import datasets
@@ -195,12 +193,12 @@ def test_a_column_within_another_is_found_or_named(
         datasets.Dataset.from_list(rows).to_parquet(path)
     else:
         datasets.Dataset.from_list(rows).save_to_disk(path)
-    found = stage(HuggingFaceData(dataset=str(path)), tmp_path)
-    assert list(found.parts["train"].texts()) == ["one", "two"]
-    assert found.left_out.notes == ["the text is read from data.text"]
+    staged = stage(HuggingFaceData(dataset=str(path)), tmp_path)
+    assert list(staged.parts["train"].texts()) == ["one", "two"]
+    assert staged.left_out.notes == ["the text is read from data.text"]
     named = HuggingFaceData(dataset=str(path), text_column="meta.from.title")
     assert texts(named, tmp_path) == ["T", "U"]
-    wrong = refused(HuggingFaceData(dataset=str(path), text_column="data.words"), tmp_path)
+    wrong = source_error(HuggingFaceData(dataset=str(path), text_column="data.words"), tmp_path)
     assert "has no column 'data.words'" in wrong.what
     assert "data.text" in wrong.why
 
@@ -221,7 +219,7 @@ CHATS: dict[str, list[dict[str, Any]]] = {
 
 @pytest.mark.parametrize("layout", ["jsonl", "parquet", "saved"])
 @pytest.mark.parametrize("name", ["messages", "conversations", "dialog"])
-def test_a_chat_is_written_as_a_line_for_each_turn(
+def test_a_chat_becomes_one_line_per_turn(
     name: str, layout: str, tmp_path: Path, hf_home: Path
 ) -> None:
     import datasets
@@ -234,34 +232,34 @@ def test_a_chat_is_written_as_a_line_for_each_turn(
         datasets.Dataset.from_list(rows).to_parquet(path)
     else:
         datasets.Dataset.from_list(rows).save_to_disk(path)
-    found = stage(HuggingFaceData(dataset=str(path)), tmp_path)
-    assert list(found.parts["train"].texts()) == ["User: Hi\nAssistant: Hello!"] * 2
-    assert found.left_out.notes == [f"each row of {name} becomes one line per turn"]
+    staged = stage(HuggingFaceData(dataset=str(path)), tmp_path)
+    assert list(staged.parts["train"].texts()) == ["User: Hi\nAssistant: Hello!"] * 2
+    assert staged.left_out.notes == [f"each row of {name} becomes one line per turn"]
 
 
-def test_a_turn_may_have_parts_or_nothing() -> None:
+def test_a_turn_may_have_several_parts_or_none() -> None:
     assert read(json.dumps({"id": 1, "parts": CHATS["parts"]}))[0] == [
         "User: Hi\nAssistant: Hello!"
     ]
 
 
-def test_turns_may_be_of_nobody_in_particular() -> None:
+def test_turns_may_lack_a_speaker() -> None:
     raw = "".join(json.dumps({"id": n, "dialog": ["Hi", "Hello!"]}) + "\n" for n in range(2))
     assert read(raw)[0] == ["Hi\nHello!"] * 2
 
 
-def test_a_text_column_counts_more_than_a_chat() -> None:
+def test_a_text_column_takes_precedence_over_a_chat() -> None:
     assert read(json.dumps({"text": "a", "messages": CHATS["messages"]}))[0] == ["a"]
-    found, _ = read(json.dumps({"text": "a", "messages": CHATS["messages"]}), "messages")
-    assert found == ["User: Hi\nAssistant: Hello!"]
+    texts, _ = read(json.dumps({"text": "a", "messages": CHATS["messages"]}), "messages")
+    assert texts == ["User: Hi\nAssistant: Hello!"]
 
 
 def test_a_file_of_rows_is_read_through_the_settings(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
     path.write_text(json.dumps({"stories": [{"title": "T", "body": "one"}]}), "utf-16")
-    found = stage(FileData(path=str(path)), tmp_path)
-    assert list(found.parts["train"].texts()) == ["one"]
-    assert found.left_out.notes == [
+    staged = stage(FileData(path=str(path)), tmp_path)
+    assert list(staged.parts["train"].texts()) == ["one"]
+    assert staged.left_out.notes == [
         "rows are read from stories",
         "read as UTF-16, by its byte order mark",
     ]

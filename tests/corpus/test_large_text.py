@@ -1,4 +1,4 @@
-"""Large texts: as one line or as many, without a break or without end, in bounded memory."""
+"""Large texts: on one line or many, without a break or an end, in bounded memory."""
 
 import sys
 from collections.abc import Callable
@@ -30,7 +30,7 @@ def of(path: Path, tokenizer: dict[str, Any], tiny: Make, **data: Any) -> Corpus
     ["word and another ", "x", "漢字", "a.", "- "],
     ids=["words", "x", "han", "dots", "dash"],
 )
-def test_megabytes_on_one_line_come_back(
+def test_megabytes_on_one_line_round_trip(
     unit: str, tokenizer: dict[str, Any], tiny: Make, tmp_path: Path
 ) -> None:
     path = tmp_path / "text.txt"
@@ -40,14 +40,14 @@ def test_megabytes_on_one_line_come_back(
     train, val = (corpus.tokenizer.decode_bytes(getattr(corpus, part)) for part in PARTS[:2])
     assert raw.startswith(train)
     assert raw.endswith(val)
-    # The place of the cut may be a space, which is in neither.
+    # A space at the boundary is in neither half.
     assert 0 <= len(raw) - len(train) - len(val) <= 1
     assert len(val) == pytest.approx(len(raw) / 10, rel=0.3)
     counts = corpus.manifest["parts"]
     assert [counts[part]["bytes"] for part in PARTS] == [len(train), len(val), 0]
 
 
-def test_a_limit_in_tokens_is_reached_where_tokens_are_long(tiny: Make, tmp_path: Path) -> None:
+def test_a_limit_in_tokens_is_reached_if_tokens_are_long(tiny: Make, tmp_path: Path) -> None:
     path = tmp_path / "text.txt"
     path.write_text(("-" * 64 + "\n") * 20_000)
     corpus = of(path, {"kind": "gpt2"}, tiny, limit={"tokens": 2000}, split={"validation": 0.5})
@@ -71,7 +71,7 @@ print(peak(sys.argv[2]), peak(sys.argv[3]))
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere memory is counted differently")
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems count memory differently")
 @pytest.mark.parametrize(
     ("separator", "tokenizer"),
     [

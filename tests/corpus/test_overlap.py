@@ -21,21 +21,21 @@ def plain_runs(text: str) -> list[tuple[str, ...]]:
     return [tuple(words[at : at + WORDS]) for at in range(len(words) - WORDS + 1)]
 
 
-def plainly(train: list[str], held_out: list[str]) -> Overlap:
-    known = {run for text in train for run in plain_runs(text)}
+def counted_overlap(train: list[str], held_out: list[str]) -> Overlap:
+    training_runs = {run for text in train for run in plain_runs(text)}
     runs = [run for text in held_out for run in plain_runs(text)]
-    return Overlap(len(runs), sum(run in known for run in runs))
+    return Overlap(len(runs), sum(run in training_runs for run in runs))
 
 
 def measured(train: list[str], held_out: list[str], threads: int = 2) -> Overlap:
     with documents(*train, *held_out) as spans:
         assert len(spans) == len(train) + len(held_out), "no document may be blank"
         parts = {"val": spans.chosen(slice(len(train), None))}
-        found = measure(spans.chosen(slice(0, len(train))), parts, threads, lambda *_: None)
-    return found["val"]
+        overlap = measure(spans.chosen(slice(0, len(train))), parts, threads, lambda *_: None)
+    return overlap["val"]
 
 
-# Few words, so that runs are shared; marks and case between them.
+# Few words, so that runs are shared; punctuation and case between them.
 word = st.sampled_from(["a", "B", "cat", "12", "漢", "字", "é", "naïve"])
 mark = st.sampled_from([" ", "\n", ", ", "!? ", " - ", "' ", " _ ", "  "])
 prose = st.lists(st.tuples(word, mark), min_size=1, max_size=45).map(
@@ -48,25 +48,25 @@ copied = st.tuples(prose, prose, prose).map(
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(prose, min_size=1, max_size=5), st.lists(prose, min_size=1, max_size=5))
-def test_the_measure_is_that_of_a_plain_count(train: list[str], held_out: list[str]) -> None:
-    assert measured(train, held_out) == plainly(train, held_out)
+def test_the_overlap_equals_a_plain_count(train: list[str], held_out: list[str]) -> None:
+    assert measured(train, held_out) == counted_overlap(train, held_out)
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(copied, min_size=1, max_size=4))
-def test_copied_passages_are_counted_as_a_plain_count_does(pairs: list[tuple[str, str]]) -> None:
+def test_the_overlap_of_copied_passages_equals_a_plain_count(pairs: list[tuple[str, str]]) -> None:
     train, held_out = [one for one, _ in pairs], [other for _, other in pairs]
-    assert measured(train, held_out) == plainly(train, held_out)
+    assert measured(train, held_out) == counted_overlap(train, held_out)
 
 
 PASSAGE = "It was the best of times, it was the worst of times, it was the age of wisdom"
 
 
-def test_a_copied_passage_is_found_wherever_it_stands() -> None:
-    found = measured(["before and after. " + PASSAGE + " and so on"], ["Quite other: " + PASSAGE])
+def test_a_copied_passage_is_found_at_any_position() -> None:
+    overlap = measured(["before and after. " + PASSAGE + " and so on"], ["Quite other: " + PASSAGE])
     words = len(WORD.findall(PASSAGE))
-    assert found.shared == words - WORDS + 1
-    assert found.runs == words + 2 - WORDS + 1
+    assert overlap.shared == words - WORDS + 1
+    assert overlap.runs == words + 2 - WORDS + 1
 
 
 def test_case_and_punctuation_do_not_matter() -> None:
@@ -100,7 +100,7 @@ def test_a_run_never_spans_two_documents() -> None:
     assert measured(apart, [PASSAGE]).shared == 0
 
 
-def test_documents_that_meet_in_memory_do_not_share_a_word() -> None:
+def test_documents_adjacent_in_memory_do_not_join_their_words() -> None:
     words = " ".join(f"w{number}" for number in range(13))
     assert measured([words] * 3, [words] * 4) == Overlap(4, 4)
     assert measured([words], ["x", words, "ÿ", words]) == Overlap(2, 2)
@@ -113,12 +113,12 @@ def test_every_ideograph_is_a_word() -> None:
     assert measured(["始め" + text + "辰"], ["終り、" + text + "辰"]).shared == 1
 
 
-def test_a_latin_word_after_an_ideograph_is_a_word_of_its_own() -> None:
+def test_a_latin_word_after_an_ideograph_is_a_separate_word() -> None:
     words = " ".join(f"w{number}" for number in range(13))
     assert measured([words], ["漢" + words]).shared == 1
 
 
-def test_words_in_another_order_of_letters_are_other_words() -> None:
+def test_anagrams_are_different_words() -> None:
     words = ["stop", "pots", "tops", "spot", "opts", "post"] * 3
     assert measured([" ".join(words)], [" ".join(word[::-1] for word in words)]).shared == 0
 
@@ -127,23 +127,23 @@ def test_words_in_another_order_of_letters_are_other_words() -> None:
 def test_the_number_of_threads_does_not_matter(threads: int) -> None:
     chance = random.Random(3)
     texts = [" ".join(chance.choices("abcde", k=60)) for _ in range(40)]
-    assert measured(texts[:30], texts[30:], threads) == plainly(texts[:30], texts[30:])
+    assert measured(texts[:30], texts[30:], threads) == counted_overlap(texts[:30], texts[30:])
 
 
-def test_text_of_several_chunks_is_searched_to_its_end() -> None:
+def test_text_of_several_chunks_is_searched_completely() -> None:
     chance = random.Random(5)
     train = [" ".join(f"{chance.randrange(10**6)}" for _ in range(100_000)) for _ in range(6)]
     held_out = " ".join(train[5].split()[-300:])
     assert measured(train, [held_out, " ".join(train[0].split()[:400])]).share == 1
 
 
-def test_a_part_without_thirteen_words_shares_nothing() -> None:
+def test_a_split_with_fewer_than_thirteen_words_shares_nothing() -> None:
     assert measured([PASSAGE], ["few words"]) == Overlap(0, 0)
     assert measured([PASSAGE], ["few words"]).share == 0
 
 
 @pytest.mark.parametrize("most", [200, 1000, 4000])
-def test_a_sample_of_runs_comes_near_the_true_share(
+def test_a_sample_of_runs_approximates_the_true_share(
     most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chance = random.Random(7)
@@ -153,12 +153,12 @@ def test_a_sample_of_runs_comes_near_the_true_share(
     whole = measured(train, held_out)
     assert not whole.sampled
     monkeypatch.setattr(overlap, "_MOST_RUNS", most)
-    found = measured(train, held_out)
-    assert found.sampled
-    assert most / 4 < found.runs <= most
-    # Four standard errors of a sample of that size.
-    error = (whole.share * (1 - whole.share) / found.runs) ** 0.5
-    assert abs(found.share - whole.share) < 4 * error
+    overlaps = measured(train, held_out)
+    assert overlaps.sampled
+    assert most / 4 < overlaps.runs <= most
+    # Four standard errors of a sample of this size.
+    error = (whole.share * (1 - whole.share) / overlaps.runs) ** 0.5
+    assert abs(overlaps.share - whole.share) < 4 * error
 
 
 def test_hashes_of_different_runs_are_different() -> None:

@@ -1,4 +1,4 @@
-"""Prepared corpora: made once, verified each time, and never leaking between their parts."""
+"""Prepared corpora: built once, verified each time, and without leaks between splits."""
 
 import json
 import random
@@ -48,7 +48,7 @@ def of_text(tiny: Make, tmp_path: Path, text: str, **changes: object) -> Preset:
     return tiny(data=data)
 
 
-def test_the_tokens_are_the_documents_between_marks(tiny: Make) -> None:
+def test_the_tokens_are_the_documents_between_end_of_text(tiny: Make) -> None:
     corpus = prepare(tiny())
     end = corpus.tokenizer.end_of_text
     assert corpus.train[0] == corpus.train[-1] == end
@@ -60,7 +60,7 @@ def test_the_tokens_are_the_documents_between_marks(tiny: Make) -> None:
 
 
 @pytest.mark.parametrize("tokenizer", [{"kind": "bytes"}, {"kind": "bpe", "vocab_size": 300}])
-def test_text_comes_back_whatever_the_tokenizer(
+def test_text_round_trips_with_every_tokenizer(
     tiny: Make, tmp_path: Path, tokenizer: dict[str, object]
 ) -> None:
     text = "Ein Bär 🐻 saß da.\n\n\tUnd lachte <|endof text|> laut.\n" * 30
@@ -70,15 +70,15 @@ def test_text_comes_back_whatever_the_tokenizer(
     assert "".join(joined.split()) == "".join(text.split())
 
 
-def test_a_second_preparation_opens_what_is_there(tiny: Make) -> None:
+def test_a_second_preparation_opens_the_existing_corpus(tiny: Make) -> None:
     corpus = prepare(tiny())
     stages: list[str] = []
-    again = prepare(tiny(), progress=lambda told: stages.append(told.stage))
+    again = prepare(tiny(), progress=lambda progress: stages.append(progress.stage))
     assert again.directory == corpus.directory
     assert stages == []
 
 
-def test_what_does_not_decide_the_tokens_does_not_make_another(tiny: Make) -> None:
+def test_settings_that_do_not_affect_tokens_share_a_corpus(tiny: Make) -> None:
     same = prepare(tiny(training__seed=9, model__n_embd=32, name="other"))
     assert same.fingerprint == prepare(tiny()).fingerprint
     assert prepare(tiny(data__seed=9)).fingerprint != same.fingerprint
@@ -97,7 +97,7 @@ def test_preparing_twice_gives_the_same_bytes(tiny: Make, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_flipped_bit_in_any_file_is_noticed_and_the_corpus_made_again(
+def test_a_flipped_bit_in_any_file_is_detected_and_the_corpus_rebuilt(
     tiny: Make, name: str
 ) -> None:
     preset = tiny(data__split={"validation": 0.1, "test": 0.1}, data__documents=3)
@@ -117,7 +117,7 @@ def test_a_flipped_bit_in_any_file_is_noticed_and_the_corpus_made_again(
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_missing_or_cut_file_is_noticed(tiny: Make, name: str) -> None:
+def test_a_missing_or_truncated_file_is_detected(tiny: Make, name: str) -> None:
     preset = tiny(data__split={"validation": 0.1, "test": 0.1})
     path = prepare(preset).directory / name
     path.write_bytes(path.read_bytes()[:-1])
@@ -128,7 +128,7 @@ def test_a_missing_or_cut_file_is_noticed(tiny: Make, name: str) -> None:
     assert path.is_file()
 
 
-def test_a_damaged_corpus_stays_until_another_one_is_whole(tiny: Make) -> None:
+def test_a_damaged_corpus_stays_until_its_replacement_is_complete(tiny: Make) -> None:
     corpus = prepare(tiny())
     tokens = corpus.directory / "train.bin"
     whole = tokens.read_bytes()
@@ -137,14 +137,14 @@ def test_a_damaged_corpus_stays_until_another_one_is_whole(tiny: Make) -> None:
     cancel.set()
     with pytest.raises(Cancelled):
         prepare(tiny(), cancel=cancel)
-    # Most of it may be of use to somebody whose text is gone.
+    # Most of it may be useful to somebody whose text is gone.
     assert len(tokens.read_bytes()) == len(whole)
     assert prepare(tiny()).directory == corpus.directory
     assert tokens.read_bytes() == whole
     assert list(corpus.directory.parent.glob(".making-*")) == []
 
 
-def test_a_half_written_corpus_is_not_taken_for_one(tiny: Make) -> None:
+def test_a_partially_written_corpus_is_not_used(tiny: Make) -> None:
     corpus = prepare(tiny())
     (corpus.directory / "manifest.json").unlink()
     assert cached(tiny()) is None
@@ -155,9 +155,9 @@ def test_a_cancelled_preparation_leaves_nothing(tiny: Make) -> None:
     cancel = Event()
     stages: list[str] = []
 
-    def stop_at_tokens(told: Progress) -> None:
-        stages.append(told.stage)
-        if told.stage == "tokenizing":
+    def stop_at_tokens(progress: Progress) -> None:
+        stages.append(progress.stage)
+        if progress.stage == "tokenizing":
             cancel.set()
 
     with pytest.raises(Cancelled):
@@ -166,13 +166,13 @@ def test_a_cancelled_preparation_leaves_nothing(tiny: Make) -> None:
     assert list(paths.corpora_dir().iterdir()) == []
 
 
-def test_a_disk_that_cannot_be_written_is_one_clear_line(tiny: Make, home: Path) -> None:
+def test_an_unwritable_disk_is_reported_in_one_line(tiny: Make, home: Path) -> None:
     (home / "cache").write_text("a file in the way")
     with pytest.raises(CorpusError, match="cannot be written.*SLM_TUI_HOME"):
         prepare(tiny())
 
 
-def test_a_limit_in_tokens_is_kept(tiny: Make, tmp_path: Path) -> None:
+def test_a_limit_in_tokens_is_respected(tiny: Make, tmp_path: Path) -> None:
     corpus = prepare(tiny(data__limit={"tokens": 500}))
     assert len(corpus.train) == 500
     text = "".join(f"line number {number}\n" for number in range(2000))
@@ -181,13 +181,13 @@ def test_a_limit_in_tokens_is_kept(tiny: Make, tmp_path: Path) -> None:
     assert (len(corpus.train), len(corpus.val)) == (800, 200)
 
 
-def test_a_limit_in_characters_is_kept(tiny: Make, tmp_path: Path) -> None:
+def test_a_limit_in_characters_is_respected(tiny: Make, tmp_path: Path) -> None:
     preset = of_text(tiny, tmp_path, "x" * 5000, limit={"characters": 1000}, split={})
     corpus = prepare(preset)
     assert sum(corpus.manifest["parts"][part]["bytes"] for part in ("train", "val")) == 1000
 
 
-def test_the_tokenizer_sees_the_training_part_alone(tiny: Make, tmp_path: Path) -> None:
+def test_the_tokenizer_sees_only_the_training_split(tiny: Make, tmp_path: Path) -> None:
     text = "the cat sat on the mat. " * 300 + "\n\n" + "zyzzyva quixotry " * 100
     preset = of_text(tiny, tmp_path, text, split={"validation": 0.19})
     corpus = prepare(
@@ -218,7 +218,7 @@ def test_streams_are_small_integers_mapped_from_disk(tiny: Make) -> None:
     assert not corpus.train.flags.writeable
 
 
-def test_the_cached_manifest_tells_sizes_without_opening_tokens(tiny: Make) -> None:
+def test_the_cached_manifest_gives_sizes_without_opening_tokens(tiny: Make) -> None:
     assert cached(tiny()) is None
     corpus = prepare(tiny())
     manifest = cached(tiny())
@@ -226,7 +226,7 @@ def test_the_cached_manifest_tells_sizes_without_opening_tokens(tiny: Make) -> N
     assert manifest["parts"] == json.loads(json.dumps(corpus.manifest["parts"]))
 
 
-def test_a_file_that_changed_is_prepared_anew(tiny: Make, tmp_path: Path) -> None:
+def test_a_changed_file_is_prepared_again(tiny: Make, tmp_path: Path) -> None:
     one = prepare(of_text(tiny, tmp_path, "first text " * 99))
     two = prepare(of_text(tiny, tmp_path, "other text " * 99))
     assert one.fingerprint != two.fingerprint
@@ -246,7 +246,7 @@ def of_documents(tiny: Make, tmp_path: Path, *documents: str, **split: float) ->
     return prepare(of_text(tiny, tmp_path, text, split=split or {"validation": 0.2}))
 
 
-def test_duplicates_across_the_parts_are_removed_and_counted(tiny: Make, tmp_path: Path) -> None:
+def test_duplicates_across_splits_are_removed_and_counted(tiny: Make, tmp_path: Path) -> None:
     train = [passage(seed) for seed in range(8)]
     corpus = of_documents(tiny, tmp_path, *train, train[3], passage(99))
     assert text_of(corpus, "train") == train
@@ -262,7 +262,7 @@ def test_duplicates_within_training_are_kept(tiny: Make, tmp_path: Path) -> None
     assert corpus.manifest["duplicates_removed"] == 0
 
 
-def test_a_test_document_that_stands_in_validation_is_removed(tiny: Make, tmp_path: Path) -> None:
+def test_a_test_document_that_is_also_in_validation_is_removed(tiny: Make, tmp_path: Path) -> None:
     train = [passage(seed) for seed in range(8)]
     held_out = [passage(98), passage(99), passage(98), passage(97)]
     corpus = of_documents(tiny, tmp_path, *train, *held_out, validation=1 / 6, test=1 / 6)
@@ -271,7 +271,7 @@ def test_a_test_document_that_stands_in_validation_is_removed(tiny: Make, tmp_pa
     assert corpus.manifest["duplicates_removed"] == 1
 
 
-def test_what_is_copied_from_training_is_told_as_leakage(tiny: Make, tmp_path: Path) -> None:
+def test_text_copied_from_training_is_reported_as_leakage(tiny: Make, tmp_path: Path) -> None:
     train = [passage(seed) for seed in range(8)]
     copied = train[5][: len(train[5]) // 2] + " and then " + passage(98, 30)
     leaks = of_documents(tiny, tmp_path, *train, copied, passage(99)).manifest["leakage"]
@@ -281,7 +281,7 @@ def test_what_is_copied_from_training_is_told_as_leakage(tiny: Make, tmp_path: P
     assert leaks["val"]["sampled"] is False
 
 
-def test_text_of_its_own_does_not_leak(tiny: Make, tmp_path: Path) -> None:
+def test_original_text_does_not_leak(tiny: Make, tmp_path: Path) -> None:
     corpus = of_documents(tiny, tmp_path, *(passage(seed) for seed in range(10)))
     assert corpus.manifest["leakage"]["val"]["shared"] == 0
     assert corpus.manifest["leakage"]["val"]["runs"] == 2 * (60 - 12)
@@ -292,7 +292,7 @@ def test_without_held_out_text_there_is_no_leakage(tiny: Make, tmp_path: Path) -
     assert corpus.manifest["leakage"] == {}
 
 
-# No shipped preset is trained on what it is validated with.
+# No shipped preset trains on its validation text.
 
 
 def shipped(kind: str) -> list[str]:
@@ -310,8 +310,8 @@ def test_no_validation_story_of_a_shipped_preset_is_trained_on(name: str, tmp_pa
     preset = library.get(name)
     train, val = texts_of_preset(preset, tmp_path)
     assert len(val) >= 60
-    known = set(train)
-    assert not [text for text in val if text in known]
+    trained_on = set(train)
+    assert not [text for text in val if text in trained_on]
     everything = "\n\n".join(train)
     assert not [text for text in val[:100] if text in everything]
 

@@ -1,4 +1,4 @@
-"""Sources: the same text each time, and one clear line where there is none."""
+"""Sources: the same text each time, and a one-line error if there is none."""
 
 from pathlib import Path
 
@@ -11,36 +11,36 @@ from slm_tui.corpus import sources
 from slm_tui.corpus.sources.stories import stories
 from slm_tui.corpus.split import text_of
 from slm_tui.errors import CorpusError
-from tests.corpus.helpers import refused, stage
+from tests.corpus.helpers import source_error, stage
 
 
 @pytest.mark.parametrize("name", ["gone.txt", "a\0b", "~nobody-has-this-name/x", "x" * 5000])
-def test_a_file_that_is_not_there_is_one_clear_line(name: str, tmp_path: Path) -> None:
-    assert "cannot be read" in str(refused(FileData(path=name), tmp_path))
+def test_a_missing_file_is_reported_in_one_line(name: str, tmp_path: Path) -> None:
+    assert "cannot be read" in str(source_error(FileData(path=name), tmp_path))
     with pytest.raises(CorpusError, match="cannot be read"):
         sources.fingerprint(FileData(path=name))
 
 
 @pytest.mark.parametrize("name", ["gone", "a\0b", "~nobody-has-this-name/x", "x" * 5000])
-def test_a_directory_that_is_not_there_is_one_clear_line(name: str, tmp_path: Path) -> None:
-    assert "cannot be read" in str(refused(DirectoryData(path=name), tmp_path))
+def test_a_missing_directory_is_reported_in_one_line(name: str, tmp_path: Path) -> None:
+    assert "cannot be read" in str(source_error(DirectoryData(path=name), tmp_path))
     with pytest.raises(CorpusError, match="cannot be read"):
         sources.fingerprint(DirectoryData(path=name))
 
 
-def test_no_file_and_a_directory_are_told_apart(tmp_path: Path) -> None:
-    assert "no text file given" in str(refused(FileData(), tmp_path))
-    assert "data.path" in str(refused(FileData(), tmp_path))
-    assert "is a directory" in str(refused(FileData(path=str(tmp_path)), tmp_path))
+def test_an_empty_path_and_a_directory_are_distinguished(tmp_path: Path) -> None:
+    assert "no text file given" in str(source_error(FileData(), tmp_path))
+    assert "data.path" in str(source_error(FileData(), tmp_path))
+    assert "is a directory" in str(source_error(FileData(path=str(tmp_path)), tmp_path))
 
 
-def test_a_directory_that_is_not_named_is_not_called_a_file(tmp_path: Path) -> None:
-    told = refused(DirectoryData(), tmp_path)
-    assert "data.path" in str(told)
-    assert "director" in str(told)
+def test_the_error_for_an_empty_directory_path_says_directory(tmp_path: Path) -> None:
+    error = source_error(DirectoryData(), tmp_path)
+    assert "data.path" in str(error)
+    assert "director" in str(error)
 
 
-def test_a_file_is_known_by_its_text_not_by_its_place(tmp_path: Path) -> None:
+def test_a_file_is_identified_by_its_content_not_its_path(tmp_path: Path) -> None:
     one, two = tmp_path / "one.txt", tmp_path / "two.txt"
     one.write_text("the same")
     two.write_text("the same")
@@ -58,7 +58,7 @@ def test_stories_are_a_function_of_their_number() -> None:
     assert [story.text for story in stories(other, 0, 20)] != whole
 
 
-def test_stories_know_their_information() -> None:
+def test_stories_carry_their_information() -> None:
     for story in stories(StoriesData(richness="tiny"), 0, 5):
         assert story.bits is not None
         assert 0 < story.bits < 8 * len(story.text)
@@ -67,11 +67,11 @@ def test_stories_know_their_information() -> None:
 def test_staged_stories_keep_their_information(tmp_path: Path) -> None:
     data = StoriesData(richness="tiny", documents=30, split=Split(validation=0.1))
     parts = stage(data, tmp_path).parts
-    told = list(stories(data, 0, 30 + 64))
-    assert text_of(parts["train"]) == [story.text for story in told[:30]]
-    assert text_of(parts["val"]) == [story.text for story in told[30:]]
-    for part, wanted in (("train", told[:30]), ("val", told[30:])):
-        assert parts[part].bits.tolist() == [story.bits for story in wanted]  # type: ignore[union-attr]
+    every_story = list(stories(data, 0, 30 + 64))
+    assert text_of(parts["train"]) == [story.text for story in every_story[:30]]
+    assert text_of(parts["val"]) == [story.text for story in every_story[30:]]
+    for part, expected in (("train", every_story[:30]), ("val", every_story[30:])):
+        assert parts[part].bits.tolist() == [story.bits for story in expected]  # type: ignore[union-attr]
 
 
 @settings(max_examples=60, deadline=None)
@@ -82,7 +82,7 @@ def test_staged_stories_keep_their_information(tmp_path: Path) -> None:
     validation=st.floats(0, 0.5),
     test=st.floats(0, 0.5),
 )
-def test_held_out_stories_are_drawn_wherever_they_are_wanted(
+def test_held_out_stories_are_generated_for_each_requested_split(
     documents: int, limit: str, size: int, validation: float, test: float
 ) -> None:
     value = {"fraction": min(1.0, size / 10**6)}.get(limit, size)
@@ -91,7 +91,7 @@ def test_held_out_stories_are_drawn_wherever_they_are_wanted(
         limit=Limit(**({limit: value} if limit else {})),  # type: ignore[arg-type]
         split=Split(validation=min(validation, 0.9 - test), test=test),
     )
-    wanted = data.documents_wanted()
-    assert 1 <= wanted["train"] <= documents
+    counts = data.generated_documents()
+    assert 1 <= counts["train"] <= documents
     for part, ratio in (("val", validation), ("test", test)):
-        assert wanted[part] >= 64 if ratio else wanted[part] == 0
+        assert counts[part] >= 64 if ratio else counts[part] == 0

@@ -1,4 +1,4 @@
-"""Statistics: what is counted is what is there, whatever the chunks."""
+"""Statistics: the counts are right, whatever the chunks."""
 
 import itertools
 import json
@@ -23,7 +23,7 @@ EMPTY = np.empty(0, np.uint16)
 
 
 def stream(*documents: bytes, cut_off: bool = False) -> np.ndarray:
-    """As a corpus holds them: an end-of-text before each document and after the last."""
+    """As stored in a corpus: end-of-text before each document and after the last."""
     ids = [END_OF_TEXT]
     for document in documents:
         ids += [*document, END_OF_TEXT]
@@ -53,66 +53,77 @@ def small(**model: Any) -> Preset:
 # Counting
 
 
-def test_a_corpus_made_by_hand_is_counted_as_by_hand() -> None:
-    found = measure(corpus_of(stream(b"aab", b"abaaaa", b"ccb"), stream(b"zz")))
-    train, val = found.parts["train"], found.parts["val"]
+def test_a_handmade_corpus_has_the_expected_counts() -> None:
+    statistics = measure(corpus_of(stream(b"aab", b"abaaaa", b"ccb"), stream(b"zz")))
+    train, val = statistics.parts["train"], statistics.parts["val"]
     assert (train.documents, train.tokens, train.bytes) == (3, 16, 12)
     assert train.bytes_per_token == 12 / 16
     assert (train.shortest, train.mean_length, train.longest) == (3, 4.0, 6)
     assert train.lengths == (3, 6)
     assert train.documents_of == (2, 1)
     assert (val.documents, val.tokens, val.bytes) == (1, 4, 2)
-    assert found.parts["test"].documents == found.parts["test"].tokens == 0
-    assert [(one.data, one.count) for one in found.frequent] == [(b"a", 7), (b"b", 3), (b"c", 2)]
-    assert (found.distinct, found.rare, found.ordinary, found.never) == (3, 2, 254, 251)
-    assert found.byte_counts is not None
-    assert found.byte_counts[ord("a")] == 7
-    assert sum(found.byte_counts) == train.bytes
-    assert found.token_lengths == (0, 12)
+    assert statistics.parts["test"].documents == statistics.parts["test"].tokens == 0
+    assert [(one.data, one.count) for one in statistics.frequent] == [
+        (b"a", 7),
+        (b"b", 3),
+        (b"c", 2),
+    ]
+    assert (statistics.distinct, statistics.rare, statistics.ordinary, statistics.never) == (
+        3,
+        2,
+        254,
+        251,
+    )
+    assert statistics.byte_counts is not None
+    assert statistics.byte_counts[ord("a")] == 7
+    assert sum(statistics.byte_counts) == train.bytes
+    assert statistics.token_lengths == (0, 12)
 
 
 def test_end_of_text_is_neither_a_frequent_nor_a_distinct_token() -> None:
-    found = measure(corpus_of(stream(*[b"a"] * 50)))
-    assert [one.data for one in found.frequent] == [b"a"]
-    assert found.distinct == 1
+    statistics = measure(corpus_of(stream(*[b"a"] * 50)))
+    assert [one.data for one in statistics.frequent] == [b"a"]
+    assert statistics.distinct == 1
 
 
-def test_what_the_corpus_knows_of_itself_is_passed_on() -> None:
+def test_values_from_the_manifest_are_passed_on() -> None:
     parts = {"train": {"bits_per_byte": 0.6}, "val": {"bits_per_byte": 0.5}, "test": {}}
-    found = measure(corpus_of(stream(b"a"), stream(b"b"), parts=parts, duplicates_removed=7))
-    assert found.duplicates_removed == 7
-    assert found.floor == found.parts["val"].floor == 0.5
-    assert found.parts["train"].floor == 0.6
-    assert found.parts["test"].floor is None
+    statistics = measure(corpus_of(stream(b"a"), stream(b"b"), parts=parts, duplicates_removed=7))
+    assert statistics.duplicates_removed == 7
+    assert statistics.floor == statistics.parts["val"].floor == 0.5
+    assert statistics.parts["train"].floor == 0.6
+    assert statistics.parts["test"].floor is None
 
 
-def test_a_last_document_that_a_limit_cut_off_counts() -> None:
-    found = measure(corpus_of(stream(b"abc", b"de", cut_off=True)))
-    assert found.parts["train"].documents == 2
-    assert found.parts["train"].lengths == (2, 3)
+def test_a_last_document_truncated_by_a_limit_counts() -> None:
+    statistics = measure(corpus_of(stream(b"abc", b"de", cut_off=True)))
+    assert statistics.parts["train"].documents == 2
+    assert statistics.parts["train"].lengths == (2, 3)
 
 
 def test_an_empty_corpus_is_all_zeros() -> None:
-    found = measure(corpus_of(EMPTY))
-    train = found.parts["train"]
+    statistics = measure(corpus_of(EMPTY))
+    train = statistics.parts["train"]
     assert (train.documents, train.tokens, train.bytes, train.mean_length) == (0, 0, 0, 0.0)
     assert train.bytes_per_token == 0.0
     assert train.histogram(10) == []
-    assert found.frequent == ()
+    assert statistics.frequent == ()
 
 
 texts = st.lists(st.binary(min_size=1, max_size=9).map(lambda b: bytes(x % 200 for x in b)))
 
 
 @given(texts, st.integers(1, 7), st.booleans())
-def test_chunks_change_nothing(documents: list[bytes], chunk: int, cut_off: bool) -> None:
+def test_the_chunk_size_does_not_change_the_counts(
+    documents: list[bytes], chunk: int, cut_off: bool
+) -> None:
     tokens = stream(*documents, cut_off=cut_off and bool(documents))
     whole = measure(corpus_of(tokens))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(statistics, "_CHUNK", chunk)
         assert measure(corpus_of(tokens)) == whole
-        found = Documents(tokens, END_OF_TEXT)
-        assert [bytes(found.ids(number)) for number in range(len(found))] == documents
+        result = Documents(tokens, END_OF_TEXT)
+        assert [bytes(result.ids(number)) for number in range(len(result))] == documents
     lengths = [len(document) for document in documents]
     assert whole.parts["train"].documents == len(documents)
     assert whole.parts["train"].mean_length == (sum(lengths) / len(lengths) if lengths else 0)
@@ -148,7 +159,7 @@ def test_a_few_far_longer_documents_share_the_last_bin() -> None:
 
 
 @given(st.lists(st.integers(1, 100_000), min_size=1, max_size=50), st.integers(1, 60))
-def test_a_histogram_has_at_most_so_many_bins_and_loses_no_document(
+def test_a_histogram_respects_its_bin_limit_and_counts_every_document(
     lengths: list[int], most: int
 ) -> None:
     bins = part_of(*lengths).histogram(most)
@@ -161,32 +172,32 @@ def test_a_histogram_has_at_most_so_many_bins_and_loses_no_document(
         assert len(inside) == one.documents
 
 
-def test_half_of_the_documents_are_no_longer_than_the_median() -> None:
+def test_half_of_the_documents_are_at_most_as_long_as_the_median() -> None:
     assert part_of(1, 2, 3, 100).quantile(0.5) == 2
     assert part_of(5).quantile(0.9) == 5
     assert part_of(*range(1, 11)).quantile(0.9) == 9
 
 
-# What a preset makes of it
+# How a preset uses it
 
 
-def test_epochs_are_those_that_training_will_make() -> None:
-    made = plan(small(), corpus_of(stream(b"x" * 39)))  # 41 tokens: 40 targets, 10 windows of 4
-    assert made.sequences_per_epoch == 9  # one window is given up to the shifting phase
-    assert made.epochs == pytest.approx(10 * 2 / 9)
-    assert made.tokens_per_parameter == 41 / made.parameters
+def test_epochs_match_training() -> None:
+    planned = plan(small(), corpus_of(stream(b"x" * 39)))  # 41 tokens: 40 targets, 10 windows of 4
+    assert planned.sequences_per_epoch == 9  # one window is lost to the shifting phase
+    assert planned.epochs == pytest.approx(10 * 2 / 9)
+    assert planned.tokens_per_parameter == 41 / planned.parameters
 
 
 def test_a_text_shorter_than_a_window_has_no_epochs() -> None:
-    made = plan(small(block_size=64), corpus_of(stream(b"short")))
-    assert made.sequences_per_epoch == 0
-    assert made.epochs is None
+    planned = plan(small(block_size=64), corpus_of(stream(b"short")))
+    assert planned.sequences_per_epoch == 0
+    assert planned.epochs is None
 
 
 # Documents
 
 
-def test_documents_are_read_by_number_and_by_passage() -> None:
+def test_documents_can_be_read_whole_and_in_passages() -> None:
     documents = Documents(stream(b"first", b"second"), END_OF_TEXT)
     assert len(documents) == 2
     assert bytes(documents.ids(1)) == b"second"
@@ -196,7 +207,7 @@ def test_documents_are_read_by_number_and_by_passage() -> None:
 
 
 @pytest.mark.parametrize("number", [-1, 2])
-def test_a_document_that_is_not_there_is_an_error(number: int) -> None:
+def test_a_missing_document_is_an_error(number: int) -> None:
     with pytest.raises(IndexError, match="no document"):
         Documents(stream(b"first", b"second"), END_OF_TEXT).ids(number)
 
@@ -205,7 +216,7 @@ def test_an_empty_stream_has_no_documents() -> None:
     assert len(Documents(EMPTY, END_OF_TEXT)) == 0
 
 
-def test_walking_all_documents_looks_at_each_part_of_the_stream_once(
+def test_iterating_over_documents_scans_the_stream_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("slm_tui.corpus.documents._CHUNK", 50)
@@ -220,24 +231,24 @@ def test_walking_all_documents_looks_at_each_part_of_the_stream_once(
     tokens = stream(*texts)
     documents = Documents(tokens, END_OF_TEXT)
     assert [bytes(documents.ids(number)) for number in range(100)] == texts
-    # Twice where a document stands in two parts.
+    # Twice if a document spans two chunks.
     assert len(looks) <= 3 * (len(tokens) // 50 + 1)
 
 
-# Showing bytes
+# Displaying bytes
 
 
-def test_whole_characters_are_shown_and_halves_are_symbols() -> None:
+def test_complete_characters_are_shown_and_incomplete_ones_as_symbols() -> None:
     assert shown("é中".encode()) == "é中"
     assert shown("中".encode()[:2]) == "‹e4›‹b8›"
     assert shown(b"a\xa9b") == "a‹a9›b"
-    # Lines of a text with letters beyond ASCII.
+    # Lines of a text with non-ASCII letters.
     assert shown("é—\n中\n".encode()) == "é—\n中\n"
     assert shown("\u200d".encode()) == "‹200d›"
 
 
 @given(st.binary(max_size=40))
-def test_shown_bytes_hold_nothing_a_terminal_obeys(data: bytes) -> None:
+def test_displayed_bytes_contain_no_terminal_commands(data: bytes) -> None:
     text = shown(data)
     assert not any(ord(char) < 32 and char != "\n" for char in text)
     assert not any(0x7F <= ord(char) < 0xA0 for char in text)
@@ -245,10 +256,10 @@ def test_shown_bytes_hold_nothing_a_terminal_obeys(data: bytes) -> None:
     text.encode()  # no lone surrogate
 
 
-# A real one
+# A real corpus
 
 
-def test_the_statistics_of_prepared_stories_agree_with_their_manifest(
+def test_statistics_of_prepared_stories_match_their_manifest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SLM_TUI_HOME", str(tmp_path))
@@ -261,20 +272,20 @@ def test_the_statistics_of_prepared_stories_agree_with_their_manifest(
         "a preset",
     )
     corpus = prepare(preset)
-    found = measure(corpus)
-    for name, part in found.parts.items():
-        told = corpus.manifest["parts"][name]
+    statistics = measure(corpus)
+    for name, part in statistics.parts.items():
+        expected = corpus.manifest["parts"][name]
         assert (part.documents, part.tokens, part.bytes) == (
-            told["documents"],
-            told["tokens"],
-            told["bytes"],
+            expected["documents"],
+            expected["tokens"],
+            expected["bytes"],
         )
         ends = np.flatnonzero(getattr(corpus, name) == corpus.tokenizer.end_of_text)
         lengths = np.diff(ends) - 1
         assert (part.shortest, part.longest) == (min(lengths, default=0), max(lengths, default=0))
-    assert found.floor == corpus.floor
-    assert found.floor is not None
-    sizes = enumerate(found.token_lengths)
-    assert sum(size * count for size, count in sizes) == found.parts["train"].bytes
-    assert found.byte_counts is None
-    assert json.loads(json.dumps(found.to_dict()))["parts"]["train"]["documents"] == 60
+    assert statistics.floor == corpus.floor
+    assert statistics.floor is not None
+    sizes = enumerate(statistics.token_lengths)
+    assert sum(size * count for size, count in sizes) == statistics.parts["train"].bytes
+    assert statistics.byte_counts is None
+    assert json.loads(json.dumps(statistics.to_dict()))["parts"]["train"]["documents"] == 60

@@ -20,7 +20,7 @@ from slm_tui.corpus.stories.words import WORDS
 from slm_tui.errors import CorpusError
 
 MANY = 5000
-VERSION_1 = "a62be07affc0e8ce"  # of the stories that GRAMMAR_VERSION 1 tells
+VERSION_1 = "a62be07affc0e8ce"  # of the stories of GRAMMAR_VERSION 1
 SOME = 300
 LAST = re.compile(r"(The end\.|And that is [^.]*\.)")
 NAMES = {row.text for table in ("girl", "boy", "pet", "helper_name") for row in WORDS[table]}
@@ -44,7 +44,7 @@ def grammar_of(
 
 
 @each_richness
-def test_the_bits_reported_are_the_bits_found_from_the_text_alone(richness: str) -> None:
+def test_the_reported_bits_equal_those_computed_from_the_text(richness: str) -> None:
     reader = StoryGenerator(richness, seed=99)  # another seed: only the grammar is shared
     for story in stories(richness)[:SOME]:
         assert reader.parse(story.text) == pytest.approx(story.bits, abs=1e-9)
@@ -56,12 +56,12 @@ def test_every_story_has_exactly_one_derivation(richness: str) -> None:
     assert {generator.derivations(story.text) for story in stories(richness)[:1000]} == {1}
 
 
-def test_a_second_derivation_would_be_found() -> None:
+def test_a_second_derivation_is_found() -> None:
     node = grammar_of({"story": "[a|ab][bc|c]."})
     assert len([way for way in node.match("abc.", 0, {}) if way[0] == 4]) == 2
 
 
-def test_the_bits_are_minus_log2_of_how_often_a_text_is_written() -> None:
+def test_the_bits_are_minus_log2_of_a_texts_frequency() -> None:
     tables = {"pet": [DrawnEntry("cat", 3), DrawnEntry("dog", 1)]}
     node = grammar_of({"story": "[3*a|the] {one=pet}[| and a {two=pet!one}]"}, tables)
     numbers = random.Random(5)
@@ -93,18 +93,18 @@ def test_a_story_depends_only_on_richness_seed_and_index(richness: str) -> None:
         assert generator.story(index) == stories(richness)[index]
 
 
-def test_the_stories_stay_what_they_are_until_the_grammar_version_is_raised() -> None:
-    told = "\n".join(story.text for richness in RICHNESS for story in stories(richness)[:100])
-    assert blake2b(told.encode(), digest_size=8).hexdigest() == VERSION_1
+def test_stories_change_only_with_the_grammar_version() -> None:
+    text = "\n".join(story.text for richness in RICHNESS for story in stories(richness)[:100])
+    assert blake2b(text.encode(), digest_size=8).hexdigest() == VERSION_1
 
 
 @each_richness
-def test_no_story_is_told_twice(richness: str) -> None:
+def test_no_story_repeats(richness: str) -> None:
     assert len({story.text for story in stories(richness)}) == MANY
 
 
 @each_richness
-def test_another_seed_tells_other_stories_of_the_same_grammar(richness: str) -> None:
+def test_another_seed_gives_other_stories_of_the_same_grammar(richness: str) -> None:
     others = stories(richness, 12345, SOME)
     assert not {story.text for story in others} & {story.text for story in stories(richness)}
     generator = StoryGenerator(richness, seed=0)
@@ -122,14 +122,14 @@ def test_the_vocabulary_covers_every_word_and_little_else(richness: str) -> None
     assert low <= len(vocabulary) <= high
 
 
-def test_a_richer_vocabulary_holds_almost_all_of_a_poorer_one() -> None:
+def test_a_richer_vocabulary_contains_almost_all_of_a_smaller_one() -> None:
     tiny, small, rich = (StoryGenerator(richness).vocabulary for richness in RICHNESS)
     assert len(tiny - small) <= 5
     assert small <= rich
 
 
 @each_richness
-def test_most_stories_are_as_long_as_promised(richness: str) -> None:
+def test_most_stories_have_the_documented_length(richness: str) -> None:
     low, high = WORDS_PER_STORY[richness]
     lengths = [len(story.text.split()) for story in stories(richness)]
     assert sum(low <= length <= high for length in lengths) >= 0.9 * len(lengths)
@@ -144,7 +144,7 @@ def test_the_entropy_is_the_mean_of_the_bits(richness: str) -> None:
     assert entropy == pytest.approx(mean, abs=5 * error)
 
 
-def test_the_entropy_of_a_small_grammar_is_the_one_computed_by_hand() -> None:
+def test_the_entropy_of_a_small_grammar_matches_a_manual_calculation() -> None:
     pets = [
         DrawnEntry("cat", 1, {"says": "[miaow|purr]"}),
         DrawnEntry("dog", 1, {"says": "woof"}),
@@ -162,7 +162,7 @@ def test_the_entropy_of_a_small_grammar_is_the_one_computed_by_hand() -> None:
 
 
 @each_richness
-def test_no_story_is_the_beginning_of_another(richness: str) -> None:
+def test_no_story_is_a_prefix_of_another(richness: str) -> None:
     for story in stories(richness):
         paragraphs = story.text.split("\n\n")
         assert LAST.fullmatch(paragraphs[-1])
@@ -172,7 +172,7 @@ def test_no_story_is_the_beginning_of_another(richness: str) -> None:
 
 
 @each_richness
-def test_no_part_of_a_story_is_a_story(richness: str) -> None:
+def test_no_proper_part_of_a_story_is_a_story(richness: str) -> None:
     generator = StoryGenerator(richness)
     for story in stories(richness)[:5]:
         beginnings = (story.text[:end] for end in range(len(story.text)))
@@ -185,8 +185,8 @@ def test_a_story_with_a_word_altered_is_not_a_story(richness: str) -> None:
     generator = StoryGenerator(richness)
     numbers = random.Random(1)
     for story in stories(richness)[:100]:
-        found = list(re.finditer(r"\w+", story.text))
-        place = numbers.choice(found)
+        matches = list(re.finditer(r"\w+", story.text))
+        place = numbers.choice(matches)
         altered = story.text[: place.start()] + "xylograph" + story.text[place.end() :]
         assert generator.derivations(altered) == 0
         with pytest.raises(StoryError):
@@ -194,13 +194,13 @@ def test_a_story_with_a_word_altered_is_not_a_story(richness: str) -> None:
 
 
 @each_richness
-def test_a_thing_that_changes_its_colour_or_a_hero_that_changes_name_is_refused(
+def test_an_object_that_changes_colour_or_a_hero_that_changes_name_is_rejected(
     richness: str,
 ) -> None:
     generator = StoryGenerator(richness)
     for story in stories(richness)[:200]:
         hero = next(word for word in re.findall(r"\w+", story.text) if word in NAMES)
-        places = [found.start() for found in re.finditer(rf"\b{hero}\b", story.text)]
+        places = [matches.start() for matches in re.finditer(rf"\b{hero}\b", story.text)]
         other = "Mia" if hero != "Mia" else "Tom"
         if other not in story.text and len(places) > 1:
             last = places[-1]
@@ -209,7 +209,7 @@ def test_a_thing_that_changes_its_colour_or_a_hero_that_changes_name_is_refused(
 
 
 @each_richness
-def test_at_most_two_names_occur_and_every_one_is_introduced(richness: str) -> None:
+def test_at_most_two_names_occur_and_each_is_introduced(richness: str) -> None:
     villages = {word for row in WORDS["village"] for word in row.text.split()}
     for story in stories(richness)[:2000]:
         named = {word for word in re.findall(r"[A-Z]\w+", story.text) if word in NAMES - villages}
@@ -221,11 +221,11 @@ def test_at_most_two_names_occur_and_every_one_is_introduced(richness: str) -> N
 
 
 @each_richness
-def test_a_hero_alone_with_animals_keeps_one_pronoun(richness: str) -> None:
+def test_a_hero_alone_with_animals_has_one_pronoun(richness: str) -> None:
     checked = 0
     for story in stories(richness)[:2000]:
         if not re.search(r"afraid of ", story.text.split("\n\n")[0]):
-            continue  # in the other plots somebody else may be a he or a she too
+            continue  # in the other plots, other characters may be a he or a she too
         hero = next(word for word in re.findall(r"\w+", story.text) if word in NAMES)
         wrong = {"he", "him", "his"} if hero in SHE else {"she", "her", "hers"}
         assert not wrong & set(words(story.text))
@@ -243,8 +243,8 @@ def test_stories_are_clean_plain_text(richness: str) -> None:
         assert story.text == story.text.strip()
         assert not slips.search(story.text), slips.search(story.text)
         assert story.text.count('"') % 2 == 0
-        for found in re.finditer(r"\b([Aa]n?) (\w+)", story.text):
-            assert found[1].lower() == article(found[2]), found[0]
+        for matches in re.finditer(r"\b([Aa]n?) (\w+)", story.text):
+            assert matches[1].lower() == article(matches[2]), matches[0]
 
 
 def test_articles_follow_the_sound() -> None:
@@ -253,7 +253,7 @@ def test_articles_follow_the_sound() -> None:
 
 
 @each_richness
-def test_all_eight_plots_are_told(richness: str) -> None:
+def test_all_eight_plots_occur(richness: str) -> None:
     marks = ("came back with|back to|returned|brought", "This time,", "afraid of ", "sorry")
     more = ("the others", "had a secret", "birthday", "But (on the way|soon), ")
     texts = [story.text for story in stories(richness)[:1000]]
@@ -261,7 +261,7 @@ def test_all_eight_plots_are_told(richness: str) -> None:
         assert sum(bool(re.search(mark, text)) for text in texts) > 50
 
 
-def test_an_unknown_richness_or_a_negative_index_is_refused_with_a_remedy() -> None:
+def test_the_error_for_an_unknown_richness_or_negative_index_has_a_remedy() -> None:
     with pytest.raises(StoryError, match="tiny, small, rich"):
         StoryGenerator("huge")
     with pytest.raises(CorpusError):
@@ -271,7 +271,7 @@ def test_an_unknown_richness_or_a_negative_index_is_refused_with_a_remedy() -> N
 @pytest.mark.parametrize(
     "rule", ["[a|b", "a]", "{nowhere}", "{x=nowhere}", "{@x.nothing}", "a < b"]
 )
-def test_a_template_that_cannot_be_read_is_refused(rule: str) -> None:
+def test_an_invalid_template_is_rejected(rule: str) -> None:
     with pytest.raises(NotationError):
         grammar_of({"story": rule})
 

@@ -1,4 +1,4 @@
-"""The stream decoder: a character comes when its last byte has come."""
+"""The stream decoder: a character is returned once its last byte has arrived."""
 
 import random
 
@@ -10,7 +10,7 @@ from slm_tui.corpus.tokenizers.contract import sound
 
 
 def _stream(data: bytes, sizes: random.Random) -> tuple[list[str], StreamDecoder]:
-    """`data` through a tokenizer whose tokens are parts of it, of 1 to 4 bytes."""
+    """`data` through a tokenizer whose tokens are pieces of it, of 1 to 4 bytes."""
 
     class Parts:
         def next_bytes(self, id: int, before: int | None) -> bytes:
@@ -30,19 +30,19 @@ def _stream(data: bytes, sizes: random.Random) -> tuple[list[str], StreamDecoder
     st.one_of(st.binary(max_size=40), st.text(max_size=20).map(lambda text: sound(text).encode())),
     st.randoms(use_true_random=False),
 )
-def test_a_stream_is_the_text_of_all_its_bytes(data: bytes, sizes: random.Random) -> None:
-    shown, decoder = _stream(data, sizes)
-    assert "".join(shown) == data.decode("utf-8", "replace")
+def test_streamed_text_equals_the_decoded_bytes(data: bytes, sizes: random.Random) -> None:
+    streamed, decoder = _stream(data, sizes)
+    assert "".join(streamed) == data.decode("utf-8", "replace")
     invalid = sum(0xDC80 <= ord(char) <= 0xDCFF for char in data.decode("utf-8", "surrogateescape"))
     assert decoder.invalid_bytes == invalid
     assert decoder.valid_bytes + decoder.invalid_bytes == len(data)
 
 
-def test_a_stream_yields_no_half_character() -> None:
+def test_a_stream_never_yields_part_of_a_character() -> None:
     tokenizer = byte_tokenizer()
     decoder = StreamDecoder(tokenizer)
-    shown = [decoder.feed(id) for id in tokenizer.encode("a€🙂")]
-    assert shown == ["a", "", "", "€", "", "", "", "🙂"]
+    streamed = [decoder.feed(id) for id in tokenizer.encode("a€🙂")]
+    assert streamed == ["a", "", "", "€", "", "", "", "🙂"]
     assert decoder.finish() == ""
     assert decoder.feed(0xE2) == ""
     assert decoder.feed(tokenizer.end_of_text) == ""

@@ -1,4 +1,4 @@
-"""Text files: cut at marks wherever they fall, and refused exactly where they are wrong."""
+"""Text files: split at marks at any position, and rejected with the exact place of the problem."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from slm_tui.config.data import FileData
 from slm_tui.corpus.sources import text_file
 from slm_tui.corpus.staging import CHUNK
-from tests.corpus.helpers import refused, texts
+from tests.corpus.helpers import source_error, texts
 
 END = "<|endoftext|>"
 BITS = ("a", " ", "\n", "\r", "\r\n", "\t", "漢", "é", "🙂", "\ufeff", "--", "-", "\n\n")
@@ -27,33 +27,33 @@ def test_a_file_is_one_document(tmp_path: Path) -> None:
     assert read(path) == ["one\n\ntwo"]
 
 
-def test_the_end_of_text_mark_divides_documents(tmp_path: Path) -> None:
+def test_the_end_of_text_mark_separates_documents(tmp_path: Path) -> None:
     path = tmp_path / "text.txt"
     path.write_text("one\n<|endoftext|>\ntwo\n<|endoftext|>\n\n<|endoftext|>three")
     assert read(path) == ["one", "two", "three"]
 
 
-def test_a_separator_of_ones_own_divides_documents(tmp_path: Path) -> None:
+def test_a_custom_separator_separates_documents(tmp_path: Path) -> None:
     path = tmp_path / "text.txt"
     path.write_text("one<|endoftext|>--two--three")
     assert read(path, separator="--") == ["one<|endoftext|>", "two", "three"]
 
 
-def test_windows_line_ends_and_a_byte_order_mark_are_no_text(tmp_path: Path) -> None:
+def test_windows_line_ends_and_a_byte_order_mark_are_not_text(tmp_path: Path) -> None:
     path = tmp_path / "text.txt"
     path.write_bytes(b"\xef\xbb\xbfone\r\ntwo")
     assert read(path) == ["one\ntwo"]
     assert read(path, on_encoding_error="replace") == ["one\ntwo"]
 
 
-def test_what_is_not_utf8_is_replaced_where_asked(tmp_path: Path) -> None:
+def test_invalid_utf8_is_replaced_on_request(tmp_path: Path) -> None:
     path = tmp_path / "text.txt"
     path.write_bytes(b"caf\xe9 noir")
     assert read(path, on_encoding_error="replace") == ["caf\ufffd noir"]
 
 
 def as_a_whole(raw: bytes, separator: str, errors: str = "strict") -> list[str]:
-    """What a reader does that has the whole file in memory."""
+    """What a reader that holds the whole file in memory returns."""
     text = raw.decode("utf-8", errors).removeprefix("\ufeff")
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     parts = [part.strip("\n") for part in text.split(separator or END)]
@@ -71,32 +71,30 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     chunk=st.integers(1, 24),
     separator=st.sampled_from(["", "-", "--", "\n\n", "漢", "a\n", " "]),
 )
-def test_where_the_file_is_cut_into_chunks_does_not_matter(
-    place: Path, text: str, chunk: int, separator: str
-) -> None:
+def test_chunk_boundaries_do_not_matter(place: Path, text: str, chunk: int, separator: str) -> None:
     path = place / "text.txt"
     path.write_bytes(text.encode())
-    wanted = as_a_whole(text.encode(), separator)
+    expected = as_a_whole(text.encode(), separator)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(text_file, "CHUNK", chunk)
-        if wanted:
-            assert read(path, separator=separator) == wanted
+        if expected:
+            assert read(path, separator=separator) == expected
         else:
-            refused(FileData(path=str(path), separator=separator), place)
+            source_error(FileData(path=str(path), separator=separator), place)
 
 
 @settings(max_examples=200, deadline=None)
 @given(raw=st.one_of(st.binary(max_size=40), some_bytes.map(str.encode)), chunk=st.integers(1, 24))
-def test_replaced_bytes_are_those_that_a_whole_reader_replaces(
+def test_replaced_bytes_are_the_same_as_when_read_at_once(
     place: Path, raw: bytes, chunk: int
 ) -> None:
     path = place / "text.txt"
     path.write_bytes(raw)
-    wanted = as_a_whole(raw, "", "replace")
-    if wanted:
+    expected = as_a_whole(raw, "", "replace")
+    if expected:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(text_file, "CHUNK", chunk)
-            assert read(path, on_encoding_error="replace") == wanted
+            assert read(path, on_encoding_error="replace") == expected
 
 
 @settings(max_examples=200, deadline=None)
@@ -106,7 +104,7 @@ def test_replaced_bytes_are_those_that_a_whole_reader_replaces(
     after=some_bytes,
     chunk=st.integers(1, 24),
 )
-def test_the_first_byte_that_is_not_utf8_is_named_exactly(
+def test_the_first_invalid_byte_is_reported_exactly(
     place: Path, before: str, bad: bytes, after: str, chunk: int
 ) -> None:
     path, raw = place / "text.txt", before.encode() + bad + after.encode()
@@ -115,9 +113,9 @@ def test_the_first_byte_that_is_not_utf8_is_named_exactly(
         raw.decode()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(text_file, "CHUNK", chunk)
-        told = refused(FileData(path=str(path)), place)
-    assert told.what == f"{path} is not UTF-8"
-    assert told.why == f"byte {caught.value.start} is 0x{raw[caught.value.start]:02x}"
+        error = source_error(FileData(path=str(path)), place)
+    assert error.what == f"{path} is not UTF-8"
+    assert error.why == f"byte {caught.value.start} is 0x{raw[caught.value.start]:02x}"
 
 
 # Real chunks, of a megabyte.
@@ -125,11 +123,9 @@ def test_the_first_byte_that_is_not_utf8_is_named_exactly(
 
 @pytest.mark.parametrize("shift", range(len(END) + 3))
 @pytest.mark.parametrize("begins", ["", "ab" + END, f"{END}\n{END}", "b\r\n" + END])
-def test_a_mark_is_found_wherever_the_megabyte_ends(
-    tmp_path: Path, shift: int, begins: str
-) -> None:
+def test_a_mark_is_found_across_chunk_boundaries(tmp_path: Path, shift: int, begins: str) -> None:
     path = tmp_path / "text.txt"
-    # A short document, or none, stands before the mark that the chunk cuts.
+    # A short document, or none, comes before the mark at the chunk boundary.
     raw = ("x" * (CHUNK - shift - len(begins)) + END + begins + "c" + END + "end").encode()
     path.write_bytes(raw)
     assert read(path) == as_a_whole(raw, "")
@@ -137,47 +133,49 @@ def test_a_mark_is_found_wherever_the_megabyte_ends(
 
 @pytest.mark.parametrize("mark", ["\r\n", "漢", "🙂", "\n\n\n", "\r\n<|endoftext|>\r\n"])
 @pytest.mark.parametrize("shift", range(6))
-def test_what_a_megabyte_cuts_in_two_is_read_whole(tmp_path: Path, mark: str, shift: int) -> None:
+def test_characters_and_marks_across_chunk_boundaries_are_read_whole(
+    tmp_path: Path, mark: str, shift: int
+) -> None:
     path = tmp_path / "text.txt"
     raw = b"x" * (CHUNK - shift) + mark.encode() + b"end"
     path.write_bytes(raw)
     assert read(path) == as_a_whole(raw, "")
 
 
-def test_a_byte_order_mark_is_taken_off_the_file_and_nowhere_else(tmp_path: Path) -> None:
+def test_a_byte_order_mark_is_removed_only_at_the_start(tmp_path: Path) -> None:
     path = tmp_path / "text.txt"
     path.write_bytes(("\ufeff" + "x" * (CHUNK - 3) + "\ufeffend").encode())
     assert read(path) == ["x" * (CHUNK - 3) + "\ufeffend"]
 
 
 @pytest.mark.parametrize("at", [CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK - 2, 3 * CHUNK + 7])
-def test_a_bad_byte_is_named_exactly_however_far_into_the_file(tmp_path: Path, at: int) -> None:
+def test_an_invalid_byte_far_into_the_file_is_reported_exactly(tmp_path: Path, at: int) -> None:
     path = tmp_path / "text.txt"
     raw = "é".encode() * (at // 2) + b"x" * (at % 2)
     path.write_bytes(raw + b"\xff" + b"more" * 1000)
-    assert f"byte {at:,} is 0xff" in str(refused(FileData(path=str(path)), tmp_path))
+    assert f"byte {at:,} is 0xff" in str(source_error(FileData(path=str(path)), tmp_path))
     path.write_bytes(raw + "漢".encode()[:2])
-    assert f"byte {at:,} is 0xe6" in str(refused(FileData(path=str(path)), tmp_path))
+    assert f"byte {at:,} is 0xe6" in str(source_error(FileData(path=str(path)), tmp_path))
 
 
-def test_a_zero_byte_far_into_the_file_is_noticed(tmp_path: Path) -> None:
+def test_a_nul_byte_far_into_the_file_is_detected(tmp_path: Path) -> None:
     path = tmp_path / "text.txt"
     path.write_bytes(b"words " * (CHUNK // 2) + b"\0")
-    told = refused(FileData(path=str(path)), tmp_path)
-    assert told.why == f"byte {6 * (CHUNK // 2):,} is NUL (0x00)"
-    assert "tr -d" in told.remedy
-    found = read(path, on_encoding_error="replace")
-    assert [text.endswith("words \0") for text in found] == [True]
+    error = source_error(FileData(path=str(path)), tmp_path)
+    assert error.why == f"byte {6 * (CHUNK // 2):,} is NUL (0x00)"
+    assert "tr -d" in error.remedy
+    texts = read(path, on_encoding_error="replace")
+    assert [text.endswith("words \0") for text in texts] == [True]
 
 
-def test_megabytes_of_line_ends_are_no_text(tmp_path: Path) -> None:
+def test_megabytes_of_line_ends_are_not_text(tmp_path: Path) -> None:
     path = tmp_path / "text.txt"
     path.write_bytes(
         b"\n" * (3 * CHUNK) + b"words" + b"\r\n" * (2 * CHUNK) + b"more" + b"\n" * CHUNK
     )
     assert read(path) == ["words" + "\n" * (2 * CHUNK) + "more"]
     path.write_bytes(b"\n \t" * CHUNK)
-    assert "has no text" in str(refused(FileData(path=str(path)), tmp_path))
+    assert "has no text" in str(source_error(FileData(path=str(path)), tmp_path))
 
 
 # Files without usable text.
@@ -196,11 +194,11 @@ def test_megabytes_of_line_ends_are_no_text(tmp_path: Path) -> None:
         (b"<|endoftext|>\n<|endoftext|>", "has no text"),
     ],
 )
-def test_a_file_without_usable_text_is_refused_in_one_line(
+def test_a_file_without_usable_text_is_reported_in_one_line(
     tmp_path: Path, raw: bytes, says: str
 ) -> None:
     path = tmp_path / "text.txt"
     path.write_bytes(raw)
-    told = str(refused(FileData(path=str(path)), tmp_path))
-    assert says in told
-    assert str(path) in told
+    message = str(source_error(FileData(path=str(path)), tmp_path))
+    assert says in message
+    assert str(path) in message

@@ -1,4 +1,4 @@
-"""The promises of the tokenizers: every text comes back, ids stay the same, files open again."""
+"""Guarantees of the tokenizers: every text round-trips, ids are stable, files can be reopened."""
 
 import json
 from collections.abc import Iterator
@@ -25,8 +25,10 @@ from tests.corpus.strategies import NAMES, any_text, assigned, knotty, quick
 @pytest.mark.parametrize("name", NAMES)
 @quick
 @given(text=any_text)
-def test_every_text_comes_back(made: dict[str, Tokenizer], name: str, text: str) -> None:
-    tokenizer = made[name]
+def test_every_text_round_trips(
+    every_tokenizer: dict[str, Tokenizer], name: str, text: str
+) -> None:
+    tokenizer = every_tokenizer[name]
     ids = tokenizer.encode(text)
     assert tokenizer.decode_bytes(ids) == text.encode()
     assert all(0 <= id < tokenizer.n_vocab for id in ids)
@@ -38,14 +40,14 @@ def test_every_text_comes_back(made: dict[str, Tokenizer], name: str, text: str)
 @pytest.mark.parametrize("name", NAMES)
 @quick
 @given(data=st.binary(max_size=60))
-def test_bytes_that_are_no_text_come_back(
-    made: dict[str, Tokenizer], name: str, data: bytes
+def test_bytes_that_are_not_text_round_trip(
+    every_tokenizer: dict[str, Tokenizer], name: str, data: bytes
 ) -> None:
-    ids = made[name].encode_bytes(data)
-    assert made[name].decode_bytes(ids) == data
+    ids = every_tokenizer[name].encode_bytes(data)
+    assert every_tokenizer[name].decode_bytes(ids) == data
 
 
-def test_the_two_bytes_whose_ids_are_taken_come_back_all_the_same() -> None:
+def test_the_two_bytes_without_ids_round_trip_too() -> None:
     ids = byte_tokenizer().encode_bytes(b"a\xfeb\xff")
     assert byte_tokenizer().decode_bytes(ids) == b"a\xfeb\xff"
     assert byte_tokenizer().end_of_text not in ids
@@ -62,15 +64,17 @@ def test_ids_of_bytes_are_the_bytes() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_lone_surrogate_becomes_the_replacement_character(
-    made: dict[str, Tokenizer], name: str
+    every_tokenizer: dict[str, Tokenizer], name: str
 ) -> None:
-    ids = made[name].encode("a\ud800b\udfff")
-    assert made[name].decode_bytes(ids).decode() == "a\ufffdb\ufffd"
+    ids = every_tokenizer[name].encode("a\ud800b\udfff")
+    assert every_tokenizer[name].decode_bytes(ids).decode() == "a\ufffdb\ufffd"
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_end_of_text_in_a_text_is_ordinary_text(made: dict[str, Tokenizer], name: str) -> None:
-    tokenizer, text = made[name], f"a{END_OF_TEXT}<|begin_of_text|>b{END_OF_TEXT}"
+def test_end_of_text_in_a_text_is_ordinary_text(
+    every_tokenizer: dict[str, Tokenizer], name: str
+) -> None:
+    tokenizer, text = every_tokenizer[name], f"a{END_OF_TEXT}<|begin_of_text|>b{END_OF_TEXT}"
     ids = tokenizer.encode(text)
     assert tokenizer.end_of_text not in ids
     assert tokenizer.decode_bytes(ids) == text.encode()
@@ -78,8 +82,8 @@ def test_end_of_text_in_a_text_is_ordinary_text(made: dict[str, Tokenizer], name
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_byte_lengths_are_those_of_the_tokens(made: dict[str, Tokenizer], name: str) -> None:
-    tokenizer = made[name]
+def test_byte_lengths_match_the_tokens(every_tokenizer: dict[str, Tokenizer], name: str) -> None:
+    tokenizer = every_tokenizer[name]
     lengths = tokenizer.byte_lengths()
     assert lengths.shape == (tokenizer.n_vocab,)
     assert lengths.dtype == np.int32
@@ -89,18 +93,22 @@ def test_byte_lengths_are_those_of_the_tokens(made: dict[str, Tokenizer], name: 
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_ids_outside_the_vocabulary_have_no_bytes(made: dict[str, Tokenizer], name: str) -> None:
-    assert made[name].token_bytes(-1) == b""
-    assert made[name].token_bytes(made[name].n_vocab) == b""
+def test_ids_outside_the_vocabulary_have_no_bytes(
+    every_tokenizer: dict[str, Tokenizer], name: str
+) -> None:
+    assert every_tokenizer[name].token_bytes(-1) == b""
+    assert every_tokenizer[name].token_bytes(every_tokenizer[name].n_vocab) == b""
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("threads", [1, 3])
 def test_a_batch_has_the_ids_of_its_texts(
-    made: dict[str, Tokenizer], name: str, threads: int
+    every_tokenizer: dict[str, Tokenizer], name: str, threads: int
 ) -> None:
-    batch = made[name].encode_batch([*TEXTS, ""], threads)
-    assert [ids.tolist() for ids in batch] == [made[name].encode(text) for text in [*TEXTS, ""]]
+    batch = every_tokenizer[name].encode_batch([*TEXTS, ""], threads)
+    assert [ids.tolist() for ids in batch] == [
+        every_tokenizer[name].encode(text) for text in [*TEXTS, ""]
+    ]
     assert {ids.dtype for ids in batch} == {np.dtype(np.uint16)}
 
 
@@ -108,12 +116,12 @@ def test_a_batch_has_the_ids_of_its_texts(
 @quick
 @given(batch=st.lists(any_text, min_size=1, max_size=6))
 def test_documents_have_the_ids_of_their_texts_and_end_of_text_after_each(
-    made: dict[str, Tokenizer], name: str, batch: list[str]
+    every_tokenizer: dict[str, Tokenizer], name: str, batch: list[str]
 ) -> None:
-    tokenizer = made[name]
-    found = tokenizer.encode_documents(batch)
-    assert found.tolist() == one_by_one(tokenizer, batch)
-    assert found.dtype == tokenizer.dtype
+    tokenizer = every_tokenizer[name]
+    result = tokenizer.encode_documents(batch)
+    assert result.tolist() == one_by_one(tokenizer, batch)
+    assert result.dtype == tokenizer.dtype
 
 
 def one_by_one(tokenizer: Tokenizer, texts: list[str]) -> list[int]:
@@ -136,41 +144,45 @@ def one_by_one(tokenizer: Tokenizer, texts: list[str]) -> list[int]:
         ["a\ud800", "\udfffb"],
     ],
 )
-def test_documents_are_no_trap_for_texts_that_look_like_marks(
-    made: dict[str, Tokenizer], name: str, batch: list[str]
+def test_texts_that_look_like_marks_are_encoded_as_text(
+    every_tokenizer: dict[str, Tokenizer], name: str, batch: list[str]
 ) -> None:
-    assert made[name].encode_documents(batch).tolist() == one_by_one(made[name], batch)
+    assert every_tokenizer[name].encode_documents(batch).tolist() == one_by_one(
+        every_tokenizer[name], batch
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
 @quick
 @given(text=any_text)
-def test_a_text_comes_back_through_the_stream(
-    made: dict[str, Tokenizer], name: str, text: str
+def test_a_text_round_trips_through_the_stream_decoder(
+    every_tokenizer: dict[str, Tokenizer], name: str, text: str
 ) -> None:
-    decoder = StreamDecoder(made[name])
-    shown = [decoder.feed(id) for id in made[name].encode(text)]
-    assert "".join([*shown, decoder.finish()]) == text
+    decoder = StreamDecoder(every_tokenizer[name])
+    streamed = [decoder.feed(id) for id in every_tokenizer[name].encode(text)]
+    assert "".join([*streamed, decoder.finish()]) == text
     assert (decoder.valid_bytes, decoder.invalid_bytes) == (len(text.encode()), 0)
 
 
 @pytest.mark.parametrize("name", NAMES)
 @quick
 @given(data=st.binary(max_size=60))
-def test_a_stream_decodes_any_bytes_as_the_whole_is_decoded(
-    made: dict[str, Tokenizer], name: str, data: bytes
+def test_the_stream_decoder_equals_decoding_all_bytes_at_once(
+    every_tokenizer: dict[str, Tokenizer], name: str, data: bytes
 ) -> None:
-    decoder = StreamDecoder(made[name])
-    shown = [decoder.feed(id) for id in made[name].encode_bytes(data)]
-    assert "".join([*shown, decoder.finish()]) == data.decode("utf-8", "replace")
+    decoder = StreamDecoder(every_tokenizer[name])
+    streamed = [decoder.feed(id) for id in every_tokenizer[name].encode_bytes(data)]
+    assert "".join([*streamed, decoder.finish()]) == data.decode("utf-8", "replace")
 
 
-# --- files
+# Files
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_saved_tokenizer_opens_as_it_was(made: dict[str, Tokenizer], name: str) -> None:
-    saved = made[name]
+def test_a_saved_tokenizer_reopens_unchanged(
+    every_tokenizer: dict[str, Tokenizer], name: str
+) -> None:
+    saved = every_tokenizer[name]
     opened = from_json(saved.to_json())
     assert (opened.kind, opened.n_vocab, opened.end_of_text, opened.fingerprint) == (
         saved.kind,
@@ -182,32 +194,38 @@ def test_a_saved_tokenizer_opens_as_it_was(made: dict[str, Tokenizer], name: str
     assert opened.encode(STORY) == saved.encode(STORY)
 
 
-def test_different_tokenizers_have_different_fingerprints(made: dict[str, Tokenizer]) -> None:
-    assert len({tokenizer.fingerprint for tokenizer in made.values()}) == len(made)
+def test_different_tokenizers_have_different_fingerprints(
+    every_tokenizer: dict[str, Tokenizer],
+) -> None:
+    assert len({tokenizer.fingerprint for tokenizer in every_tokenizer.values()}) == len(
+        every_tokenizer
+    )
 
 
 @pytest.fixture(scope="module")
-def opened(made: dict[str, Tokenizer]) -> dict[str, tokenizers.Tokenizer]:
-    found = {name: tokenizers.Tokenizer.from_str(one.to_json()) for name, one in made.items()}
-    for one in found.values():
+def opened(every_tokenizer: dict[str, Tokenizer]) -> dict[str, tokenizers.Tokenizer]:
+    result = {
+        name: tokenizers.Tokenizer.from_str(one.to_json()) for name, one in every_tokenizer.items()
+    }
+    for one in result.values():
         one.encode_special_tokens = True
-    return found
+    return result
 
 
 @pytest.mark.parametrize("name", NAMES)
 @quick
 @given(text=st.one_of(st.text(assigned, max_size=60), knotty, st.sampled_from(TEXTS)))
 def test_the_library_tokenizers_gives_the_same_ids(
-    made: dict[str, Tokenizer],
+    every_tokenizer: dict[str, Tokenizer],
     opened: dict[str, tokenizers.Tokenizer],
     name: str,
     text: str,
 ) -> None:
-    ids = made[name].encode(text)
+    ids = every_tokenizer[name].encode(text)
     assert opened[name].encode(text).ids == ids
     assert opened[name].decode(ids) == text
-    assert opened[name].token_to_id(END_OF_TEXT) == made[name].end_of_text
-    assert opened[name].get_vocab_size() == made[name].n_vocab
+    assert opened[name].token_to_id(END_OF_TEXT) == every_tokenizer[name].end_of_text
+    assert opened[name].get_vocab_size() == every_tokenizer[name].n_vocab
 
 
 def _damaged() -> Iterator[str]:
@@ -230,6 +248,6 @@ def _damaged() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("text", _damaged())
-def test_a_file_that_is_not_ours_is_refused(text: str) -> None:
+def test_a_foreign_tokenizer_file_is_rejected(text: str) -> None:
     with pytest.raises(CorpusError):
         from_json(text)

@@ -1,4 +1,4 @@
-"""A web server of one's own: it answers at once, or stops in the middle of its answer."""
+"""A local web server: it answers at once, or stops in the middle of its answer."""
 
 import threading
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from tests import limits
 
 
 class Server(ThreadingHTTPServer):
-    """Serves `files` by their names; of `slow` ones only the first half until `go_on` is set."""
+    """Serves `files` by name; of `slow` ones only the first half until `may_finish` is set."""
 
     daemon_threads = True
 
@@ -17,7 +17,7 @@ class Server(ThreadingHTTPServer):
         self.files = files
         self.slow = slow
         self.waiting = threading.Event()
-        self.go_on = threading.Event()
+        self.may_finish = threading.Event()
         super().__init__(("127.0.0.1", 0), _Handler)
 
     def address(self, name: str) -> str:
@@ -31,7 +31,7 @@ class _Handler(BaseHTTPRequestHandler):
         data = self.server.files.get(self.path.lstrip("/"))
         if data is None:
             self.send_response(404)
-            # What the hub answers where it has no such dataset.
+            # The hub's answer if it has no such dataset.
             self.send_header("X-Error-Code", "RepoNotFound")
             self.send_header("Content-Length", "0")
             self.end_headers()
@@ -53,7 +53,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(data[:half])
             if self.path.lstrip("/") in self.server.slow:
                 self.server.waiting.set()
-                self.server.go_on.wait(300)
+                self.server.may_finish.wait(300)
             self.wfile.write(data[half:])
         except OSError:
             return
@@ -71,6 +71,6 @@ def serving(files: dict[str, bytes], *slow: str) -> Iterator[Server]:
         try:
             yield server
         finally:
-            server.go_on.set()
+            server.may_finish.set()
             server.shutdown()
             limits.join(thread)

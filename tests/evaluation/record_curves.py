@@ -54,7 +54,7 @@ _MOST_ROWS = 300
 
 
 def record(name: str) -> None:
-    """Train the run `name` and keep its curve."""
+    """Train the run `name` and record its curve."""
     settings = RUNS[name].split()
     command = ["slm-tui", "train", "stories-tiny", "--device", "cpu", "--json"]
     command += [word for one in settings for word in ("--set", one)]
@@ -71,7 +71,7 @@ def keep(run: store.Run, name: str, command: str) -> None:
     with (run.path / "training_log.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     every = max(1, -(-len(rows) // _MOST_ROWS))
-    kept = [row for at, row in enumerate(rows) if at % every == 0 or row["val_loss"]]
+    rows_to_keep = [row for at, row in enumerate(rows) if at % every == 0 or row["val_loss"]]
     info = json.loads((run.path / "run.json").read_text())
     events = (run.path / "events.jsonl").read_text().splitlines()
     warned = [one for one in map(json.loads, events) if one["event"] == "warned"]
@@ -81,14 +81,14 @@ def keep(run: store.Run, name: str, command: str) -> None:
         "preset": run.preset().to_toml(),
         "events": warned[:20],
         "columns": _KEPT,
-        "rows": [[_short(row[column]) for column in _KEPT] for row in kept],
+        "rows": [[_short(row[column]) for column in _KEPT] for row in rows_to_keep],
     }
     CURVES.mkdir(exist_ok=True)
     (CURVES / f"{name}.json").write_text(json.dumps(values, separators=(",", ":")) + "\n")
 
 
 def replay(name: str, upto: int | None = None) -> store.Run:
-    """A run directory with the recorded files, as they were at step `upto` or at the end."""
+    """A run directory with the recorded files, as of step `upto` or the end."""
     values = json.loads((CURVES / f"{name}.json").read_text())
     from slm_tui.config.preset import from_toml
 
@@ -98,8 +98,8 @@ def replay(name: str, upto: int | None = None) -> store.Run:
         rows = [row for row in rows if row["step"] <= upto]
     lines = [",".join(TRAINING_COLUMNS)]
     for row in rows:
-        known: dict[str, Any] = {"timestamp": 0, "tokens_per_second": 1, **row}
-        lines.append(",".join(str(known.get(name, "")) for name in TRAINING_COLUMNS))
+        full_row: dict[str, Any] = {"timestamp": 0, "tokens_per_second": 1, **row}
+        lines.append(",".join(str(full_row.get(name, "")) for name in TRAINING_COLUMNS))
     (run.path / "training_log.csv").write_text("\n".join(lines) + "\n")
     events = [one for one in values["events"] if upto is None or one["step"] <= upto]
     (run.path / "events.jsonl").write_text("".join(json.dumps(one) + "\n" for one in events))

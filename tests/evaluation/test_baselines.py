@@ -14,7 +14,7 @@ def bits(chances: np.ndarray, document: bytes) -> list[float]:
     return [float(n) / math.log(2) for _, part in byte_nats(chances, document) for n in part]
 
 
-def test_the_unigram_is_that_of_krichevsky_and_trofimov() -> None:
+def test_the_unigram_uses_krichevsky_trofimov_smoothing() -> None:
     chances = ByteCounts.of([b"aab", b"a"]).unigram()
     assert chances.sum() == pytest.approx(1)
     assert chances[ord("a")] == pytest.approx(3.5 / 132)
@@ -22,15 +22,15 @@ def test_the_unigram_is_that_of_krichevsky_and_trofimov() -> None:
     assert bits(chances, b"az") == pytest.approx([-math.log2(3.5 / 132), -math.log2(0.5 / 132)])
 
 
-def test_the_bigram_is_that_of_witten_and_bell() -> None:
+def test_the_bigram_uses_witten_bell_smoothing() -> None:
     counts = ByteCounts.of([b"abac", b"ab"])
     one, two = counts.unigram(), counts.bigram()
     np.testing.assert_allclose(two.sum(1), 1)
-    # After a: b twice and c once, two kinds. At the beginning: a twice, one kind.
+    # After a: b twice and c once, two kinds. At the start: a twice, one kind.
     assert two[ord("a"), ord("b")] == pytest.approx((2 + 2 * one[ord("b")]) / 5)
     assert two[ord("a"), ord("z")] == pytest.approx(2 * one[ord("z")] / 5)
     assert two[256, ord("a")] == pytest.approx((2 + one[ord("a")]) / 3)
-    # After what was never seen, the unigram.
+    # After a byte that was never seen, the unigram.
     np.testing.assert_allclose(two[ord("q")], one)
     expected = [-math.log2(two[256, ord("a")]), -math.log2(two[ord("a"), ord("b")])]
     assert bits(two, b"ab") == pytest.approx(expected)
@@ -43,7 +43,7 @@ def test_no_byte_is_impossible() -> None:
     assert bits(ByteCounts.of([]).unigram(), b"ab") == pytest.approx([8, 8])
 
 
-def test_pieces_of_a_document_are_one_document(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_document_in_pieces_scores_like_one(monkeypatch: pytest.MonkeyPatch) -> None:
     document = b"the cat and the dog and the cow"
     whole = ByteCounts.of([document])
     costs = bits(whole.bigram(), document)
@@ -53,7 +53,7 @@ def test_pieces_of_a_document_are_one_document(monkeypatch: pytest.MonkeyPatch) 
     assert [at for at, _ in byte_nats(whole.bigram(), document)] == list(range(0, 31, 4))
 
 
-def test_the_compressor_knows_the_training_text_and_nothing_else() -> None:
+def test_the_compressor_knows_only_the_training_text() -> None:
     noise = random.Random(1).randbytes(20_000)
     assert lzma_bits_per_byte([noise], []) == pytest.approx(8.0, abs=0.1)
     assert lzma_bits_per_byte([noise], [noise]) < 0.3
@@ -62,5 +62,5 @@ def test_the_compressor_knows_the_training_text_and_nothing_else() -> None:
     assert math.isnan(lzma_bits_per_byte([], [noise]))
 
 
-def test_what_is_compressed_is_cut() -> None:
+def test_compressed_text_is_truncated() -> None:
     assert joined([b"abc", b"", b"def", b"ghi"], 5) == b"abcde"

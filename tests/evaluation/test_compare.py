@@ -27,7 +27,7 @@ STORIES = [f"Once there was a cat of {number} years. It sat on the mat." for num
 
 
 def model_of(tokenizer: Tokenizer, seed: int, steps: int = 0) -> LanguageModel:
-    """A small model, trained for some steps on the stories above."""
+    """A small model, trained for a few steps on the stories above."""
     model = build(make_tiny(model__block_size=32).model, tokenizer.n_vocab, CPU, seed)
     optimizer = torch.optim.AdamW(model.parameters(), 0.01)
     end = tokenizer.end_of_text
@@ -49,8 +49,8 @@ def text(documents: list[str] = STORIES) -> ScoredText:
     return ScoredText("stories", [one.encode() for one in documents], len(documents))
 
 
-def rows(found: Comparison) -> dict[str, ComparisonRow]:
-    return {row.name: row for row in found.rows}
+def rows(comparison: Comparison) -> dict[str, ComparisonRow]:
+    return {row.name: row for row in comparison.rows}
 
 
 def compared(*subjects: ScoredModel, on: ScoredText | None = None, **options: Any) -> Comparison:
@@ -58,39 +58,39 @@ def compared(*subjects: ScoredModel, on: ScoredText | None = None, **options: An
     return compare(subjects, on, ComparisonData(on.documents), Meter(), resamples=500, **options)
 
 
-def test_a_trained_model_is_better_than_an_untrained_one_and_that_is_no_noise() -> None:
+def test_a_trained_model_is_significantly_better_than_an_untrained_one() -> None:
     tokenizer = byte_tokenizer()
-    found = rows(compared(subject("new", tokenizer, 1), subject("trained", tokenizer, 1, 60)))
-    assert (found["trained"].rank, found["new"].rank) == (1, 2)
-    assert found["new"].is_noise is False
-    assert found["new"].difference_interval is not None
-    assert found["new"].difference_interval[0] > 0
-    assert found["uniform"].bits_per_byte == 8
-    assert found["bigram"].bits_per_byte < found["unigram"].bits_per_byte < 8
-    assert found["bigram"].interval is not None
-    assert found["lzma"].interval is None
-    assert found["trained"].bits_per_byte < found["unigram"].bits_per_byte
+    comparison = rows(compared(subject("new", tokenizer, 1), subject("trained", tokenizer, 1, 60)))
+    assert (comparison["trained"].rank, comparison["new"].rank) == (1, 2)
+    assert comparison["new"].is_noise is False
+    assert comparison["new"].difference_interval is not None
+    assert comparison["new"].difference_interval[0] > 0
+    assert comparison["uniform"].bits_per_byte == 8
+    assert comparison["bigram"].bits_per_byte < comparison["unigram"].bits_per_byte < 8
+    assert comparison["bigram"].interval is not None
+    assert comparison["lzma"].interval is None
+    assert comparison["trained"].bits_per_byte < comparison["unigram"].bits_per_byte
 
 
-def test_the_same_model_twice_is_noise() -> None:
+def test_a_model_differs_from_itself_only_by_noise() -> None:
     tokenizer = byte_tokenizer()
-    found = compared(subject("one", tokenizer, 1), subject("two", tokenizer, 1)).models
-    assert [row.is_noise for row in found] == [None, True]
-    assert found[1].difference == 0
+    comparison = compared(subject("one", tokenizer, 1), subject("two", tokenizer, 1)).models
+    assert [row.is_noise for row in comparison] == [None, True]
+    assert comparison[1].difference == 0
 
 
 def test_tokenizers_are_compared_on_the_same_bytes() -> None:
     bpe = train_bpe(STORIES, 300)
     subjects = [subject("bytes", byte_tokenizer(), 1), subject("bpe", bpe, 1)]
-    found = compared(*subjects)
-    counted = [row.scores.bytes.sum() for row in found.models if row.scores]
-    assert counted == [found.bytes] * 2 == [sum(len(one) for one in STORIES)] * 2
-    assert found.context_bytes == 32 == smallest_context(subjects, text())
-    tokens = {row.name: row.scores.tokens.sum() for row in found.models if row.scores}
-    assert tokens["bpe"] < tokens["bytes"] == found.bytes + len(STORIES)
+    comparison = compared(*subjects)
+    counted = [row.scores.bytes.sum() for row in comparison.models if row.scores]
+    assert counted == [comparison.bytes] * 2 == [sum(len(one) for one in STORIES)] * 2
+    assert comparison.context_bytes == 32 == smallest_context(subjects, text())
+    tokens = {row.name: row.scores.tokens.sum() for row in comparison.models if row.scores}
+    assert tokens["bpe"] < tokens["bytes"] == comparison.bytes + len(STORIES)
 
 
-def test_few_documents_are_cut_into_blocks_and_very_little_text_has_no_interval() -> None:
+def test_few_documents_are_split_into_blocks_and_tiny_texts_have_no_interval() -> None:
     tokenizer = byte_tokenizer()
     one = compared(subject("a", tokenizer, 1), on=text([" ".join(STORIES * 3)]))
     assert one.unit.startswith("blocks")
@@ -100,7 +100,7 @@ def test_few_documents_are_cut_into_blocks_and_very_little_text_has_no_interval(
     assert [row.is_noise for row in little.models] == [None, None]
 
 
-def test_a_model_that_is_broken_comes_last_and_does_not_spoil_the_others() -> None:
+def test_a_broken_model_ranks_last_and_does_not_affect_the_others() -> None:
     def broken() -> LanguageModel:
         model = model_of(byte_tokenizer(), 1)
         with torch.no_grad():
@@ -108,10 +108,12 @@ def test_a_model_that_is_broken_comes_last_and_does_not_spoil_the_others() -> No
         return model
 
     tokenizer = byte_tokenizer()
-    found = compared(ScoredModel("broken", tokenizer, 32, broken), subject("sound", tokenizer, 1))
-    assert found.rows[-1].name == "broken"
-    assert found.rows[-1].interval is None
-    assert rows(found)["sound"].interval is not None
+    comparison = compared(
+        ScoredModel("broken", tokenizer, 32, broken), subject("sound", tokenizer, 1)
+    )
+    assert comparison.rows[-1].name == "broken"
+    assert comparison.rows[-1].interval is None
+    assert rows(comparison)["sound"].interval is not None
 
 
 def test_without_text_there_is_nothing_to_evaluate() -> None:
@@ -124,31 +126,31 @@ def corpus() -> Corpus:
     return prepare(make_tiny(data__split={"validation": 0.1, "test": 0.1}))
 
 
-def test_a_stored_part_is_scored_as_what_its_bytes_encode_to(corpus: Corpus) -> None:
+def test_a_stored_split_scores_like_its_encoded_bytes(corpus: Corpus) -> None:
     stored = ScoredText.of_corpus(corpus, "val")
     encoded = stored.encoded(corpus.tokenizer)
     again = ScoredText("again", stored.documents, stored.whole).encoded(corpus.tokenizer)
     assert len(encoded) == len(again) == stored.whole
     assert all(encoded[at].tolist() == again[at].tolist() for at in range(len(encoded)))
-    # Every token of the part but the first is a target.
+    # Every token of the split but the first is a target.
     targets = sum(len(encoded[at]) - 1 for at in range(len(encoded)))
     assert targets == len(corpus.val) - 1
     assert sum(map(len, stored.documents)) == corpus.manifest["parts"]["val"]["bytes"]
 
 
-def test_the_floor_is_that_of_the_stories_and_below_every_model(corpus: Corpus) -> None:
-    from slm_tui.runs.evaluation_text import known_of
+def test_the_floor_matches_the_stories_and_is_below_every_model(corpus: Corpus) -> None:
+    from slm_tui.runs.evaluation_text import comparison_data_of
 
     part = ScoredText.of_corpus(corpus, "val")
-    known = known_of(part, corpus, Meter())
-    found = compare([subject("a", byte_tokenizer(), 1)], part, known, Meter(), resamples=500)
-    floor = rows(found)["floor"]
+    data = comparison_data_of(part, corpus, Meter())
+    comparison = compare([subject("a", byte_tokenizer(), 1)], part, data, Meter(), resamples=500)
+    floor = rows(comparison)["floor"]
     assert floor.bits_per_byte == pytest.approx(corpus.floor)
     assert floor.interval is not None
-    model = found.models[0]
+    model = comparison.models[0]
     assert model.interval is not None
     assert floor.interval[1] < model.interval[0]
-    assert list(decoded(corpus.train, corpus.tokenizer)) == list(known.training)
+    assert list(decoded(corpus.train, corpus.tokenizer)) == list(data.training)
 
 
 def test_documents_are_spread_evenly_and_bounded() -> None:

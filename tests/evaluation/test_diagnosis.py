@@ -1,4 +1,4 @@
-"""The verdict follows the evidence: real recorded curves, made ones, and any at all."""
+"""Verdicts follow the evidence: real recorded curves, synthetic ones, and arbitrary ones."""
 
 import json
 import math
@@ -34,18 +34,18 @@ HEADLINES = {
 CALM = {"", "learning", "still learning", "level", "rising"}
 
 
-def words(found: Sequence[Verdict]) -> list[str]:
-    return [one.word for one in found]
+def words(verdicts: Sequence[Verdict]) -> list[str]:
+    return [one.word for one in verdicts]
 
 
 def headlines(name: str) -> list[str]:
-    """The headline at each evaluation of a recorded run, as it would have been live."""
+    """The headline at each evaluation of a recorded run, as it would have been shown live."""
     rows = json.loads((CURVES / f"{name}.json").read_text())["rows"]
     steps = sorted({row[0] for row in rows if row[5] != ""})
     return [evidence.of_run(replay(name, step))[0].word for step in steps]
 
 
-def known(train: list[float], val: list[float], **more: Any) -> Evidence:
+def evidence_of(train: list[float], val: list[float], **more: Any) -> Evidence:
     """Losses at steps 0, 10, …, with blocks of the same training losses."""
     steps = [10 * place for place in range(len(val))]
     blocks = [
@@ -62,21 +62,21 @@ def falling(start: float, end: float, count: int) -> list[float]:
 
 @pytest.mark.parametrize("name", HEADLINES)
 def test_a_recorded_run_gets_its_verdict(name: str) -> None:
-    found = evidence.of_run(replay(name))
-    assert found[0].word == HEADLINES[name]
-    assert any(character.isdigit() for character in found[0].evidence)
-    assert 0.5 <= found[0].confidence <= 1
+    verdicts = evidence.of_run(replay(name))
+    assert verdicts[0].word == HEADLINES[name]
+    assert any(character.isdigit() for character in verdicts[0].evidence)
+    assert 0.5 <= verdicts[0].confidence <= 1
 
 
 @pytest.mark.parametrize("name", ["healthy", "rate-modest", "towards-the-floor"])
-def test_a_healthy_run_is_never_told_of_trouble(name: str) -> None:
+def test_a_healthy_run_gets_no_warning(name: str) -> None:
     assert set(headlines(name)) <= CALM
 
 
 @pytest.mark.parametrize("name", ["overfitting", "rate-too-high", "rate-too-low", "underfitting"])
-def test_a_verdict_comes_once_and_stays(name: str) -> None:
-    told = [word == HEADLINES[name] for word in headlines(name)]
-    assert told == sorted(told)
+def test_a_verdict_appears_once_and_stays(name: str) -> None:
+    is_expected = [word == HEADLINES[name] for word in headlines(name)]
+    assert is_expected == sorted(is_expected)
     others = set(headlines(name)) - {HEADLINES[name]}
     assert others <= CALM
 
@@ -90,70 +90,70 @@ def test_remedies_of_recorded_runs_are_valid(name: str) -> None:
             assert changed != run.preset()
 
 
-def test_recorded_curves_are_small_and_say_how_they_were_made() -> None:
+def test_recorded_curves_are_small_and_include_their_command() -> None:
     files = sorted(CURVES.glob("*.json"))
     assert sum(file.stat().st_size for file in files) < 200_000
     assert all("slm-tui train" in json.loads(file.read_text())["command"] for file in files)
 
 
-def test_too_little_to_go_on_is_no_verdict() -> None:
+def test_too_little_evidence_gives_no_verdict() -> None:
     assert diagnose(Evidence())[0].word == ""
-    assert diagnose(known([4.0], [4.0]))[0].word == ""
+    assert diagnose(evidence_of([4.0], [4.0]))[0].word == ""
 
 
-def test_overfitting_names_its_best_step_and_the_gap() -> None:
+def test_overfitting_reports_its_best_step_and_the_gap() -> None:
     val = [*falling(4, 2.5, 10), *(2.5 + 0.1 * place for place in range(1, 9))]
-    found = diagnose(known(falling(4, 0.5, 18), val))[0]
-    assert (found.word, found.since) == ("overfitting", 90)
-    assert "gap" in found.evidence
-    assert found.certainty == "certain"
+    verdict = diagnose(evidence_of(falling(4, 0.5, 18), val))[0]
+    assert (verdict.word, verdict.since) == ("overfitting", 90)
+    assert "gap" in verdict.evidence
+    assert verdict.certainty == "certain"
 
 
 def test_losses_that_rise_together_are_not_overfitting() -> None:
     both = [*falling(4, 2.5, 10), *(2.5 + 0.1 * place for place in range(1, 9))]
-    assert "overfitting" not in words(diagnose(known(both, both)))
+    assert "overfitting" not in words(diagnose(evidence_of(both, both)))
 
 
-def test_a_wobble_is_not_overfitting() -> None:
+def test_a_fluctuation_is_not_overfitting() -> None:
     chance = np.random.default_rng(1)
     val = [*falling(4, 2.5, 20), *(2.55 + 0.02 * chance.standard_normal(20)).tolist()]
-    assert "overfitting" not in words(diagnose(known(falling(4, 2.0, 40), val)))
+    assert "overfitting" not in words(diagnose(evidence_of(falling(4, 2.0, 40), val)))
 
 
 @pytest.mark.parametrize("end", [9.0, math.nan, math.inf])
-def test_a_loss_that_climbs_and_stays_is_diverging(end: float) -> None:
+def test_a_loss_that_climbs_and_stays_high_is_diverging(end: float) -> None:
     train = [*falling(4, 2, 20), end, end, end]
-    found = diagnose(known(train, falling(4, 2, 23)))[0]
-    assert found.word == "diverging"
-    assert found.remedy == ("optimizer.learning_rate=0.0013",)
+    verdict = diagnose(evidence_of(train, falling(4, 2, 23)))[0]
+    assert verdict.word == "diverging"
+    assert verdict.remedy == ("optimizer.learning_rate=0.0013",)
 
 
-def test_a_spike_that_passes_is_not_diverging() -> None:
+def test_a_temporary_spike_is_not_diverging() -> None:
     train = falling(4, 2, 40)
     train[20:22] = [7.0, 5.0]
     for upto in range(24, 41):
-        evaluated = known(train[:upto], falling(4, 2, 40)[:upto])
+        evaluated = evidence_of(train[:upto], falling(4, 2, 40)[:upto])
         assert "diverging" not in words(diagnose(evaluated))
 
 
 @pytest.mark.parametrize("rows", ["training", "evaluations"])
 def test_a_loss_far_above_ln_v_is_diverging_however_noisy_the_curve(rows: str) -> None:
-    """An exploding loss is its own noise: only the line ln V can tell."""
+    """An exploding loss is pure noise: only the comparison with ln V is reliable."""
     wild = [5.5, 5.4, 5.6, 9.0, 400.0, 21_000.0, 1_500.0, 90_000.0, 334_121.0]
     if rows == "training":
-        evidence_of = known(wild, wild)
+        exploding = evidence_of(wild, wild)
     else:
-        evidence_of = Evidence(
+        exploding = Evidence(
             range(0, 90, 10), wild, [], step=90, max_steps=90, n_vocab=257, has_ended=True
         )
-    found = diagnose(evidence_of)[0]
-    assert (found.word, found.confidence) == ("diverging", 1.0)
-    assert "uniform guess" in found.evidence
+    verdict = diagnose(exploding)[0]
+    assert (verdict.word, verdict.confidence) == ("diverging", 1.0)
+    assert "uniform guess" in verdict.evidence
 
 
-def test_a_fork_that_comes_down_from_above_ln_v_is_not_diverging() -> None:
+def test_a_fork_that_starts_above_ln_v_and_falls_is_not_diverging() -> None:
     losses = falling(12, 6.9, 12)
-    assert "diverging" not in words(diagnose(known(losses, losses)))
+    assert "diverging" not in words(diagnose(evidence_of(losses, losses)))
 
 
 # Validation and training losses of `educational-tiny` with 800 tokens of text, as recorded.
@@ -162,20 +162,20 @@ _ITS_TRAINING = [6.22, 3.95, 2.89, 2.24, 1.83, 1.56, 1.25, 0.99, 0.97, 0.91, 0.6
 
 
 @pytest.mark.parametrize("count", range(5, 12))
-def test_a_cliff_before_the_best_does_not_hide_overfitting(count: int) -> None:
-    """The steep beginning is no noise, and a turn of 0.005 nats no zigzag."""
-    over = known(
+def test_a_steep_drop_before_the_best_does_not_hide_overfitting(count: int) -> None:
+    """The steep start is not noise, and a change of 0.005 nats is not a zigzag."""
+    over = evidence_of(
         _ITS_TRAINING[:count], _SMALL_TEXT[:count], has_ended=count in (6, 11), gradient_clip=0.1
     )
-    found = diagnose(over)
-    assert found[0].word == ("overfitting" if count > 5 else "rising")
-    assert "learning rate too high" not in words(found)
+    verdicts = diagnose(over)
+    assert verdicts[0].word == ("overfitting" if count > 5 else "rising")
+    assert "learning rate too high" not in words(verdicts)
 
 
-def test_words_differ_once_a_run_is_over() -> None:
+def test_wording_differs_once_a_run_has_ended() -> None:
     losses = [4.0, 3.0, 2.5, 2.6, 2.7, 2.8]
     live, over = (
-        diagnose(known(losses, losses, has_ended=ended, train_tokens=100, tokens_per_step=64))
+        diagnose(evidence_of(losses, losses, has_ended=ended, train_tokens=100, tokens_per_step=64))
         for ended in (False, True)
     )
     assert words(live) == words(over)
@@ -184,7 +184,7 @@ def test_words_differ_once_a_run_is_over() -> None:
     assert "next evaluations" not in over[0].explanation
     assert "so far" in live[1].evidence
     assert "so far" not in over[1].evidence
-    once = diagnose(known([4.0], [4.0], has_ended=True))[0]
+    once = diagnose(evidence_of([4.0], [4.0], has_ended=True))[0]
     assert "ended before" in once.evidence
 
 
@@ -192,50 +192,54 @@ def test_near_the_floor_and_below_it() -> None:
     losses = falling(4, 0.5, 20)
     for bits, word in ((0.51, "near the floor"), (0.3, "below the floor"), (0.8, "")):
         more = {"val_bits_per_byte": [bits] * 20, "floor_bits_per_byte": 0.5}
-        found = words(diagnose(known(losses, losses, val_tokens=20_000, **more)))
-        assert [one for one in found if "floor" in one] == ([word] if word else [])
+        verdicts = words(diagnose(evidence_of(losses, losses, val_tokens=20_000, **more)))
+        assert [one for one in verdicts if "floor" in one] == ([word] if word else [])
 
 
-def test_a_gap_before_the_text_was_seen_once_is_a_difference_of_texts() -> None:
+def test_a_gap_within_the_first_epoch_means_the_texts_differ() -> None:
     val, train = falling(4, 3, 20), falling(4, 2, 20)
     sizes = {"tokens_per_step": 100, "parameters": 100}
-    assert "texts differ" in words(diagnose(known(train, val, train_tokens=10**6, **sizes)))
-    assert "texts differ" not in words(diagnose(known(train, val, train_tokens=10**3, **sizes)))
-    easier = words(diagnose(known(val, train, train_tokens=10**6, **sizes)))
+    assert "texts differ" in words(diagnose(evidence_of(train, val, train_tokens=10**6, **sizes)))
+    assert "texts differ" not in words(
+        diagnose(evidence_of(train, val, train_tokens=10**3, **sizes))
+    )
+    easier = words(diagnose(evidence_of(val, train, train_tokens=10**6, **sizes)))
     assert "validation is easier" in easier
-    dropped = known(val, train, train_tokens=10**6, dropout=0.2, **sizes)
+    dropped = evidence_of(val, train, train_tokens=10**6, dropout=0.2, **sizes)
     assert "validation is easier" not in words(diagnose(dropped))
 
 
-@pytest.mark.parametrize(("patience", "told"), [(None, False), (100, False), (400, True)])
-def test_a_patience_longer_than_the_run_can_never_fire(patience: int | None, told: bool) -> None:
+@pytest.mark.parametrize(("patience", "expected"), [(None, False), (100, False), (400, True)])
+def test_a_patience_longer_than_the_run_is_reported(patience: int | None, expected: bool) -> None:
     losses = falling(4, 2, 20)
-    found = words(diagnose(known(losses, losses, early_stop_patience=patience)))
-    assert ("early stop cannot fire" in found) is told
+    verdicts = words(diagnose(evidence_of(losses, losses, early_stop_patience=patience)))
+    assert ("early stop cannot fire" in verdicts) is expected
 
 
-def test_the_size_of_the_text_is_judged_by_arithmetic() -> None:
+def test_the_amount_of_text_is_judged_by_arithmetic() -> None:
     losses = falling(4, 2, 20)
-    plenty = known(losses, losses, parameters=1000, train_tokens=10**6, tokens_per_step=100)
-    few = known(losses, losses, parameters=1000, train_tokens=2000, tokens_per_step=100)
+    plenty = evidence_of(losses, losses, parameters=1000, train_tokens=10**6, tokens_per_step=100)
+    few = evidence_of(losses, losses, parameters=1000, train_tokens=2000, tokens_per_step=100)
     assert not {"little text", "repeated text"} & set(words(diagnose(plenty)))
     assert {"little text", "repeated text"} <= set(words(diagnose(few)))
     assert diagnose(few)[0].word == "learning"
 
 
-def test_a_tiny_validation_part_is_told() -> None:
+def test_a_tiny_validation_split_is_reported() -> None:
     losses = falling(4, 2, 20)
-    assert "validation too small" in words(diagnose(known(losses, losses, val_tokens=300)))
-    assert "validation too small" not in words(diagnose(known(losses, losses, val_tokens=30_000)))
+    assert "validation too small" in words(diagnose(evidence_of(losses, losses, val_tokens=300)))
+    assert "validation too small" not in words(
+        diagnose(evidence_of(losses, losses, val_tokens=30_000))
+    )
 
 
-def test_spikes_are_told_where_there_are_several_of_late() -> None:
+def test_several_recent_spikes_are_reported() -> None:
     losses = falling(4, 2, 20)
-    assert "loss spikes" in words(diagnose(known(losses, losses, spikes=[150, 160, 170])))
-    assert "loss spikes" not in words(diagnose(known(losses, losses, spikes=[10, 20, 30])))
+    assert "loss spikes" in words(diagnose(evidence_of(losses, losses, spikes=[150, 160, 170])))
+    assert "loss spikes" not in words(diagnose(evidence_of(losses, losses, spikes=[10, 20, 30])))
 
 
-def test_every_word_is_explained_in_a_few_sentences() -> None:
+def test_every_verdict_is_explained_in_a_few_sentences() -> None:
     for word, text in EXPLANATIONS.items():
         assert 2 <= text.count(". ") + text.count(": ") + 1 <= 8, word
         assert 120 < len(text) < 600, word
@@ -250,7 +254,7 @@ def test_remedies_fit_the_preset() -> None:
     assert [rounded(number) for number in (3187, 42, 7, 0.2)] == [3200, 42, 7, 1]
 
 
-def test_noise_is_what_no_trend_explains() -> None:
+def test_noise_excludes_the_trend() -> None:
     line = np.linspace(5, 1, 50)
     chance = 0.1 * np.random.default_rng(1).standard_normal(50)
     assert noise(line) == pytest.approx(0.002 * 3)
@@ -266,7 +270,7 @@ anything = st.lists(st.floats(allow_nan=True, allow_infinity=True), max_size=40)
 
 @settings(max_examples=150, deadline=None)
 @given(val=anything, train=anything, bits=anything, wild=st.floats())
-def test_no_curve_is_too_odd(
+def test_any_curve_can_be_diagnosed(
     val: list[float], train: list[float], bits: list[float], wild: float
 ) -> None:
     blocks = [CurveBlock(step + 1, 1, loss, wild, wild) for step, loss in enumerate(train)]
@@ -275,12 +279,12 @@ def test_no_curve_is_too_odd(
         val_tokens=1000, tokens_per_step=64, train_tokens=5000, parameters=999, learning_rate=0.01
     )  # fmt: skip
     with np.errstate(all="ignore"):
-        found = diagnose(odd)
-        assert found == diagnose(odd)
-    assert found
-    for one in found:
+        verdicts = diagnose(odd)
+        assert verdicts == diagnose(odd)
+    assert verdicts
+    for one in verdicts:
         assert one.sign or not one.word
-        # How it goes is said in any case; that something is wrong, only where it is likely.
+        # The course is always reported; problems only if they are likely.
         assert one.confidence <= 1
         assert one.confidence >= (0 if one.word in ("learning", "still learning") else 0.5)
         assert not one.word or one.explanation
@@ -294,25 +298,27 @@ def test_a_validation_loss_that_only_falls_is_never_overfitting(
 ) -> None:
     val = (40 - np.cumsum(falls)).tolist()
     train = [one - gap for one in val]
-    assert not {"overfitting", "rising"} & set(words(diagnose(known(train, val))))
+    assert not {"overfitting", "rising"} & set(words(diagnose(evidence_of(train, val))))
 
 
 @pytest.mark.filterwarnings("error")
-def test_numbers_that_are_missing_warn_nobody_and_are_never_shown() -> None:
+def test_missing_numbers_give_no_warning_and_are_never_shown() -> None:
     rising = [5.0, 3.0, *np.linspace(3.1, 4.5, 10)]
-    lost = [5.0, 3.0, *[math.nan] * 10]
-    assert "overfitting" not in words(diagnose(known(lost, rising)))
+    incomplete = [5.0, 3.0, *[math.nan] * 10]
+    assert "overfitting" not in words(diagnose(evidence_of(incomplete, rising)))
     bits = [math.nan] * 12
-    level = diagnose(known([2.0] * 12, [2.0] * 12, val_bits_per_byte=bits, floor_bits_per_byte=0.5))
+    level = diagnose(
+        evidence_of([2.0] * 12, [2.0] * 12, val_bits_per_byte=bits, floor_bits_per_byte=0.5)
+    )
     assert "level" in words(level)
     assert not any("nan" in one.evidence for one in level)
 
 
-def test_a_steep_start_that_goes_on_falling_is_not_level() -> None:
-    # The first evaluations of stories-tiny: a bend that looks like noise from close by.
+def test_a_steep_start_that_keeps_falling_is_not_level() -> None:
+    # The first evaluations of stories-tiny: a bend that looks like noise on a small scale.
     val = [6.86, 1.714, 0.957, 0.795, 0.692, 0.671, 0.624, 0.610, 0.585, 0.583, 0.569]
     for count in range(3, len(val) + 1):
-        known = Evidence(
+        beginning = Evidence(
             range(0, 100 * count, 100), val[:count], [], [], [], 100 * count, 3200, n_vocab=994
         )
-        assert diagnose(known)[0].word == "learning"
+        assert diagnose(beginning)[0].word == "learning"

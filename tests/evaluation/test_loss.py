@@ -22,7 +22,7 @@ Make = Callable[..., Preset]
 
 
 class Fixed(LanguageModel):
-    """A model that gives every token the chance of a table, whatever came before."""
+    """A model whose probabilities come from a table, independent of the context."""
 
     def __init__(self, chances: list[float]) -> None:
         super().__init__()
@@ -37,19 +37,19 @@ def windows(*rows: list[int]) -> Batch:
     return Batch(both[:, :-1], both[:, 1:])
 
 
-def test_the_loss_is_what_the_chances_say() -> None:
+def test_the_loss_follows_from_the_probabilities() -> None:
     model = Fixed([0.5, 0.25, 0.125, 0.125])
     lengths = torch.tensor([1, 2, 3, 0])
-    found = split_loss(model, windows([0, 0, 1, 2], [0, 3, 3, 0]), lengths, 8)
-    assert found is not None
-    # Targets 0 1 2 3 3 0: 1 + 2 + 3 + 3 + 3 + 1 bits; the 3s are no text.
-    assert found.nats / math.log(2) == pytest.approx(13)
-    assert (found.tokens, found.bytes) == (6, 1 + 2 + 3 + 1)
-    assert found.nats_per_token == pytest.approx(13 / 6 * math.log(2))
-    assert found.bits_per_byte == pytest.approx(7 / 7)
+    result = split_loss(model, windows([0, 0, 1, 2], [0, 3, 3, 0]), lengths, 8)
+    assert result is not None
+    # Targets 0 1 2 3 3 0: 1 + 2 + 3 + 3 + 3 + 1 bits; 3 is not text.
+    assert result.nats / math.log(2) == pytest.approx(13)
+    assert (result.tokens, result.bytes) == (6, 1 + 2 + 3 + 1)
+    assert result.nats_per_token == pytest.approx(13 / 6 * math.log(2))
+    assert result.bits_per_byte == pytest.approx(7 / 7)
 
 
-def test_text_of_no_bytes_has_no_bits_per_byte() -> None:
+def test_text_without_bytes_has_no_bits_per_byte() -> None:
     assert math.isnan(SplitLoss(1.0, 1, 0.0, 0).bits_per_byte)
 
 
@@ -59,12 +59,12 @@ def test_the_batch_size_changes_nothing(tiny: Make) -> None:
     model = build(preset.model, 256, torch.device("cpu"), 1)
     lengths = torch.from_numpy(corpus.tokenizer.byte_lengths().astype("int64"))
     batch = fixed_windows(corpus.val, 16, 23)
-    found = [split_loss(model, batch, lengths, size) for size in (1, 4, 7, 100)]
-    assert all(one is not None and one.tokens == 23 * 16 for one in found)
-    assert [one.nats for one in found if one] == pytest.approx([found[0].nats] * 4)  # type: ignore[union-attr]
+    result = [split_loss(model, batch, lengths, size) for size in (1, 4, 7, 100)]
+    assert all(one is not None and one.tokens == 23 * 16 for one in result)
+    assert [one.nats for one in result if one] == pytest.approx([result[0].nats] * 4)  # type: ignore[union-attr]
 
 
-def test_it_measures_without_dropout_and_leaves_the_mode(tiny: Make) -> None:
+def test_scoring_disables_dropout_and_restores_the_mode(tiny: Make) -> None:
     preset = tiny(model__dropout=0.5)
     corpus = prepare(preset)
     lengths = torch.from_numpy(corpus.tokenizer.byte_lengths().astype("int64"))
@@ -77,7 +77,7 @@ def test_it_measures_without_dropout_and_leaves_the_mode(tiny: Make) -> None:
         assert model.training is mode
 
 
-def test_stop_ends_it_without_a_result(tiny: Make) -> None:
+def test_stop_ends_scoring_without_a_result(tiny: Make) -> None:
     stop = Event()
     stop.set()
     model = Fixed([0.5, 0.5]).train()
@@ -108,7 +108,7 @@ def test_no_trained_model_gets_below_the_floor(tiny: Make, tmp_path: Path) -> No
     assert corpus.floor is not None
     state = done.trainer.state
     assert state.val_bits_per_byte is not None
-    # It learned something, and the floor is far from being reached by chance.
+    # It learned something, and chance alone would not reach the floor.
     assert state.val_bits_per_byte < 3.5
     assert state.val_bits_per_byte > corpus.floor
     excess = _excess_bits_per_story(done.trainer.model.eval(), preset, tmp_path / "texts")
@@ -124,7 +124,7 @@ def _excess_bits_per_story(model: LanguageModel, preset: Preset, directory: Path
     from slm_tui.corpus.tokenizers import byte_tokenizer
 
     tokenizer = byte_tokenizer()
-    found = []
+    result = []
     directory.mkdir()
     stories = build.staged(preset, directory, Meter())[0].documents["val"]
     assert stories.bits is not None
@@ -136,5 +136,5 @@ def _excess_bits_per_story(model: LanguageModel, preset: Preset, directory: Path
             with torch.no_grad():
                 loss = model.loss(part[:, :-1], part[:, 1:]).cross_entropy
             nats += float(loss) * (part.shape[1] - 1)
-        found.append(nats / math.log(2) - bits)
-    return found
+        result.append(nats / math.log(2) - bits)
+    return result

@@ -1,4 +1,4 @@
-"""What was copied is found, all of it and nothing else."""
+"""Copied passages are found: all of them, and nothing else."""
 
 from threading import Event
 
@@ -25,7 +25,7 @@ def arrays(stream: list[int]) -> np.ndarray:
 
 
 def by_hand(stream: list[int], text: list[int]) -> tuple[int, int, int]:
-    """8-grams of the text, those that stand in the stream, and its longest passage."""
+    """8-grams of the text, those that occur in the stream, and its longest passage."""
     grams = {tuple(stream[at : at + GRAM]) for at in range(len(stream) - GRAM + 1)}
     mine = [tuple(text[at : at + GRAM]) for at in range(len(text) - GRAM + 1)]
     longest = 0
@@ -44,28 +44,28 @@ def by_hand(stream: list[int], text: list[int]) -> tuple[int, int, int]:
 
 @settings(max_examples=120, deadline=None)
 @given(tokens, tokens, st.integers(0, 100), st.integers(0, 60))
-def test_it_finds_what_a_search_by_hand_finds(
+def test_passages_equal_those_of_a_brute_force_search(
     stream: list[int], own: list[int], begin: int, length: int
 ) -> None:
     text = own[:20] + stream[begin : begin + length] + own[20:60]
-    found = Index(arrays(stream)).look(text)
-    assert (found.grams, found.shared, found.longest) == by_hand(stream, text)
-    for one in found.passages:
+    result = Index(arrays(stream)).look(text)
+    assert (result.grams, result.shared, result.longest) == by_hand(stream, text)
+    for one in result.passages:
         copied = stream[one.place : one.place + one.length]
         assert copied == text[one.start : one.start + one.length]
 
 
-def test_a_collision_of_hashes_is_no_match(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hash_collision_is_not_a_match(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         memorisation, "hashes_of", lambda ids: np.full(max(0, len(ids) - 7), 1 << 40, np.uint64)
     )
     stream = np.arange(100, dtype=np.uint16)
-    found = Index(stream).look([*range(30, 50), *range(200, 220)])
-    assert (found.shared, found.longest) == (13, 20)
-    assert found.passages[0].place == 30
+    result = Index(stream).look([*range(30, 50), *range(200, 220)])
+    assert (result.shared, result.longest) == (13, 20)
+    assert result.passages[0].place == 30
 
 
-def test_a_large_stream_is_indexed_in_stretches() -> None:
+def test_a_large_stream_is_indexed_in_pieces() -> None:
     stream = np.random.default_rng(1).integers(0, 50_000, 100_000).astype(np.uint16)
     whole, part = Index(stream), Index(stream, most=25_000)
     assert whole.is_whole
@@ -76,21 +76,21 @@ def test_a_large_stream_is_indexed_in_stretches() -> None:
     assert 0.2 < part.look(text).share < 0.3
 
 
-def test_it_can_be_stopped() -> None:
+def test_indexing_can_be_stopped() -> None:
     cancel = Event()
     cancel.set()
     with pytest.raises(IndexingStopped):
         Index(np.zeros(100, np.uint16), cancel=cancel)
 
 
-def test_much_is_what_validation_text_does_not_share() -> None:
+def test_overlap_is_judged_relative_to_validation_text() -> None:
     natural = Reference((0.3, 0.32, 0.28, 0.31), 20)
     assert not Copying(1, CopiedText(100, 93, 35, ()), natural).is_much
     much = Copying(1, CopiedText(100, 93, 85, ()), natural)
     assert much.is_much
     assert much.confidence > 0.99
     assert "91% of 8-grams also occur in the training text (unseen text: 30%)" in much.sentence()
-    assert not Copying(1, CopiedText(12, 5, 5, ()), natural).is_much  # too short to tell
+    assert not Copying(1, CopiedText(12, 5, 5, ()), natural).is_much  # too short to judge
 
 
 def test_samples_are_quoted_and_compared_with_validation() -> None:
@@ -102,6 +102,6 @@ def test_samples_are_quoted_and_compared_with_validation() -> None:
     assert natural.share == 0
     sample = [1, 2, 3, *stream[100:140].tolist(), 4, 5]
     found = memorisation.copying(index, [sample], 7, natural, lambda ids: str(len(ids)))
-    assert found.found.longest >= 40
-    assert found.quotes[0] == str(found.found.longest)
+    assert found.overlap.longest >= 40
+    assert found.quotes[0] == str(found.overlap.longest)
     assert found.is_much

@@ -1,4 +1,4 @@
-"""Whole splits, exactly: against a reference that scores one target at a time."""
+"""Exact scores of whole splits, against a reference that scores one target at a time."""
 
 import math
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ def small(n_vocab: int, block_size: int = 16, seed: int = 1) -> LanguageModel:
     preset = make_tiny(model__block_size=block_size)
     model = build(preset.model, n_vocab, CPU, seed)
     with torch.no_grad():
-        # Untrained logits are nearly alike: these differ, so that a mistake shows.
+        # Untrained logits are nearly equal: these differ, so that mistakes show.
         for parameter in model.parameters():
             parameter.mul_(8)
     return model.eval()
@@ -53,38 +53,40 @@ def reference(
     """(id, nats, rank) of each target, one forward pass per target, the window computed by hand."""
     end = tokenizer.end_of_text
     ids = [end, *tokenizer.encode_bytes(data), end]
-    found = []
+    result = []
     for at in range(1, len(ids)):
         start = 0
         if at > block:
             start = -(-(at - block) // stride) * stride
         logits = model(torch.tensor([ids[start:at]]))[0, -1].double()
         nats = -F.log_softmax(logits, 0)[ids[at]]
-        found.append((ids[at], float(nats), int((logits > logits[ids[at]]).sum())))
-    return found
+        result.append((ids[at], float(nats), int((logits > logits[ids[at]]).sum())))
+    return result
 
 
 @pytest.mark.parametrize("tokenizer", tokenizers(), ids=lambda one: one.kind)
 @pytest.mark.parametrize("stride", [1, 5, 8, 16])
-def test_sums_are_those_of_one_target_at_a_time(tokenizer: Tokenizer, stride: int) -> None:
+def test_sums_equal_those_of_scoring_one_target_at_a_time(
+    tokenizer: Tokenizer, stride: int
+) -> None:
     model, text = small(tokenizer.n_vocab), text_of()
-    found = score(
+    scores = score(
         model, tokenizer, text.encoded(tokenizer), Units.documents(len(TEXTS)), stride=stride
     )
     for number, data in enumerate(DOCUMENTS):
-        wanted = reference(model, tokenizer, data, 16, stride)
+        expected = reference(model, tokenizer, data, 16, stride)
         end = tokenizer.end_of_text
-        assert found.tokens[number] == len(wanted)
-        assert found.bytes[number] == len(data)
-        assert found.nats[number] == pytest.approx(sum(n for _, n, _ in wanted), rel=1e-5)
-        in_text = sum(n for id, n, _ in wanted if id != end)
-        assert found.text_nats[number] == pytest.approx(in_text, rel=1e-5, abs=1e-9)
-        assert found.hits[number] == sum(rank == 0 for _, _, rank in wanted)
-        assert found.hits5[number] == sum(rank < 5 for _, _, rank in wanted)
-    assert found.nats.dtype == np.float64
-    bits = found.text_nats.sum() / math.log(2) / sum(map(len, DOCUMENTS))
-    assert found.bits_per_byte == pytest.approx(bits, rel=1e-12)
-    assert found.perplexity == pytest.approx(math.exp(found.nats.sum() / found.tokens.sum()))
+        assert scores.tokens[number] == len(expected)
+        assert scores.bytes[number] == len(data)
+        assert scores.nats[number] == pytest.approx(sum(n for _, n, _ in expected), rel=1e-5)
+        in_text = sum(n for id, n, _ in expected if id != end)
+        assert scores.text_nats[number] == pytest.approx(in_text, rel=1e-5, abs=1e-9)
+        assert scores.hits[number] == sum(rank == 0 for _, _, rank in expected)
+        assert scores.hits5[number] == sum(rank < 5 for _, _, rank in expected)
+    assert scores.nats.dtype == np.float64
+    bits = scores.text_nats.sum() / math.log(2) / sum(map(len, DOCUMENTS))
+    assert scores.bits_per_byte == pytest.approx(bits, rel=1e-12)
+    assert scores.perplexity == pytest.approx(math.exp(scores.nats.sum() / scores.tokens.sum()))
 
 
 @pytest.mark.parametrize("sequences", [1, 3, 64])
@@ -99,19 +101,19 @@ def test_the_batch_size_changes_nothing(sequences: int) -> None:
     np.testing.assert_array_equal(one.tokens, other.tokens)
 
 
-def test_blocks_have_the_sums_of_the_whole_and_their_own_bytes() -> None:
+def test_blocks_add_up_to_the_whole_and_have_their_own_bytes() -> None:
     tokenizer, model = byte_tokenizer(), small(256)
     encoded = text_of().encoded(tokenizer)
     units = Units.cut([len(one) for one in DOCUMENTS], 50)
-    found = score(model, tokenizer, encoded, units)
+    scores = score(model, tokenizer, encoded, units)
     whole = score(model, tokenizer, encoded, Units.documents(len(TEXTS)))
     assert len(units) > len(TEXTS)
-    assert found.bytes.sum() == sum(map(len, DOCUMENTS))
-    assert set(found.bytes[-4:]) == {50}
-    assert found.nats.sum() == pytest.approx(whole.nats.sum())
+    assert scores.bytes.sum() == sum(map(len, DOCUMENTS))
+    assert set(scores.bytes[-4:]) == {50}
+    assert scores.nats.sum() == pytest.approx(whole.nats.sum())
 
 
-def test_long_documents_are_scored_in_pieces_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_documents_score_the_same_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     from slm_tui.evaluation import windows as module
 
     tokenizer, model = byte_tokenizer(), small(256)
@@ -127,7 +129,7 @@ def test_long_documents_are_scored_in_pieces_alike(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("context", [2, 7, 16, 40, 1000])
 @pytest.mark.parametrize("tokenizer", tokenizers(), ids=lambda one: one.kind)
-def test_windows_in_bytes_score_each_target_once_with_the_context_promised(
+def test_windows_in_bytes_score_each_target_once_with_enough_context(
     tokenizer: Tokenizer, context: int
 ) -> None:
     lengths = tokenizer.byte_lengths().astype(np.int64)
@@ -142,8 +144,8 @@ def test_windows_in_bytes_score_each_target_once_with_the_context_promised(
             scored += targets.tolist()
             for place, start in enumerate(window.starts.tolist()):
                 before = start - first
-                # From the first byte on; or less than all of the context, and half of it but
-                # for a token that reaches over the border.
+                # From the first byte on; or less than the full context, and half of it except
+                # for a token across the border.
                 longest = int(lengths.max())
                 assert first == 0 or before >= min(start, context // 2 - longest)
                 assert before < max(context, 1 + longest) or first == 0
@@ -151,19 +153,19 @@ def test_windows_in_bytes_score_each_target_once_with_the_context_promised(
         assert scored == ids[1:].tolist()
 
 
-def test_two_tokenizers_score_the_same_bytes_of_the_same_blocks() -> None:
+def test_two_tokenizers_score_the_same_bytes_in_the_same_blocks() -> None:
     units = Units.cut([len(one) for one in DOCUMENTS], 64)
-    found = [
+    result = [
         score(small(one.n_vocab), one, text_of().encoded(one), units, context_bytes=20)
         for one in tokenizers()
     ]
-    assert found[0].bytes.sum() == found[1].bytes.sum() == sum(map(len, DOCUMENTS))
-    # A token that reaches over the border of a block counts where it begins.
+    assert result[0].bytes.sum() == result[1].bytes.sum() == sum(map(len, DOCUMENTS))
+    # A token across the border of a block belongs to the block where it begins.
     longest = int(tokenizers()[1].byte_lengths().max())
-    assert abs(found[0].bytes - found[1].bytes).max() <= 2 * longest
+    assert abs(result[0].bytes - result[1].bytes).max() <= 2 * longest
 
 
-def test_end_of_text_is_a_target_unless_the_text_was_cut_off() -> None:
+def test_end_of_text_is_a_target_unless_the_text_was_truncated() -> None:
     tokenizer, model = byte_tokenizer(), small(256)
     units = Units.documents(len(TEXTS))
     closed = score(model, tokenizer, text_of().encoded(tokenizer), units)
@@ -172,38 +174,38 @@ def test_end_of_text_is_a_target_unless_the_text_was_cut_off() -> None:
     assert closed.bytes.sum() == opened.bytes.sum()
 
 
-def test_a_model_that_prefers_nothing_is_right_by_chance_only() -> None:
+def test_a_uniform_model_is_right_only_by_chance() -> None:
     tokenizer, model = byte_tokenizer(), small(256)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.zero_()
-    found = score(model, tokenizer, text_of().encoded(tokenizer), Units.documents(len(TEXTS)))
-    assert found.bits_per_byte == pytest.approx(8.0)
-    assert found.accuracy == 0.0
+    scores = score(model, tokenizer, text_of().encoded(tokenizer), Units.documents(len(TEXTS)))
+    assert scores.bits_per_byte == pytest.approx(8.0)
+    assert scores.accuracy == 0.0
 
 
-def test_a_broken_model_has_no_hits_and_a_loss_that_is_no_number() -> None:
+def test_a_broken_model_has_no_hits_and_a_nan_loss() -> None:
     tokenizer, model = byte_tokenizer(), small(256)
     with torch.no_grad():
         next(model.parameters()).fill_(math.nan)
-    found = score(model, tokenizer, text_of().encoded(tokenizer), Units.documents(len(TEXTS)))
-    assert math.isnan(found.loss)
-    assert found.hits5.sum() == 0
+    scores = score(model, tokenizer, text_of().encoded(tokenizer), Units.documents(len(TEXTS)))
+    assert math.isnan(scores.loss)
+    assert scores.hits5.sum() == 0
 
 
 def test_bytes_that_are_not_utf8_are_all_counted() -> None:
     data = [b"\xfe\xff\xc0\x80 and text \xe2\x98", bytes(range(256))]
     for tokenizer in tokenizers():
-        found = score(
+        scores = score(
             small(tokenizer.n_vocab),
             tokenizer,
             text_of(data).encoded(tokenizer),
             Units.documents(2),
         )
-        assert found.bytes.tolist() == [len(one) for one in data]
+        assert scores.bytes.tolist() == [len(one) for one in data]
 
 
-def test_it_ends_when_it_is_told_to() -> None:
+def test_scoring_can_be_stopped() -> None:
     class Enough(Exception):  # noqa: N818
         pass
 
@@ -216,6 +218,6 @@ def test_it_ends_when_it_is_told_to() -> None:
     assert model.training
 
 
-def test_nothing_scored_has_no_loss() -> None:
+def test_no_targets_give_no_loss() -> None:
     assert math.isnan(Scores.empty(3).loss)
     assert math.isnan(Scores.empty(3).bits_per_byte)

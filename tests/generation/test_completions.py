@@ -1,4 +1,4 @@
-"""Tokens to text: no character is split, nothing of a stop string is shown, every text counts."""
+"""Tokens to text: no character is split, no part of a stop string is shown, every text counts."""
 
 from collections.abc import Sequence
 from threading import Event
@@ -21,11 +21,11 @@ from tests.generation.test_engine import GREEDY, Scripted, model_of
 
 BYTES = byte_tokenizer()
 SAMPLED = SamplingSettings(temperature=1.0, max_tokens=30, seed=5)
-# Answers of `model_of` are random bytes: with few of them, texts have characters to speak of.
+# Outputs of `model_of` are random bytes: with few distinct ones, texts have valid characters.
 PROMPTS = ["", "One", "a much longer prompt than the window", "Zwölf 🐻", "One"]
 
 
-def said(text: str, *stop: str, tokenizer: Tokenizer = BYTES) -> tuple[list[str], TextDecoder]:
+def decoded(text: str, *stop: str, tokenizer: Tokenizer = BYTES) -> tuple[list[str], TextDecoder]:
     """What a decoder releases for each token of `text`, and that decoder."""
     decoder = TextDecoder(tokenizer, stop)
     return [decoder.feed(id) for id in tokenizer.encode(text)], decoder
@@ -44,18 +44,18 @@ def scripted(text: str) -> Scripted:
 
 
 @pytest.mark.parametrize(
-    ("text", "stop", "found"),
+    ("text", "stop", "expected"),
     [
         ("one two three", ["two"], "one "),
         ("one two three", ["three", "two"], "one "),
         ("one two three", ["o"], ""),
         ("one two three", ["one two three"], ""),
         ("one two three", ["four", "one two three."], "one two three"),
-        # What looks like the beginning of one, and is the beginning of it later.
+        # A possible start of one, which is the start of it later.
         ("aaab", ["aab"], "a"),
         ("ababac", ["abac"], "ab"),
         ("xxyxxz", ["xxz"], "xxy"),
-        # One that is the beginning of another; two that overlap.
+        # One that is a prefix of another; two that overlap.
         ("to be", ["to be", "to"], ""),
         ("abcd", ["bcd", "abce"], "a"),
         ("abcd", ["cd", "bc"], "a"),
@@ -67,29 +67,31 @@ def scripted(text: str) -> Scripted:
         ("🐺🐻", ["🐻"], "🐺"),
     ],
 )
-def test_a_text_ends_before_the_first_stop_string(text: str, stop: list[str], found: str) -> None:
-    pieces, decoder = said(text, *stop)
-    assert decoder.stopped == (found != text)
-    assert "".join(pieces) + decoder.finish() == found
+def test_a_text_ends_before_the_first_stop_string(
+    text: str, stop: list[str], expected: str
+) -> None:
+    pieces, decoder = decoded(text, *stop)
+    assert decoder.stopped == (expected != text)
+    assert "".join(pieces) + decoder.finish() == expected
     model = scripted(text)
-    assert all_of(model, *stop)[0] == found
-    # Not one token is computed after it.
+    assert all_of(model, *stop)[0] == expected
+    # Not a single token is computed after it.
     end = min((text.find(one) + len(one) for one in stop if one in text), default=len(text) + 1)
     assert len(model.seen) <= len(text[:end].encode()) + (end > len(text))
 
 
-def test_what_may_begin_a_stop_string_is_held_back_and_no_more() -> None:
-    pieces, decoder = said("wait, stop", "stopped")
+def test_only_a_possible_start_of_a_stop_string_is_held_back() -> None:
+    pieces, decoder = decoded("wait, stop", "stopped")
     assert pieces == [*"wait, ", "", "", "", ""]
     assert decoder.finish() == "stop"
-    pieces, _ = said("stone", "stopped")
+    pieces, _ = decoded("stone", "stopped")
     assert pieces == ["", "", "", "ston", "e"]
-    text, shown = all_of(scripted("wait, stop"), "stopped")
+    text, text_before_stop = all_of(scripted("wait, stop"), "stopped")
     assert text == "wait, stop"
-    assert shown[-1] == CompletionPiece(-1, "stop")
+    assert text_before_stop[-1] == CompletionPiece(-1, "stop")
 
 
-def test_a_stop_string_inside_one_token_and_over_several() -> None:
+def test_a_stop_string_within_one_token_and_across_several() -> None:
     tokens = {0: b"good", 1: b"bye", 2: b" and on", 3: b" go"}
 
     class Words:
@@ -98,25 +100,25 @@ def test_a_stop_string_inside_one_token_and_over_several() -> None:
         def next_bytes(self, id: int, before: int | None) -> bytes:
             return tokens[id]
 
-    for stop, ids, found in (
+    for stop, ids, result in (
         ("db", (0, 1, 2), "goo"),
         ("ood", (0, 1), "g"),
         ("goodbye", (3, 0, 1), " go"),
         ("bye and", (0, 1, 2), "good"),
-        # Whole in one token, as if its characters had come one by one.
+        # Complete in one token, as if its characters had come one by one.
         (("bye", "y"), (0, 1), "goodb"),
     ):
         decoder = TextDecoder(Words(), (stop,) if isinstance(stop, str) else stop)  # type: ignore[arg-type]
-        assert "".join(decoder.feed(id) for id in ids) == found
+        assert "".join(decoder.feed(id) for id in ids) == result
         assert decoder.stopped
 
 
-def test_a_stopped_text_is_gone_on_with() -> None:
-    pieces, decoder = said("one, two", ", ")
+def test_a_stopped_text_can_be_continued() -> None:
+    pieces, decoder = decoded("one, two", ", ")
     assert decoder.stopped
     assert "".join(pieces) == "one"
-    # Nothing is lost: neither the stop string nor what came after it.
-    assert decoder.go_on(["four"]) == ", two"
+    # Nothing is lost: neither the stop string nor what follows it.
+    assert decoder.resume(["four"]) == ", two"
     assert not decoder.stopped
     assert "".join(decoder.feed(id) for id in b" three fou") == " three "
     assert decoder.finish() == "fou"
@@ -127,9 +129,9 @@ def test_an_empty_stop_string_stops_nothing() -> None:
 
 
 def stops_in(text: str, stop: list[str]) -> list[tuple[int, int]]:
-    """Ends and beginnings of stop strings: the first that is complete is the one that counts."""
-    found = [(text.find(one), len(one)) for one in stop if one]
-    return [(at + length, at) for at, length in found if at >= 0]
+    """Starts and ends of stop strings: the first one that is complete counts."""
+    result = [(text.find(one), len(one)) for one in stop if one]
+    return [(at + length, at) for at, length in result if at >= 0]
 
 
 TEXTS = st.text(alphabet="ab\né🐻", max_size=30)
@@ -137,35 +139,37 @@ TEXTS = st.text(alphabet="ab\né🐻", max_size=30)
 
 @settings(max_examples=300, deadline=None)
 @given(text=TEXTS, stop=st.lists(st.text(alphabet="ab\né🐻", max_size=4), max_size=4))
-def test_released_and_held_are_the_whole_text_up_to_the_stop(text: str, stop: list[str]) -> None:
+def test_released_and_held_text_add_up_to_the_text_before_the_stop(
+    text: str, stop: list[str]
+) -> None:
     decoder, released = TextDecoder(BYTES, stop), ""
     places = stops_in(text, stop)
-    wanted = text[: min(places)[1]] if places else text
+    expected = text[: min(places)[1]] if places else text
     fed = b""
     for id in text.encode():
         fed += bytes([id])
         released += decoder.feed(id)
-        assert wanted.startswith(released)
+        assert expected.startswith(released)
         assert not any(one in released for one in stop if one)
         if not decoder.stopped:
-            # Held back is what may begin a stop string, and half a character: no more.
+            # Only a possible start of a stop string and an incomplete character are held back.
             whole = fed.decode(errors="ignore")
             held = whole[len(released) :]
             assert whole == released + held
             assert not held or any(one.startswith(held) for one in stop)
     assert decoder.stopped == bool(places)
-    assert released + decoder.finish() == wanted
+    assert released + decoder.finish() == expected
     assert decoder.valid_bytes == len(text.encode())
     assert decoder.invalid_bytes == 0
 
 
-# 254 and 255 are no bytes of a text, but the marks of its ends.
+# 254 and 255 are not bytes of a text but mark its ends.
 RAW = st.lists(st.integers(0, 253), max_size=24).map(bytes)
 
 
 @settings(max_examples=200, deadline=None)
 @given(raw=RAW, stop=st.lists(st.text("a\ufffd🐻", max_size=2), max_size=2))
-def test_any_bytes_at_all_are_decoded_as_a_whole_text_is(raw: bytes, stop: list[str]) -> None:
+def test_any_bytes_are_decoded_like_a_complete_text(raw: bytes, stop: list[str]) -> None:
     decoder = TextDecoder(BYTES, stop)
     whole = raw.decode(errors="replace")
     places = stops_in(whole, stop)
@@ -181,16 +185,16 @@ def test_any_bytes_at_all_are_decoded_as_a_whole_text_is(raw: bytes, stop: list[
 def written(
     prompts: Sequence[str], chosen: SamplingSettings, **options: object
 ) -> list[Completion]:
-    """By number, without the time that each took."""
-    found = write(model_of(vocabulary=257), BYTES, prompts, chosen, **options)  # type: ignore[arg-type]
-    return sorted(found, key=lambda text: text.number)
+    """By number, without times."""
+    result = write(model_of(vocabulary=257), BYTES, prompts, chosen, **options)  # type: ignore[arg-type]
+    return sorted(result, key=lambda text: text.number)
 
 
 def facts(text: Completion) -> tuple[object, ...]:
     return text.prompt, text.text, text.seed, text.ids, text.ended, text.valid_bytes
 
 
-def test_texts_are_the_same_whatever_is_written_beside_them() -> None:
+def test_completions_do_not_depend_on_others_in_the_batch() -> None:
     together = written(PROMPTS, SAMPLED, samples=3)
     assert [text.number for text in together] == list(range(15))
     assert [text.seed for text in together] == [5, 6, 7] * 5
@@ -206,9 +210,9 @@ def test_texts_are_the_same_whatever_is_written_beside_them() -> None:
     assert len(set(alone)) == 12
 
 
-def test_stop_strings_end_each_text_by_itself() -> None:
+def test_stop_strings_end_each_text_separately() -> None:
     free = written(PROMPTS, SAMPLED, samples=4)
-    # A character that some of them have, at different places.
+    # A character that some of them contain, at different positions.
     char = max("".join(text.text for text in free), key=lambda one: (one.isascii(), one))
     stopped = written(PROMPTS, SAMPLED.with_(stop=(char,)), samples=4)
     assert {text.ended for text in stopped} >= {"stop string", "max tokens"}
@@ -218,23 +222,23 @@ def test_stop_strings_end_each_text_by_itself() -> None:
         assert (text.ended == "stop string") == (char in whole.text)
 
 
-def test_a_text_comes_when_it_has_ended_and_those_that_wait_begin() -> None:
-    told: list[int] = []
-    found = write(
+def test_a_completion_is_yielded_when_it_ends_and_a_waiting_one_starts() -> None:
+    numbers: list[int] = []
+    result = write(
         model_of(vocabulary=257),
         BYTES,
         ["a", "b", "c"],
         SAMPLED.with_(max_tokens=5),
         at_once=1,
-        on_piece=lambda number, piece: told.append(number),
+        on_piece=lambda number, piece: numbers.append(number),
     )
-    first = next(found)
-    assert (first.number, first.tokens, set(told)) == (0, 5, {0})
-    assert [text.number for text in found] == [1, 2]
-    assert told == sorted(told)
+    first = next(result)
+    assert (first.number, first.tokens, set(numbers)) == (0, 5, {0})
+    assert [text.number for text in result] == [1, 2]
+    assert numbers == sorted(numbers)
 
 
-def test_pieces_that_are_told_are_the_texts() -> None:
+def test_reported_pieces_add_up_to_the_completions() -> None:
     parts: dict[int, list[CompletionPiece]] = {}
     for text in written(
         PROMPTS,
@@ -248,30 +252,30 @@ def test_pieces_that_are_told_are_the_texts() -> None:
         assert text.seconds > 0
 
 
-def test_a_stop_in_the_middle_yields_what_there_is() -> None:
+def test_a_stop_in_the_middle_yields_the_text_so_far() -> None:
     stop, seen = Event(), list[int]()
 
-    def told(number: int, piece: CompletionPiece) -> None:
+    def on_piece(number: int, piece: CompletionPiece) -> None:
         seen.append(number)
         if seen.count(0) == 4:
             stop.set()
 
     whole = written(PROMPTS, SAMPLED)
-    found = written(PROMPTS, SAMPLED, stop=stop, at_once=2, on_piece=told)
-    assert [text.number for text in found] == list(range(5))
-    assert {text.ended for text in found} == {"stopped"}
-    assert [text.tokens for text in found] == [4, 4, 0, 0, 0]
-    for text, other in zip(found, whole, strict=True):
+    result = written(PROMPTS, SAMPLED, stop=stop, at_once=2, on_piece=on_piece)
+    assert [text.number for text in result] == list(range(5))
+    assert {text.ended for text in result} == {"stopped"}
+    assert [text.tokens for text in result] == [4, 4, 0, 0, 0]
+    for text, other in zip(result, whole, strict=True):
         assert text.ids == other.ids[: text.tokens]
     stop.set()
     assert [text.tokens for text in written(["a"], SAMPLED, stop=stop)] == [0]
 
 
-def test_no_prompts_are_no_texts() -> None:
+def test_no_prompts_give_no_completions() -> None:
     assert written([], SAMPLED) == []
 
 
-def test_the_end_of_a_text_and_its_validity_are_told() -> None:
+def test_the_reason_for_ending_and_the_validity_are_reported() -> None:
     bear, end = "🐻".encode(), BYTES.end_of_text
 
     def only(ids: list[int], most: int = 40) -> Completion:
@@ -281,7 +285,7 @@ def test_the_end_of_a_text_and_its_validity_are_told() -> None:
     whole = only([*bear, end])
     assert (whole.text, whole.ended, whole.tokens, whole.valid_bytes) == ("🐻", "end of text", 4, 4)
     assert whole.is_valid
-    # Cut by the limit, it is no fault of the model; ended by itself, it is.
+    # Cut off by the limit, it is not the model's fault; ended by itself, it is.
     cut = only([65, *bear[:2]], 3)
     assert (cut.ended, cut.is_valid, cut.text[0], cut.text[1]) == (
         "max tokens",

@@ -1,4 +1,4 @@
-"""Generation: the cache changes nothing, seeds decide everything, stop stops."""
+"""Generation: the cache changes nothing, seeds determine everything, stop stops."""
 
 from collections.abc import Iterator, Sequence
 from threading import Event
@@ -50,7 +50,7 @@ def next_ids(
 
 
 class Scripted(LanguageModel):
-    """A model that says what it is told: one id after another."""
+    """A model that outputs given ids, one after another."""
 
     def __init__(self, ids: list[int], n_vocab: int = 256, on_step: Any = None) -> None:
         super().__init__()
@@ -115,7 +115,7 @@ def test_the_smallest_contexts_work(block: int) -> None:
         assert 0 < length - window_start(length, block) <= block
 
 
-def test_the_same_seed_writes_the_same_text() -> None:
+def test_the_same_seed_generates_the_same_text() -> None:
     model = model_of()
     one = list(next_ids(model, [1, 2], SAMPLED, None))
     torch.manual_seed(99)
@@ -123,7 +123,7 @@ def test_the_same_seed_writes_the_same_text() -> None:
     assert list(next_ids(model, [1, 2], SAMPLED.with_(seed=6), None)) != one
 
 
-def test_two_streams_side_by_side_do_not_disturb_each_other() -> None:
+def test_two_concurrent_streams_do_not_affect_each_other() -> None:
     model = model_of()
     alone = list(next_ids(model, [1, 2], SAMPLED, None))
     together = list(
@@ -136,12 +136,12 @@ def test_two_streams_side_by_side_do_not_disturb_each_other() -> None:
     assert [first for first, _ in together] == alone
 
 
-def test_it_ends_at_end_of_text_and_does_not_say_it() -> None:
+def test_generation_ends_at_end_of_text_without_emitting_it() -> None:
     model = Scripted([65, 66, 255, 67])
     assert list(next_ids(model, [1], GREEDY, 255)) == [65, 66]
 
 
-def test_it_ends_at_the_longest_length() -> None:
+def test_generation_ends_at_the_maximum_length() -> None:
     model = Scripted([65] * 100)
     assert len(list(next_ids(model, [1], GREEDY.with_(max_tokens=7), 255))) == 7
     assert len(model.seen) == 7
@@ -155,7 +155,7 @@ def test_stop_takes_effect_within_a_token() -> None:
     assert len(model.seen) == 3
 
 
-def test_stopped_before_it_begins_it_computes_nothing() -> None:
+def test_a_stop_before_the_start_computes_nothing() -> None:
     stop, tokenizer = Event(), byte_tokenizer()
     stop.set()
     model = Scripted([65])
@@ -163,7 +163,7 @@ def test_stopped_before_it_begins_it_computes_nothing() -> None:
     assert model.seen == []
 
 
-def test_a_prompt_of_no_tokens_begins_with_end_of_text() -> None:
+def test_an_empty_prompt_starts_with_end_of_text() -> None:
     tokenizer = byte_tokenizer()
     for begin in (True, False):
         model = Scripted([72, 105, tokenizer.end_of_text])
@@ -173,7 +173,7 @@ def test_a_prompt_of_no_tokens_begins_with_end_of_text() -> None:
         list(next_ids(Scripted([1]), [], GREEDY, None))
 
 
-def test_begin_puts_end_of_text_before_the_prompt() -> None:
+def test_begin_prepends_end_of_text_to_the_prompt() -> None:
     tokenizer = byte_tokenizer()
     for begin, first in ((True, [tokenizer.end_of_text, 79, 107]), (False, [79, 107])):
         model = Scripted([tokenizer.end_of_text])
@@ -181,7 +181,7 @@ def test_begin_puts_end_of_text_before_the_prompt() -> None:
         assert model.seen == [first]
 
 
-def test_pieces_join_to_whole_characters() -> None:
+def test_pieces_consist_of_complete_characters() -> None:
     raw = "né 🐻!".encode()
     tokenizer = byte_tokenizer()
     model = Scripted([*raw, tokenizer.end_of_text])
@@ -191,7 +191,7 @@ def test_pieces_join_to_whole_characters() -> None:
     assert [piece.id for piece in pieces] == list(raw)
 
 
-def test_a_character_cut_at_the_end_is_shown_as_unknown() -> None:
+def test_an_incomplete_character_at_the_end_becomes_the_replacement_character() -> None:
     tokenizer = byte_tokenizer()
     model = Scripted([65, *"🐻".encode()[:2], tokenizer.end_of_text])
     pieces = list(stream(model, tokenizer, "x", GREEDY))
@@ -201,7 +201,7 @@ def test_a_character_cut_at_the_end_is_shown_as_unknown() -> None:
     assert pieces[-1].id == -1
 
 
-def test_generation_leaves_the_model_as_it_was() -> None:
+def test_generation_does_not_change_the_model() -> None:
     model = model_of().train()
     list(next_ids(model, [1], SAMPLED, None))
     assert model.training

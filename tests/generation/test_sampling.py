@@ -1,4 +1,4 @@
-"""Sampling draws from exactly the distribution that its settings describe."""
+"""Sampling follows exactly the distribution that the settings describe."""
 
 import math
 from collections import Counter
@@ -18,7 +18,7 @@ CRITICAL = {0: 0.0, 1: 10.83, 2: 13.82, 3: 16.27, 4: 18.47, 5: 20.52, 6: 22.46}
 
 
 def softmax(logits: list[float]) -> list[float]:
-    """By hand, in double precision: the reference must not share code with what it judges."""
+    """Computed by hand, in double precision: the reference shares no code with the tested one."""
     highest = max(logits)
     powers = [math.exp(one - highest) for one in logits]
     return [power / sum(powers) for power in powers]
@@ -37,21 +37,21 @@ def expected(
         logits[seen] = logits[seen] / penalty if logits[seen] > 0 else logits[seen] * penalty
     logits = [one / temperature for one in logits]
     ranked = sorted(range(len(logits)), key=lambda index: -logits[index])
-    kept = ranked[:top_k] if top_k else ranked
+    remaining = ranked[:top_k] if top_k else ranked
     if top_p is not None:
-        chances = softmax([logits[index] for index in kept])
+        chances = softmax([logits[index] for index in remaining])
         mass, nucleus = 0.0, []
-        for index, chance in zip(kept, chances, strict=True):
+        for index, chance in zip(remaining, chances, strict=True):
             if mass >= top_p:
                 break
             nucleus.append(index)
             mass += chance
-        kept = nucleus
-    chances = softmax([logits[index] for index in kept])
-    found = [0.0] * len(logits)
-    for index, chance in zip(kept, chances, strict=True):
-        found[index] = chance
-    return found
+        remaining = nucleus
+    chances = softmax([logits[index] for index in remaining])
+    probabilities = [0.0] * len(logits)
+    for index, chance in zip(remaining, chances, strict=True):
+        probabilities[index] = chance
+    return probabilities
 
 
 CASES = [
@@ -84,31 +84,31 @@ def marks(history: tuple[int, ...], n_vocab: int = len(LOGITS)) -> Tensor:
     return seen
 
 
-def drawn(
+def samples(
     logits: Tensor,
     settings: SamplingSettings,
     count: int,
     seen: Tensor | None = None,
     seed: int = 11,
 ) -> list[int]:
-    """What the first `count` draws of a text give, all at once as so many texts."""
+    """The first `count` draws of a text, computed at once as separate texts."""
     noises = torch.tensor(noise(seed, 0, count), dtype=torch.float64)
     many = None if seen is None else seen.expand(count, -1)
-    found: list[int] = draw(logits.expand(count, -1), settings, noises, many).tolist()
-    return found
+    tokens: list[int] = draw(logits.expand(count, -1), settings, noises, many).tolist()
+    return tokens
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_the_chances_are_those_of_the_definition(case: dict[str, object]) -> None:
+def test_probabilities_match_the_definition(case: dict[str, object]) -> None:
     chosen, seen = settings_of(case)
     (chances,) = torch.softmax(filtered(LOGITS[None], chosen, seen), 1)
     assert chances.tolist() == pytest.approx(expected(**case), abs=1e-6)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_what_is_drawn_has_those_chances(case: dict[str, object]) -> None:
+def test_sampled_tokens_have_these_probabilities(case: dict[str, object]) -> None:
     chosen, seen = settings_of(case)
-    counts = Counter(drawn(LOGITS, chosen, DRAWS, seen))
+    counts = Counter(samples(LOGITS, chosen, DRAWS, seen))
     chances = expected(**case)  # type: ignore[arg-type]
     assert set(counts) <= {index for index, chance in enumerate(chances) if chance > 0}
     possible = [(index, chance * DRAWS) for index, chance in enumerate(chances) if chance > 0]
@@ -116,31 +116,31 @@ def test_what_is_drawn_has_those_chances(case: dict[str, object]) -> None:
     assert statistic <= CRITICAL[len(possible) - 1] + 1e-9
 
 
-def test_greedy_takes_the_likeliest_and_no_chance() -> None:
+def test_greedy_always_takes_the_likeliest() -> None:
     greedy = SamplingSettings(temperature=0.0)
-    assert set(drawn(LOGITS, greedy, 10)) == {0}
+    assert set(samples(LOGITS, greedy, 10)) == {0}
     penalised = SamplingSettings(temperature=0.0, repetition_penalty=4.0)
-    assert drawn(LOGITS, penalised, 1, marks((0,))) == [1]
+    assert samples(LOGITS, penalised, 1, marks((0,))) == [1]
 
 
 @pytest.mark.parametrize("temperature", [1e-3, 1e-9, 1e-45, 1e-300])
 def test_a_tiny_temperature_is_nearly_greedy(temperature: float) -> None:
     cold = SamplingSettings(temperature=temperature)
     logits = torch.tensor([-5.0, 40.0, 39.0])
-    assert set(drawn(logits, cold, 50)) == {1}
+    assert set(samples(logits, cold, 50)) == {1}
 
 
-def test_exactly_k_survive_where_several_share_the_last_place() -> None:
+def test_exactly_k_remain_if_several_tie_for_the_last_place() -> None:
     flat = filtered(torch.zeros(1, 10), SamplingSettings(top_k=3))
     assert int(torch.isfinite(flat).sum()) == 3
 
 
-def test_top_p_keeps_the_token_that_crosses_the_line() -> None:
-    # 0.5, 0.3, 0.2: the first reaches 0.5 and is enough for it; 0.51 needs the second.
+def test_top_p_keeps_the_token_that_crosses_the_threshold() -> None:
+    # 0.5, 0.3, 0.2: the first reaches 0.5 and suffices for it; 0.51 needs the second.
     logits = torch.tensor([0.5, 0.3, 0.2]).log()
-    for top_p, kept in ((0.49, 1), (0.51, 2), (0.79, 2), (0.81, 3)):
+    for top_p, count in ((0.49, 1), (0.51, 2), (0.79, 2), (0.81, 3)):
         chosen = SamplingSettings(temperature=1.0, top_p=top_p)
-        assert int(torch.isfinite(filtered(logits[None], chosen)).sum()) == kept
+        assert int(torch.isfinite(filtered(logits[None], chosen)).sum()) == count
 
 
 def test_the_penalty_lowers_positive_and_negative_logits() -> None:
@@ -166,7 +166,7 @@ def test_the_penalty_lowers_positive_and_negative_logits() -> None:
     penalty=st.sampled_from([1.0, 1.5, 10.0]),
     dtype=st.sampled_from([torch.float32, torch.bfloat16, torch.float16]),
 )
-def test_no_logits_whatever_raise(
+def test_no_logits_raise_an_error(
     logits: list[float],
     temperature: float,
     top_k: int | None,
@@ -176,20 +176,20 @@ def test_no_logits_whatever_raise(
 ) -> None:
     chosen = SamplingSettings(temperature, top_k, top_p, penalty)
     values = torch.tensor(logits).to(dtype)
-    (found,) = drawn(values, chosen, 1, marks((0,), len(logits)))
-    assert 0 <= found < len(logits)
+    (result,) = samples(values, chosen, 1, marks((0,), len(logits)))
+    assert 0 <= result < len(logits)
     numbers = values[torch.isfinite(values)]
-    if numbers.numel() and penalty == 1.0 and not torch.isnan(values[found]):
-        assert values[found] != -math.inf
+    if numbers.numel() and penalty == 1.0 and not torch.isnan(values[result]):
+        assert values[result] != -math.inf
 
 
-def test_what_is_not_a_number_is_never_drawn_where_there_is_a_choice() -> None:
+def test_nan_logits_are_never_sampled_if_there_is_a_choice() -> None:
     logits = torch.tensor([math.nan, -math.inf, 0.0, math.nan])
-    assert set(drawn(logits, SamplingSettings(), 50)) == {2}
-    assert drawn(torch.full((3,), math.nan), SamplingSettings(), 1) == [0]
+    assert set(samples(logits, SamplingSettings(), 50)) == {2}
+    assert samples(torch.full((3,), math.nan), SamplingSettings(), 1) == [0]
 
 
-def test_noise_is_uniform_and_each_number_its_own() -> None:
+def test_noise_is_uniform_and_independent() -> None:
     numbers = [one for seed in (0, 7, 2**63 - 1) for one in noise(seed, 0, 2000)]
     assert len(set(numbers)) == len(numbers)
     assert all(0 <= one < 1 for one in numbers)
@@ -200,7 +200,7 @@ def test_noise_is_uniform_and_each_number_its_own() -> None:
     assert row[90:] == noise(7, 90, 10)
 
 
-def test_every_text_is_drawn_by_its_own_noise_alone() -> None:
+def test_each_text_depends_only_on_its_own_noise() -> None:
     generator = torch.Generator().manual_seed(3)
     logits = torch.randn(64, 500, generator=generator)
     noises = torch.rand(64, dtype=torch.float64, generator=generator)
@@ -210,7 +210,7 @@ def test_every_text_is_drawn_by_its_own_noise_alone() -> None:
     assert together.tolist() == torch.cat(alone).tolist()
 
 
-def test_the_ends_of_the_unit_interval_draw_what_is_possible() -> None:
+def test_the_ends_of_the_unit_interval_select_possible_tokens() -> None:
     logits = torch.tensor([[-math.inf, 0.0, 0.0, -math.inf]])
     ends = (0.0, 0.5 - 2**-53, 0.5, 1 - 2**-53)
     noises = torch.tensor(ends, dtype=torch.float64)

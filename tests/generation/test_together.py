@@ -1,4 +1,5 @@
-"""Many texts at once: each as it is alone, a prompt in one pass, and the exact chances."""
+"""Batches of texts: each equals the text generated alone, a prompt takes one pass, and
+probabilities are exact."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -45,7 +46,7 @@ def written(
     end_of_text: int | None = None,
     **options: Any,
 ) -> list[Continuation]:
-    """Texts with seeds that count up, all at once."""
+    """Texts with consecutive seeds, all at once."""
     texts = [Continuation(list(ids), settings.seed + at) for at, ids in enumerate(prompts)]
     engine = Engine(model, texts, settings, end_of_text, **options)
     while engine.step():
@@ -62,10 +63,10 @@ LENGTHS = (1, 5, BLOCK, BLOCK - 1, 30, 2, 7, BLOCK + 1)
 
 @pytest.mark.parametrize("position", ["learned", "rope"])
 @pytest.mark.parametrize("chosen", [GREEDY, SAMPLED, PENALISED], ids=["greedy", "drawn", "penal"])
-def test_texts_beside_each_other_are_those_alone(chosen: SamplingSettings, position: str) -> None:
+def test_batched_texts_equal_separate_ones(chosen: SamplingSettings, position: str) -> None:
     """Different lengths, so that their windows slide at different times; some end early."""
     model, prompts = model_of(position=position), prompts_of(*LENGTHS)
-    # A token that some of them draw, and not at the same time.
+    # A token that some of them sample, at different times.
     for end in (None, 18):
         alone = [
             written(model, [ids], chosen.with_(seed=chosen.seed + at), end)[0]
@@ -75,7 +76,7 @@ def test_texts_beside_each_other_are_those_alone(chosen: SamplingSettings, posit
             assert written(model, prompts, chosen, end, **options) == alone
 
 
-def test_some_of_those_texts_end_early_and_at_different_times() -> None:
+def test_batched_texts_end_at_different_times() -> None:
     texts = written(model_of(), prompts_of(*LENGTHS), SAMPLED, 18)
     grown = {len(text.ids) - n for text, n in zip(texts, LENGTHS, strict=True)}
     assert {text.ended for text in texts} == {"end of text", "max tokens"}
@@ -83,7 +84,7 @@ def test_some_of_those_texts_end_early_and_at_different_times() -> None:
 
 
 @pytest.mark.parametrize("switches", SWITCHES[::3], ids=named)
-def test_texts_beside_each_other_are_those_alone_for_every_switch(
+def test_batched_texts_equal_separate_ones_for_every_option(
     switches: dict[str, object],
 ) -> None:
     model, prompts = model_of(**switches), prompts_of(1, 9, 14, 4)
@@ -110,13 +111,13 @@ def test_samples_of_one_prompt_read_it_once(monkeypatch: pytest.MonkeyPatch) -> 
     assert len({tuple(text.ids) for text in texts}) == 4
 
 
-def test_a_window_that_slides_is_read_anew_once_in_a_stride(
+def test_a_sliding_window_is_read_again_once_per_stride(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     model = model_of(block_size=16)
     counted = Counted(model, monkeypatch)
     written(model, prompts_of(16), SAMPLED.with_(max_tokens=33))
-    # A stride is 4: 13 tokens are read, then one for each that is written.
+    # The stride is 4: 13 tokens are read, then one for each generated token.
     assert counted.passes == [(1, 16), *[(1, 13), (1, 1), (1, 1), (1, 1)] * 8]
 
 
@@ -129,7 +130,7 @@ def test_seeds_reproduce_whatever_the_batch_size() -> None:
             assert [text.ids[5:] for text in texts] == alone[:many]
 
 
-def test_a_text_that_is_gone_on_with_is_the_one_in_one_go() -> None:
+def test_a_continued_text_equals_one_generated_in_one_go() -> None:
     model, (prompt, other) = model_of(), prompts_of(5, 9)
     whole = list(next_ids(model, prompt, SAMPLED, None))
     for cut in (1, 7, 13):
@@ -144,7 +145,7 @@ def test_a_text_that_is_gone_on_with_is_the_one_in_one_go() -> None:
         assert texts[0].ids[5:] == whole
 
 
-def test_texts_that_ended_before_they_began_are_passed_over() -> None:
+def test_texts_that_ended_before_they_started_are_skipped() -> None:
     texts = [Continuation([1], at, ended="stopped" if at < 3 else "") for at in range(5)]
     engine = Engine(model_of(), texts, GREEDY.with_(max_tokens=4), None, at_once=1)
     while engine.step():
@@ -152,7 +153,7 @@ def test_texts_that_ended_before_they_began_are_passed_over() -> None:
     assert [len(text.ids) for text in texts] == [1, 1, 1, 5, 5]
 
 
-def test_one_of_the_texts_is_ended_from_outside() -> None:
+def test_a_caller_can_end_one_of_the_texts() -> None:
     model, prompts = model_of(), prompts_of(3, 8, 5)
     whole = written(model, prompts, SAMPLED)
     texts = [Continuation(list(ids), SAMPLED.seed + at) for at, ids in enumerate(prompts)]
@@ -166,7 +167,9 @@ def test_one_of_the_texts_is_ended_from_outside() -> None:
     assert [texts[0], texts[2]] == [whole[0], whole[2]]
 
 
-def test_as_many_texts_at_once_as_their_states_allow(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_concurrent_texts_is_limited_by_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     from slm_tui.generation import engine
 
     model = model_of()
@@ -180,7 +183,7 @@ def test_as_many_texts_at_once_as_their_states_allow(monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("threads", [1, 2, 3])
-def test_passes_that_threads_share_change_no_text(threads: int, bias: bool) -> None:
+def test_sharing_passes_among_threads_changes_no_text(threads: int, bias: bool) -> None:
     model, prompts = model_of(activation="swiglu", bias=bias), prompts_of(3, 8, 14)
     texts = [written(model, [prompt], SAMPLED) for prompt in prompts]
     spread_over_threads(model)
@@ -195,14 +198,14 @@ def test_passes_that_threads_share_change_no_text(threads: int, bias: bool) -> N
         torch.set_num_threads(before)
 
 
-def test_a_draw_that_is_taken_back_is_made_again() -> None:
+def test_an_undone_draw_is_repeated_identically() -> None:
     whole = written(model_of(), [[4, 9]], SAMPLED)[0].ids
     text = Continuation([4, 9], SAMPLED.seed)
     engine = Engine(model_of(), [text], SAMPLED.with_(max_tokens=10), None)
     for _ in range(5):
         engine.step()
     text.ids.pop()
-    text.drawn -= 1
+    text.draws -= 1
     again = Engine(model_of(), [text], SAMPLED, None)
     while again.step():
         pass
@@ -222,10 +225,10 @@ CRITICAL = {4: 18.47, 60: 99.61}
     ],
     ids=["all", "top-k", "top-p"],
 )
-def test_many_samples_of_a_prompt_have_the_chances_of_the_model(
+def test_many_samples_of_a_prompt_follow_the_models_probabilities(
     chosen: SamplingSettings, freedom: int | None
 ) -> None:
-    """One token each, in batches, with seeds that count up: against the softmax by definition."""
+    """One token each, in batches, with consecutive seeds: against the softmax by definition."""
     model = build(GptModel(n_layer=1, n_head=2, n_embd=16, block_size=BLOCK), 61, CPU, 3).eval()
     with torch.no_grad():
         for parameter in model.parameters():

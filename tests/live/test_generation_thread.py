@@ -24,9 +24,9 @@ ENDLESS = SamplingSettings(max_tokens=100_000, temperature=0.0)
 
 @pytest.fixture
 def generator() -> Iterator[GenerationThread]:
-    made = GenerationThread()
-    yield made
-    made.close()
+    thread = GenerationThread()
+    yield thread
+    thread.close()
 
 
 def wait(
@@ -84,9 +84,9 @@ def test_it_reports_what_it_loaded(generator: GenerationThread, saved: Path) -> 
 
 
 def test_it_generates_the_same_text_as_the_engine(generator: GenerationThread, saved: Path) -> None:
-    found = checkpoint.read(saved)
-    model, tokenizer = found.model(torch.device("cpu")), found.tokenizer()
-    expected = complete(model, tokenizer, "Once", SHORT, begin=found.state.begins_documents)
+    loaded = checkpoint.read(saved)
+    model, tokenizer = loaded.model(torch.device("cpu")), loaded.tokenizer()
+    expected = complete(model, tokenizer, "Once", SHORT, begin=loaded.state.begins_documents)
     generator.load(saved)
     wait(generator, ready)
     generator.complete("Once", SHORT)
@@ -281,7 +281,7 @@ def test_tokens_match_the_published_text(saved: Path) -> None:
     wait(generator, lambda one: one.ended)
     generator.close()
     assert seen
-    assert all(have == told for have, told in seen)
+    assert all(have == message for have, message in seen)
 
 
 def test_an_end_of_text_dropped_by_a_stop_is_sampled_again(

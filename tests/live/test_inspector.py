@@ -25,9 +25,9 @@ SETTINGS = SamplingSettings(max_tokens=12)
 
 @pytest.fixture
 def inspector() -> Iterator[Inspector]:
-    made = Inspector(FairLock())
-    yield made
-    made.close()
+    thread = Inspector(FairLock())
+    yield thread
+    thread.close()
 
 
 def wait(inspector: Inspector, holds: Callable[[InspectionStatus], object]) -> InspectionStatus:
@@ -48,10 +48,10 @@ def opened(step: int = 20) -> tuple[LoadedModel, PromptedTokens]:
     )
     assert session.wait(60)
     path = session.run.checkpoints / checkpoint.name_of(step)
-    found = checkpoint.read(path)
-    tokenizer = found.tokenizer()
-    state = found.state
-    loaded = LoadedModel(path, found.model(choose("cpu")), tokenizer, True, state.corpus)
+    saved = checkpoint.read(path)
+    tokenizer = saved.tokenizer()
+    state = saved.state
+    loaded = LoadedModel(path, saved.model(choose("cpu")), tokenizer, True, state.corpus)
     ids = prompt_ids(tokenizer, "Once upon a time there was", begin=True)
     return loaded, PromptedTokens(tuple(ids), 5)
 
@@ -88,9 +88,9 @@ def test_the_focus_follows_the_last_request(inspector: Inspector) -> None:
     wait(inspector, lambda one: one.candidates is not None and one.candidates.place == 11)
     cold = SETTINGS.with_(temperature=0.0)
     inspector.focus(11, cold)
-    seen = wait(inspector, lambda one: one.candidates is not None and one.candidates.kept == 1)
+    seen = wait(inspector, lambda one: one.candidates is not None and one.candidates.remaining == 1)
     assert seen.candidates is not None
-    assert seen.candidates.drawn == seen.candidates.greedy
+    assert seen.candidates.sampled == seen.candidates.greedy
 
 
 def test_another_text_replaces_the_previous_one(inspector: Inspector) -> None:
@@ -120,8 +120,8 @@ def test_a_damaged_checkpoint_and_a_lost_corpus_affect_nothing_else(inspector: I
 
 def test_other_checkpoints_are_spread_over_the_run() -> None:
     run = add_run("long", checkpoints=list(range(10, 210, 10)), best=10)
-    found = others_of(run.checkpoints / checkpoint.name_of(100))
-    steps = [checkpoint.step_of(one) for one in found]
+    result = others_of(run.checkpoints / checkpoint.name_of(100))
+    steps = [checkpoint.step_of(one) for one in result]
     assert len(steps) == MOST_OTHERS
     assert steps[0] == 10
     assert steps[-1] == 200

@@ -38,9 +38,9 @@ def change_state(path: Path, change: Change) -> None:
     values = json.loads(file.read_text())
     change(values)
     file.write_text(json.dumps(values))
-    known = manifest.unsealed((path / "manifest.json").read_text())
-    known["sha256"]["state.json"] = manifest.digest(file)
-    (path / "manifest.json").write_text(manifest.sealed(known))
+    contents = manifest.unsealed((path / "manifest.json").read_text())
+    contents["sha256"]["state.json"] = manifest.digest(file)
+    (path / "manifest.json").write_text(manifest.sealed(contents))
 
 
 def resumed(run: Run) -> Session:
@@ -56,8 +56,8 @@ def losses(run: Run) -> dict[int, float]:
 
 
 def state_of(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((path / "state.json").read_text())
-    return found
+    result: dict[str, Any] = json.loads((path / "state.json").read_text())
+    return result
 
 
 def test_new_checkpoints_record_their_versions(run: Run) -> None:

@@ -17,7 +17,7 @@ from tests import limits
 from tests.conftest import make_tiny
 from tests.training.forks import run
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="it counts as Linux does")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="counts descriptors as Linux does")
 LIMIT = 256
 ENOUGH = 200
 REMEDY = "close other programs, or raise the limit on open files (ulimit -n)"
@@ -28,16 +28,16 @@ def descriptors(free: int) -> Any:
     """Limit this process to `free` more open files."""
     limits_before = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (LIMIT, limits_before[1]))
-    taken = []
+    opened = []
     with contextlib.suppress(OSError):
         while True:
-            taken.append(os.open(os.devnull, os.O_RDONLY))
+            opened.append(os.open(os.devnull, os.O_RDONLY))
     for _ in range(free):
-        os.close(taken.pop())
+        os.close(opened.pop())
     try:
         yield
     finally:
-        for one in taken:
+        for one in opened:
             os.close(one)
         resource.setrlimit(resource.RLIMIT_NOFILE, limits_before)
 

@@ -46,27 +46,27 @@ def slm_tui(*words: str) -> "subprocess.CompletedProcess[str]":
 
 @pytest.fixture
 def run(home: Path) -> Iterator[Run]:
-    """A run that another process trains, for very many steps."""
+    """A run that another process trains, with very many steps."""
     file = home / "tiny.toml"
     file.write_text(make_tiny(training__max_steps=1_000_000).to_toml())
     done = slm_tui("train", str(file), "--detach", "--json")
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    made = Run(Path(told["path"]))
-    assert made.info().pid == told["pid"]
-    until(lambda: made.info().state == "running")
-    yield made
-    if made.info().state in store.LIVE_STATES:
-        os.kill(told["pid"], signal.SIGCONT)
-        os.kill(told["pid"], signal.SIGTERM)
-    until(lambda: not store.is_locked(made.path))
+    facts = json.loads(done.stdout)
+    started = Run(Path(facts["path"]))
+    assert started.info().pid == facts["pid"]
+    until(lambda: started.info().state == "running")
+    yield started
+    if started.info().state in store.LIVE_STATES:
+        os.kill(facts["pid"], signal.SIGCONT)
+        os.kill(facts["pid"], signal.SIGTERM)
+    until(lambda: not store.is_locked(started.path))
 
 
 @pytest.fixture
 def followed(run: Run) -> Iterator[RemoteSession]:
-    made = RemoteSession(run)
-    yield made
-    made.close()
+    remote = RemoteSession(run)
+    yield remote
+    remote.close()
 
 
 def test_it_has_the_interface_of_a_session(followed: RemoteSession) -> None:
@@ -77,7 +77,7 @@ def test_it_has_the_interface_of_a_session(followed: RemoteSession) -> None:
     until(lambda: followed.status.state == "paused")
     followed.control.extend(5)
     until(lambda: followed.status.max_steps == 1_000_005)
-    followed.control.go_on()
+    followed.control.resume()
     until(lambda: followed.status.state == "running")
     at = followed.status.step
     until(lambda: followed.status.step > at)
@@ -93,7 +93,7 @@ def test_without_a_socket_it_is_watched_from_its_files(run: Run, followed: Remot
     until(lambda: followed.status.step > at)
     assert followed.is_live
     followed.control.pause()
-    until(lambda: "can only be watched" in (told := followed.problem()) and "pause" in told)
+    until(lambda: "can only be watched" in (problem := followed.problem()) and "pause" in problem)
     os.kill(run.info().pid, signal.SIGTERM)
     until(lambda: not followed.is_live)
     assert followed.status.state == "stopped"
@@ -102,7 +102,7 @@ def test_without_a_socket_it_is_watched_from_its_files(run: Run, followed: Remot
 def test_a_hanging_process_blocks_nobody(run: Run, followed: RemoteSession) -> None:
     os.kill(run.info().pid, signal.SIGSTOP)
     followed.control.save()
-    assert followed.is_live  # at once: none of these asks anything
+    assert followed.is_live  # immediate: none of these asks the other process
     until(lambda: "does not respond" in followed.problem())
     os.kill(run.info().pid, signal.SIGCONT)
     at = followed.status.step

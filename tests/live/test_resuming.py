@@ -1,6 +1,6 @@
-"""A run that moves: copied, to another machine or device, its text elsewhere, edited or gone.
+"""A run that moves: copied, to another machine or device, its text moved, edited or gone.
 
-What a message advises is followed to the letter.
+The advice in messages is followed to the letter.
 """
 
 import json
@@ -60,7 +60,7 @@ def losses(run: Run) -> dict[int, float]:
 
 
 def advised(message: str) -> list[str]:
-    """The words of the command that a message names, from the last that it does."""
+    """The words of the last command in a message."""
     command = re.findall(r"slm-tui ((?:[^;]+))", message)[-1]
     return shlex.split(command.strip())
 
@@ -69,11 +69,12 @@ def test_a_moved_text_is_found_by_following_the_advice(
     cli: Cli, run: Run, text: Path, tmp_path: Path
 ) -> None:
     text.rename(tmp_path / "moved.txt")
-    code, told = resume(cli)
+    code, output = resume(cli)
     assert code == 1
-    assert f"the text of {run.id} cannot be read" in told
+    assert f"the text of {run.id} cannot be read" in output
     words = [
-        word.replace("data.path=…", f"data.path={tmp_path / 'moved.txt'}") for word in advised(told)
+        word.replace("data.path=…", f"data.path={tmp_path / 'moved.txt'}")
+        for word in advised(output)
     ]
     assert words[:3] == ["train", "--resume", run.id]
     code, _, err = cli(*words, "--steps", "3")
@@ -93,9 +94,9 @@ def test_the_text_option_gives_the_location_too(
 ) -> None:
     text.rename(tmp_path / "moved.txt")
     assert resume(cli, "--text", str(tmp_path / "moved.txt"))[0] == 0
-    code, told = resume(cli, "--text", str(tmp_path))
+    code, output = resume(cli, "--text", str(tmp_path))
     assert code == 1
-    assert "is a directory, the run was trained on a file" in told
+    assert "is a directory, the run was trained on a file" in output
 
 
 def test_a_changed_text_is_reported_and_the_advice_works(cli: Cli, run: Run, text: Path) -> None:
@@ -103,27 +104,27 @@ def test_a_changed_text_is_reported_and_the_advice_works(cli: Cli, run: Run, tex
     text.write_text(
         "".join(LINES) + "A new scene, with words that were never there: zephyr.\n" * 20
     )
-    code, told = resume(cli)
+    code, output = resume(cli)
     assert code == 1
-    assert "has changed since it was trained" in told
-    words = advised(told)
+    assert "has changed since it was trained" in output
+    words = advised(output)
     assert words == ["train", "--from", f"{run.id}@last", "--text", str(text)]
     code, _, err = cli(*words, "--name", "forked", "--set", "training.max_steps=4")
     assert code == 0, err
     fork = store.find("forked")
-    found = [checkpoint.newest(one.checkpoints)[0] for one in (run, fork)]
-    assert found[0] is not None
-    assert found[1] is not None
-    assert found[0].tokenizer().fingerprint == found[1].tokenizer().fingerprint
+    newest = [checkpoint.newest(one.checkpoints)[0] for one in (run, fork)]
+    assert newest[0] is not None
+    assert newest[1] is not None
+    assert newest[0].tokenizer().fingerprint == newest[1].tokenizer().fingerprint
     # It can also be resumed after its prepared corpus is deleted.
     shutil.rmtree(paths.corpora_dir())
     assert cli("train", "--resume", "forked", "--steps", "2")[0] == 0
     assert list(losses(fork)) == list(range(1, 7))
 
 
-@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize("is_cached", [True, False])
 def test_a_run_on_a_table_read_by_the_first_version_resumes(
-    cli: Cli, tiny: Make, tmp_path: Path, kept: bool
+    cli: Cli, tiny: Make, tmp_path: Path, is_cached: bool
 ) -> None:
     path = tmp_path / "rows.csv"
     path.write_text("text\n" + "".join(LINES))
@@ -134,16 +135,18 @@ def test_a_run_on_a_table_read_by_the_first_version_resumes(
     )
     (tmp_path / "it.toml").write_text(preset.to_toml())
     with pytest.MonkeyPatch.context() as patch:
-        known = sources.files.fingerprint
-        patch.setattr(sources.files, "fingerprint", lambda data, reading: known(data, reading=1))
+        fingerprint = sources.files.fingerprint
+        patch.setattr(
+            sources.files, "fingerprint", lambda data, reading: fingerprint(data, reading=1)
+        )
         assert cli("train", str(tmp_path / "it.toml"), "--name", "it")[0] == 0
-    if not kept:
+    if not is_cached:
         shutil.rmtree(paths.corpora_dir())
-    code, said = resume(cli)
-    assert code == 0, said
-    assert ("the text was prepared again" in said) == (not kept)
+    code, output = resume(cli)
+    assert code == 0, output
+    assert ("the text was prepared again" in output) == (not is_cached)
     assert list(losses(store.find("it"))) == list(range(1, 10))
-    if not kept:
+    if not is_cached:
         assert resume(cli)[0] == 0
 
 
@@ -186,12 +189,12 @@ def test_a_run_from_a_gpu_machine_resumes_on_the_cpu(cli: Cli, run: Run) -> None
 
     if torch.cuda.is_available():
         pytest.skip("this machine has one")
-    code, told = resume(cli)
+    code, output = resume(cli)
     assert code == 1
-    assert "there is no cuda device" in told
-    assert "training.device" in told
-    code, told = resume(cli, "--set", "training.device=auto")
-    assert code == 0, told
+    assert "there is no cuda device" in output
+    assert "training.device" in output
+    code, output = resume(cli, "--set", "training.device=auto")
+    assert code == 0, output
     assert run.preset().training.device == "auto"
     assert resume(cli, "--device", "cpu")[0] == 0
 
@@ -212,13 +215,13 @@ def test_a_run_from_a_gpu_machine_resumes_on_the_cpu(cli: Cli, run: Run) -> None
     ],
 )
 def test_settings_that_do_not_affect_losses_may_change(cli: Cli, run: Run, assignment: str) -> None:
-    code, told = resume(cli, "--set", assignment)
-    assert code == 0, told
+    code, output = resume(cli, "--set", assignment)
+    assert code == 0, output
     path, _, value = assignment.partition("=")
-    found = run.preset().to_dict()
+    result = run.preset().to_dict()
     for part in path.split("."):
-        found = found[part]
-    assert str(found).strip("[]'") == value
+        result = result[part]
+    assert str(result).strip("[]'") == value
 
 
 @pytest.mark.parametrize(
@@ -241,10 +244,10 @@ def test_settings_that_affect_losses_are_rejected_by_name(
     cli: Cli, run: Run, assignment: str
 ) -> None:
     before = (run.path / "preset.toml").read_bytes(), losses(run)
-    code, told = resume(cli, "--set", assignment)
+    code, output = resume(cli, "--set", assignment)
     assert code == 1
-    assert assignment.partition("=")[0] in told
-    assert told.count("\n") == 1
+    assert assignment.partition("=")[0] in output
+    assert output.count("\n") == 1
     assert ((run.path / "preset.toml").read_bytes(), losses(run)) == before
 
 
@@ -254,9 +257,9 @@ def test_evaluations_that_control_the_learning_rate_cannot_change(
     file = tmp_path / "plateau.toml"
     file.write_text(tiny(schedule={"kind": "constant", "plateau_factor": 0.5}).to_toml())
     assert cli("train", str(file), "--name", "it")[0] == 0
-    code, told = resume(cli, "--set", "training.evaluate_every=2")
+    code, output = resume(cli, "--set", "training.evaluate_every=2")
     assert code == 1
-    assert "its learning rate or its end depends on the evaluations" in told
+    assert "its learning rate or its end depends on the evaluations" in output
 
 
 @pytest.mark.parametrize(
@@ -273,9 +276,9 @@ def test_evaluations_that_control_the_learning_rate_cannot_change(
 def test_options_incompatible_with_resume_are_named(
     cli: Cli, run: Run, words: list[str], says: str
 ) -> None:
-    code, told = resume(cli, *words)
+    code, output = resume(cli, *words)
     assert code == 1
-    assert says in told
+    assert says in output
 
 
 def test_a_failed_resume_changes_nothing(cli: Cli, run: Run, text: Path) -> None:
@@ -300,10 +303,10 @@ def test_an_unloadable_newest_checkpoint_is_skipped(cli: Cli, run: Run) -> None:
     values["sha256"]["model.safetensors"] = manifest.digest(path / "model.safetensors")
     (path / "manifest.json").write_text(manifest.sealed(values))
     checkpoint.read(path)
-    code, told = resume(cli)
-    assert code == 0, told
-    assert "checkpoint step-000006 cannot be loaded" in told
-    assert "using an older one" in told
+    code, output = resume(cli)
+    assert code == 0, output
+    assert "checkpoint step-000006 cannot be loaded" in output
+    assert "using an older one" in output
     assert list(losses(run)) == list(range(1, 10))
     assert (run.checkpoints / "damaged-step-000006").is_dir()
 
@@ -312,9 +315,9 @@ def test_checkpoints_without_a_manifest_are_kept_and_named(cli: Cli, run: Run) -
     for path in checkpoint.all_in(run.checkpoints):
         (path / "manifest.json").unlink()
     before = sorted(path.name for path in run.checkpoints.iterdir())
-    code, told = resume(cli)
+    code, output = resume(cli)
     assert code == 1
-    assert "it has 6 steps, but checkpoint step-000004 has no manifest.json" in told
+    assert "it has 6 steps, but checkpoint step-000004 has no manifest.json" in output
     assert sorted(path.name for path in run.checkpoints.iterdir()) == before
 
 

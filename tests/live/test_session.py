@@ -29,7 +29,7 @@ def ended(session: Session) -> Session:
 
 
 def at(step: int, wish: Callable[[Control], None], control: "list[Control]") -> Any:
-    """A sink that asks when `step` was made; the control is known once the session is there."""
+    """A sink that makes a request after step `step`; the control exists once the session does."""
     done: list[bool] = []
 
     def sink(event: Event) -> None:
@@ -97,13 +97,13 @@ def test_failures_after_the_last_step_are_reported_and_unlock_the_run(
     def broken(*_: object) -> None:
         raise error
 
-    told: list[Event] = []
+    events: list[Event] = []
     with monkeypatch.context() as patched:
         patched.setattr("slm_tui.runs.evidence.of_run", broken)
-        session = ended(Session.start(tiny(), "whole", sinks=(told.append,)))
+        session = ended(Session.start(tiny(), "whole", sinks=(events.append,)))
     assert session.status.state == "done"
     assert not session.is_live
-    warned = [one.message for one in told if isinstance(one, Warned)]
+    warned = [one.message for one in events if isinstance(one, Warned)]
     assert len(warned) == 1
     assert in_words(error) in warned[0]
     with store.lock(session.run):
@@ -122,11 +122,11 @@ def test_every_request_leaves_an_event(tiny: Make) -> None:
         control.sample()
         control.scale_learning_rate(0.5)
         control.extend(3)
-        control.go_on()
+        control.resume()
 
     session = start(tiny(), 7, everything)
-    found = [event for event in events(session.run) if event["step"] == 7]
-    kinds = [event["event"] for event in found if event["event"] != "saved"]
+    result = [event for event in events(session.run) if event["step"] == 7]
+    kinds = [event["event"] for event in result if event["event"] != "saved"]
     assert kinds == [
         "paused",
         "requested",
@@ -136,7 +136,7 @@ def test_every_request_leaves_an_event(tiny: Make) -> None:
         "changed",
         "continued",
     ]
-    assert next(event["kind"] for event in found if event["event"] == "saved") == "manual"
+    assert next(event["kind"] for event in result if event["event"] == "saved") == "manual"
     assert session.run.info().max_steps == 15
     assert session.status.step == 15
     assert 7 in {json.loads(line)["step"] for line in (session.run.path / "samples.jsonl").open()}
@@ -205,13 +205,15 @@ def test_a_run_stopped_before_its_first_step_starts_from_the_beginning(tiny: Mak
     assert list(losses(run)) == list(range(1, 13))
 
 
-@pytest.mark.parametrize("gone", ["checkpoints", "its log too", "its record too"])
-def test_a_run_whose_checkpoints_are_gone_is_refused_not_restarted(tiny: Make, gone: str) -> None:
+@pytest.mark.parametrize("missing", ["checkpoints", "its log too", "its record too"])
+def test_a_run_whose_checkpoints_are_gone_is_refused_not_restarted(
+    tiny: Make, missing: str
+) -> None:
     first = start(tiny(), 2, Control.stop)
     shutil.rmtree(first.run.checkpoints)
-    if gone == "its log too":
+    if missing == "its log too":
         (first.run.path / "training_log.csv").unlink()
-    if gone == "its record too":
+    if missing == "its record too":
         info = first.run.info()
         info.step = 0
         first.run.write_info(info)
@@ -219,7 +221,7 @@ def test_a_run_whose_checkpoints_are_gone_is_refused_not_restarted(tiny: Make, g
     assert second.status.state == "failed"
     assert "cannot be resumed" in second.status.error
     assert "no checkpoint" in second.status.error
-    if gone != "its log too":
+    if missing != "its log too":
         assert list(losses(first.run)) == [1, 2]
 
 

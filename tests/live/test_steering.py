@@ -35,13 +35,13 @@ def until(holds: Callable[[], object]) -> None:
 
 @pytest.fixture
 def session() -> Iterator[Session]:
-    """A run that waits at one of its first steps, of very many."""
-    made = Session.start(make_tiny(training__max_steps=1_000_000))
-    made.control.pause()
-    until(lambda: made.status.state == "paused")
-    yield made
-    made.stop()
-    assert made.wait(PATIENCE)
+    """A run of very many steps, paused at one of the first."""
+    started = Session.start(make_tiny(training__max_steps=1_000_000))
+    started.control.pause()
+    until(lambda: started.status.state == "paused")
+    yield started
+    started.stop()
+    assert started.wait(PATIENCE)
 
 
 def ask(session: Session, verb: str, value: float = 0.0) -> dict[str, Any]:
@@ -93,13 +93,13 @@ def test_every_request_is_obeyed(session: Session) -> None:
     ):
         assert ask(session, verb, value) == {"ok": True}
     until(lambda: session.status.max_steps == 1_000_007)
-    found = [json.loads(line) for line in (run.path / "events.jsonl").open()]
-    assert [one["verb"] for one in found if one["event"] == "requested"] == [
+    result = [json.loads(line) for line in (run.path / "events.jsonl").open()]
+    assert [one["verb"] for one in result if one["event"] == "requested"] == [
         "save",
         "evaluate",
         "sample",
     ]
-    assert 0.5 in [one.get("value") for one in found]
+    assert 0.5 in [one.get("value") for one in result]
     assert session.status.step == at
     ask(session, "continue")
     until(lambda: session.status.step > at)
@@ -111,20 +111,24 @@ def test_every_request_is_obeyed(session: Session) -> None:
 
 
 def test_the_status_is_that_of_the_session(session: Session) -> None:
-    told = ask(session, "status")["status"]
+    answer = ask(session, "status")["status"]
     status = session.status
-    assert (told["run"], told["state"], told["step"]) == (session.run.id, "paused", status.step)
-    assert told["max_steps"] == 1_000_000
+    assert (answer["run"], answer["state"], answer["step"]) == (
+        session.run.id,
+        "paused",
+        status.step,
+    )
+    assert answer["max_steps"] == 1_000_000
 
 
 def test_stop_works_while_preparing(tiny: Make) -> None:
-    made = Session.start(tiny(data__documents=2_000_000, data__limit={}))
-    path = made.run.path / steering.SOCKET
+    started = Session.start(tiny(data__documents=2_000_000, data__limit={}))
+    path = started.run.path / steering.SOCKET
     until(path.exists)
-    until(lambda: made.status.stage not in ("", "starting"))
-    steering.ask(made.run.path, "stop", seconds=PATIENCE)
-    assert made.wait(PATIENCE)
-    assert made.status.state == "stopped"
+    until(lambda: started.status.stage not in ("", "starting"))
+    steering.ask(started.run.path, "stop", seconds=PATIENCE)
+    assert started.wait(PATIENCE)
+    assert started.status.state == "stopped"
 
 
 def test_the_socket_is_private_and_removed_with_the_run(session: Session) -> None:
@@ -195,9 +199,9 @@ def test_strange_clients_do_no_harm(session: Session) -> None:
     send_until_hung_up(huge, b"x" * 65_536)
     deaf.setblocking(False)
     send_until_hung_up(deaf, b'{"verb": "status"}\n' * 100)
-    gone = connected(session)
-    gone.sendall(b'{"verb": "status"}\n')
-    gone.close()
+    disconnected = connected(session)
+    disconnected.sendall(b'{"verb": "status"}\n')
+    disconnected.close()
     assert ask(session, "status")["status"]["state"] == "paused"
     for one in (*silent, half, huge, deaf):
         one.close()
@@ -221,12 +225,12 @@ def test_too_many_requests_are_refused(session: Session) -> None:
 def test_a_deep_directory_can_be_steered(tiny: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     deep = paths.runs_dir() / ("d" * 100) / ("e" * 100)
     monkeypatch.setattr(paths, "runs_dir", lambda: deep)
-    made = Session.start(tiny(training__max_steps=1_000_000))
-    until((made.run.path / steering.SOCKET).exists)
-    until(lambda: made.status.step > 0)
-    steering.ask(made.run.path, "stop", seconds=PATIENCE)
-    assert made.wait(PATIENCE)
-    assert made.status.state == "stopped"
+    started = Session.start(tiny(training__max_steps=1_000_000))
+    until((started.run.path / steering.SOCKET).exists)
+    until(lambda: started.status.step > 0)
+    steering.ask(started.run.path, "stop", seconds=PATIENCE)
+    assert started.wait(PATIENCE)
+    assert started.status.state == "stopped"
 
 
 def test_a_short_path_is_found_without_proc(
@@ -235,12 +239,12 @@ def test_a_short_path_is_found_without_proc(
     deep = tmp_path / ("d" * 100) / ("e" * 100)
     deep.mkdir(parents=True)
     monkeypatch.setattr(os.path, "isdir", lambda _path: False)
-    heard: list[Request] = []
-    server = steering.serve(deep, dict, heard.append)
+    requests: list[Request] = []
+    server = steering.serve(deep, dict, requests.append)
     assert server is not None
     assert steering.ask(deep, "extend", 3, seconds=PATIENCE) == {"ok": True}
     server.close()
-    assert heard == [Request("extend", 3.0)]
+    assert requests == [Request("extend", 3.0)]
     assert list(deep.iterdir()) == []
 
 
@@ -258,10 +262,10 @@ def test_the_socket_of_a_killed_process_is_replaced(tmp_path: Path) -> None:
 
 def test_a_run_trains_without_a_socket(tiny: Make) -> None:
     # A directory at the socket's path cannot be replaced.
-    made = Session.start(tiny())
-    assert made.wait(PATIENCE)
-    (made.run.path / steering.SOCKET).mkdir()
-    more = Session.resume(made.run, more_steps=3)
+    started = Session.start(tiny())
+    assert started.wait(PATIENCE)
+    (started.run.path / steering.SOCKET).mkdir()
+    more = Session.resume(started.run, more_steps=3)
     assert more.wait(PATIENCE)
     assert more.status.state == "done"
 

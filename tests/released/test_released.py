@@ -87,15 +87,15 @@ def test_curves_samples_and_events_are_read(run: Run) -> None:
         assert curves.samples
 
 
-def test_what_was_evaluated_and_said_is_still_there(run: Run) -> None:
-    said = conversation.read(run.path)
-    assert len(said) == KNOWN[run.info().name][4]
-    assert all(one.text and one.ended in ("max tokens", "end of text") for one in said)
+def test_evaluations_and_conversations_are_still_readable(run: Run) -> None:
+    exchanges = conversation.read(run.path)
+    assert len(exchanges) == KNOWN[run.info().name][4]
+    assert all(one.text and one.ended in ("max tokens", "end of text") for one in exchanges)
     (report,) = evaluation_results.read(run.path)
     assert report["models"][0]["step"] == KNOWN[run.info().name][3]
 
 
-def test_it_is_evaluated_as_it_was(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_evaluation_gives_the_same_result(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     (before,) = evaluation_results.read(run.path)
     split = before["text"]["split"]
     assert main(["evaluate", run.id, "--split", split, "--no-generations", "--json"]) == 0
@@ -104,7 +104,7 @@ def test_it_is_evaluated_as_it_was(run: Run, capsys: pytest.CaptureFixture[str])
         assert now["models"][0][name] == pytest.approx(before["models"][0][name], rel=1e-3)
 
 
-def test_it_resumes_where_it_stood(run: Run) -> None:
+def test_a_run_resumes_where_it_stopped(run: Run) -> None:
     state, step, *_ = KNOWN[run.info().name]
     session: list[Session] = []
     first: list[Stepped] = []
@@ -148,12 +148,12 @@ def wait(
 
 @pytest.fixture
 def generator() -> Iterator[GenerationThread]:
-    made = GenerationThread()
-    yield made
-    made.close()
+    thread = GenerationThread()
+    yield thread
+    thread.close()
 
 
-def test_its_checkpoints_go_on_writing(run: Run, generator: GenerationThread) -> None:
+def test_checkpoints_still_generate_text(run: Run, generator: GenerationThread) -> None:
     for path in sorted(run.checkpoints.glob("step-*")):
         generator.load(path)
         wait(generator, lambda generation: generation.state == "ready")
@@ -161,7 +161,7 @@ def test_its_checkpoints_go_on_writing(run: Run, generator: GenerationThread) ->
         assert wait(generator, lambda generation: generation.ended).text
 
 
-async def test_the_chat_screen_shows_what_was_said_and_adds_to_it(run: Run) -> None:
+async def test_the_chat_screen_shows_the_conversation_and_adds_to_it(run: Run) -> None:
     before = len(conversation.read(run.path))
     app: Any = SlmTuiApp(run=run.path)
     async with app.run_test(size=(100, 30)) as pilot:
@@ -174,7 +174,7 @@ async def test_the_chat_screen_shows_what_was_said_and_adds_to_it(run: Run) -> N
     assert conversation.read(run.path)[-1].prompt == "Dogs"
 
 
-def test_presets_and_keys_of_its_user_are_read(released: Path) -> None:
+def test_user_presets_and_keymaps_are_read(released: Path) -> None:
     assert library.find("mine") is not None
     assert library.get("mine").model.block_size > 0
     keys, problems = keymap.load()

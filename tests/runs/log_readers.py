@@ -1,5 +1,5 @@
-"""What was written for other tools, read back: TensorBoard's files with its own reader, W&B's
-with its own messages out of the record format that it shares with LevelDB's log."""
+"""Reads back what was written for other tools: TensorBoard's files with its own reader, W&B's
+with its own messages from the record format that it shares with LevelDB's log."""
 
 import csv
 import json
@@ -13,7 +13,7 @@ from slm_tui.runs.store import Run
 
 _BLOCK = 32768
 _FIRST_HEADER = 7
-# Our scalar names beside the columns of the CSV log.
+# Our scalar names and the matching columns of the CSV log.
 COLUMNS = {
     "loss/train": "train_loss",
     "bpb/train": "train_bpb",
@@ -28,14 +28,14 @@ Points = dict[str, list[tuple[int, float]]]
 
 
 def csv_points(run: Run) -> Points:
-    """The log of the run as `(step, value)` by name; of steps made twice, the later row."""
+    """The log of the run as `(step, value)` by name; of repeated steps, the later row."""
     with (run.path / "training_log.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    found: Points = {}
+    columns: Points = {}
     for name, column in COLUMNS.items():
-        kept = {int(row["step"]): float(row[column]) for row in rows if row[column]}
-        found[name] = sorted(kept.items())
-    return found
+        points = {int(row["step"]): float(row[column]) for row in rows if row[column]}
+        columns[name] = sorted(points.items())
+    return columns
 
 
 def tensorboard(directory: Path) -> Any:

@@ -1,4 +1,4 @@
-"""Conversations on disk: nothing torn, nothing lost, nothing that a damaged line can break."""
+"""Conversations on disk: no torn lines, nothing lost, and damaged lines do no harm."""
 
 import json
 import os
@@ -20,14 +20,16 @@ from tests import limits
 SAID = Exchange("Once", " upon a time", 10, 7, "max tokens", {"temperature": 0.8}, 5, 100.0, 0, 1e9)
 
 
-def test_what_is_appended_is_read_in_order(tmp_path: Path) -> None:
-    said = [replace(SAID, text=f"text {number}\n\x00\ud83d", id=str(number)) for number in range(5)]
-    for one in said:
+def test_appended_exchanges_are_read_in_order(tmp_path: Path) -> None:
+    exchanges = [
+        replace(SAID, text=f"text {number}\n\x00\ud83d", id=str(number)) for number in range(5)
+    ]
+    for one in exchanges:
         conversation.append(tmp_path, one)
-    assert conversation.read(tmp_path) == said
+    assert conversation.read(tmp_path) == exchanges
 
 
-def test_a_text_that_was_gone_on_with_stands_once_at_its_last_place(tmp_path: Path) -> None:
+def test_a_continued_completion_appears_once_at_its_last_position(tmp_path: Path) -> None:
     first, second = replace(SAID, id="a"), replace(SAID, id="b")
     longer = replace(first, text=" upon a time there was")
     for one in (first, second, longer):
@@ -35,7 +37,7 @@ def test_a_text_that_was_gone_on_with_stands_once_at_its_last_place(tmp_path: Pa
     assert conversation.read(tmp_path) == [second, longer]
 
 
-def test_a_torn_line_is_passed_over_and_the_next_is_whole(tmp_path: Path) -> None:
+def test_a_torn_line_is_skipped_and_the_next_is_intact(tmp_path: Path) -> None:
     conversation.append(tmp_path, SAID)
     whole = (tmp_path / FILE).read_bytes()
     (tmp_path / FILE).write_bytes(whole + whole[: len(whole) // 2])
@@ -57,7 +59,7 @@ def test_a_torn_line_is_passed_over_and_the_next_is_whole(tmp_path: Path) -> Non
         {"tokens": 10**30},
     ],
 )
-def test_a_line_with_wrong_values_is_passed_over(tmp_path: Path, change: dict[str, object]) -> None:
+def test_a_line_with_wrong_values_is_skipped(tmp_path: Path, change: dict[str, object]) -> None:
     wrong = json.loads(SAID.line()) | {"id": "wrong"} | change
     (tmp_path / FILE).write_text(json.dumps(wrong) + "\n" + SAID.line())
     assert conversation.read(tmp_path) == [SAID]
@@ -70,7 +72,7 @@ def test_no_file_breaks_reading(tmp_path_factory: pytest.TempPathFactory, data: 
     assert conversation.read(run)[-1] == SAID
 
 
-def test_an_unknown_field_of_a_later_version_is_no_obstacle(tmp_path: Path) -> None:
+def test_unknown_fields_of_later_versions_are_ignored(tmp_path: Path) -> None:
     (tmp_path / FILE).write_text(json.dumps(json.loads(SAID.line()) | {"mood": "fine"}))
     assert conversation.read(tmp_path) == [SAID]
 
@@ -81,12 +83,12 @@ def test_only_the_end_of_a_very_long_file_is_read(
     monkeypatch.setattr(conversation, "_MOST_BYTES", 2000)
     for number in range(100):
         conversation.append(tmp_path, replace(SAID, id=f"{number:032}"))
-    found = conversation.read(tmp_path)
-    assert 3 < len(found) < 10
-    assert found[-1].id == f"{99:032}"
+    exchanges = conversation.read(tmp_path)
+    assert 3 < len(exchanges) < 10
+    assert exchanges[-1].id == f"{99:032}"
 
 
-def test_processes_that_write_at_once_do_not_tear_lines(tmp_path: Path) -> None:
+def test_concurrent_writers_do_not_tear_lines(tmp_path: Path) -> None:
     code = (
         "import sys\nfrom pathlib import Path\n"
         "from slm_tui.runs.conversation import Exchange, append\n"
@@ -99,14 +101,14 @@ def test_processes_that_write_at_once_do_not_tear_lines(tmp_path: Path) -> None:
     assert [one.wait(60) for one in started] == [0, 0, 0]
     lines = (tmp_path / FILE).read_text().splitlines()
     assert len([line for line in lines if line]) == 300
-    found = conversation.read(tmp_path)
-    assert len(found) == 300
-    assert all(len(set(one.text)) == 1 and len(one.text) == 9000 for one in found)
+    exchanges = conversation.read(tmp_path)
+    assert len(exchanges) == 300
+    assert all(len(set(one.text)) == 1 and len(one.text) == 9000 for one in exchanges)
     for letter in "abc":
-        assert [one.step for one in found if one.text[0] == letter] == list(range(100))
+        assert [one.step for one in exchanges if one.text[0] == letter] == list(range(100))
 
 
-def test_what_cannot_be_written_says_so_and_makes_nothing(tmp_path: Path) -> None:
+def test_a_failed_write_is_reported_and_creates_nothing(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="cannot be saved"):
         conversation.append(tmp_path / "gone", SAID)
     assert not (tmp_path / "gone").exists()
@@ -129,16 +131,18 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
     assert other.read_text() == "mine"
 
 
-def test_clearing_moves_it_to_the_trash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_clearing_moves_the_conversation_to_the_trash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SLM_TUI_HOME", str(tmp_path / "home"))
     run = tmp_path / "run"
     run.mkdir()
     with pytest.raises(RunError, match="there is no saved conversation"):
         conversation.clear(run)
     conversation.append(run, SAID)
-    went = conversation.clear(run)
-    assert paths.trash_dir() in went.parents
-    assert went.read_text() == SAID.line()
+    trash = conversation.clear(run)
+    assert paths.trash_dir() in trash.parents
+    assert trash.read_text() == SAID.line()
     assert conversation.read(run) == []
 
 

@@ -1,4 +1,4 @@
-"""A log as curves: as it grows, and with what was trained again in place of what was."""
+"""A log as curves: as it grows, and with repeated steps replacing earlier ones."""
 
 import math
 from collections.abc import Callable
@@ -45,7 +45,7 @@ def test_a_run_without_a_log_has_empty_curves(run: Run) -> None:
     assert curves.steps.step == []
 
 
-def test_rows_become_points(run: Run) -> None:
+def test_rows_become_points_of_the_curves(run: Run) -> None:
     write(run, HEADER + row(0, "", 5.5) + row(1, 4.0) + row(2, 3.0, 3.5))
     curves = Curves(run)
     assert curves.read()
@@ -57,7 +57,7 @@ def test_rows_become_points(run: Run) -> None:
     assert not curves.read()
 
 
-def test_a_log_is_followed_as_it_grows_even_in_the_middle_of_a_line(run: Run) -> None:
+def test_a_growing_log_is_followed_even_within_a_line(run: Run) -> None:
     whole = HEADER + "".join(row(step, 1 / step) for step in range(1, 20))
     curves = Curves(run)
     for at in range(0, len(whole), 37):
@@ -67,7 +67,7 @@ def test_a_log_is_followed_as_it_grows_even_in_the_middle_of_a_line(run: Run) ->
     assert curves.steps.loss == [1 / step for step in range(1, 20)]
 
 
-def test_steps_trained_again_replace_those_of_before(run: Run) -> None:
+def test_repeated_steps_replace_earlier_ones(run: Run) -> None:
     write(run, HEADER + "".join(row(step, 1.0, 1.0 if step == 5 else "") for step in range(1, 8)))
     curves = Curves(run)
     curves.read()
@@ -80,7 +80,7 @@ def test_steps_trained_again_replace_those_of_before(run: Run) -> None:
     assert curves.generation > generation
 
 
-def test_an_evaluation_made_again_replaces_the_one_of_before(run: Run) -> None:
+def test_a_repeated_evaluation_replaces_the_earlier_one(run: Run) -> None:
     write(run, HEADER + row(5, 1.0, 1.5) + row(5, "", 1.25))
     curves = Curves(run)
     curves.read()
@@ -100,14 +100,14 @@ def test_an_evaluation_made_again_replaces_the_one_of_before(run: Run) -> None:
         "9" + "," * 13 + "\n",
     ],
 )
-def test_a_line_that_is_no_row_is_ignored(run: Run, line: str) -> None:
+def test_a_line_that_is_not_a_row_is_ignored(run: Run, line: str) -> None:
     write(run, HEADER + row(1) + row(2) + line)
     curves = Curves(run)
     curves.read()
     assert curves.steps.step == [1, 2]
 
 
-def test_a_loss_that_is_not_finite_is_no_best(run: Run) -> None:
+def test_a_non_finite_loss_is_never_the_best(run: Run) -> None:
     write(run, HEADER + row(1, "nan", "nan") + row(2, "inf", 3.0) + row(3, 1.0, "nan"))
     curves = Curves(run)
     curves.read()
@@ -115,7 +115,7 @@ def test_a_loss_that_is_not_finite_is_no_best(run: Run) -> None:
     assert curves.evaluations.best() == 1
 
 
-def test_lines_that_are_no_objects_are_ignored(run: Run) -> None:
+def test_lines_that_are_not_objects_are_ignored(run: Run) -> None:
     (run.path / "events.jsonl").write_text('{"event": "paused"}\n[1]\nnull\n{"half\n')
     curves = Curves(run)
     curves.read()
@@ -158,7 +158,7 @@ def test_a_long_file_is_read_from_its_end(run: Run, monkeypatch: pytest.MonkeyPa
     assert curves.steps.step == list(range(curves.steps.step[0], 1001))
 
 
-def test_a_line_without_an_end_takes_no_memory(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endless_line_takes_no_memory(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(curves_module, "_LONGEST", 1000)
     monkeypatch.setattr(curves_module, "_CHUNK", 300)
     rewrite(run, HEADER, row(1, 5.0), "9" * 50_000, "\n", row(2, 4.0))
@@ -168,7 +168,7 @@ def test_a_line_without_an_end_takes_no_memory(run: Run, monkeypatch: pytest.Mon
     assert len(curves._log._rest) <= 1300
 
 
-def test_a_log_that_was_replaced_by_a_shorter_one_is_read_again(run: Run) -> None:
+def test_a_log_replaced_by_a_shorter_one_is_read_again(run: Run) -> None:
     rewrite(run, HEADER, row(1, 5.0), row(2, 4.0), row(3, 3.0))
     curves = Curves(run)
     curves.read()
@@ -179,7 +179,7 @@ def test_a_log_that_was_replaced_by_a_shorter_one_is_read_again(run: Run) -> Non
 
 @settings(max_examples=60, deadline=None)
 @given(attempts=st.lists(st.tuples(st.integers(0, 30), st.integers(1, 30)), min_size=1, max_size=6))
-def test_whatever_was_interrupted_steps_ascend_and_the_last_attempt_counts(
+def test_after_any_interruptions_steps_ascend_and_the_last_attempt_counts(
     tmp_path_factory: pytest.TempPathFactory, attempts: list[tuple[int, int]]
 ) -> None:
     run = Run(tmp_path_factory.mktemp("run"))
@@ -211,11 +211,11 @@ def test_a_log_is_read_by_its_header(run: Run) -> None:
     assert (curves.steps.step, curves.steps.loss) == ([1, 2], [4.0, 3.0])
     assert (curves.steps.tokens, curves.steps.seconds) == ([64, 128], [0.5, 1.0])
     assert curves.steps.learning_rate == [0.01, 0.02]
-    # What the log does not have is not a number.
+    # A column that the log lacks gives NaN.
     assert all(map(math.isnan, curves.steps.gradient_norm))
     assert (curves.evaluations.step, curves.evaluations.loss) == ([2], [3.5])
     assert all(map(math.isnan, curves.evaluations.bits_per_byte))
-    # A text is no metric.
+    # A text is not a metric.
     assert curves.steps.metrics == {}
 
 
@@ -239,7 +239,7 @@ def test_unknown_columns_are_kept_by_name(run: Run) -> None:
     assert len(curves.steps.metrics["rate of chunks"]) == 2
 
 
-def test_another_file_in_its_place_is_read_by_its_own_header(run: Run) -> None:
+def test_a_replaced_file_is_read_by_its_own_header(run: Run) -> None:
     write(run, HEADER + "".join(row(step) for step in range(1, 30)))
     curves = Curves(run)
     curves.read()
@@ -248,7 +248,7 @@ def test_another_file_in_its_place_is_read_by_its_own_header(run: Run) -> None:
     assert (curves.steps.step, curves.steps.loss) == ([1], [1.5])
 
 
-def test_a_log_of_the_first_version_has_all_its_steps(run: Run) -> None:
+def test_a_log_of_the_first_version_is_read_completely(run: Run) -> None:
     header = HEADER.replace("tokens_per_second", "auxiliary_loss,tokens_per_second")
     write(run, header + row(1).replace(",1.5,640.0", ",1.5,,640.0"))
     curves = Curves(run)

@@ -1,4 +1,4 @@
-"""The same files give the same evidence: taken in as they grow, at the end, or by a foreign eye."""
+"""The same files give the same evidence: read as they grow, at the end, or by another reader."""
 
 import json
 import time
@@ -17,7 +17,7 @@ from tests.evaluation.record_curves import replay
 from tests.tui.made_runs import add_run
 
 
-def test_growing_and_whole_logs_give_the_same_evidence(home: Path) -> None:
+def test_growing_and_complete_logs_give_the_same_evidence(home: Path) -> None:
     run = replay("overfitting")
     log = run.path / "training_log.csv"
     lines = log.read_text().splitlines(keepends=True)
@@ -45,14 +45,14 @@ def test_a_long_log_becomes_few_blocks() -> None:
     steps.loss += [3.0] * count
     steps.learning_rate += [0.5] * count
     steps.gradient_norm += [1.0] * count
-    known = EvidenceBuilder(run.preset()).evidence(curves, run.info())
-    assert 100 < len(known.blocks) < 512
-    last = known.blocks[-1].last
-    assert sum(block.rates for block in known.blocks) == pytest.approx(0.5 * last)
-    assert {block.loss for block in known.blocks} == {3.0}
+    built = EvidenceBuilder(run.preset()).evidence(curves, run.info())
+    assert 100 < len(built.blocks) < 512
+    last = built.blocks[-1].last
+    assert sum(block.rates for block in built.blocks) == pytest.approx(0.5 * last)
+    assert {block.loss for block in built.blocks} == {3.0}
 
 
-def test_steps_that_are_trained_again_replace_those_of_before() -> None:
+def test_repeated_steps_replace_earlier_ones() -> None:
     run = replay("healthy")
     curves = Curves(run)
     curves.read()
@@ -66,7 +66,7 @@ def test_steps_that_are_trained_again_replace_those_of_before() -> None:
     assert gathering.evidence(curves, run.info()).train_losses == before.train_losses
 
 
-def test_a_run_that_breaks_is_told_so_everywhere(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_failed_run_has_the_same_diagnosis_everywhere(capsys: pytest.CaptureFixture[str]) -> None:
     breaking = make_tiny(
         optimizer={"learning_rate": 1.0, "gradient_clip": 0, "eps": 1e-12, "beta2": 0.5},
         training__max_steps=200,
@@ -77,29 +77,29 @@ def test_a_run_that_breaks_is_told_so_everywhere(capsys: pytest.CaptureFixture[s
     )
     session = Session.start(breaking, "breaks")
     assert session.wait(60)
-    found = evidence.of_run(session.run)
-    assert found[0].word in ("non-finite", "diverging", "learning rate too high")
+    verdicts = evidence.of_run(session.run)
+    assert verdicts[0].word in ("non-finite", "diverging", "learning rate too high")
     results = json.loads((session.run.path / "results.json").read_text())
-    assert results["diagnosis"][0]["verdict"] == found[0].word
+    assert results["diagnosis"][0]["verdict"] == verdicts[0].word
     assert results["diagnosis"][0]["remedies"][0]["changes"]
     main(["runs", "show", "breaks"])
-    assert f"diagnosis        {found[0].sign} {found[0].word}" in capsys.readouterr().out
+    assert f"diagnosis        {verdicts[0].sign} {verdicts[0].word}" in capsys.readouterr().out
     main(["runs", "show", "breaks", "--json"])
-    told = json.loads(capsys.readouterr().out)["diagnosis"]
-    assert told[0]["verdict"] == found[0].word
+    result = json.loads(capsys.readouterr().out)["diagnosis"]
+    assert result[0]["verdict"] == verdicts[0].word
 
 
-def test_copied_samples_of_a_real_run_are_seen() -> None:
+def test_copied_samples_of_a_real_run_are_detected() -> None:
     session = Session.start(make_tiny(), "real")
     assert session.wait(60)
     run = session.run
-    from slm_tui.runs.copied_samples import known
+    from slm_tui.runs.copied_samples import training_index
 
     fingerprint = str(run.info().facts["corpus"])
-    found = known(fingerprint)
-    assert found is not None
-    corpus, index, natural = found
-    assert known(fingerprint) is found  # made once
+    result = training_index(fingerprint)
+    assert result is not None
+    corpus, index, natural = result
+    assert training_index(fingerprint) is result  # built once
     assert index.is_whole
     assert natural.shares
     text = corpus.tokenizer.decode_bytes(corpus.train[40:240].tolist()).decode("utf-8", "replace")
@@ -110,12 +110,12 @@ def test_copied_samples_of_a_real_run_are_seen() -> None:
             break
         time.sleep(0.02)
     assert watch.copying is not None
-    assert watch.copying.found.share == 1
-    assert watch.copying.found.longest == watch.copying.found.tokens
+    assert watch.copying.overlap.share == 1
+    assert watch.copying.overlap.longest == watch.copying.overlap.tokens
     watch.close()
 
 
-def test_a_corpus_that_is_gone_gives_no_answer() -> None:
+def test_a_deleted_corpus_gives_no_result() -> None:
     watch = CopyWatcher()
     watch.ask("0" * 24, [Sample(0.0, 1, "a", "b")])
     assert store.all_runs() == []

@@ -1,5 +1,5 @@
-"""A run directory from somebody else: whatever stands in the place of a file, nothing outside of
-the directory is read, written or removed, and nothing waits for ever."""
+"""A run directory from somebody else: whatever is in place of a file, nothing outside the
+directory is read, written or removed, and nothing hangs."""
 
 import contextlib
 import hashlib
@@ -94,10 +94,10 @@ def _directory(path: Path, outside: Path) -> None:
 
 def _socket(path: Path, outside: Path) -> None:
     here = os.getcwd()
-    os.chdir(path.parent)  # an address may not be long
+    os.chdir(path.parent)  # socket addresses have a limited length
     try:
-        with socket.socket(socket.AF_UNIX) as made:
-            made.bind(path.name)
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(path.name)
     finally:
         os.chdir(here)
 
@@ -143,7 +143,7 @@ def find_run(path: Path) -> Run:
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home with a run that has everything, and its corpus."""
+    """A home with a complete run and its corpus."""
     home = tmp_path_factory.mktemp("template")
     runs = home / "data" / "runs"
     source = next((HERE / VERSIONS[0] / "runs").glob("stories-*"))
@@ -162,23 +162,23 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def contents(directory: Path) -> dict[str, str]:
-    """Names and contents below a directory: what must not change."""
-    found = {}
+    """Names and contents below a directory that must not change."""
+    result = {}
     for path in sorted(directory.rglob("*")):
         name = path.relative_to(directory).as_posix()
         if path.is_symlink():
-            found[name] = os.readlink(path)
+            result[name] = os.readlink(path)
         elif path.is_file():
-            found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+            result[name] = hashlib.sha256(path.read_bytes()).hexdigest()
         else:
-            found[name] = "directory"
-    return found
+            result[name] = "directory"
+    return result
 
 
 def use(home: str) -> list[tuple[str, int, str]]:
-    """Everything that can be done to the run `it`; what each command printed."""
+    """Every command applied to the run `it`; what each printed."""
     run = Run(Path(home) / "data" / "runs" / "it")
-    told = []
+    outputs = []
 
     def call(*words: str) -> None:
         out, err = io.StringIO(), io.StringIO()
@@ -187,7 +187,7 @@ def use(home: str) -> list[tuple[str, int, str]]:
                 code = main(list(words))
             except SystemExit as end:
                 code = int(end.code or 0)
-        told.append((" ".join(words), code, out.getvalue() + err.getvalue()))
+        outputs.append((" ".join(words), code, out.getvalue() + err.getvalue()))
 
     call("runs", "list")
     call("runs", "show", "it")
@@ -211,7 +211,7 @@ def use(home: str) -> list[tuple[str, int, str]]:
     call("runs", "delete", "it")
     call("runs", "restore", "it")
     call("runs", "list", "--json")
-    return told
+    return outputs
 
 
 def look_as_the_app_does(run: Run) -> None:
@@ -247,7 +247,7 @@ def name_of(case: object) -> str:
 
 
 @pytest.mark.parametrize(("names", "place"), CASES, ids=name_of)
-def test_whatever_stands_in_the_place_of_a_file_harms_nothing(
+def test_anything_in_place_of_a_file_is_harmless(
     names: tuple[str, ...],
     place: Place,
     home: Path,
@@ -265,16 +265,16 @@ def test_whatever_stands_in_the_place_of_a_file_harms_nothing(
         path.parent.mkdir(exist_ok=True)
         place(path, outside)
     before, good = contents(outside), contents(run.with_name("good"))
-    told = Fork(use, home, str(home)).result()
+    outputs = Fork(use, home, str(home)).result()
     assert contents(outside) == before
     # `runs list` may write the summary of a run that lacks it, and looks at locks.
     assert contents(run.with_name("good")) == good
-    for words, code, text in told:
+    for words, code, text in outputs:
         assert "Traceback" not in text, (words, text)
         assert code in (0, 1), (words, text)
-        # An error that was not foreseen begins with the name of its class.
+        # An unexpected error begins with the name of its class.
         assert "Error: " not in text.replace("CheckpointError: ", ""), (words, text)
-    listed = next(text for words, _, text in told if words == "runs list")
+    listed = next(text for words, _, text in outputs if words == "runs list")
     assert "good" in listed
     assert "it " in listed
 
@@ -309,7 +309,7 @@ HOSTILE: dict[str, bytes] = {
         "tensorboard/progress.json",
     ],
 )
-def test_whatever_a_file_holds_ends_nothing(
+def test_any_file_content_is_harmless(
     name: str, home: Path, template: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     run = prepared(home, template, tmp_path_factory.mktemp("outside"))
@@ -327,8 +327,10 @@ def test_whatever_a_file_holds_ends_nothing(
         assert "\x1b" not in printed, content
 
 
-def test_a_file_of_a_gigabyte_takes_no_gigabyte(home: Path, template: Path, tmp_path: Path) -> None:
-    """Sparse files: as small on the disk as they are large to a reader."""
+def test_a_gigabyte_file_does_not_take_a_gigabyte_of_memory(
+    home: Path, template: Path, tmp_path: Path
+) -> None:
+    """Sparse files: as small on disk as they are large to a reader."""
     run = prepared(home, template, tmp_path / "outside-of-it")
     import tracemalloc
 
@@ -349,10 +351,10 @@ def test_a_file_of_a_gigabyte_takes_no_gigabyte(home: Path, template: Path, tmp_
     assert Run(run).id in [one.id for one in store.all_runs()]
 
 
-def test_the_record_of_a_run_is_rebuilt_from_its_newest_checkpoint(
+def test_a_run_record_is_rebuilt_from_the_newest_checkpoint(
     home: Path, template: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Emptied or torn by a power cut, or lost: whole checkpoints stay within reach."""
+    """Emptied, truncated by a power failure, or lost: complete checkpoints stay usable."""
     run = Run(prepared(home, template, tmp_path_factory.mktemp("outside")))
     whole = run.info()
     text = (run.path / "run.json").read_text()
@@ -372,7 +374,7 @@ def test_the_record_of_a_run_is_rebuilt_from_its_newest_checkpoint(
     assert (run.info().state, run.info().step, run.info().error) == ("done", 603, "")
 
 
-def test_a_run_without_record_and_checkpoints_is_listed_as_damaged(
+def test_a_run_without_record_or_checkpoints_is_listed_as_damaged(
     home: Path, template: Path, tmp_path_factory: pytest.TempPathFactory, capsys: Any
 ) -> None:
     run = Run(prepared(home, template, tmp_path_factory.mktemp("outside")))
@@ -390,7 +392,7 @@ def test_a_run_without_record_and_checkpoints_is_listed_as_damaged(
 def test_new_files_have_the_permissions_of_the_umask(
     home: Path, template: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """As everything else that the user makes: neither wider nor narrower."""
+    """The same as for other files of the user: neither wider nor narrower."""
     prepared(home, template, tmp_path_factory.mktemp("outside"))
     shutil.rmtree(paths.runs_dir() / "it")
     preset = (HERE / VERSIONS[0]).glob("runs/stories-*/preset.toml")
@@ -408,7 +410,7 @@ def test_new_files_have_the_permissions_of_the_umask(
             assert path.stat().st_mode & 0o777 == expected, path
 
 
-def test_deleting_and_restoring_takes_links_along_and_follows_none(
+def test_deleting_and_restoring_moves_links_and_follows_none(
     home: Path, template: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     outside = tmp_path_factory.mktemp("outside")
@@ -421,7 +423,7 @@ def test_deleting_and_restoring_takes_links_along_and_follows_none(
     assert contents(outside) == before
 
 
-def test_a_corpus_name_leads_nowhere_else(home: Path, template: Path, tmp_path: Path) -> None:
+def test_a_corpus_name_cannot_lead_elsewhere(home: Path, template: Path, tmp_path: Path) -> None:
     """The fingerprint in a state becomes a directory name."""
     from slm_tui.corpus.prepare import reopen
 

@@ -1,4 +1,4 @@
-"""The files of a run: appended, never rewritten, whole after any death."""
+"""The files of a run: appended, never rewritten, intact after any crash."""
 
 import csv
 import errno
@@ -75,19 +75,19 @@ def test_the_log_has_the_documented_columns(run: Run) -> None:
     assert float(row["train_perplexity"]) == pytest.approx(math.exp(2))
 
 
-def test_evaluation_and_sample_of_a_step_stand_beside_its_loss(run: Run) -> None:
+def test_evaluation_and_sample_share_the_row_of_their_step(run: Run) -> None:
     recorder = Recorder(run)
     for event in (step(1), step(2), evaluation(2), Sampled(2, "Once", " upon\na time", 0.1)):
         recorder(event)
     recorder(step(3))
     recorder.close()
-    found = rows(run)
-    assert [row["step"] for row in found] == ["1", "2", "3"]
-    assert (found[1]["train_loss"], found[1]["val_loss"]) == ("2.0", "2.5")
-    assert found[1]["sample"] == " upon↵a time"
+    comparison = rows(run)
+    assert [row["step"] for row in comparison] == ["1", "2", "3"]
+    assert (comparison[1]["train_loss"], comparison[1]["val_loss"]) == ("2.0", "2.5")
+    assert comparison[1]["sample"] == " upon↵a time"
 
 
-def test_every_digit_of_a_loss_is_kept(run: Run) -> None:
+def test_losses_are_logged_with_every_digit(run: Run) -> None:
     recorder = Recorder(run)
     loss = 2.0 / 3.0 + 1e-15
     recorder(step(1, loss))
@@ -97,7 +97,7 @@ def test_every_digit_of_a_loss_is_kept(run: Run) -> None:
     assert curves.steps.loss == [loss]
 
 
-def test_a_text_of_a_model_cannot_break_the_log(run: Run) -> None:
+def test_generated_text_cannot_break_the_log(run: Run) -> None:
     recorder = Recorder(run)
     nasty = 'a,"b"\r\n\x1b[31mred\x00\u2028 …' + "x" * 500
     for event in (step(1), Sampled(1, 'Once "', nasty, 0.1), step(2)):
@@ -107,11 +107,11 @@ def test_a_text_of_a_model_cannot_break_the_log(run: Run) -> None:
     sample = rows(run)[0]["sample"]
     assert len(sample) <= 50
     assert "\x1b" not in sample
-    (kept,) = lines(run, "samples.jsonl")
-    assert kept["text"] == nasty
+    (logged,) = lines(run, "samples.jsonl")
+    assert logged["text"] == nasty
 
 
-def test_what_happened_is_in_the_events(run: Run) -> None:
+def test_the_event_log_has_every_event(run: Run) -> None:
     recorder = Recorder(run)
     happened = [
         Started(0, 12, {"train_bytes_per_token": 1.0}),
@@ -126,8 +126,8 @@ def test_what_happened_is_in_the_events(run: Run) -> None:
     for event in happened:
         recorder(event)
     recorder.close()
-    found = lines(run, "events.jsonl")
-    assert [line["event"] for line in found] == [
+    result = lines(run, "events.jsonl")
+    assert [line["event"] for line in result] == [
         "started",
         "paused",
         "requested",
@@ -137,7 +137,7 @@ def test_what_happened_is_in_the_events(run: Run) -> None:
         "warned",
         "finished",
     ]
-    assert (found[2]["verb"], found[5]["kind"], found[7]["reason"]) == (
+    assert (result[2]["verb"], result[5]["kind"], result[7]["reason"]) == (
         "evaluate",
         "manual",
         "stopped",
@@ -179,14 +179,14 @@ def test_before_a_checkpoint_everything_logged_is_on_disk(run: Run) -> None:
     for number in range(1, 6):
         recorder(step(number))
     recorder(Saving(5))
-    # Nothing is closed: this is what a killed process leaves.
+    # Nothing is closed: this is what a killed process leaves behind.
     assert [row["step"] for row in rows(run)] == ["1", "2", "3", "4", "5"]
     assert lines(run, "events.jsonl") == []
     recorder.close()
 
 
 @pytest.mark.parametrize("cut", [1, 5, 20, 60])
-def test_a_torn_last_line_is_ignored_and_healed(run: Run, cut: int) -> None:
+def test_a_torn_last_line_is_ignored_and_terminated(run: Run, cut: int) -> None:
     recorder = Recorder(run)
     for number in (1, 2, 3):
         recorder(step(number, 2.0 + number))
@@ -207,7 +207,7 @@ def test_a_torn_last_line_is_ignored_and_healed(run: Run, cut: int) -> None:
     assert fresh.steps.step == [1, 2, 3, 4]
 
 
-def test_a_torn_event_is_ignored_and_healed(run: Run) -> None:
+def test_a_torn_event_is_ignored_and_terminated(run: Run) -> None:
     (run.path / "events.jsonl").write_text('{"event": "paused", "step": 1}\n{"event": "warn')
     recorder = Recorder(run)
     recorder(Warned(2, "whole"))
@@ -217,7 +217,7 @@ def test_a_torn_event_is_ignored_and_healed(run: Run) -> None:
     assert [kind_of(one.event) for one in curves.events] == ["paused", "warned"]
 
 
-def test_rows_are_appended_to_those_of_before(run: Run) -> None:
+def test_rows_are_appended_to_existing_ones(run: Run) -> None:
     for number in (1, 2):
         recorder = Recorder(run)
         recorder(step(number))
@@ -225,7 +225,7 @@ def test_rows_are_appended_to_those_of_before(run: Run) -> None:
     assert [row["step"] for row in rows(run)] == ["1", "2"]
 
 
-def test_a_full_disk_holds_training_back_until_there_is_room(
+def test_a_full_disk_pauses_training_until_there_is_space(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     control = Control()
@@ -255,7 +255,7 @@ def test_perplexity_never_overflows() -> None:
     assert len(TRAINING_COLUMNS) == len(set(TRAINING_COLUMNS)) == 14
 
 
-def test_a_heartbeat_renews_the_time_and_flushes(run: Run) -> None:
+def test_a_heartbeat_updates_the_time_and_flushes(run: Run) -> None:
     recorder = Recorder(run)
     recorder(step(1))
     recorder(step(2))
@@ -267,7 +267,7 @@ def test_a_heartbeat_renews_the_time_and_flushes(run: Run) -> None:
     recorder.close()
 
 
-def test_a_run_that_was_moved_away_is_not_made_again_and_waits(run: Run, tmp_path: Path) -> None:
+def test_a_run_that_was_moved_away_is_not_recreated_and_waits(run: Run, tmp_path: Path) -> None:
     control = Control()
     recorder = Recorder(run, control)
     run.path.rename(tmp_path / "elsewhere")
@@ -286,7 +286,7 @@ def test_a_run_that_was_moved_away_is_not_made_again_and_waits(run: Run, tmp_pat
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.EMFILE, errno.EFBIG])
-def test_a_disk_that_fails_holds_training_back_at_the_second_failure(
+def test_a_failing_disk_pauses_training_at_the_second_failure(
     run: Run, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     control = Control()
@@ -309,10 +309,10 @@ def test_a_disk_that_fails_holds_training_back_at_the_second_failure(
     assert [row["step"] for row in rows(run)] == ["1", "2"]
 
 
-def test_a_closed_recorder_writes_into_no_other_file(
+def test_a_closed_recorder_writes_to_no_other_file(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The number of its descriptor is that of another file soon."""
+    """Its descriptor number will soon belong to another file."""
     recorder = Recorder(run)
     recorder(step(1))
     real = os.write
@@ -343,7 +343,7 @@ def test_the_heartbeat_never_touches_the_record(run: Run) -> None:
         recorder.beat()
     assert (run.path / "run.json").stat().st_ino == before.st_ino
     assert run.info().step == 4
-    # Killed here, the newest figures lost with the power: the record is whole.
+    # Killed here, with the newest figures lost in a power failure: the record is intact.
     (run.path / "live.json").write_bytes(b"\0" * 100)
     assert run.info().max_steps == 10
     recorder.close()
@@ -351,7 +351,7 @@ def test_the_heartbeat_never_touches_the_record(run: Run) -> None:
     assert run.info().step == 4
 
 
-def test_what_was_logged_is_on_the_disk_before_a_checkpoint(
+def test_logged_rows_are_synced_before_a_checkpoint(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recorder = Recorder(run)
@@ -373,7 +373,7 @@ def test_what_was_logged_is_on_the_disk_before_a_checkpoint(
 
 
 @pytest.mark.parametrize("name", ["training_log.csv", "eval_log.csv", "events.jsonl"])
-def test_a_link_in_the_place_of_a_log_is_refused_and_not_written_through(
+def test_a_link_in_place_of_a_log_is_rejected_and_not_followed(
     run: Run, tmp_path: Path, name: str
 ) -> None:
     target = tmp_path / "shell-profile"
@@ -384,7 +384,7 @@ def test_a_link_in_the_place_of_a_log_is_refused_and_not_written_through(
     assert target.read_text() == "echo mine\n"
 
 
-# Logs that go on, and metrics of the model
+# Continued logs, and metrics of the model
 
 
 def test_a_resumed_log_keeps_the_columns_of_its_file(run: Run) -> None:
@@ -401,7 +401,7 @@ def test_a_resumed_log_keeps_the_columns_of_its_file(run: Run) -> None:
 
 
 @pytest.mark.parametrize("torn", ["step,timest", "step,train_loss,val_lo", "\n", "s"])
-def test_a_log_with_half_a_header_begins_anew(run: Run, torn: str) -> None:
+def test_a_log_with_an_incomplete_header_starts_over(run: Run, torn: str) -> None:
     (run.path / "training_log.csv").write_text(torn)
     recorder = Recorder(run)
     recorder(step(1, 3.0))
@@ -425,7 +425,7 @@ def test_a_metric_of_the_model_has_a_column(run: Run) -> None:
     assert curves.evaluations.step == [0]
 
 
-def test_a_metric_named_like_a_column_takes_no_place(run: Run) -> None:
+def test_a_metric_named_like_a_column_does_not_replace_it(run: Run) -> None:
     recorder = Recorder(run)
     recorder(Started(0, 3, {}, ("step", "train_loss")))
     recorder(replace(step(1, 3.0), metrics={"step": 9.0, "train_loss": 9.0}))

@@ -1,4 +1,4 @@
-"""Logs for other tools: what they read back is what the CSV log says."""
+"""Logs for other tools: what they read back matches the CSV log."""
 
 import http.server
 import importlib.util
@@ -41,7 +41,8 @@ needs_wandb = pytest.mark.skipif(
 
 @pytest.fixture(autouse=True)
 def every_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No step is thinned out; no login, variable or network of whoever runs the tests counts."""
+    """No step is thinned out; logins, variables and network of the user who runs the tests do
+    not matter."""
     monkeypatch.setattr(feed, "STEP_SECONDS", 0.0)
     for name in [name for name in os.environ if name.startswith("WANDB_")]:
         monkeypatch.delenv(name)
@@ -60,15 +61,15 @@ def warnings(run: Run) -> list[str]:
 
 
 def assert_same(written: Points, run: Run) -> None:
-    """Every value of the CSV log, and no other, in order and once."""
+    """Exactly the values of the CSV log, in order and once."""
     for name, points in log_readers.csv_points(run).items():
         steps = [step for step, _ in points]
         assert [step for step, _ in written[name]] == steps, name
         # TensorBoard has 32-bit floats; the CSV rounds tokens per second to a tenth.
-        wanted = pytest.approx([value for _, value in points], rel=1e-6, abs=0.051)
+        expected = pytest.approx([value for _, value in points], rel=1e-6, abs=0.051)
         exact = pytest.approx([value for _, value in points], rel=1e-6)
         values = [value for _, value in written[name]]
-        assert values == (wanted if name == "tokens_per_second" else exact), name
+        assert values == (expected if name == "tokens_per_second" else exact), name
 
 
 def stop_at(step: int, started: list[Session]) -> Callable[[Event], None]:
@@ -81,11 +82,11 @@ def stop_at(step: int, started: list[Session]) -> Callable[[Event], None]:
     return sink
 
 
-# Choosing
+# Choosing loggers
 
 
 @pytest.mark.parametrize(
-    ("text", "wanted"),
+    ("text", "expected"),
     [
         ("tensorboard", ("tensorboard",)),
         ("wandb, tensorboard", ("wandb", "tensorboard")),
@@ -95,26 +96,28 @@ def stop_at(step: int, started: list[Session]) -> Callable[[Event], None]:
         ("none", ()),
     ],
 )
-def test_logs_are_chosen_as_they_are_typed(tiny: Make, text: str, wanted: tuple[str, ...]) -> None:
+def test_loggers_are_chosen_by_typed_names(
+    tiny: Make, text: str, expected: tuple[str, ...]
+) -> None:
     preset = overrides.apply(tiny(), [f"training.log_to={text}"])
-    assert preset.training.log_to == wanted
-    assert from_toml(preset.to_toml()).training.log_to == wanted
+    assert preset.training.log_to == expected
+    assert from_toml(preset.to_toml()).training.log_to == expected
 
 
 @pytest.mark.parametrize("text", ["tensorboard", "tensorboard, wandb", '["wandb"]', ""])
-def test_logs_are_chosen_in_the_form(tiny: Make, text: str) -> None:
+def test_loggers_are_chosen_in_the_form(tiny: Make, text: str) -> None:
     draft = Draft(tiny(), builtin=False)
     (setting,) = [one for one in draft.settings() if one.path == "training.log_to"]
     draft.put_text(setting, text)
     assert draft.problems == {}
     chosen = draft.value(setting)
     assert chosen == [name for name in ("tensorboard", "wandb") if name in text]
-    # As the form shows it, it can be typed again.
+    # The form shows it in a way that can be typed again.
     draft.put_text(setting, spelled(chosen))
     assert draft.value(setting) == chosen
 
 
-def test_an_unknown_log_is_named_with_those_that_are_known(tiny: Make) -> None:
+def test_the_error_for_an_unknown_logger_lists_the_known_ones(tiny: Make) -> None:
     with pytest.raises(
         PresetError, match=r"'paper' is not a supported logger; try tensorboard or wandb"
     ):
@@ -147,10 +150,10 @@ def test_tensorboard_has_the_samples_and_the_preset(tiny: Make) -> None:
     texts = log_readers.tensorboard_texts(directory, "samples")
     assert sorted(texts) == [6, 12]
     assert texts[6].startswith("    Once")
-    # Indented: a text that looks like Markdown is shown as it stands.
+    # Indented, so that text that looks like Markdown is shown literally.
     assert "\n    # Two" in texts[6]
-    (shown,) = log_readers.tensorboard_texts(directory, "preset").values()
-    assert from_toml("\n".join(line[4:] for line in shown.split("\n"))) == run.preset()
+    (text,) = log_readers.tensorboard_texts(directory, "preset").values()
+    assert from_toml("\n".join(line[4:] for line in text.split("\n"))) == run.preset()
 
 
 @needs_tensorboard
@@ -168,7 +171,7 @@ def test_tensorboard_has_the_hyperparameters(tiny: Make) -> None:
 
 
 @needs_tensorboard
-def test_a_stopped_and_resumed_run_goes_on_in_the_same_directory(tiny: Make) -> None:
+def test_a_resumed_run_continues_in_the_same_directory(tiny: Make) -> None:
     started: list[Session] = []
     preset = tiny(training__log_to=["tensorboard"])
     started.append(Session.start(preset, sinks=(stop_at(7, started),)))
@@ -221,7 +224,7 @@ session.wait(60)
 
 
 def killed(preset: Preset, directory: Path) -> Run:
-    """A run killed at step 11, once its other log was written: the checkpoint is of 8."""
+    """A run killed at step 11, after its other log was written; its checkpoint is at step 8."""
     file = directory / "preset.toml"
     file.write_text(preset.to_toml())
     (log,) = preset.training.log_to
@@ -237,7 +240,7 @@ def killed(preset: Preset, directory: Path) -> Run:
 
 
 @needs_tensorboard
-def test_steps_made_again_after_a_kill_are_there_once(tiny: Make, tmp_path: Path) -> None:
+def test_steps_repeated_after_a_kill_appear_once(tiny: Make, tmp_path: Path) -> None:
     run = killed(tiny(training__log_to=["tensorboard"]), tmp_path)
     directory = run.path / "tensorboard"
     before = log_readers.tensorboard_points(directory)["loss/train"]
@@ -278,14 +281,14 @@ def wandb_files(run: Run) -> list[Path]:
 
 
 def wandb_points(run: Run) -> Points:
-    """As W&B reads them: files one after the other, rows in their order."""
-    found: Points = {name: [] for name in log_readers.COLUMNS}
+    """As W&B reads them: files one after the other, rows in order."""
+    result: Points = {name: [] for name in log_readers.COLUMNS}
     for file in wandb_files(run):
         for row in log_readers.wandb_rows(file):
-            for name, points in found.items():
+            for name, points in result.items():
                 if name in row:
                     points.append((row["_step"], row[name]))
-    return found
+    return result
 
 
 @needs_wandb
@@ -307,9 +310,9 @@ def test_wandb_has_the_preset_the_facts_and_the_samples(tiny: Make) -> None:
     assert config["facts"] == run.info().facts
     tables = sorted((file.parent / "files" / "media" / "table").iterdir())
     sampled = [json.loads(table.read_text()) for table in tables]
-    kept = [json.loads(line) for line in (run.path / "samples.jsonl").open()]
+    samples = [json.loads(line) for line in (run.path / "samples.jsonl").open()]
     assert sorted(table["data"][0] for table in sampled) == sorted(
-        [one["prompt"], one["text"]] for one in kept
+        [one["prompt"], one["text"]] for one in samples
     )
 
 
@@ -324,11 +327,11 @@ def test_a_resumed_run_is_one_run_in_wandb(tiny: Make, tmp_path: Path) -> None:
 
 
 @needs_wandb
-def test_without_a_login_wandb_is_offline_with_one_notice(
+def test_without_a_login_wandb_is_offline_with_a_single_notice(
     tiny: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("WANDB_MODE")
-    # A port that refuses: no network is needed for there to be none.
+    # A port that refuses connections simulates having no network.
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
     run = trained(Session.start(tiny(training__log_to=["wandb"])))
     (notice,) = warnings(run)
@@ -338,7 +341,7 @@ def test_without_a_login_wandb_is_offline_with_one_notice(
 
 
 class HalfDead(http.server.BaseHTTPRequestHandler):
-    """Is there, and never answers what is asked of it."""
+    """Accepts connections but never answers."""
 
     def do_HEAD(self) -> None:
         self.send_response(200)
@@ -353,7 +356,7 @@ class HalfDead(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def half_dead(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """W&B's address answers, but nobody can work with it."""
+    """W&B's address answers, but uselessly."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), HalfDead)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -366,7 +369,7 @@ def half_dead(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @needs_wandb
 @pytest.mark.parametrize("key", ["", "0123456789" * 4])
-def test_a_server_that_does_not_let_in_or_answer_makes_wandb_offline(
+def test_a_server_that_rejects_or_ignores_wandb_makes_it_offline(
     tiny: Make, monkeypatch: pytest.MonkeyPatch, half_dead: None, key: str
 ) -> None:
     monkeypatch.setenv("WANDB_INIT_TIMEOUT", "2")
@@ -388,18 +391,16 @@ def test_wandb_can_be_disabled_by_its_variable(tiny: Make, monkeypatch: pytest.M
 
 @needs_wandb
 @needs_tensorboard
-def test_both_at_once(tiny: Make) -> None:
+def test_tensorboard_and_wandb_together(tiny: Make) -> None:
     run = trained(Session.start(tiny(training__log_to=["tensorboard", "wandb"])))
     assert_same(wandb_points(run), run)
     assert_same(log_readers.tensorboard_points(run.path / "tensorboard"), run)
 
 
-# Failing
+# Failures
 
 
-def test_a_package_that_is_not_there_is_named_once(
-    tiny: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_package_is_reported_once(tiny: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "slm_tui.runs.sinks.tensorboard", raising=False)
     monkeypatch.setitem(sys.modules, "tensorboard.compat.proto.event_pb2", None)
     run = trained(Session.start(tiny(training__log_to=["tensorboard"])))
@@ -409,7 +410,7 @@ def test_a_package_that_is_not_there_is_named_once(
 
 
 @needs_tensorboard
-def test_a_full_disk_turns_the_log_off_and_nothing_else(tiny: Make) -> None:
+def test_a_full_disk_turns_off_only_the_logger(tiny: Make) -> None:
     preset = tiny(training__log_to=["tensorboard"])
     run = store.create(preset)
     (run.path / "tensorboard").symlink_to("/dev/full")
@@ -422,7 +423,7 @@ def test_a_full_disk_turns_the_log_off_and_nothing_else(tiny: Make) -> None:
 
 
 class Stuck:
-    """A destination whose server does not answer any more."""
+    """A destination whose server no longer answers."""
 
     can_rewind = False
 
@@ -449,19 +450,19 @@ def step(number: int) -> Stepped:
     return Stepped(number, number * 0.1, number * 64, 0.01, 2.0, 1.5, 640.0)
 
 
-def test_a_destination_that_hangs_is_left_behind(tmp_path: Path) -> None:
+def test_a_hanging_destination_is_abandoned(tmp_path: Path) -> None:
     release = threading.Event()
-    told: list[str] = []
-    stuck = feed.SinkFeed("wandb", tmp_path, lambda started: Stuck(release), told.append)
+    messages: list[str] = []
+    stuck = feed.SinkFeed("wandb", tmp_path, lambda started: Stuck(release), messages.append)
     for event in (Started(0, 10), step(1), step(2), Finished(2, "done")):
         stuck(event)
     stuck.close(0.2)
     release.set()
-    assert len(told) == 1
-    assert "did not finish" in told[0]
+    assert len(messages) == 1
+    assert "did not finish" in messages[0]
 
 
-def test_steps_are_thinned_but_never_those_of_a_checkpoint_or_the_last(
+def test_steps_are_thinned_except_checkpoints_and_the_last(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(feed, "STEP_SECONDS", 3600.0)
@@ -485,9 +486,9 @@ def test_steps_are_thinned_but_never_those_of_a_checkpoint_or_the_last(
 def test_nothing_is_opened_before_training_begins(tiny: Make) -> None:
     preset = tiny(training__log_to=["tensorboard", "wandb"])
     run = store.create(preset)
-    told: list[Event] = []
-    sinks = open_sinks(run, preset, told.append)
+    events: list[Event] = []
+    sinks = open_sinks(run, preset, events.append)
     sinks(Warned(0, "the text is being read"))
     sinks.close()
     assert {path.name for path in run.path.iterdir()} == {"preset.toml", "run.json", "checkpoints"}
-    assert told == []
+    assert events == []

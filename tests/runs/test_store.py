@@ -1,4 +1,4 @@
-"""Runs on disk: made whole, found by any name, moved to the trash and back."""
+"""Runs on disk: created atomically, found by any name, moved to the trash and back."""
 
 import json
 import os
@@ -21,7 +21,7 @@ from tests.training.test_checkpoint import snapshot
 Make = Callable[..., Preset]
 
 
-def made(tiny: Make, name: str, created: float | None = None) -> Run:
+def created_run(tiny: Make, name: str, created: float | None = None) -> Run:
     run = store.create(tiny(), name)
     info = run.info()
     info.state = "stopped"
@@ -30,7 +30,7 @@ def made(tiny: Make, name: str, created: float | None = None) -> Run:
     return run
 
 
-def test_a_new_run_holds_what_was_asked_for(tiny: Make) -> None:
+def test_a_new_run_has_the_requested_name_and_preset(tiny: Make) -> None:
     run = store.create(tiny(), "first")
     assert run.id.startswith("first-20")
     assert run.path.parent == paths.runs_dir()
@@ -39,20 +39,20 @@ def test_a_new_run_holds_what_was_asked_for(tiny: Make) -> None:
     assert (info.name, info.preset, info.max_steps) == ("first", "tiny", 12)
 
 
-def test_runs_started_in_the_same_second_have_names_of_their_own(tiny: Make) -> None:
+def test_runs_started_in_the_same_second_have_distinct_names(tiny: Make) -> None:
     ids = [store.create(tiny(), "same").id for _ in range(5)]
     assert len(set(ids)) == 5
     assert {run.id for run in store.all_runs()} == set(ids)
 
 
 def test_the_newest_comes_first(tiny: Make) -> None:
-    made(tiny, "b", 200.0), made(tiny, "a", 300.0), made(tiny, "c", 100.0)
+    created_run(tiny, "b", 200.0), created_run(tiny, "a", 300.0), created_run(tiny, "c", 100.0)
     assert [run.info().name for run in store.all_runs()] == ["a", "b", "c"]
     assert store.find("last").info().name == "a"
 
 
 def test_a_run_is_found_by_name_prefix_label_and_path(tiny: Make) -> None:
-    one, two = made(tiny, "alpha"), made(tiny, "beta")
+    one, two = created_run(tiny, "alpha"), created_run(tiny, "beta")
     assert store.find(one.id) == one
     assert store.find("bet") == two
     assert store.find("alpha") == one
@@ -61,16 +61,16 @@ def test_a_run_is_found_by_name_prefix_label_and_path(tiny: Make) -> None:
     assert store.find("gamma") == two
 
 
-def test_an_exact_name_wins_over_longer_ones(tiny: Make) -> None:
+def test_an_exact_name_takes_precedence_over_longer_ones(tiny: Make) -> None:
     first, second = store.create(tiny(), "same"), store.create(tiny(), "same")
     assert second.id.startswith(first.id) or first.id[:-1] == second.id[:-1]
     assert store.find(first.id) == first
 
 
-def test_what_fits_nothing_or_several_is_explained(tiny: Make) -> None:
+def test_a_name_that_matches_none_or_several_is_explained(tiny: Make) -> None:
     with pytest.raises(RunError, match="no runs yet"):
         store.find("last")
-    made(tiny, "ab"), made(tiny, "ac")
+    created_run(tiny, "ab"), created_run(tiny, "ac")
     with pytest.raises(RunError, match="'a' matches 2 runs.*use more"):
         store.find("a")
     with pytest.raises(RunError, match="there is no run 'x'.*runs list"):
@@ -78,32 +78,32 @@ def test_what_fits_nothing_or_several_is_explained(tiny: Make) -> None:
 
 
 @pytest.mark.parametrize("name", ["x" * 300, "x" * 5000, "~nobody-has-this-name", "a\0b", ".."])
-def test_odd_names_are_not_found_in_one_line(name: str) -> None:
+def test_odd_names_give_a_one_line_error(name: str) -> None:
     for ask in (store.find, store.find_checkpoint):
         with pytest.raises(RunError, match="there is no run"):
             ask(name)
 
 
 @pytest.mark.parametrize("name", ["../x", "a/b", "a\0b", "x" * 300, "", " ", "last", "a\n", ".x"])
-def test_a_name_that_is_no_name_makes_nothing(tiny: Make, name: str) -> None:
+def test_an_invalid_name_creates_nothing(tiny: Make, name: str) -> None:
     if name:
         with pytest.raises(SlmTuiError, match="run name"):
             store.create(tiny(), name)
         assert store.all_runs() == []
-    run = made(tiny, "good")
+    run = created_run(tiny, "good")
     with pytest.raises(SlmTuiError, match="run name"):
         store.rename(run, name)
     assert run.info().name == "good"
 
 
-def test_a_directory_that_cannot_be_written_is_one_clear_line(tiny: Make, home: Path) -> None:
+def test_an_unwritable_directory_is_reported_in_one_line(tiny: Make, home: Path) -> None:
     (home / "data").write_text("a file in the way")
     with pytest.raises(RunError, match="cannot create a run.*SLM_TUI_HOME"):
         store.create(tiny())
 
 
-def test_a_damaged_run_is_named_and_hides_no_other(tiny: Make) -> None:
-    good, bad = made(tiny, "good"), made(tiny, "bad")
+def test_a_damaged_run_is_listed_and_hides_no_other(tiny: Make) -> None:
+    good, bad = created_run(tiny, "good"), created_run(tiny, "bad")
     for text in ("", "{", "[]", '{"created": "x"}x', "null"):
         (bad.path / "run.json").write_text(text)
         with pytest.raises(RunError, match="is damaged"):
@@ -113,13 +113,13 @@ def test_a_damaged_run_is_named_and_hides_no_other(tiny: Make) -> None:
 
 
 def test_entries_of_a_later_version_are_ignored(tiny: Make) -> None:
-    run = made(tiny, "it")
+    run = created_run(tiny, "it")
     values = json.loads((run.path / "run.json").read_text())
     (run.path / "run.json").write_text(json.dumps({**values, "mood": "good"}))
     assert run.info().name == "it"
 
 
-# Who is alive.
+# Which runs are live.
 
 
 def test_a_run_whose_process_died_reads_as_interrupted(tiny: Make) -> None:
@@ -129,7 +129,7 @@ def test_a_run_whose_process_died_reads_as_interrupted(tiny: Make) -> None:
     assert run.info().state == "interrupted"
 
 
-def test_a_killed_process_lets_go_of_its_run(tiny: Make) -> None:
+def test_a_killed_process_releases_its_run(tiny: Make) -> None:
     run = store.create(tiny())
     child = os.fork()
     if child == 0:
@@ -146,7 +146,7 @@ def test_a_killed_process_lets_go_of_its_run(tiny: Make) -> None:
     assert run.info().state == "interrupted"
 
 
-def test_the_run_of_another_host_lives_by_its_heartbeat(tiny: Make) -> None:
+def test_a_run_on_another_host_is_live_while_its_heartbeat_is_recent(tiny: Make) -> None:
     run = store.create(tiny())
     info = run.info()
     info.state, info.host = "running", "elsewhere"
@@ -158,7 +158,7 @@ def test_the_run_of_another_host_lives_by_its_heartbeat(tiny: Make) -> None:
     assert run.info().state == "interrupted"
 
 
-def test_two_cannot_hold_one_run(tiny: Make) -> None:
+def test_a_run_cannot_be_locked_twice(tiny: Make) -> None:
     run = store.create(tiny())
     with store.lock(run), pytest.raises(RunError, match="is being trained"), store.lock(run):
         pass
@@ -166,8 +166,8 @@ def test_two_cannot_hold_one_run(tiny: Make) -> None:
         pass
 
 
-def test_many_that_look_do_not_take_each_other_for_the_owner(tiny: Make) -> None:
-    run = made(tiny, "idle")
+def test_concurrent_checks_do_not_mistake_each_other_for_the_owner(tiny: Make) -> None:
+    run = created_run(tiny, "idle")
     wrong: list[bool] = []
 
     def look() -> None:
@@ -183,8 +183,8 @@ def test_many_that_look_do_not_take_each_other_for_the_owner(tiny: Make) -> None
 # Trash.
 
 
-def test_a_deleted_run_is_in_the_trash_and_comes_back_whole(tiny: Make) -> None:
-    run = made(tiny, "gone")
+def test_a_deleted_run_is_in_the_trash_and_restored_completely(tiny: Make) -> None:
+    run = created_run(tiny, "gone")
     checkpoint.write(run.checkpoints, snapshot(3))
     where = store.delete(run)
     assert store.all_runs() == []
@@ -195,7 +195,7 @@ def test_a_deleted_run_is_in_the_trash_and_comes_back_whole(tiny: Make) -> None:
 
 
 def test_a_deleted_run_is_found_by_its_exact_name_first(tiny: Make) -> None:
-    first = made(tiny, "same")
+    first = created_run(tiny, "same")
     second = store.create(tiny(), "same")
     longer = first.path.with_name(first.id + "-2") if second.id != first.id + "-2" else second.path
     if longer != second.path:
@@ -208,7 +208,7 @@ def test_a_deleted_run_is_found_by_its_exact_name_first(tiny: Make) -> None:
 
 
 def test_deleting_twice_loses_neither(tiny: Make) -> None:
-    run = made(tiny, "twice")
+    run = created_run(tiny, "twice")
     store.delete(run)
     run.path.mkdir()
     Run(run.path).write_info(store.RunInfo(name="other", state="done"))
@@ -218,8 +218,8 @@ def test_deleting_twice_loses_neither(tiny: Make) -> None:
     assert restored.id == run.id
 
 
-def test_nothing_is_restored_over_another(tiny: Make) -> None:
-    run = made(tiny, "gone")
+def test_restoring_never_overwrites_a_run(tiny: Make) -> None:
+    run = created_run(tiny, "gone")
     store.delete(run)
     run.path.mkdir()
     with pytest.raises(RunError, match="exists"):
@@ -243,7 +243,7 @@ def test_a_run_being_trained_is_neither_deleted_nor_renamed(tiny: Make) -> None:
 
 @pytest.fixture
 def saved(tiny: Make) -> Run:
-    run = made(tiny, "it")
+    run = created_run(tiny, "it")
     for step in (250, 500, 750):
         checkpoint.write(run.checkpoints, snapshot(step))
     checkpoint.link(run.checkpoints, "best", "step-000500")
@@ -254,7 +254,7 @@ def saved(tiny: Make) -> Run:
 @pytest.mark.parametrize(
     ("which", "step"), [("", 500), ("@best", 500), ("@last", 750), ("@250", 250), ("@0250", 250)]
 )
-def test_checkpoints_are_named_by_run_and_step(saved: Run, which: str, step: int) -> None:
+def test_checkpoints_are_found_by_run_and_step(saved: Run, which: str, step: int) -> None:
     assert checkpoint.step_of(store.find_checkpoint(f"it{which}")) == step
     assert checkpoint.step_of(store.find_checkpoint(f"{saved.id}{which}")) == step
 
@@ -266,18 +266,18 @@ def test_a_checkpoint_may_be_a_path_or_a_directory_name(saved: Run) -> None:
 
 
 @pytest.mark.parametrize("which", ["300", "x", "../checkpoints/step-000250", "²", "-1", "/"])
-def test_a_checkpoint_that_is_not_there_names_those_that_are(saved: Run, which: str) -> None:
+def test_the_error_for_a_missing_checkpoint_lists_the_existing_ones(saved: Run, which: str) -> None:
     with pytest.raises(CheckpointError, match="has no checkpoint .*it has 250, 500, 750"):
         store.find_checkpoint(f"it@{which}")
 
 
-def test_without_links_the_newest_is_taken(saved: Run) -> None:
+def test_without_links_the_newest_checkpoint_is_used(saved: Run) -> None:
     for name in ("best", "last"):
         (saved.checkpoints / name).unlink()
     assert checkpoint.step_of(store.checkpoint_of(saved)) == 750
 
 
-def test_a_run_without_a_checkpoint_says_so(tiny: Make) -> None:
-    made(tiny, "new")
+def test_a_run_without_checkpoints_is_reported(tiny: Make) -> None:
+    created_run(tiny, "new")
     with pytest.raises(CheckpointError, match="none was saved"):
         store.find_checkpoint("new")

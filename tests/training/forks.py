@@ -1,7 +1,7 @@
-"""Runs functions in processes of their own, forked from one that has loaded torch already.
+"""Runs functions in separate processes, forked from one that has already loaded torch.
 
 A fresh interpreter takes seconds to load torch; a fork takes none. What a test does to such a
-process (kill it, take its memory, move its clock) it does for real.
+process (kill it, take its memory, change its clock) is real.
 """
 
 import atexit
@@ -21,7 +21,7 @@ import torch
 from tests import limits, processors
 
 _SECONDS = 2 * limits.LIMIT
-_MMAP_THRESHOLD = -3  # of mallopt
+_MMAP_THRESHOLD = -3  # parameters of mallopt
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(
     [
@@ -39,7 +39,7 @@ _started: list[BaseProcess] = []
 
 @atexit.register
 def _end_all() -> None:
-    """Python waits at its exit for every child: one that hangs would keep it for ever."""
+    """Python waits for all children at exit: one that hangs would block it forever."""
     for process in _started:
         if process.is_alive():
             process.kill()
@@ -75,7 +75,7 @@ class Fork:
         return value
 
     def ended(self) -> int:
-        """Wait for the end of a process that is expected to die; its exit code."""
+        """Wait for the end of a process that is expected to die; return its exit code."""
         self.process.join(_SECONDS)
         code = self.process.exitcode
         assert code is not None, "the process does not come to an end"
@@ -83,7 +83,7 @@ class Fork:
 
 
 def run(function: Callable[..., Any], home: Path, *arguments: Any) -> Any:
-    """What `function` returns when it runs in a process of its own."""
+    """The result of `function`, called in a separate process."""
     return Fork(function, home, *arguments).result()
 
 
@@ -102,13 +102,12 @@ def _main(
 
 
 def map_every_tensor() -> None:
-    """Let what is freed be there for all: what `malloc` keeps counts as used for the limit of
-    the system, if not for the machine."""
+    """Return freed memory to the system: what `malloc` keeps counts as used towards the limit."""
     ctypes.CDLL(None).mallopt(_MMAP_THRESHOLD, 2**17)
 
 
 class FullMemory:
-    """Takes all memory of this process but `room` bytes, by a limit of the system."""
+    """Take all memory of this process except `room` bytes, using a system limit."""
 
     _SMALLEST = 2**19
 
@@ -129,6 +128,6 @@ class FullMemory:
         del reserved
 
     def free(self) -> None:
-        """Give everything back."""
+        """Restore the limit."""
         self._ballast.clear()
         resource.setrlimit(resource.RLIMIT_AS, self._limits)

@@ -1,4 +1,4 @@
-"""Trains small presets in this thread and keeps what happened."""
+"""Trains small presets in this thread and records the events."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +16,7 @@ from slm_tui.training.trainer import Trainer
 
 @dataclass
 class Training:
-    """A training that has ended: its trainer, and every event in order."""
+    """A finished training: its trainer, and every event in order."""
 
     trainer: Trainer
     events: list[Event] = field(default_factory=list)
@@ -27,7 +27,7 @@ class Training:
 
     @property
     def losses(self) -> dict[int, float]:
-        """Loss by step; of steps trained twice, the later."""
+        """Loss by step; of steps trained twice, the later one."""
         return {event.step: event.loss for event in self.of(Stepped)}
 
     @property
@@ -44,7 +44,7 @@ class Training:
 
 
 class At:
-    """A sink that asks for something when a step has been made."""
+    """A sink that makes requests after given steps."""
 
     def __init__(self, control: Control, wishes: dict[int, Any]) -> None:
         self._control = control
@@ -64,7 +64,8 @@ def train(
     more_steps: int = 0,
     patch: Any = None,
 ) -> Training:
-    """Train `preset`; `wishes` are what is asked of the control after a step."""
+    """Train `preset`; `wishes` are requests to the control, by the step after which they are
+    made."""
     control = Control()
     at = At(control, wishes or {})
     events: list[Event] = []
@@ -74,10 +75,10 @@ def train(
         at(event)
 
     directory.parent.mkdir(parents=True, exist_ok=True)
-    found = checkpoint.newest(directory)[0] if resume else None
-    if found is not None:
-        found.state.max_steps += more_steps
-    trainer = Trainer(preset, prepare(preset), directory, sink, control, resume=found)
+    newest = checkpoint.newest(directory)[0] if resume else None
+    if newest is not None:
+        newest.state.max_steps += more_steps
+    trainer = Trainer(preset, prepare(preset), directory, sink, control, resume=newest)
     if patch is not None:
         patch(trainer)
     done = Training(trainer, events)

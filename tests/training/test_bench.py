@@ -1,4 +1,4 @@
-"""Measuring how fast a preset trains: what is tried, what is chosen, and that it ends."""
+"""Measuring training speed: what is tried, what is chosen, and that it ends."""
 
 from collections.abc import Callable
 
@@ -20,7 +20,7 @@ Make = Callable[..., Preset]
 
 
 @pytest.mark.parametrize(
-    ("there", "wanted", "counts"),
+    ("there", "configured", "counts"),
     [
         (1, 0, [1]),
         (2, 0, [1, 2]),
@@ -29,8 +29,8 @@ Make = Callable[..., Preset]
         (8, 3, [1, 2, 3, 4, 8]),
     ],
 )
-def test_threads_to_try(there: int, wanted: int, counts: list[int]) -> None:
-    assert plan.thread_counts(there, wanted) == counts
+def test_thread_counts_to_try(there: int, configured: int, counts: list[int]) -> None:
+    assert plan.thread_counts(there, configured) == counts
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_threads_to_try(there: int, wanted: int, counts: list[int]) -> None:
         (7, 3, 21, [1, 7]),
     ],
 )
-def test_micro_batches_to_try_make_the_same_step(
+def test_micro_batches_to_try_give_the_same_step(
     tiny: Make, micro: int, accumulation: int, most: int, tried: list[int]
 ) -> None:
     preset = tiny(training__micro_batch=micro, training__accumulation=accumulation)
@@ -55,7 +55,7 @@ def test_micro_batches_to_try_make_the_same_step(
         assert changed.training.threads == setup.threads
 
 
-def test_what_can_be_afforded_grows_with_the_time() -> None:
+def test_affordable_setups_grow_with_the_time() -> None:
     speeds = {1: 1e9, 2: 2e9}
     few, many = (plan.affordable(1e7, speeds, seconds) for seconds in (10, 100))
     assert 0 < few < many
@@ -71,18 +71,18 @@ def test_the_fastest_is_chosen(tiny: Make) -> None:
     assert choose(rows, tiny(), 1) is rows[0]
 
 
-def test_of_equals_the_own_one_is_chosen_then_fewer_threads(tiny: Make) -> None:
+def test_ties_go_to_the_presets_setup_then_to_fewer_threads(tiny: Make) -> None:
     rows = [measured(4, 8, 101.0), measured(2, 4, 100.0), measured(1, 8, 99.0)]
     assert choose(rows, tiny(), 2) is rows[1]
     assert choose(rows, tiny(), 8) is rows[2]
 
 
-def test_what_training_cannot_use_is_not_chosen(tiny: Make) -> None:
+def test_a_setup_that_training_cannot_use_is_not_chosen(tiny: Make) -> None:
     rows = [measured(1, 8, 900.0, compiled=True), measured(1, 8, 100.0)]
     assert choose(rows, tiny(), 1) is rows[1]
 
 
-def test_the_command_says_what_was_found(tiny: Make) -> None:
+def test_the_command_contains_the_best_setup(tiny: Make) -> None:
     preset = tiny(training__micro_batch=4, training__accumulation=2)
     words = plan.command("mine.toml", preset, BenchSetup(2, 8, 1), ["model.n_layer=2"])
     assert words[:3] == ["slm-tui", "train", "mine.toml"]
@@ -93,7 +93,7 @@ def test_the_command_says_what_was_found(tiny: Make) -> None:
     assert not any("accumulation" in word for word in same)
 
 
-def test_a_small_preset_is_measured_whole(tiny: Make) -> None:
+def test_a_small_preset_is_measured_completely(tiny: Make) -> None:
     before = torch.get_num_threads()
     stages: list[str] = []
     found = bench(tiny(), seconds=1.0, report=lambda stage, share: stages.append(stage))
@@ -123,16 +123,16 @@ def test_a_step_that_takes_too_long_is_computed_from_passes(tiny: Make) -> None:
         training__micro_batch=4096,
         training__accumulation=64,
     )
-    found = bench(preset, seconds=0.5)
-    assert found.partial
-    assert "single passes" in found.notices[0]
-    assert found.sequences == 4096 * 64
-    for row in found.rows:
-        assert row.setup.micro_batch * row.setup.accumulation == found.sequences
+    result = bench(preset, seconds=0.5)
+    assert result.partial
+    assert "single passes" in result.notices[0]
+    assert result.sequences == 4096 * 64
+    for row in result.rows:
+        assert row.setup.micro_batch * row.setup.accumulation == result.sequences
         assert row.step_seconds > 0
 
 
-def test_it_stops_when_asked_with_what_is_known(tiny: Make) -> None:
+def test_a_stop_returns_the_results_so_far(tiny: Make) -> None:
     stages: list[str] = []
 
     def stop() -> bool:
@@ -143,12 +143,12 @@ def test_it_stops_when_asked_with_what_is_known(tiny: Make) -> None:
     assert found.best in found.rows
 
 
-def test_stopped_before_the_first_step_there_is_nothing_to_tell(tiny: Make) -> None:
+def test_a_stop_before_the_first_step_gives_no_results(tiny: Make) -> None:
     with pytest.raises(BenchStopped):
         bench(tiny(), seconds=600, stop=lambda: True)
 
 
-def test_what_does_not_fit_is_left_out(tiny: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_setups_that_do_not_fit_are_left_out(tiny: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     real = benching.Stepper._accumulate
 
     def short_of_memory(self: benching.Stepper, ids: torch.Tensor, targets: torch.Tensor) -> object:
@@ -157,12 +157,12 @@ def test_what_does_not_fit_is_left_out(tiny: Make, monkeypatch: pytest.MonkeyPat
         return real(self, ids, targets)
 
     monkeypatch.setattr(benching.Stepper, "_accumulate", short_of_memory)
-    found = bench(tiny(), seconds=0.3)
-    assert {row.setup.micro_batch for row in found.rows} == {1, 2}
-    assert found.notices[0] == "no memory for a micro-batch of 4"
+    result = bench(tiny(), seconds=0.3)
+    assert {row.setup.micro_batch for row in result.rows} == {1, 2}
+    assert result.notices[0] == "no memory for a micro-batch of 4"
 
 
-def test_nothing_fits(tiny: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_is_raised_if_nothing_fits(tiny: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     def never(*arguments: object) -> None:
         raise MemoryError
 
@@ -171,18 +171,18 @@ def test_nothing_fits(tiny: Make, monkeypatch: pytest.MonkeyPatch) -> None:
         bench(tiny(), seconds=0.3)
 
 
-def test_a_compiler_that_fails_is_a_notice(tiny: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_compiler_is_a_notice(tiny: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*arguments: object, **options: object) -> None:
         raise RuntimeError("no C++ compiler\nwas found")
 
     monkeypatch.setattr(torch, "compile", broken)
-    found = bench(tiny(), seconds=0.3, compiled=True)
-    (notice,) = [one for one in found.notices if one.startswith("torch.compile does not work")]
+    result = bench(tiny(), seconds=0.3, compiled=True)
+    (notice,) = [one for one in result.notices if one.startswith("torch.compile does not work")]
     assert "no C++ compiler" in notice
-    assert not any(row.setup.compiled for row in found.rows)
+    assert not any(row.setup.compiled for row in result.rows)
 
 
-def test_the_machine_tells_its_memory_and_load() -> None:
+def test_memory_and_load_of_the_machine_are_reported() -> None:
     peak, resident = peak_bytes(), resident_bytes()
     assert peak is None or resident is None or 0 < resident <= peak * 1.1
     free = available_bytes(torch.device("cpu"))

@@ -1,5 +1,5 @@
-"""The same preset, seed, device and thread count give the same losses to the last bit, in
-another process too; and those of two presets are what they were when they were written down."""
+"""The same preset, seed, device and thread count give the same losses bit for bit, in another
+process too; and the losses of two presets still match recorded ones."""
 
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ MODERN: dict[str, Any] = {
 }
 MUON: dict[str, Any] = {"optimizer": {"kind": "muon", "learning_rate": 0.01}}
 DROPS: dict[str, Any] = {"model__dropout": 0.2}
-# Large enough for torch to share its work between threads.
+# Large enough for torch to use several threads.
 WIDE: dict[str, Any] = {"model__n_embd": 64, "model__block_size": 32, "training__micro_batch": 8}
 
 
@@ -54,7 +54,7 @@ def losses(changes: dict[str, Any], directory: Path) -> tuple[list[float], int]:
             id="bf16, two threads",
             marks=pytest.mark.skipif(
                 not precision.has_native_bf16(torch.device("cpu")),
-                reason="this CPU has no bf16 of its own",
+                reason="this CPU has no native bf16",
             ),
         ),
     ],
@@ -71,7 +71,7 @@ def test_another_process_computes_the_same_losses(
     assert len(set(one[0])) == 4
 
 
-# Written down with torch 2.13 on x86-64. Other versions and machines round in other ways.
+# Recorded with torch 2.13 on x86-64. Other versions and machines round differently.
 KNOWN: dict[str, list[float]] = {
     "classic": [
         5.530788,
@@ -101,8 +101,8 @@ KNOWN: dict[str, list[float]] = {
 
 
 @pytest.mark.parametrize(("name", "changes"), [("classic", CLASSIC), ("modern", MODERN)])
-def test_the_first_ten_losses_are_what_they_always_were(
+def test_the_first_ten_losses_have_not_changed(
     home: Path, name: str, changes: dict[str, Any]
 ) -> None:
-    found, _ = run(losses, home, {**changes, "training__precision": "fp32"}, home)
-    assert found == pytest.approx(KNOWN[name], abs=1e-5)
+    result, _ = run(losses, home, {**changes, "training__precision": "fp32"}, home)
+    assert result == pytest.approx(KNOWN[name], abs=1e-5)

@@ -1,4 +1,4 @@
-"""Checkpoints: whole or not there, verified when read, kept by a policy."""
+"""Checkpoints: complete or absent, verified when read, kept according to a policy."""
 
 import errno
 import json
@@ -42,15 +42,15 @@ def snapshot(step: int, **changes: object) -> CheckpointSnapshot:
     return CheckpointSnapshot(weights, moments, state, byte_tokenizer().to_json())
 
 
-def test_what_is_written_is_read(tmp_path: Path) -> None:
+def test_a_checkpoint_round_trips(tmp_path: Path) -> None:
     path = checkpoint.write(tmp_path, snapshot(7, learning_rate_multiplier=0.5, best_loss=1.25))
-    found = checkpoint.read(path)
-    assert (path.name, found.state.step) == ("step-000007", 7)
-    assert (found.state.learning_rate_multiplier, found.state.best_loss) == (0.5, 1.25)
-    assert torch.equal(found.weights()["a"], torch.full((3, 2), 7.0))
-    assert float(found.moments()["step"]) == 7
-    assert found.tokenizer().fingerprint == byte_tokenizer().fingerprint
-    assert found.preset == make_tiny()
+    loaded = checkpoint.read(path)
+    assert (path.name, loaded.state.step) == ("step-000007", 7)
+    assert (loaded.state.learning_rate_multiplier, loaded.state.best_loss) == (0.5, 1.25)
+    assert torch.equal(loaded.weights()["a"], torch.full((3, 2), 7.0))
+    assert float(loaded.moments()["step"]) == 7
+    assert loaded.tokenizer().fingerprint == byte_tokenizer().fingerprint
+    assert loaded.preset == make_tiny()
 
 
 def test_nothing_on_disk_is_a_pickle(tiny: Make, tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_nothing_on_disk_is_a_pickle(tiny: Make, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_flipped_bit_anywhere_in_a_file_is_noticed(tmp_path: Path, name: str) -> None:
+def test_a_flipped_bit_anywhere_in_a_file_is_detected(tmp_path: Path, name: str) -> None:
     path = checkpoint.write(tmp_path, snapshot(7)) / name
     whole = path.read_bytes()
     chance = random.Random(name)
@@ -77,7 +77,7 @@ def test_a_flipped_bit_anywhere_in_a_file_is_noticed(tmp_path: Path, name: str) 
 
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("damage", ["cut", "missing", "longer"])
-def test_a_file_that_is_cut_missing_or_longer_is_noticed(
+def test_a_truncated_missing_or_longer_file_is_detected(
     tmp_path: Path, name: str, damage: str
 ) -> None:
     path = checkpoint.write(tmp_path, snapshot(7)) / name
@@ -90,7 +90,7 @@ def test_a_file_that_is_cut_missing_or_longer_is_noticed(
         checkpoint.read(path.parent)
 
 
-def test_a_checkpoint_of_another_format_is_refused_by_name(tmp_path: Path) -> None:
+def test_a_checkpoint_of_another_format_is_rejected_by_name(tmp_path: Path) -> None:
     path = checkpoint.write(tmp_path, snapshot(7))
     values = manifest.unsealed((path / "manifest.json").read_text())
     (path / "manifest.json").write_text(manifest.sealed({**values, "format": 99}))
@@ -98,30 +98,30 @@ def test_a_checkpoint_of_another_format_is_refused_by_name(tmp_path: Path) -> No
         checkpoint.read(path)
 
 
-def test_the_newest_whole_one_is_found_and_the_damaged_named(tmp_path: Path) -> None:
+def test_the_newest_valid_checkpoint_is_found_and_damaged_ones_reported(tmp_path: Path) -> None:
     for step in (1, 2, 3):
         checkpoint.write(tmp_path, snapshot(step))
     (tmp_path / "step-000003" / "state.json").write_text("{}")
-    found, wrong = checkpoint.newest(tmp_path)
-    assert found is not None
-    assert found.state.step == 2
+    newest, wrong = checkpoint.newest(tmp_path)
+    assert newest is not None
+    assert newest.state.step == 2
     assert len(wrong) == 1
     assert "step-000003" in wrong[0]
 
 
-def test_no_checkpoint_is_no_error(tmp_path: Path) -> None:
+def test_no_checkpoint_is_not_an_error(tmp_path: Path) -> None:
     assert checkpoint.newest(tmp_path) == (None, [])
     assert checkpoint.newest(tmp_path / "nowhere") == (None, [])
 
 
-def test_a_whole_checkpoint_of_the_step_is_not_written_again(tmp_path: Path) -> None:
+def test_an_existing_checkpoint_of_the_step_is_not_written_again(tmp_path: Path) -> None:
     path = checkpoint.write(tmp_path, snapshot(7))
     before = (path / "model.safetensors").stat()
     checkpoint.write(tmp_path, snapshot(7, best_loss=1.0))
     assert (path / "model.safetensors").stat().st_ino == before.st_ino
 
 
-def test_a_change_of_the_run_at_the_same_step_is_written(tmp_path: Path) -> None:
+def test_a_changed_run_is_saved_again_at_the_same_step(tmp_path: Path) -> None:
     checkpoint.write(tmp_path, snapshot(7), keep=True)
     path = checkpoint.write(tmp_path, snapshot(7, learning_rate_multiplier=0.5))
     assert checkpoint.read(path).state.learning_rate_multiplier == 0.5
@@ -131,7 +131,7 @@ def test_a_change_of_the_run_at_the_same_step_is_written(tmp_path: Path) -> None
     assert [path.name for path in tmp_path.iterdir()] == ["step-000007"]
 
 
-def test_a_half_written_checkpoint_is_never_taken_for_a_whole_one(
+def test_a_partially_written_checkpoint_is_never_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checkpoint.write(tmp_path, snapshot(1))
@@ -147,7 +147,7 @@ def test_a_half_written_checkpoint_is_never_taken_for_a_whole_one(
         assert [path.name for path in tmp_path.iterdir()] == ["step-000001"]
 
 
-def test_what_a_killed_save_left_is_swept_away(tmp_path: Path) -> None:
+def test_remains_of_a_killed_save_are_removed(tmp_path: Path) -> None:
     checkpoint.write(tmp_path, snapshot(1))
     for name in (".writing-ab12_xyz", ".writing-0a1b2c3d", ".discarding-step-000004"):
         (tmp_path / name).mkdir()
@@ -159,8 +159,8 @@ def test_what_a_killed_save_left_is_swept_away(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["step-000001"]
 
 
-def test_only_names_of_unfinished_work_are_swept_away(tmp_path: Path) -> None:
-    """What a user put there stays: copies, notes, and checkpoints that lost their manifest."""
+def test_only_temporary_names_are_removed(tmp_path: Path) -> None:
+    """What a user put there stays: copies, notes, and checkpoints without a manifest."""
     checkpoint.write(tmp_path, snapshot(1))
     names = {"step-000020-backup", "step-000002", ".writing-notes", ".writing-old-x", "my.best.old"}
     for name in names:
@@ -170,27 +170,27 @@ def test_only_names_of_unfinished_work_are_swept_away(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {*names, "step-000001"}
 
 
-def test_a_checkpoint_without_a_manifest_is_named_and_set_aside_by_a_new_one(
+def test_a_checkpoint_without_a_manifest_is_reported_and_set_aside(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "step-000007").mkdir()
     (tmp_path / "step-000007" / "model.safetensors").write_bytes(b"mine")
-    assert checkpoint_dir.odd_in(tmp_path) == ["checkpoint step-000007 has no manifest.json"]
+    assert checkpoint_dir.invalid_in(tmp_path) == ["checkpoint step-000007 has no manifest.json"]
     checkpoint.write(tmp_path, snapshot(7))
     assert checkpoint.read(tmp_path / "step-000007").state.step == 7
     assert (tmp_path / "damaged-step-000007" / "model.safetensors").read_bytes() == b"mine"
-    assert checkpoint_dir.odd_in(tmp_path) == []
+    assert checkpoint_dir.invalid_in(tmp_path) == []
 
 
-def test_a_checkpoint_under_another_name_is_refused_and_never_removed(tmp_path: Path) -> None:
+def test_a_misnamed_checkpoint_is_rejected_and_never_removed(tmp_path: Path) -> None:
     for step in (10, 20, 30):
         checkpoint.write(tmp_path, snapshot(step))
     shutil.copytree(tmp_path / "step-000010", tmp_path / "step-000099")
     with pytest.raises(CheckpointError, match="is the checkpoint of step 10 under another name"):
         checkpoint.read(tmp_path / "step-000099")
-    found, wrong = checkpoint.newest(tmp_path)
-    assert found is not None
-    assert found.state.step == 30
+    newest, wrong = checkpoint.newest(tmp_path)
+    assert newest is not None
+    assert newest.state.step == 30
     assert "step-000099" in wrong[0]
     checkpoint_dir.clear_up(tmp_path, 1)
     assert {path.name for path in tmp_path.iterdir()} == {"step-000030", "step-000099"}
@@ -208,7 +208,9 @@ def test_a_checkpoint_under_another_name_is_refused_and_never_removed(tmp_path: 
         [],
     ],
 )
-def test_a_manifest_names_exactly_the_files_of_a_checkpoint(tmp_path: Path, change: Any) -> None:
+def test_a_manifest_must_list_exactly_the_files_of_a_checkpoint(
+    tmp_path: Path, change: Any
+) -> None:
     path = checkpoint.write(tmp_path, snapshot(7))
     values = manifest.unsealed((path / "manifest.json").read_text())
     (path / "manifest.json").write_text(manifest.sealed({**values, "sha256": change}))
@@ -216,7 +218,7 @@ def test_a_manifest_names_exactly_the_files_of_a_checkpoint(tmp_path: Path, chan
         checkpoint.read(path)
 
 
-def test_state_and_manifest_agree_on_the_step(tmp_path: Path) -> None:
+def test_state_and_manifest_must_agree_on_the_step(tmp_path: Path) -> None:
     path = checkpoint.write(tmp_path, snapshot(7))
     change_state(path, step=8)
     with pytest.raises(CheckpointError, match=r"state.json is of step 8, the manifest of 7"):
@@ -224,7 +226,7 @@ def test_state_and_manifest_agree_on_the_step(tmp_path: Path) -> None:
 
 
 def change_state(path: Path, **changes: object) -> None:
-    """Change entries of a checkpoint's state, with a checksum that fits."""
+    """Change entries of a checkpoint's state, with a matching checksum."""
     state = json.loads((path / "state.json").read_text())
     (path / "state.json").write_text(json.dumps({**state, **changes}))
     values = manifest.unsealed((path / "manifest.json").read_text())
@@ -249,7 +251,7 @@ def change_state(path: Path, **changes: object) -> None:
         {"loss_scale": 0},
     ],
 )
-def test_a_state_of_other_types_is_refused_by_the_name_of_the_entry(
+def test_a_state_entry_of_the_wrong_type_is_rejected_by_name(
     tmp_path: Path, change: dict[str, Any]
 ) -> None:
     path = checkpoint.write(tmp_path, snapshot(7))
@@ -268,7 +270,7 @@ def test_links_are_moved_and_followed(tmp_path: Path) -> None:
     assert checkpoint.linked(tmp_path, "last") is None
 
 
-def test_where_there_are_no_links_a_file_holds_the_name(
+def test_without_links_a_file_holds_the_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refused(*arguments: object, **options: object) -> None:
@@ -281,7 +283,7 @@ def test_where_there_are_no_links_a_file_holds_the_name(
     assert checkpoint.linked(tmp_path, "best") == tmp_path / "step-000001"
 
 
-def test_a_link_leads_nowhere_else(tmp_path: Path) -> None:
+def test_a_link_cannot_lead_elsewhere(tmp_path: Path) -> None:
     outside = checkpoint.write(tmp_path / "outside", snapshot(5))
     inside = tmp_path / "inside"
     checkpoint.write(inside, snapshot(1))
@@ -296,7 +298,7 @@ def test_a_link_leads_nowhere_else(tmp_path: Path) -> None:
     best=st.integers(1, 60),
     keep=st.integers(1, 5),
 )
-def test_the_newest_periodic_ones_best_last_and_manual_stay(
+def test_the_newest_best_last_and_manual_checkpoints_are_kept(
     tmp_path_factory: pytest.TempPathFactory,
     steps: list[int],
     manual: set[int],
@@ -323,7 +325,7 @@ def test_the_newest_periodic_ones_best_last_and_manual_stay(
     assert left == special | set(periodic[-keep:])
 
 
-def test_a_run_keeps_what_the_policy_says(tiny: Make, tmp_path: Path) -> None:
+def test_a_run_follows_its_retention_policy(tiny: Make, tmp_path: Path) -> None:
     from slm_tui.training.control import Control
 
     preset = tiny(
@@ -341,7 +343,7 @@ def test_a_run_keeps_what_the_policy_says(tiny: Make, tmp_path: Path) -> None:
     assert checkpoint.linked(tmp_path, "best") == tmp_path / "step-000009"
 
 
-def test_best_is_the_checkpoint_of_the_lowest_validation_loss(tiny: Make, tmp_path: Path) -> None:
+def test_best_is_the_checkpoint_with_the_lowest_validation_loss(tiny: Make, tmp_path: Path) -> None:
     preset = tiny(
         optimizer__learning_rate=0.5, schedule={"kind": "constant"}, training__evaluate_every=1
     )
@@ -355,7 +357,7 @@ def test_best_is_the_checkpoint_of_the_lowest_validation_loss(tiny: Make, tmp_pa
         assert best is None
 
 
-def test_damaged_ones_are_set_aside_not_overwritten(tmp_path: Path) -> None:
+def test_damaged_checkpoints_are_set_aside_not_overwritten(tmp_path: Path) -> None:
     for step in (1, 2, 3):
         checkpoint.write(tmp_path, snapshot(step))
     checkpoint_dir.set_aside(checkpoint_dir.later_than(tmp_path, 1), "damaged")
@@ -368,7 +370,7 @@ def test_damaged_ones_are_set_aside_not_overwritten(tmp_path: Path) -> None:
     assert names[:2] == ["damaged-step-000002", "damaged-step-000002-2"]
 
 
-def test_weights_of_another_shape_or_model_are_refused(tiny: Make, tmp_path: Path) -> None:
+def test_weights_of_another_shape_or_model_are_rejected(tiny: Make, tmp_path: Path) -> None:
     from slm_tui.models.build import build
 
     small = build(make_tiny().model, 256, torch.device("cpu"), 1)
@@ -388,7 +390,7 @@ def test_an_entry_of_a_newer_version_in_the_state_is_ignored(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("both", [True, False])
-def test_a_copied_run_has_a_directory_in_the_place_of_a_link(tmp_path: Path, both: bool) -> None:
+def test_a_copied_run_may_have_a_directory_instead_of_a_link(tmp_path: Path, both: bool) -> None:
     """`scp -r`, `cp -rL` and zip follow links: `best` and `last` become copies."""
     for step in (1, 2):
         checkpoint.write(tmp_path, snapshot(step))
@@ -397,11 +399,11 @@ def test_a_copied_run_has_a_directory_in_the_place_of_a_link(tmp_path: Path, bot
         if not both:
             shutil.rmtree(tmp_path / checkpoint.name_of(step))
     expected = "step-000001" if both else "best"
-    found = checkpoint.linked(tmp_path, "best")
-    assert found == tmp_path / expected
-    assert checkpoint.read(found).state.step == 1
-    assert checkpoint_dir.linked_step(found) == 1
-    # A new link takes the place of the copy, and nothing is lost.
+    target = checkpoint.linked(tmp_path, "best")
+    assert target == tmp_path / expected
+    assert checkpoint.read(target).state.step == 1
+    assert checkpoint_dir.linked_step(target) == 1
+    # A new link replaces the copy, and nothing is lost.
     checkpoint.write(tmp_path, snapshot(3))
     for name in ("best", "last"):
         checkpoint.link(tmp_path, name, "step-000003")
@@ -411,7 +413,7 @@ def test_a_copied_run_has_a_directory_in_the_place_of_a_link(tmp_path: Path, bot
     assert {path.name for path in tmp_path.iterdir() if path.is_symlink()} == {"best", "last"}
 
 
-def test_a_directory_called_best_that_is_no_checkpoint_is_kept(tmp_path: Path) -> None:
+def test_a_directory_named_best_that_is_not_a_checkpoint_is_kept(tmp_path: Path) -> None:
     (tmp_path / "best").mkdir()
     (tmp_path / "best" / "notes.txt").write_text("mine")
     checkpoint.write(tmp_path, snapshot(1))
@@ -422,7 +424,7 @@ def test_a_directory_called_best_that_is_no_checkpoint_is_kept(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("target", ["../other/step-000001", "/etc", "..", "", "step-000001/.."])
-def test_a_link_holds_one_name_and_nothing_else(tmp_path: Path, target: str) -> None:
+def test_a_link_may_hold_only_a_name(tmp_path: Path, target: str) -> None:
     checkpoint.write(tmp_path / "other", snapshot(1))
     inside = tmp_path / "inside"
     checkpoint.write(inside, snapshot(1))
@@ -434,8 +436,8 @@ def test_a_link_holds_one_name_and_nothing_else(tmp_path: Path, target: str) -> 
     assert checkpoint.linked(inside, "last") is None
 
 
-def test_checkpoints_that_are_links_are_no_checkpoints_of_this_run(tmp_path: Path) -> None:
-    """A resume that followed them would clear up in another run."""
+def test_linked_checkpoints_do_not_belong_to_the_run(tmp_path: Path) -> None:
+    """A resume that followed them would clean up another run."""
     other, own = tmp_path / "other", tmp_path / "own"
     for step in (1, 2, 3):
         checkpoint.write(other, snapshot(step))
@@ -443,7 +445,7 @@ def test_checkpoints_that_are_links_are_no_checkpoints_of_this_run(tmp_path: Pat
     for step in (1, 2, 3):
         (own / checkpoint.name_of(step)).symlink_to(other / checkpoint.name_of(step))
     assert [path.name for path in checkpoint.all_in(own)] == ["step-000005"]
-    assert "is a symbolic link" in checkpoint_dir.odd_in(own)[0]
+    assert "is a symbolic link" in checkpoint_dir.invalid_in(own)[0]
     checkpoint.sweep(own)
     checkpoint_dir.clear_up(own, 1)
     checkpoint.write(own, snapshot(2))
@@ -454,7 +456,7 @@ def test_checkpoints_that_are_links_are_no_checkpoints_of_this_run(tmp_path: Pat
         checkpoint.read(path)
 
 
-def test_a_link_in_the_place_of_all_checkpoints_is_refused(tmp_path: Path) -> None:
+def test_a_link_instead_of_the_checkpoint_directory_is_rejected(tmp_path: Path) -> None:
     checkpoint.write(tmp_path / "other", snapshot(1))
     (tmp_path / "checkpoints").symlink_to(tmp_path / "other")
     assert checkpoint.all_in(tmp_path / "checkpoints") == []
@@ -480,7 +482,7 @@ def test_a_failed_sync_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         checkpoint.link(tmp_path, "best", "step-000001")
 
 
-def test_a_run_that_was_moved_away_is_not_made_again(tmp_path: Path) -> None:
+def test_a_run_that_was_moved_away_is_not_recreated(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         checkpoint.write(tmp_path / "gone" / "checkpoints", snapshot(1))
     assert not (tmp_path / "gone").exists()

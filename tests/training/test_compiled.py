@@ -1,5 +1,5 @@
-"""torch.compile: the same losses where it works, a notice where it cannot, nothing where it
-would not pay."""
+"""torch.compile: the same losses if it works, a notice if it cannot, and unused if it does not
+pay."""
 
 import os
 import shutil
@@ -35,40 +35,40 @@ def compiled(path: str, home: Path, changes: dict[str, Any]) -> Any:
 @needs_compiler
 @pytest.mark.slow
 @pytest.mark.timeout(240)
-def test_a_compiled_run_has_the_losses_of_a_plain_one(
+def test_a_compiled_run_has_the_losses_of_an_uncompiled_one(
     tiny: Make, tmp_path: Path, home: Path
 ) -> None:
     changes = {"training__max_steps": 6}
-    found, warnings, reason, is_compiled = run(compiled, home, os.environ["PATH"], home, changes)
+    result, warnings, reason, is_compiled = run(compiled, home, os.environ["PATH"], home, changes)
     plain = train(tiny(**changes), tmp_path / "plain")
     assert (reason, warnings, is_compiled) == ("done", [], True)
-    assert found == pytest.approx(plain.losses, rel=1e-3)
+    assert result == pytest.approx(plain.losses, rel=1e-3)
 
 
-def test_without_a_compiler_training_goes_on_with_a_notice(
+def test_without_a_compiler_training_continues_with_a_notice(
     tiny: Make, tmp_path: Path, home: Path
 ) -> None:
-    found, warnings, reason, is_compiled = run(compiled, home, "", home, {})
+    result, warnings, reason, is_compiled = run(compiled, home, "", home, {})
     assert (reason, is_compiled) == ("done", False)
     assert warnings == ["not compiled: no C++ compiler found (such as g++)"]
-    assert found == train(tiny(), tmp_path / "plain").losses
+    assert result == train(tiny(), tmp_path / "plain").losses
 
 
-def test_a_compiler_that_fails_is_a_notice_too(tiny: Make, tmp_path: Path, home: Path) -> None:
+def test_a_failing_compiler_is_a_notice_too(tiny: Make, tmp_path: Path, home: Path) -> None:
     places = tmp_path / "bin"
     places.mkdir()
     for name in ("g++", "clang++", "c++"):
         (places / name).write_text("#!/bin/sh\nexit 1\n")
         (places / name).chmod(0o755)
-    # A compiled kernel kept from another test would need no compiler.
+    # A compiled kernel cached by another test would need no compiler.
     changes = {"model__n_embd": 24, "training__max_steps": 4}
-    found, warnings, reason, is_compiled = run(
+    result, warnings, reason, is_compiled = run(
         compiled, home, f"{places}:/usr/bin:/bin", home, changes
     )
     assert (reason, is_compiled) == ("done", False)
     (warning,) = warnings
     assert warning.startswith("compiling failed (")
-    assert found == train(tiny(**changes), tmp_path / "plain").losses
+    assert result == train(tiny(**changes), tmp_path / "plain").losses
 
 
 def test_a_short_run_is_never_compiled_by_auto(tiny: Make, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Events as JSON and back, and those of the first version of the program."""
+"""Events as JSON and back, including those of the first version of the program."""
 
 import json
 import math
@@ -26,12 +26,12 @@ events: st.SearchStrategy[Any] = st.one_of(*(st.builds(kind) for kind in get_arg
 
 
 def same(one: Event, other: Event | None) -> bool:
-    """Equal, where NaN is NaN."""
+    """Equality in which NaN equals NaN."""
     return type(one) is type(other) and repr(one) == repr(other)
 
 
 @given(events)
-def test_every_event_comes_back_as_it_was(event: Event) -> None:
+def test_every_event_round_trips(event: Event) -> None:
     numbers = [getattr(event, one.name) for one in fields(event)]
     if any(isinstance(one, int) and abs(one) > 2**53 for one in numbers):
         return
@@ -40,13 +40,13 @@ def test_every_event_comes_back_as_it_was(event: Event) -> None:
     assert same(event, from_json(json.loads(json.dumps(to_json(event), allow_nan=False))))
 
 
-def test_every_kind_has_a_name_of_its_own() -> None:
+def test_every_kind_has_a_unique_name() -> None:
     assert len(KINDS) == len(get_args(Event))
     assert kind_of(WentBack(1)) == "went_back"
     assert kind_of(Saved(1, "best", "step-000001", 2, 0.1)) == "saved"
 
 
-def test_metrics_come_back() -> None:
+def test_metrics_round_trip() -> None:
     event = Stepped(1, 0.5, 64, 0.01, math.inf, math.nan, 640.0, {"ratio": 0.5})
     assert same(event, from_json(to_json(event)))
 
@@ -62,11 +62,11 @@ def test_metrics_come_back() -> None:
         {"event": "failed", "step": 1, "error": "x", "cause": "a mood"},
     ],
 )
-def test_what_is_no_event_is_none(values: dict[str, Any]) -> None:
+def test_values_that_are_not_an_event_give_none(values: dict[str, Any]) -> None:
     assert from_json(values) is None
 
 
-def test_what_a_newer_version_added_is_left_out() -> None:
+def test_fields_of_newer_versions_are_ignored() -> None:
     values = {"event": "changed", "step": 3, "what": "threads", "value": 2, "why": "it was hot"}
     assert from_json(values) == Changed(3, "threads", 2)
 
@@ -84,12 +84,13 @@ def test_what_a_newer_version_added_is_left_out() -> None:
         ("TensorBoard is off", Warned(7, "TensorBoard is off")),
     ],
 )
-def test_the_warnings_of_the_first_version_are_what_they_meant(message: str, event: Event) -> None:
+def test_warnings_of_the_first_version_are_converted(message: str, event: Event) -> None:
     assert same(event, from_json({"event": "warned", "step": 7, "message": message}))
 
 
 def test_messages_of_events_are_not_parsed() -> None:
-    """A reworded message changes nothing: what was written as its own kind is read as that."""
+    """Rewording a message changes nothing: an event written as its own kind is read as that
+    kind."""
     for event in (Skipped(7, math.nan, 3.25), WentBack(7), Spiked(7, 9.1, 2.5, 33.0)):
         written = to_json(event)
         assert event.message not in written.values()

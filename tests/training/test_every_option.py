@@ -1,4 +1,4 @@
-"""Every option of optimizer, schedule and training is used: a run with it is another run."""
+"""Every option of optimizer, schedule and training has an effect: a run with it differs."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +14,7 @@ from tests.training.harness import train
 Make = Callable[..., Preset]
 MUON = {"optimizer__kind": "muon"}
 DROPS = {"model__dropout": 0.3}
-# The validation loss rises at once, so that waiting for it comes to an end.
+# The validation loss rises at once, so that patience runs out.
 WORSE = {
     "optimizer": {"learning_rate": 1.0},
     "schedule": {"kind": "constant"},
@@ -22,14 +22,14 @@ WORSE = {
 }
 PLATEAU = {**WORSE, "schedule__plateau_factor": 0.5, "schedule__plateau_patience": 1}
 PATIENT = {"training__early_stop_patience": 2, "training__evaluate_every": 1}
-# It gets better, but after a while not by so much in six steps.
+# It improves, but later by less than this in six steps.
 STOPS = {
     **PATIENT,
     "training__early_stop_patience": 6,
     "training__early_stop_min_delta": 0.6,
     "training__max_steps": 30,
 }
-# Each option with other values, and what else must be set for it to matter.
+# Each option with other values, and other settings needed for it to matter.
 CASES: dict[str, list[tuple[Any, dict[str, Any]]]] = {
     "optimizer__kind": [("muon", {})],
     "optimizer__learning_rate": [(0.02, {})],
@@ -78,30 +78,30 @@ CASES: dict[str, list[tuple[Any, dict[str, Any]]]] = {
     "training__early_stop_min_delta": [(5.0, PATIENT)],
     "training__early_stop_restore": [(False, STOPS)],
 }
-# What is the same run on a machine such as this, or differs only in how it is computed.
+# Options that give the same run on a machine like this, or only change how it is computed.
 SAME = {"training__device", "training__threads", "training__compile"}
 SAME_VALUES = {("training__precision", "fp32"), ("training__precision", "auto")}
-# Where else a run is logged: nothing of the training itself.
+# Where else a run is logged: no effect on training.
 OF_THE_RUN = ("training__log_to", "training__wandb_")
-# Compiled for real in test_compiled.py.
+# Really compiled in test_compiled.py.
 ELSEWHERE = {("training__compile", "on")}
 
 
 def merged(context: dict[str, Any], **changes: Any) -> dict[str, Any]:
-    """Whole sections of the context with single options set in them."""
-    found = {"training__max_steps": 6, **context}
+    """Whole sections of the context with single options changed."""
+    result = {"training__max_steps": 6, **context}
     for name, value in [*context.items(), *changes.items()]:
         section, _, option = name.partition("__")
-        if option and isinstance(found.get(section), dict):
-            found.pop(name, None)
-            found[section] = {**found[section], option: value}
+        if option and isinstance(result.get(section), dict):
+            result.pop(name, None)
+            result[section] = {**result[section], option: value}
         elif option:
-            found[name] = value
-    return found
+            result[name] = value
+    return result
 
 
 def what_happens(preset: Preset, directory: Path) -> tuple[Any, ...]:
-    """All that a run shows but its clock."""
+    """Everything that a run shows except times."""
     done = train(preset, directory)
     assert done.reason in ("done", "early stop"), done.events[-1]
     events = [
@@ -116,12 +116,12 @@ def what_happens(preset: Preset, directory: Path) -> tuple[Any, ...]:
         for event in done.events
         if type(event).__name__ not in ("Saved", "Changed")
     ]
-    kept = []
+    checkpoints = []
     if preset.training.checkpoint_every < 4 or preset.training.keep_checkpoints == 1:
-        # Else what is kept of the best ones depends on how fast they are written.
-        kept = [path.name for path in checkpoint.all_in(directory)]
+        # Otherwise, which best checkpoints are kept depends on how fast they are written.
+        checkpoints = [path.name for path in checkpoint.all_in(directory)]
     last = checkpoint.linked(directory, "last")
-    return events, kept, last.name if last else ""
+    return events, checkpoints, last.name if last else ""
 
 
 CASE_LIST = [
@@ -132,20 +132,20 @@ CASE_LIST = [
 
 
 @pytest.mark.parametrize(("option", "value", "context"), CASE_LIST)
-def test_an_option_is_used(
+def test_an_option_takes_effect(
     tiny: Make, tmp_path: Path, option: str, value: Any, context: dict[str, Any]
 ) -> None:
     plain = what_happens(tiny(**merged(context)), tmp_path / "plain")
     other = what_happens(tiny(**merged(context, **{option: value})), tmp_path / "other")
     is_same = option in SAME or (option, value) in SAME_VALUES
     if option == "training__threads":
-        # Another number of threads may round in another way.
+        # Another number of threads may round differently.
         assert len(other[0]) == len(plain[0])
     else:
         assert (other == plain) is is_same
 
 
-def test_no_option_and_no_choice_is_missing_above() -> None:
+def test_every_option_and_choice_is_covered() -> None:
     for section, settings in (
         ("optimizer", Optimizer),
         ("schedule", Schedule),

@@ -1,4 +1,4 @@
-"""fp16 on the CPU: its scale is found without losing a step, is kept, and changes no gradient."""
+"""fp16 on the CPU: the scale is found without losing a step, is stored, and changes no gradient."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,12 +20,12 @@ HALF: dict[str, Any] = {"training__precision": "fp16", "model__dropout": 0.2}
 
 
 def steep(trainer: Trainer) -> None:
-    """A loss a hundred times as large: its gradient overflows at the first scale."""
+    """A loss a hundred times larger: its gradient overflows at the initial scale."""
     whole = trainer.model.loss
 
     def loss(ids: Any, targets: Any) -> Any:
-        found = whole(ids, targets)
-        return replace(found, total=found.total * 500)
+        result = whole(ids, targets)
+        return replace(result, total=result.total * 500)
 
     trainer.model.loss = loss  # type: ignore[method-assign]
 
@@ -34,7 +34,7 @@ def norms(done: Training) -> list[float]:
     return [event.gradient_norm for event in done.of(Stepped)]
 
 
-def test_a_gradient_that_overflows_is_computed_again_and_no_step_is_lost(
+def test_an_overflowing_gradient_is_recomputed_and_no_step_is_lost(
     tiny: Make, tmp_path: Path
 ) -> None:
     half = train(tiny(**HALF), tmp_path / "half", patch=steep)
@@ -44,13 +44,11 @@ def test_a_gradient_that_overflows_is_computed_again_and_no_step_is_lost(
     assert half.warnings == []
     assert sorted(half.losses) == list(range(1, 13))
     assert half.trainer.state.tokens_seen == whole.trainer.state.tokens_seen
-    # The same batch again, with the same dropout: the loss is that of fp32 but for rounding.
+    # The same batch again, with the same dropout: the loss is that of fp32 except for rounding.
     assert half.losses == pytest.approx(whole.losses, rel=5e-3)
 
 
-def test_the_gradient_is_unscaled_before_its_norm_is_taken_and_clipped(
-    tiny: Make, tmp_path: Path
-) -> None:
+def test_the_gradient_is_unscaled_before_norm_and_clipping(tiny: Make, tmp_path: Path) -> None:
     clipped = {"optimizer": {"learning_rate": 0.01, "gradient_clip": 0.3}}
     half = train(tiny(**clipped, training__precision="fp16"), tmp_path / "half")
     whole = train(tiny(**clipped), tmp_path / "whole")
@@ -59,29 +57,29 @@ def test_the_gradient_is_unscaled_before_its_norm_is_taken_and_clipped(
     assert half.losses == pytest.approx(whole.losses, rel=5e-3)
 
 
-def test_a_resume_goes_on_with_the_scale_exactly(tiny: Make, tmp_path: Path) -> None:
+def test_a_resumed_run_continues_with_the_same_scale(tiny: Make, tmp_path: Path) -> None:
     whole = train(tiny(**HALF), tmp_path / "whole", patch=steep)
     first = train(tiny(**HALF), tmp_path / "parts", patch=steep, wishes={5: Control.stop})
-    found, _ = checkpoint.newest(tmp_path / "parts")
-    assert found is not None
-    assert found.state.loss_scale == first.trainer._stepper.scale.value < 2.0**16
-    assert found.state.loss_scale_calm == 5
+    newest, _ = checkpoint.newest(tmp_path / "parts")
+    assert newest is not None
+    assert newest.state.loss_scale == first.trainer._stepper.scale.value < 2.0**16
+    assert newest.state.loss_scale_calm == 5
     second = train(tiny(**HALF), tmp_path / "parts", patch=steep, resume=True)
     assert {**first.losses, **second.losses} == whole.losses
     assert second.trainer._stepper.scale == whole.trainer._stepper.scale
 
 
-def test_a_run_stopped_before_its_first_step_keeps_the_first_scale(
+def test_a_run_stopped_before_its_first_step_keeps_the_initial_scale(
     tiny: Make, tmp_path: Path
 ) -> None:
     def stop(trainer: Trainer) -> None:
         trainer.control.stop()
 
     train(tiny(**HALF), tmp_path, patch=stop)
-    found, _ = checkpoint.newest(tmp_path)
-    assert found is not None
-    assert found.state.step == 0
-    assert found.state.loss_scale == 2.0**16
+    newest, _ = checkpoint.newest(tmp_path)
+    assert newest is not None
+    assert newest.state.step == 0
+    assert newest.state.loss_scale == 2.0**16
     second = train(tiny(**HALF), tmp_path, resume=True)
     assert second.losses == train(tiny(**HALF), tmp_path / "whole").losses
 
@@ -93,10 +91,10 @@ def test_a_loss_that_no_scale_helps_is_skipped_and_the_scale_stays(
         whole, calls = trainer.optimizer.gradient_norm, []
 
         def gradient_norm() -> Any:
-            found = whole()
+            result = whole()
             batches = trainer.state.step
             calls.append(batches)
-            return found * float("inf") if batches == 6 else found
+            return result * float("inf") if batches == 6 else result
 
         trainer.optimizer.gradient_norm = gradient_norm  # type: ignore[method-assign]
 
@@ -105,15 +103,15 @@ def test_a_loss_that_no_scale_helps_is_skipped_and_the_scale_stays(
     assert done.trainer.state.loss_scale == 2.0**16
 
 
-def test_a_scale_that_fell_to_one_grows_again() -> None:
+def test_a_scale_reduced_to_one_grows_again() -> None:
     scale = LossScale.of("fp16")
     while scale.overflowed():
         pass
     assert scale.value == 1.0
     for _ in range(1000):
-        scale.went_well()
+        scale.succeeded()
     assert scale.value == 2.0
     other = LossScale.of("fp32")
     for _ in range(1000):
-        other.went_well()
+        other.succeeded()
     assert (other.value, other.calm) == (1.0, 0)

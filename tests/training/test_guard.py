@@ -1,5 +1,5 @@
-"""Trainings that really break: weights that overflow, texts that are damaged, rates far too high;
-and trainings that only look wild, of which nothing is said."""
+"""Trainings that really fail: overflowing weights, damaged texts, far too high rates; and ones
+that only look wild, which must not be reported."""
 
 import random
 from collections.abc import Callable
@@ -41,7 +41,7 @@ def spikes(done: Training) -> list[str]:
 
 
 class Change:
-    """Changes a weight of the running model after a step; a wish."""
+    """Changes a weight of the running model after a step."""
 
     def __init__(self, how: Callable[[torch.Tensor], None]) -> None:
         self.how = how
@@ -57,16 +57,16 @@ class Change:
             self.how(weights["token_embedding.weight"])
 
 
-def test_a_rate_far_too_high_goes_back_once_with_half_the_rate(tiny: Make, tmp_path: Path) -> None:
+def test_a_far_too_high_rate_goes_back_once_and_is_halved(tiny: Make, tmp_path: Path) -> None:
     done = train(tiny(**QUIET), tmp_path, wishes={120: raise_rate})
     assert done.reason == "done"
     assert back(done) == ["back to step 100 with half the learning rate"]
-    # Half of what it was at the checkpoint, not of what it broke at.
+    # Half of what it was at the checkpoint, not when training failed.
     assert done.trainer.state.learning_rate_multiplier == 0.5
     assert done.losses[240] < 4
 
 
-def test_a_training_that_breaks_again_stops_with_the_evidence(tiny: Make, tmp_path: Path) -> None:
+def test_a_second_failure_stops_training_with_the_evidence(tiny: Make, tmp_path: Path) -> None:
     again: list[int] = []
 
     def patch(trainer: Trainer) -> None:
@@ -87,10 +87,10 @@ def test_a_training_that_breaks_again_stops_with_the_evidence(tiny: Make, tmp_pa
     assert "worse than a uniform guess (5.55), after it had been 3." in failed.error
     assert "the learning rate was 0.01, then half of it" in failed.error
     assert "try a tenth of optimizer.learning_rate" in failed.error
-    # Nothing that was trained before is lost.
-    found = checkpoint.read(tmp_path / "step-000100")
-    assert found.state.train_loss is not None
-    assert found.state.train_loss < 4
+    # No earlier training is lost.
+    loaded = checkpoint.read(tmp_path / "step-000100")
+    assert loaded.state.train_loss is not None
+    assert loaded.state.train_loss < 4
 
 
 def test_a_rate_that_overflows_at_once_stops_with_the_evidence(tiny: Make, tmp_path: Path) -> None:
@@ -102,9 +102,9 @@ def test_a_rate_that_overflows_at_once_stops_with_the_evidence(tiny: Make, tmp_p
     assert done.trainer.state.skipped_steps == 5
 
 
-def test_a_weight_that_became_infinite_is_left_behind(tiny: Make, tmp_path: Path) -> None:
+def test_an_infinite_weight_is_discarded(tiny: Make, tmp_path: Path) -> None:
     poison = Change(lambda weight: weight[0, 0].fill_(float("inf")))
-    # Were every step saved, all whole weights would be cleared away.
+    # If every step were saved, all intact checkpoints would be deleted.
     preset = tiny(**{**QUIET, "training__checkpoint_every": 1}, training__keep_checkpoints=1)
     done = train(preset, tmp_path, patch=poison, wishes={60: poison.now})
     assert done.reason == "done"
@@ -136,7 +136,7 @@ def test_a_gradient_that_overflows_while_the_loss_is_finite_is_skipped(
     assert done.trainer.state.skipped_steps == 2
 
 
-def test_a_spike_is_told_once_and_training_recovers(tiny: Make, tmp_path: Path) -> None:
+def test_a_spike_is_reported_once_and_training_recovers(tiny: Make, tmp_path: Path) -> None:
     swell = Change(lambda weight: weight.mul_(30))
     done = train(tiny(**QUIET), tmp_path, patch=swell, wishes={100: swell.now})
     assert done.reason == "done"
@@ -146,7 +146,7 @@ def test_a_spike_is_told_once_and_training_recovers(tiny: Make, tmp_path: Path) 
     assert done.losses[240] < done.losses[100] + 0.5
 
 
-def test_a_damaged_stretch_of_the_text_is_a_spike_that_is_told(tiny: Make, tmp_path: Path) -> None:
+def test_a_damaged_passage_of_the_text_is_reported_as_a_spike(tiny: Make, tmp_path: Path) -> None:
     chance = random.Random(0)
     noise = "".join(chr(chance.randrange(0x21, 0x7F)) for _ in range(40))
     text = "the cat sat on the mat. " * 200
@@ -164,7 +164,7 @@ def test_a_damaged_stretch_of_the_text_is_a_spike_that_is_told(tiny: Make, tmp_p
     assert done.losses[400] < 1
 
 
-def test_a_resumed_run_goes_back_where_the_uninterrupted_one_does(
+def test_a_resumed_run_goes_back_where_an_uninterrupted_one_does(
     tiny: Make, tmp_path: Path
 ) -> None:
     whole = train(tiny(**QUIET), tmp_path / "whole", wishes={120: raise_rate})
@@ -177,7 +177,7 @@ def test_a_resumed_run_goes_back_where_the_uninterrupted_one_does(
     assert second.trainer._guard.has_gone_back
 
 
-def test_what_was_saved_while_it_was_broken_is_not_resumed_from(tiny: Make, tmp_path: Path) -> None:
+def test_checkpoints_saved_after_the_failure_are_not_resumed(tiny: Make, tmp_path: Path) -> None:
     wishes: dict[int, Any] = {120: raise_rate, 140: Control.save}
 
     def patch(trainer: Trainer) -> None:
@@ -195,7 +195,7 @@ def test_what_was_saved_while_it_was_broken_is_not_resumed_from(tiny: Make, tmp_
     steps: list[int] = []
     done = train(tiny(**QUIET), tmp_path, wishes=wishes, patch=patch)
     assert back(done) == ["back to step 100 with half the learning rate"]
-    # As a process killed at this moment finds it.
+    # The state that a process killed at this moment would leave.
     assert steps == [100]
     assert (tmp_path / "diverged-step-000140").is_dir()
 
@@ -210,9 +210,7 @@ NO_LOOKS = ("training.evaluate_every=1000", "training.sample_every=1000", "train
 
 @pytest.mark.slow
 @pytest.mark.parametrize("wild", ["overfit", "stories", "dropout", "letters", "high rate"])
-def test_a_training_that_is_only_wild_raises_no_alarm(
-    tiny: Make, tmp_path: Path, wild: str
-) -> None:
+def test_a_noisy_loss_raises_no_alarm(tiny: Make, tmp_path: Path, wild: str) -> None:
     letters = tmp_path / "letters.txt"
     chance = random.Random(0)
     letters.write_text("".join(chance.choice("aaab\n") for _ in range(3000)))

@@ -1,4 +1,4 @@
-"""A process killed at any moment leaves a run that goes on, and loses no step of its log."""
+"""A process killed at any moment leaves a run that resumes and loses no step of its log."""
 
 import json
 import math
@@ -41,7 +41,7 @@ def start(*arguments: str) -> "subprocess.Popen[str]":
 
 
 def events_of(process: "subprocess.Popen[str]", until: Callable[[dict[str, Any]], bool]) -> None:
-    """Read the process's events until one fits."""
+    """Read the process's events until one matches."""
     assert process.stdout is not None
     for line in process.stdout:
         if until(json.loads(line)):
@@ -60,7 +60,7 @@ def losses(run: Run) -> tuple[list[int], list[float]]:
     return curves.steps.step, curves.steps.loss
 
 
-# Every way of saving at once: periodic, best, and the last one; every dropout is another.
+# Every kind of save at once: periodic, best and the last one; dropout differs at every step.
 BUSY: dict[str, Any] = {
     "model__dropout": 0.1,
     "training__accumulation": 2,
@@ -83,8 +83,8 @@ SAVING: dict[str, Any] = {
 }
 
 
-def go_on(changes: dict[str, Any], steps: int = 0) -> int:
-    """Begin the run, or go on with it, until a signal; or until it stands at `steps`."""
+def start_or_resume(changes: dict[str, Any], steps: int = 0) -> int:
+    """Start or resume the run, until a signal or until it reaches `steps`."""
     there = store.all_runs()
     session = Session.resume(there[0]) if there else Session.start(make_tiny(**changes))
     for number in ORDERLY:
@@ -99,7 +99,7 @@ def go_on(changes: dict[str, Any], steps: int = 0) -> int:
 
 
 class Watched:
-    """The run's files, as another process sees them while it is trained."""
+    """The run's files as another process sees them during training."""
 
     def __init__(self, home: Path) -> None:
         self._home = home
@@ -109,11 +109,11 @@ class Watched:
         return next(iter(store.all_runs()), None)
 
     def saved(self) -> int:
-        """The step that a resume would begin at."""
+        """The step at which a resume would start."""
         assert self.run is not None
-        found, wrong = checkpoint.newest(self.run.checkpoints)
+        newest, wrong = checkpoint.newest(self.run.checkpoints)
         assert not wrong
-        return found.state.step if found is not None else 0
+        return newest.state.step if newest is not None else 0
 
     def is_saving(self) -> bool:
         return self.run is not None and any(self.run.checkpoints.glob(".writing-*"))
@@ -124,7 +124,7 @@ class Watched:
                 return
             assert fork.process.is_alive(), "it ended by itself"
             time.sleep(0.0002)
-        raise AssertionError("it does not come to that")
+        raise AssertionError("this line must not be reached")
 
 
 def logged(run: Run | None) -> int:
@@ -132,9 +132,9 @@ def logged(run: Run | None) -> int:
 
 
 def due(run: Run, after: int, changes: dict[str, Any]) -> list[int]:
-    """The logged steps later than `after` that a checkpoint was due at.
+    """The logged steps after `after` at which a checkpoint was due.
 
-    None is due where the loss is worse than a uniform guess: single batches of four tokens are.
+    None is due where the loss is worse than a uniform guess, as single batches of four tokens are.
     """
     every, doubtful = changes["training__checkpoint_every"], 1.1 * math.log(256)
     steps = zip(*losses(run), strict=True)
@@ -142,12 +142,12 @@ def due(run: Run, after: int, changes: dict[str, Any]) -> list[int]:
 
 
 def a_moment(watched: Watched, fork: Fork, chance: random.Random, *, aimed: bool) -> None:
-    """Wait until the process has made a step or more, then for no time in particular."""
+    """Wait until the process has trained at least a step, then for a random time."""
     before = logged(watched.run)
-    wanted = before + chance.randint(1, 6)
-    watched.until(lambda: logged(watched.run) >= wanted, fork)
+    target = before + chance.randint(1, 6)
+    watched.until(lambda: logged(watched.run) >= target, fork)
     if not before:
-        # A run that has steps and no checkpoint is never begun anew.
+        # A run that has steps but no checkpoint never starts over.
         watched.until(lambda: watched.saved() > 0, fork)
     time.sleep(chance.random() * 0.02)
     if aimed:
@@ -161,38 +161,40 @@ def a_moment(watched: Watched, fork: Fork, chance: random.Random, *, aimed: bool
     [(BUSY, extent.of(18, 60)), (SAVING, extent.of(12, 40))],
     ids=["all", "saving"],
 )
-def test_many_kills_cost_nothing_but_time(home: Path, changes: dict[str, Any], rounds: int) -> None:
+def test_many_kills_do_not_change_the_losses(
+    home: Path, changes: dict[str, Any], rounds: int
+) -> None:
     chance = random.Random(rounds)
     watched = Watched(home)
     aimed = changes is SAVING
     in_a_save = 0
     for _ in range(rounds):
-        fork = Fork(go_on, home, changes)
+        fork = Fork(start_or_resume, home, changes)
         a_moment(watched, fork, chance, aimed=aimed)
         number = chance.choice((*ORDERLY, signal.SIGKILL, signal.SIGKILL, signal.SIGKILL))
         os.kill(fork.pid, number)
         code = fork.ended()
-        found = watched.run
-        assert found is not None
+        run_ = watched.run
+        assert run_ is not None
         if number == signal.SIGKILL:
             assert code == -signal.SIGKILL
-            assert found.info().state == "interrupted"
+            assert run_.info().state == "interrupted"
             in_a_save += watched.is_saving()
-            # One checkpoint may be in writing, one waiting, and one on its way there.
-            assert len(due(found, watched.saved(), changes)) <= 3
+            # One checkpoint may be written, one waiting, and one about to be queued.
+            assert len(due(run_, watched.saved(), changes)) <= 3
         else:
             assert code == 0, fork.result()
-            assert found.info().state == "stopped"
-            assert watched.saved() == fork.result() == logged(found)
+            assert run_.info().state == "stopped"
+            assert watched.saved() == fork.result() == logged(run_)
     assert len(store.all_runs()) == 1
     if aimed:
         assert in_a_save >= rounds // 13
-    # Once more, in order; then all of it without a kill.
+    # Once more, cleanly; then the whole run without a kill.
     broken = watched.run
     assert broken is not None
-    reached = run(go_on, home, changes, logged(broken) + 1)
+    reached = run(start_or_resume, home, changes, logged(broken) + 1)
     whole = home / "whole"
-    run(go_on, whole, {**changes, "training__checkpoint_every": 10_000}, reached)
+    run(start_or_resume, whole, {**changes, "training__checkpoint_every": 10_000}, reached)
     (other,) = (Run(path) for path in (whole / "data" / "runs").iterdir())
     steps, found_losses = losses(broken)
     expected_steps, expected = losses(other)
@@ -208,12 +210,12 @@ def moments(rounds: int) -> Iterator[float]:
 
 
 @pytest.mark.slow
-def test_the_command_line_killed_twice_goes_on(tiny: Make, home: Path) -> None:
+def test_a_command_killed_twice_resumes(tiny: Make, home: Path) -> None:
     file = home / "tiny.toml"
     file.write_text(tiny(**BUSY).to_toml())
     process = start("train", str(file), "--json")
     for moment in moments(2):
-        # Before its first checkpoint there would be nothing to go on from.
+        # Before its first checkpoint there would be nothing to resume from.
         events_of(process, lambda event: event["event"] == "saved")
         threading.Event().wait(moment)
         end(process, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""A metric that a model reports reaches the log, the other logs and the curves by its name."""
+"""A metric reported by a model reaches the log, the other logs and the curves under its name."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -21,13 +21,13 @@ Make = Callable[..., Preset]
 
 @pytest.fixture
 def with_metric(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A GPT that reports which share of its targets is the space."""
+    """A GPT that reports what share of its targets are spaces."""
     plain = Gpt.loss
 
     def loss(self: Gpt, ids: torch.Tensor, targets: torch.Tensor) -> Loss:
-        found = plain(self, ids, targets)
+        result = plain(self, ids, targets)
         share = (targets == ord(" ")).float().mean()
-        return Loss(found.total, found.cross_entropy, {"spaces": share})
+        return Loss(result.total, result.cross_entropy, {"spaces": share})
 
     monkeypatch.setattr(Gpt, "loss", loss)
     monkeypatch.setattr(Gpt, "metrics", ("spaces",))
@@ -42,24 +42,24 @@ def test_a_metric_is_the_mean_over_the_passes_of_a_step(tiny: Make, tmp_path: Pa
     parts = train(tiny(training__max_steps=4), tmp_path / "parts", patch=smaller)
     (started,) = whole.of(Started)
     assert started.metrics == ("spaces",)
-    found = [event.metrics["spaces"] for event in whole.of(Stepped)]
-    assert all(0 < one < 1 for one in found)
-    assert [event.metrics["spaces"] for event in parts.of(Stepped)] == pytest.approx(found)
+    result = [event.metrics["spaces"] for event in whole.of(Stepped)]
+    assert all(0 < one < 1 for one in result)
+    assert [event.metrics["spaces"] for event in parts.of(Stepped)] == pytest.approx(result)
 
 
 @pytest.mark.usefixtures("with_metric")
 def test_a_metric_is_in_the_log_and_in_the_curves(tiny: Make) -> None:
-    told: list[float] = []
+    values: list[float] = []
 
     def sink(event: object) -> None:
         if isinstance(event, Stepped):
-            told.append(event.metrics["spaces"])
+            values.append(event.metrics["spaces"])
 
     session = Session.start(tiny(training__max_steps=6), sinks=(sink,))
     assert session.wait(limits.LIMIT)
     curves = Curves(session.run)
     curves.read()
-    assert curves.steps.metrics == {"spaces": told}
+    assert curves.steps.metrics == {"spaces": values}
     again = Session.resume(session.run, more_steps=2)
     assert again.wait(limits.LIMIT)
     curves.read()

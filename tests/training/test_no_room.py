@@ -1,4 +1,4 @@
-"""A disk that is really full: training waits, goes on when there is room, and loses nothing."""
+"""A disk that is really full: training waits, continues once there is space, and loses nothing."""
 
 import os
 import shutil
@@ -21,13 +21,13 @@ pytestmark = [
     pytest.mark.timeout(120),
     pytest.mark.skipif(
         sys.platform != "linux" or os.geteuid() != 0 or shutil.which("mount") is None,
-        reason="a small file system is mounted, which root may do on Linux",
+        reason="mounts a small file system: needs root on Linux",
     ),
 ]
 
 
 def fill(disk: Path) -> Path:
-    """Take all that is free."""
+    """Take all free space."""
     ballast = disk / "ballast"
     with ballast.open("wb", buffering=0) as file:
         size = 2**16
@@ -64,7 +64,7 @@ def rows_without_gaps(session: Session) -> int:
     return len(steps)
 
 
-def test_no_room_for_a_checkpoint_pauses_until_there_is(
+def test_no_space_for_a_checkpoint_pauses_until_there_is(
     tiny: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with small_disk(tmp_path / "disk", SIZE) as disk:
@@ -89,17 +89,17 @@ def test_no_room_for_a_checkpoint_pauses_until_there_is(
         assert session.wait(60)
         assert session.status.state == "stopped"
         assert rows_without_gaps(session) == session.status.step
-        found, wrong = checkpoint.newest(session.run.checkpoints)
-        assert found is not None
-        assert found.state.step == session.status.step
+        newest, wrong = checkpoint.newest(session.run.checkpoints)
+        assert newest is not None
+        assert newest.state.step == session.status.step
         assert not wrong
 
 
-def test_no_room_for_a_row_of_the_log_pauses_and_no_row_is_lost(
+def test_no_space_for_the_log_pauses_and_loses_no_row(
     tiny: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with small_disk(tmp_path / "disk", SIZE) as disk:
-        # Nor a best one: nothing but the log is to be written.
+        # No best one either: only the log is written.
         rarely = {"training__checkpoint_every": 10**6, "training__evaluate_every": 10**6}
         session = start(tiny, disk, monkeypatch, **rarely)
         wait(session, lambda: session.status.step > 20)
@@ -114,7 +114,7 @@ def test_no_room_for_a_row_of_the_log_pauses_and_no_row_is_lost(
         assert rows_without_gaps(session) == session.status.step
 
 
-def test_stopping_a_run_that_waits_for_room_says_what_is_not_saved(
+def test_stopping_a_run_that_waits_for_space_reports_what_is_unsaved(
     tiny: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with small_disk(tmp_path / "disk", SIZE) as disk:
@@ -126,12 +126,12 @@ def test_stopping_a_run_that_waits_for_room_says_what_is_not_saved(
         assert session.wait(60)
         assert session.status.state == "failed"
         assert "is not saved: No space left" in session.status.error
-        found, wrong = checkpoint.newest(session.run.checkpoints)
-        assert found is not None
+        newest, wrong = checkpoint.newest(session.run.checkpoints)
+        assert newest is not None
         assert not wrong
 
 
-def test_a_full_disk_at_the_last_save_waits_as_in_the_middle(
+def test_a_full_disk_at_the_last_save_waits_too(
     tiny: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with small_disk(tmp_path / "disk", SIZE) as disk:
@@ -150,21 +150,21 @@ def test_a_full_disk_at_the_last_save_waits_as_in_the_middle(
         ballast.unlink()
         assert session.wait(60)
         assert session.status.state == "done"
-        found, _ = checkpoint.newest(session.run.checkpoints)
-        assert found is not None
-        assert found.state.step == 300
+        newest, _ = checkpoint.newest(session.run.checkpoints)
+        assert newest is not None
+        assert newest.state.step == 300
 
 
 def test_a_second_stop_gives_up_waiting_for_the_last_save(
     tiny: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with small_disk(tmp_path / "disk", SIZE) as disk:
-        # Nor a best one: its step would need no other checkpoint.
+        # No best one either: its step would need no other checkpoint.
         rarely = {"training__checkpoint_every": 10**6, "training__evaluate_every": 10**6}
         session = start(tiny, disk, monkeypatch, **rarely)
         wait(session, lambda: session.status.step > 20)
-        # While it fills the disk nothing is logged: a run that waits for room already would
-        # take the first stop for the second.
+        # While it fills the disk nothing is logged: a run already waiting for space
+        # would take the first stop for the second.
         session.control.pause()
         wait(session, lambda: session.status.state == "paused")
         ballast = fill(disk)

@@ -1,4 +1,4 @@
-"""AdamW on flat buffers does what AdamW on separate tensors does."""
+"""AdamW on flat buffers equals AdamW on separate tensors."""
 
 import copy
 from collections.abc import Iterable
@@ -38,8 +38,8 @@ def flat_steps(model: LanguageModel, optimizer: FlatOptimizer, steps: Iterable[i
         optimizer.clear()
 
 
-def test_it_trains_as_torch_does() -> None:
-    # Biases of keys have no gradient but rounding noise, which Adam would blow up.
+def test_updates_equal_those_of_torch() -> None:
+    # The only gradient of key biases is rounding noise, which Adam would amplify.
     flat, plain = model_of(bias=False), model_of(bias=False)
     optimizer = FlatOptimizer(flat, CONFIG)
     groups = [
@@ -61,7 +61,7 @@ def test_it_trains_as_torch_does() -> None:
         torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-6, msg=name)
 
 
-def test_the_norm_is_that_of_all_gradients_and_clipping_keeps_the_direction() -> None:
+def test_the_norm_covers_all_gradients_and_clipping_keeps_the_direction() -> None:
     model = model_of()
     optimizer = FlatOptimizer(model, CONFIG)
     model.loss(*batch(0)).total.backward()
@@ -75,7 +75,7 @@ def test_the_norm_is_that_of_all_gradients_and_clipping_keeps_the_direction() ->
     torch.testing.assert_close(optimizer.gradients * norm / 0.5, before, rtol=1e-3, atol=1e-6)
 
 
-def test_a_short_gradient_and_a_limit_of_zero_clip_nothing() -> None:
+def test_small_gradients_and_a_limit_of_zero_are_not_clipped() -> None:
     for config in (CONFIG, Optimizer(gradient_clip=0.0)):
         optimizer = FlatOptimizer(model_of(), config)
         optimizer.gradients.fill_(1e-6 if config is CONFIG else 10.0)
@@ -84,7 +84,7 @@ def test_a_short_gradient_and_a_limit_of_zero_clip_nothing() -> None:
         assert torch.equal(optimizer.gradients, before)
 
 
-def test_the_state_of_one_makes_another_go_on_exactly() -> None:
+def test_a_restored_state_continues_exactly() -> None:
     whole = model_of()
     optimizer = FlatOptimizer(whole, CONFIG)
     flat_steps(whole, optimizer, range(8))
@@ -109,9 +109,9 @@ def test_a_state_is_a_copy() -> None:
     optimizer = FlatOptimizer(model, CONFIG)
     flat_steps(model, optimizer, range(2))
     state, weights = optimizer.state(), optimizer.weights_by_name()
-    kept = copy.deepcopy(state), copy.deepcopy(weights)
+    copies = copy.deepcopy(state), copy.deepcopy(weights)
     flat_steps(model, optimizer, range(2, 4))
-    for now, then in zip((state, weights), kept, strict=True):
+    for now, then in zip((state, weights), copies, strict=True):
         assert all(torch.equal(now[name], then[name]) for name in then)
 
 
@@ -129,7 +129,7 @@ def test_a_missing_moment_is_an_error() -> None:
 
 @pytest.mark.parametrize("on", ["matrices", "hidden", "all"])
 @pytest.mark.parametrize("kind", ["adamw", "muon"])
-def test_what_decays_without_a_gradient_is_chosen(on: str, kind: str) -> None:
+def test_weight_decay_applies_to_the_configured_weights(on: str, kind: str) -> None:
     model = model_of()
     config = Optimizer(kind=kind, learning_rate=0.1, weight_decay=0.2, weight_decay_on=on)
     optimizer = FlatOptimizer(model, config)
@@ -141,29 +141,29 @@ def test_what_decays_without_a_gradient_is_chosen(on: str, kind: str) -> None:
         torch.testing.assert_close(value, before[name] * (1 - 0.1 * 0.2 if decays else 1.0))
 
 
-def test_orthogonal_matrices_come_out_whatever_goes_in() -> None:
+def test_orthogonalization_works_for_any_matrix() -> None:
     generator = torch.Generator().manual_seed(3)
     for rows, columns in ((16, 16), (64, 16), (16, 48)):
         stack = torch.randn(3, rows, columns, generator=generator)
         stack[1] *= 1e-4
-        made = orthogonalize(stack)
-        assert made.shape == stack.shape
-        values = torch.linalg.svdvals(made)
+        result = orthogonalize(stack)
+        assert result.shape == stack.shape
+        values = torch.linalg.svdvals(result)
         assert values.min() > 0.3
         assert values.max() < 1.3
         # The same directions: the product with the true polar factor is near the identity.
         u, _, v = torch.linalg.svd(stack, full_matrices=False)
         polar = u @ v
-        cosine = (made * polar).sum((1, 2)) / made.norm(dim=(1, 2)) / polar.norm(dim=(1, 2))
+        cosine = (result * polar).sum((1, 2)) / result.norm(dim=(1, 2)) / polar.norm(dim=(1, 2))
         assert cosine.min() > 0.95
     assert torch.equal(orthogonalize(torch.zeros(1, 4, 4)), torch.zeros(1, 4, 4))
 
 
 @pytest.mark.parametrize("native_bf16", [False, True])
-def test_muon_moves_hidden_matrices_and_adamw_the_rest(
+def test_muon_updates_hidden_matrices_and_adamw_all_others(
     native_bf16: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One step by hand: momentum from nothing, Nesterov, orthogonal, scaled."""
+    """One step by hand: momentum from zero, Nesterov, orthogonal, scaled."""
     monkeypatch.setattr(precision, "has_native_bf16", lambda _: native_bf16)
     config = Optimizer(kind="muon", muon_momentum=0.9, weight_decay=0.0, gradient_clip=0.0)
     model, plain = model_of(bias=False), model_of(bias=False)
@@ -190,7 +190,7 @@ def test_muon_moves_hidden_matrices_and_adamw_the_rest(
         )
 
 
-def test_muon_learns_and_its_state_makes_another_go_on_exactly() -> None:
+def test_muon_learns_and_its_restored_state_continues_exactly() -> None:
     config = Optimizer(kind="muon", learning_rate=0.01)
     whole = model_of()
     optimizer = FlatOptimizer(whole, config)
@@ -213,8 +213,8 @@ def test_muon_learns_and_its_state_makes_another_go_on_exactly() -> None:
 
 
 @pytest.mark.parametrize("kind", ["adamw", "muon"])
-def test_each_group_learns_at_its_own_rate(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two groups of hidden matrices of the same shapes, the second at three times the rate."""
+def test_each_group_has_its_own_learning_rate(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two groups of hidden matrices of equal shapes, the second at three times the rate."""
     config = Optimizer(kind=kind, learning_rate=0.01, weight_decay=0.2, gradient_clip=0.0)
     model, plain = model_of(bias=False), model_of(bias=False)
     groups: list[ParameterGroup] = []

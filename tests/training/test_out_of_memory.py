@@ -23,9 +23,9 @@ from tests.training.harness import train
 
 pytestmark = [
     pytest.mark.timeout(120),
-    pytest.mark.skipif(sys.platform != "linux", reason="the limit on memory is Linux's"),
+    pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's memory limit"),
 ]
-# Some 100 MB of activations in one pass.
+# About 100 MB of activations in one pass.
 LARGE: dict[str, Any] = {
     "data__documents": 200,
     "model__n_layer": 4,
@@ -47,7 +47,7 @@ def large(**changes: Any) -> Any:
 
 
 class Scarce:
-    """Takes the memory when `begins` says so, and frees it when `ends` does."""
+    """Takes the memory when `begins` is true, and frees it when `ends` is."""
 
     def __init__(
         self, room: int, begins: Callable[[Event], bool], ends: Callable[[Event], bool]
@@ -77,16 +77,16 @@ def at_step(step: int) -> Callable[[Event], bool]:
     return lambda event: isinstance(event, Stepped) and event.step == step
 
 
-def told(event: Event) -> bool:
+def is_warning(event: Event) -> bool:
     return isinstance(event, Warned)
 
 
 def trained(
     home: Path, changes: dict[str, Any], scarce: Any = None, allocator: Any = map_every_tensor
 ) -> Any:
-    """Losses, evaluations, warnings, failures, sequences at once and finished checkpoints."""
+    """Losses, evaluations, warnings, failures, sequences at once, and finished checkpoints."""
     allocator()
-    # With a GPU in the machine, the first backward pass starts a thread for it.
+    # If the machine has a GPU, the first backward pass starts a thread for it.
     torch.ones(1, requires_grad=True).sum().backward()
     done = train(large(**changes), home / "run", patch=scarce)
     return {
@@ -100,7 +100,7 @@ def trained(
 
 
 def trained_in_little(home: Path, changes: dict[str, Any], allocator: Any) -> Any:
-    scarce = Scarce(ROOM, lambda event: isinstance(event, Started), told)
+    scarce = Scarce(ROOM, lambda event: isinstance(event, Started), is_warning)
     return trained(home, changes, scarce, allocator)
 
 
@@ -109,17 +109,17 @@ def trained_in_little(home: Path, changes: dict[str, Any], allocator: Any) -> An
     [({}, map_every_tensor), ({}, keep_big_blocks), ({"optimizer": MUON}, keep_big_blocks)],
     ids=["adamw", "adamw, free blocks kept", "muon, free blocks kept"],
 )
-def test_a_pass_that_does_not_fit_is_made_in_smaller_ones(
+def test_a_pass_that_does_not_fit_is_split(
     home: Path, changes: dict[str, Any], allocator: Any
 ) -> None:
-    found = run(trained_in_little, home / "little", home / "little", changes, allocator)
+    result = run(trained_in_little, home / "little", home / "little", changes, allocator)
     plain = run(trained, home / "much", home / "much", changes)
-    assert found["failures"] == []
-    assert found["at_once"] < plain["at_once"] == 64
-    assert any(text.startswith("memory ran out: now") for text in found["warnings"])
-    assert found["losses"] == pytest.approx(plain["losses"], rel=1e-4)
-    assert found["evaluations"] == pytest.approx(plain["evaluations"], rel=1e-4)
-    assert found["saved"] == [3]
+    assert result["failures"] == []
+    assert result["at_once"] < plain["at_once"] == 64
+    assert any(text.startswith("memory ran out: now") for text in result["warnings"])
+    assert result["losses"] == pytest.approx(plain["losses"], rel=1e-4)
+    assert result["evaluations"] == pytest.approx(plain["evaluations"], rel=1e-4)
+    assert result["saved"] == [3]
 
 
 def trained_with_scarce_backward(home: Path) -> Any:
@@ -129,18 +129,18 @@ def trained_with_scarce_backward(home: Path) -> Any:
         whole = trainer.model.loss
 
         def loss(ids: torch.Tensor, targets: torch.Tensor) -> Any:
-            found = whole(ids, targets)
+            result = whole(ids, targets)
             if not full:
                 full.append(FullMemory(0))
-            return found
+            return result
 
         trainer.model.loss = loss  # type: ignore[method-assign]
-        Scarce(0, lambda event: False, told)(trainer)
+        Scarce(0, lambda event: False, is_warning)(trainer)
         inner = trainer._sink
 
         def sink(event: Event) -> None:
             inner(event)
-            if told(event) and full:
+            if is_warning(event) and full:
                 full[0].free()
 
         trainer._sink = sink
@@ -148,15 +148,15 @@ def trained_with_scarce_backward(home: Path) -> Any:
     return trained(home, {}, patch)
 
 
-def test_a_backward_pass_that_does_not_fit_leaves_nothing_of_its_gradient(home: Path) -> None:
-    found = run(trained_with_scarce_backward, home / "little", home / "little")
+def test_a_failed_backward_pass_leaves_no_gradient(home: Path) -> None:
+    result = run(trained_with_scarce_backward, home / "little", home / "little")
     plain = run(trained, home / "much", home / "much", {})
-    assert found["failures"] == []
-    assert found["at_once"] < 64
-    assert found["losses"] == pytest.approx(plain["losses"], rel=1e-4)
+    assert result["failures"] == []
+    assert result["at_once"] < 64
+    assert result["losses"] == pytest.approx(plain["losses"], rel=1e-4)
 
 
-# A vocabulary whose logits are the largest thing of an evaluation.
+# A vocabulary whose logits take most of the memory of an evaluation.
 WORDY: dict[str, Any] = {
     "tokenizer": {"kind": "gpt2", "vocab_size": 20_000},
     "model__n_layer": 1,
@@ -176,45 +176,45 @@ def evaluated_in(room: int, home: Path) -> Any:
     return trained(home, WORDY, Scarce(room, at_step(2), ends))
 
 
-def test_an_evaluation_that_does_not_fit_is_made_in_smaller_parts(home: Path) -> None:
-    found = run(evaluated_in, home / "little", 90 * 2**20, home / "little")
+def test_an_evaluation_that_does_not_fit_is_split(home: Path) -> None:
+    result = run(evaluated_in, home / "little", 90 * 2**20, home / "little")
     plain = run(trained, home / "much", home / "much", WORDY)
-    assert any("memory ran out while evaluating: now" in text for text in found["warnings"])
-    assert found["evaluations"] == pytest.approx(plain["evaluations"], rel=1e-5)
-    assert found["losses"] == plain["losses"]
+    assert any("memory ran out while evaluating: now" in text for text in result["warnings"])
+    assert result["evaluations"] == pytest.approx(plain["evaluations"], rel=1e-5)
+    assert result["losses"] == plain["losses"]
 
 
-def test_an_evaluation_without_any_memory_is_left_out_and_training_goes_on(home: Path) -> None:
-    found = run(evaluated_in, home, 0, home)
-    assert any("this evaluation is skipped" in text for text in found["warnings"])
-    # The memory is there again at step 3.
-    assert list(found["evaluations"]) == [0, 3]
-    assert found["failures"] == []
-    assert len(found["losses"]) == 3
+def test_an_evaluation_without_memory_is_skipped_and_training_continues(home: Path) -> None:
+    result = run(evaluated_in, home, 0, home)
+    assert any("this evaluation is skipped" in text for text in result["warnings"])
+    # The memory is available again at step 3.
+    assert list(result["evaluations"]) == [0, 3]
+    assert result["failures"] == []
+    assert len(result["losses"]) == 3
 
 
 def sampled_in_little(home: Path) -> Any:
     changes = {"training__sample_every": 2, "model__block_size": 512, "training__micro_batch": 4}
-    return trained(home, changes, Scarce(0, at_step(2), told))
+    return trained(home, changes, Scarce(0, at_step(2), is_warning))
 
 
-def test_a_sample_that_does_not_fit_is_left_out_and_training_goes_on(home: Path) -> None:
-    found = run(sampled_in_little, home, home)
-    assert any("this sample is skipped" in text for text in found["warnings"])
-    assert found["failures"] == []
-    assert len(found["losses"]) == 3
+def test_a_sample_that_does_not_fit_is_skipped_and_training_continues(home: Path) -> None:
+    result = run(sampled_in_little, home, home)
+    assert any("this sample is skipped" in text for text in result["warnings"])
+    assert result["failures"] == []
+    assert len(result["losses"]) == 3
 
 
 def saved_in_little(home: Path) -> Any:
     changes = {"training__checkpoint_every": 1}
-    return trained(home, changes, Scarce(0, lambda event: event == Saving(2), told))
+    return trained(home, changes, Scarce(0, lambda event: event == Saving(2), is_warning))
 
 
-def test_a_checkpoint_that_does_not_fit_is_left_out_and_the_next_one_is_saved(home: Path) -> None:
-    found = run(saved_in_little, home, home)
-    assert any("the checkpoint at step 2 is skipped" in text for text in found["warnings"])
-    assert found["failures"] == []
-    assert found["saved"] == [1, 3]
+def test_a_checkpoint_that_does_not_fit_is_skipped_and_the_next_is_saved(home: Path) -> None:
+    result = run(saved_in_little, home, home)
+    assert any("the checkpoint at step 2 is skipped" in text for text in result["warnings"])
+    assert result["failures"] == []
+    assert result["saved"] == [1, 3]
 
 
 def written_in_little(home: Path) -> Any:
@@ -231,10 +231,10 @@ def written_in_little(home: Path) -> Any:
     return trained(home, {"training__max_steps": 2})
 
 
-def test_writing_without_memory_is_an_error_and_not_the_end_of_the_process(home: Path) -> None:
-    found = run(written_in_little, home, home)
-    (failure,) = found["failures"]
-    # It may be the training thread, at work beside the writer, that finds none first.
+def test_writing_without_memory_is_an_error_and_does_not_kill_the_process(home: Path) -> None:
+    result = run(written_in_little, home, home)
+    (failure,) = result["failures"]
+    # The training thread, which runs next to the writer, may be the first to find none.
     assert "memory ran out" in failure
     assert "resume the run" in failure
 
@@ -248,29 +248,29 @@ def updated_in_little(home: Path) -> Any:
             try:
                 whole(learning_rate)
             finally:
-                # There is room again for saving what must not be saved.
+                # There is space again to save what must not be saved.
                 if full is not None:
                     full.free()
 
         trainer.optimizer.update = update  # type: ignore[method-assign]
 
-    # One layer: where bf16 is emulated, each product of this width takes a second.
+    # One layer: if bf16 is emulated, each product of this width takes a second.
     changes = {"optimizer": MUON, "training__checkpoint_every": 2, "model__n_embd": 256}
     changes |= {"model__n_layer": 1}
     changes |= {"training__micro_batch": 4, "training__max_steps": 5}
-    found = trained(home, changes, patch)
-    found["whole"] = trained(home / "whole", changes)["losses"]
+    result = trained(home, changes, patch)
+    result["whole"] = trained(home / "whole", changes)["losses"]
     rest = train(large(**changes), home / "run", resume=True)
-    found["rest"] = list(rest.losses.values())
-    return found
+    result["rest"] = list(rest.losses.values())
+    return result
 
 
-def test_an_update_that_fails_half_way_is_never_saved(home: Path) -> None:
-    found = run(updated_in_little, home, home)
-    (failure,) = found["failures"]
+def test_an_update_that_fails_midway_is_never_saved(home: Path) -> None:
+    result = run(updated_in_little, home, home)
+    (failure,) = result["failures"]
     assert failure.startswith("memory ran out: ")
-    assert found["saved"] == [2]
-    assert found["rest"] == found["whole"][2:]
+    assert result["saved"] == [2]
+    assert result["rest"] == result["whole"][2:]
 
 
 def built_in_little(changes: dict[str, Any]) -> str:
@@ -298,7 +298,7 @@ def started_in_little(changes: dict[str, Any]) -> Any:
     return session.status.state, session.status.error, [run.id for run in store.all_runs()]
 
 
-def test_a_model_that_does_not_fit_says_what_to_do(home: Path) -> None:
+def test_the_error_for_a_model_that_does_not_fit_says_what_to_do(home: Path) -> None:
     huge = {"model__n_layer": 8, "model__n_embd": 512}
     text = run(built_in_little, home, huge)
     assert text.startswith("there is not enough memory for this model: ")
@@ -310,7 +310,7 @@ def test_a_model_that_does_not_fit_says_what_to_do(home: Path) -> None:
 
 def session_in_little() -> Any:
     map_every_tensor()
-    scarce = Scarce(ROOM, lambda event: isinstance(event, Started), told)
+    scarce = Scarce(ROOM, lambda event: isinstance(event, Started), is_warning)
     session = Session.start(large(training__max_steps=4), sinks=(scarce.see,))
     assert session.wait(60)
     losses: list[float] = []
@@ -320,13 +320,13 @@ def session_in_little() -> Any:
         sinks=(lambda event: losses.append(event.loss) if isinstance(event, Stepped) else None,),
     )
     assert more.wait(60)
-    found, _ = checkpoint.newest(session.run.checkpoints)
-    assert found is not None
+    newest, _ = checkpoint.newest(session.run.checkpoints)
+    assert newest is not None
     events = (session.run.path / "events.jsonl").read_text()
-    return session.status.state, more.status.state, found.state, events
+    return session.status.state, more.status.state, newest.state, events
 
 
-def test_a_whole_run_goes_through_it_and_its_resume_remembers(home: Path) -> None:
+def test_a_run_completes_with_smaller_passes_and_resumes_with_them(home: Path) -> None:
     first, second, state, events = run(session_in_little, home)
     assert (first, second) == ("done", "done")
     assert state.step == 5
@@ -335,20 +335,20 @@ def test_a_whole_run_goes_through_it_and_its_resume_remembers(home: Path) -> Non
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
-def test_a_pass_that_does_not_fit_a_gpu_is_made_in_smaller_ones(
+def test_a_pass_that_does_not_fit_a_gpu_is_split(
     home: Path,
 ) -> None:  # pragma: no cover
     plain = train(large(training__device="cuda", training__precision="fp32"), home / "much")
     total = torch.cuda.get_device_properties(0).total_memory
     gc.collect()
     torch.cuda.empty_cache()
-    # What stays: the weights of the run above, and the workspaces of cuBLAS.
+    # What remains: the weights of the run above, and cuBLAS workspaces.
     room = torch.cuda.memory_reserved() + 70e6
     try:
         torch.cuda.set_per_process_memory_fraction(room / total)
-        found = train(large(training__device="cuda", training__precision="fp32"), home / "little")
+        result = train(large(training__device="cuda", training__precision="fp32"), home / "little")
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
-    assert found.trainer.state.micro_batch < 64
-    assert any("memory ran out" in text for text in found.warnings)
-    assert list(found.losses.values()) == pytest.approx(list(plain.losses.values()), rel=1e-4)
+    assert result.trainer.state.micro_batch < 64
+    assert any("memory ran out" in text for text in result.warnings)
+    assert list(result.losses.values()) == pytest.approx(list(plain.losses.values()), rel=1e-4)

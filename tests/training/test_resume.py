@@ -1,4 +1,4 @@
-"""A resumed run is the uninterrupted run: the same losses to the last bit, the same weights."""
+"""A resumed run equals the uninterrupted run: the same losses bit for bit, the same weights."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,7 +18,7 @@ from slm_tui.training.trainer import Trainer
 from tests.training.harness import Training, train
 
 Make = Callable[..., Preset]
-# 3 documents are some 60 windows: 12 steps of 8 sequences see them more than once.
+# 3 documents have about 60 windows: 12 steps of 8 sequences see them more than once.
 ACROSS_AN_EPOCH = {
     "data__documents": 3,
     "model__dropout": 0.2,
@@ -46,7 +46,7 @@ def lose_checkpoints_after(step: int, directory: Path) -> None:
 
 
 @pytest.mark.parametrize("stop_after", [1, 4, 5, 6, 9, 10, 15])
-def test_a_run_stopped_anywhere_goes_on_as_if_never_stopped(
+def test_a_run_stopped_anywhere_resumes_exactly(
     tiny: Make, tmp_path: Path, stop_after: int
 ) -> None:
     preset = tiny(**ACROSS_AN_EPOCH)
@@ -60,14 +60,14 @@ def test_a_run_stopped_anywhere_goes_on_as_if_never_stopped(
     assert_same(second, whole, [first])
 
 
-def test_the_test_above_crosses_an_epoch(tiny: Make, tmp_path: Path) -> None:
+def test_the_exact_resume_test_crosses_an_epoch(tiny: Make, tmp_path: Path) -> None:
     preset = tiny(**ACROSS_AN_EPOCH)
     corpus = prepare(preset)
     batches = Batches(corpus.train, 16, 8, preset.training.seed)
     assert batches.epoch(preset.training.max_steps) > 1
 
 
-def test_a_run_goes_on_from_a_periodic_checkpoint_after_a_crash(tiny: Make, tmp_path: Path) -> None:
+def test_a_run_resumes_from_a_periodic_checkpoint_after_a_crash(tiny: Make, tmp_path: Path) -> None:
     preset = tiny(**ACROSS_AN_EPOCH)
     whole = train(preset, tmp_path / "whole")
     train(preset, tmp_path / "parts", wishes={11: Control.stop})
@@ -78,7 +78,7 @@ def test_a_run_goes_on_from_a_periodic_checkpoint_after_a_crash(tiny: Make, tmp_
     assert all(torch.equal(second.weights[name], whole.weights[name]) for name in whole.weights)
 
 
-def test_a_run_goes_on_from_a_checkpoint_saved_by_hand(tiny: Make, tmp_path: Path) -> None:
+def test_a_run_resumes_from_a_manual_checkpoint(tiny: Make, tmp_path: Path) -> None:
     preset = tiny(**ACROSS_AN_EPOCH, training__checkpoint_every=1000)
     whole = train(preset, tmp_path / "whole")
     train(preset, tmp_path / "parts", wishes={7: Control.save, 9: Control.stop})
@@ -88,7 +88,7 @@ def test_a_run_goes_on_from_a_checkpoint_saved_by_hand(tiny: Make, tmp_path: Pat
     assert {step: whole.losses[step] for step in second.losses} == second.losses
 
 
-def test_looking_at_the_model_changes_no_loss(tiny: Make, tmp_path: Path) -> None:
+def test_evaluating_and_sampling_do_not_change_losses(tiny: Make, tmp_path: Path) -> None:
     preset = tiny(**ACROSS_AN_EPOCH)
     plain = train(preset, tmp_path / "plain")
     watched = train(
@@ -99,7 +99,7 @@ def test_looking_at_the_model_changes_no_loss(tiny: Make, tmp_path: Path) -> Non
     assert watched.losses == plain.losses
 
 
-def test_three_interruptions_are_no_different_from_none(tiny: Make, tmp_path: Path) -> None:
+def test_three_interruptions_change_nothing(tiny: Make, tmp_path: Path) -> None:
     preset = tiny(**ACROSS_AN_EPOCH)
     whole = train(preset, tmp_path / "whole")
     parts = [train(preset, tmp_path / "parts", wishes={3: Control.stop})]
@@ -110,7 +110,9 @@ def test_three_interruptions_are_no_different_from_none(tiny: Make, tmp_path: Pa
     assert_same(ended, whole, parts)
 
 
-def test_evaluations_and_samples_are_those_of_the_whole_run(tiny: Make, tmp_path: Path) -> None:
+def test_evaluations_and_samples_equal_those_of_an_uninterrupted_run(
+    tiny: Make, tmp_path: Path
+) -> None:
     preset = tiny(**ACROSS_AN_EPOCH)
     whole = train(preset, tmp_path / "whole")
     first = train(preset, tmp_path / "parts", wishes={5: Control.stop})
@@ -120,18 +122,18 @@ def test_evaluations_and_samples_are_those_of_the_whole_run(tiny: Make, tmp_path
     assert texts == {event.step: event.text for event in whole.of(Sampled)}
 
 
-def test_a_resume_at_a_step_to_evaluate_catches_up_once(tiny: Make, tmp_path: Path) -> None:
+def test_a_resume_at_an_evaluation_step_evaluates_once(tiny: Make, tmp_path: Path) -> None:
     preset = tiny(training__evaluate_every=4, training__checkpoint_every=4)
     train(preset, tmp_path / "run", wishes={4: Control.stop})
-    # As a process killed between the checkpoint and its evaluation leaves it.
-    found, _ = checkpoint.newest(tmp_path / "run")
-    assert found is not None
-    assert found.state.evaluated_step < found.state.step
+    # As if killed between the checkpoint and its evaluation.
+    newest, _ = checkpoint.newest(tmp_path / "run")
+    assert newest is not None
+    assert newest.state.evaluated_step < newest.state.step
     second = train(preset, tmp_path / "run", resume=True)
     assert [event.step for event in second.of(Evaluated)] == [4, 8, 12]
 
 
-def test_the_learning_rate_multiplier_is_kept(tiny: Make, tmp_path: Path) -> None:
+def test_the_learning_rate_multiplier_survives_a_resume(tiny: Make, tmp_path: Path) -> None:
     def halve(control: Control) -> None:
         control.scale_learning_rate(0.5)
 
@@ -141,14 +143,14 @@ def test_the_learning_rate_multiplier_is_kept(tiny: Make, tmp_path: Path) -> Non
 
     preset = tiny(**ACROSS_AN_EPOCH)
     whole = train(preset, tmp_path / "whole", wishes={8: halve})
-    # Step 8 has a periodic checkpoint already when the rate changes.
+    # Step 8 already has a periodic checkpoint when the rate changes.
     first = train(preset, tmp_path / "parts", wishes={8: halve_and_stop})
     second = train(preset, tmp_path / "parts", resume=True)
     assert second.trainer.state.learning_rate_multiplier == 0.5
     assert_same(second, whole, [first])
 
 
-def test_an_extension_is_kept(tiny: Make, tmp_path: Path) -> None:
+def test_an_extension_survives_a_resume(tiny: Make, tmp_path: Path) -> None:
     def extend_and_stop(control: Control) -> None:
         control.extend(3)
         control.stop()
@@ -159,7 +161,7 @@ def test_an_extension_is_kept(tiny: Make, tmp_path: Path) -> None:
     assert second.trainer.state.step == 15
 
 
-def test_a_finished_run_can_be_given_more_steps(tiny: Make, tmp_path: Path) -> None:
+def test_a_finished_run_can_be_extended(tiny: Make, tmp_path: Path) -> None:
     preset = tiny()
     train(preset, tmp_path)
     more = train(preset, tmp_path, resume=True, more_steps=5)
@@ -167,7 +169,7 @@ def test_a_finished_run_can_be_given_more_steps(tiny: Make, tmp_path: Path) -> N
     assert sorted(more.losses) == [13, 14, 15, 16, 17]
 
 
-def test_patience_goes_on_counting_after_a_resume(tiny: Make, tmp_path: Path) -> None:
+def test_patience_keeps_counting_after_a_resume(tiny: Make, tmp_path: Path) -> None:
     # A rate of 1 makes the validation loss rise at once.
     preset = tiny(
         optimizer__learning_rate=1.0,
@@ -186,7 +188,7 @@ def test_patience_goes_on_counting_after_a_resume(tiny: Make, tmp_path: Path) ->
     assert_same(second, whole, [first])
 
 
-def test_the_pace_of_time_and_tokens_goes_on(tiny: Make, tmp_path: Path) -> None:
+def test_elapsed_time_and_tokens_continue_after_a_resume(tiny: Make, tmp_path: Path) -> None:
     preset = tiny()
     first = train(preset, tmp_path, wishes={6: Control.stop})
     second = train(preset, tmp_path, resume=True)
@@ -194,31 +196,31 @@ def test_the_pace_of_time_and_tokens_goes_on(tiny: Make, tmp_path: Path) -> None
     assert second.trainer.state.elapsed_seconds > first.trainer.state.elapsed_seconds
 
 
-def test_another_text_is_refused(tiny: Make, tmp_path: Path) -> None:
+def test_another_text_is_rejected(tiny: Make, tmp_path: Path) -> None:
     train(tiny(), tmp_path, wishes={6: Control.stop})
-    found, _ = checkpoint.newest(tmp_path)
-    assert found is not None
+    newest, _ = checkpoint.newest(tmp_path)
+    assert newest is not None
     other = prepare(tiny(data__seed=1))
     with pytest.raises(TrainingError, match="not the one this run was trained on"):
-        Trainer(found.preset, other, tmp_path, lambda event: None, resume=found)
+        Trainer(newest.preset, other, tmp_path, lambda event: None, resume=newest)
 
 
-def test_another_vocabulary_is_refused(tiny: Make, tmp_path: Path) -> None:
+def test_another_vocabulary_is_rejected(tiny: Make, tmp_path: Path) -> None:
     train(tiny(training__max_steps=2), tmp_path)
-    found, _ = checkpoint.newest(tmp_path)
-    assert found is not None
+    newest, _ = checkpoint.newest(tmp_path)
+    assert newest is not None
     preset = tiny(tokenizer={"kind": "bpe", "vocab_size": 300})
     with pytest.raises(TrainingError, match="another vocabulary"):
-        Trainer(preset, prepare(preset), tmp_path, lambda event: None, initial=found)
+        Trainer(preset, prepare(preset), tmp_path, lambda event: None, initial=newest)
 
 
-def test_a_fork_starts_from_the_weights_alone(tiny: Make, tmp_path: Path) -> None:
+def test_a_fork_starts_from_only_the_weights(tiny: Make, tmp_path: Path) -> None:
     trained = train(tiny(), tmp_path / "first")
-    found, _ = checkpoint.newest(tmp_path / "first")
-    assert found is not None
+    newest, _ = checkpoint.newest(tmp_path / "first")
+    assert newest is not None
     preset = tiny(training__seed=1)
     fork = Trainer(
-        preset, prepare(preset), tmp_path / "fork", lambda event: None, Control(), initial=found
+        preset, prepare(preset), tmp_path / "fork", lambda event: None, Control(), initial=newest
     )
     assert fork.state.step == 0
     for name, weight in fork.optimizer.weights_by_name().items():
@@ -226,15 +228,13 @@ def test_a_fork_starts_from_the_weights_alone(tiny: Make, tmp_path: Path) -> Non
     assert float(fork.optimizer.state()["step"]) == 0
 
 
-def test_threads_and_micro_batch_of_the_checkpoint_are_used_again(
-    tiny: Make, tmp_path: Path
-) -> None:
+def test_threads_and_micro_batch_of_the_checkpoint_are_reused(tiny: Make, tmp_path: Path) -> None:
     train(tiny(), tmp_path, wishes={4: Control.stop})
-    found, _ = checkpoint.newest(tmp_path)
-    assert found is not None
-    shrunk = replace(found, state=replace(found.state, micro_batch=2))
+    newest, _ = checkpoint.newest(tmp_path)
+    assert newest is not None
+    shrunk = replace(newest, state=replace(newest.state, micro_batch=2))
     trainer = Trainer(
-        found.preset, prepare(found.preset), tmp_path, lambda event: None, resume=shrunk
+        newest.preset, prepare(newest.preset), tmp_path, lambda event: None, resume=shrunk
     )
     assert trainer._stepper.at_once == 2
     assert torch.get_num_threads() == 1

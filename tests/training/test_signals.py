@@ -1,4 +1,4 @@
-"""Signals to the command line: what was trained is saved, and the run goes on later."""
+"""Signals to the command line: progress is saved, and the run can be resumed."""
 
 import json
 import signal
@@ -30,9 +30,9 @@ def test_a_signal_saves_and_exits_with_130(tiny: Make, home: Path, number: signa
     run = store.find("last")
     info = run.info()
     assert info.state == "stopped"
-    found, _ = checkpoint.newest(run.checkpoints)
-    assert found is not None
-    assert found.state.step == info.step >= 7
+    newest, _ = checkpoint.newest(run.checkpoints)
+    assert newest is not None
+    assert newest.state.step == info.step >= 7
     events = [json.loads(line) for line in (run.path / "events.jsonl").open()]
     assert events[-1]["reason"] == "stopped"
     more = Session.resume(run)
@@ -44,7 +44,7 @@ def test_a_signal_saves_and_exits_with_130(tiny: Make, home: Path, number: signa
     assert steps[: info.step + 3] == list(range(1, info.step + 4))
 
 
-def test_a_hangup_ends_no_training(tiny: Make, home: Path) -> None:
+def test_a_hangup_does_not_stop_training(tiny: Make, home: Path) -> None:
     preset = tiny(training__max_steps=100_000, training__checkpoint_every=100_000)
     file = home / "tiny.toml"
     file.write_text(preset.to_toml())
@@ -64,7 +64,7 @@ def test_a_hangup_ends_no_training(tiny: Make, home: Path) -> None:
     assert "stopped" in (run.path / "console.log").read_text()
 
 
-def test_a_closed_pipe_saves_what_was_trained(tiny: Make, home: Path) -> None:
+def test_a_closed_pipe_saves_and_stops(tiny: Make, home: Path) -> None:
     preset = tiny(training__max_steps=100_000, training__checkpoint_every=100_000)
     file = home / "tiny.toml"
     file.write_text(preset.to_toml())
@@ -77,6 +77,6 @@ def test_a_closed_pipe_saves_what_was_trained(tiny: Make, home: Path) -> None:
     process.stderr.close()
     run = store.find("last")
     assert run.info().state == "stopped"
-    found, _ = checkpoint.newest(run.checkpoints)
-    assert found is not None
-    assert found.state.step >= 3
+    newest, _ = checkpoint.newest(run.checkpoints)
+    assert newest is not None
+    assert newest.state.step >= 3

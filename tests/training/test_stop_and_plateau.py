@@ -1,4 +1,4 @@
-"""Early stops, the plateau reducer, warm-up and what is kept, in real runs and over resumes."""
+"""Early stopping, plateaus, warm-up and retention, in real runs and across resumes."""
 
 import itertools
 import os
@@ -18,7 +18,7 @@ from slm_tui.training.events import Saved, Stepped
 from tests.training.harness import Training, train
 
 Make = Callable[..., Preset]
-# Six stories learned by heart: the validation loss falls, then rises.
+# Six stories to memorise: the validation loss falls, then rises.
 BY_HEART: dict[str, Any] = {
     "data__documents": 6,
     "model__n_embd": 32,
@@ -37,7 +37,7 @@ def rates(done: Training) -> dict[int, float]:
     return {event.step: event.learning_rate for event in done.of(Stepped)}
 
 
-def test_an_early_stop_gives_the_best_weights_back(tiny: Make, tmp_path: Path) -> None:
+def test_an_early_stop_restores_the_best_weights(tiny: Make, tmp_path: Path) -> None:
     done = train(tiny(**BY_HEART), tmp_path)
     assert done.reason == "early stop"
     state = done.trainer.state
@@ -52,7 +52,7 @@ def test_an_early_stop_gives_the_best_weights_back(tiny: Make, tmp_path: Path) -
     assert all(torch.equal(weights[name], value) for name, value in done.weights.items())
 
 
-def test_without_restoring_the_last_weights_stay(tiny: Make, tmp_path: Path) -> None:
+def test_without_early_stop_restore_the_last_weights_stay(tiny: Make, tmp_path: Path) -> None:
     done = train(tiny(**BY_HEART, training__early_stop_restore=False), tmp_path)
     assert done.reason == "early stop"
     last = checkpoint.linked(tmp_path, "last")
@@ -60,7 +60,7 @@ def test_without_restoring_the_last_weights_stay(tiny: Make, tmp_path: Path) -> 
     assert checkpoint.step_of(last) == done.trainer.state.step
 
 
-def test_a_resume_goes_on_where_it_stopped_with_its_patience_anew(tiny: Make, home: Path) -> None:
+def test_a_resume_continues_where_it_stopped_with_patience_reset(tiny: Make, home: Path) -> None:
     first = Session.start(tiny(**BY_HEART))
     assert first.wait(60)
     assert first.status.state == "stopped early"
@@ -69,19 +69,19 @@ def test_a_resume_goes_on_where_it_stopped_with_its_patience_anew(tiny: Make, ho
     assert more.wait(60)
     assert more.status.state == "stopped early"
     assert more.status.step >= stopped_at + 40
-    # The same run without an end to its patience.
+    # The same run with unlimited patience.
     patient = {**BY_HEART, "training__early_stop_patience": None}
     patient["training__max_steps"] = more.status.step
     whole = Session.start(tiny(**patient), "whole")
     assert whole.wait(60)
-    found, expected = Curves(more.run), Curves(whole.run)
-    found.read()
+    curves, expected = Curves(more.run), Curves(whole.run)
+    curves.read()
     expected.read()
-    assert found.steps.step == expected.steps.step
-    assert found.steps.loss == expected.steps.loss
+    assert curves.steps.step == expected.steps.step
+    assert curves.steps.loss == expected.steps.loss
 
 
-def test_better_by_less_than_the_least_difference_is_not_better(tiny: Make, tmp_path: Path) -> None:
+def test_an_improvement_below_min_delta_does_not_count(tiny: Make, tmp_path: Path) -> None:
     preset = tiny(**{**BY_HEART, "training__early_stop_patience": 20})
     loose = train(preset, tmp_path / "loose")
     strict = train(
@@ -93,13 +93,13 @@ def test_better_by_less_than_the_least_difference_is_not_better(tiny: Make, tmp_
     assert loose.trainer.state.step > 20
 
 
-def test_a_kill_before_the_best_was_linked_loses_no_best(tiny: Make, tmp_path: Path) -> None:
+def test_a_kill_before_linking_the_best_does_not_lose_it(tiny: Make, tmp_path: Path) -> None:
     preset = tiny(training__evaluate_every=5, training__checkpoint_every=1000)
     train(preset, tmp_path, wishes={11: Control.stop})
     best = checkpoint.linked(tmp_path, "best")
     assert best is not None
     assert checkpoint.step_of(best) == 10
-    # As it is between the rename of the checkpoint and the link.
+    # The state between renaming the checkpoint and setting the link.
     checkpoint.discard(tmp_path / "step-000011")
     checkpoint.link(tmp_path, "best", "step-000005")
     second = train(preset, tmp_path, resume=True, wishes={11: Control.stop})
@@ -135,14 +135,14 @@ PLATEAU: dict[str, Any] = {
 }
 
 
-def test_a_plateau_lowers_the_rate_by_its_factor_and_never_below_its_floor(
+def test_a_plateau_reduces_the_rate_by_its_factor_down_to_its_floor(
     tiny: Make, tmp_path: Path
 ) -> None:
     done = train(tiny(**PLATEAU), tmp_path)
     used = rates(done)
     lowered = [step for step in range(6, 61) if used[step] < used[step - 1]]
     assert [used[step] for step in lowered] == [0.5, 0.3]
-    # Patience, then rest and patience again: every one of them late by an evaluation at most.
+    # Patience, cooldown and patience again: each late by at most one evaluation.
     assert all(later - earlier >= 10 for earlier, later in itertools.pairwise(lowered))
     best_before = min(step for step in done.evaluations if step >= 4)
     assert lowered[0] >= best_before + 6
@@ -150,7 +150,7 @@ def test_a_plateau_lowers_the_rate_by_its_factor_and_never_below_its_floor(
 
 
 @pytest.mark.parametrize("stop_after", [9, 12, 13, 22, 30])
-def test_a_plateau_goes_on_exactly_after_a_resume(
+def test_plateau_detection_continues_exactly_after_a_resume(
     tiny: Make, tmp_path: Path, stop_after: int
 ) -> None:
     whole = train(tiny(**PLATEAU), tmp_path / "whole")
@@ -180,7 +180,7 @@ def test_the_log_of_a_run_shows_its_warm_up(
     assert logged == pytest.approx([0.01 * part for part in expected])
 
 
-def test_multiples_of_keep_every_stay(tiny: Make, tmp_path: Path) -> None:
+def test_multiples_of_keep_every_are_kept(tiny: Make, tmp_path: Path) -> None:
     preset = tiny(
         training__checkpoint_every=1,
         training__keep_checkpoints=2,
@@ -189,15 +189,13 @@ def test_multiples_of_keep_every_stay(tiny: Make, tmp_path: Path) -> None:
     )
     done = train(preset, tmp_path)
     assert len(done.of(Saved)) >= 12
-    kept = [checkpoint.step_of(path) for path in checkpoint.all_in(tmp_path)]
+    steps = [checkpoint.step_of(path) for path in checkpoint.all_in(tmp_path)]
     # The last one, two more, and the multiples of 5.
-    assert kept == [5, 9, 10, 11, 12]
+    assert steps == [5, 9, 10, 11, 12]
 
 
 @pytest.mark.parametrize("kind", ["adamw", "muon"])
-def test_passes_made_together_train_as_passes_made_one_by_one(
-    tiny: Make, tmp_path: Path, kind: str
-) -> None:
+def test_merged_passes_train_like_separate_ones(tiny: Make, tmp_path: Path, kind: str) -> None:
     preset = tiny(
         optimizer={"kind": kind, "learning_rate": 0.01},
         training__micro_batch=2,
@@ -210,7 +208,7 @@ def test_passes_made_together_train_as_passes_made_one_by_one(
 
     merged = train(preset, tmp_path / "merged")
     separate = train(preset, tmp_path / "separate", patch=one_by_one)
-    # In the first steps: later ones amplify what was rounded in another way.
+    # In the first steps: later ones amplify differences in rounding.
     for step in range(1, 7):
         assert separate.losses[step] == pytest.approx(merged.losses[step], rel=1e-5)
     assert merged.trainer.state.tokens_seen == separate.trainer.state.tokens_seen

@@ -1,4 +1,4 @@
-"""CPU threads: measured at the start, given up while another process computes, taken back after."""
+"""CPU threads: measured at the start, yielded while another process computes, then taken back."""
 
 import sys
 import time
@@ -29,7 +29,7 @@ def same_threads_afterwards() -> Iterator[None]:
 
 
 class Fed:
-    """Cores that others keep busy, one figure for each look."""
+    """Cores that other processes keep busy, one value per look."""
 
     def __init__(self, loads: list[float | None]) -> None:
         self._loads = list(loads)
@@ -41,45 +41,47 @@ class Fed:
 def four(monkeypatch: pytest.MonkeyPatch, loads: list[float | None]) -> Threads:
     monkeypatch.setattr(threads_module, "cores", lambda: 4)
     monkeypatch.setattr(threads_module, "_LOOK_SECONDS", 0.0)
-    made = Threads(0)
-    made._load = Fed(loads)  # type: ignore[assignment]
-    return made
+    threads = Threads(0)
+    threads._load = Fed(loads)  # type: ignore[assignment]
+    return threads
 
 
 def counts(threads: Threads, looks: int) -> list[int]:
-    found = []
+    result = []
     for _ in range(looks):
         changed = threads.look()
-        found.append(threads.now)
+        result.append(threads.now)
         assert torch.get_num_threads() == threads.now
-        assert changed == (len(found) < 2 or found[-1] != found[-2]) or len(found) == 1
-    return found
+        assert changed == (len(result) < 2 or result[-1] != result[-2]) or len(result) == 1
+    return result
 
 
-def test_one_thread_is_given_up_per_busy_core_and_taken_back(
+def test_one_thread_is_yielded_per_busy_core_and_taken_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # One look is not enough to give up, four quiet ones are needed to take back.
+    # One look is not enough to yield a thread; four quiet ones are needed to take it back.
     loads = [1.0, 1.0, 1.0, 2.2, 2.2, 0.0, 0.0, 0.0, 0.0, 0.0]
     assert counts(four(monkeypatch, loads), 10) == [4, 3, 3, 2, 2, 2, 2, 2, 4, 4]
 
 
-def test_a_core_that_is_busy_for_a_moment_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_briefly_busy_core_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     loads = [1.0, 0.0, 1.0, 0.0, 0.3, 1.0, 0.4]
     assert counts(four(monkeypatch, loads), 7) == [4] * 7
 
 
-def test_one_thread_is_always_left(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_at_least_one_thread_remains(monkeypatch: pytest.MonkeyPatch) -> None:
     assert counts(four(monkeypatch, [9.0, 9.0, 9.0]), 3) == [4, 1, 1]
 
 
-def test_a_system_that_tells_no_load_leaves_the_count_alone(
+def test_the_count_stays_if_the_system_reports_no_load(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert counts(four(monkeypatch, [None] * 4), 4) == [4] * 4
 
 
-def test_a_thread_of_this_process_is_made_room_for_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_core_is_yielded_at_once_to_a_thread_of_this_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     threads = four(monkeypatch, [0.0] * 8)
     with sharing():
         assert threads.look()
@@ -93,7 +95,7 @@ def test_a_thread_of_this_process_is_made_room_for_at_once(monkeypatch: pytest.M
     assert threads.now == 4
 
 
-def test_a_count_that_was_asked_for_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_requested_count_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads_module, "_LOOK_SECONDS", 0.0)
     threads = Threads(1)
     with sharing():
@@ -101,24 +103,26 @@ def test_a_count_that_was_asked_for_stays(monkeypatch: pytest.MonkeyPatch) -> No
     assert threads.now == 1
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what others use")
-def test_another_process_that_computes_is_seen() -> None:
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="only Linux reports the load of other processes"
+)
+def test_load_of_another_process_is_detected() -> None:
     burner = limits.start([sys.executable, "-c", "while True: pass"])
     try:
         load = OtherLoad()
-        # However busy the machine is: the cores are used, or this process would get them.
+        # However busy the machine is: the cores are in use, or this process would get them.
         for _ in range(200):
             time.sleep(0.1)
-            found = load.foreign()
-            if found is not None and found > 0.3:
+            result = load.foreign()
+            if result is not None and result > 0.3:
                 return
-        raise AssertionError(f"its load was never seen, but {found}")
+        raise AssertionError(f"its load was never detected, only {result}")
     finally:
         burner.kill()
         burner.wait(30)
 
 
-def test_no_count_in_the_preset_measures_and_says_what_it_took(tiny: Make, tmp_path: Path) -> None:
+def test_without_a_count_it_is_measured_and_reported(tiny: Make, tmp_path: Path) -> None:
     done = train(tiny(training__threads=0), tmp_path)
     (started,) = done.of(Started)
     assert 1 <= started.facts["threads"] <= min(16, cores())
@@ -126,7 +130,7 @@ def test_no_count_in_the_preset_measures_and_says_what_it_took(tiny: Make, tmp_p
     assert done.reason == "done"
 
 
-def test_a_change_is_told_and_kept(
+def test_a_change_is_reported_and_stays(
     tiny: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(threads_module, "cores", lambda: 4)
@@ -137,6 +141,6 @@ def test_a_change_is_told_and_kept(
         trainer._threads._load = Fed([1.0, 1.0, 1.0] + [0.0] * 20)
 
     done = train(tiny(training__threads=0), tmp_path, patch=patch)
-    told = [(event.what, event.value) for event in done.of(Changed)]
-    assert told == [("threads", 3), ("threads", 4)]
+    changes = [(event.what, event.value) for event in done.of(Changed)]
+    assert changes == [("threads", 3), ("threads", 4)]
     assert done.trainer.state.threads == 4

@@ -1,4 +1,4 @@
-"""The loop: what it does at every step, what it obeys, and what it does when things go wrong."""
+"""The loop: what it does at every step, the requests it handles, and what it does on errors."""
 
 import threading
 from collections.abc import Callable
@@ -42,13 +42,13 @@ def test_the_same_seed_trains_the_same_model(tiny: Make, tmp_path: Path) -> None
     assert all(torch.equal(one.weights[name], two.weights[name]) for name in one.weights)
 
 
-def test_another_seed_trains_another(tiny: Make, tmp_path: Path) -> None:
+def test_another_seed_trains_another_model(tiny: Make, tmp_path: Path) -> None:
     one = train(tiny(), tmp_path / "one")
     two = train(tiny(training__seed=43), tmp_path / "two")
     assert one.losses != two.losses
 
 
-def test_global_random_state_decides_nothing(tiny: Make, tmp_path: Path) -> None:
+def test_global_random_state_has_no_effect(tiny: Make, tmp_path: Path) -> None:
     preset = tiny(model__dropout=0.3)
     torch.manual_seed(1)
     one = train(preset, tmp_path / "one")
@@ -56,20 +56,20 @@ def test_global_random_state_decides_nothing(tiny: Make, tmp_path: Path) -> None
     assert train(preset, tmp_path / "two").losses == one.losses
 
 
-def test_it_learns(tiny: Make, tmp_path: Path) -> None:
+def test_the_loss_falls(tiny: Make, tmp_path: Path) -> None:
     done = train(tiny(training__max_steps=60, training__evaluate_every=30), tmp_path)
     assert done.losses[60] < done.losses[1] - 1.5
     assert done.evaluations[60] < done.evaluations[0] - 1.5
 
 
-def test_a_model_untrained_knows_nothing(tiny: Make, tmp_path: Path) -> None:
+def test_an_untrained_model_is_a_uniform_guess(tiny: Make, tmp_path: Path) -> None:
     import math
 
     done = train(tiny(training__max_steps=2), tmp_path)
     assert done.evaluations[0] == pytest.approx(math.log(256), abs=0.05)
 
 
-def test_it_evaluates_at_the_start_at_every_interval_and_at_the_end(
+def test_evaluations_come_at_the_start_every_interval_and_the_end(
     tiny: Make, tmp_path: Path
 ) -> None:
     done = train(tiny(), tmp_path)
@@ -91,7 +91,7 @@ def test_log_every_thins_the_log_and_keeps_the_last_step(tiny: Make, tmp_path: P
     assert list(done.losses) == [5, 10, 12]
 
 
-def test_accumulation_is_one_big_batch(tiny: Make, tmp_path: Path) -> None:
+def test_accumulation_equals_one_large_batch(tiny: Make, tmp_path: Path) -> None:
     whole = train(tiny(training__micro_batch=8), tmp_path / "whole")
     parts = train(tiny(training__micro_batch=2, training__accumulation=4), tmp_path / "parts")
     assert list(parts.losses.values()) == pytest.approx(list(whole.losses.values()), rel=1e-4)
@@ -99,13 +99,13 @@ def test_accumulation_is_one_big_batch(tiny: Make, tmp_path: Path) -> None:
         torch.testing.assert_close(parts.weights[name], weight, rtol=1e-3, atol=1e-4)
 
 
-def test_a_validation_part_too_short_to_score_is_no_error(tiny: Make, tmp_path: Path) -> None:
+def test_a_validation_split_too_short_to_score_is_not_an_error(tiny: Make, tmp_path: Path) -> None:
     done = train(tiny(data__split={"validation": 0.0}), tmp_path)
     assert done.reason == "done"
     assert done.evaluations == {}
 
 
-def test_early_stopping_never_goes_beyond_its_patience(tiny: Make, tmp_path: Path) -> None:
+def test_early_stopping_never_exceeds_its_patience(tiny: Make, tmp_path: Path) -> None:
     preset = tiny(
         optimizer__learning_rate=1.0,
         schedule={"kind": "constant"},
@@ -120,13 +120,13 @@ def test_early_stopping_never_goes_beyond_its_patience(tiny: Make, tmp_path: Pat
     assert (tmp_path / "last").exists()
 
 
-# What may be asked for.
+# Requests.
 
 
-def test_a_pause_waits_and_is_ended_by_go_on(tiny: Make, tmp_path: Path) -> None:
+def test_a_pause_lasts_until_training_is_continued(tiny: Make, tmp_path: Path) -> None:
     def pause_for_a_moment(control: Control) -> None:
         control.pause()
-        threading.Timer(0.05, control.go_on).start()
+        threading.Timer(0.05, control.resume).start()
 
     done = train(tiny(), tmp_path, wishes={3: pause_for_a_moment})
     kinds = [type(event) for event in done.events]
@@ -147,7 +147,7 @@ def test_a_pause_can_be_ended_by_stop(tiny: Make, tmp_path: Path) -> None:
     assert max(done.losses) == 3
 
 
-def test_requests_are_obeyed_in_a_pause(tiny: Make, tmp_path: Path) -> None:
+def test_requests_are_handled_during_a_pause(tiny: Make, tmp_path: Path) -> None:
     def pause_save_stop(control: Control) -> None:
         control.pause()
         control.save()
@@ -162,18 +162,16 @@ def test_requests_are_obeyed_in_a_pause(tiny: Make, tmp_path: Path) -> None:
 def test_stop_acts_at_the_next_boundary_and_saves(tiny: Make, tmp_path: Path, step: int) -> None:
     done = train(tiny(), tmp_path, wishes={step: Control.stop})
     assert done.events[-1] == Finished(step, "stopped")
-    found, wrong = checkpoint.newest(tmp_path)
-    assert found is not None
-    assert (found.state.step, wrong) == (step, [])
+    newest, wrong = checkpoint.newest(tmp_path)
+    assert newest is not None
+    assert (newest.state.step, wrong) == (step, [])
 
 
-def test_save_evaluate_and_sample_act_at_the_step_they_were_asked(
-    tiny: Make, tmp_path: Path
-) -> None:
+def test_save_evaluate_and_sample_act_at_the_requested_step(tiny: Make, tmp_path: Path) -> None:
     wishes = {1: Control.save, 2: Control.evaluate, 3: Control.sample}
     done = train(tiny(), tmp_path, wishes=wishes)
-    asked = [(event.step, event.verb) for event in done.of(Requested)]
-    assert asked == [(1, "save"), (2, "evaluate"), (3, "sample")]
+    requests = [(event.step, event.verb) for event in done.of(Requested)]
+    assert requests == [(1, "save"), (2, "evaluate"), (3, "sample")]
     assert [event.step for event in done.of(Saved) if event.kind == "manual"] == [1]
     assert 2 in [event.step for event in done.of(Evaluated)]
     assert 3 in [event.step for event in done.of(Sampled)]
@@ -189,28 +187,26 @@ def test_the_rate_is_multiplied_from_the_next_step_on(tiny: Make, tmp_path: Path
     assert [event.value for event in done.of(Changed)] == [0.5, 0.25]
 
 
-def test_an_extension_moves_the_end(tiny: Make, tmp_path: Path) -> None:
+def test_extending_moves_the_end(tiny: Make, tmp_path: Path) -> None:
     done = train(tiny(), tmp_path, wishes={12: lambda control: control.extend(3)})
     assert done.of(Changed) == [Changed(12, "max_steps", 15.0)]
     assert max(done.losses) == 15
 
 
-def test_samples_come_in_the_order_of_the_prompts_and_are_those_alone(
-    tiny: Make, tmp_path: Path
-) -> None:
+def test_samples_come_in_prompt_order_and_equal_separate_ones(tiny: Make, tmp_path: Path) -> None:
     prompts = ("Once upon", "The", "A much longer prompt than the others", "")
     preset = tiny(sampling__prompts=prompts, training__sample_every=10**6)
     done = train(preset, tmp_path)
-    found = done.of(Sampled)
-    assert [event.prompt for event in found] == list(prompts)
+    result = done.of(Sampled)
+    assert [event.prompt for event in result] == list(prompts)
     model, tokenizer = done.trainer.model.eval(), done.trainer.corpus.tokenizer
     chosen = SamplingSettings.of(preset.sampling)
     begin = done.trainer.corpus.begins_documents
-    for event in found:
+    for event in result:
         assert event.text == complete(model, tokenizer, event.prompt, chosen, begin=begin)
 
 
-def test_stop_cuts_a_sample_short(tiny: Make, tmp_path: Path) -> None:
+def test_stop_interrupts_sampling(tiny: Make, tmp_path: Path) -> None:
     tokens = 0
 
     def stop_at_the_third_token(trainer: Trainer) -> None:
@@ -228,16 +224,16 @@ def test_stop_cuts_a_sample_short(tiny: Make, tmp_path: Path) -> None:
     preset = tiny(sampling__max_tokens=1000, training__sample_every=1)
     done = train(preset, tmp_path, patch=stop_at_the_third_token)
     assert (done.reason, tokens) == ("stopped", 3)
-    # A text that was cut is not passed off as a sample.
+    # An interrupted text is not presented as a sample.
     assert done.of(Sampled) == []
     assert done.trainer.state.sampled_step == -1
 
 
-# What goes wrong.
+# Errors.
 
 
 class Poison:
-    """Makes the loss NaN while the given updates are computed, counted from 0."""
+    """Makes the loss NaN during the given updates, counted from 0."""
 
     def __init__(self, calls: set[int]) -> None:
         self.calls = calls
@@ -247,12 +243,12 @@ class Poison:
         whole = trainer.model.loss
 
         def loss(ids: Tensor, targets: Tensor) -> Loss:
-            found = whole(ids, targets)
+            result = whole(ids, targets)
             bad = self.count in self.calls
             self.count += 1
             if not bad:
-                return found
-            return Loss(found.total * float("nan"), found.cross_entropy * float("nan"))
+                return result
+            return Loss(result.total * float("nan"), result.cross_entropy * float("nan"))
 
         trainer.model.loss = loss  # type: ignore[method-assign]
 
@@ -275,7 +271,9 @@ def test_a_skipped_step_changes_no_weight(tiny: Make, tmp_path: Path) -> None:
         assert torch.equal(done.weights[name], weight)
 
 
-def test_five_in_a_row_go_back_once_with_half_the_rate(tiny: Make, tmp_path: Path) -> None:
+def test_five_skipped_steps_in_a_row_go_back_once_with_half_the_rate(
+    tiny: Make, tmp_path: Path
+) -> None:
     # Updates 5 to 9 fail. Step 8 gets no checkpoint: its weights are those that failed.
     done = train(tiny(), tmp_path, patch=Poison(set(range(5, 10))))
     assert done.reason == "done"
@@ -286,21 +284,19 @@ def test_five_in_a_row_go_back_once_with_half_the_rate(tiny: Make, tmp_path: Pat
     assert max(done.losses) == 12
 
 
-def test_what_was_seen_after_the_step_gone_back_to_is_seen_again(
-    tiny: Make, tmp_path: Path
-) -> None:
+def test_text_after_the_restored_step_is_seen_again(tiny: Make, tmp_path: Path) -> None:
     preset = tiny(
         training__checkpoint_every=5,
         training__evaluate_every=4,
         training__early_stop_min_delta=100.0,
     )
     done = train(preset, tmp_path, patch=Poison(set(range(5, 10))))
-    # The evaluation of step 8 fell among the skipped steps, and was no best worth a checkpoint.
+    # The evaluation of step 8 was among the skipped steps, and not a best worth a checkpoint.
     assert [text for text in done.warnings if text.startswith("back to step 5")]
     assert [event.step for event in done.of(Evaluated)].count(8) == 2
 
 
-def test_a_run_that_stays_not_finite_stops_with_the_evidence(tiny: Make, tmp_path: Path) -> None:
+def test_a_run_that_stays_non_finite_stops_with_the_evidence(tiny: Make, tmp_path: Path) -> None:
     done = train(tiny(training__max_steps=60), tmp_path, patch=Poison(set(range(5, 200))))
     assert done.reason is None
     (failed,) = done.of(Failed)
@@ -310,7 +306,7 @@ def test_a_run_that_stays_not_finite_stops_with_the_evidence(tiny: Make, tmp_pat
     assert checkpoint.newest(tmp_path)[0] is not None
 
 
-def test_without_a_checkpoint_to_go_back_to_it_stops(tiny: Make, tmp_path: Path) -> None:
+def test_without_a_checkpoint_to_go_back_to_training_stops(tiny: Make, tmp_path: Path) -> None:
     preset = tiny(training__checkpoint_every=1000, training__evaluate_every=1000)
     done = train(preset, tmp_path, patch=Poison(set(range(50))))
     assert done.reason is None
@@ -318,7 +314,7 @@ def test_without_a_checkpoint_to_go_back_to_it_stops(tiny: Make, tmp_path: Path)
 
 
 class Crowded:
-    """Raises as a full memory does, for more than `most` sequences at a time."""
+    """Raises an out-of-memory error for more than `most` sequences at a time."""
 
     def __init__(self, most: int, error: Exception) -> None:
         self.most = most
@@ -355,9 +351,9 @@ def test_out_of_memory_halves_the_micro_batch_and_replays_the_step(
     assert full.trainer.state.micro_batch == 2
     assert list(full.losses.values()) == pytest.approx(list(plain.losses.values()), rel=1e-4)
     assert len([text for text in full.warnings if "memory ran out" in text]) == 2
-    found, _ = checkpoint.newest(tmp_path / "full")
-    assert found is not None
-    assert found.state.micro_batch == 2
+    newest, _ = checkpoint.newest(tmp_path / "full")
+    assert newest is not None
+    assert newest.state.micro_batch == 2
 
 
 def test_an_odd_micro_batch_is_halved_without_losing_a_sequence(tiny: Make, tmp_path: Path) -> None:
@@ -367,20 +363,24 @@ def test_an_odd_micro_batch_is_halved_without_losing_a_sequence(tiny: Make, tmp_
     assert list(full.losses.values()) == pytest.approx(list(plain.losses.values()), rel=1e-4)
 
 
-def test_out_of_memory_with_one_sequence_says_what_to_do(tiny: Make, tmp_path: Path) -> None:
+def test_the_error_for_no_memory_with_one_sequence_says_what_to_do(
+    tiny: Make, tmp_path: Path
+) -> None:
     done = train(tiny(), tmp_path, patch=Crowded(0, MemoryError()))
     (failed,) = done.of(Failed)
     assert "memory ran out with one sequence" in failed.error
     assert "model.block_size" in failed.error
 
 
-def test_another_runtime_error_is_not_taken_for_a_full_memory(tiny: Make, tmp_path: Path) -> None:
+def test_another_runtime_error_is_not_mistaken_for_out_of_memory(
+    tiny: Make, tmp_path: Path
+) -> None:
     done = train(tiny(), tmp_path, patch=Crowded(0, RuntimeError("size mismatch")))
     (failed,) = done.of(Failed)
     assert failed.error == "RuntimeError: size mismatch"
 
 
-def test_what_was_trained_is_saved_before_an_error_is_told(tiny: Make, tmp_path: Path) -> None:
+def test_progress_is_saved_before_an_error_is_reported(tiny: Make, tmp_path: Path) -> None:
     def break_after_six(trainer: Trainer) -> None:
         whole = trainer._stepper.step
 
@@ -393,6 +393,6 @@ def test_what_was_trained_is_saved_before_an_error_is_told(tiny: Make, tmp_path:
 
     done = train(tiny(), tmp_path, patch=break_after_six)
     assert done.of(Failed) == [Failed(6, "ZeroDivisionError: a bug")]
-    found, _ = checkpoint.newest(tmp_path)
-    assert found is not None
-    assert found.state.step == 6
+    newest, _ = checkpoint.newest(tmp_path)
+    assert newest is not None
+    assert newest.state.step == 6

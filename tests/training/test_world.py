@@ -1,4 +1,4 @@
-"""A world that moves: clocks that jump, files that vanish, homes that nobody may write."""
+"""A changing environment: clock jumps, vanishing files, homes that are not writable."""
 
 import os
 import signal
@@ -30,7 +30,7 @@ LONG: dict[str, Any] = {
 
 
 def train_on(steps: int) -> tuple[str, str]:
-    """Begin the run or go on with it, so many steps or until it is killed."""
+    """Start or resume the run, for this many steps or until it is killed."""
     there = store.all_runs()
     try:
         session = Session.resume(there[0]) if there else Session.start(make_tiny(**LONG))
@@ -52,11 +52,11 @@ def until(what: Callable[[], Any], fork: Fork) -> None:
             return
         assert fork.process.is_alive(), fork.result()
         time.sleep(0.001)
-    raise AssertionError("it does not come to that")
+    raise AssertionError("this line must not be reached")
 
 
-def steps_of(found: store.Run) -> list[int]:
-    curves = Curves(found)
+def steps_of(run: store.Run) -> list[int]:
+    curves = Curves(run)
     curves.read()
     return curves.steps.step
 
@@ -66,24 +66,24 @@ def has_saved() -> bool:
     return bool(runs) and bool(checkpoint.all_in(runs[0].checkpoints))
 
 
-def test_a_second_process_is_refused_while_the_first_one_trains(home: Path) -> None:
+def test_a_second_process_is_rejected_while_the_first_trains(home: Path) -> None:
     first = Fork(train_on, home, 0)
     until(has_saved, first)
-    (found,) = store.all_runs()
+    (only_run,) = store.all_runs()
     state, error = run(train_on, home, 5)
     assert state == "refused"
-    assert f"run {found.id} is being trained: by process {first.pid} on " in error
+    assert f"run {only_run.id} is being trained: by process {first.pid} on " in error
     assert error.endswith("stop it there, or wait for it to end")
-    assert found.info().state == "running"
+    assert only_run.info().state == "running"
     os.kill(first.pid, signal.SIGKILL)
     assert first.ended() == -signal.SIGKILL
-    assert found.info().state == "interrupted"
+    assert only_run.info().state == "interrupted"
     assert run(train_on, home, 5) == ("stopped", "")
-    assert steps_of(found) == list(range(1, len(steps_of(found)) + 1))
+    assert steps_of(only_run) == list(range(1, len(steps_of(only_run)) + 1))
 
 
 def with_clock(jumps: list[tuple[int, float]], home: Path) -> Any:
-    """Train 60 steps; the clock jumps by so many seconds after a step."""
+    """Train 60 steps; after one of them the clock jumps by this many seconds."""
     real, moved = time.time, [0.0]
     time.time = lambda: real() + moved[0]
     left = dict(jumps)
@@ -108,8 +108,8 @@ def with_clock(jumps: list[tuple[int, float]], home: Path) -> Any:
     return seen, info.state, info.elapsed_seconds, curves.steps.step, curves.steps.seconds, listing
 
 
-@pytest.mark.parametrize("jump", [-3600.0, 86_400.0], ids=["back an hour", "on a day"])
-def test_a_clock_that_jumps_while_training_confuses_nothing(home: Path, jump: float) -> None:
+@pytest.mark.parametrize("jump", [-3600.0, 86_400.0], ids=["back one hour", "forward one day"])
+def test_a_clock_jump_during_training_does_no_harm(home: Path, jump: float) -> None:
     began = time.monotonic()
     seen, state, elapsed, steps, seconds, listing = run(with_clock, home, [(10, jump)], home)
     assert [(one, two) for one, two, _ in seen] == [("running", True)] * 3
@@ -117,7 +117,7 @@ def test_a_clock_that_jumps_while_training_confuses_nothing(home: Path, jump: fl
     assert steps == list(range(1, 61))
     assert seconds == sorted(seconds)
     assert 0 < elapsed < time.monotonic() - began
-    # A clock that was set back makes a later run look older: it is listed by what it says.
+    # A clock that was set back makes a later run look older: it is listed by its recorded time.
     assert sorted(listing) == ["later", "tiny"]
     if jump > 0:
         assert listing[0] == "later"
@@ -137,7 +137,7 @@ def start_as_nobody(home: Path) -> str:
 @pytest.mark.skipif(
     sys.platform != "linux" or os.geteuid() != 0, reason="only root may become another user"
 )
-def test_a_home_that_cannot_be_written_is_named_with_a_remedy(tmp_path: Path) -> None:
+def test_an_unwritable_home_is_reported_with_a_remedy(tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
     for place in (home, *home.parents):
@@ -160,14 +160,14 @@ def test_a_home_that_cannot_be_written_is_named_with_a_remedy(tmp_path: Path) ->
 
 
 def foreign(path: Path, **changes: Any) -> None:
-    """Rewrite a manifest as another version would have written it."""
+    """Rewrite a manifest as another version would have."""
     from slm_tui import manifest
 
     values = manifest.unsealed((path / "manifest.json").read_text())
     (path / "manifest.json").write_text(manifest.sealed({**values, **changes}))
 
 
-def test_a_checkpoint_of_another_format_is_refused_and_left_alone(home: Path) -> None:
+def test_a_checkpoint_of_another_format_is_rejected_and_untouched(home: Path) -> None:
     session = Session.start(make_tiny())
     assert session.wait(60)
     newest = checkpoint.all_in(session.run.checkpoints)[-1]
@@ -179,19 +179,19 @@ def test_a_checkpoint_of_another_format_is_refused_and_left_alone(home: Path) ->
     assert more.status.state == "failed"
     assert "step-000012 has format 99: this version reads format 1" in more.status.error
     assert "use the version that wrote it" in more.status.error
-    # It is not damage: whoever can read it finds it where it was.
+    # It is not damage: a version that can read it finds it unchanged.
     assert newest.is_dir()
     assert not list(session.run.checkpoints.glob("damaged-*"))
 
 
-def test_a_corpus_that_vanishes_while_training_is_made_again_for_the_resume(home: Path) -> None:
-    gone: list[Path] = []
+def test_a_corpus_deleted_during_training_is_rebuilt_on_resume(home: Path) -> None:
+    deleted: list[Path] = []
 
     def sink(event: Event) -> None:
-        if isinstance(event, Saved) and not gone:
+        if isinstance(event, Saved) and not deleted:
             (directory,) = (home / "cache" / "corpora").iterdir()
             for path in directory.iterdir():
-                gone.append(path)
+                deleted.append(path)
                 path.unlink()
             directory.rmdir()
 
@@ -199,7 +199,7 @@ def test_a_corpus_that_vanishes_while_training_is_made_again_for_the_resume(home
     assert whole.wait(60)
     session = Session.start(make_tiny(training__max_steps=30), sinks=(sink,))
     assert session.wait(60)
-    assert gone
+    assert deleted
     assert session.status.state == "done", session.status.error
     more = Session.resume(session.run, more_steps=10)
     assert more.wait(60)
@@ -207,18 +207,18 @@ def test_a_corpus_that_vanishes_while_training_is_made_again_for_the_resume(home
     assert steps_of(session.run) == list(range(1, 41))
 
 
-def test_a_corpus_cut_short_while_training_costs_no_more_than_a_kill(home: Path) -> None:
-    """The system ends a process that reads a mapped file beyond its end."""
+def test_a_corpus_truncated_during_training_costs_no_more_than_a_kill(home: Path) -> None:
+    """The system kills a process that reads a mapped file beyond its end."""
     corpus = prepare(make_tiny(**LONG))
     fork = Fork(train_on, home, 0)
     until(has_saved, fork)
     os.truncate(corpus.directory / "train.bin", 0)
     assert fork.ended() != 0
-    (found,) = store.all_runs()
-    assert found.info().state == "interrupted"
-    saved, wrong = checkpoint.newest(found.checkpoints)
+    (only_run,) = store.all_runs()
+    assert only_run.info().state == "interrupted"
+    saved, wrong = checkpoint.newest(only_run.checkpoints)
     assert saved is not None
     assert not wrong
     assert run(train_on, home, 5) == ("stopped", "")
     assert reopen(corpus.fingerprint) is not None
-    assert steps_of(found) == list(range(1, len(steps_of(found)) + 1))
+    assert steps_of(only_run) == list(range(1, len(steps_of(only_run)) + 1))

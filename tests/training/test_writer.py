@@ -1,4 +1,4 @@
-"""The background writer: training never waits for ever, and a full disk never ends it."""
+"""The background writer: training never waits forever, and a full disk never stops it."""
 
 import errno
 import os
@@ -22,7 +22,7 @@ from tests.training.test_checkpoint import snapshot
 Make = Callable[..., Preset]
 
 
-def test_everything_submitted_is_on_disk_after_close(tmp_path: Path) -> None:
+def test_everything_queued_is_on_disk_after_close(tmp_path: Path) -> None:
     events: list[Event] = []
     writer = CheckpointWriter(tmp_path, RetentionPolicy(10), events.append, Control())
     for step in range(1, 6):
@@ -35,7 +35,7 @@ def test_everything_submitted_is_on_disk_after_close(tmp_path: Path) -> None:
     assert saved[-1].bytes == size
 
 
-def test_a_manual_save_of_a_step_already_there_protects_it(tmp_path: Path) -> None:
+def test_a_manual_save_of_a_saved_step_protects_it(tmp_path: Path) -> None:
     writer = CheckpointWriter(tmp_path, RetentionPolicy(1), lambda event: None, Control())
     writer.submit(snapshot(1), "periodic")
     writer.submit(snapshot(1), "manual")
@@ -45,7 +45,7 @@ def test_a_manual_save_of_a_step_already_there_protects_it(tmp_path: Path) -> No
     assert [checkpoint.step_of(path) for path in checkpoint.all_in(tmp_path)] == [1, 3, 4]
 
 
-def test_a_newer_best_replaces_one_that_waits(
+def test_a_newer_best_replaces_a_waiting_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     go = threading.Event()
@@ -77,7 +77,7 @@ def test_a_newer_best_replaces_one_that_waits(
         MemoryError(),
     ],
 )
-def test_what_cannot_be_saved_is_told_and_training_goes_on(
+def test_a_failed_save_is_reported_and_training_continues(
     tiny: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     whole = checkpoint.save_file
@@ -95,28 +95,28 @@ def test_what_cannot_be_saved_is_told_and_training_goes_on(
     assert done.reason == "done"
     warned = [event for event in done.of(Warned) if "was not saved" in event.message]
     assert [event.step for event in warned] == [4, 8]
-    found, _ = checkpoint.newest(tmp_path)
-    assert found is not None
-    assert found.state.step == 12
+    newest, _ = checkpoint.newest(tmp_path)
+    assert newest is not None
+    assert newest.state.step == 12
 
 
-def test_multiples_of_a_step_stay(tmp_path: Path) -> None:
+def test_multiples_of_a_step_are_kept(tmp_path: Path) -> None:
     writer = CheckpointWriter(
         tmp_path, RetentionPolicy(1, keep_every=3), lambda event: None, Control()
     )
     for step in range(1, 9):
         writer.submit(snapshot(step), "periodic")
     writer.close()
-    # The newest, the one that the limit keeps beside it, and every third.
-    kept = [checkpoint.step_of(path) for path in checkpoint.all_in(tmp_path)]
-    assert kept == [3, 6, 7, 8]
+    # The newest, the one that the limit keeps as well, and every third.
+    steps = [checkpoint.step_of(path) for path in checkpoint.all_in(tmp_path)]
+    assert steps == [3, 6, 7, 8]
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.EMFILE, errno.EFBIG, errno.EROFS])
-def test_a_disk_that_fails_at_every_save_pauses_training_at_the_second(
+def test_a_disk_that_fails_every_save_pauses_training_at_the_second(
     tiny: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    """Otherwise it would train to its end with nothing saved."""
+    """Otherwise it would train to the end with nothing saved."""
     whole, broken = checkpoint.save_file, threading.Event()
     broken.set()
 
@@ -139,12 +139,12 @@ def test_a_disk_that_fails_at_every_save_pauses_training_at_the_second(
     paused = [event for event in seen if isinstance(event, Paused)]
     assert [os.strerror(number) in event.reason for event in paused] == [True]
     assert 8 <= paused[0].step <= 12
-    found, _ = checkpoint.newest(tmp_path)
-    assert found is not None
-    assert found.state.step == 12
+    newest, _ = checkpoint.newest(tmp_path)
+    assert newest is not None
+    assert newest.state.step == 12
 
 
-def test_a_listener_that_fails_ends_no_saving(tmp_path: Path) -> None:
+def test_a_failing_sink_does_not_stop_saving(tmp_path: Path) -> None:
     def broken(event: Event) -> None:
         raise ImportError("no such module")
 

@@ -40,9 +40,9 @@ def quick(home: Path) -> Preset:
 
 @pytest.fixture
 def terminal(tmp_path: Path, home: Path) -> Iterator[Terminal]:
-    made = Terminal(tmp_path)
-    yield made
-    made.close()
+    started = Terminal(tmp_path)
+    yield started
+    started.close()
     end_runs()
 
 

@@ -37,9 +37,9 @@ class ShownWorkshop(TrainingWorkshop):
 
 def make_run(preset: str, number: int, *, steps: int, rate: float, state: str = "done") -> Run:
     """A run of `preset` with a smooth curve; `rate` is how fast its loss falls."""
-    made = store.create(library.get(preset))
-    target = made.path.with_name(f"{preset}-2026092{number}-120000")
-    made.path.rename(target)
+    created = store.create(library.get(preset))
+    target = created.path.with_name(f"{preset}-2026092{number}-120000")
+    created.path.rename(target)
     run = Run(target)
     _write_logs(run, steps, rate)
     best = _val(steps, rate)

@@ -21,8 +21,8 @@ PATIENCE = limits.LIMIT
 def plain_environment() -> dict[str, str]:
     """The environment without variables that describe the test runner's own terminal."""
     dropped = ("COLUMNS", "LINES", "TMUX", "NO_COLOR", "SSH_CONNECTION", "PYTEST_CURRENT_TEST")
-    kept = {name: value for name, value in os.environ.items() if name not in dropped}
-    return {**kept, "TERM": "xterm-256color"}
+    variables = {name: value for name, value in os.environ.items() if name not in dropped}
+    return {**variables, "TERM": "xterm-256color"}
 
 
 class Terminal:
@@ -70,9 +70,9 @@ class Terminal:
         """The screen once `pattern` is on it."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            shown = self.screen()
-            if re.search(pattern, shown):
-                return shown
+            text = self.screen()
+            if re.search(pattern, text):
+                return text
             time.sleep(0.1)
         raise AssertionError(f"{pattern!r} never came:\n{self.screen()}")
 

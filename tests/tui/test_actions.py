@@ -90,9 +90,9 @@ async def test_no_widget_binds_a_key_of_the_table_by_hand(room: Room) -> None:
         await pilot.press(GO[room])
         await until(pilot, lambda: app.current_mode == room)
         keys = {key: action.id for action in works_in(room) for key in action.keys}
-        found = {pair for node in nodes(app) for pair in bound_by_hand(node)}
-        assert found or room == "train"
-        assert [(name, key, keys[key]) for name, key in found if key in keys] == []
+        result = {pair for node in nodes(app) for pair in bound_by_hand(node)}
+        assert result or room == "train"
+        assert [(name, key, keys[key]) for name, key in result if key in keys] == []
 
 
 @pytest.mark.parametrize("room", ROOMS)

@@ -59,7 +59,7 @@ def last_text(screen: ChatScreen) -> Entry | None:
     return screen.transcript.last_text
 
 
-def found(screen: ChatScreen) -> Any:
+def shown_candidates(screen: ChatScreen) -> Any:
     return screen.pane.inspector.poll().candidates
 
 
@@ -117,9 +117,9 @@ async def test_late_counts_are_shown(run: Run) -> None:
         screen = await inspected(pilot)
         await until(pilot, lambda: not screen.pane.inspector.poll().counting)
         seen, pane = screen.pane.inspector.poll(), screen.query_one(InspectPane)
-        for counts, told in ((None, False), (np.full(300, 7), True)):
+        for counts, expected in ((None, False), (np.full(300, 7), True)):
             pane.draw(replace(seen, counts=counts), [], "")
-            assert ("7 in training" in about(screen)) is told
+            assert ("7 in training" in about(screen)) is expected
 
 
 async def test_a_narrow_panel_shows_each_fact_in_one_line(run: Run) -> None:
@@ -155,8 +155,8 @@ async def test_help_explains_inspect_mode_and_the_title_counts_the_texts(run: Ru
 
 def shows(screen: ChatScreen, place: int) -> bool:
     screen.refresh_room()
-    found = screen.pane.inspector.poll().candidates
-    return found is not None and found.place == place
+    result = screen.pane.inspector.poll().candidates
+    return result is not None and result.place == place
 
 
 async def test_counts_without_other_results_are_drawn(run: Run) -> None:
@@ -192,8 +192,8 @@ def test_bars_start_in_one_column_for_any_characters() -> None:
     ids = tokenizer.encode("日n")
     logits = torch.zeros(tokenizer.n_vocab)
     logits[ids] = 9.0
-    found = candidates(logits, [*ids, ids[0]], 1, SamplingSettings(), context=16)
-    rows = [candidate_row(tokenizer, found, one, 1.0, 60).plain for one in found.rows[:2]]
+    result = candidates(logits, [*ids, ids[0]], 1, SamplingSettings(), context=16)
+    rows = [candidate_row(tokenizer, result, one, 1.0, 60).plain for one in result.rows[:2]]
     assert len({cell_len(row.partition("█")[0]) for row in rows}) == 1
 
 
@@ -201,7 +201,7 @@ async def test_settings_change_which_tokens_can_be_sampled(run: Run) -> None:
     async with SlmTuiApp(load_torch=False).run_test(size=(120, 40)) as pilot:
         screen = await inspected(pilot)
         await pilot.press("g")
-        await until(pilot, lambda: (one := found(screen)) and one.kept == 1)
+        await until(pilot, lambda: (one := shown_candidates(screen)) and one.remaining == 1)
         screen.refresh_room()
         await pilot.pause()
         assert "1 can be sampled" in on_screen(pilot)

@@ -87,7 +87,7 @@ class FakeGenerator:
         pass
 
 
-def shown(pilot: Pilot[Any]) -> str:
+def on_transcript(pilot: Pilot[Any]) -> str:
     """Everything that the transcript draws."""
     return "\n".join(line.plain for line in pilot.app.screen.query_one(Transcript)._lines)
 
@@ -113,9 +113,9 @@ async def open_chat(pilot: Pilot[Any], generator: FakeGenerator | None = None) -
 
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> FakeGenerator:
-    made = FakeGenerator()
-    monkeypatch.setattr("slm_tui.tui.screens.chat.screen.GenerationThread", lambda *_: made)
-    return made
+    generator = FakeGenerator()
+    monkeypatch.setattr("slm_tui.tui.screens.chat.screen.GenerationThread", lambda *_: generator)
+    return generator
 
 
 async def type_line(pilot: Pilot[Any], line: str) -> None:
@@ -138,9 +138,9 @@ async def test_a_real_model_continues_the_prompt_and_reports_figures() -> None:
         await until(pilot, lambda: "talker @ 10 ★ best · continues text" in on_screen(pilot))
         await type_line(pilot, "/max 20")
         await type_line(pilot, "Once upon")
-        await until(pilot, lambda: "UTF-8" in shown(pilot))
-        assert "Once upon" in shown(pilot)
-        assert "tokens ·" in shown(pilot)
+        await until(pilot, lambda: "UTF-8" in on_transcript(pilot))
+        assert "Once upon" in on_transcript(pilot)
+        assert "tokens ·" in on_transcript(pilot)
         assert not any(ord(char) < 32 for char in on_screen(pilot).replace("\n", ""))
 
 
@@ -187,7 +187,7 @@ async def test_a_run_is_loaded_once_it_has_a_checkpoint() -> None:
         app.open_run(run.path)
         await app.switch_mode("chat")
         await until(pilot, lambda: screen.generation.state == "failed")
-        assert shown(pilot).count("no checkpoint") == 1
+        assert on_transcript(pilot).count("no checkpoint") == 1
         add_checkpoints(run, preset, [10])
         await until(pilot, lambda: screen.generation.state == "ready")
 
@@ -239,7 +239,7 @@ async def test_hostile_text_is_shown_as_plain_symbols(fake: FakeGenerator) -> No
         await type_line(pilot, "[red]prompt[/red] \x1b[31m")
         for char in HOSTILE * 3:
             fake.write(char)
-        await until(pilot, lambda: "漢字" in shown(pilot))
+        await until(pilot, lambda: "漢字" in on_transcript(pilot))
         text = on_screen(pilot)
         assert "[bold]x[/bold]" in text
         assert "[red]prompt[/red]" in text
@@ -247,7 +247,7 @@ async def test_hostile_text_is_shown_as_plain_symbols(fake: FakeGenerator) -> No
         assert "NUL␀" in text
         assert not {"\x1b", "\x00", "\x07", "\x9b", "\t", "\r", "\u202e", "\ud83d"} & set(text)
         fake.end()
-        await until(pilot, lambda: "max tokens" in shown(pilot))
+        await until(pilot, lambda: "max tokens" in on_transcript(pilot))
 
 
 async def test_the_scrollbar_hides_no_text() -> None:
@@ -279,7 +279,7 @@ async def test_scrolling_up_stops_following_new_text(fake: FakeGenerator) -> Non
         await pilot.press("home")
         await until(pilot, lambda: transcript.scroll_y == 0)
         fake.write("\nmore\n" * 50)
-        await until(pilot, lambda: shown(pilot).count("more") == 50)
+        await until(pilot, lambda: on_transcript(pilot).count("more") == 50)
         assert transcript.scroll_y == 0
         transcript.scroll_end(animate=False)
         await until(pilot, lambda: transcript.is_vertical_scroll_end)
@@ -320,11 +320,11 @@ async def test_escape_stops_at_once_and_the_text_stays(fake: FakeGenerator) -> N
         await open_chat(pilot, fake)
         await type_line(pilot, "Once")
         fake.write(" there was")
-        await until(pilot, lambda: "there was" in shown(pilot))
+        await until(pilot, lambda: "there was" in on_transcript(pilot))
         await pilot.press("escape")
         assert fake.generation.state == "ready"
-        await until(pilot, lambda: "stopped" in shown(pilot))
-        assert "Once there was" in shown(pilot)
+        await until(pilot, lambda: "stopped" in on_transcript(pilot))
+        assert "Once there was" in on_transcript(pilot)
         assert pilot.app.screen.query_one(PromptInput).has_focus
 
 
@@ -333,15 +333,15 @@ async def test_an_empty_prompt_continues_the_last_completion(fake: FakeGenerator
         await open_chat(pilot, fake)
         await type_line(pilot, "Once")
         fake.write(" upon")
-        await until(pilot, lambda: "Once upon" in shown(pilot))
+        await until(pilot, lambda: "Once upon" in on_transcript(pilot))
         fake.end()
-        await until(pilot, lambda: "max tokens" in shown(pilot))
+        await until(pilot, lambda: "max tokens" in on_transcript(pilot))
         await type_line(pilot, "")
         assert fake.asked[-1][:2] == ("continue", "Once upon")
         fake.write(" a time")
-        await until(pilot, lambda: "Once upon a time" in shown(pilot))
+        await until(pilot, lambda: "Once upon a time" in on_transcript(pilot))
         fake.end("end of text")
-        await until(pilot, lambda: "6 tokens" in shown(pilot))
+        await until(pilot, lambda: "6 tokens" in on_transcript(pilot))
         await type_line(pilot, "")
         assert fake.asked[-1][:2] == ("complete", "")
 
@@ -395,9 +395,9 @@ async def test_samples_are_generated_in_turn_each_with_its_seed(
             await until(pilot, lambda number=number: len(fake.asked) == number + 1)  # type: ignore[misc]
             fake.write(f" text {number}")
             fake.end()
-        await until(pilot, lambda: "text 2" in shown(pilot))
+        await until(pilot, lambda: "text 2" in on_transcript(pilot))
         assert [settings.seed for _, _, settings in fake.asked] == [7, 8, 9]
-        assert all(f"text {number}" in shown(pilot) for number in range(3))
+        assert all(f"text {number}" in on_transcript(pilot) for number in range(3))
 
 
 async def test_copy_takes_the_last_completion_unchanged(fake: FakeGenerator, home: Path) -> None:
@@ -405,7 +405,7 @@ async def test_copy_takes_the_last_completion_unchanged(fake: FakeGenerator, hom
         await open_chat(pilot, fake)
         await type_line(pilot, "Once")
         fake.write("a\tb [bold]")
-        await until(pilot, lambda: "[bold]" in shown(pilot))
+        await until(pilot, lambda: "[bold]" in on_transcript(pilot))
         fake.end()
         await pilot.press("escape", "escape", "c")
         await pilot.pause()
@@ -423,13 +423,13 @@ async def test_save_writes_the_conversation_but_never_overwrites(
         await open_chat(pilot, fake)
         await type_line(pilot, "Once")
         fake.write(" upon \ud83d\x00")
-        await until(pilot, lambda: " upon" in shown(pilot))
+        await until(pilot, lambda: " upon" in on_transcript(pilot))
         fake.end()
         await type_line(pilot, f"/save {target}")
         assert "Once upon" in target.read_text()
         target.write_text("mine")
         await type_line(pilot, f"/save {target}")
-        assert "already exists" in shown(pilot)
+        assert "already exists" in on_transcript(pilot)
         assert target.read_text() == "mine"
 
 
@@ -447,9 +447,11 @@ async def test_an_invalid_command_shows_what_is_valid(fake: FakeGenerator) -> No
     async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
         await open_chat(pilot, fake)
         await type_line(pilot, "/tmep 0.5")
-        assert "did you mean /temp?" in shown(pilot)
+        assert "did you mean /temp?" in on_transcript(pilot)
         await type_line(pilot, "/model nothing@7")
-        assert "✗ there is no run" in shown(pilot) or "still being loaded" in shown(pilot)
+        assert "✗ there is no run" in on_transcript(pilot) or "still being loaded" in on_transcript(
+            pilot
+        )
         await type_line(pilot, "Once")
         assert fake.asked[-1][1] == "Once"
 
@@ -542,7 +544,7 @@ async def test_every_size_shows_footer_settings_and_input(
 async def _say(pilot: Pilot[Any], line: str, endings: int) -> None:
     """Type a prompt and wait until `endings` texts have ended."""
     await type_line(pilot, line)
-    await until(pilot, lambda: shown(pilot).count("UTF-8") == endings)
+    await until(pilot, lambda: on_transcript(pilot).count("UTF-8") == endings)
 
 
 async def test_each_run_shows_its_own_conversation_even_after_a_restart() -> None:
@@ -556,18 +558,18 @@ async def test_each_run_shows_its_own_conversation_even_after_a_restart() -> Non
         await _say(pilot, "a second prompt", 2)
         screen.load(two.path)
         await until(pilot, lambda: screen.generation.state == "ready")
-        assert "first prompt" not in shown(pilot)
+        assert "first prompt" not in on_transcript(pilot)
         await _say(pilot, "to the other", 1)
         screen.load(one.path)
-        assert shown(pilot).startswith("earlier")
-        assert "second prompt" in shown(pilot)
-        assert "to the other" not in shown(pilot)
-    assert [said.prompt for said in conversation.read(two.path)] == ["to the other"]
+        assert on_transcript(pilot).startswith("earlier")
+        assert "second prompt" in on_transcript(pilot)
+        assert "to the other" not in on_transcript(pilot)
+    assert [exchanges.prompt for exchanges in conversation.read(two.path)] == ["to the other"]
     async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
         screen = await open_chat(pilot)
-        assert shown(pilot).startswith("earlier")
-        assert "in two lines" in shown(pilot)
-        assert "max 8" in shown(pilot)
+        assert on_transcript(pilot).startswith("earlier")
+        assert "in two lines" in on_transcript(pilot)
+        assert "max 8" in on_transcript(pilot)
         box = screen.query_one(PromptInput)
         await pilot.press("up", "up")
         assert box.value == "a first prompt\\nin two lines"
@@ -575,13 +577,17 @@ async def test_each_run_shows_its_own_conversation_even_after_a_restart() -> Non
         await type_line(pilot, "/max 8")
         # A continued completion is saved once, as a whole.
         await _say(pilot, "a third", 3)
-        kept = conversation.read(one.path)[-1]
+        newest = conversation.read(one.path)[-1]
         await type_line(pilot, "")
-        await until(pilot, lambda: len(conversation.read(one.path)[-1].text) > len(kept.text))
-        said = conversation.read(one.path)
-        assert [one.prompt for one in said][-1:] == ["a third"]
-        assert len(said) == 3
-        assert (said[-1].tokens, said[-1].id, said[-1].seed) == (16, kept.id, kept.seed)
+        await until(pilot, lambda: len(conversation.read(one.path)[-1].text) > len(newest.text))
+        exchanges = conversation.read(one.path)
+        assert [one.prompt for one in exchanges][-1:] == ["a third"]
+        assert len(exchanges) == 3
+        assert (exchanges[-1].tokens, exchanges[-1].id, exchanges[-1].seed) == (
+            16,
+            newest.id,
+            newest.seed,
+        )
 
 
 async def test_an_unwritable_run_is_reported_once_and_chat_continues() -> None:
@@ -593,7 +599,7 @@ async def test_an_unwritable_run_is_reported_once_and_chat_continues() -> None:
         await type_line(pilot, "/max 8")
         await _say(pilot, "one", 1)
         await _say(pilot, "two", 2)
-        assert shown(pilot).count("cannot be saved") == 1
+        assert on_transcript(pilot).count("cannot be saved") == 1
 
 
 async def test_history_counts_and_deletes_only_on_request() -> None:
@@ -602,7 +608,7 @@ async def test_history_counts_and_deletes_only_on_request() -> None:
     async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
         await open_chat(pilot)
         await type_line(pilot, "/history")
-        assert "1 completion since" in shown(pilot)
+        assert "1 completion since" in on_transcript(pilot)
         await type_line(pilot, "/history clear")
         await pilot.press("enter")  # the default is to keep it
         await pilot.pause()
@@ -610,21 +616,21 @@ async def test_history_counts_and_deletes_only_on_request() -> None:
         await type_line(pilot, "/history clear")
         await pilot.press("down", "enter")
         await until(pilot, lambda: not conversation.read(run.path))
-        assert "Once" not in shown(pilot)
+        assert "Once" not in on_transcript(pilot)
         await type_line(pilot, "/history")
-        assert "no saved chats" in shown(pilot)
+        assert "no saved chats" in on_transcript(pilot)
         await type_line(pilot, "/history off")
-        assert "is invalid" in shown(pilot)
+        assert "is invalid" in on_transcript(pilot)
 
 
 async def test_json_lines_are_saved_with_all_settings(tmp_path: Path) -> None:
     run = add_run("kept", checkpoints=[10])
-    said = Exchange("Once", " upon \ud83d", 10, 7, "stopped", {"temperature": 0.5})
-    conversation.append(run.path, said)
+    exchange = Exchange("Once", " upon \ud83d", 10, 7, "stopped", {"temperature": 0.5})
+    conversation.append(run.path, exchange)
     async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
         await open_chat(pilot)
         await type_line(pilot, f"/save {tmp_path / 'talk.jsonl'}")
-    assert (tmp_path / "talk.jsonl").read_text() == said.line()
+    assert (tmp_path / "talk.jsonl").read_text() == exchange.line()
 
 
 async def test_saved_hostile_text_is_shown_as_plain_symbols() -> None:
@@ -664,4 +670,4 @@ async def test_a_text_ends_before_a_stop_string() -> None:
         screen.change(screen.settings.changed(stop=(whole[at],)))
         await _say(pilot, "Once", 2)
         assert screen.transcript.entries[-1].text == whole[:at]
-        assert "stop string" in shown(pilot)
+        assert "stop string" in on_transcript(pilot)

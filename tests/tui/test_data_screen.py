@@ -163,9 +163,9 @@ async def test_an_invalid_edit_is_reported(tiny: Tiny) -> None:
         pilot.app.screen.draft.put("model.n_head", 5)
         await pilot.press("5")
         await pilot.pause(0.3)
-        told = str(pilot.app.screen.query_one("#nothing", Static).render())
-        assert "tiny is invalid" in told
-        assert "n_head" in told
+        message = str(pilot.app.screen.query_one("#nothing", Static).render())
+        assert "tiny is invalid" in message
+        assert "n_head" in message
 
 
 async def test_a_missing_file_is_explained(tmp_path: Path) -> None:
@@ -255,7 +255,7 @@ async def test_escape_cancels_and_leaves_nothing_behind(tiny: Tiny) -> None:
         await pilot.press("p")
         for _ in range(100):
             await pilot.pause(0.02)
-            if (told := screen.worker.snapshot.progress) is not None and told.done:
+            if (progress := screen.worker.snapshot.progress) is not None and progress.done:
                 break
         screen.refresh_room()
         await pilot.pause()
@@ -278,7 +278,7 @@ async def test_leaving_the_app_while_preparing_leaves_nothing_behind(tiny: Tiny)
         await pilot.press("p")
         for _ in range(100):
             await pilot.pause(0.02)
-            if (told := screen.worker.snapshot.progress) is not None and told.done:
+            if (progress := screen.worker.snapshot.progress) is not None and progress.done:
                 break
     assert list(paths.corpora_dir().iterdir()) == []
 
@@ -430,10 +430,10 @@ def test_bars_show_every_nonzero_value() -> None:
 
 @pytest.mark.parametrize("tokenizer", [{"kind": "bytes"}, {"kind": "bpe", "vocab_size": 300}])
 def test_charts_fit_their_size(tokenizer: dict[str, Any], tiny: Tiny) -> None:
-    found = charts(measure(prepare(tiny(tokenizer=tokenizer))))
-    assert [chart.caption for chart in found][:2] == ["training documents", "validation documents"]
-    assert found[-1].caption == ("bytes" if tokenizer["kind"] == "bytes" else "tokens")
-    for chart in found:
+    result = charts(measure(prepare(tiny(tokenizer=tokenizer))))
+    assert [chart.caption for chart in result][:2] == ["training documents", "validation documents"]
+    assert result[-1].caption == ("bytes" if tokenizer["kind"] == "bytes" else "tokens")
+    for chart in result:
         for width in (17, 30, 58, 300):
             for height in (2, 5, 16):
                 lines = chart.draw(width, height)

@@ -13,7 +13,7 @@ from slm_tui.tui.app import SlmTuiApp
 from slm_tui.tui.dialogs import Ask
 from slm_tui.tui.screens.help.screen import HelpScreen
 from slm_tui.tui.screens.train.verdicts import VerdictDetails
-from slm_tui.tui.screens.train.view import two
+from slm_tui.tui.screens.train.view import in_two_lines
 from tests.evaluation.record_curves import replay
 from tests.tui.made_runs import until
 
@@ -98,10 +98,10 @@ async def test_the_narrow_verdict_is_complete_and_names_the_others() -> None:
 def test_a_long_verdict_continues_on_the_second_line() -> None:
     verdict = [Content("● LEARNING"), Content("val 0.719 nats, down 0.3"), Content("d details")]
     others = [Content("also ▲ little text")]
-    first, second = two(verdict, others, 24)
+    first, second = in_two_lines(verdict, others, 24)
     assert first.plain == "● LEARNING: val 0.719"
     assert second.plain == "nats, down 0.3  d details  also ▲ little text"
-    assert [line.plain for line in two(verdict, [], 60)] == [
+    assert [line.plain for line in in_two_lines(verdict, [], 60)] == [
         "● LEARNING: val 0.719 nats, down 0.3",
         "d details",
     ]

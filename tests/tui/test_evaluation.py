@@ -57,7 +57,7 @@ async def ask(pilot: Pilot[Any], *keys: str) -> EvaluationDialog:
     return dialog
 
 
-def shown(dialog: EvaluationDialog) -> str:
+def text_of(dialog: EvaluationDialog) -> str:
     return "\n".join(row.content.plain for row in dialog.query_one(LineList).rows)
 
 
@@ -70,9 +70,9 @@ async def test_a_checkpoint_is_evaluated_and_the_report_saved(size: tuple[int, i
         dialog = await ask(pilot)
         await until(pilot, lambda: dialog.worker.snapshot.state != "working")
         assert dialog.worker.snapshot.state == "ready", dialog.worker.snapshot
-        await until(pilot, lambda: "bits per byte" in shown(dialog))
+        await until(pilot, lambda: "bits per byte" in text_of(dialog))
         for word in ("perplexity", "floor", "bigram", "valid UTF-8"):
-            assert word in shown(dialog)
+            assert word in text_of(dialog)
         listed = dialog.query_one(LineList)
         width = listed.scrollable_content_region.width
         assert all(row.content.cell_length <= max(60, width) for row in listed.rows)
@@ -82,11 +82,11 @@ async def test_a_checkpoint_is_evaluated_and_the_report_saved(size: tuple[int, i
         # Saved: shown again immediately, and recomputed only on request.
         dialog = await ask(pilot)
         await until(pilot, lambda: dialog.worker.snapshot.state == "ready")
-        assert dialog.worker.snapshot.is_kept
-        await until(pilot, lambda: "evaluated on" in shown(dialog))
+        assert dialog.worker.snapshot.is_saved
+        await until(pilot, lambda: "evaluated on" in text_of(dialog))
         await pilot.press("r")
         await until(pilot, lambda: dialog.worker.snapshot.state == "ready")
-        assert not dialog.worker.snapshot.is_kept
+        assert not dialog.worker.snapshot.is_saved
     (report,) = evaluation_results.read(store.find("plain").path)
     assert report["text"]["split"] == "validation"
 
@@ -105,7 +105,7 @@ async def test_selected_runs_are_compared() -> None:
         await pilot.press("space", "down", "space")
         dialog = await ask(pilot)
         await until(pilot, lambda: dialog.worker.snapshot.state == "ready")
-        await until(pilot, lambda: "2 checkpoints on the same text" in shown(dialog))
+        await until(pilot, lambda: "2 checkpoints on the same text" in text_of(dialog))
         report = dialog.worker.snapshot.report
         assert report is not None
         assert {one["run"].split("-")[0] for one in report["models"]} == {"one", "two"}
@@ -121,15 +121,15 @@ async def test_escape_cancels_the_evaluation_and_writes_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     trained("plain")
-    began, go_on = threading.Event(), threading.Event()
+    began, may_finish = threading.Event(), threading.Event()
     real = evaluate.evaluate
 
-    def held(*arguments: Any, **options: Any) -> Any:
+    def blocked(*arguments: Any, **options: Any) -> Any:
         began.set()
-        go_on.wait(30)
+        may_finish.wait(30)
         return real(*arguments, **options)
 
-    monkeypatch.setattr(evaluation_worker.evaluate, "evaluate", held)
+    monkeypatch.setattr(evaluation_worker.evaluate, "evaluate", blocked)
     async with an_app().run_test(size=(80, 24)) as pilot:
         screen = await open_runs(pilot, 1)
         await with_checkpoints(pilot, screen)
@@ -139,7 +139,7 @@ async def test_escape_cancels_the_evaluation_and_writes_nothing(
         assert pilot.app.screen is dialog
         await pilot.press("escape")
         assert pilot.app.screen is screen
-        go_on.set()
+        may_finish.set()
         await until(pilot, lambda: dialog.worker.snapshot.state == "cancelled")
     assert evaluation_results.read(store.find("plain").path) == []
 
@@ -169,32 +169,33 @@ def test_unreadable_results_are_ignored_and_replaced() -> None:
     checkpoint = store.checkpoint_of(run)
     for text in ("", "[]", '{"format": 9}', '{"format": 1, "evaluations": [3]}'):
         (run.path / evaluation_results.RESULTS).write_text(text)
-        assert evaluation_results.kept([checkpoint], EvaluationSettings()) is None
+        assert evaluation_results.saved_report([checkpoint], EvaluationSettings()) is None
     report, _ = evaluate.evaluate([checkpoint], EvaluationSettings(samples=0))
     evaluation_results.write(report, run.path)
-    assert evaluation_results.kept([checkpoint], EvaluationSettings(samples=0)) == json.loads(
-        json.dumps(report)
-    )
+    assert evaluation_results.saved_report(
+        [checkpoint], EvaluationSettings(samples=0)
+    ) == json.loads(json.dumps(report))
     assert (
-        evaluation_results.kept([checkpoint], EvaluationSettings(samples=0, split="train")) is None
+        evaluation_results.saved_report([checkpoint], EvaluationSettings(samples=0, split="train"))
+        is None
     )
 
 
-@pytest.mark.parametrize("lost", ["models", "resampling", "timestamp"])
-def test_an_incomplete_saved_report_is_recomputed(lost: str) -> None:
+@pytest.mark.parametrize("missing", ["models", "resampling", "timestamp"])
+def test_an_incomplete_saved_report_is_recomputed(missing: str) -> None:
     session = Session.start(make_tiny(), "plain")
     assert session.wait(limits.LIMIT)
     settings = EvaluationSettings(samples=1, max_tokens=3, device="cpu")
     checkpoint = store.checkpoint_of(session.run)
-    worker = evaluation_worker.EvaluationWorker([checkpoint], settings, beside=False)
+    worker = evaluation_worker.EvaluationWorker([checkpoint], settings, is_training=False)
     finish(worker)
     (report,) = evaluation_results.read(session.run.path)
-    del report[lost]
+    del report[missing]
     evaluation_results.write(report, session.run.path)
     finish(worker)
     assert worker.snapshot.state == "ready"
-    assert not worker.snapshot.is_kept
+    assert not worker.snapshot.is_saved
     (again,) = evaluation_results.read(session.run.path)
-    assert lost in again
+    assert missing in again
     finish(worker)
-    assert worker.snapshot.is_kept
+    assert worker.snapshot.is_saved

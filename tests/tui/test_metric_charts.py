@@ -23,7 +23,7 @@ SIZES = [(80, 24), (120, 40)]
 
 
 def with_columns(run: Run, log: str, names: list[str]) -> Run:
-    """Add columns to a log of `run`: n times the step in the n-th."""
+    """Add columns to a log of `run`: column n has n times the step."""
     path = run.path / log
     with path.open(newline="") as file:
         header, *rows = csv.reader(file)

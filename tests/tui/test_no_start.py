@@ -44,9 +44,9 @@ async def test_a_missing_dataset_shows_what_to_do(
 ) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
-    told = await reason("experiments-optimal-fast")
-    assert "the dataset roneneldan/TinyStories is not on this machine" in told
-    assert "data.kind=stories and data.kind=file work without a network" in told
+    message = await reason("experiments-optimal-fast")
+    assert "the dataset roneneldan/TinyStories is not on this machine" in message
+    assert "data.kind=stories and data.kind=file work without a network" in message
     assert store.all_runs() == []
 
 
@@ -59,8 +59,8 @@ async def test_a_validation_split_below_a_window_names_a_ratio(tmp_path: Path) -
         "split": {"validation": 0.01},
     }
     library.save(parse({**values, "name": "short", "tokenizer": {"kind": "bytes"}}, "short"))
-    told = await reason("short")
-    assert "set data.split.validation to 0." in told
+    message = await reason("short")
+    assert "set data.split.validation to 0." in message
 
 
 async def test_an_unwritable_directory_is_named_and_the_next_start_works() -> None:

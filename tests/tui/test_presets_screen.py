@@ -403,9 +403,9 @@ async def test_the_copied_command_gives_the_same_preset() -> None:
         assert words[:3] == ["slm-tui", "train", "stories-tiny"]
         base = library.builtin("stories-tiny")
         assert base is not None
-        made = overrides.apply(base, words[4::2])
+        preset = overrides.apply(base, words[4::2])
         assert set(words[3::2]) == {"--set"}
-        assert made.to_dict() == draft(app).values
+        assert preset.to_dict() == draft(app).values
 
 
 def an_editor(tmp_path: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -476,11 +476,11 @@ async def test_a_broken_file_can_be_repaired_with_the_editor(
 
 
 @pytest.mark.parametrize(
-    ("editor", "told"),
+    ("editor", "message"),
     [("", "no editor"), ("/no/such/editor", "cannot be started"), ("'", "$VISUAL")],
 )
 async def test_without_a_working_editor_a_notice_shows_what_to_do(
-    editor: str, told: str, monkeypatch: pytest.MonkeyPatch
+    editor: str, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VISUAL", editor)
     monkeypatch.delenv("EDITOR", raising=False)
@@ -489,7 +489,7 @@ async def test_without_a_working_editor_a_notice_shows_what_to_do(
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("E")
         assert isinstance(app.screen, dialogs.Notice)
-        assert told in str(app.screen.error)
+        assert message in str(app.screen.error)
 
 
 # Training and the library
@@ -576,8 +576,8 @@ async def test_new_creates_a_copy_with_the_edits(home: Path) -> None:
         await pilot.press("n", "enter")
         await pilot.pause()
         assert room(app).presets.key == "my-stories-tiny"
-    made = from_file(home / "config" / "presets" / "my-stories-tiny.toml")
-    assert made.to_dict()["model"]["n_layer"] == 7
+    copy = from_file(home / "config" / "presets" / "my-stories-tiny.toml")
+    assert copy.to_dict()["model"]["n_layer"] == 7
 
 
 # Drafts

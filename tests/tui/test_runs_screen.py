@@ -176,8 +176,8 @@ async def test_extreme_numbers_are_drawn(home: Path) -> None:
 )
 async def test_one_bad_run_hides_no_other(home: Path, values: dict[str, Any]) -> None:
     good, bad = add_run("good"), add_run("bad")
-    known = json.loads((bad.path / "run.json").read_text())
-    (bad.path / "run.json").write_text(json.dumps({**known, **values}))
+    contents = json.loads((bad.path / "run.json").read_text())
+    (bad.path / "run.json").write_text(json.dumps({**contents, **values}))
     async with an_app().run_test(size=(120, 40)) as pilot:
         screen = await open_runs(pilot, 2)
         await until(pilot, lambda: "✗ damaged" in on_screen(pilot))
@@ -189,8 +189,8 @@ async def test_one_bad_run_hides_no_other(home: Path, values: dict[str, Any]) ->
 async def test_without_runs_the_screen_names_the_keys_that_help() -> None:
     async with an_app().run_test(size=NARROW) as pilot:
         screen = await open_runs(pilot)
-        said = str(screen.query_one("#nothing", Static).render())
-        assert "Press 1, choose a preset and press t." in said
+        text = str(screen.query_one("#nothing", Static).render())
+        assert "Press 1, choose a preset and press t." in text
         await pilot.press("enter", "l", "r", "f", "R", "D", "space", "c", "s", "X")
         assert pilot.app.screen is screen
         add_run("first")
@@ -316,19 +316,22 @@ async def test_checkpoints_are_listed_and_l_takes_the_focused_one_to_the_chat() 
 
 async def test_the_cursor_follows_the_best_checkpoint_until_it_is_moved() -> None:
     run = add_run("saved", checkpoints=[10, 20, 30], best=30)
-    found = read_checkpoints(run.path)
-    early, later = [one for one in found if one.step == 10], [one for one in found if one.step > 10]
+    result = read_checkpoints(run.path)
+    early, later = (
+        [one for one in result if one.step == 10],
+        [one for one in result if one.step > 10],
+    )
     async with an_app().run_test(size=NARROW) as pilot:
         screen = await open_runs(pilot, 1)
         await with_checkpoints(pilot, screen)
         listed = screen.query_one(CheckpointList)
-        listed.show(early, afresh=True)
-        listed.show([*later, *early], afresh=False)
+        listed.show(early, reset=True)
+        listed.show([*later, *early], reset=False)
         assert listed.current is not None
         assert listed.current.step == 30
         listed.focus()
         await pilot.press("down")
-        listed.show(later, afresh=False)
+        listed.show(later, reset=False)
         assert listed.current.step == 20
 
 

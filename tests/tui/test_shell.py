@@ -103,13 +103,13 @@ def test_every_binding_of_every_screen_dialog_and_widget_is_allowed() -> None:
 
 
 def _all_subclasses(cls: type) -> list[type]:
-    found = {"": cls}
+    result = {"": cls}
     waiting = [App, RoomScreen, dialogs.Dialog, LineList, StatusLine, TabLine, KeyFooter, Input]
     while waiting:
         one = waiting.pop()
-        found[f"{one.__module__}.{one.__qualname__}"] = one
+        result[f"{one.__module__}.{one.__qualname__}"] = one
         waiting += one.__subclasses__()
-    return list(found.values())
+    return list(result.values())
 
 
 def test_no_two_actions_of_a_screen_share_a_key() -> None:
@@ -255,7 +255,7 @@ def test_two_actions_may_swap_their_keys(home: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         ('"train.fly" = "p"', "no such action"),
         ('"train.pause" = "ctrl+m"', "does not work"),
@@ -263,10 +263,10 @@ def test_two_actions_may_swap_their_keys(home: Path) -> None:
         ("= = =", "not valid TOML"),
     ],
 )
-def test_a_bad_keymap_line_is_reported_and_ignored(home: Path, text: str, told: str) -> None:
+def test_a_bad_keymap_line_is_reported_and_ignored(home: Path, text: str, expected: str) -> None:
     keys, wrong = the_keymap(home, text)
     assert keys == {action.id: action.key for action in actions.ACTIONS}
-    assert told in wrong[0]
+    assert expected in wrong[0]
 
 
 async def test_a_users_key_works_and_the_old_one_does_not(home: Path) -> None:
@@ -579,7 +579,7 @@ def test_the_first_frame_needs_no_heavy_library(home: Path) -> None:
 import sys
 from slm_tui.tui.app import SlmTuiApp
 class Once(SlmTuiApp):
-    def _first_frame_is_there(self):
+    def _after_first_frame(self):
         self.seen = [m for m in sys.modules]
         self.exit()
 app = Once()
@@ -676,8 +676,8 @@ async def test_ctrl_z_reports_a_terminal_that_cannot_suspend() -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("ctrl+z")
         await pilot.pause()
-        told = [notice.message for notice in app._notifications]
-        assert told == ["Programs cannot be suspended in this terminal"]
+        message = [notice.message for notice in app._notifications]
+        assert message == ["Programs cannot be suspended in this terminal"]
         # Keys work as before.
         await pilot.press("?")
         await pilot.pause()

@@ -93,12 +93,12 @@ class App:
 async def running(run: Path | None = None) -> AsyncIterator[App]:
     app = SlmTuiApp(TrainingWorkshop(), load_torch=False, run=run)
     async with app.run_test(size=(120, 40)) as pilot:
-        found = App(pilot)
+        result = App(pilot)
         try:
-            yield found
+            yield result
         finally:
-            await found.stopped()
-            found.workshop.close()
+            await result.stopped()
+            result.workshop.close()
 
 
 @pytest.fixture

@@ -50,11 +50,11 @@ def loaded(screen: SideBySide) -> bool:
 
 def texts(screen: SideBySide) -> list[str]:
     """The last completion of each column that has finished."""
-    found = [[one for one in column.entries if one.kind == "text"] for column in screen.columns]
-    return [own[-1].text for own in found if own and own[-1].ending]
+    result = [[one for one in column.entries if one.kind == "text"] for column in screen.columns]
+    return [own[-1].text for own in result if own and own[-1].ending]
 
 
-def drawn(column: Column) -> str:
+def text_of(column: Column) -> str:
     return "\n".join(line.plain for line in column._lines)
 
 
@@ -75,16 +75,21 @@ async def test_the_same_prompt_and_seed_go_through_all_columns() -> None:
             assert [one.kind for one in column.entries].count("text") == 1
         assert first == same
         assert first != other
-        assert all("12 tokens" in drawn(column) for column in screen.columns)
-        assert all("Once upon" in drawn(column) for column in screen.columns)
+        assert all("12 tokens" in text_of(column) for column in screen.columns)
+        assert all("Once upon" in text_of(column) for column in screen.columns)
         await type_line(pilot, "/seed 8")
         await type_line(pilot, "Once upon")
         await until(pilot, lambda: len(texts(screen)) == 3 and texts(screen)[0] != first)
         await until(pilot, lambda: not screen.is_writing)
         assert texts(screen)[0] == texts(screen)[2]
         # Every completion is saved with its run.
-        said = conversation.read(run.path)
-        assert sorted((one.step, one.seed) for one in said) == [(10, 7), (10, 8), (20, 7), (20, 8)]
+        exchanges = conversation.read(run.path)
+        assert sorted((one.step, one.seed) for one in exchanges) == [
+            (10, 7),
+            (10, 8),
+            (20, 7),
+            (20, 8),
+        ]
 
 
 async def test_an_empty_prompt_continues_all_columns() -> None:
@@ -95,7 +100,7 @@ async def test_an_empty_prompt_continues_all_columns() -> None:
         await until(pilot, lambda: len(texts(screen)) == 2)
         before = texts(screen)
         await type_line(pilot, "")
-        await until(pilot, lambda: all("24 tokens" in drawn(one) for one in screen.columns))
+        await until(pilot, lambda: all("24 tokens" in text_of(one) for one in screen.columns))
         assert all(
             longer.startswith(text) for text, longer in zip(before, texts(screen), strict=True)
         )
@@ -118,7 +123,7 @@ async def test_escape_stops_all_and_then_goes_back_with_the_settings() -> None:
         assert not screen.is_writing
         # An untrained model may have ended its text by chance.
         assert all(
-            " · stopped" in drawn(one) or " · end of" in drawn(one) for one in screen.columns
+            " · stopped" in text_of(one) or " · end of" in text_of(one) for one in screen.columns
         )
         await type_line(pilot, "/temp 0.5")
         await pilot.press("escape")
@@ -130,19 +135,19 @@ async def test_escape_stops_all_and_then_goes_back_with_the_settings() -> None:
 
 async def test_a_damaged_or_missing_checkpoint_is_reported_and_others_generate() -> None:
     run = add_run("grown", checkpoints=[10, 20])
-    damaged, gone = saved(run, 20)[0], run.checkpoints / "step-000099"
+    damaged, missing = saved(run, 20)[0], run.checkpoints / "step-000099"
     weights = damaged / "model.safetensors"
     data = bytearray(weights.read_bytes())
     data[-1] ^= 1
     weights.write_bytes(data)
     async with SlmTuiApp(load_torch=False).run_test(size=(120, 40)) as pilot:
-        screen = await open_side(pilot, [*saved(run, 10), damaged, gone])
+        screen = await open_side(pilot, [*saved(run, 10), damaged, missing])
         await type_line(pilot, "Once")
         await until(pilot, lambda: len(texts(screen)) == 1 and not screen.is_writing)
-        assert "✗" in drawn(screen.columns[1])
-        assert "not found" in drawn(screen.columns[2]).replace("\n", "")
+        assert "✗" in text_of(screen.columns[1])
+        assert "not found" in text_of(screen.columns[2]).replace("\n", "")
         await type_line(pilot, "")
-        await until(pilot, lambda: "24 tokens" in drawn(screen.columns[0]))
+        await until(pilot, lambda: "24 tokens" in text_of(screen.columns[0]))
 
 
 async def test_the_picker_marks_two_to_four_with_sensible_defaults() -> None:

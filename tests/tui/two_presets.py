@@ -63,9 +63,9 @@ def room(app: SlmTuiApp) -> PresetsScreen:
 
 
 def draft(app: SlmTuiApp) -> Draft:
-    found = room(app).draft
-    assert found is not None
-    return found
+    result = room(app).draft
+    assert result is not None
+    return result
 
 
 async def enter(pilot: Pilot[None], path: str, text: str) -> None:

@@ -54,7 +54,7 @@ class HuggingFaceData(DataSettings):
     )
 
     @model_validator(mode="after")
-    def _lengths_leave_something(self) -> Self:
+    def _check_lengths(self) -> Self:
         if self.maximum_length is not None and self.maximum_length < self.minimum_length:
             raise reject(
                 "maximum_length",

@@ -75,7 +75,7 @@ class DataSettings(Variant):
         ratios = {"val": self.split.validation, "test": self.split.test}
         return sum(ratio for part, ratio in ratios.items() if part not in self.own_splits())
 
-    def documents_wanted(self) -> dict[str, int] | None:
+    def generated_documents(self) -> dict[str, int] | None:
         """Number of documents of `train`, `val` and `test`, if the source generates them."""
         return None
 

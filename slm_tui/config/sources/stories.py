@@ -47,8 +47,8 @@ class StoriesData(DataSettings):
         """See `DataSettings.source_bytes`."""
         return min(self.documents, self.limit.documents or self.documents) * _BYTES[self.richness]
 
-    def documents_wanted(self) -> dict[str, int]:
-        """See `DataSettings.documents_wanted`: held-out stories are extra."""
+    def generated_documents(self) -> dict[str, int]:
+        """See `DataSettings.generated_documents`: held-out stories are extra."""
         stories = self.documents
         if self.limit.documents is not None:
             stories = min(stories, self.limit.documents)

@@ -27,10 +27,10 @@ def _known_encoding(name: str) -> str:
     try:
         # Codecs such as hex, which do not encode text, are refused by `encode` itself.
         " ".encode(name)
-        known = codecs.lookup(name).name not in _NO_ENCODINGS
+        is_known = codecs.lookup(name).name not in _NO_ENCODINGS
     except (LookupError, ValueError):
-        known = False
-    if not known:
+        is_known = False
+    if not is_known:
         raise reject("encoding", f"unknown encoding {name!r}", "utf-8, cp1252 or gb18030")
     return name
 

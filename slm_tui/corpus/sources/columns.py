@@ -86,12 +86,12 @@ class Columns:
         self,
         name: str,
         kinds: Mapping[str, str],
-        wanted: ColumnSettings,
+        settings: ColumnSettings,
         *,
         replace: bool = False,
         where: Callable[[], str] | None = None,
     ) -> None:
-        self._name, self._wanted, self._replace = name, wanted, replace
+        self._name, self._settings, self._replace = name, settings, replace
         self._where = where or (lambda: f"a row of {name}")
         self._kinds = dict(kinds)
         self.choice = self._chosen(self._kinds)
@@ -118,38 +118,38 @@ class Columns:
         present = [value for value in values if value is not None]
         if not present:
             return None
-        return self._wanted.separator.join(self._text(choice, value) for value in present)
+        return self._settings.separator.join(self._text(choice, value) for value in present)
 
     def _choice_for(self, row: Row) -> ColumnChoice | None:
-        if self._wanted.text_column or all(
+        if self._settings.text_column or all(
             value_at(row, one) is not None for one in self.choice.columns
         ):
             return self.choice
         names = tuple(row)
         if names not in self._by_names:
-            self._by_names[names] = self._of_other_names(row)
+            self._by_names[names] = self._choice_for_other_names(row)
         return self._by_names[names]
 
-    def _of_other_names(self, row: Row) -> ColumnChoice | None:
+    def _choice_for_other_names(self, row: Row) -> ColumnChoice | None:
         """The columns of a row that lacks those of the other rows."""
-        there = {name: kind for name, kind in self._kinds.items() if name in row}
-        there |= {name: kind_of(value) for name, value in row.items() if name not in there}
-        if any(one in there for one in self.choice.columns):
+        row_kinds = {name: kind for name, kind in self._kinds.items() if name in row}
+        row_kinds |= {name: kind_of(value) for name, value in row.items() if name not in row_kinds}
+        if any(one in row_kinds for one in self.choice.columns):
             return self.choice
-        found = _by_usual_names(there)
-        if found is not None:
-            columns = " and ".join(found.columns)
-            self._say(
+        choice = _by_usual_names(row_kinds)
+        if choice is not None:
+            columns = " and ".join(choice.columns)
+            self._note(
                 f"rows without {' and '.join(self.choice.columns)} are read from {columns} instead"
             )
-        return found
+        return choice
 
     def _text(self, choice: ColumnChoice, value: Any) -> str:
         if isinstance(value, str):
             text = value
         elif (said := turns(value, choice.columns[0])) is not None:
             text = "\n".join(said)
-            self._say(f"each row of {choice.columns[0]} becomes one line per turn")
+            self._note(f"each row of {choice.columns[0]} becomes one line per turn")
         else:
             raise CorpusError(
                 f"the column {' or '.join(choice.columns)} is not text",
@@ -169,35 +169,35 @@ class Columns:
         self.replaced += count
         return text
 
-    def _say(self, note: str) -> None:
+    def _note(self, note: str) -> None:
         if note not in self.notes:
             self.notes.append(note)
 
     def _chosen(self, kinds: Mapping[str, str]) -> ColumnChoice:
         if not kinds:
             raise NoRowsError(self._name)
-        named = [self._known(one, kinds) for one in self._wanted.named]
-        if self._wanted.text_column:
+        named = [self._existing(one, kinds) for one in self._settings.named]
+        if self._settings.text_column:
             return ColumnChoice(tuple(named))
-        found = _by_usual_names(kinds) or _only_one(kinds)
-        if found is None:
+        choice = _by_usual_names(kinds) or _only_one(kinds)
+        if choice is None:
             raise CorpusError(
                 f"{self._name} has no text column",
                 f"its columns are {listed(kinds)}, none of which has a usual name",
                 "set data.text_column to the one with the text",
             )
-        others = [one for one in named if one not in found.columns]
-        return ColumnChoice((*found.columns, *others), found.note)
+        others = [one for one in named if one not in choice.columns]
+        return ColumnChoice((*choice.columns, *others), choice.note)
 
-    def _known(self, wanted: str, kinds: Mapping[str, str]) -> str:
-        if wanted in kinds:
-            return wanted
+    def _existing(self, name: str, kinds: Mapping[str, str]) -> str:
+        if name in kinds:
+            return name
         # Compare as a person would: `Text ` in a table is `text`.
-        alike = [one for one in kinds if plain(one) == plain(wanted)]
+        alike = [one for one in kinds if plain(one) == plain(name)]
         if len(alike) == 1:
             return alike[0]
         raise CorpusError(
-            f"{self._name} has no column {wanted!r}",
+            f"{self._name} has no column {name!r}",
             f"it has {listed(kinds)}",
             "set data.text_column to one of them",
         )
@@ -218,11 +218,11 @@ def kinds_of(rows: Iterable[Row]) -> dict[str, str]:
 def _collect(row: Row, prefix: str, kinds: dict[str, str]) -> None:
     for name, value in row.items():
         whole, kind = prefix + str(name), kind_of(value)
-        known = kinds.get(whole, "nothing")
-        if kind == "nothing" or known == kind:
+        kind_so_far = kinds.get(whole, "nothing")
+        if kind == "nothing" or kind_so_far == kind:
             kinds.setdefault(whole, kind)
         else:
-            kinds[whole] = kind if known == "nothing" else "mixed"
+            kinds[whole] = kind if kind_so_far == "nothing" else "mixed"
         if kind == "group" and whole.count(".") < _DEEPEST:
             _collect(value, f"{whole}.", kinds)
 
@@ -277,13 +277,13 @@ def turns(value: Any, column: str) -> list[str] | None:
         return list(value)
     if not _are_turns(value):
         return None
-    said = []
+    lines = []
     for turn in value:
-        who, what = _first(turn, _WHO), _spoken(_first(turn, _WHAT))
-        if what:
-            name = _SPEAKERS.get(str(who).lower(), str(who).capitalize())
-            said.append(f"{name}: {what}" if who else what)
-    return said
+        speaker, text = _first(turn, _WHO), _turn_text(_first(turn, _WHAT))
+        if text:
+            name = _SPEAKERS.get(str(speaker).lower(), str(speaker).capitalize())
+            lines.append(f"{name}: {text}" if speaker else text)
+    return lines
 
 
 def _are_turns(value: Any) -> bool:
@@ -311,7 +311,7 @@ def _first(turn: Mapping[str, Any], names: Sequence[str]) -> Any:
     return next((turn[name] for name in names if turn.get(name) is not None), None)
 
 
-def _spoken(value: Any) -> str:
+def _turn_text(value: Any) -> str:
     """The text of a turn; if it has several parts, those that are text."""
     if isinstance(value, list):
         parts = (one.get("text") if isinstance(one, Mapping) else one for one in value)
@@ -340,7 +340,7 @@ def _only_one(kinds: Mapping[str, str]) -> ColumnChoice | None:
     labels = [name for name, kind in kinds.items() if kind == "label"]
     own = {name: kind for name, kind in kinds.items() if outermost(name, kinds) == name}
     for kind in ("text", "turns"):
-        alike = [name for name, found in own.items() if found == kind]
+        alike = [name for name, one in own.items() if one == kind]
         if len(alike) == 1:
             return ColumnChoice((alike[0],), f"the text is read from {alike[0]}" if labels else "")
         if alike:

@@ -103,28 +103,28 @@ class _Trial:
         return len(self.rows[0]) if self.rows else 0
 
 
-def found(name: str, sample: list[str], asked: LayoutSettings, *, whole: bool) -> CsvLayout:
+def detect(name: str, sample: list[str], settings: LayoutSettings, *, whole: bool) -> CsvLayout:
     """The layout of a file that begins with these lines; `whole` if that is all of it.
 
     Raises:
         CorpusError: it has no rows, or they cannot be parsed.
     """
     skips = next((at for at, line in enumerate(sample) if line.strip()), len(sample))
-    said = re.fullmatch(r"sep=(.)\n?", sample[skips]) if skips < len(sample) else None
-    if said:
+    declared = re.fullmatch(r"sep=(.)\n?", sample[skips]) if skips < len(sample) else None
+    if declared:
         # Excel writes this as the first line.
         skips += 1
-        asked = replace(asked, delimiter=asked.delimiter or said[1])
+        settings = replace(settings, delimiter=settings.delimiter or declared[1])
     beginning = "".join(sample[skips:])
-    layouts = _layouts(asked, skips, beginning)
+    layouts = _layouts(settings, skips, beginning)
     trials = [_tried(name, sample, layout, whole) for layout in layouts]
     trials = [one for one in trials if one.rows or one.error]
     if not trials:
         raise NoRowsError(name)
-    best = _best(trials, asked)
+    best = _best(trials, settings)
     if best.error is not None:
         raise best.error
-    return _named(best, asked)
+    return _named(best, settings)
 
 
 def body(sample: list[str], layout: CsvLayout) -> list[list[str]]:
@@ -143,15 +143,15 @@ def body(sample: list[str], layout: CsvLayout) -> list[list[str]]:
     return rows[layout.header :]
 
 
-def _layouts(asked: LayoutSettings, skips: int, beginning: str) -> list[CsvLayout]:
+def _layouts(settings: LayoutSettings, skips: int, beginning: str) -> list[CsvLayout]:
     """The layouts to try, most likely first."""
-    if asked.delimiter:
-        delimiters = [asked.delimiter]
+    if settings.delimiter:
+        delimiters = [settings.delimiter]
     else:
-        delimiters = sorted(_DELIMITERS, key=lambda one: one != asked.usual_delimiter)
+        delimiters = sorted(_DELIMITERS, key=lambda one: one != settings.usual_delimiter)
         delimiters = [NO_DELIMITER, *(one for one in delimiters if one in beginning)]
-    if asked.quotes != "auto":
-        ways = [(asked.quotes, False)]
+    if settings.quotes != "auto":
+        ways = [(settings.quotes, False)]
     else:
         ways = [("double", False), ("double", True), ("none", False)]
         if '\\"' in beginning:
@@ -189,8 +189,8 @@ def _tried(name: str, sample: list[str], layout: CsvLayout, whole: bool) -> _Tri
     return _Trial(layout, rows, regular, error, unclosed)
 
 
-def _width(row: list[str], wanted: int) -> int:
-    return wanted if len(row) > wanted and not any(row[wanted:]) else len(row)
+def _width(row: list[str], width: int) -> int:
+    return width if len(row) > width and not any(row[width:]) else len(row)
 
 
 def _without_empty_end(row: list[str]) -> list[str]:
@@ -200,7 +200,7 @@ def _without_empty_end(row: list[str]) -> list[str]:
     return row[:end]
 
 
-def _best(trials: list[_Trial], asked: LayoutSettings) -> _Trial:
+def _best(trials: list[_Trial], settings: LayoutSettings) -> _Trial:
     """The best trial: the delimiter with the best evidence, with the quotes that fit."""
     by_delimiter = dict[str, list[_Trial]]()
     for one in trials:
@@ -208,39 +208,39 @@ def _best(trials: list[_Trial], asked: LayoutSettings) -> _Trial:
 
     def speaks(delimiter: str) -> float:
         """How regular the rows are; 0 if neither they nor a header support the layout."""
-        return max(1 + one.regular for one in by_delimiter[delimiter] if _is_table(one, asked))
+        return max(1 + one.regular for one in by_delimiter[delimiter] if _is_table(one, settings))
 
     several = [
         delimiter
-        for delimiter, found in by_delimiter.items()
-        if any(_is_table(one, asked) for one in found)
+        for delimiter, trials_of_delimiter in by_delimiter.items()
+        if any(_is_table(one, settings) for one in trials_of_delimiter)
     ]
     delimiter = max(several, key=speaks) if several else next(iter(by_delimiter))
-    found = by_delimiter[delimiter]
-    sound = [one for one in found if _is_sound(one, found, asked)]
+    trials_of_delimiter = by_delimiter[delimiter]
+    sound = [one for one in trials_of_delimiter if _is_sound(one, trials_of_delimiter, settings)]
     if sound:
         return max(sound, key=lambda one: one.regular)
-    return next(one for one in found if one.error is not None)
+    return next(one for one in trials_of_delimiter if one.error is not None)
 
 
-def _is_table(trial: _Trial, asked: LayoutSettings) -> bool:
+def _is_table(trial: _Trial, settings: LayoutSettings) -> bool:
     """Whether there are columns, judging by the settings, a header, or regular rows."""
-    if asked.delimiter:
+    if settings.delimiter:
         return True
     if trial.width < 2:
         return False
     return (
         trial.regular >= _REGULAR
-        or _is_usual_header(trial.rows[0], asked)
+        or _is_usual_header(trial.rows[0], settings)
         or (trial.rows[1:] != [] and _are_numbered(trial.rows) and min(map(len, trial.rows)) > 1)
     )
 
 
-def _is_sound(trial: _Trial, others: list[_Trial], asked: LayoutSettings) -> bool:
+def _is_sound(trial: _Trial, others: list[_Trial], settings: LayoutSettings) -> bool:
     """Whether the quotes are right: no error, and no real quote was read as text."""
     if trial.error is not None:
         return False
-    if trial.layout.quotes != "none" or asked.quotes == "none":
+    if trial.layout.quotes != "none" or settings.quotes == "none":
         return True
     # A quote that is never closed was meant as a quote, and something is missing.
     return trial.regular == 1 and not any(one.unclosed for one in others)
@@ -253,10 +253,10 @@ def _are_numbered(rows: list[list[str]]) -> bool:
     return start in ("0", "1") and firsts == [str(int(start) + n) for n in range(len(rows))]
 
 
-def _is_usual_header(first: list[str], asked: LayoutSettings) -> bool:
+def _is_usual_header(first: list[str], settings: LayoutSettings) -> bool:
     names = {plain(cell) for cell in first}
-    wanted = {plain(one) for one in asked.columns}
-    return _may_be_names(first) and bool(names & (_USUAL | wanted))
+    text_columns = {plain(one) for one in settings.columns}
+    return _may_be_names(first) and bool(names & (_USUAL | text_columns))
 
 
 def _may_be_names(first: list[str]) -> bool:
@@ -271,18 +271,20 @@ def _may_be_names(first: list[str]) -> bool:
     )
 
 
-def _named(best: _Trial, asked: LayoutSettings) -> CsvLayout:
+def _named(best: _Trial, settings: LayoutSettings) -> CsvLayout:
     """The layout with the names of its columns, and notes on what was guessed."""
     first, rows = best.rows[0], best.rows[1:]
-    notes = _guesses(best.layout, asked)
-    header = asked.header == "yes" or (asked.header == "auto" and _has_header(first, rows, asked))
+    notes = _guesses(best.layout, settings)
+    header = settings.header == "yes" or (
+        settings.header == "auto" and _has_header(first, rows, settings)
+    )
     if not header:
-        if asked.header == "auto":
+        if settings.header == "auto":
             notes.append("no header: the first line is read as a row")
         columns = [f"column {at + 1}" for at in range(len(first))]
         return replace(best.layout, header=False, columns=tuple(columns), notes=tuple(notes))
     columns = [cell.strip() for cell in first]
-    if asked.header == "auto" and not _is_usual_header(first, asked):
+    if settings.header == "auto" and not _is_usual_header(first, settings):
         notes.append(f"the first line ({_listed(columns)}) is read as the header")
     if _numbers_its_rows(columns, rows):
         columns = ["", *columns]
@@ -290,30 +292,30 @@ def _named(best: _Trial, asked: LayoutSettings) -> CsvLayout:
     return replace(best.layout, columns=tuple(_distinct(columns, notes)), notes=tuple(notes))
 
 
-def _guesses(layout: CsvLayout, asked: LayoutSettings) -> list[str]:
+def _guesses(layout: CsvLayout, settings: LayoutSettings) -> list[str]:
     notes = list[str]()
-    if not asked.delimiter and layout.delimiter not in (asked.usual_delimiter, NO_DELIMITER):
+    if not settings.delimiter and layout.delimiter not in (settings.usual_delimiter, NO_DELIMITER):
         notes.append(f"cells are separated by {spelled(layout.delimiter)}")
-    if asked.quotes == "auto" and layout.quotes == "none":
+    if settings.quotes == "auto" and layout.quotes == "none":
         notes.append("quotes are read as part of the text")
-    if asked.quotes == "auto" and layout.quotes == "backslash":
+    if settings.quotes == "auto" and layout.quotes == "backslash":
         notes.append("quotes within cells are escaped with a backslash")
     return notes
 
 
 def _distinct(columns: list[str], notes: list[str]) -> list[str]:
-    made = list[str]()
+    names = list[str]()
     for one in columns:
-        count = columns[: len(made)].count(one)
-        made.append(f"{one} ({count + 1})" if count else one)
+        count = columns[: len(names)].count(one)
+        names.append(f"{one} ({count + 1})" if count else one)
         if count and one:
             notes.append(f"several columns are named {one}: the name refers to the first")
-    return made
+    return names
 
 
-def _has_header(first: list[str], rows: list[list[str]], asked: LayoutSettings) -> bool:
+def _has_header(first: list[str], rows: list[list[str]], settings: LayoutSettings) -> bool:
     """Whether the first row is a header: usual names, or unlike the rows below."""
-    if _is_usual_header(first, asked):
+    if _is_usual_header(first, settings):
         return True
     # In a single column, reading the name as text loses nothing; the reverse loses a text.
     if len(first) == 1 or not rows or not _may_be_names(first) or len(set(first)) < len(first):

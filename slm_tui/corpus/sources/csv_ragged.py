@@ -66,13 +66,13 @@ class RaggedRows:
 
     def _cells(self, sample: list[list[str]], at: int) -> list[str]:
         """The cells of a column; in rows with too many, counted from the nearer end."""
-        found = list[str]()
+        cells = list[str]()
         for row in sample:
             if len(row) <= self._width or at < self._text_at[0]:
-                found += row[at : at + 1]
+                cells += row[at : at + 1]
             elif at > self._text_at[-1]:
-                found.append(row[len(row) - (self._width - at)])
-        return [cell for cell in found if cell.strip()]
+                cells.append(row[len(row) - (self._width - at)])
+        return [cell for cell in cells if cell.strip()]
 
 
 def _labels(cells: list[str]) -> frozenset[str]:

@@ -31,10 +31,10 @@ class CsvRows:
         CorpusError: the layout cannot be detected, or it has no rows.
     """
 
-    def __init__(self, name: str, lines: Iterator[str], asked: LayoutSettings) -> None:
+    def __init__(self, name: str, lines: Iterator[str], settings: LayoutSettings) -> None:
         self.name, self.line = name, 0
         sample, whole = _sampled(lines)
-        self.layout = csv_layout.found(name, sample, asked, whole=whole)
+        self.layout = csv_layout.detect(name, sample, settings, whole=whole)
         self.notes = list(self.layout.notes)
         self._lines = chain(sample, lines)
         self._body = csv_layout.body(sample, self.layout)
@@ -80,7 +80,7 @@ class CsvRows:
             self.line = begins + 1
             if begins >= first and any(cell.strip() for cell in row):
                 yield self._fitted(row, ragged)
-        self._say_what_was_mended()
+        self._note_repairs()
 
     def _fitted(self, row: list[str], ragged: RaggedRows) -> list[str]:
         width = len(self.columns)
@@ -90,27 +90,27 @@ class CsvRows:
             return row
         if len(row) < width:
             if not ragged.may_be_short(row):
-                raise self._odd(row, "a line break in unquoted text")
+                raise self._row_error(row, "a line break in unquoted text")
             self._short += 1
             return row
         mended = ragged.joined(row)
         if mended is None:
             what = spelled(self.layout.delimiter)
-            raise self._odd(row, f"{what} in unquoted text")
+            raise self._row_error(row, f"{what} in unquoted text")
         self._joined += 1
         return mended
 
-    def _odd(self, row: list[str], because: str) -> CorpusError:
+    def _row_error(self, row: list[str], because: str) -> CorpusError:
         cells = "1 cell" if len(row) == 1 else f"{len(row):,} cells"
         names = ", ".join(name[:30] for name in self.columns[:6])
-        there = "1 column" if len(self.columns) == 1 else f"{len(self.columns):,} columns"
+        columns = "1 column" if len(self.columns) == 1 else f"{len(self.columns):,} columns"
         return CorpusError(
             f"line {self.line:,} of {self.name} has {cells}",
-            f"the file has {there} ({names}); it looks like {because}",
+            f"the file has {columns} ({names}); it looks like {because}",
             "put such texts in quotes, or set data.delimiter to the right delimiter",
         )
 
-    def _say_what_was_mended(self) -> None:
+    def _note_repairs(self) -> None:
         if self._joined:
             what = spelled(self.layout.delimiter, many=True)
             self.notes.append(

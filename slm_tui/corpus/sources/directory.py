@@ -42,18 +42,18 @@ def fingerprint(data: DirectoryData, *, reading: int = READING) -> dict[str, obj
         CorpusError: the directory or matching files do not exist, or one cannot be read and
             `on_encoding_error` does not allow skipping it.
     """
-    known = {}
-    for found in files(data)[0]:
+    hashes = {}
+    for file in files(data)[0]:
         try:
-            known[found.name] = text_file.digest(found.path)
+            hashes[file.name] = text_file.digest(file.path)
         except CorpusError:
             if data.on_encoding_error != "skip":
                 raise
-            known[found.name] = "unreadable"
+            hashes[file.name] = "unreadable"
     values = settings(data, exclude={"path"})
     if reading > 1 and data.on_encoding_error == "replace":
         values["reading"] = reading
-    return {**values, "files": known}
+    return {**values, "files": hashes}
 
 
 def files(data: DirectoryData) -> tuple[list[DirectoryFile], list[str]]:
@@ -67,22 +67,22 @@ def files(data: DirectoryData) -> tuple[list[DirectoryFile], list[str]]:
     """
     root = text_file.resolved(data.path, "directory")
     _check_root(root)
-    wanted = _wanted(data.pattern)
+    matches = _matcher(data.pattern)
     everything, closed = _walk(root)
-    found = [one for one in everything if wanted(one.name)]
+    matching = [one for one in everything if matches(one.name)]
     if closed and data.on_encoding_error != "skip":
         raise CorpusError(
             f"{root / closed[0]} cannot be read",
             os.strerror(errno.EACCES),
             "change its permissions, or set data.on_encoding_error to skip",
         )
-    if not found:
+    if not matching:
         raise _nothing_found(root, data.pattern, everything)
-    return sorted(found, key=lambda one: one.name), closed
+    return sorted(matching, key=lambda one: one.name), closed
 
 
-def _nothing_found(root: Path, pattern: str, there: list[DirectoryFile]) -> CorpusError:
-    endings = Counter("".join(Path(one.name).suffixes[-2:]) for one in there)
+def _nothing_found(root: Path, pattern: str, files: list[DirectoryFile]) -> CorpusError:
+    endings = Counter("".join(Path(one.name).suffixes[-2:]) for one in files)
     packed = [one for one in endings if file_kinds.without_suffix(one) != one]
     usual = max(packed or endings, key=lambda one: endings[one], default="")
     try_it = f", for example to **/*{usual}" if usual and usual not in pattern else ""
@@ -95,7 +95,7 @@ def _nothing_found(root: Path, pattern: str, there: list[DirectoryFile]) -> Corp
 
 def _walk(root: Path) -> tuple[list[DirectoryFile], list[str]]:
     """All regular files, and the names of unreadable directories."""
-    found: list[DirectoryFile] = []
+    files: list[DirectoryFile] = []
     closed: list[str] = []
     entered: set[tuple[int, int]] = set()
     waiting = [root]
@@ -123,9 +123,9 @@ def _walk(root: Path) -> tuple[list[DirectoryFile], list[str]]:
             if stat.S_ISDIR(status.st_mode):
                 inside.append(path)
             elif stat.S_ISREG(status.st_mode):
-                found.append(DirectoryFile(name, path, status.st_size))
+                files.append(DirectoryFile(name, path, status.st_size))
         waiting += reversed(inside)
-    return found, closed
+    return files, closed
 
 
 def _check_root(root: Path) -> None:
@@ -143,7 +143,7 @@ def _check_root(root: Path) -> None:
         )
 
 
-def _wanted(pattern: str) -> Callable[[str], Any]:
+def _matcher(pattern: str) -> Callable[[str], Any]:
     if not pattern:
         return lambda name: name.lower().endswith(SUFFIXES)
     from fsspec.utils import glob_translate
@@ -162,13 +162,13 @@ def stage(data: DirectoryData, directory: Path, meter: Meter) -> StagedDocuments
     Raises:
         CorpusError: a file is not UTF-8 text or cannot be read, and must not be skipped.
     """
-    found, closed = files(data)
-    total, done = sum(one.size for one in found), 0
+    selected, closed = files(data)
+    total, done = sum(one.size for one in selected), 0
     wrong, errors = LeftOut(), list[CorpusError]()
     for name in closed:
         wrong.skip(name, os.strerror(errno.EACCES))
     with StagingWriter(directory / "train.text", data.limit) as staging:
-        for one in found:
+        for one in selected:
             before = staging.mark()
             try:
                 wrong.read(_add(staging, one, data, meter, done, total), one.name)
@@ -180,7 +180,7 @@ def stage(data: DirectoryData, directory: Path, meter: Meter) -> StagedDocuments
             if staging.is_full:
                 break
         if wrong.skipped and data.on_encoding_error != "skip":
-            raise _refused(wrong, errors, len(found))
+            raise _refused(wrong, errors, len(selected))
         spans = staging.finish()
         wrong.blank = staging.blank
     if not len(spans):
@@ -215,10 +215,10 @@ def _add(
 def _refused(wrong: LeftOut, errors: list[CorpusError], files: int) -> CorpusError:
     named = ", ".join(f"{name} ({why})" for name, why in wrong.files[:_FILES_NAMED])
     more = f" and {wrong.skipped - _FILES_NAMED} more" if wrong.skipped > _FILES_NAMED else ""
-    odd = [one for one in errors if isinstance(one, NotTextError)]
-    looks = Counter(one.looks for one in odd if one.looks)
+    not_text = [one for one in errors if isinstance(one, NotTextError)]
+    looks = Counter(one.looks for one in not_text if one.looks)
     remedies = ["set data.on_encoding_error to skip"]
-    if any(one.may_replace for one in odd):
+    if any(one.may_replace for one in not_text):
         remedies[0] += " or replace"
     if looks:
         likely = looks.most_common(1)[0][0]

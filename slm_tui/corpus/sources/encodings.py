@@ -37,14 +37,14 @@ class Encoding:
         return self.codec
 
 
-def encoding_of(head: bytes, wanted: str = AUTO) -> Encoding:
-    """The encoding of a text that begins with `head`: `wanted`, by its mark, or UTF-8."""
+def encoding_of(head: bytes, setting: str = AUTO) -> Encoding:
+    """The encoding of a text that begins with `head`: as in `setting`, by its mark, or UTF-8."""
     mark, codec = next(((m, c) for m, c in _MARKS if head.startswith(m)), (b"", ""))
-    if wanted != AUTO:
-        asked = codecs.lookup(wanted).name
+    if setting != AUTO:
+        requested = codecs.lookup(setting).name
         # The mark gives the byte order and is not text.
-        fits = bool(codec) and codec.startswith(asked.removesuffix("-sig"))
-        return Encoding(codec if fits else _without_mark(asked), len(mark) if fits else 0)
+        fits = bool(codec) and codec.startswith(requested.removesuffix("-sig"))
+        return Encoding(codec if fits else _without_mark(requested), len(mark) if fits else 0)
     if codec and codec != "utf-8":
         name = Encoding(codec).name
         return Encoding(codec, len(mark), f"read as {name}, by its byte order mark")
@@ -59,8 +59,8 @@ def guess(sample: bytes) -> str:
     """The likely encoding of a text that is not UTF-8; empty if none fits."""
     import chardet
 
-    found = chardet.detect(sample[:_SAMPLE])
-    name, sure = found["encoding"], found["confidence"] or 0.0
+    detection = chardet.detect(sample[:_SAMPLE])
+    name, sure = detection["encoding"], detection["confidence"] or 0.0
     if name is None or sure < _LEAST_CONFIDENCE or name.lower() in ("ascii", "utf-8"):
         return ""
     try:

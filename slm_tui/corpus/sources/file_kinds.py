@@ -73,15 +73,15 @@ def opened(file: IO[bytes]) -> tuple[IO[bytes], str]:
         file.seek(0)
         whole: Any = file
     else:
-        whole = io.BufferedReader(_Again(head, file))
+        whole = io.BufferedReader(_RestoredStream(head, file))
     name = compression(head)
     if not name:
         return whole, ""
-    unpack = next(unpack for known, _, unpack in _COMPRESSED if known == name)
+    unpack = next(unpack for kind, _, unpack in _COMPRESSED if kind == name)
     return unpack(whole), name
 
 
-class _Again(io.RawIOBase):
+class _RestoredStream(io.RawIOBase):
     """A stream whose start was already read, restored to the start."""
 
     def __init__(self, head: bytes, rest: IO[bytes]) -> None:
@@ -105,8 +105,8 @@ def layout_of(name: str) -> str:
 def without_suffix(name: str) -> str:
     """A file name without its compression suffix."""
     lower = name.lower()
-    found = next((one for one in SUFFIXES if lower.endswith(one)), "")
-    return name[: len(name) - len(found)]
+    suffix = next((one for one in SUFFIXES if lower.endswith(one)), "")
+    return name[: len(name) - len(suffix)]
 
 
 _PANDOC = "convert it to text: pandoc {path} -t plain -o {stem}.txt"

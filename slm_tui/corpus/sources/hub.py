@@ -64,15 +64,15 @@ def fingerprint(data: HuggingFaceData, *, reading: int = READING) -> dict[str, o
         # It may have tables, which the first version read differently; known datasets have none.
         return values if ready or reading == 1 else {**values, "reading": reading}
     files = sorted(path.rglob("*")) if path.is_dir() else [path]
-    known = {
+    result = {
         one.relative_to(path).as_posix(): text_file.digest(one)
         for one in files
         if one.is_file() and not one.name.endswith(".lock")
     }
-    tables = any(file_kinds.layout_of(one) == "csv" for one in [*known, path.name])
+    tables = any(file_kinds.layout_of(one) == "csv" for one in [*result, path.name])
     if reading > 1 and (tables or data.limit.fraction is not None):
         values["reading"] = reading
-    return {**values, "dataset": "", "files": known}
+    return {**values, "dataset": "", "files": result}
 
 
 def _check_name(dataset: str) -> None:
@@ -182,8 +182,8 @@ def _read(request: dict[str, Any], directory: Path, meter: Meter) -> StagedDocum
 
 
 def _environment() -> dict[str, str]:
-    known = os.environ.get("PYTHONPATH")
-    path = str(_PACKAGE_ROOT) + (os.pathsep + known if known else "")
+    python_path = os.environ.get("PYTHONPATH")
+    path = str(_PACKAGE_ROOT) + (os.pathsep + python_path if python_path else "")
     variables = {**os.environ, "HF_HOME": str(_hub_home())}
     # tqdm then updates its bars even without a terminal; the process reports them instead.
     return {**variables, "PYTHONPATH": path, "TQDM_POSITION": "-1"}
@@ -257,8 +257,8 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 
 def _sweep(cache_dir: str, began: float) -> None:
     """Remove incomplete downloads of a process that could not clean up."""
-    known = {os.environ.get(name, "") for name in _CACHES}
-    for root in {cache_dir, *known, str(_hub_home())} - {""}:
+    caches = {os.environ.get(name, "") for name in _CACHES}
+    for root in {cache_dir, *caches, str(_hub_home())} - {""}:
         try:
             left = [one for one in Path(root).rglob("*.incomplete") if one.stat().st_mtime >= began]
         except OSError:

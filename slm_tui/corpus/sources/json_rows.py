@@ -87,7 +87,7 @@ class JsonRows:
         try:
             return _DECODER.decode(line)
         except json.JSONDecodeError as error:
-            raise self._wrong(number, _told(error.msg, error.pos + 1)) from None
+            raise self._wrong(number, _in_words(error.msg, error.pos + 1)) from None
         except (ValueError, RecursionError) as error:
             raise self._wrong(number, f"it is not JSON: {error}") from None
 
@@ -99,7 +99,7 @@ class JsonRows:
             # Report missing text after the last character present.
             before = error.doc[: error.pos].rstrip()
             at, column = before.count("\n"), len(before) - before.rfind("\n")
-            raise self._wrong(line + at, _told(error.msg, column)) from None
+            raise self._wrong(line + at, _in_words(error.msg, column)) from None
         except (ValueError, RecursionError) as error:
             raise self._wrong(line, f"it is not JSON: {error}") from None
 
@@ -137,7 +137,7 @@ class JsonRows:
         return only
 
 
-def _told(message: str, column: int) -> str:
+def _in_words(message: str, column: int) -> str:
     what = message.lower().removesuffix(" starting at")
     return f"it is not JSON: {what} at column {column:,}"
 
@@ -167,7 +167,7 @@ class _Text:
 
     def __init__(self, parts: Iterator[str]) -> None:
         self._parts = parts
-        self._known, self._at = "", 0
+        self._buffer, self._at = "", 0
         self._ended = False
         self.line = 1
 
@@ -175,34 +175,34 @@ class _Text:
         """The next character not in `over`; empty at the end."""
         while True:
             start = self._at
-            while self._at < len(self._known) and self._known[self._at] in over:
+            while self._at < len(self._buffer) and self._buffer[self._at] in over:
                 self._at += 1
-            self.line += self._known.count("\n", start, self._at)
-            if self._at < len(self._known):
-                return self._known[self._at]
+            self.line += self._buffer.count("\n", start, self._at)
+            if self._at < len(self._buffer):
+                return self._buffer[self._at]
             if not self._more():
                 return ""
 
     def skip(self, count: int) -> None:
         """Advance by some characters."""
-        self.line += self._known.count("\n", self._at, self._at + count)
+        self.line += self._buffer.count("\n", self._at, self._at + count)
         self._at += count
 
     def first_line(self) -> str:
         """The rest of the current line."""
-        return self._known[self._at : self._line_end()]
+        return self._buffer[self._at : self._line_end()]
 
     def take_line(self) -> str:
         """The rest of the current line; advance past it."""
         end = self._line_end()
-        line = self._known[self._at : end]
+        line = self._buffer[self._at : end]
         self.skip(len(line) + 1)
         return line
 
     def _line_end(self) -> int:
-        while (end := self._known.find("\n", self._at)) < 0:
-            if not self._more(len(self._known) - self._at):
-                return len(self._known)
+        while (end := self._buffer.find("\n", self._at)) < 0:
+            if not self._more(len(self._buffer) - self._at):
+                return len(self._buffer)
         return end
 
     def value(self) -> Any:
@@ -214,25 +214,25 @@ class _Text:
         """
         while True:
             try:
-                found, end = _DECODER.raw_decode(self._known, self._at)
+                result, end = _DECODER.raw_decode(self._buffer, self._at)
             except json.JSONDecodeError as error:
-                known, at = self._known[self._at :], error.pos - self._at
-                if self._is_cut(error) and self._more(len(known)):
+                rest, at = self._buffer[self._at :], error.pos - self._at
+                if self._is_cut(error) and self._more(len(rest)):
                     continue
-                raise json.JSONDecodeError(error.msg, known, at) from None
+                raise json.JSONDecodeError(error.msg, rest, at) from None
             self.skip(end - self._at)
-            return found
+            return result
 
     def _is_cut(self, error: json.JSONDecodeError) -> bool:
         """Whether the value may continue in text that has not been read."""
         if self._ended:
             return False
         unterminated = error.msg.startswith("Unterminated")
-        return unterminated or error.pos >= len(self._known) - 16
+        return unterminated or error.pos >= len(self._buffer) - 16
 
     def _more(self, at_least: int = 1) -> bool:
         """Double the amount read, so that the text parsed again stays proportional."""
-        parts, size = [self._known[self._at :]], 0
+        parts, size = [self._buffer[self._at :]], 0
         for part in self._parts:
             parts.append(part)
             size += len(part)
@@ -240,5 +240,5 @@ class _Text:
                 break
         else:
             self._ended = True
-        self._known, self._at = "".join(parts), 0
+        self._buffer, self._at = "".join(parts), 0
         return size > 0

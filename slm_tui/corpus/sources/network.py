@@ -22,21 +22,21 @@ def is_offline_by_choice() -> bool:
 def answers(address: str) -> bool:
     """Whether there is any response within a few seconds."""
     answered = threading.Event()
-    heard: list[bool] = []
+    results: list[bool] = []
 
     def ask() -> None:
         try:
             question = urllib.request.Request(address, method="HEAD")
             urllib.request.urlopen(question, timeout=_SECONDS_TO_REACH).close()
-            heard.append(True)
+            results.append(True)
         except urllib.error.HTTPError:
-            heard.append(True)
+            results.append(True)
         except (OSError, ValueError):
-            heard.append(False)
+            results.append(False)
         finally:
             answered.set()
 
     # Name lookups may take much longer than any timeout: the thread can be abandoned.
     threading.Thread(target=ask, daemon=True).start()
     answered.wait(_SECONDS_TO_REACH)
-    return bool(heard and heard[0])
+    return bool(results and results[0])

@@ -34,7 +34,7 @@ class RowSplit(Protocol):
         ...
 
 
-def read(request: dict[str, Any], tell: Tell) -> dict[str, Any]:
+def read(request: dict[str, Any], send: Tell) -> dict[str, Any]:
     """Write the documents of every requested split; return what was found.
 
     Raises:
@@ -42,7 +42,7 @@ def read(request: dict[str, Any], tell: Tell) -> dict[str, Any]:
         Exception: anything that `datasets` raises; see `reader_errors`.
     """
     directory, left_out = Path(request["directory"]), LeftOut()
-    opened = _opened(request, _meter(tell))
+    opened = _opened(request, _meter(send))
     for part, split in request["splits"].items():
         if split not in opened:
             raise CorpusError(
@@ -51,20 +51,20 @@ def read(request: dict[str, Any], tell: Tell) -> dict[str, Any]:
                 f"set data.{_setting(part)} to one of them",
             )
     for part, split in request["splits"].items():
-        found, limit = opened[split], Limit(**request["limit"])
-        if isinstance(found, DatasetRows):
-            found, limit = found.first(limit, whole=bool(request.get("heading")))
+        rows, limit = opened[split], Limit(**request["limit"])
+        if isinstance(rows, DatasetRows):
+            rows, limit = rows.first(limit, whole=bool(request.get("heading")))
         with StagingWriter(directory / f"{part}.text", limit, _per_token(request)) as staging:
-            _write(found, request, staging, left_out, tell)
+            _write(rows, request, staging, left_out, send)
             left_out.blank += staging.blank
             save_spans(staging.finish(), directory / f"{part}.npz")
     left_out.splits = [str(one) for one in opened if one not in request["splits"].values()]
     return {"parts": list(request["splits"]), "left_out": asdict(left_out)}
 
 
-def _meter(tell: Tell) -> Meter:
+def _meter(send: Tell) -> Meter:
     def report(progress: Progress) -> None:
-        tell(progress.stage, progress.done, progress.total, progress.unit)
+        send(progress.stage, progress.done, progress.total, progress.unit)
 
     return Meter(report)
 
@@ -84,31 +84,35 @@ def _opened(request: dict[str, Any], meter: Meter) -> dict[str, RowSplit]:
     if "table" in request:
         file = tables.local(Path(request["dataset"]), request["table"])
         return {"train": FileTexts([file], reading, meter)}
-    found = shards.opened(request)
-    if isinstance(found, shards.FileShards):
-        return {split: FileTexts(files, reading, meter) for split, files in found.splits.items()}
+    splits = shards.opened(request)
+    if isinstance(splits, shards.FileShards):
+        return {split: FileTexts(files, reading, meter) for split, files in splits.splits.items()}
     name = request["dataset"]
-    return {split: DatasetRows(name, rows, reading.wanted) for split, rows in found.splits.items()}
+    return {
+        split: DatasetRows(name, rows, reading.columns) for split, rows in splits.splits.items()
+    }
 
 
 def _reading(request: dict[str, Any]) -> ReadSettings:
-    wanted = ColumnSettings(
+    columns = ColumnSettings(
         request["text_column"], request["second_column"], request["column_separator"]
     )
     csv = LayoutSettings(
         request.get("delimiter", ""),
         request.get("header", "auto"),
         request.get("quotes", "auto"),
-        columns=tuple(wanted.named),
+        columns=tuple(columns.named),
     )
-    return ReadSettings(wanted, csv, request.get("encoding", "auto"), request.get("replace", False))
+    return ReadSettings(
+        columns, csv, request.get("encoding", "auto"), request.get("replace", False)
+    )
 
 
 class DatasetRows:
     """A split as `datasets` opened it."""
 
-    def __init__(self, name: str, rows: Any, wanted: ColumnSettings) -> None:
-        self._name, self._rows, self._wanted = name, rows, wanted
+    def __init__(self, name: str, rows: Any, columns: ColumnSettings) -> None:
+        self._name, self._rows, self._columns = name, rows, columns
 
     def first(self, limit: Limit, *, whole: bool) -> tuple["DatasetRows", Limit]:
         """Select a fraction of stored rows up front, so that the rest is never read.
@@ -119,11 +123,11 @@ class DatasetRows:
         if limit.fraction is None or count is None or whole:
             return self, limit
         some = self._rows.select(range(max(1, round(count * limit.fraction))))
-        return DatasetRows(self._name, some, self._wanted), Limit()
+        return DatasetRows(self._name, some, self._columns), Limit()
 
     def texts(self, left_out: LeftOut) -> Iterator[str]:
         """The text of each row; rows without any are counted."""
-        columns = Columns(self._name, self._kinds(), self._wanted)
+        columns = Columns(self._name, self._kinds(), self._columns)
         rows = self._rows.select_columns(columns.outermost)
         for batch in rows.iter(batch_size=_ROWS):
             for values in zip(*(batch[name] for name in columns.outermost), strict=True):
@@ -156,12 +160,12 @@ def _kind(feature: Any) -> str:
 
 
 def _write(
-    split: RowSplit, request: dict[str, Any], staging: StagingWriter, left_out: LeftOut, tell: Tell
+    split: RowSplit, request: dict[str, Any], staging: StagingWriter, left_out: LeftOut, send: Tell
 ) -> None:
     shortest, longest = request.get("minimum_length", 0), request.get("maximum_length")
     for number, text in enumerate(_documents(split.texts(left_out), request.get("heading", ""))):
         if number % 256 == 0 and isinstance(split, DatasetRows):
-            tell("reading", staging.documents, None, "documents")
+            send("reading", staging.documents, None, "documents")
         if len(text) < shortest:
             left_out.short += 1
         elif longest is not None and len(text) > longest:
@@ -185,7 +189,7 @@ def _documents(texts: Iterator[str], heading: str) -> Iterator[str]:
         yield "".join(lines)
 
 
-def report_bars(tell: Tell) -> None:
+def report_bars(send: Tell) -> None:
     """Make every progress bar of the libraries report its progress instead of drawing."""
     from tqdm.std import tqdm
 
@@ -195,11 +199,11 @@ def report_bars(tell: Tell) -> None:
         if bar.unit == "B":
             downloads[id(bar)] = (bar.n, bar.total or 0.0)
             done, total = (sum(column) for column in zip(*downloads.values(), strict=True))
-            tell("downloading", done, total or None, "bytes")
+            send("downloading", done, total or None, "bytes")
         elif bar.total or bar.n:
             unit = str(bar.unit).strip()
             stage = "unpacking" if unit == "examples" else "opening the dataset"
-            tell(stage, bar.n, bar.total, "rows" if unit == "examples" else "files")
+            send(stage, bar.n, bar.total, "rows" if unit == "examples" else "files")
         return True
 
     tqdm.display = display

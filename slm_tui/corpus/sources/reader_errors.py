@@ -26,12 +26,12 @@ def explained(error: Exception, request: dict[str, Any], *, online: bool) -> Slm
 
 
 def _chain(error: BaseException) -> list[BaseException]:
-    found: list[BaseException] = []
+    chain: list[BaseException] = []
     one: BaseException | None = error
-    while one is not None and one not in found:
-        found.append(one)
+    while one is not None and one not in chain:
+        chain.append(one)
         one = one.__cause__ or one.__context__
-    return found
+    return chain
 
 
 def _offline(request: dict[str, Any]) -> CorpusError:
@@ -49,7 +49,7 @@ def _offline(request: dict[str, Any]) -> CorpusError:
 def _of_a_table(chain: list[BaseException], request: dict[str, Any]) -> CorpusError:
     return CorpusError(
         f"{request['dataset']} cannot be read as {request['table']}",
-        _telling(chain),
+        _useful_message(chain),
         "set data.format to the format of the file",
     )
 
@@ -90,10 +90,10 @@ def _of_a_dataset(chain: list[BaseException], request: dict[str, Any]) -> Corpus
         )
     if "404" in text and "://" in name:
         return CorpusError(what, "there is nothing at that URL", "check data.dataset")
-    return CorpusError(what, _telling(chain))
+    return CorpusError(what, _useful_message(chain))
 
 
-def _telling(chain: list[BaseException]) -> str:
+def _useful_message(chain: list[BaseException]) -> str:
     """The first line of the outermost error with a useful message."""
     lines = [_first_line(one) for one in chain]
     return next((one for one in lines if not one.startswith(_SAYS_NOTHING)), lines[-1])

@@ -21,7 +21,7 @@ def main() -> int:
     request = json.loads(_line())
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
-    def tell(**values: Any) -> None:
+    def send(**values: Any) -> None:
         print(json.dumps(values), file=out, flush=True)
 
     online = request["local"] or _reachable(request["dataset"])
@@ -32,17 +32,17 @@ def main() -> int:
     from slm_tui.corpus.sources import reader, reader_errors
 
     request["online"] = online
-    reader.report_bars(lambda *progress: tell(progress=progress))
+    reader.report_bars(lambda *progress: send(progress=progress))
     try:
-        done = reader.read(request, lambda *progress: tell(progress=progress))
+        done = reader.read(request, lambda *progress: send(progress=progress))
     except Exception as error:  # noqa: BLE001 - the parent must learn of any error
-        known = reader_errors.explained(error, request, online=online)
-        if isinstance(known, OSError):
-            tell(full=[known.errno, known.strerror])
+        message = reader_errors.explained(error, request, online=online)
+        if isinstance(message, OSError):
+            send(full=[message.errno, message.strerror])
         else:
-            tell(error=[known.what, known.why, known.remedy])
+            send(error=[message.what, message.why, message.remedy])
         return 1
-    tell(done=done)
+    send(done=done)
     return 0
 
 

@@ -46,9 +46,9 @@ def opened(request: dict[str, Any]) -> FileShards | RowShards:
     if "://" in name:
         return FileShards({"train": [_single(datasets, request)]})
     if request["local"] and _is_saved(Path(name)):
-        found = datasets.load_from_disk(name)
+        dataset = datasets.load_from_disk(name)
         # A dataset without splits is all training text.
-        return RowShards(dict(found) if isinstance(found, dict) else {"train": found})
+        return RowShards(dict(dataset) if isinstance(dataset, dict) else {"train": dataset})
     builder = _builder(datasets, request)
     files = _own_files(builder)
     # `datasets` silently loses some cells; a stream ends where columns differ.
@@ -72,14 +72,14 @@ def _builder(datasets: Any, request: dict[str, Any]) -> Any:
     try:
         return datasets.load_dataset_builder(request["dataset"], config, **options)
     except Exception:
-        kept = None if request["online"] else _kept(request)
-        if kept is None:
+        stored = None if request["online"] else _cached_snapshot(request)
+        if stored is None:
             raise
-        request["dataset"], request["local"] = str(kept), True
-        return datasets.load_dataset_builder(str(kept), config, **{**options, "revision": None})
+        request["dataset"], request["local"] = str(stored), True
+        return datasets.load_dataset_builder(str(stored), config, **{**options, "revision": None})
 
 
-def _kept(request: dict[str, Any]) -> Path | None:
+def _cached_snapshot(request: dict[str, Any]) -> Path | None:
     """The cached files of a dataset on the hub, the newest version."""
     import huggingface_hub
 
@@ -87,15 +87,15 @@ def _kept(request: dict[str, Any]) -> Path | None:
         repositories = huggingface_hub.scan_cache_dir().repos
     except (huggingface_hub.errors.CacheNotFound, OSError, ValueError):
         return None
-    wanted = request["revision"]
-    found = [
+    requested = request["revision"]
+    snapshots = [
         revision
         for one in repositories
         if (one.repo_type, one.repo_id) == ("dataset", request["dataset"])
         for revision in one.revisions
-        if not wanted or wanted in revision.refs or revision.commit_hash.startswith(wanted)
+        if not requested or requested in revision.refs or revision.commit_hash.startswith(requested)
     ]
-    newest = max(found, key=lambda one: one.last_modified, default=None)
+    newest = max(snapshots, key=lambda one: one.last_modified, default=None)
     return Path(newest.snapshot_path) if newest is not None else None
 
 
@@ -131,13 +131,13 @@ def _of_files(
     layout, splits, delimiter = files
     if delimiter:
         request["delimiter"] = delimiter
-    wanted = set(request["splits"].values())
-    found = {}
+    requested = set(request["splits"].values())
+    result = {}
     for split, names in splits.items():
         # Do not download splits that were not requested.
-        here = split in wanted
-        found[split] = [_file(datasets, one, layout, request) for one in names] if here else []
-    return FileShards(found)
+        here = split in requested
+        result[split] = [_file(datasets, one, layout, request) for one in names] if here else []
+    return FileShards(result)
 
 
 def _single(datasets: Any, request: dict[str, Any]) -> File:
@@ -145,9 +145,9 @@ def _single(datasets: Any, request: dict[str, Any]) -> File:
     name = request["dataset"]
     layout = file_kinds.layout_of(name.split("?")[0].split("#")[0])
     if not request["online"]:
-        kept = _stored(datasets, name, request["cache_dir"])
-        if kept is not None:
-            return File(name, layout, lambda: kept.open("rb"), kept.stat().st_size)
+        stored = _stored(datasets, name, request["cache_dir"])
+        if stored is not None:
+            return File(name, layout, lambda: stored.open("rb"), stored.stat().st_size)
     return _file(datasets, name, layout, request)
 
 
@@ -176,8 +176,8 @@ def _stored(datasets: Any, address: str, cache_dir: str) -> Path | None:
     downloads = Path(cache_dir or datasets.config.HF_DATASETS_CACHE) / "downloads"
     # Named after the URL and, if the server gave one, the version.
     name = datasets.utils.file_utils.hash_url_to_filename(address)
-    found = [one for one in downloads.glob(f"{name}*") if one.suffix not in _NOT_CONTENT]
-    return max(found, key=lambda one: one.stat().st_mtime) if found else None
+    files = [one for one in downloads.glob(f"{name}*") if one.suffix not in _NOT_CONTENT]
+    return max(files, key=lambda one: one.stat().st_mtime) if files else None
 
 
 def _is_saved(path: Path) -> bool:

@@ -29,9 +29,9 @@ def stories(data: StoriesData, first: int, count: int) -> Iterator[DocumentPiece
 
 def stage(data: StoriesData, directory: Path, meter: Meter) -> StagedDocuments:
     """Write the stories of every split; a limit applies to the training split."""
-    wanted = data.documents_wanted()
-    total, first, parts = sum(wanted.values()), 0, {}
-    for part, count in wanted.items():
+    counts = data.generated_documents()
+    total, first, parts = sum(counts.values()), 0, {}
+    for part, count in counts.items():
         characters = data.limit.characters if part == "train" else None
         limit = Limit(characters=characters)
         with StagingWriter(directory / f"{part}.text", limit) as staging:

@@ -23,7 +23,7 @@ from slm_tui.corpus.sources.text_file import TextFile
 class ReadSettings:
     """How files of any kind are read."""
 
-    wanted: ColumnSettings = field(default_factory=ColumnSettings)
+    columns: ColumnSettings = field(default_factory=ColumnSettings)
     csv: LayoutSettings = field(default_factory=LayoutSettings)
     encoding: str = "auto"
     replace: bool = False
@@ -99,7 +99,7 @@ class FileTexts:
         columns = Columns(
             file.name,
             table.kinds(),
-            self._reading.wanted,
+            self._reading.columns,
             where=lambda: f"line {table.line:,} of {file.name}",
         )
         places = {name: table.columns.index(name) for name in columns.choice.columns}
@@ -119,7 +119,7 @@ class FileTexts:
         columns = Columns(
             file.name,
             rows.kinds(),
-            self._reading.wanted,
+            self._reading.columns,
             replace=self._reading.replace,
             where=lambda: f"line {rows.line:,} of {file.name}",
         )
@@ -135,7 +135,7 @@ class FileTexts:
             rows = ParquetRows(file.name, opened)
             if not rows.count:
                 raise NoRowsError(file.name)
-            columns = Columns(file.name, rows.kinds(), self._reading.wanted)
+            columns = Columns(file.name, rows.kinds(), self._reading.columns)
             try:
                 for number, text in enumerate(
                     self._texts(rows.rows(columns.outermost), columns, left_out)

@@ -65,18 +65,18 @@ def signature(path: Path) -> Signature:
         CorpusError: it is missing, a directory, or not a regular file.
     """
     try:
-        found = path.stat()
+        status = path.stat()
     except (OSError, ValueError) as error:
         raise _unreadable(path, error) from None
-    if stat.S_ISDIR(found.st_mode):
+    if stat.S_ISDIR(status.st_mode):
         raise CorpusError(
             f"{path} is a directory", "", "choose a file in it, or set data.kind to directory"
         )
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         raise CorpusError(
             f"{path} is not a regular file", "it is a device or a pipe", "choose a file"
         )
-    return (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+    return (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 def digest(path: Path) -> str:
@@ -124,7 +124,7 @@ class TextFile:
         self._opener = opener or (lambda: path.open("rb"))
         self.notes: list[str] = []
         self.replaced = self.characters = 0
-        self._wanted, self._replace, self._tags = encoding, replace, tags
+        self._encoding, self._replace, self._tags = encoding, replace, tags
 
     def documents(
         self, separator: str = "", *, meter: Meter, done: int = 0, total: int = 0
@@ -138,10 +138,10 @@ class TextFile:
             NotTextError: it is not text in its encoding.
             CorpusError: it cannot be read.
         """
-        found = _Documents(separator or END_OF_TEXT)
+        splitter = _Documents(separator or END_OF_TEXT)
         for text in self.text(meter, done, total):
-            yield from found.feed(text)
-        yield from found.finish()
+            yield from splitter.feed(text)
+        yield from splitter.finish()
 
     def lines(self, meter: Meter, done: int = 0, total: int = 0) -> Iterator[str]:
         """The lines with their ends, which are always `\\n`.
@@ -176,7 +176,7 @@ class TextFile:
         content, packed = file_kinds.opened(file)
         head = self._read(content, file_kinds.HEAD, packed)
         self._recognise(head)
-        encoding = encodings.encoding_of(head, self._wanted)
+        encoding = encodings.encoding_of(head, self._encoding)
         self.notes += [encoding.note] if encoding.note else []
         decoder = codecs.getincrementaldecoder(encoding.codec)(
             errors="replace" if self._replace else "strict"
@@ -285,7 +285,7 @@ class TextFile:
         )
 
     def _guessed(self, sample: bytes) -> str:
-        return encodings.guess(sample) if self._wanted == AUTO else ""
+        return encodings.guess(sample) if self._encoding == AUTO else ""
 
 
 class _Documents:

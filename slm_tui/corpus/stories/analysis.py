@@ -50,57 +50,57 @@ def nodes(root: Node) -> Iterator[Node]:
 @cache
 def vocabulary(root: Node) -> frozenset[str]:
     """The distinct words of all texts below `root`; words never run across nodes."""
-    found: set[str] = set()
+    result: set[str] = set()
     copied: set[str] = set()
     filled: dict[str, set[str]] = defaultdict(set)
     for node in nodes(root):
         if isinstance(node, Literal):
-            found.update(words(node.text))
+            result.update(words(node.text))
         elif isinstance(node, Copy):
             copied.add(node.slot)
             if node.with_article:
-                found.update(("a", "an"))
+                result.update(("a", "an"))
         elif isinstance(node, Draw):
-            found.update(word for shown in node.shown for word in words(shown))
+            result.update(word for shown in node.shown for word in words(shown))
             for slots in node.filled:
                 for slot, value in slots.items():
                     filled[slot].add(value)
         elif isinstance(node, Fill):
             filled[node.slot].update(p.text for p in node.parts if isinstance(p, Literal))
     for slot in copied:
-        found.update(word for value in filled[slot] for word in words(value))
-    return frozenset(found)
+        result.update(word for value in filled[slot] for word in words(value))
+    return frozenset(result)
 
 
-def _reads(node: Node, known: dict[int, frozenset[str]]) -> frozenset[str]:
+def _reads(node: Node, cache: dict[int, frozenset[str]]) -> frozenset[str]:
     """The slots on which the bits of `node` may depend."""
-    if id(node) in known:
-        return known[id(node)]
+    if id(node) in cache:
+        return cache[id(node)]
     slots: frozenset[str] = frozenset()
     if isinstance(node, Draw):
         slots = frozenset(node.unlike)
     elif isinstance(node, Chain | ChoiceNode):
-        slots = slots.union(*(_reads(part, known) for part in node.nodes))
+        slots = slots.union(*(_reads(part, cache) for part in node.nodes))
     elif isinstance(node, Follow):
-        slots = frozenset({node.slot}).union(*(_reads(p, known) for p in node.nodes.values()))
-    known[id(node)] = slots
+        slots = frozenset({node.slot}).union(*(_reads(p, cache) for p in node.nodes.values()))
+    cache[id(node)] = slots
     return slots
 
 
-def _fills(node: Node, known: dict[int, frozenset[str]]) -> frozenset[str]:
+def _fills(node: Node, cache: dict[int, frozenset[str]]) -> frozenset[str]:
     """The slots that `node` may fill."""
-    if id(node) in known:
-        return known[id(node)]
+    if id(node) in cache:
+        return cache[id(node)]
     slots: frozenset[str] = frozenset()
     if isinstance(node, Draw):
         slots = slots.union(*node.filled)
     elif isinstance(node, Fill):
         slots = frozenset({node.slot})
     elif isinstance(node, Chain | ChoiceNode):
-        slots = slots.union(*(_fills(part, known) for part in node.nodes))
+        slots = slots.union(*(_fills(part, cache) for part in node.nodes))
     elif isinstance(node, Follow):
-        slots = slots.union(*(_fills(part, known) for part in node.nodes.values()))
-    known[id(node)] = slots
+        slots = slots.union(*(_fills(part, cache) for part in node.nodes.values()))
+    cache[id(node)] = slots
     return slots
 
 
@@ -108,7 +108,7 @@ class _Expectation:
     """Walks the grammar with the distribution of the slots that later choices depend on."""
 
     def __init__(self) -> None:
-        self._known: dict[int, frozenset[str]] = {}
+        self._reads_cache: dict[int, frozenset[str]] = {}
         self._fills: dict[int, frozenset[str]] = {}
         self._alone: dict[int, float] = {}
 
@@ -117,7 +117,7 @@ class _Expectation:
 
         `later`: the slots that later nodes depend on; others are dropped.
         """
-        if not _reads(node, self._known) and not later & _fills(node, self._fills):
+        if not _reads(node, self._reads_cache) and not later & _fills(node, self._fills):
             return self._expected_alone(node) * fsum(chances.values()), chances
         return self._dependent(node, chances, later)
 
@@ -145,7 +145,7 @@ class _Expectation:
     def _chain(self, node: Chain, chances: Chances, later: frozenset[str]) -> tuple[float, Chances]:
         needs = [later]
         for part in reversed(node.nodes[1:]):
-            needs.append(needs[-1] | _reads(part, self._known))
+            needs.append(needs[-1] | _reads(part, self._reads_cache))
         total = []
         for part, need in zip(node.nodes, reversed(needs), strict=True):
             bits, chances = self.bits(part, chances, need)
@@ -162,15 +162,15 @@ class _Expectation:
             share = 2.0**-cost
             more, then = self.bits(part, {k: v * share for k, v in chances.items()}, later)
             total += [mass * share * cost, more]
-            for held, chance in then.items():
-                after[held] += chance
+            for slots_now, chance in then.items():
+                after[slots_now] += chance
         return fsum(total), dict(after)
 
     def _draw(self, node: Draw, chances: Chances, later: frozenset[str]) -> tuple[float, Chances]:
         total = []
         after: defaultdict[Held, float] = defaultdict(float)
-        for held, chance in chances.items():
-            slots = dict(held)
+        for old, chance in chances.items():
+            slots = dict(old)
             for number, filled in enumerate(node.filled):
                 cost = node.bits(number, slots)
                 if cost is None:
@@ -187,8 +187,8 @@ class _Expectation:
         total = []
         after: defaultdict[Held, float] = defaultdict(float)
         for template, part in node.nodes.items():
-            held = {k: v for k, v in chances.items() if dict(k)[node.slot] == template}
-            bits, then = self.bits(part, held, later) if held else (0.0, {})
+            matching = {k: v for k, v in chances.items() if dict(k)[node.slot] == template}
+            bits, then = self.bits(part, matching, later) if matching else (0.0, {})
             total.append(bits)
             for key, chance in then.items():
                 after[key] += chance

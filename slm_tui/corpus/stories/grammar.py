@@ -189,13 +189,13 @@ class ChoiceNode(Node):
     def _sort_by_first_character(self) -> dict[str, list[tuple[Node, float]]]:
         firsts = [node.first_characters() for node in self.nodes]
         options = list(zip(self.nodes, self.lottery.bits, firsts, strict=True))
-        known = {character for first in firsts for character in first or ()}
+        characters = {character for first in firsts for character in first or ()}
         self._always = [(node, bits) for node, bits, first in options if first is None]
         self._ways = {
             character: [
                 (node, bits) for node, bits, first in options if first is None or character in first
             ]
-            for character in known
+            for character in characters
         }
         return self._ways
 

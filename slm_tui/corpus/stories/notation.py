@@ -100,7 +100,7 @@ class NotationParser:
             raise NotationError(f"cannot read {template!r}")
         node, end = self._choice(tokens, 0)
         if end != len(tokens):
-            raise NotationError(f"a bracket too many in {template!r}")
+            raise NotationError(f"extra closing bracket in {template!r}")
         return node
 
     def _choice(self, tokens: list[str], at: int) -> tuple[Node, int]:
@@ -121,17 +121,17 @@ class NotationParser:
 
     def _marks(self, tokens: list[str], at: int) -> tuple[bool, int, int]:
         """Whether the alternative at `at` is used, its weight, and where it begins."""
-        found = _ALTERNATIVE.match(tokens[at]) if at < len(tokens) else None
-        if found is None or not found.group():
+        match = _ALTERNATIVE.match(tokens[at]) if at < len(tokens) else None
+        if match is None or not match.group():
             return True, 1, at
-        rest = tokens[at][found.end() :]
+        rest = tokens[at][match.end() :]
         if rest:
             tokens[at] = rest
         else:
             at += 1
-        marks = found[1]
+        marks = match[1]
         used = self._level == 0 if marks == "-" else len(marks) <= self._level
-        return used, int(found[2] or 1), at
+        return used, int(match[2] or 1), at
 
     def _row(self, tokens: list[str], at: int, *, skip: bool) -> tuple[Node, int]:
         """The text between two bars. `skip`: above the level, so it is discarded."""
@@ -174,19 +174,19 @@ class NotationParser:
             return Fill(slot, [_copy(p[1:-1]) if p[0] == "<" else Literal(p) for p in pieces])
         if inside in self._tables:
             inside = f"_={inside}"
-        found = _DRAW.match(inside)
-        return self._draw(found) if found else self.rule(inside)
+        match = _DRAW.match(inside)
+        return self._draw(match) if match else self.rule(inside)
 
-    def _draw(self, found: re.Match[str]) -> Node:
-        name, table = found[2], found[3]
+    def _draw(self, match: re.Match[str]) -> Node:
+        name, table = match[2], match[3]
         if table not in self._tables:
             raise NotationError(f"no table {table}")
         draw = Draw(
             name[0].lower() + name[1:],
             self._tables[table],
-            unlike=[slot for slot in found[4].split("!") if slot],
-            with_article=bool(found[1]),
-            capital=name[0].isupper() or found[1] == "A ",
+            unlike=[slot for slot in match[4].split("!") if slot],
+            with_article=bool(match[1]),
+            capital=name[0].isupper() or match[1] == "A ",
         )
         self._draws.append(draw)
         return draw

@@ -57,7 +57,7 @@ def analyse(tokenizer: Tokenizer, text: str) -> Analysis | None:
 def _merges(tokens: Sequence[bytes]) -> list[Merge]:
     """The merge that produced each token beyond the bytes, using only lower ranks."""
     rank = {token: id for id, token in enumerate(tokens)}
-    found = []
+    merges = []
     for id, token in enumerate(tokens[256:], 256):
         parts = [token[at : at + 1] for at in range(len(token))]
         while len(parts) > 2:
@@ -67,18 +67,18 @@ def _merges(tokens: Sequence[bytes]) -> list[Merge]:
             if ranks[at] >= id:
                 break
             parts[at : at + 2] = [joined[at]]
-        found.append(Merge(id, parts[0], b"".join(parts[1:])))
-    return found
+        merges.append(Merge(id, parts[0], b"".join(parts[1:])))
+    return merges
 
 
 def _sizes(tokenizer: BpeTokenizer, tokens: Sequence[bytes], text: str) -> list[tuple[int, float]]:
     sizes = [SMALLEST, *(size for size in _SIZES if size < tokenizer.n_vocab), tokenizer.n_vocab]
     length = len(text.encode("utf-8", "replace"))
-    found = []
+    result = []
     for size in sizes:
         cut = BpeTokenizer(tokenizer.kind, tokens[: size - 1])
-        found.append((size, length / max(1, len(cut.encode_array(text)))))
-    return found
+        result.append((size, length / max(1, len(cut.encode_array(text)))))
+    return result
 
 
 def _examples(tokenizer: BpeTokenizer, text: str) -> list[tuple[str, tuple[bytes, ...]]]:

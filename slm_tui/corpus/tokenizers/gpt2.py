@@ -78,7 +78,7 @@ def _checked(path: Path) -> bytes | None:
 def _download() -> bytes:
     """Let tiktoken download and cache the file, in bounded time."""
     reached, done = threading.Event(), threading.Event()
-    found: list[bytes] = []
+    result: list[bytes] = []
     failed: list[str] = []
 
     def fetch() -> None:
@@ -90,7 +90,7 @@ def _download() -> bytes:
             head = urllib.request.Request(_URL, method="HEAD")
             with urllib.request.urlopen(head, timeout=_SECONDS_TO_REACH):
                 reached.set()
-            found.append(read_file_cached(_URL, _VOCAB_BPE))
+            result.append(read_file_cached(_URL, _VOCAB_BPE))
         except (OSError, ValueError) as error:
             failed.append(str(error))
         finally:
@@ -101,8 +101,8 @@ def _download() -> bytes:
     threading.Thread(target=fetch, name="gpt2-vocabulary", daemon=True).start()
     if reached.wait(_SECONDS_TO_REACH):
         done.wait(_SECONDS_TO_LOAD)
-    if found:
-        return found[0]
+    if result:
+        return result[0]
     why = failed[0] if failed else "no answer in time"
     raise CorpusError(
         "GPT-2's vocabulary (vocab.bpe) is not available",

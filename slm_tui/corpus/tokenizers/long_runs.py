@@ -46,8 +46,8 @@ def safe_cut(text: str, start: int = 0, end: int | None = None) -> int:
 
     GPT-2's pattern begins a word at every space or line end that follows a visible character.
     """
-    found = _SAFE.search(text, start, len(text) if end is None else end)
-    return found.start() if found else start
+    match = _SAFE.search(text, start, len(text) if end is None else end)
+    return match.start() if match else start
 
 
 def _suspicious(text: str) -> bool:

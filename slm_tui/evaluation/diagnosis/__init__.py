@@ -21,49 +21,49 @@ _TROUBLE = 3.0
 _LEAST_CONFIDENCE = 0.5
 
 
-def diagnose(known: Evidence) -> tuple[Verdict, ...]:
+def diagnose(run: Evidence) -> tuple[Verdict, ...]:
     """All verdicts on a run, most important first; never empty.
 
     The first is the headline; its `word` is empty while there is too little evidence.
     """
-    steps, val, train = _evaluated(known)
+    steps, val, train = _evaluated(run)
     verdicts = [
-        rate_rules.non_finite(known),
-        rate_rules.diverging(known),
-        rate_rules.spikes(known),
-        plan_rules.early_stop(known, steps),
-        plan_rules.little_text(known),
-        plan_rules.repeated_text(known),
-        plan_rules.validation_too_small(known, val),
-        memorising(known),
+        rate_rules.non_finite(run),
+        rate_rules.diverging(run),
+        rate_rules.spikes(run),
+        plan_rules.early_stop(run, steps),
+        plan_rules.little_text(run),
+        plan_rules.repeated_text(run),
+        plan_rules.validation_too_small(run, val),
+        memorising(run),
     ]
     if len(val) >= 2:
         verdicts += [
-            rate_rules.rate_too_high(known, steps, val, train),
-            rate_rules.rate_too_low(known, steps, val),
-            fit_rules.overfitting(known, steps, val, train),
-            fit_rules.underfitting(known, val, train),
-            fit_rules.texts_differ(known, steps, val, train),
+            rate_rules.rate_too_high(run, steps, val, train),
+            rate_rules.rate_too_low(run, steps, val),
+            fit_rules.overfitting(run, steps, val, train),
+            fit_rules.underfitting(run, val, train),
+            fit_rules.texts_differ(run, steps, val, train),
         ]
-    verdicts.append(fit_rules.floor(known))
+    verdicts.append(fit_rules.floor(run))
     reported = [one for one in verdicts if one is not None and one.confidence >= _LEAST_CONFIDENCE]
     reported = _without_contradictions(reported)
     if not any(one.severity >= _TROUBLE for one in reported):
-        reported.append(_course(known, steps, val))
-    reported = [replace(one, has_ended=known.has_ended) for one in reported]
+        reported.append(_course(run, steps, val))
+    reported = [replace(one, has_ended=run.has_ended) for one in reported]
     return tuple(sorted(reported, key=lambda one: one.rank, reverse=True))
 
 
-def _course(known: Evidence, steps: list[int], val: Values) -> Verdict:
+def _course(run: Evidence, steps: list[int], val: Values) -> Verdict:
     if len(val) < 2:
         # Ranks above everything that follows from the preset alone.
         text = (
             "the run ended before its second evaluation: too early for a verdict"
-            if known.has_ended
+            if run.has_ended
             else "a verdict needs at least two evaluations"
         )
         return Verdict("", "", None, text, severity=2.0)
-    return fit_rules.course(known, steps, val)
+    return fit_rules.course(run, steps, val)
 
 
 _OVERRULES = {
@@ -91,30 +91,30 @@ _OVERRULES = {
 
 def _without_contradictions(reported: list[Verdict]) -> list[Verdict]:
     """One cause, one verdict: drop verdicts that are consequences of another one."""
-    gone = {word for one in reported for word in _OVERRULES.get(one.word, ())}
-    return [one for one in reported if one.word not in gone]
+    overruled = {word for one in reported for word in _OVERRULES.get(one.word, ())}
+    return [one for one in reported if one.word not in overruled]
 
 
-def _evaluated(known: Evidence) -> tuple[list[int], Values, Values]:
+def _evaluated(run: Evidence) -> tuple[list[int], Values, Values]:
     """Steps, validation and training losses of the evaluations with a finite loss."""
-    count = min(len(known.val_steps), len(known.val_losses))
-    val = np.asarray(known.val_losses[:count], np.float64)
+    count = min(len(run.val_steps), len(run.val_losses))
+    val = np.asarray(run.val_losses[:count], np.float64)
     train = np.full(count, np.nan)
-    given = np.asarray(known.train_losses[:count], np.float64)
-    train[: len(given)] = given
+    losses = np.asarray(run.train_losses[:count], np.float64)
+    train[: len(losses)] = losses
     train[~np.isfinite(train)] = np.nan
     good = np.isfinite(val) & (val > 0) & (val < 1e6)
-    steps = [int(step) for step, keep in zip(known.val_steps, good, strict=False) if keep]
+    steps = [int(step) for step, keep in zip(run.val_steps, good, strict=False) if keep]
     return steps, val[good], train[good]
 
 
-def memorising(known: Evidence) -> Verdict | None:
+def memorising(run: Evidence) -> Verdict | None:
     """Samples occur word for word in the training text, more than unseen text does."""
-    copying = known.copying
+    copying = run.copying
     if copying is None or not copying.is_much:
         return None
     remedies: tuple[Remedy, ...] = ()
-    if (offer := known.remedies) is not None:
+    if (offer := run.remedies) is not None:
         remedies = (*offer.more_text(), *offer.dropout(), *offer.smaller())
     return Verdict(
         "▲",

@@ -31,7 +31,7 @@ _LATE = 0.4
 _SPREAD_OF_SURPRISE = 2.0
 
 
-def overfitting(known: Evidence, steps: list[int], val: Values, train: Values) -> Verdict | None:
+def overfitting(run: Evidence, steps: list[int], val: Values, train: Values) -> Verdict | None:
     """Validation loss is clearly above its best while training loss keeps falling."""
     best = int(np.argmin(val))
     after = len(val) - 1 - best
@@ -56,7 +56,7 @@ def overfitting(known: Evidence, steps: list[int], val: Values, train: Values) -
         f"falls to {now:.3f}; gap {val[best] + rise - now:.2f}"
     )
     remedies: tuple[Remedy, ...] = ()
-    if (offer := known.remedies) is not None:
+    if (offer := run.remedies) is not None:
         more, drop = offer.more_text(), offer.dropout()
         remedies = (*more, *drop, *offer.smaller(), *offer.stop_at(steps[best]))
     return Verdict(
@@ -72,56 +72,57 @@ def overfitting(known: Evidence, steps: list[int], val: Values, train: Values) -
     )
 
 
-def underfitting(known: Evidence, val: Values, train: Values) -> Verdict | None:
+def underfitting(run: Evidence, val: Values, train: Values) -> Verdict | None:
     """Both losses are level, close together, and far above what is possible."""
-    if len(val) < 8 or known.is_forked or not np.isfinite(train[-1]):
+    if len(val) < 8 or run.is_forked or not np.isfinite(train[-1]):
         return None
-    if known.step < _LATE * known.max_steps:
+    if run.step < _LATE * run.max_steps:
         return None
     third = max(3, len(val) // 3)
-    fallen = float(val[0] - val.min())
-    won = float(val[-third - 1] - np.median(val[-2:]))
+    total_drop = float(val[0] - val.min())
+    late_drop = float(val[-third - 1] - np.median(val[-2:]))
     gap = float(np.median(val[-3:]) - np.nanmedian(train[-3:]))
-    if fallen <= 0 or won > 0.05 * fallen or val[-1] > val.min() * 1.02:
+    if total_drop <= 0 or late_drop > 0.05 * total_drop or val[-1] > val.min() * 1.02:
         return None
     if abs(gap) > 0.05 * val[-1] + 2 * noise(val[-third:]):
         return None
-    floor, bits = known.floor_bits_per_byte, known.val_bits_per_byte
+    floor, bits = run.floor_bits_per_byte, run.val_bits_per_byte
     if floor and len(bits):
         above = float(bits[-1]) / floor
         left = float(val[-1]) * (1 - 1 / above)
-        if above < 1.5 or won > _STILL_FALLS * left:
+        if above < 1.5 or late_drop > _STILL_FALLS * left:
             return None
         far = f"{above:.1f} × the floor"
     else:
-        seen = known.step * known.tokens_per_step
-        if not known.parameters or seen < 100 * known.parameters or won > 0.03 * val[-1]:
+        seen = run.step * run.tokens_per_step
+        if not run.parameters or seen < 100 * run.parameters or late_drop > 0.03 * val[-1]:
             return None
-        far = f"after {seen / known.parameters:,.0f} tokens per parameter"
+        far = f"after {seen / run.parameters:,.0f} tokens per parameter"
     what = (
         f"train {np.nanmedian(train[-3:]):.3f} ≈ val {val[-1]:.3f} nats, {far}; down "
-        f"{max(0.0, won):.3f} in the last third"
+        f"{max(0.0, late_drop):.3f} in the last third"
     )
     remedies: tuple[Remedy, ...] = ()
-    if (offer := known.remedies) is not None:
+    if (offer := run.remedies) is not None:
         remedies = (*offer.larger(), *offer.steps(3))
     # How small the latest progress is compared with what would count as progress.
-    sure = confidence(0.05 * fallen - max(0.0, won), noise(val[-third:]), third)
-    why = f"{max(0.0, won) / fallen:.1%} of all progress came in the last {third} evaluations"
+    sure = confidence(0.05 * total_drop - max(0.0, late_drop), noise(val[-third:]), third)
+    late = f"{max(0.0, late_drop) / total_drop:.1%}"
+    why = f"{late} of all progress came in the last {third} evaluations"
     return Verdict("▲", "underfitting", None, what, sure, why, 4, remedies)
 
 
-def floor(known: Evidence) -> Verdict | None:
+def floor(run: Evidence) -> Verdict | None:
     """Close to the entropy of the text, or below it, which is impossible for unseen text."""
-    least, bits = known.floor_bits_per_byte, known.val_bits_per_byte
+    least, bits = run.floor_bits_per_byte, run.val_bits_per_byte
     if not least or not len(bits) or not math.isfinite(bits[-1]):
         return None
     now = float(bits[-1])
-    read = known.evaluated_tokens or known.val_tokens
+    read = run.evaluated_tokens or run.val_tokens
     error = _SPREAD_OF_SURPRISE / math.sqrt(read) if read else 0.01
-    of_all = bool(known.val_tokens and read >= known.val_tokens)
+    of_all = bool(run.val_tokens and read >= run.val_tokens)
     tolerance = max(0.03, 3 * error)
-    seen = f"measured on {read:,} of {known.val_tokens:,} tokens" if known.val_tokens else ""
+    seen = f"measured on {read:,} of {run.val_tokens:,} tokens" if run.val_tokens else ""
     what = f"{now:.4f} bits per byte; entropy of the text {least:.4f}" + (
         f"; {seen}" if seen and not of_all else ""
     )
@@ -129,23 +130,23 @@ def floor(known: Evidence) -> Verdict | None:
         z = (1 - now / least) / error
         sure = confidence(z, 1.0, 5)
         why = f"{z:.0f} × the standard error of an evaluation of {read:,} tokens"
-        remedies = known.remedies.more_validation() if known.remedies and not of_all else ()
+        remedies = run.remedies.more_validation() if run.remedies and not of_all else ()
         hint = "check the training text for validation text (5)"
         return Verdict("▲", "below the floor", None, what, sure, why, 5, remedies, hint)
     if now > least * _NEAR:
         return None
-    remedies = known.remedies.richer() if known.remedies else ()
+    remedies = run.remedies.richer() if run.remedies else ()
     hint = "nothing: little is left to learn here"
     sure = math.erf(max(0.0, (1.06 - now / least) / max(error, 0.002)) / math.sqrt(2))
     why = f"within {abs(now / least - 1):.1%} of the floor, ±{error:.1%}"
     return Verdict("★", "near the floor", None, what, sure, why, 4.5, remedies, hint)
 
 
-def texts_differ(known: Evidence, steps: list[int], val: Values, train: Values) -> Verdict | None:
+def texts_differ(run: Evidence, steps: list[int], val: Values, train: Values) -> Verdict | None:
     """A gap of either sign within the first epoch, when nothing can be memorised yet."""
-    if not known.train_tokens or not known.tokens_per_step or known.is_forked:
+    if not run.train_tokens or not run.tokens_per_step or run.is_forked:
         return None
-    epochs = np.array(steps) * known.tokens_per_step / known.train_tokens
+    epochs = np.array(steps) * run.tokens_per_step / run.train_tokens
     inside = np.flatnonzero((epochs <= 1.0) & np.isfinite(train))
     # Skip the early, steep part: the mean training loss of the steps before lags behind.
     inside = inside[len(inside) // 2 :]
@@ -162,7 +163,7 @@ def texts_differ(known: Evidence, steps: list[int], val: Values, train: Values) 
         sure, why = confidence(least, spread, len(inside)), reason(least, spread, len(inside))
         hint = "compare the two texts on the Data screen (5)"
         return Verdict("▲", "texts differ", steps[inside[0]], what, sure, why, 3.5, (), hint)
-    if most < -0.15 and most < -3 * spread and not known.dropout:
+    if most < -0.15 and most < -3 * spread and not run.dropout:
         what = f"val {-most:.0%} to {-least:.0%} below train ({len(inside)} evaluations)"
         sure, why = confidence(-most, spread, len(inside)), reason(-most, spread, len(inside))
         hint = "compare the two texts on the Data screen (5)"
@@ -172,14 +173,14 @@ def texts_differ(known: Evidence, steps: list[int], val: Values, train: Values) 
     return None
 
 
-def course(known: Evidence, steps: list[int], val: Values) -> Verdict:
+def course(run: Evidence, steps: list[int], val: Values) -> Verdict:
     """If nothing is wrong: learning, level, or currently above its best."""
     spread = noise(val[len(val) // 2 :])
     best = int(np.argmin(val))
     above = ""
-    bits = known.val_bits_per_byte
-    if known.floor_bits_per_byte and len(bits) and math.isfinite(bits[-1]):
-        above = f"; {known.val_bits_per_byte[-1] / known.floor_bits_per_byte:.2f} × the floor"
+    bits = run.val_bits_per_byte
+    if run.floor_bits_per_byte and len(bits) and math.isfinite(bits[-1]):
+        above = f"; {run.val_bits_per_byte[-1] / run.floor_bits_per_byte:.2f} × the floor"
     enter = max(2 * spread, _LEAST_RISE * val[best])
     calm = median_of_three(val[best:]) - val[best]
     after = len(val) - 1 - best
@@ -190,20 +191,20 @@ def course(known: Evidence, steps: list[int], val: Values) -> Verdict:
         return Verdict("▲", "rising", steps[best], what, sure, why, 2.5)
     window = max(2, len(val) // 4)
     since = int(np.argmin(val[: len(val) - window + 1])) if len(val) > window else 0
-    won = float(val[since] - val[-window:].min())
-    won_enough = won > max(spread, 0.002 * val[-1])
+    drop = float(val[since] - val[-window:].min())
+    won_enough = drop > max(spread, 0.002 * val[-1])
     if not won_enough and best >= len(val) - window:
         # Early on the curve bends so much that noise and trend look alike: look further back.
         window = max(window, len(val) // 2)
         since = int(np.argmin(val[: len(val) - window + 1]))
-        won = float(val[since] - val[best])
-        won_enough = won > max(2 * spread, _WORTH * val[-1])
+        drop = float(val[since] - val[best])
+        won_enough = drop > max(2 * spread, _WORTH * val[-1])
     if won_enough:
-        what = f"val {val[-1]:.3f} nats, down {won:.3f} since step {steps[since]:,}{above}"
-        sure, why = confidence(won, spread, window), reason(won, spread, window)
-        if known.has_ended:
-            more = known.is_over and won > 0.02 * val[-1] and len(val) >= 6
-            remedies = known.remedies.steps(3) if known.remedies and more else ()
+        what = f"val {val[-1]:.3f} nats, down {drop:.3f} since step {steps[since]:,}{above}"
+        sure, why = confidence(drop, spread, window), reason(drop, spread, window)
+        if run.has_ended:
+            more = run.is_over and drop > 0.02 * val[-1] and len(val) >= 6
+            remedies = run.remedies.steps(3) if run.remedies and more else ()
             return Verdict("●", "still learning", None, what, sure, why, 2, remedies)
         return Verdict("●", "learning", None, what, sure, why, 2)
     what = f"val {val[-1]:.3f} nats, best {val[best]:.3f} at step {steps[best]:,}{above}"

@@ -19,59 +19,59 @@ _ARITHMETIC = "arithmetic, not a guess"
 _LARGE_ERROR = 0.03
 
 
-def early_stop(known: Evidence, steps: list[int]) -> Verdict | None:
+def early_stop(run: Evidence, steps: list[int]) -> Verdict | None:
     """The patience is at least as long as the run."""
-    patience = known.early_stop_patience
-    if patience is None or not known.max_steps or patience < known.max_steps:
+    patience = run.early_stop_patience
+    if patience is None or not run.max_steps or patience < run.max_steps:
         return None
-    what = f"patience {patience:,} steps, run length {known.max_steps:,}"
-    remedies = known.remedies.patience() if known.remedies else ()
+    what = f"patience {patience:,} steps, run length {run.max_steps:,}"
+    remedies = run.remedies.patience() if run.remedies else ()
     return Verdict("▲", "early stop cannot fire", None, what, 1.0, _ARITHMETIC, 0.8, remedies)
 
 
-def little_text(known: Evidence) -> Verdict | None:
+def little_text(run: Evidence) -> Verdict | None:
     """Far fewer tokens than the parameters could learn from."""
-    if not known.parameters or not known.train_tokens:
+    if not run.parameters or not run.train_tokens:
         return None
-    ratio = known.train_tokens / known.parameters
+    ratio = run.train_tokens / run.parameters
     if ratio >= FEW_TOKENS_PER_PARAMETER:
         return None
     what = (
-        f"{count(known.train_tokens)} tokens for {count(known.parameters)} parameters: "
+        f"{count(run.train_tokens)} tokens for {count(run.parameters)} parameters: "
         f"{ratio_text(ratio)} each, about {COMPUTE_OPTIMAL_TOKENS_PER_PARAMETER} is ideal"
     )
     remedies: tuple[Remedy, ...] = ()
-    if (offer := known.remedies) is not None:
+    if (offer := run.remedies) is not None:
         remedies = (*offer.more_text(), *offer.smaller())
     # The further below, the more it matters; slightly below is normal for simple text.
     severity = 1.0 + min(0.5, max(0.0, math.log10(FEW_TOKENS_PER_PARAMETER / ratio)) / 4)
     return Verdict("▲", "little text", None, what, 1.0, _ARITHMETIC, severity, remedies)
 
 
-def repeated_text(known: Evidence) -> Verdict | None:
+def repeated_text(run: Evidence) -> Verdict | None:
     """More passes through the text than are worthwhile."""
-    if not known.train_tokens or not known.tokens_per_step or not known.max_steps:
+    if not run.train_tokens or not run.tokens_per_step or not run.max_steps:
         return None
-    each = known.tokens_per_step / known.train_tokens
-    planned, so_far = known.max_steps * each, known.step * each
+    each = run.tokens_per_step / run.train_tokens
+    planned, so_far = run.max_steps * each, run.step * each
     if planned <= MANY_EPOCHS:
         return None
-    when = "trained" if known.has_ended else "so far"
+    when = "trained" if run.has_ended else "so far"
     what = f"{ratio_text(planned)} epochs planned, {ratio_text(so_far)} {when}"
     since = math.ceil(MANY_EPOCHS / each) if so_far > MANY_EPOCHS else None
     remedies: tuple[Remedy, ...] = ()
-    if (offer := known.remedies) is not None:
+    if (offer := run.remedies) is not None:
         remedies = (*offer.more_text(), *offer.steps(MANY_EPOCHS / planned))
     return Verdict("▲", "repeated text", since, what, 1.0, _ARITHMETIC, 0.9, remedies)
 
 
-def validation_too_small(known: Evidence, val: Values) -> Verdict | None:
+def validation_too_small(run: Evidence, val: Values) -> Verdict | None:
     """The standard error of the mean over so few tokens is a large fraction of the loss.
 
     The surprisal of a token has a standard deviation of about its mean, as in an exponential
     distribution; tokens of one text are correlated, so the true error is even larger.
     """
-    read = known.evaluated_tokens or known.val_tokens
+    read = run.evaluated_tokens or run.val_tokens
     if not read or not len(val):
         return None
     error = 1 / math.sqrt(read)
@@ -81,5 +81,5 @@ def validation_too_small(known: Evidence, val: Values) -> Verdict | None:
     what = f"{read:,} tokens: val {level:.2f} nats, error at least ±{level * error:.2f}"
     why = "standard error of a mean over so many tokens"
     sure = math.erf(error / _LARGE_ERROR / math.sqrt(2)) ** 0.5
-    remedies = known.remedies.more_validation() if known.remedies else ()
+    remedies = run.remedies.more_validation() if run.remedies else ()
     return Verdict("▲", "validation too small", None, what, sure, why, 1.5, remedies)

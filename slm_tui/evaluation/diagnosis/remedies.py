@@ -14,18 +14,18 @@ class Remedies:
 
     def __init__(self, preset: Preset) -> None:
         self.preset = preset
-        self._known: dict[tuple[str, ...], bool] = {}
+        self._validity: dict[tuple[str, ...], bool] = {}
 
     def offer(self, text: str, *changes: str) -> tuple[Remedy, ...]:
         """The remedy; empty if the preset does not accept the changes or does not change."""
-        valid = self._known.get(changes)
+        valid = self._validity.get(changes)
         if valid is None:
             try:
                 changed = overrides.apply(self.preset, list(changes))
                 valid = changed.to_dict() != self.preset.to_dict()
             except SlmTuiError:
                 valid = False
-            self._known[changes] = valid
+            self._validity[changes] = valid
         return (Remedy(text, changes),) if valid else ()
 
     def rate(self, factor: float) -> tuple[Remedy, ...]:

@@ -50,11 +50,11 @@ def median_of_three(values: Values) -> Values:
     """Each value replaced by the median of itself and the two before it."""
     if len(values) < 3:
         return values.copy()
-    found = values.copy()
+    medians = values.copy()
     stacked = np.stack([values[:-2], values[1:-1], values[2:]])
-    found[2:] = np.median(stacked, axis=0)
-    found[1] = max(values[0], values[1])
-    return found
+    medians[2:] = np.median(stacked, axis=0)
+    medians[1] = max(values[0], values[1])
+    return medians
 
 
 def holds(values: Values, enter: float, stay: float) -> bool:

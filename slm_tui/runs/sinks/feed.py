@@ -147,10 +147,10 @@ class SinkFeed:
 
     def _drain(self) -> None:
         with self._lock:
-            taken, self._queue = self._queue, []
-        for when, event in taken:
+            events, self._queue = self._queue, []
+        for when, event in events:
             self._write(when, event)
-        if taken and self._destination is not None:
+        if events and self._destination is not None:
             self._destination.flush()
             self._keep(self._marks if self._destination.can_rewind else self._complete)
 
@@ -206,12 +206,12 @@ class SinkFeed:
 
     def _write_samples(self) -> None:
         """Collect all samples of a step, which arrive one by one."""
-        taken, self._samples = self._samples, []
-        if not taken or self._destination is None:
+        samples, self._samples = self._samples, []
+        if not samples or self._destination is None:
             return
-        when, last = taken[-1]
+        when, last = samples[-1]
         if self._is_new(last.step, self._marks.sampled):
-            self._destination.samples(last.step, [sample for _, sample in taken], when)
+            self._destination.samples(last.step, [sample for _, sample in samples], when)
             self._marks.sampled = last.step
 
     def _is_new(self, step: int, mark: int) -> bool:

@@ -71,8 +71,8 @@ class TensorBoard:
         self._write(Entry(wall_time=time.time(), step=step, session_log=start))
 
     def scalars(self, step: int, values: dict[str, float], when: float) -> None:
-        found = [Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()]
-        self._summary(step, found, when)
+        summaries = [Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()]
+        self._summary(step, summaries, when)
 
     def samples(self, step: int, samples: Sequence[Sampled], when: float) -> None:
         text = "\n\n".join(one.prompt + one.text for one in samples)
@@ -104,11 +104,11 @@ def _next_file(directory: Path) -> Path:
 
 def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested values, flattened to dotted paths."""
-    found: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     for name, value in values.items():
         inner = flat(value, f"{prefix}{name}.") if isinstance(value, dict) else None
-        found |= {f"{prefix}{name}": value} if inner is None else inner
-    return found
+        result |= {f"{prefix}{name}": value} if inner is None else inner
+    return result
 
 
 def _session(preset: Preset, values: dict[str, Any]) -> Any:

@@ -109,13 +109,13 @@ class WeightsAndBiases:
 
 def _settings(stop: Callable[[], None]) -> wandb.Settings:
     # Versions of wandb differ in their settings and reject unknown ones.
-    known = set(wandb.Settings.model_fields)
-    wanted = {**_SETTINGS, "stop_fn": stop}
+    names = set(wandb.Settings.model_fields)
+    settings = {**_SETTINGS, "stop_fn": stop}
     return wandb.Settings(
         **{
             name: value
-            for name, value in wanted.items()
-            if name in known and _variable(name) not in os.environ
+            for name, value in settings.items()
+            if name in names and _variable(name) not in os.environ
         }
     )
 
@@ -144,11 +144,11 @@ def _why_not(mode: str) -> str:
 def _kept_id(path: Path) -> str:
     """The id of the run, created once; `WANDB_RUN_ID` sets that of a new run."""
     try:
-        kept = str(safe_files.read_json(path, 1000))
+        run_id = str(safe_files.read_json(path, 1000))
     except (OSError, ValueError):
-        kept = ""
+        run_id = ""
     # It becomes part of a file name.
-    if not _ID.fullmatch(kept):
-        kept = os.environ.get("WANDB_RUN_ID") or secrets.token_hex(4)
-        safe_files.write_atomically(path, json.dumps(kept))
-    return kept
+    if not _ID.fullmatch(run_id):
+        run_id = os.environ.get("WANDB_RUN_ID") or secrets.token_hex(4)
+        safe_files.write_atomically(path, json.dumps(run_id))
+    return run_id

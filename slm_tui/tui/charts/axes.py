@@ -160,7 +160,7 @@ def _wider(low: float, high: float, padding: float) -> Range:
 
 def extent(values: Sequence[Sequence[float]]) -> Range | None:
     """The minimum and maximum of several lists of finite values; None if all are empty."""
-    kept = [part for part in values if part]
-    if not kept:
+    parts = [part for part in values if part]
+    if not parts:
         return None
-    return min(min(part) for part in kept), max(max(part) for part in kept)
+    return min(min(part) for part in parts), max(max(part) for part in parts)

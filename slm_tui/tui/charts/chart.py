@@ -104,7 +104,7 @@ class Chart(Widget, can_focus=True):
         self._data = ChartData(())
         self._curves: dict[str, Curve] = {}
         self._x_range, self._y_range = GrowingRange(), StickyRange()
-        self._asked: tuple[dict[str, Any], Axes] | None = None
+        self._last_request: tuple[dict[str, Any], Axes] | None = None
         self._axes: Axes | None = None
         self._rows: list[Row] = []
         self._strips: list[Strip] = []
@@ -161,15 +161,15 @@ class Chart(Widget, can_focus=True):
             return
         started = time.thread_time()
         self._dirty = False
-        asked = self._specify()
-        self._update_legend(asked[1] if asked else None)
-        if asked is None:
+        request = self._specify()
+        self._update_legend(request[1] if request else None)
+        if request is None:
             if self._rows:
                 self._forget_drawing()
-        elif self._asked is None or asked[0] != self._asked[0]:
-            self._asked = asked
+        elif self._last_request is None or request[0] != self._last_request[0]:
+            self._last_request = request
             self._asked_at = time.monotonic()
-            self.client.request(asked[0] | {"id": self.drawings})
+            self.client.request(request[0] | {"id": self.drawings})
             if self._poller is None:
                 self._poller = self.set_interval(_POLL, self._poll)
         self._own_cost = time.thread_time() - started
@@ -228,10 +228,10 @@ class Chart(Widget, can_focus=True):
                 self._set_note(self._data.note)
 
     def _apply(self, drawing: DrawnChart) -> None:
-        assert self._asked is not None
+        assert self._last_request is not None
         self.drawings += 1
         old, self._rows = self._rows, drawing.rows
-        was_empty, self._axes = self._axes is None, self._asked[1]
+        was_empty, self._axes = self._axes is None, self._last_request[1]
         strips = self._strips if len(old) == len(drawing.rows) else []
         self._strips = []
         regions = []
@@ -249,7 +249,7 @@ class Chart(Widget, can_focus=True):
             self.refresh(*regions)
 
     def _forget_drawing(self) -> None:
-        self._asked = self._axes = None
+        self._last_request = self._axes = None
         self._rows, self._strips, self._legend = [], [], []
         self._x_range.clear()
         self._y_range.clear()
@@ -316,8 +316,8 @@ class Chart(Widget, can_focus=True):
     def _style(self, role: str) -> Style:
         style = self._styles.get(role)
         if style is None:
-            known = role in _ROLES
-            style = self.get_component_rich_style(f"chart--{role}") if known else self.rich_style
+            is_role = role in _ROLES
+            style = self.get_component_rich_style(f"chart--{role}") if is_role else self.rich_style
             self._styles[role] = style
         return style
 

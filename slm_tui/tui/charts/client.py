@@ -166,11 +166,11 @@ class PlotClient:
 
     def _replace(self, why: str) -> None:
         self._end()
-        lost, self._in_flight = self._in_flight, None
+        pending, self._in_flight = self._in_flight, None
         if self._starts >= 2:
             self.failed = f"The chart process failed twice: {why}."
             return
-        self._waiting = self._waiting or lost
+        self._waiting = self._waiting or pending
 
     def _end(self) -> None:
         process, self._process = self._process, None

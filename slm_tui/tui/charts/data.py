@@ -155,8 +155,8 @@ def make_request(axes: Axes, data: ChartData, points: Sequence[Points]) -> dict[
 
 def positive(points: Points) -> Points:
     """The points that a logarithmic axis can show."""
-    kept = [(x, y) for x, y in zip(*points, strict=True) if y > 0]
-    return [x for x, _ in kept], [y for _, y in kept]
+    positive_points = [(x, y) for x, y in zip(*points, strict=True) if y > 0]
+    return [x for x, _ in positive_points], [y for _, y in positive_points]
 
 
 def changed_span(old: str, new: str) -> tuple[int, int] | None:

@@ -20,8 +20,8 @@ _SMALLEST_EXPONENT = -1000
 def finite(xs: Sequence[float], ys: Sequence[float]) -> Points:
     """The points with two finite coordinates, in the given order."""
     isfinite = math.isfinite
-    kept = [(x, y) for x, y in zip(xs, ys, strict=False) if isfinite(x) and isfinite(y)]
-    return [x for x, _ in kept], [y for _, y in kept]
+    points = [(x, y) for x, y in zip(xs, ys, strict=False) if isfinite(x) and isfinite(y)]
+    return [x for x, _ in points], [y for _, y in points]
 
 
 def thin(xs: Sequence[float], ys: Sequence[float], columns: int) -> Points:

@@ -27,7 +27,7 @@ class Budget(Widget):
     def __init__(self, *, id: str | None = None, classes: str = "") -> None:
         super().__init__(id=id, classes=classes)
         self._draft: Draft | None = None
-        self._given: tuple[Preset | None, Calibration | None, tuple[str, ...]] = (
+        self._shown_values: tuple[Preset | None, Calibration | None, tuple[str, ...]] = (
             None,
             None,
             (),
@@ -37,10 +37,10 @@ class Budget(Widget):
     def show(self, draft: Draft | None, calibration: Calibration | None) -> None:
         """Show the cost of `draft`; repaints only on a change."""
         preset = draft.preset if draft else None
-        given = (preset, calibration, tuple(draft.problems) if draft else ())
-        if given == self._given and draft is self._draft:
+        shown = (preset, calibration, tuple(draft.problems) if draft else ())
+        if shown == self._shown_values and draft is self._draft:
             return
-        self._draft, self._given = draft, given
+        self._draft, self._shown_values = draft, shown
         self._estimate = estimate.estimate(preset, calibration=calibration) if preset else None
         self.refresh(layout=True)
 
@@ -97,20 +97,20 @@ def _in_a_row(facts: list[tuple[str, str, str]]) -> Content:
     )
 
 
-def _facts(found: Estimate | None) -> list[tuple[str, str, str]]:
+def _facts(cost: Estimate | None) -> list[tuple[str, str, str]]:
     """`(name, value, sign)`; for an invalid preset each value is a dash."""
-    if found is None:
+    if cost is None:
         names = ("params", "non-embedding", "memory", "checkpoint", "tokens/step", "tokens")
         return [(name, "–", "") for name in (*names, "epochs", "tokens/param", "time")]
-    ratio, epochs = found.tokens_per_parameter, found.epochs
-    timed: Any = f"~{duration(found.seconds)}" if found.seconds is not None else None
+    ratio, epochs = cost.tokens_per_parameter, cost.epochs
+    timed: Any = f"~{duration(cost.seconds)}" if cost.seconds is not None else None
     return [
-        ("params", count(found.parameters), ""),
-        ("non-embedding", count(found.non_embedding), ""),
-        ("memory", f"~{size(found.memory_bytes)}", ""),
-        ("checkpoint", size(found.checkpoint_bytes), ""),
-        ("tokens/step", f"{found.tokens_per_step:,}", ""),
-        ("tokens", count(found.tokens), ""),
+        ("params", count(cost.parameters), ""),
+        ("non-embedding", count(cost.non_embedding), ""),
+        ("memory", f"~{size(cost.memory_bytes)}", ""),
+        ("checkpoint", size(cost.checkpoint_bytes), ""),
+        ("tokens/step", f"{cost.tokens_per_step:,}", ""),
+        ("tokens", count(cost.tokens), ""),
         ("epochs", "unknown" if epochs is None else ratio_text(epochs), ""),
         (
             "tokens/param",
@@ -121,21 +121,21 @@ def _facts(found: Estimate | None) -> list[tuple[str, str, str]]:
     ]
 
 
-def warnings(preset: Preset, found: Estimate) -> list[str]:
+def warnings(preset: Preset, cost: Estimate) -> list[str]:
     """Warnings about settings that are valid but look unwise."""
-    training, said = preset.training, []
+    training, texts = preset.training, []
     steps = training.max_steps
     if training.early_stop_patience is not None and training.early_stop_patience >= steps:
-        said.append(f"early_stop_patience has no effect in {steps:,} steps")
+        texts.append(f"early_stop_patience has no effect in {steps:,} steps")
     if training.evaluate_every > steps:
-        said.append("evaluated only at the start and the end")
+        texts.append("evaluated only at the start and the end")
     if training.sample_every > steps:
-        said.append("no samples before the end")
-    ratio, epochs = found.tokens_per_parameter, found.epochs
+        texts.append("no samples before the end")
+    ratio, epochs = cost.tokens_per_parameter, cost.epochs
     if ratio is not None and ratio < _FAR_BELOW:
-        said.append(f"{ratio_text(ratio)} tokens per parameter: may overfit (about 20 is ideal)")
+        texts.append(f"{ratio_text(ratio)} tokens per parameter: may overfit (about 20 is ideal)")
     if epochs is not None and epochs > _MANY_EPOCHS:
-        said.append(
+        texts.append(
             f"{ratio_text(epochs)} passes over the text: little is gained beyond {_MANY_EPOCHS}"
         )
-    return said
+    return texts

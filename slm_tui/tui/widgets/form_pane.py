@@ -102,7 +102,7 @@ class FormPane(Vertical):
         )
         self.say(Content(remedy))
 
-    def say_briefly(self, text: str) -> None:
+    def show_briefly(self, text: str) -> None:
         """Show untrusted `text` below the list, muted and truncated to fit."""
         self.query_one(_Help).show(visible(text, keep=""))
 

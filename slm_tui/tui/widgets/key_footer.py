@@ -60,18 +60,18 @@ class KeyFooter(Widget):
 
     def __init__(self) -> None:
         super().__init__()
-        self._given: tuple[list[Action], dict[str, str], bool] = ([], {}, False)
+        self._shown_keys: tuple[list[Action], dict[str, str], bool] = ([], {}, False)
 
     def show(self, ranked: list[Action], keys: dict[str, str], *, typing: bool = False) -> None:
         """Show these actions; repaints only on a change."""
-        given = (list(ranked), keys, typing)
-        if given != self._given:
-            self._given = given
+        shown = (list(ranked), keys, typing)
+        if shown != self._shown_keys:
+            self._shown_keys = shown
             self.refresh()
 
     @property
     def places(self) -> list[FooterKey]:
-        ranked, keys, typing = self._given
+        ranked, keys, typing = self._shown_keys
         return footer_keys(ranked, keys, self.content_size.width, typing=typing)
 
     def render(self) -> Content:

@@ -82,9 +82,9 @@ class LineList(ScrollView, can_focus=True):
 
     def set_rows(self, rows: Sequence[Row], *, select: str | None = None) -> None:
         """Replace the rows; the cursor stays on its key, or goes to `select`."""
-        before, wanted = self.key, select if select is not None else self.key
+        before, target = self.key, select if select is not None else self.key
         self.rows = list(rows)
-        at = next((i for i, row in enumerate(rows) if row.key == wanted and row.selectable), None)
+        at = next((i for i, row in enumerate(rows) if row.key == target and row.selectable), None)
         self._cursor = at if at is not None else self._next_selectable(max(0, self._cursor), 1)
         self._resize_virtual()
         self._show_cursor()

@@ -32,7 +32,7 @@ class PresetList(LineList):
         *,
         select: str | None = None,
     ) -> None:
-        """Show `entries`; `is_changed` tells which have unsaved edits."""
+        """Show `entries`; `is_changed` says which have unsaved edits."""
         # A user's preset may have the name of a built-in one: the first one takes precedence.
         self._entries = {entry.name: entry for entry in reversed(entries)}
         self._is_changed = is_changed

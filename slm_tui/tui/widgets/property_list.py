@@ -40,9 +40,9 @@ class PropertyList(LineList):
         """Show `draft`, or nothing; the cursor stays on its setting."""
         fresh = draft is not self._draft
         self._draft = draft
-        found = draft.settings() if draft else []
-        self._settings = {one.path: one for one in found}
-        rows = self._rows(found)
+        settings = draft.settings() if draft else []
+        self._settings = {one.path: one for one in settings}
+        rows = self._rows(settings)
         first = next((row.key for row in rows if not row.key.startswith("+")), None)
         self.set_rows(rows, select=first if fresh and self.key not in self._settings else None)
 
@@ -78,10 +78,10 @@ class PropertyList(LineList):
 
     # Rows
 
-    def _rows(self, found: list[Setting]) -> list[Row]:
+    def _rows(self, settings: list[Setting]) -> list[Row]:
         rows: list[Row] = []
-        for section in dict.fromkeys(one.section for one in found):
-            inside = [one for one in found if one.section == section and self._matches(one)]
+        for section in dict.fromkeys(one.section for one in settings):
+            inside = [one for one in settings if one.section == section and self._matches(one)]
             if inside:
                 rows += self._section(section, inside)
         return rows
@@ -133,8 +133,8 @@ class PropertyList(LineList):
         if not key.endswith(".limit"):
             return "1 setting" if len(inside) == 1 else f"{len(inside)} settings"
         values = [(one, self._draft.value(one)) for one in inside]
-        said = [f"{display(value)} {one.unit or 'of all'}" for one, value in values if value]
-        return one_line(" ".join(said)) or "all of the text"
+        texts = [f"{display(value)} {one.unit or 'of all'}" for one, value in values if value]
+        return one_line(" ".join(texts)) or "all of the text"
 
     # Drawing
 
@@ -155,7 +155,7 @@ class PropertyList(LineList):
         if setting is None or self._draft is None:
             return row.content
         draft = self._draft
-        name, room, beside = self.columns(width)
+        name, room, default_width = self.columns(width)
         indent = "    " if _part(setting) and not self._query else "  "
         label = one_line(indent + setting.label, name - 1).ljust(name)
         problem = draft.problems.get(setting.path)
@@ -171,11 +171,11 @@ class PropertyList(LineList):
             ).truncate(width, ellipsis=True)
         value = value.truncate(room - 1, ellipsis=True)
         differs = draft.differs(setting)
-        default = one_line(display(draft.default(setting)), beside) if beside else ""
+        default = one_line(display(draft.default(setting)), default_width) if default_width else ""
         return Content.assemble(
             (label, "" if differs else "$foreground"),
             value.pad_right(max(0, room - value.cell_length)),
-            (default.ljust(beside), MUTED),
+            (default.ljust(default_width), MUTED),
             (" ●" if differs else "", "$text-accent"),
         )
 

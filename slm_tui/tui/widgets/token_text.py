@@ -52,13 +52,13 @@ def passage(tokenizer: "Tokenizer", ids: Sequence[int], *, cuts: bool) -> TokenP
 
     if not cuts:
         return TokenPassage(shown(tokenizer.decode_bytes(ids)))
-    known: dict[int, tuple[str, int]] = {}
+    cache: dict[int, tuple[str, int]] = {}
     parts, starts, places, at, place = [], [], [], 0, 0
     for id in ids:
-        if id not in known:
+        if id not in cache:
             data = tokenizer.token_bytes(id)
-            known[id] = (shown(data).replace("\n", "↵\n"), len(data))
-        text, size = known[id]
+            cache[id] = (shown(data).replace("\n", "↵\n"), len(data))
+        text, size = cache[id]
         starts.append(at)
         places.append(place)
         parts.append(text)
@@ -182,7 +182,7 @@ class TextView(ScrollView, can_focus=True):
         """The token under the cursor; `None` if tokens are not shown."""
         return self._cursor if self.shows_cuts else None
 
-    def walk_to(self, token: int, *, tell: bool = True) -> None:
+    def walk_to(self, token: int, *, notify: bool = True) -> None:
         """Put the cursor on `token` and bring it into view."""
         last = len(self._passage.starts) - 1
         self._cursor = max(0, min(last, token))
@@ -190,7 +190,7 @@ class TextView(ScrollView, can_focus=True):
         if not self.scroll_offset.y <= y < self.scroll_offset.y + height:
             self.scroll_to(y=max(0, y - height // 2), animate=False, immediate=True)
         self.refresh()
-        if tell:
+        if notify:
             self.post_message(self.Walked(self))
 
     def _line_of(self, token: int) -> int:
@@ -232,7 +232,7 @@ class TextView(ScrollView, can_focus=True):
     def _wrap_again(self) -> None:
         self._wrap()
         if self.shows_cuts:
-            self.walk_to(self._cursor, tell=False)
+            self.walk_to(self._cursor, notify=False)
         self.refresh()
 
     def _wrap(self) -> None:

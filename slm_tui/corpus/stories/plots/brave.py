@@ -1,4 +1,4 @@
-"""Somebody is afraid, is needed, and finds the courage to do it all the same."""
+"""Somebody is afraid of something, but faces it to help a friend."""
 
 from __future__ import annotations
 

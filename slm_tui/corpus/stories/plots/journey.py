@@ -1,4 +1,4 @@
-"""A way through bad weather to somebody who waits."""
+"""A journey through bad weather to somebody who is waiting."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Something loved is lost, and found with the help of one who can go where it went."""
+"""A favourite toy is lost, and somebody who can reach it brings it back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Something is made, comes out wrong, and comes out right the second time."""
+"""Somebody makes something; it goes wrong the first time and works the second time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Something is broken by mistake: to hide it feels heavy, to tell it feels light."""
+"""Something is broken by mistake: hiding it feels bad, and owning up is a relief."""
 
 from __future__ import annotations
 

@@ -38,20 +38,20 @@ class CandidateList(LineList):
     def show(
         self,
         tokenizer: "Tokenizer",
-        found: "Candidates | None",
+        candidates: "Candidates | None",
         before: int | None,
         settings: list[str],
     ) -> None:
-        """Show `found`; `before` is the token before the cursor."""
+        """Show `candidates`; `before` is the token before the cursor."""
         self.border_title = Content(f" {self._title(tokenizer, before, settings)} ")
-        if found is None:
+        if candidates is None:
             self.set_rows([])
             return
-        chosen = found.chosen if found.chosen is not None else found.drawn
-        here = self.key if self._place == found.place else str(chosen)
-        self._place = found.place
+        chosen = candidates.chosen if candidates.chosen is not None else candidates.sampled
+        here = self.key if self._place == candidates.place else str(chosen)
+        self._place = candidates.place
         width = max(20, self.scrollable_content_region.width)
-        self.set_rows(_rows(tokenizer, found, width), select=here)
+        self.set_rows(_rows(tokenizer, candidates, width), select=here)
 
     def _title(self, tokenizer: "Tokenizer", before: int | None, settings: list[str]) -> str:
         first = "first token" if before is None else f"next after {name_of(tokenizer, before)}"
@@ -62,24 +62,25 @@ class CandidateList(LineList):
         return fitting(parts, max(10, room))
 
 
-def _rows(tokenizer: "Tokenizer", found: "Candidates", width: int) -> list[Row]:
-    top = max(one.before for one in found.rows)
+def _rows(tokenizer: "Tokenizer", candidates: "Candidates", width: int) -> list[Row]:
+    top = max(one.before for one in candidates.rows)
     rows = [
-        Row(str(one.id), candidate_row(tokenizer, found, one, top, width)) for one in found.rows
+        Row(str(one.id), candidate_row(tokenizer, candidates, one, top, width))
+        for one in candidates.rows
     ]
-    kept = [at for at, one in enumerate(found.rows) if one.after > 0]
-    summary = f"{found.kept:,} can be sampled; the rest has {found.cut_mass:.1%}"
-    if found.kept == found.vocabulary:
-        summary = f"all {found.kept:,} can be sampled"
+    possible = [at for at, one in enumerate(candidates.rows) if one.after > 0]
+    summary = f"{candidates.remaining:,} can be sampled; the rest has {candidates.cut_mass:.1%}"
+    if candidates.remaining == candidates.vocabulary:
+        summary = f"all {candidates.remaining:,} can be sampled"
     cut = Row(_CUT, Content.styled(f"── {summary}", MUTED), selectable=False)
-    rows.insert(kept[-1] + 1 if kept else len(rows), cut)
-    bits = f"entropy {found.entropy:.1f} bits → {found.entropy_after:.1f}"
-    summary = f"{bits} (uniform {found.uniform:.1f})"
+    rows.insert(possible[-1] + 1 if possible else len(rows), cut)
+    bits = f"entropy {candidates.entropy:.1f} bits → {candidates.entropy_after:.1f}"
+    summary = f"{bits} (uniform {candidates.uniform:.1f})"
     return [*rows, Row("bits", Content.styled(summary, MUTED), selectable=False)]
 
 
 def candidate_row(
-    tokenizer: "Tokenizer", found: "Candidates", one: "Candidate", top: float, width: int
+    tokenizer: "Tokenizer", candidates: "Candidates", one: "Candidate", top: float, width: int
 ) -> Content:
     """`▶ ' king'  ██████  12.1% → 15.3%`."""
     name = 14 if width < 50 else 20
@@ -87,7 +88,7 @@ def candidate_row(
     full = one.before / top * bar if top else 0.0
     blocks = "█" * int(full) + ("▌" if full % 1 >= 0.5 else "")
     after = f"→ {one.after:>6.1%}" if one.after > 0 else "→     –"
-    is_chosen = one.id == found.chosen
+    is_chosen = one.id == candidates.chosen
     label = name_of(tokenizer, one.id, name - 2)
     return Content.assemble(
         ("▶" if is_chosen else " ", "bold $text-accent"),

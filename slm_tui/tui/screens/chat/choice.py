@@ -20,12 +20,12 @@ _LOOK_SECONDS = 1.0
 class CheckpointChoice:
     """Remembers the requested checkpoint, and looks for a newer one once a second.
 
-    `wanted` is the checkpoint that is loaded or loading, or the run directory whose best one
+    `target` is the checkpoint that is loaded or loading, or the run directory whose best one
     is; `newer` is another checkpoint of its run.
     """
 
     def __init__(self) -> None:
-        self.wanted: Path | None = None
+        self.target: Path | None = None
         self.newer: CheckpointOffer | None = None
         self._to_open: Path | None = None
         self._seen_run: Path | None = None
@@ -48,11 +48,11 @@ class CheckpointChoice:
         if opened is not None and opened != self._seen_run:
             self._seen_run = opened
             return opened
-        return first_model(training) if self.wanted is None else None
+        return first_model(training) if self.target is None else None
 
     def load(self, path: Path) -> None:
         """`path` is being loaded."""
-        self.wanted, self.newer, self._looked = path, None, time.monotonic()
+        self.target, self.newer, self._looked = path, None, time.monotonic()
         self._lacked = is_run(path) and not has_checkpoint(Run(path))
 
     @property
@@ -63,8 +63,8 @@ class CheckpointChoice:
     def look(self, facts: ModelFacts | None) -> Path | None:
         """Look for a newer checkpoint; return what should be loaded immediately."""
         self._looked = time.monotonic()
-        if self.wanted is not None and self._lacked:
-            return self.wanted if has_checkpoint(Run(self.wanted)) else None
+        if self.target is not None and self._lacked:
+            return self.target if has_checkpoint(Run(self.target)) else None
         if facts is not None:
             self.look_beside(facts)
         return None
@@ -75,7 +75,7 @@ class CheckpointChoice:
 
     def name(self, facts: ModelFacts | None) -> str:
         """The name of the run that is loaded or will be."""
-        path = facts.checkpoint if facts is not None else self.wanted
+        path = facts.checkpoint if facts is not None else self.target
         if path is None:
             return ""
         if self._name[0] != path:

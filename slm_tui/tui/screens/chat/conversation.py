@@ -23,7 +23,7 @@ class Conversation:
 
     def __init__(self, run: Path | None = None) -> None:
         self.run = run
-        self.kept = conversation.read(run) if run is not None else []
+        self.earlier = conversation.read(run) if run is not None else []
         self._reported = False
 
     @property
@@ -33,24 +33,24 @@ class Conversation:
 
     def prompts(self) -> list[str]:
         """Earlier prompts, each as typed on one line."""
-        return [one.prompt.replace("\n", "\\n") for one in self.kept if one.prompt]
+        return [one.prompt.replace("\n", "\\n") for one in self.earlier if one.prompt]
 
     def entries(self) -> list[Entry]:
         """The newest earlier completions, under a heading; empty if there are none."""
-        if not self.kept:
+        if not self.earlier:
             return []
-        many = len(self.kept)
+        many = len(self.earlier)
         older = f", the last {SHOWN} of {many:,}" if many > SHOWN else ""
-        shown = [entry_of(one, self.name) for one in self.kept[-SHOWN:]]
+        shown = [entry_of(one, self.name) for one in self.earlier[-SHOWN:]]
         return [Entry("note", text=f"earlier{older}"), *shown]
 
-    def keep(self, entry: Entry, said: Exchange) -> str:
+    def keep(self, entry: Entry, exchange: Exchange) -> str:
         """Save a finished completion; return, once only, why that failed."""
-        entry.said = said
+        entry.exchange = exchange
         if self.run is None:
             return ""
         try:
-            conversation.append(self.run, said)
+            conversation.append(self.run, exchange)
         except SlmTuiError as error:
             if not self._reported:
                 self._reported = True
@@ -63,8 +63,8 @@ class Conversation:
         Raises:
             GenerationError: no run is loaded.
         """
-        kept = self._read()
-        return f"{len(kept):,} completion{'s' * (len(kept) != 1)}" if kept else ""
+        exchanges = self._read()
+        return f"{len(exchanges):,} completion{'s' * (len(exchanges) != 1)}" if exchanges else ""
 
     def describe(self) -> str:
         """What is saved, since when and where.
@@ -72,10 +72,10 @@ class Conversation:
         Raises:
             GenerationError: no run is loaded.
         """
-        kept = self._read()
-        if not kept or self.run is None:
+        exchanges = self._read()
+        if not exchanges or self.run is None:
             return f"no saved chats with {self.name} yet"
-        since = time.strftime("%Y-%m-%d", time.localtime(min(one.time for one in kept)))
+        since = time.strftime("%Y-%m-%d", time.localtime(min(one.time for one in exchanges)))
         where = self.run / conversation.FILE
         return f"{self.count()} since {since} in {where}; /history clear deletes them"
 
@@ -87,7 +87,7 @@ class Conversation:
         """
         if self.run is None:
             return None
-        self.kept = []
+        self.earlier = []
         return conversation.clear(self.run)
 
     def _read(self) -> list[Exchange]:
@@ -96,7 +96,7 @@ class Conversation:
         return conversation.read(self.run)
 
 
-def said_of(
+def exchange_of(
     entry: Entry,
     generation: GenerationStatus,
     sampling: Sampling,
@@ -105,8 +105,8 @@ def said_of(
 ) -> Exchange:
     """`entry` as it is saved. `counted` are its tokens in total, and its invalid UTF-8 bytes; its
     seed is that of its start."""
-    before = entry.said
-    made = Exchange(
+    before = entry.exchange
+    exchange = Exchange(
         prompt=entry.prompt,
         text=entry.text,
         step=generation.facts.step if generation.facts else 0,
@@ -118,17 +118,17 @@ def said_of(
         invalid_bytes=counted[1],
     )
     if before is None:
-        return made
-    return Exchange(**{**vars(made), "id": before.id, "seed": before.seed})
+        return exchange
+    return Exchange(**{**vars(exchange), "id": before.id, "seed": before.seed})
 
 
 def entry_of(one: Exchange, name: str) -> Entry:
     """A saved completion as an entry: like the original, with the date in front."""
     day = time.strftime("%Y-%m-%d %H:%M", time.localtime(one.time))
     try:
-        drawn = ChatSettings(Sampling(**{**one.sampling, "seed": one.seed})).short()
+        settings = ChatSettings(Sampling(**{**one.sampling, "seed": one.seed})).short()
     except ValueError:  # saved by another version
-        drawn = [f"seed {one.seed}"]
-    heading = " · ".join([day, f"{name} @ {one.step:,}", *drawn])
+        settings = [f"seed {one.seed}"]
+    heading = " · ".join([day, f"{name} @ {one.step:,}", *settings])
     ending = f"{figures(one.tokens, one.tokens_per_second, one.invalid_bytes)} · {one.ended}"
-    return Entry("text", heading, one.prompt, one.text, ending, said=one)
+    return Entry("text", heading, one.prompt, one.text, ending, exchange=one)

@@ -21,15 +21,15 @@ class EntryWriter:
         """Complete `entry` after its prompt, or after exactly these tokens."""
         self.entry = entry
         self._text, self._tokens, self._invalid = "", 0, 0
-        self._ask(entry, sampling, seed, go_on=False, tokens=tokens)
+        self._ask(entry, sampling, seed, continues=False, tokens=tokens)
 
-    def go_on(
+    def continue_entry(
         self, entry: Entry, generation: GenerationStatus, sampling: Sampling, seed: int
     ) -> None:
         """Continue the entry, which ended with `generation`, from where it stopped."""
         self._text, self._tokens, self._invalid = entry.text, *self.figures(generation)
         entry.ending, entry.drawn_with = "", sampling
-        self._ask(entry, sampling, seed, go_on=True)
+        self._ask(entry, sampling, seed, continues=True)
 
     def _ask(
         self,
@@ -37,7 +37,7 @@ class EntryWriter:
         sampling: Sampling,
         seed: int,
         *,
-        go_on: bool,
+        continues: bool,
         tokens: PromptedTokens | None = None,
     ) -> None:
         # The model is loaded, and so is torch: this import is free.
@@ -47,7 +47,7 @@ class EntryWriter:
         entry.seed = seed
         if tokens is not None:
             self.generator.continue_tokens(tokens, settings)
-        elif go_on:
+        elif continues:
             self.generator.continue_last(entry.prompt + entry.text, settings)
         else:
             self.generator.complete(entry.prompt, settings)

@@ -16,7 +16,7 @@ def while_inspecting() -> list[Action]:
 
 
 def in_chat(*, writing: bool, typing: bool, newer: bool) -> list[Action]:
-    """In the chat; `newer` tells whether a newer checkpoint can be loaded."""
+    """In the chat; `newer` says whether a newer checkpoint can be loaded."""
     stop = BY_ID["chat.stop"]
     ranked = [BY_ID["chat.continue"]]
     if writing:

@@ -194,18 +194,18 @@ class InspectPane(Container):
             self._warmed = seen.heat
             self.heat.warm([] if seen.heat is None else seen.heat.surprise.tolist())
         # Results contain arrays, which have no simple equality: compare identity.
-        drawn = (tuple(settings), title, self.place, self.size)
-        if seen is self._seen and drawn == self._drawn:
+        state = (tuple(settings), title, self.place, self.size)
+        if seen is self._seen and state == self._drawn:
             return
-        self._seen, self._drawn = seen, drawn
+        self._seen, self._drawn = seen, state
         self._draw_title(seen, title)
-        found, place = self._candidates(seen), self.place
+        candidates, place = self._candidates(seen), self.place
         before = self._tokens.ids[place - 1] if place else None
-        self.choices.show(self._tokenizer, found, before, settings)
+        self.choices.show(self._tokenizer, candidates, before, settings)
         panel = self.query_one("#this-token", Static)
         panel.border_title = Content(" this token ")
         width = max(10, panel.content_size.width)
-        lines = token_lines(self._tokenizer, self._tokens, place, seen, found, width)
+        lines = token_lines(self._tokenizer, self._tokens, place, seen, candidates, width)
         panel.update(Content("\n").join(lines))
 
     def _draw_title(self, seen: InspectionStatus, title: str) -> None:
@@ -220,18 +220,18 @@ class InspectPane(Container):
 
     def _candidates(self, seen: InspectionStatus) -> "Candidates | None":
         """The candidates for the token under the cursor, if known."""
-        found = seen.candidates
-        return found if found is not None and found.place == self.place else None
+        candidates = seen.candidates
+        return candidates if candidates is not None and candidates.place == self.place else None
 
 
 def tokens_of(entry: Entry, loaded: LoadedModel) -> PromptedTokens:
     """The tokens of `entry` as generated, or as this model's tokenizer splits the text."""
     from slm_tui.generation.completions import prompt_ids
 
-    kept = entry.tokens
-    if kept is not None and entry.tokenizer == loaded.tokenizer.fingerprint:
-        return kept
+    tokens = entry.tokens
+    if tokens is not None and entry.tokenizer == loaded.tokenizer.fingerprint:
+        return tokens
     begin = loaded.begins_documents
     ids = prompt_ids(loaded.tokenizer, entry.prompt + entry.text, begin=begin)
-    given = prompt_ids(loaded.tokenizer, entry.prompt, begin=begin)
-    return PromptedTokens(tuple(ids), min(len(given), len(ids)))
+    prompt = prompt_ids(loaded.tokenizer, entry.prompt, begin=begin)
+    return PromptedTokens(tuple(ids), min(len(prompt), len(ids)))

@@ -62,9 +62,9 @@ def status(generation: GenerationStatus, name: str, waiting: bool) -> Content:
         if not generation.facts:
             message = "no model: F7 chooses another"
         return Content.styled(f"✗ {message}", "$text-error")
-    said = figures(generation.tokens, generation.tokens_per_second, generation.invalid_bytes)
+    summary = figures(generation.tokens, generation.tokens_per_second, generation.invalid_bytes)
     if generation.state == "generating":
-        return Content.assemble(("generating ", "bold $text-success"), said)
+        return Content.assemble(("generating ", "bold $text-success"), summary)
     if generation.ended:
         return Content.styled("press enter to continue from here", _MUTED)
     if generation.state == "ready":

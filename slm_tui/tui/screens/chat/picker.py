@@ -74,14 +74,14 @@ class CheckpointPicker(Dialog[Result], Generic[Result]):
         self._timer = self.set_interval(_LOOK_SECONDS, self._look)
 
     def _look(self) -> None:
-        found = self._reader.snapshot
-        if found is None:
+        result = self._reader.snapshot
+        if result is None:
             return
         self._timer.stop()
-        if isinstance(found, SlmTuiError):
-            self._problem, found = str(found), []
-        self._choices = found
-        self.are_there(found)
+        if isinstance(result, SlmTuiError):
+            self._problem, result = str(result), []
+        self._choices = result
+        self.runs_loaded(result)
         self._draw(str(self._loaded) if self._loaded else None)
 
     def on_resize(self) -> None:
@@ -111,7 +111,7 @@ class CheckpointPicker(Dialog[Result], Generic[Result]):
         self.query_one("#words", Static).update(Content(one_line(message)))
         self._fit()
 
-    def are_there(self, choices: Choices) -> None:
+    def runs_loaded(self, choices: Choices) -> None:
         """Called once, when the runs have been read."""
 
     def words(self) -> str:
@@ -183,7 +183,7 @@ class SeveralPicker(CheckpointPicker[tuple[str, ...]]):
         self._marked: set[str] = set()
         self._order: list[str] = []
 
-    def are_there(self, choices: Choices) -> None:
+    def runs_loaded(self, choices: Choices) -> None:
         self._order = [str(one.path) for _, lines in choices for one in reversed(lines)]
         self._marked = {str(path) for path in sensible(self._loaded, choices)}
 
@@ -226,8 +226,8 @@ def sensible(loaded: Path | None, choices: Choices) -> list[Path]:
         return []
     steps = sorted(lines, key=lambda one: one.step)
     best = [one for one in steps if one.is_best]
-    wanted = [one.path for one in (steps[0], *best, steps[-1])]
-    return list(dict.fromkeys([*wanted, *([loaded] if own and loaded else [])]))
+    paths = [one.path for one in (steps[0], *best, steps[-1])]
+    return list(dict.fromkeys([*paths, *([loaded] if own and loaded else [])]))
 
 
 def _kinds(line: CheckpointLine) -> str:
@@ -246,9 +246,9 @@ def _run_content(line: RunLine) -> Content:
 
 def _read(cancel: threading.Event) -> Choices:
     """All runs that have checkpoints, newest first, each with its checkpoints."""
-    found = [
+    lines = [
         (line, read_checkpoints(line.path, evaluation_losses(line.path)))
         for line in RunScanner().lines()
         if not line.error
     ]
-    return [(line, checkpoints) for line, checkpoints in found if checkpoints]
+    return [(line, checkpoints) for line, checkpoints in lines if checkpoints]

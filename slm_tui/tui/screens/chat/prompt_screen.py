@@ -22,7 +22,7 @@ from slm_tui.tui.screens.chat.transcript import Kind
 class PromptScreen(RoomScreen):
     """The base of the Chat screen and the side-by-side screen.
 
-    A subclass implements `begin`, `action_continue`, `tell`, `do` and `paint`.
+    A subclass implements `begin`, `action_continue`, `show_message`, `do` and `paint`.
     """
 
     AUTO_FOCUS = "#prompt"
@@ -47,7 +47,7 @@ class PromptScreen(RoomScreen):
         """Continue the last completion."""
         raise NotImplementedError
 
-    def tell(self, kind: Kind, text: str) -> None:
+    def show_message(self, kind: Kind, text: str) -> None:
         """Show the result of a command."""
         raise NotImplementedError
 
@@ -133,11 +133,11 @@ class PromptScreen(RoomScreen):
             done = commands.run(line, self.settings)
             note = self._run(done.verb, done.argument) if done.verb else done.note
         except SlmTuiError as error:
-            self.tell("error", f"✗ {error}")
+            self.show_message("error", f"✗ {error}")
             return
         self.change(done.settings)
         if note:
-            self.tell("note", note)
+            self.show_message("note", note)
 
     def _run(self, verb: str, argument: str) -> str:
         if verb == "help":
@@ -156,14 +156,14 @@ def checkpoints(names: str) -> list[Path]:
     Raises:
         SlmTuiError: one does not exist, or there are too few or too many.
     """
-    found = [store.find_checkpoint(name) for name in names.split()]
-    if not LEAST <= len(found) <= MOST:
+    paths = [store.find_checkpoint(name) for name in names.split()]
+    if not LEAST <= len(paths) <= MOST:
         raise GenerationError(
             f"/side {names} is invalid",
             f"it takes {LEAST} to {MOST} checkpoints",
             "/side alone opens a list to choose from",
         )
-    return found
+    return paths
 
 
 def _help_lines(width: int) -> list[Content]:

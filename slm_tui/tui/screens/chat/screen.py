@@ -24,12 +24,12 @@ from slm_tui.runs import store
 from slm_tui.runs.info import run_of
 from slm_tui.tui.actions import Action, Room
 from slm_tui.tui.base import redraws_per_second
-from slm_tui.tui.dialogs import Choice, Question, complain, copy
+from slm_tui.tui.dialogs import Choice, Question, copy, show_error_notice
 from slm_tui.tui.screens.chat import footer, panels
 from slm_tui.tui.screens.chat.checkpoints import save_text
 from slm_tui.tui.screens.chat.choice import CheckpointChoice
 from slm_tui.tui.screens.chat.commands import ChatSettings
-from slm_tui.tui.screens.chat.conversation import Conversation, said_of
+from slm_tui.tui.screens.chat.conversation import Conversation, exchange_of
 from slm_tui.tui.screens.chat.entry_writer import EntryWriter
 from slm_tui.tui.screens.chat.heat import explained_lines
 from slm_tui.tui.screens.chat.inspect_pane import InspectPane, tokens_of
@@ -101,7 +101,7 @@ class ChatScreen(PromptScreen):
         """Load `checkpoint` when the screen is shown, replacing the current model."""
         self.choice.open(checkpoint)
         if self._side_by_side is not None:
-            self._side_by_side.give_way()
+            self._side_by_side.close_when_shown()
 
     def _choose(self) -> None:
         """Load the checkpoint passed by another screen; at first the live or newest run's best."""
@@ -127,7 +127,7 @@ class ChatScreen(PromptScreen):
         path = self.choice.look(self.generation.facts)
         if path is not None:
             self.load(path)
-        elif self.choice.wanted is None:
+        elif self.choice.target is None:
             self._choose()
 
     def action_model(self) -> None:
@@ -156,7 +156,9 @@ class ChatScreen(PromptScreen):
         """The model; shows a notice if none is loaded."""
         loaded = self.generator.loaded()
         if loaded is None:
-            complain(self.app, GenerationError("no model is loaded", "", "press F7 to choose one"))
+            show_error_notice(
+                self.app, GenerationError("no model is loaded", "", "press F7 to choose one")
+            )
         return loaded
 
     # The conversation
@@ -185,10 +187,10 @@ class ChatScreen(PromptScreen):
             return
         sampling = entry.drawn_with or self.settings.sampling
         counted = self.writer.figures(self.generation)
-        said = said_of(entry, self.generation, sampling, counted, ending)
-        problem = self.conversation.keep(entry, said)
+        exchange = exchange_of(entry, self.generation, sampling, counted, ending)
+        problem = self.conversation.keep(entry, exchange)
         if problem:
-            self.tell("note", f"! {problem}")
+            self.show_message("note", f"! {problem}")
 
     def _history(self, argument: str) -> str:
         """`/history`: describe what is saved, or ask whether to delete it. Returns the message.
@@ -216,13 +218,13 @@ class ChatScreen(PromptScreen):
         if answer != "clear":
             return
         try:
-            went = self.conversation.forget()
+            trash = self.conversation.forget()
         except SlmTuiError as error:
-            complain(self.app, error)
+            show_error_notice(self.app, error)
             return
         self._clear_transcript()
         self.query_one(PromptInput).recall([])
-        self.tell("note", f"conversation moved to {went}")
+        self.show_message("note", f"conversation moved to {trash}")
 
     # Generating
 
@@ -237,9 +239,9 @@ class ChatScreen(PromptScreen):
             self._end_entry("stopped")
             # With the same seed the result is the same as in a single pass.
             sampling = self.settings.sampling
-            seed = last.seed if last.asked == sampling.seed else sampling.seed
-            self.writer.go_on(last, self.generation, sampling, seed)
-            self._asked()
+            seed = last.seed if last.settings_seed == sampling.seed else sampling.seed
+            self.writer.continue_entry(last, self.generation, sampling, seed)
+            self._request_sent()
 
     def _ready(self) -> bool:
         """Whether a model is loaded or loading; if not, show what to do."""
@@ -247,7 +249,7 @@ class ChatScreen(PromptScreen):
         if generation.facts is not None or generation.state == "loading":
             return True
         none = GenerationError("no model is loaded", "", "press F7 to choose one")
-        complain(self.app, generation.error or none)
+        show_error_notice(self.app, generation.error or none)
         return False
 
     def begin(self, prompt: str) -> None:
@@ -268,19 +270,19 @@ class ChatScreen(PromptScreen):
             self.paint()
             return
         entry, seed = self._queue.pop(0)
-        drawn = replace(
+        sampling = replace(
             self.settings, sampling=self.settings.sampling.model_copy(update={"seed": seed})
         )
         facts = self.generator.poll().facts
         step = f" @ {facts.step:,}" if facts else ""
-        entry.drawn_with = drawn.sampling
-        entry.heading = " · ".join([f"{self.run_name()}{step}", *drawn.short()])
-        entry.asked = self.settings.sampling.seed
+        entry.drawn_with = sampling.sampling
+        entry.heading = " · ".join([f"{self.run_name()}{step}", *sampling.short()])
+        entry.settings_seed = self.settings.sampling.seed
         self.transcript.add(entry)
         self.writer.begin(entry, self.settings.sampling, seed)
-        self._asked()
+        self._request_sent()
 
-    def _asked(self) -> None:
+    def _request_sent(self) -> None:
         """The generator has a new request: poll for its output."""
         if self._stream is not None:
             self._stream.resume()
@@ -356,13 +358,13 @@ class ChatScreen(PromptScreen):
         """Update title, status, settings and facts, if they changed."""
         newer = self.choice.newer
         state = (replace(self.generation, text=""), self.settings, newer, len(self._queue))
-        drawn = (*state, self.choice.wanted, self.transcript.size, self.is_typing)
-        if drawn == self._drawn:
+        visible = (*state, self.choice.target, self.transcript.size, self.is_typing)
+        if visible == self._drawn:
             return
-        self._drawn = drawn
+        self._drawn = visible
         generation, name = self.generation, self.run_name()
-        self.query_one("#talk").set_class(self.choice.wanted is None, "-empty")
-        if self.choice.wanted is None:
+        self.query_one("#talk").set_class(self.choice.target is None, "-empty")
+        if self.choice.target is None:
             words = _NOT_YET if self.slm.workshop.is_training else _NOTHING
             self.query_one("#nothing", Static).update(Content(words))
         transcript = self.transcript
@@ -401,7 +403,7 @@ class ChatScreen(PromptScreen):
 
     # Commands and keys
 
-    def tell(self, kind: Kind, text: str) -> None:
+    def show_message(self, kind: Kind, text: str) -> None:
         self.transcript.add(Entry(kind, text=text))
 
     def do(self, verb: str, argument: str) -> str:
@@ -536,10 +538,10 @@ class ChatScreen(PromptScreen):
         entry = Entry(prompt=prompt.decode("utf-8", "replace"))
         sampling = self.settings.sampling
         entry.heading = " · ".join([self._model_title(), what, *self.settings.short()])
-        entry.asked, entry.drawn_with = sampling.seed, sampling
+        entry.settings_seed, entry.drawn_with = sampling.seed, sampling
         self.transcript.add(entry)
-        self.writer.begin(entry, sampling, entry.asked, tokens)
-        self._asked()
+        self.writer.begin(entry, sampling, entry.settings_seed, tokens)
+        self._request_sent()
 
     def _completed(self, entry: Entry) -> None:
         """A completion from a chosen token is done: inspect it from that token."""

@@ -23,10 +23,10 @@ def token_lines(
     tokens: PromptedTokens,
     place: int,
     seen: InspectionStatus,
-    found: "Candidates | None",
+    candidates: "Candidates | None",
     width: int,
 ) -> list[Content]:
-    """Facts about the token at `place`, the most important first; `found` are the candidates."""
+    """Facts about the token at `place` and its candidates, the most important first."""
     ids, lines = tokens.ids, []
     if place < len(ids):
         counts = seen.counts
@@ -37,33 +37,33 @@ def token_lines(
     if not place:
         nothing = "There is no context before the first token."
         return [*lines, *Content.styled(nothing, MUTED).wrap(width)]
-    if found is not None and found.chosen is not None and seen.heat is not None:
+    if candidates is not None and candidates.chosen is not None and seen.heat is not None:
         nats = float(seen.heat.surprise[place])
-        begin, chance = f"rank {found.rank:,} · ", f"p {math.exp(-nats):.2%}"
-        logit, end = f"logit {found.logit:.2f} · ", f" · −ln p {nats:.2f}"
+        begin, chance = f"rank {candidates.rank:,} · ", f"p {math.exp(-nats):.2%}"
+        logit, end = f"logit {candidates.logit:.2f} · ", f" · −ln p {nats:.2f}"
         logit = logit if len(begin + logit + chance + end) <= width else ""
         lines.append(Content.assemble(begin, logit, (chance, "bold"), end))
-    if found is not None:
-        lines.append(_drawn_line(tokenizer, found, width))
+    if candidates is not None:
+        lines.append(_drawn_line(tokenizer, candidates, width))
         if width < _TIGHT:
-            lines.append(Content.styled(_spread(found, width), MUTED))
+            lines.append(Content.styled(_spread(candidates, width), MUTED))
     return [*lines, *_other_lines(tokenizer, ids, place, seen, width)]
 
 
-def _spread(found: "Candidates", width: int) -> str:
+def _spread(candidates: "Candidates", width: int) -> str:
     """The entropy: a short candidate list does not show its last line, which has it too."""
-    bits = f"entropy {found.entropy:.1f} → {found.entropy_after:.1f} bits"
-    return first_fitting([f"{bits}, {found.kept:,} left", bits], width)
+    bits = f"entropy {candidates.entropy:.1f} → {candidates.entropy_after:.1f} bits"
+    return first_fitting([f"{bits}, {candidates.remaining:,} left", bits], width)
 
 
-def _drawn_line(tokenizer: "Tokenizer", found: "Candidates", width: int) -> Content:
+def _drawn_line(tokenizer: "Tokenizer", candidates: "Candidates", width: int) -> Content:
     """The greedy choice here, and a sample at high temperature."""
     room = max(4, (width - 11) // 2)
     return Content.assemble(
         ("T=0 ", MUTED),
-        (name_of(tokenizer, found.greedy, min(14, room - 2)), "bold"),
+        (name_of(tokenizer, candidates.greedy, min(14, room - 2)), "bold"),
         (" T=1.5 " if width < _TIGHT else "   T=1.5 ", MUTED),
-        (name_of(tokenizer, found.warm, min(14, room - 2)), "bold"),
+        (name_of(tokenizer, candidates.warm, min(14, room - 2)), "bold"),
     )
 
 

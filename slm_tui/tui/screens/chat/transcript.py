@@ -24,7 +24,7 @@ class Entry:
     """A prompt and its completion, or a note. All of it is untrusted text.
 
     `tokens` are those of prompt and completion, of the tokenizer with that fingerprint; `seed`
-    generated them, and `asked` was the seed in the settings.
+    generated them, and `settings_seed` was the seed in the settings.
     """
 
     kind: Kind = "text"
@@ -35,9 +35,9 @@ class Entry:
     tokens: PromptedTokens | None = None
     tokenizer: str = ""
     seed: int = 0
-    asked: int = 0
+    settings_seed: int = 0
     drawn_with: Sampling | None = None
-    said: Exchange | None = None  # as it is saved with its run
+    exchange: Exchange | None = None  # as it is saved with its run
 
 
 def line_starts(text: str, width: int, begin: int = 0) -> list[tuple[int, int]]:
@@ -163,19 +163,19 @@ class Transcript(ScrollView, can_focus=True):
         at = next((at for at, one in enumerate(self._drawn) if one.entry is entry), None)
         if at is None:
             return
-        drawn = self._drawn[at]
+        wrapped = self._drawn[at]
         before = sum(len(one.lines) for one in self._drawn[:at])
-        old = len(drawn.lines)
-        first = drawn.update()
-        self._lines[before : before + old] = drawn.lines
+        old = len(wrapped.lines)
+        first = wrapped.update()
+        self._lines[before : before + old] = wrapped.lines
         self._resize_virtual()
         top = before + first - self.scroll_offset.y
         self.refresh(Region(0, max(0, top), self.size.width, max(1, self.size.height - top)))
 
     def _relay(self) -> None:
         width = self._width
-        kept = {id(one.entry): one for one in self._drawn if one.width == width}
-        self._drawn = [kept.get(id(entry)) or _Drawn(entry, width) for entry in self.entries]
+        reusable = {id(one.entry): one for one in self._drawn if one.width == width}
+        self._drawn = [reusable.get(id(entry)) or _Drawn(entry, width) for entry in self.entries]
         self._lines = [line for one in self._drawn for line in one.lines]
         self._resize_virtual()
         self.refresh()
@@ -224,4 +224,6 @@ class Transcript(ScrollView, can_focus=True):
 
     def as_json_lines(self) -> str:
         """All finished completions, one JSON object per line."""
-        return "".join(entry.said.line() for entry in self.entries if entry.said is not None)
+        return "".join(
+            entry.exchange.line() for entry in self.entries if entry.exchange is not None
+        )

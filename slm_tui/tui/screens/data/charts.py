@@ -74,18 +74,20 @@ class DataChart:
 
 def charts(statistics: "Statistics") -> list[DataChart]:
     """The useful charts: a single document has no length distribution."""
-    found = []
+    result = []
     for name, part in statistics.parts.items():
         if part.shortest < part.longest:
             middle = f"median {part.quantile(0.5):,}, 90% up to {part.quantile(0.9):,} tokens"
             title = f"document lengths, mean {count(round(part.mean_length))}"
             draw = partial(_length_lines, part)
-            found.append(DataChart(title, f"{PART_NAMES[name]} documents", middle, draw))
+            result.append(DataChart(title, f"{PART_NAMES[name]} documents", middle, draw))
     if statistics.byte_counts:
         remark = f"{statistics.distinct} of 256 occur"
-        found.append(DataChart("bytes 00 to ff", "bytes", remark, partial(_byte_lines, statistics)))
+        result.append(
+            DataChart("bytes 00 to ff", "bytes", remark, partial(_byte_lines, statistics))
+        )
     else:
-        found.append(
+        result.append(
             DataChart(
                 "bytes per token",
                 "tokens",
@@ -93,7 +95,7 @@ def charts(statistics: "Statistics") -> list[DataChart]:
                 partial(_token_lines, statistics),
             )
         )
-    return found
+    return result
 
 
 def _length_lines(part: "PartStatistics", width: int, height: int) -> list[Content]:

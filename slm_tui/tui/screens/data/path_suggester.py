@@ -19,14 +19,14 @@ class PathSuggester(Suggester):
         named = [name for name in READY_MADE if name.startswith(value.lower())]
         if named and "/" not in value:
             return named[0]
-        directory, begun = os.path.split(value)
+        directory, prefix = os.path.split(value)
         try:
             entries = sorted(os.scandir(os.path.expanduser(directory) or "."), key=_order)
         except (OSError, ValueError):
             return None
         for entry in entries:
-            hidden = entry.name.startswith(".") and not begun.startswith(".")
-            if entry.name.startswith(begun) and not hidden:
+            hidden = entry.name.startswith(".") and not prefix.startswith(".")
+            if entry.name.startswith(prefix) and not hidden:
                 end = os.sep if entry.is_dir() else ""
                 return os.path.join(directory, entry.name) + end
         return None

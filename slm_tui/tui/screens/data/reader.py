@@ -109,8 +109,8 @@ class DocumentReader(Container):
         self.text.show(passage(corpus.tokenizer, ids, cuts=self._cuts), at_end=at_end, stay=stay)
         if self._other is not None:
             data = corpus.tokenizer.decode_bytes(ids)
-            beside = passage(self._other, self._other.encode_bytes(data), cuts=True)
-            self.other.show(beside, at_end=at_end, stay=stay)
+            other_passage = passage(self._other, self._other.encode_bytes(data), cuts=True)
+            self.other.show(other_passage, at_end=at_end, stay=stay)
         self._name_tokens()
         self.title()
         # The first passage is loaded before the pane has its size.
@@ -150,10 +150,10 @@ class DocumentReader(Container):
         """Name the token under the cursor, and put the other cursor on the same byte."""
         message.stop()
         view = message.view
-        beside = self.other if view is self.text else self.text
-        if self._other is not None and beside.shows_cuts and view.cursor is not None:
+        other_view = self.other if view is self.text else self.text
+        if self._other is not None and other_view.shows_cuts and view.cursor is not None:
             place = view.passage.bytes[view.cursor]
-            beside.walk_to(beside.passage.token_at_byte(place), tell=False)
+            other_view.walk_to(other_view.passage.token_at_byte(place), notify=False)
         self._name_tokens()
 
     def _name_tokens(self) -> None:

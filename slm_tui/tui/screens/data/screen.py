@@ -17,7 +17,7 @@ from slm_tui.errors import PresetError, SlmTuiError
 from slm_tui.live.data_worker import CorpusSnapshot, CorpusWorker
 from slm_tui.tui.actions import BY_ID, Action, Room
 from slm_tui.tui.base import RoomScreen
-from slm_tui.tui.dialogs import Ask, Choice, Question, TextDialog, complain, copy
+from slm_tui.tui.dialogs import Ask, Choice, Question, TextDialog, copy, show_error_notice
 from slm_tui.tui.screens.data import view
 from slm_tui.tui.screens.data.charts import Lengths
 from slm_tui.tui.screens.data.path_suggester import PathSuggester
@@ -173,12 +173,12 @@ class DataScreen(RoomScreen):
         draft = self.slm.chosen_draft
         if draft is None:
             error = SlmTuiError("no preset is chosen", "", "press 1 and choose one")
-            complain(self.app, error)
+            show_error_notice(self.app, error)
             return
         data = draft.values.get("data")
         before = data.get("path") or data.get("dataset") if isinstance(data, dict) else ""
         text = f"A file, a directory, a dataset name or URL, or: {', '.join(READY_MADE)}"
-        ask = Ask("Open text", text, str(before or ""), _wrong_place, PathSuggester())
+        ask = Ask("Open text", text, str(before or ""), _location_problem, PathSuggester())
         self.app.push_screen(ask, self._open)
 
     def _open(self, where: str | None) -> None:
@@ -198,17 +198,17 @@ class DataScreen(RoomScreen):
         corpus = self._drawn.corpus
         if corpus is None or self._drawn.state != "ready":
             return
-        found = others(corpus, self.text.text)
-        choices = [one.choice for one in found]
+        tokenizers = others(corpus, self.text.text)
+        choices = [one.choice for one in tokenizers]
         if self.reader.compares:
             choices.insert(0, Choice(NONE, "none", "stop comparing"))
         question = Question("Compare with", "Tokenize the same text with", choices, choices[0].id)
-        self.app.push_screen(question, lambda answer: self._compare(answer, found))
+        self.app.push_screen(question, lambda answer: self._compare(answer, tokenizers))
 
-    def _compare(self, answer: str | None, found: list[TokenizerChoice]) -> None:
+    def _compare(self, answer: str | None, choices: list[TokenizerChoice]) -> None:
         if answer == NONE:
             self.reader.compare(None)
-        chosen = next((one for one in found if one.choice.id == answer), None)
+        chosen = next((one for one in choices if one.choice.id == answer), None)
         if chosen is not None:
             # Loading fifty thousand merges takes a moment.
             self.run_worker(lambda: self._load(chosen), thread=True, exclusive=True)
@@ -217,7 +217,7 @@ class DataScreen(RoomScreen):
         try:
             tokenizer = chosen.load()
         except SlmTuiError as error:
-            self.call_later(complain, self.app, error)
+            self.call_later(show_error_notice, self.app, error)
             return
         self.call_later(self._show_other, tokenizer)
 
@@ -263,7 +263,7 @@ class DataScreen(RoomScreen):
         return [BY_ID[name] for name in names]
 
 
-def _wrong_place(where: str) -> str:
+def _location_problem(where: str) -> str:
     """What is wrong with a text location; nothing while it is still being typed."""
     try:
         text_location.source_of(where)

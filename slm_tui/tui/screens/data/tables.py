@@ -31,7 +31,7 @@ class Table:
 def tables(statistics: "Statistics") -> list[Table]:
     """The tables for a corpus."""
     kind = "bytes" if statistics.byte_counts else "tokens"
-    found = [
+    result = [
         _counted(f"most frequent {kind}", statistics.frequent, statistics),
         _counted(f"rarest {kind}", statistics.rarest, statistics),
     ]
@@ -44,7 +44,7 @@ def tables(statistics: "Statistics") -> list[Table]:
         sizes = [(f"{size:,}", f"{value:.2f}") for size, value in analysis.sizes]
         most = max(value for _, value in analysis.sizes)
         words = [(word, "·".join(map(_bare, cut))) for word, cut in analysis.examples]
-        found += [
+        result += [
             Table("first merges", "left\tright\ttoken", merges, partial(_merge_line, merges)),
             Table(
                 "bytes per token by vocabulary size",
@@ -54,7 +54,7 @@ def tables(statistics: "Statistics") -> list[Table]:
             ),
             Table("words as tokens", "word\ttokens", words, partial(_word_line, words)),
         ]
-    return found
+    return result
 
 
 def _counted(title: str, tokens: "Sequence[TokenCount]", statistics: "Statistics") -> Table:

@@ -27,7 +27,7 @@ class TokenizerChoice:
 
 def others(corpus: "Corpus", sample: str) -> list[TokenizerChoice]:
     """The tokenizers to compare with that of `corpus`; `sample` provides the characters."""
-    found = [
+    choices = [
         TokenizerChoice(Choice("bytes", "bytes", "each byte is a token"), _bytes),
         TokenizerChoice(
             Choice("chars", "chars", "each character is a token"), lambda: _chars(sample)
@@ -39,13 +39,13 @@ def others(corpus: "Corpus", sample: str) -> list[TokenizerChoice]:
     for size in sorted(sizes):
         label = f"gpt2 {size:,}"
         help = "GPT-2, truncated" + (" to the size used here" if size == own.n_vocab else "")
-        found.append(TokenizerChoice(Choice(label, label, help), lambda size=size: _gpt2(size)))  # type: ignore[misc]
-    return found + _prepared(corpus)
+        choices.append(TokenizerChoice(Choice(label, label, help), lambda size=size: _gpt2(size)))  # type: ignore[misc]
+    return choices + _prepared(corpus)
 
 
 def _prepared(corpus: "Corpus") -> list[TokenizerChoice]:
     """The trained tokenizers of other local corpora, newest first."""
-    found: list[TokenizerChoice] = []
+    choices: list[TokenizerChoice] = []
     seen = {corpus.tokenizer.fingerprint}
     directories = list(paths.corpora_dir().glob("*/tokenizer.json"))
     directories.sort(key=lambda one: one.stat().st_mtime, reverse=True)
@@ -62,10 +62,10 @@ def _prepared(corpus: "Corpus") -> list[TokenizerChoice]:
         seen.add(digest)
         label = f"{kind} {size:,}"
         choice = Choice(str(file), label, f"trained on {text}")
-        found.append(TokenizerChoice(choice, lambda file=file: _opened(file.read_text("utf-8"))))  # type: ignore[misc]
-        if len(found) == _MOST_PREPARED:
+        choices.append(TokenizerChoice(choice, lambda file=file: _opened(file.read_text("utf-8"))))  # type: ignore[misc]
+        if len(choices) == _MOST_PREPARED:
             break
-    return found
+    return choices
 
 
 def _bytes() -> "Tokenizer":

@@ -156,13 +156,13 @@ def _span(part: "PartStatistics") -> str:
 def _leak(snapshot: CorpusSnapshot) -> Content:
     statistics = snapshot.statistics
     assert statistics is not None
-    gone = statistics.duplicates_removed
+    removed = statistics.duplicates_removed
     overlap = statistics.leakage.get("val")
     if overlap is None:
-        return _fact("leakage", "–", f"{count(gone)} copies", warn=gone > 0)
+        return _fact("leakage", "–", f"{count(removed)} copies", warn=removed > 0)
     leaks = any(one.topic == "leakage" and not one.is_fine for one in snapshot.verdicts)
-    remark = f"val, {count(gone)} copies"
-    return _fact("leakage", f"{overlap['share']:.1%}", remark, warn=leaks or gone > 0)
+    remark = f"val, {count(removed)} copies"
+    return _fact("leakage", f"{overlap['share']:.1%}", remark, warn=leaks or removed > 0)
 
 
 def verdict_lines(snapshot: CorpusSnapshot) -> list[Content]:

@@ -43,11 +43,11 @@ class EvaluationDialog(Dialog[None]):
     """
 
     def __init__(
-        self, where: Sequence[Path], settings: EvaluationSettings, *, beside: bool
+        self, where: Sequence[Path], settings: EvaluationSettings, *, is_training: bool
     ) -> None:
         super().__init__("Evaluation", _WORKING_HINT)
-        self._where, self._settings, self._beside = tuple(where), settings, beside
-        self.worker = EvaluationWorker(where, settings, beside=beside)
+        self._where, self._settings, self._is_training = tuple(where), settings, is_training
+        self.worker = EvaluationWorker(where, settings, is_training=is_training)
         self._drawn: EvaluationSnapshot | None = None
         self._width = 0
 
@@ -78,9 +78,9 @@ class EvaluationDialog(Dialog[None]):
         if snapshot.state == "ready" and snapshot.report is not None:
             self._read(snapshot, snapshot.report)
         else:
-            self._tell(snapshot)
+            self._show_progress(snapshot)
 
-    def _tell(self, snapshot: EvaluationSnapshot) -> None:
+    def _show_progress(self, snapshot: EvaluationSnapshot) -> None:
         self.query_one(LineList).display = False
         pane = self.query_one("#progress", Static)
         pane.display = True
@@ -103,18 +103,20 @@ class EvaluationDialog(Dialog[None]):
         # The box and its padding take four cells, the scrollbar one more.
         box = self.query_one("#box")
         width = min(124, self.app.size.width * 96 // 100) - 5
-        found = lines(report, width)
+        report_lines = lines(report, width)
         if snapshot.note:
-            found.append(Line(f"▲ {one_line(snapshot.note)}", "warning"))
-        if snapshot.is_kept:
-            found.insert(1, Line(f"evaluated on {report.get('timestamp', '')[:16]}", "muted"))
+            report_lines.append(Line(f"▲ {one_line(snapshot.note)}", "warning"))
+        if snapshot.is_saved:
+            report_lines.insert(
+                1, Line(f"evaluated on {report.get('timestamp', '')[:16]}", "muted")
+            )
         listed.set_rows(
             [
                 Row(str(at), Content.styled(visible(line.text, keep=""), _STYLES[line.tone]))
-                for at, line in enumerate(found)
+                for at, line in enumerate(report_lines)
             ]
         )
-        listed.styles.height = min(len(found), max(3, self.app.size.height - 4))
+        listed.styles.height = min(len(report_lines), max(3, self.app.size.height - 4))
         listed.display = True
         listed.focus()
         title = "Evaluation" if report["kind"] == "evaluation" else "Comparison"
@@ -130,7 +132,9 @@ class EvaluationDialog(Dialog[None]):
     def action_again(self) -> None:
         if self.worker.snapshot.state == "working":
             return
-        self.worker = EvaluationWorker(self._where, self._settings, beside=self._beside, again=True)
+        self.worker = EvaluationWorker(
+            self._where, self._settings, is_training=self._is_training, again=True
+        )
         self.worker.start()
         self._look()
 

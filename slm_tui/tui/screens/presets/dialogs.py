@@ -12,7 +12,7 @@ from slm_tui.config.library import LibraryEntry
 from slm_tui.config.preset import check, from_toml, migrated
 from slm_tui.errors import PresetError, SlmTuiError
 from slm_tui.text import one_line
-from slm_tui.tui.dialogs import Choice, Question, TextDialog, complain
+from slm_tui.tui.dialogs import Choice, Question, TextDialog, show_error_notice
 from slm_tui.tui.editor import EditorText
 from slm_tui.tui.theme import MUTED
 from slm_tui.tui.widgets.property_list import display
@@ -31,9 +31,9 @@ def delete_question(name: str) -> Question:
 def difference_dialog(draft: Draft) -> TextDialog:
     """The differences from the preset that `draft` is based on."""
     base = str(draft.reference.get("name", draft.name))
-    found = draft.difference()
-    widest = max((len(path) for path, _, _ in found), default=0)
-    olds = max((len(_cell(old)) for _, old, _ in found), default=0)
+    differences = draft.difference()
+    widest = max((len(path) for path, _, _ in differences), default=0)
+    olds = max((len(_cell(old)) for _, old, _ in differences), default=0)
     lines = [
         Content.assemble(
             path.ljust(widest + 2),
@@ -41,7 +41,7 @@ def difference_dialog(draft: Draft) -> TextDialog:
             ("  →  ", MUTED),
             (_cell(new), "bold $text-accent"),
         )
-        for path, old, new in found
+        for path, old, new in differences
     ]
     if not lines:
         lines = [Content.styled("No differences.", MUTED)]
@@ -77,12 +77,12 @@ class EditAsToml:
         """Open the editor."""
         if self._draft is None and self._entry.builtin:
             error = SlmTuiError(f"{self._entry.name} cannot be repaired here", "it is built in")
-            complain(self._app, error)
+            show_error_notice(self._app, error)
             return
         try:
             before = self._draft.to_toml() if self._draft else plain_text.read(self._entry.path)
         except (OSError, ValueError) as error:
-            complain(self._app, SlmTuiError("the file cannot be read", str(error)))
+            show_error_notice(self._app, SlmTuiError("the file cannot be read", str(error)))
             return
         self._text = EditorText(self._entry.name, before)
         self._edit()
@@ -92,7 +92,7 @@ class EditAsToml:
         try:
             after = self._text.edit(self._app)
         except SlmTuiError as error:
-            complain(self._app, error)
+            show_error_notice(self._app, error)
             return
         self._take(after)
 
@@ -117,7 +117,7 @@ class EditAsToml:
         try:
             safe_files.write_atomically(self._entry.path, text)
         except OSError as error:
-            complain(self._app, SlmTuiError("the file cannot be written", str(error)))
+            show_error_notice(self._app, SlmTuiError("the file cannot be written", str(error)))
             return False
         return True
 

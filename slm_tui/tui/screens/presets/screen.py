@@ -19,7 +19,7 @@ from slm_tui.errors import PresetError, SlmTuiError
 from slm_tui.text import one_line, visible
 from slm_tui.tui.actions import BY_ID, Action, Room
 from slm_tui.tui.base import RoomScreen
-from slm_tui.tui.dialogs import Ask, complain, copy
+from slm_tui.tui.dialogs import Ask, copy, show_error_notice
 from slm_tui.tui.screens.presets.dialogs import EditAsToml, delete_question, difference_dialog
 from slm_tui.tui.widgets.budget import Budget
 from slm_tui.tui.widgets.focus import focus_now
@@ -108,7 +108,7 @@ class PresetsScreen(RoomScreen):
             remedy = "E opens the file" + ("" if entry.builtin else ", D moves it to the trash")
             self.form.show_error(f"✗ {entry.error}", remedy)
         elif self.focused is self.presets:
-            self._say_what_it_is()
+            self._show_title_of_preset()
 
     def refresh_room(self) -> None:
         self.query_one(Budget).show(self.draft, self.slm.calibration)
@@ -131,14 +131,14 @@ class PresetsScreen(RoomScreen):
     def watch_focused(self) -> None:
         super().watch_focused()
         if self.focused is self.presets:
-            self._say_what_it_is()
+            self._show_title_of_preset()
         elif self.focused is self.form.properties:
             self.form.show_help()
 
-    def _say_what_it_is(self) -> None:
+    def _show_title_of_preset(self) -> None:
         preset = self.presets.entry.preset if self.presets.entry else None
         if preset is not None:
-            self.form.say_briefly(preset.description or preset.title)
+            self.form.show_briefly(preset.description or preset.title)
 
     def _say(self, text: str) -> None:
         self.form.say(Content.styled(visible(text), "$text-accent"))
@@ -190,7 +190,7 @@ class PresetsScreen(RoomScreen):
         try:
             edit(draft)
         except PresetError as error:
-            complain(self.app, error)
+            show_error_notice(self.app, error)
         self.show_draft()
 
     def action_undo(self) -> None:
@@ -259,7 +259,7 @@ class PresetsScreen(RoomScreen):
         try:
             preset = draft.to_train()
         except SlmTuiError as error:
-            complain(self.app, error)
+            show_error_notice(self.app, error)
             return
         self.slm.start_training(preset)
 
@@ -277,7 +277,7 @@ class PresetsScreen(RoomScreen):
         if entry is not None:
             what = f"{entry.name} cannot be used"
             error = SlmTuiError(what, entry.error, "press E to edit the file")
-            complain(self.app, error)
+            show_error_notice(self.app, error)
 
     # The library
 
@@ -303,7 +303,7 @@ class PresetsScreen(RoomScreen):
         try:
             library.save(draft.named(name), replace=name == draft.name)
         except SlmTuiError as error:
-            complain(self.app, error)
+            show_error_notice(self.app, error)
             return
         self.drafts.forget(draft.name)
         self.reload(select=name)
@@ -328,7 +328,7 @@ class PresetsScreen(RoomScreen):
             else:
                 library.save(draft.named(name), replace=False)
         except SlmTuiError as error:
-            complain(self.app, error)
+            show_error_notice(self.app, error)
             return
         self.choose(name)
 
@@ -346,11 +346,11 @@ class PresetsScreen(RoomScreen):
         if answer != "delete":
             return
         try:
-            went = library.delete(name)
+            trash = library.delete(name)
         except (SlmTuiError, OSError) as error:
-            complain(self.app, _as_ours(error))
+            show_error_notice(self.app, _as_user_preset(error))
             return
-        self._trashed.append((went, time.monotonic()))
+        self._trashed.append((trash, time.monotonic()))
         self.reload()
         self._say(f"{name} moved to the trash; u restores it")
 
@@ -373,7 +373,7 @@ class PresetsScreen(RoomScreen):
         try:
             name = library.restore(trashed)
         except (SlmTuiError, OSError) as error:
-            complain(self.app, _as_ours(error))
+            show_error_notice(self.app, _as_user_preset(error))
             return
         self.choose(name)
         self._say(f"{name} restored")
@@ -426,7 +426,7 @@ class PresetsScreen(RoomScreen):
         return False
 
 
-def _as_ours(error: SlmTuiError | OSError) -> SlmTuiError:
+def _as_user_preset(error: SlmTuiError | OSError) -> SlmTuiError:
     if isinstance(error, SlmTuiError):
         return error
     return SlmTuiError("the preset's file cannot be moved", str(error))

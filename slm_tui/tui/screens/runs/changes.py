@@ -12,7 +12,7 @@ from slm_tui.live.run_scanner import RunLine
 from slm_tui.runs import store
 from slm_tui.runs.store import Run
 from slm_tui.text import one_line
-from slm_tui.tui.dialogs import Ask, Choice, Question, complain
+from slm_tui.tui.dialogs import Ask, Choice, Question, show_error_notice
 
 
 class RunChanges:
@@ -55,9 +55,9 @@ class RunChanges:
     def _delete(self, line: RunLine, answer: str | None) -> None:
         if answer != "delete":
             return
-        went = self._done(store.delete, Run(line.path))
-        if isinstance(went, Path):
-            self._deleted.append((went, line.name))
+        trash = self._done(store.delete, Run(line.path))
+        if isinstance(trash, Path):
+            self._deleted.append((trash, line.name))
             self._changed(f"{one_line(line.name, 24)} moved to the trash, u restores it")
 
     def undo(self) -> None:
@@ -65,11 +65,13 @@ class RunChanges:
         # What was restored from the trash dialog is not restored again.
         self._deleted = [one for one in self._deleted if one[0].exists()]
         if not self._deleted:
-            found = store.trashed()
-            if not found:
-                complain(self._app, RunError("no deleted run to restore", "the trash is empty"))
+            trashed = store.trashed()
+            if not trashed:
+                show_error_notice(
+                    self._app, RunError("no deleted run to restore", "the trash is empty")
+                )
                 return
-            self._deleted.append((found[-1], found[-1].name))
+            self._deleted.append((trashed[-1], trashed[-1].name))
         where, name = self._deleted.pop()
         if self._done(store.restore, where):
             self._changed(f"{one_line(name, 24)} restored")
@@ -79,9 +81,9 @@ class RunChanges:
         try:
             return call(*arguments) or True
         except SlmTuiError as error:
-            complain(self._app, error)
+            show_error_notice(self._app, error)
         except OSError as error:
-            complain(self._app, RunError("the run cannot be changed", cause_of(error)))
+            show_error_notice(self._app, RunError("the run cannot be changed", cause_of(error)))
         return None
 
 

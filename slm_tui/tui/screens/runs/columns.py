@@ -167,9 +167,9 @@ def _fit(content: Content, width: int, right: bool) -> str:
     return pad(text, width, right=right)
 
 
-def arranged(lines: Iterable[RunLine], sort: str, wanted: str) -> list[RunLine]:
-    """The lines that match all words of `wanted`, sorted; ties are newest first."""
-    words = wanted.lower().split()
+def arranged(lines: Iterable[RunLine], sort: str, query: str) -> list[RunLine]:
+    """The lines that match all words of `query`, sorted; ties are newest first."""
+    words = query.lower().split()
     shown = [line for line in lines if all(word in _searched(line) for word in words)]
     newest_first = sorted(shown, key=lambda line: -line.info.created)
     return sorted(newest_first, key=BY_NAME[sort].order)

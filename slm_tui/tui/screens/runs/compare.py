@@ -67,13 +67,13 @@ def unique_names(lines: Sequence[RunLine]) -> list[str]:
 def differences(pairs: Sequence[Pair], width: int) -> list[Content]:
     """The settings that differ between the runs, one line each, with a column per run."""
     values = [detail.preset.to_dict() if detail.preset else None for _, detail in pairs]
-    known = [one for one in values if one is not None]
-    found: dict[str, None] = {}
-    for one in known[1:]:
-        for path, _, _ in difference(one, known[0]):
+    presets = [one for one in values if one is not None]
+    paths: dict[str, None] = {}
+    for one in presets[1:]:
+        for path, _, _ in difference(one, presets[0]):
             if path not in _NOT_COMPARED:
-                found[path] = None
-    wide = max((len(path) for path in found), default=12)
+                paths[path] = None
+    wide = max((len(path) for path in paths), default=12)
     wide = min(max(wide, 12), max(12, width // 2))
     each = max(6, min(18, (width - wide - 2) // max(1, len(pairs)) - 1))
     names = unique_names([line for line, _ in pairs])
@@ -82,10 +82,10 @@ def differences(pairs: Sequence[Pair], width: int) -> list[Content]:
         text = one_line(name, each - 2)
         top.append(Content.assemble(mark_content(line.mark), f" {pad(text, each - 2)} "))
     lines = [Content("").join(top)]
-    for path in found:
+    for path in paths:
         label = (pad(one_line(path, wide), wide), "$foreground 60%")
         lines.append(Content.assemble(label, " ", *(_cell(one, path, each) for one in values)))
-    if not found:
+    if not paths:
         lines.append(Content.styled("all runs have the same settings", "$foreground 60%"))
     return lines
 
@@ -116,14 +116,14 @@ def facts(line: RunLine, detail: RunDetail | None, width: int) -> list[Content]:
     lines = _wrong(info.error, width) if info.error else []
     if detail is not None and detail.problem:
         lines += _wrong(detail.problem, width)
-    known = info.facts
+    values = info.facts
     rows = [
         ("preset", info.preset),
-        ("model", _model(detail, known)),
-        ("data", _data(detail, known)),
+        ("model", _model(detail, values)),
+        ("data", _data(detail, values)),
         ("trained", f"{info.step:,} of {info.max_steps:,} steps, {count(info.tokens_seen)} tokens"),
         ("took", f"{clock(info.elapsed_seconds)} at {count(info.tokens_per_second)} tokens/s"),
-        ("device", str(known.get("device", ""))),
+        ("device", str(values.get("device", ""))),
         ("from", info.parent),
         ("folder", line.path.name),
     ]
@@ -134,21 +134,21 @@ def facts(line: RunLine, detail: RunDetail | None, width: int) -> list[Content]:
     ]
 
 
-def _model(detail: RunDetail | None, known: dict[str, Any]) -> str:
+def _model(detail: RunDetail | None, facts: dict[str, Any]) -> str:
     if detail is None or detail.preset is None:
         return ""
     parts: list[str] = [detail.preset.model.kind]
-    parameters = known.get("parameters")
+    parameters = facts.get("parameters")
     if isinstance(parameters, (int, float)):
         parts.append(f"{count(parameters)} parameters")
     return ", ".join([*parts, f"block {detail.preset.model.block_size}"])
 
 
-def _data(detail: RunDetail | None, known: dict[str, Any]) -> str:
+def _data(detail: RunDetail | None, facts: dict[str, Any]) -> str:
     if detail is None or detail.preset is None:
         return ""
     parts: list[str] = [detail.preset.data.kind]
-    tokens = known.get("train_tokens")
+    tokens = facts.get("train_tokens")
     if isinstance(tokens, (int, float)):
         parts.append(f"{count(tokens)} tokens of {detail.preset.tokenizer.kind}")
     return ", ".join(parts)

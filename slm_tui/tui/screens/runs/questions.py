@@ -12,7 +12,7 @@ from slm_tui.errors import SlmTuiError
 from slm_tui.live.workshop import Workshop
 from slm_tui.runs.evaluation_results import EvaluationSettings, Split
 from slm_tui.text import one_line
-from slm_tui.tui.dialogs import Ask, Choice, Question, complain
+from slm_tui.tui.dialogs import Ask, Choice, Question, show_error_notice
 from slm_tui.tui.screens.evaluation.screen import EvaluationDialog
 
 
@@ -22,18 +22,20 @@ def step_of(checkpoint: Path) -> str:
     return f"{int(digits):,}" if digits.isdecimal() else one_line(checkpoint.name, 30)
 
 
-def ask_to_evaluate(app: App[Any], where: list[Path], what: str, *, beside: bool) -> None:
+def ask_to_evaluate(app: App[Any], where: list[Path], what: str, *, is_training: bool) -> None:
     """Ask for the split, then evaluate the checkpoints or runs in `where`.
 
     Args:
         what: what is evaluated, in words.
-        beside: a run trains in this process and uses the device; the evaluation uses one core.
+        is_training: a run trains in this process and uses the device; the evaluation uses one core.
     """
 
     def evaluate(split: str | None) -> None:
         if split is not None:
-            settings = EvaluationSettings(cast(Split, split), device="cpu" if beside else "auto")
-            app.push_screen(EvaluationDialog(where, settings, beside=beside))
+            settings = EvaluationSettings(
+                cast(Split, split), device="cpu" if is_training else "auto"
+            )
+            app.push_screen(EvaluationDialog(where, settings, is_training=is_training))
 
     several = " All use the text of the first selected run." if len(where) > 1 else ""
     question = Question(
@@ -69,7 +71,7 @@ def ask_to_fork(
         try:
             workshop.fork(checkpoint, overrides.apply_line(preset, text))
         except SlmTuiError as error:
-            complain(app, error, "This run cannot start")
+            show_error_notice(app, error, "This run cannot start")
         else:
             done()
 

@@ -16,7 +16,7 @@ from slm_tui.runs.store import Run
 from slm_tui.text import one_line
 from slm_tui.tui.actions import Room
 from slm_tui.tui.base import RoomScreen
-from slm_tui.tui.dialogs import complain, copy
+from slm_tui.tui.dialogs import copy, show_error_notice
 from slm_tui.tui.resume_dialog import ask_to_resume
 from slm_tui.tui.screens.runs import compare
 from slm_tui.tui.screens.runs.changes import RunChanges
@@ -51,7 +51,7 @@ class RunsScreen(RoomScreen):
         self._axis = "steps"
         self._shown_run: Path | None = None
         # The run whose checkpoints another screen asked to show, until they are loaded.
-        self._wanted: Path | None = None
+        self._target: Path | None = None
 
     def compose_body(self) -> Iterable[Widget]:
         with Vertical(id="table-pane", classes="pane"):
@@ -125,21 +125,21 @@ class RunsScreen(RoomScreen):
         self._draw_titles(len(shown), len(lines))
         if self.focused is None:
             self.table.focus()
-        self._go_to_wanted()
+        self._go_to_target()
         self._look()
         self._draw_current()
 
     def show_checkpoints(self, path: Path) -> None:
         """Put the cursor on the checkpoints of a run, clearing the filter if needed."""
-        self._wanted = path
+        self._target = path
         if self.is_mounted:
             self.step_out_of_filter()
         if self._drawn:
             self.draw()
 
-    def _go_to_wanted(self) -> None:
-        if self._wanted is not None and self.table.select(str(self._wanted)):
-            self._wanted = None
+    def _go_to_target(self) -> None:
+        if self._target is not None and self.table.select(str(self._target)):
+            self._target = None
             self.query_one(CheckpointList).focus()
 
     def _draw_titles(self, shown: int, total: int) -> None:
@@ -177,15 +177,15 @@ class RunsScreen(RoomScreen):
         """The compared runs: the selected ones, else the one under the cursor."""
         lines = {line.path: line for line in self.reader.snapshot.lines}
         details = self.reader.snapshot.details
-        wanted = self.table.selected or ([self.current.path] if self.current else [])
-        return [(lines[path], details[path]) for path in wanted if path in details]
+        paths = self.table.selected or ([self.current.path] if self.current else [])
+        return [(lines[path], details[path]) for path in paths if path in details]
 
     def _draw_checkpoints(self, current: RunLine | None, detail: RunDetail | None) -> None:
         widget = self.query_one(CheckpointList)
-        found = detail.checkpoints if detail is not None else None
-        afresh = found is not None and (current is None or current.path != self._shown_run)
-        widget.show(found or (), afresh=afresh)
-        if found is not None and current is not None:
+        checkpoints = detail.checkpoints if detail is not None else None
+        reset = checkpoints is not None and (current is None or current.path != self._shown_run)
+        widget.show(checkpoints or (), reset=reset)
+        if checkpoints is not None and current is not None:
             self._shown_run = current.path
         if current is None:
             title = Content(" no matching run ")
@@ -194,7 +194,13 @@ class RunsScreen(RoomScreen):
             title = Content.styled(f" ✗ {wrong} ", "$text-error")
         else:
             name = one_line(current.name, 24)
-            words = "checkpoints" if found else "no checkpoints" if found == () else "looking…"
+            words = (
+                "checkpoints"
+                if checkpoints
+                else "no checkpoints"
+                if checkpoints == ()
+                else "looking…"
+            )
             title = Content.assemble(" ", mark_content(current.mark), f" {name}: {words} ")
         # While comparing runs on a narrow screen, the pane is hidden and has no width.
         room = (widget.size.width or self.size.width) - 4
@@ -325,7 +331,7 @@ class RunsScreen(RoomScreen):
         """The run under the cursor; shows a notice if it is unusable."""
         line = self.current
         if line is not None and line.error:
-            complain(self.app, RunError(line.error, "", "D moves it to the trash"))
+            show_error_notice(self.app, RunError(line.error, "", "D moves it to the trash"))
             return None
         return line
 
@@ -333,7 +339,7 @@ class RunsScreen(RoomScreen):
         """The run if it is not training; else shows a notice."""
         if line is not None and line.is_live:
             busy = f"{one_line(line.name)} is training"
-            complain(self.app, RunError(busy, "", "stop it first (2, then x)"))
+            show_error_notice(self.app, RunError(busy, "", "stop it first (2, then x)"))
             return None
         return line
 
@@ -345,7 +351,9 @@ class RunsScreen(RoomScreen):
         if self.current_checkpoint is None:
             name = one_line(line.name)
             remedy = "r resumes the run" if not line.is_live else "wait until it saves one"
-            complain(self.app, CheckpointError(f"{name} has no checkpoint yet", "", remedy))
+            show_error_notice(
+                self.app, CheckpointError(f"{name} has no checkpoint yet", "", remedy)
+            )
         return self.current_checkpoint
 
     def _changed(self, note: str) -> None:
@@ -367,22 +375,22 @@ class RunsScreen(RoomScreen):
         """Evaluate the checkpoint under the cursor, or compare the best ones of the selected
         runs."""
         several = list(self.table.selected) if not self.on_checkpoints else []
-        beside = self.slm.workshop.is_training
+        is_training = self.slm.workshop.is_training
         if len(several) > 1:
             what = f"the best checkpoints of {len(several)} runs"
-            ask_to_evaluate(self.app, several, what, beside=beside)
+            ask_to_evaluate(self.app, several, what, is_training=is_training)
             return
         checkpoint, line = self._checkpoint(), self.current
         if checkpoint is not None and line is not None:
             what = f"{one_line(line.name, 30)} @ {step_of(checkpoint)}"
-            ask_to_evaluate(self.app, [checkpoint], what, beside=beside)
+            ask_to_evaluate(self.app, [checkpoint], what, is_training=is_training)
 
     def action_resume(self) -> None:
         line = self._idle(self._usable())
         if line is not None:
             run = Run(line.path)
-            begun = functools.partial(self.slm.open_run, line.path)
-            ask_to_resume(self.app, self.slm.workshop, run, line.info, begun)
+            started = functools.partial(self.slm.open_run, line.path)
+            ask_to_resume(self.app, self.slm.workshop, run, line.info, started)
 
     def action_fork(self) -> None:
         checkpoint, line = self._checkpoint(), self.current
@@ -391,10 +399,10 @@ class RunsScreen(RoomScreen):
         try:
             preset = Run(line.path).preset()
         except SlmTuiError as error:
-            complain(self.app, error)
+            show_error_notice(self.app, error)
             return
-        begun = functools.partial(self.slm.go, "train")
-        ask_to_fork(self.app, self.slm.workshop, checkpoint, preset, line.name, begun)
+        started = functools.partial(self.slm.go, "train")
+        ask_to_fork(self.app, self.slm.workshop, checkpoint, preset, line.name, started)
 
     def action_rename(self) -> None:
         line = self._idle(self._usable())

@@ -59,10 +59,10 @@ class CheckpointList(LineList):
         # Where `show` put the cursor; if it is elsewhere, the user moved it.
         self._put: str | None = None
 
-    def show(self, lines: Sequence[CheckpointLine], *, afresh: bool) -> None:
-        """Show these. `afresh` puts the cursor on the best one, or else the newest; it stays
+    def show(self, lines: Sequence[CheckpointLine], *, reset: bool) -> None:
+        """Show these. `reset` puts the cursor on the best one, or else the newest; it stays
         there while a run saves more, until the user moves it."""
-        follows = afresh or self.key is None or self.key == self._put
+        follows = reset or self.key is None or self.key == self._put
         self.checkpoints = {str(line.path): line for line in lines}
         best = next((str(line.path) for line in lines if line.is_best), None)
         first = str(lines[0].path) if lines else None

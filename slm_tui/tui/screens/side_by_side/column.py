@@ -14,7 +14,7 @@ from slm_tui.runs.info import run_of
 from slm_tui.text import one_line
 from slm_tui.tui.screens.chat.checkpoints import run_label
 from slm_tui.tui.screens.chat.commands import ChatSettings
-from slm_tui.tui.screens.chat.conversation import said_of
+from slm_tui.tui.screens.chat.conversation import exchange_of
 from slm_tui.tui.screens.chat.entry_writer import EntryWriter
 from slm_tui.tui.screens.chat.transcript import Entry, Transcript
 
@@ -50,7 +50,7 @@ class Column(Transcript):
         return self.generation.state == "failed" and self.generation.facts is None
 
     @property
-    def can_go_on(self) -> bool:
+    def can_continue(self) -> bool:
         """Whether its last completion stopped before the end of the document."""
         entry = self.writer.entry
         return entry is not None and not self.is_lost and not entry.ending.endswith("end of text")
@@ -62,13 +62,13 @@ class Column(Transcript):
             self._pending = (prompt, sampling)
             self.take()
 
-    def go_on(self, sampling: Sampling) -> None:
+    def continue_last(self, sampling: Sampling) -> None:
         """Continue the last completion from where it stopped."""
         entry = self.writer.entry
         if entry is not None and self.generation.facts is not None:
             self._end("stopped")
-            self.writer.go_on(entry, self.generation, sampling, sampling.seed)
-            self._asked()
+            self.writer.continue_entry(entry, self.generation, sampling, sampling.seed)
+            self._request_sent()
 
     def stop(self) -> None:
         """Stop immediately."""
@@ -91,7 +91,7 @@ class Column(Transcript):
             self.add(Entry("error", text=f"✗ {generation.error}"))
         if self._pending is not None and generation.facts is not None:
             self._write(*self._pending)
-        self._name_it()
+        self._update_titles()
 
     def _write(self, prompt: str, sampling: Sampling) -> None:
         self._pending = None
@@ -101,9 +101,9 @@ class Column(Transcript):
         entry = Entry(heading=heading, prompt=prompt, drawn_with=sampling)
         self.add(entry)
         self.writer.begin(entry, sampling, sampling.seed)
-        self._asked()
+        self._request_sent()
 
-    def _asked(self) -> None:
+    def _request_sent(self) -> None:
         self.generation = self.generator.poll()
         self.take()
 
@@ -117,14 +117,14 @@ class Column(Transcript):
         sampling = entry.drawn_with
         if sampling is None or not (entry.text or ending == "end of text"):
             return
-        entry.said = said_of(
+        entry.exchange = exchange_of(
             entry, self.generation, sampling, self.writer.figures(self.generation), ending
         )
         run = run_of(self.path)
         if run is None or not self._keeps:
             return
         try:
-            conversation.append(run, entry.said)
+            conversation.append(run, entry.exchange)
         except SlmTuiError as error:
             self._keeps = False
             self.add(Entry("note", text=f"! {error}"))
@@ -133,9 +133,9 @@ class Column(Transcript):
 
     def on_resize(self) -> None:
         self._titles = ("", "")
-        self._name_it()
+        self._update_titles()
 
-    def _name_it(self) -> None:
+    def _update_titles(self) -> None:
         """Run, step and size on top; at the bottom, what it is doing."""
         generation = self.generation
         # Corners, lines and spaces at both sides take eight cells of the outer width.
@@ -144,8 +144,8 @@ class Column(Transcript):
         if facts is not None:
             short = f"{self._label} @ {facts.step:,} · {count(facts.parameters)}"
             long = f"{short} params"
-            wanted = (f"{long} · {facts.tokenizer}", long, short)
-            above = next((one for one in wanted if len(one) <= room), short)
+            new_titles = (f"{long} · {facts.tokenizer}", long, short)
+            above = next((one for one in new_titles if len(one) <= room), short)
         below = "loading…" if generation.state == "loading" else ""
         if generation.state == "generating":
             rate = count(round(generation.tokens_per_second))

@@ -55,19 +55,19 @@ class SideBySide(PromptScreen):
         self._lock = FairLock()
         self._generators: list[GenerationThread] = []
         self._stream: Timer | None = None
-        self._told: tuple[Kind, str] = ("note", "")
+        self._shown_message: tuple[Kind, str] = ("note", "")
         self._drawn: object = None
 
     def compose_body(self) -> Iterable[Widget]:
         with Container(id="columns"):
             yield from self._columns()
-        yield Static("", id="told", markup=False)
+        yield Static("", id="message", markup=False)
         yield from self.compose_prompt()
 
     def _columns(self) -> list[Column]:
-        made = [Column(number, path, self._lock) for number, path in enumerate(self._chosen)]
-        self._generators = [column.generator for column in made]
-        return made
+        columns = [Column(number, path, self._lock) for number, path in enumerate(self._chosen)]
+        self._generators = [column.generator for column in columns]
+        return columns
 
     def on_mount(self) -> None:
         if redraws_per_second() > 1:
@@ -85,14 +85,14 @@ class SideBySide(PromptScreen):
     def columns(self) -> list[Column]:
         return list(self.query(Column))
 
-    def give_way(self) -> None:
+    def close_when_shown(self) -> None:
         """Go back to Chat when shown again: another model is loaded there."""
         self._superseded = True
 
     # Generating
 
     def submitting(self) -> None:
-        self._told = ("note", "")
+        self._shown_message = ("note", "")
 
     def begin(self, prompt: str) -> None:
         for column in self.columns:
@@ -101,9 +101,9 @@ class SideBySide(PromptScreen):
 
     def action_continue(self) -> None:
         """Continue all unfinished completions; start new ones if there are none."""
-        going = [column for column in self.columns if column.can_go_on]
+        going = [column for column in self.columns if column.can_continue]
         for column in going:
-            column.go_on(self.settings.sampling)
+            column.continue_last(self.settings.sampling)
         if not going:
             self.begin("")
         self._take()
@@ -161,8 +161,8 @@ class SideBySide(PromptScreen):
         await container.mount_all(self._columns())
         self._arrange()
 
-    def tell(self, kind: Kind, text: str) -> None:
-        self._told = (kind, text)
+    def show_message(self, kind: Kind, text: str) -> None:
+        self._shown_message = (kind, text)
         self.paint()
 
     def do(self, verb: str, argument: str) -> str:
@@ -172,8 +172,8 @@ class SideBySide(PromptScreen):
             return f"saved to {save_text(argument, text)}"
         if verb in ("side", "model"):
             if argument:
-                found = checkpoints(argument)
-                self.run_worker(self.choose(found), exclusive=True)
+                paths = checkpoints(argument)
+                self.run_worker(self.choose(paths), exclusive=True)
             else:
                 self.action_model()
             return ""
@@ -181,7 +181,7 @@ class SideBySide(PromptScreen):
 
     def change(self, settings: ChatSettings) -> None:
         if settings.samples > 1:
-            self.tell("error", "✗ One completion per column; use s or /seed for another.")
+            self.show_message("error", "✗ One completion per column; use s or /seed for another.")
             settings = replace(settings, samples=1)
         super().change(settings)
 
@@ -198,16 +198,16 @@ class SideBySide(PromptScreen):
     def paint(self) -> None:
         """Update settings, hints and footer, if they changed."""
         writing, typing = self.is_writing, self.is_typing
-        drawn = (self.settings, self._told, writing, typing, self.size)
-        if drawn == self._drawn or not self.query("#told"):
+        visible = (self.settings, self._shown_message, writing, typing, self.size)
+        if visible == self._drawn or not self.query("#message"):
             return
-        self._drawn = drawn
+        self._drawn = visible
         ask = self.query_one("#ask")
         short = panels.fitting(self.settings.short(), max(20, self.size.width - 6))
         ask.border_title = Content(f" {short} ")
-        kind, text = self._told
+        kind, text = self._shown_message
         shown = one_line(text or _HINT, max(8, self.size.width - 4))
-        self.query_one("#told", Static).update(Content.styled(shown, _STYLES[kind]))
+        self.query_one("#message", Static).update(Content.styled(shown, _STYLES[kind]))
         self.refresh_footer()
 
     def on_resize(self) -> None:
@@ -230,17 +230,17 @@ class SideBySide(PromptScreen):
             self.paint()
 
     def footer_actions(self) -> list[Action]:
-        known = actions.BY_ID
-        stop, typing = known["chat.stop"], self.is_typing
-        ranked = [known["chat.continue"]]
+        by_id = actions.BY_ID
+        stop, typing = by_id["chat.stop"], self.is_typing
+        ranked = [by_id["chat.continue"]]
         if self.is_writing:
             ranked.insert(0, stop)
         else:
             ranked.append(replace(stop, label="Chat"))
-        ranked.append(known["chat.model"])
+        ranked.append(by_id["chat.model"])
         if not typing:
-            ranked += [known["chat.type"], known["chat.next_seed"], known["app.zoom"]]
-        return [*ranked, known["app.help"]]
+            ranked += [by_id["chat.type"], by_id["chat.next_seed"], by_id["app.zoom"]]
+        return [*ranked, by_id["app.help"]]
 
 
 def close(generators: Sequence[GenerationThread]) -> None:
@@ -248,8 +248,8 @@ def close(generators: Sequence[GenerationThread]) -> None:
     for generator in generators:
         generator.stop()
 
-    def all_of_them() -> None:
+    def close_all() -> None:
         for generator in generators:
             generator.close()
 
-    threading.Thread(target=all_of_them, name="close-generators", daemon=True).start()
+    threading.Thread(target=close_all, name="close-generators", daemon=True).start()

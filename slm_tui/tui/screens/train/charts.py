@@ -54,9 +54,9 @@ def series_of(curves: Curves) -> Iterator[_Series]:
         values = steps.column(row.metric)
         if values is not None:
             yield row, steps.step, values
-    known = {row.metric for row in CHARTS}
+    table = {row.metric for row in CHARTS}
     for name, values in steps.metrics.items():
-        if name not in known:
+        if name not in table:
             yield _plain_chart(f"steps/{name}", name), steps.step, values
     for name, values in evaluations.metrics.items():
         yield _plain_chart(f"evaluations/{name}", name), evaluations.step, values
@@ -76,11 +76,11 @@ class SmallCharts(VerticalScroll):
         self._arranged: tuple[int, ...] = ()
         for row in CHARTS:
             if row.usual:
-                self._charts[row.id] = self._made(row)
+                self._charts[row.id] = self._new_chart(row)
                 self._shown.append(self._charts[row.id])
 
     @staticmethod
-    def _made(row: MetricChart) -> SmallChart:
+    def _new_chart(row: MetricChart) -> SmallChart:
         # The name of a metric may not be an identifier.
         id = row.id if row in CHARTS else None
         return SmallChart(row.title, from_zero=row.from_zero, id=id)
@@ -94,16 +94,16 @@ class SmallCharts(VerticalScroll):
         Args:
             targets: what training aims at, by the name of the metric.
         """
-        found = list(series_of(curves))[:_MOST]
-        new = [row for row, *_ in found if row.id not in self._charts]
-        self._charts |= {row.id: self._made(row) for row in new}
-        self._shown = [self._charts[row.id] for row, *_ in found]
+        series = list(series_of(curves))[:_MOST]
+        new = [row for row, *_ in series if row.id not in self._charts]
+        self._charts |= {row.id: self._new_chart(row) for row in new}
+        self._shown = [self._charts[row.id] for row, *_ in series]
         if new:
             self.mount(*(self._charts[row.id] for row in new))
             order = {chart: number for number, chart in enumerate(self._shown)}
             self.sort_children(key=lambda chart: order.get(cast(SmallChart, chart), len(order)))
         self._arrange()
-        for row, xs, ys in found:
+        for row, xs, ys in series:
             self._charts[row.id].show(xs, ys, targets.get(row.metric))
 
     def _arrange(self) -> None:

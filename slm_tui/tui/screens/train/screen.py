@@ -22,12 +22,12 @@ from slm_tui.tui import actions
 from slm_tui.tui.actions import Action, Room
 from slm_tui.tui.base import RoomScreen
 from slm_tui.tui.charts.chart import Chart
-from slm_tui.tui.dialogs import Ask, complain, copy
+from slm_tui.tui.dialogs import Ask, copy, show_error_notice
 from slm_tui.tui.resume_dialog import ask_to_resume
 from slm_tui.tui.screens.train.charts import SmallCharts
 from slm_tui.tui.screens.train.questions import ask_for_steps, ask_to_stop
 from slm_tui.tui.screens.train.verdicts import VerdictDetails, explained_lines
-from slm_tui.tui.screens.train.view import X_MODES, RunView, preparing, two
+from slm_tui.tui.screens.train.view import X_MODES, RunView, in_two_lines, preparing
 from slm_tui.tui.widgets.lines import Lines
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ class TrainScreen(RoomScreen):
         shown = [*verdict, *others, Content(""), *view.data_lines()]
         self.query_one("#diagnosis", Lines).show(shown)
         line = self.query_one("#verdict-line", Static)
-        text = Content("\n").join(two(verdict, others, line.content_size.width or 78))
+        text = Content("\n").join(in_two_lines(verdict, others, line.content_size.width or 78))
         if line.content != text:
             line.update(text, layout=False)
         if self.session is not None:
@@ -169,8 +169,8 @@ class TrainScreen(RoomScreen):
         chart.unit = "bits per byte" if self._bits else "nats"
         # If the status line is about another run, the chart names the run.
         current = self.workshop.current_training()
-        known = current is not None and current.run == view.run
-        which = "" if known else f"{view.run.id} · {view.info.state} · "
+        is_current = current is not None and current.run == view.run
+        which = "" if is_current else f"{view.run.id} · {view.info.state} · "
         _set_title(chart, f"{which}loss · {chart.unit}")
         chart.show(view.loss_chart(chart.x_mode, bits=self._bits))
         self.query_one(SmallCharts).show(view.curves, view.metric_targets)
@@ -194,8 +194,8 @@ class TrainScreen(RoomScreen):
         chart.empty = visible(text)
 
     def footer_actions(self) -> list[Action]:
-        gone = self.session is not None and self.session.status.error and not self._has_points()
-        if self.view is None or gone:
+        failed = self.session is not None and self.session.status.error and not self._has_points()
+        if self.view is None or failed:
             return [actions.BY_ID["app.go_presets"], actions.BY_ID["app.help"]]
         if self.session is not None and self.session.is_live:
             return super().footer_actions()
@@ -239,7 +239,7 @@ class TrainScreen(RoomScreen):
     def action_pause(self) -> None:
         if (training := self._live()) is not None:
             if training.status.state == "paused":
-                training.control.go_on()
+                training.control.resume()
             else:
                 training.control.pause()
 
@@ -331,7 +331,7 @@ class TrainScreen(RoomScreen):
         try:
             self.slm.open_chat(store.checkpoint_of(self.view.run))
         except SlmTuiError as error:
-            complain(self.app, error)
+            show_error_notice(self.app, error)
 
     def action_checkpoints(self) -> None:
         if self.view is not None:
@@ -387,7 +387,7 @@ class TrainScreen(RoomScreen):
             else:
                 self.workshop.fork(store.checkpoint_of(run), preset)
         except SlmTuiError as error:
-            complain(self.app, error)
+            show_error_notice(self.app, error)
 
 
 def _is_live(run: Run) -> bool:

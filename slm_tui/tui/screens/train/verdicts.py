@@ -83,7 +83,7 @@ def copied_lines(copying: "Copying | None", width: int) -> list[Content]:
         return []
     lines = [Content.styled(f"samples of step {copying.step:,}", "bold $text-accent")]
     lines += wrapped(copying.sentence(), width)
-    lengths = [one.length for one in copying.found.passages]
+    lengths = [one.length for one in copying.overlap.passages]
     for length, quote in zip(lengths, copying.quotes, strict=False):
         lines += wrapped(f"{length} tokens: “{one_line(quote, _QUOTE)}”", width, MUTED)
     if copying.reference.shares:

@@ -88,9 +88,9 @@ class RunView:
             info = self.run.info()
         except SlmTuiError:
             return False
-        known = (self.info.state, self.info.max_steps, len(self.info.facts), self.info.error)
+        before = (self.info.state, self.info.max_steps, len(self.info.facts), self.info.error)
         self.info = info
-        return known != (info.state, info.max_steps, len(info.facts), info.error)
+        return before != (info.state, info.max_steps, len(info.facts), info.error)
 
     def _judge(self) -> None:
         self.verdicts = diagnose(self._gathering.evidence(self.curves, self.info))
@@ -172,13 +172,13 @@ class RunView:
         """Where the user changed the run."""
         xs, _ = self._xs(x_mode)
         steps = self.curves.steps.step
-        found = []
+        marks = []
         for one in self.curves.events:
             event = one.event
             if isinstance(event, Changed) and event.what != "threads" and steps:
                 at = bisect_left(steps, event.step)
-                found.append(float(xs[min(at, len(xs) - 1)]))
-        return found
+                marks.append(float(xs[min(at, len(xs) - 1)]))
+        return marks
 
     def data_lines(self) -> list[Content]:
         """Data versus model: parameters, tokens, epochs, bits per byte. Old runs have less."""
@@ -219,8 +219,8 @@ class RunView:
                 Content.styled("✗ FAILED", "bold $text-error"),
                 Content(visible(self.info.error)),
             ]
-            known = self.verdict if self.verdict.sign == "✗" else None
-            return failed + (headline_lines(known)[2:] if known is not None else [])
+            verdict = self.verdict if self.verdict.sign == "✗" else None
+            return failed + (headline_lines(verdict)[2:] if verdict is not None else [])
         return headline_lines(self.verdict)
 
     def other_verdict_lines(self) -> list[Content]:
@@ -325,7 +325,7 @@ def preparing(status: Status) -> str:
     return f"{status.stage or 'the first step'} {share}  {status.pace}".rstrip()
 
 
-def two(verdict: list[Content], others: list[Content], width: int) -> list[Content]:
+def in_two_lines(verdict: list[Content], others: list[Content], width: int) -> list[Content]:
     """The verdict in two lines of at most `width` cells: its name with the evidence, which may
     continue on the second, then the advice, the keys, and other verdicts, as far as they fit."""
     if len(verdict) < 3:

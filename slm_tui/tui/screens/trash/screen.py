@@ -11,7 +11,7 @@ from textual.widgets import Static
 from slm_tui.errors import SlmTuiError, cause_of
 from slm_tui.runs import trash
 from slm_tui.text import one_line
-from slm_tui.tui.dialogs import Dialog, complain
+from slm_tui.tui.dialogs import Dialog, show_error_notice
 from slm_tui.tui.theme import MUTED
 from slm_tui.tui.widgets.line_list import LineList, Row
 
@@ -47,9 +47,9 @@ class TrashScreen(Dialog[str]):
         try:
             name = trash.restore(self._entries[key])
         except SlmTuiError as error:
-            complain(self.app, error)
+            show_error_notice(self.app, error)
         except OSError as error:
-            complain(self.app, SlmTuiError("it cannot be restored", cause_of(error)))
+            show_error_notice(self.app, SlmTuiError("it cannot be restored", cause_of(error)))
         else:
             self.dismiss(name)
 
