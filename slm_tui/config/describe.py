@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 from slm_tui.config import kinds
 from slm_tui.config.preset import Preset
 
+Items = Literal["text", "number", "list"]
 Type = Literal["integer", "number", "switch", "choice", "text", "list"]
 
 
@@ -33,6 +34,8 @@ class Setting:
     # Whether the bounds themselves are excluded.
     above_minimum: bool = False
     below_maximum: bool = False
+    # What a list holds.
+    items: Items = "text"
     # Values to cycle through; any other value can be typed.
     suggestions: tuple[str, ...] = ()
 
@@ -66,12 +69,18 @@ def _walk(model: type[BaseModel], values: Any, prefix: str) -> Iterator[Setting]
 
 
 def _in_order(model: type[BaseModel]) -> list[tuple[str, FieldInfo]]:
-    """`kind` first, since it determines the other settings; nested groups last."""
+    """`kind` first, since it determines the other settings; then what the class itself declares,
+    what it inherits, and nested groups."""
     fields = list(model.model_fields.items())
     if model is Preset:
         return fields
     return sorted(
-        fields, key=lambda item: (item[0] != "kind", _nested(item[1].annotation, None) is not None)
+        fields,
+        key=lambda item: (
+            item[0] != "kind",
+            _nested(item[1].annotation, None) is not None,
+            item[0] not in model.__annotations__,
+        ),
     )
 
 
@@ -117,6 +126,7 @@ def _setting(path: str, info: FieldInfo, model: type[BaseModel]) -> Setting:
         help=info.description or "",
         above_minimum=any(hasattr(rule, "gt") for rule in info.metadata),
         below_maximum=any(hasattr(rule, "lt") for rule in info.metadata),
+        items=_items(annotation),
         suggestions=tuple(str(one) for one in _listed(extra.get("suggestions"))),
     )
 
@@ -140,6 +150,15 @@ def _type(annotation: Any, path: str) -> Type:
     if get_origin(annotation) is tuple:
         return "list"
     return {bool: "switch", int: "integer", float: "number"}.get(annotation, "text")  # type: ignore[return-value]
+
+
+def _items(annotation: Any) -> Items:
+    if get_origin(annotation) is not tuple:
+        return "text"
+    inner = get_args(annotation)[0]
+    if get_origin(inner) is tuple:
+        return "list"
+    return "number" if inner in (int, float) else "text"
 
 
 def _bounds(info: FieldInfo) -> tuple[float | None, float | None]:

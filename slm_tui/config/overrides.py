@@ -122,9 +122,21 @@ def typed(setting: Setting, text: str) -> Any:
     value = read_value(stripped)
     if isinstance(value, bool):
         return stripped
-    if setting.type == "list" and isinstance(value, str):
-        return [value]
-    return value
+    return _as_list(setting, stripped, value) if setting.type == "list" else value
+
+
+def _as_list(setting: Setting, text: str, value: Any) -> Any:
+    """`value`, or the list that `text` means without its outer brackets: `64, 96`."""
+    is_complete = isinstance(value, list) and (
+        setting.items != "list" or any(isinstance(one, list) for one in value)
+    )
+    if value is None or is_complete:
+        return value
+    separated = text if "," in text or setting.items != "number" else ", ".join(text.split())
+    bracketed = read_value(f"[{separated}]")
+    if setting.items != "text" and isinstance(bracketed, list):
+        return bracketed
+    return [value] if isinstance(value, str) else value
 
 
 def _fitting(path: str, text: str, values: dict[str, Any]) -> Any:

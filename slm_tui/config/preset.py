@@ -108,7 +108,15 @@ def toml_of(values: dict[str, Any]) -> str:
 
 def problems(error: ValidationError) -> list[Problem]:
     """Translate a validation error into one problem per setting."""
-    return [_problem(dict(detail)) for detail in error.errors(include_url=False)]
+    details = [dict(detail) for detail in error.errors(include_url=False)]
+    # pydantic counts only the valid items of a list: an invalid one is the only problem.
+    locations = [detail["loc"] for detail in details if detail["loc"]]
+    item_errors = {location[:-1] for location in locations if isinstance(location[-1], int)}
+    return [
+        _problem(detail)
+        for detail in details
+        if detail["type"] not in _COUNTS or detail["loc"] not in item_errors
+    ]
 
 
 def _problem(detail: dict[str, Any]) -> Problem:
@@ -128,6 +136,13 @@ def _problem(detail: dict[str, Any]) -> Problem:
         return Problem(path, "no such setting")
     if kind == "missing":
         return Problem(path, "is missing")
+    if kind in _COUNTS:
+        number = context.get("min_length", context.get("max_length"))
+        counted = "1 item" if number == 1 else f"{number} items"
+        return Problem(path, f"needs {_COUNTS[kind]} {counted}, not {context['actual_length']}")
+    if kind in ("tuple_type", "list_type"):
+        works = f"[{detail['input']}]"
+        return Problem(path, f"{detail['input']!r} is not a list; try {works}", works)
     works = _bound(kind, context)
     if kind in _UNREADABLE:
         usual = _usual(path)
@@ -149,6 +164,7 @@ def _unknown_kind(section: str, kind: object) -> Problem:
     return Problem(f"{section}.kind", f"unknown kind {kind!r}; try {choices}", works)
 
 
+_COUNTS = {"too_short": "at least", "too_long": "at most"}
 # What pydantic expected when a value has the wrong type, in user terms.
 _UNREADABLE = {
     "int_parsing": "a whole number",

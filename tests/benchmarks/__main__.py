@@ -5,6 +5,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests.benchmarks.byte_models import byte_model_figures
 from tests.benchmarks.copied import copied_figures
 from tests.benchmarks.corpora import corpus_figures
 from tests.benchmarks.engine import EngineBench
@@ -33,6 +34,7 @@ def main() -> int:
         "copied",
         "gpu",
         "generate",
+        "bytes",
     ]
     parser.add_argument("--only", action="append", choices=names, help="may be repeated")
     parser.add_argument("--size", action="append", choices=list(SIZES), help="may be repeated")
@@ -87,6 +89,7 @@ def main() -> int:
             "copied": lambda: copied_figures(effort.rounds),
             "gpu": lambda: gpu_figures(effort.seconds * 4),
             "generate": lambda: generation_figures(effort.rounds, effort.patience, effort.quiet),
+            "bytes": lambda: byte_model_figures(effort.rounds, effort.patience, effort.quiet),
             "keys": bench.keys,
             "traffic": bench.traffic,
             "paint": bench.first_paint,

@@ -185,3 +185,36 @@ def test_the_difference_lists_what_changed() -> None:
     assert differences["tokenizer.kind"] == ("bpe", "bytes")
     assert "name" not in differences
     assert difference(base, base) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "expected"),
+    [
+        ("d_model", "[64, 96]", (64, 96)),
+        ("d_model", "64, 96", (64, 96)),
+        ("d_model", "64 96", (64, 96)),
+        ("num_blocks", "[[1, 0, 1], [3]]", ((1, 0, 1), (3,))),
+        ("num_blocks", "[1, 0, 1], [3]", ((1, 0, 1), (3,))),
+        ("learning_rate_multipliers", "2 1.5", (2.0, 1.5)),
+        ("learning_rate_multipliers", "[]", ()),
+    ],
+)
+def test_a_list_of_numbers_needs_no_brackets(path: str, text: str, expected: object) -> None:
+    model = changed("model.kind=hnet", f"model.{path}={text}").model
+    assert getattr(model, path) == expected
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("d_model=64", "model.d_model: needs at least 2 items, not 1"),
+        ("d_model=8 8 8 8 8", "model.d_model: needs at most 4 items, not 5"),
+        ('d_model=[64, "x"]', "model.d_model.1: 'x' is not a whole number"),
+        ("num_blocks=[[1, 0, 1], 3]", "model.num_blocks.1: 3 is not a list; try [3]"),
+        ("num_blocks=[[1, 0, 1], [2.5]]", "model.num_blocks.1.0: 2.5 is not a whole number"),
+    ],
+)
+def test_a_wrong_list_is_one_clear_line(assignment: str, message: str) -> None:
+    with pytest.raises(PresetError) as error:
+        changed("model.kind=hnet", f"model.{assignment}")
+    assert str(error.value).endswith(message)

@@ -211,6 +211,13 @@ def display(value: Any) -> str:
     return spelled(value)
 
 
+_LISTS = {
+    "text": 'a list, such as ["one", "two"]',
+    "number": "a list, such as 64, 96",
+    "list": "lists, such as [1, 0, 1], [3]",
+}
+
+
 def described(setting: Setting, draft: Draft) -> Content:
     """The line below the form: help, unit, range, default."""
     facts = [one for one in (setting.unit, _range(setting)) if one]
@@ -219,7 +226,7 @@ def described(setting: Setting, draft: Draft) -> Content:
     if setting.suggestions:
         facts.append(f"◀ ▶ {' '.join(setting.suggestions)}")
     if setting.type == "list":
-        facts.append('a list, such as ["one", "two"]' if "prompts" in setting.path else "a list")
+        facts.append(_LISTS[setting.items])
     if draft.differs(setting):
         facts.append(f"default {one_line(display(draft.default(setting)), 40)}")
     help = Content.styled(setting.help, "$foreground")
