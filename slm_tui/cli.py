@@ -25,6 +25,7 @@ COMMANDS = (
     ("runs", "runs", "list, show, follow, steer, rename and delete runs"),
     ("evaluate", "evaluate", "evaluate checkpoints, alone or side by side"),
     ("generate", "generate", "generate text with a checkpoint"),
+    ("export", "export", "write a checkpoint in another format"),
     ("bench", "bench", "measure training speed and find the fastest settings"),
     ("doctor", "doctor", "check the device, versions, paths and terminal"),
 )

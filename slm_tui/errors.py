@@ -93,5 +93,9 @@ class TrainingError(SlmTuiError):
     """Training cannot start or continue."""
 
 
+class ExportError(SlmTuiError):
+    """A checkpoint cannot be written in another format."""
+
+
 class GenerationError(SlmTuiError):
     """Text cannot be generated as requested."""

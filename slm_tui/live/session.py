@@ -163,11 +163,17 @@ class Session:
             PresetError: its preset cannot be read.
         """
         info = run.info()
-        if info.state == "done" and not more_steps:
+        if info.state == "done" and not more_steps and not info.facts.get("exported"):
             raise RunError(
                 f"run {run.id} is finished",
                 f"it completed all {info.max_steps} steps",
                 "add more steps (--steps N), or fork a new run from it",
+            )
+        if info.facts.get("exported"):
+            raise RunError(
+                f"run {run.id} was exported without the state of its optimizer",
+                "",
+                f"start a new run from its weights: slm-tui train --from {run.path}",
             )
         own = run.preset()
         session = cls._opened(

@@ -36,7 +36,8 @@ class Codes(NamedTuple):
 
 def ternary(weight: Tensor) -> Trits:
     """Round to the nearest of -1, 0 and 1 times the mean magnitude; halves round to even."""
-    scale = weight.abs().mean().clamp_(min=_LEAST)
+    # In fp64, so that a stored scale equals the one that is computed again.
+    scale = weight.abs().mean(dtype=torch.float64).clamp_(min=_LEAST).to(weight.dtype)
     return Trits((weight / scale).round_().clamp_(-1, 1), scale)
 
 
@@ -62,7 +63,8 @@ class BitLinear(nn.Module):
         self.weight = nn.Parameter(torch.empty(outputs, inputs))
         self.gain = nn.Parameter(torch.ones(inputs))
         self.ternary = ternary
-        self._trits: tuple[int, torch.device, Trits] | None = None
+        self._trits: tuple[int, torch.device, torch.dtype, Trits] | None = None
+        self._stored: Trits | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """`x` is `(..., inputs)`; the result is `(..., outputs)`, at least in fp32."""
@@ -90,18 +92,30 @@ class BitLinear(nn.Module):
     def train(self, mode: bool = True) -> "BitLinear":
         """Change the mode; ternary weights kept for inference are dropped."""
         self._trits = None
+        if mode:
+            self._stored = None
         super().train(mode)
         return self
 
     def trits(self) -> Trits:
         """The ternary weights."""
-        return ternary(self.weight.detach())
+        return self._stored or ternary(self.weight.detach())
+
+    def use(self, trits: Trits) -> None:
+        """Use these ternary weights for inference, until the layer is trained."""
+        self._trits, self._stored = None, trits
 
     def _kept(self, weight: Tensor) -> Trits:
         kept = self._trits
-        if kept is None or kept[0] != weight._version or kept[1] != weight.device:
-            kept = self._trits = (weight._version, weight.device, ternary(weight))
-        return kept[2]
+        facts = weight._version, weight.device, weight.dtype
+        if kept is None or kept[:3] != facts:
+            if self._stored is not None:
+                values, scale = self._stored
+                trits = Trits(values.to(weight), scale.to(weight))
+            else:
+                trits = ternary(weight)
+            kept = self._trits = (*facts, trits)
+        return kept[3]
 
 
 @torch.no_grad()
@@ -111,7 +125,7 @@ def weight_shares(module: nn.Module) -> dict[str, Tensor]:
     weights = sum(one.weight.numel() for one in layers)
     trits = [one.trits().values for one in layers]
     total = torch.stack([one.sum() for one in trits]).sum() / weights
-    nonzero = torch.stack([one.abs_().sum() for one in trits]).sum() / weights
+    nonzero = torch.stack([one.abs().sum() for one in trits]).sum() / weights
     return {
         "minus": (nonzero - total) / 2,
         "zero": 1 - nonzero,

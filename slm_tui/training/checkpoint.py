@@ -30,6 +30,7 @@ from slm_tui.errors import (
     is_system_limit,
     remedy_for,
 )
+from slm_tui.models import packing
 from slm_tui.models.base import LanguageModel
 from slm_tui.models.build import build
 from slm_tui.training import checkpoint_dir
@@ -69,7 +70,7 @@ __all__ = [
 ]
 
 _BUFFERS = 2**21
-_MOST_TOKENIZER = 2**27
+MOST_TOKENIZER = 2**27
 _NOWHERE = torch.device("meta")
 # State that a request can change between steps, without a step.
 _CHANGED_BY_HAND = ("learning_rate_multiplier", "max_steps")
@@ -154,7 +155,7 @@ class Checkpoint:
             CheckpointError: the file is damaged or does not belong to these weights.
         """
         try:
-            text = safe_files.read_text(self.path / "tokenizer.json", _MOST_TOKENIZER)
+            text = safe_files.read_text(self.path / "tokenizer.json", MOST_TOKENIZER)
             tokenizer = from_json(text)
         except (OSError, ValueError, CorpusError) as error:
             raise CheckpointError(
@@ -168,12 +169,27 @@ class Checkpoint:
         return tokenizer
 
     def weights(self) -> dict[str, Tensor]:
-        """Weights by parameter name, on the CPU.
+        """Weights by parameter name, on the CPU. Packed ternary ones become full-precision
+        weights that round to them.
 
         Raises:
-            CheckpointError: the file cannot be read.
+            CheckpointError: the file cannot be read, or does not fit the preset.
         """
+        stored = self._stored()
+        return self._unpacked(stored) if packing.is_packed(stored) else stored
+
+    def _stored(self) -> dict[str, Tensor]:
         return _loaded(self.path / "model.safetensors")
+
+    def _unpacked(self, stored: dict[str, Tensor]) -> dict[str, Tensor]:
+        try:
+            return packing.unpacked(self._outline(), stored)
+        except ValueError as error:
+            raise CheckpointError("the weights belong to another model", str(error)) from None
+
+    def _outline(self) -> LanguageModel:
+        """The model without memory for its weights."""
+        return build(self.preset.model, self.state.n_vocab, _NOWHERE, None)
 
     def moments(self) -> dict[str, Tensor]:
         """The optimizer's state, as returned by `FlatOptimizer.state`.
@@ -189,12 +205,17 @@ class Checkpoint:
         Raises:
             CheckpointError: the weights do not fit the preset.
         """
-        weights = self.weights()
+        stored = self._stored()
+        is_packed = packing.is_packed(stored)
+        weights = self._unpacked(stored) if is_packed else stored
         # First without allocating: a foreign preset may ask for more memory than there is.
-        check_weights(build(self.preset.model, self.state.n_vocab, _NOWHERE, None), weights)
+        check_weights(self._outline(), weights)
         model = build(self.preset.model, self.state.n_vocab, device, None)
         load_weights(model, weights)
-        return model.eval()
+        model.eval()
+        if is_packed:
+            packing.keep_stored(model, stored)
+        return model
 
 
 def _loaded(path: Path) -> dict[str, Tensor]:
