@@ -25,6 +25,11 @@ PARAMETERS = {
     "experiments-mine": 34_340_864,
     "from-scratch": 29_995_392,
     "from-scratch-8k": 13_842_432,
+    # Byte-level models, as their reference implementation counts.
+    "simplified-slm-flat": 20_744_192,
+    "simplified-slm-1stage": 21_356_032,
+    "simplified-slm-2stage": 189_669_120,
+    "simplified-slm-custom": 75_068_544,
 }
 VARIED = {
     "experiments-vocab-small": {"tokenizer.vocab_size"},
