@@ -82,9 +82,7 @@ def _states(gates: Tensor, inputs: Tensor, initial: Tensor, chunk: int) -> Tenso
 
 def _states_backward(gates: Tensor, gradient: Tensor, chunk: int) -> Tensor:
     if chunk:
-        shifted = torch.cat((torch.zeros_like(gates[:, :1]), gates[:, 1:].flip(1)), 1)
-        last = torch.zeros_like(gradient[:, 0])
-        return _two_level(shifted, gradient.flip(1), last, chunk).flip(1)
+        return _two_level_backward(gates, gradient, chunk)
     out = torch.empty_like(gradient, memory_format=torch.contiguous_format)
     for rows in _slices(gradient):
         gate, given, made = gates[rows].unbind(1), gradient[rows].unbind(1), out[rows].unbind(1)
@@ -126,5 +124,34 @@ def _two_level(gates: Tensor, inputs: Tensor, initial: Tensor, chunk: int) -> Te
     before[0].copy_(initial)
     for number in range(1, len(before)):
         torch.addcmul(ends[number - 1], factor[number - 1], before[number - 1], out=before[number])
+    states.addcmul_(products, carried[:, :, None])
+    return states.view(batch, -1, channels)[:, :time]
+
+
+def _two_level_backward(gates: Tensor, gradient: Tensor, chunk: int) -> Tensor:
+    """The same from the last step to the first; step `t` is reached through the gate of `t + 1`."""
+    batch, time, channels = gradient.shape
+    missing = -time % chunk
+    if missing:
+        gates = torch.nn.functional.pad(gates, (0, 0, 0, missing))
+        gradient = torch.nn.functional.pad(gradient, (0, 0, 0, missing))
+    shape = (batch, -1, chunk, channels)
+    chunks = gates.reshape(shape)
+    f, given = chunks.unbind(2), gradient.reshape(shape).unbind(2)
+    # The gate of the first step of the next chunk; there is none after the last one.
+    following = torch.nn.functional.pad(chunks[:, 1:, 0], (0, 0, 0, 1))
+    states = gradient.new_empty(batch, chunks.shape[1], chunk, channels)
+    products = torch.empty_like(states)
+    made, product = states.unbind(2), products.unbind(2)
+    made[-1].copy_(given[-1])
+    product[-1].copy_(following)
+    for t in range(chunk - 2, -1, -1):
+        torch.addcmul(given[t], f[t + 1], made[t + 1], out=made[t])
+        torch.mul(f[t + 1], product[t + 1], out=product[t])
+    carried = torch.zeros_like(made[0])
+    after, starts, factor = carried.unbind(1), made[0].unbind(1), product[0].unbind(1)
+    for number in range(len(after) - 2, -1, -1):
+        later = number + 1
+        torch.addcmul(starts[later], factor[later], after[later], out=after[number])
     states.addcmul_(products, carried[:, :, None])
     return states.view(batch, -1, channels)[:, :time]

@@ -64,6 +64,8 @@ class EvidenceBuilder:
             failed_non_finite=info.state == "failed" and info.cause == "not finite",
             is_forked=bool(info.parent),
             copying=self.copying,
+            metric_steps=curves.steps.step,
+            metrics=curves.steps.metrics,
             remedies=self._remedies,
             **self._planned(int(_number(facts, "val_tokens"))),
         )
@@ -82,6 +84,8 @@ class EvidenceBuilder:
             "learning_rate": preset.optimizer.learning_rate,
             "gradient_clip": preset.optimizer.gradient_clip,
             "dropout": preset.model.dropout_rate,
+            "metric_targets": preset.model.metric_targets,
+            "is_ternary": preset.model.is_ternary,
             "warmup_steps": warmup,
             "early_stop_patience": training.early_stop_patience,
         }

@@ -42,6 +42,11 @@ class BlockSettings(ModelSettings):
         advanced=True,
     )
 
+    @property
+    def is_ternary(self) -> bool:
+        """See `ModelSettings.is_ternary`."""
+        return self.ternary
+
     def block_parameters(self, width: int) -> int:
         """Weights of one block, the norms of its ternary layers included."""
         recurrent, inner = width * self.expand_ratio, inner_width(width, self.hidden_ratio)

@@ -136,6 +136,14 @@ class HnetModel(BlockSettings):
         weights += width if innermost else 2 * width + 3 * width * width + width
         return weights + (width - self.d_model[number - 1] if number else 0)
 
+    def stronger_routing(self) -> Change | None:
+        """See `ModelSettings.stronger_routing`."""
+        weight = min(1.0, max(0.03, 3 * self.ratio_loss_weight))
+        if weight <= self.ratio_loss_weight:
+            return None
+        text = f"a larger weight of the ratio loss: {self.ratio_loss_weight:g} → {weight:g}"
+        return Change(text, (f"model.ratio_loss_weight={weight:g}",))
+
     def larger(self) -> Change | None:
         """See `ModelSettings.larger`."""
         widths = [2 * width for width in self.d_model]

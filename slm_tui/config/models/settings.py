@@ -62,6 +62,15 @@ class ModelSettings(Variant):
         del most
         return None
 
+    @property
+    def is_ternary(self) -> bool:
+        """Whether weights are rounded to -1, 0 and 1."""
+        return False
+
+    def stronger_routing(self) -> Change | None:
+        """A stronger pull of routers to their target length; `None` if the family has none."""
+        return None
+
     def larger(self) -> Change | None:
         """A network of about twice the width, if it can be made larger by one setting."""
         return None

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from slm_tui.evaluation.diagnosis import fit_rules, plan_rules, rate_rules
+from slm_tui.evaluation.diagnosis import byte_rules, fit_rules, plan_rules, rate_rules
 from slm_tui.evaluation.diagnosis.explanations import EXPLANATIONS
 from slm_tui.evaluation.diagnosis.remedy import Remedy
 from slm_tui.evaluation.diagnosis.signals import Values
@@ -31,6 +31,7 @@ def diagnose(run: Evidence) -> tuple[Verdict, ...]:
         rate_rules.non_finite(run),
         rate_rules.diverging(run),
         rate_rules.spikes(run),
+        byte_rules.collapsed_router(run),
         plan_rules.early_stop(run, steps),
         plan_rules.little_text(run),
         plan_rules.repeated_text(run),
@@ -40,7 +41,7 @@ def diagnose(run: Evidence) -> tuple[Verdict, ...]:
     if len(val) >= 2:
         verdicts += [
             rate_rules.rate_too_high(run, steps, val, train),
-            rate_rules.rate_too_low(run, steps, val),
+            byte_rules.ternary_rate_too_low(run, val) or rate_rules.rate_too_low(run, steps, val),
             fit_rules.overfitting(run, steps, val, train),
             fit_rules.underfitting(run, val, train),
             fit_rules.texts_differ(run, steps, val, train),

@@ -29,6 +29,13 @@ EXPLANATIONS = {
         "first and then bends. A higher learning rate gets further in the same time; more steps "
         "would too, but slowly."
     ),
+    "collapsed router": (
+        "H-Net learns where to cut its text into chunks, and one of its stages cuts everywhere or "
+        "nowhere: the stages inside it then see single bytes, or nothing that they could use. A "
+        "swing in the first steps is normal; a router that stays there has lost its gradient. A "
+        "larger weight of the ratio loss pulls it back to its target, and a lower learning rate "
+        "keeps it from jumping."
+    ),
     "overfitting": (
         "The model still gets better on the text it is trained on but worse on text it has never "
         "seen. It has started to memorise its training text instead of learning what such texts "

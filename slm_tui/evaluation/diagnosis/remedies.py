@@ -90,6 +90,11 @@ class Remedies:
         """A smaller model of the same family."""
         return self._proposed(self.preset.model.smaller())
 
+    def routing(self) -> tuple[Remedy, ...]:
+        """A stronger pull of routers to their target, then a lower learning rate."""
+        change = self.preset.model.stronger_routing()
+        return (*self._proposed(change), *self.rate(1 / 3))
+
     def larger(self) -> tuple[Remedy, ...]:
         """A larger model of the same family."""
         return self._proposed(self.preset.model.larger())

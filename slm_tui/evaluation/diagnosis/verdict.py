@@ -1,6 +1,6 @@
 """The input and output of a diagnosis: evidence and verdicts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -131,4 +131,9 @@ class Evidence:
     failed_non_finite: bool = False
     is_forked: bool = False
     copying: "Copying | None" = None
+    # Metrics of the model by name, one entry for each of `metric_steps`; and what some aim at.
+    metric_steps: Sequence[int] = ()
+    metrics: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    metric_targets: Mapping[str, float] = field(default_factory=dict)
+    is_ternary: bool = False
     remedies: "Remedies | None" = field(default=None, compare=False)
