@@ -88,7 +88,7 @@ def test_names_of_runs_and_files_are_printed_as_symbols(
 @pytest.mark.parametrize(
     "encoding",
     [
-        "latin-1",
+        pytest.param("latin-1", marks=extent.only_in_all),
         "ascii",
         pytest.param("cp1252", marks=extent.only_in_all),
         pytest.param("utf-8", marks=extent.only_in_all),
@@ -194,7 +194,9 @@ def test_a_closed_pipe_saves_cleanly_and_says_so(file: str) -> None:
     assert done.stderr == b""
 
 
-@pytest.mark.parametrize("terminal", ["dumb", "", "xterm-256color"])
+@pytest.mark.parametrize(
+    "terminal", ["dumb", pytest.param("", marks=extent.only_in_all), "xterm-256color"]
+)
 def test_a_line_is_rewritten_only_on_a_terminal(terminal: str, file: str) -> None:
     ours, theirs = pty.openpty()
     environment = {**os.environ, "TERM": terminal}
@@ -240,8 +242,19 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-@pytest.mark.parametrize("home", [None, ""])
-@pytest.mark.parametrize("words", ["runs list", "train stories-tiny", "presets list", "doctor"])
+@pytest.mark.parametrize(
+    ("home", "words"),
+    [
+        (None, "runs list"),
+        ("", "train stories-tiny"),
+        (None, "presets list"),
+        ("", "doctor"),
+        pytest.param("", "runs list", marks=extent.only_in_all),
+        pytest.param(None, "train stories-tiny", marks=extent.only_in_all),
+        pytest.param("", "presets list", marks=extent.only_in_all),
+        pytest.param(None, "doctor", marks=extent.only_in_all),
+    ],
+)
 def test_a_missing_home_is_one_error_line(tmp_path: Path, home: str | None, words: str) -> None:
     """A user without an entry in the password database, as in many containers."""
     dropped = {"HOME", "SLM_TUI_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"}

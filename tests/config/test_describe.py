@@ -55,9 +55,9 @@ def test_defaults_match_the_schema() -> None:
             assert get(values, one.path) == one.default, one.path
 
 
-def test_untrainable_kinds_are_not_offered() -> None:
+def test_all_kinds_are_offered() -> None:
     offered = {one.path: one.choices for one in describe.settings({})}
-    assert offered["model.kind"] == ("gpt",)
+    assert offered["model.kind"] == ("gpt", "hgrn", "hnet")
     assert "muon" in offered["optimizer.kind"]
 
 

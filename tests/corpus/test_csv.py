@@ -19,6 +19,7 @@ from slm_tui.corpus.sources.contract import LeftOut
 from slm_tui.corpus.sources.csv_layout import LayoutSettings
 from slm_tui.corpus.sources.tables import File, FileTexts, ReadSettings
 from slm_tui.errors import CorpusError
+from tests import extent
 from tests.corpus.helpers import source_error, stage, texts
 
 Make = Callable[..., Preset]
@@ -310,7 +311,7 @@ def test_correctly_quoted_csv_round_trips(
     assert read(raw)[0] == stories
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=extent.of(300, 1000), deadline=None)
 @given(
     stories=st.lists(_text, min_size=1, max_size=12),
     delimiter=st.sampled_from([",", ";", "\t"]),

@@ -127,7 +127,7 @@ CASES: list[tuple[tuple[str, ...], Place]] = [
     ),
     *((TOGETHER, place) for place in (_link, _pipe, _directory)),
     *((names, OTHERS[at % len(OTHERS)]) for at, names in enumerate(ALONE) if extent.ALL),
-    *((TOGETHER, place) for place in OTHERS),
+    *((TOGETHER, place) for place in (OTHERS if extent.ALL else OTHERS[:2])),
     ((STEP,), _link_to_other_run),
     (("checkpoints",), _link_to_other_run),
     (("run.json",), _device),

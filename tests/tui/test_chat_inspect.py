@@ -25,10 +25,11 @@ from slm_tui.tui.screens.chat.screen import ChatScreen
 from slm_tui.tui.screens.chat.transcript import Entry
 from slm_tui.tui.widgets.key_footer import KeyFooter
 from slm_tui.tui.widgets.line_list import LineList
+from tests import extent
 from tests.tui.made_runs import add_run, until
 from tests.tui.test_chat_screen import on_screen, open_chat, type_line
 
-SIZES = [(60, 20), (80, 24), (99, 40), (120, 40), (200, 60)]
+SIZES = extent.sizes([(60, 20), (80, 24), (99, 40), (120, 40), (200, 60)])
 
 
 @pytest.fixture

@@ -27,10 +27,11 @@ from slm_tui.tui.screens.chat.prompt_input import PromptInput
 from slm_tui.tui.screens.chat.screen import ChatScreen
 from slm_tui.tui.screens.chat.transcript import Entry, Transcript, line_starts
 from slm_tui.tui.widgets.key_footer import KeyFooter
+from tests import extent
 from tests.conftest import make_tiny
 from tests.tui.made_runs import add_checkpoints, add_run, until
 
-SIZES = [(60, 20), (80, 24), (99, 40), (100, 30), (120, 40), (160, 45), (200, 60)]
+SIZES = extent.sizes([(60, 20), (80, 24), (99, 40), (100, 30), (120, 40), (160, 45), (200, 60)])
 HOSTILE = (
     "[bold]x[/bold] [@click=app.quit]y[/] \x1b[2J\x1b]0;owned\x07 NUL\x00 \x9b31m \u202eback "
     "half\ud83d \ufffd tab\t cr\r bell\x07 wide 漢字 e\u0301 $text ]]]] [/] \\[ "

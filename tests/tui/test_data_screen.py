@@ -27,9 +27,9 @@ from slm_tui.tui.screens.data.view import Summary
 from slm_tui.tui.screens.presets.screen import PresetsScreen
 from slm_tui.tui.widgets.key_footer import KeyFooter
 from slm_tui.tui.widgets.token_text import TextView, TokenPassage, line, passage, wrapped
-from tests import limits
+from tests import extent, limits
 
-SIZES = [(60, 20), (66, 20), (80, 24), (99, 40), (100, 40), (160, 40), (200, 60)]
+SIZES = extent.sizes([(60, 20), (66, 20), (80, 24), (99, 40), (100, 40), (160, 40), (200, 60)])
 HOSTILE = [
     "[bold]loud[/bold] [@click=app.quit]quit[/] [/]",
     "escape \x1b[31mred\x1b[0m \x1b]2;title\x07 bell",

@@ -14,10 +14,11 @@ from slm_tui.tui.dialogs import Ask
 from slm_tui.tui.screens.help.screen import HelpScreen
 from slm_tui.tui.screens.train.verdicts import VerdictDetails
 from slm_tui.tui.screens.train.view import in_two_lines
+from tests import extent
 from tests.evaluation.record_curves import replay
 from tests.tui.made_runs import until
 
-SIZES = [(80, 24), (120, 40), (160, 45)]
+SIZES = extent.sizes([(80, 24), (120, 40), (160, 45)])
 
 
 def on_train(run: Run) -> SlmTuiApp:

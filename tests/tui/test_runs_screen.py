@@ -33,10 +33,11 @@ from slm_tui.tui.screens.runs.columns import (
 from slm_tui.tui.screens.runs.screen import RunsScreen
 from slm_tui.tui.screens.runs.table import CheckpointList
 from slm_tui.tui.widgets.key_footer import KeyFooter
+from tests import extent
 from tests.conftest import make_tiny
 from tests.tui.made_runs import add_run, until
 
-SIZES = [(60, 20), (80, 24), (99, 40), (100, 30), (120, 40), (160, 45), (200, 60)]
+SIZES = extent.sizes([(60, 20), (80, 24), (99, 40), (100, 30), (120, 40), (160, 45), (200, 60)])
 NARROW = (80, 24)
 
 

@@ -25,8 +25,9 @@ from slm_tui.tui.widgets.key_footer import MOST_KEYS, KeyFooter, footer_keys
 from slm_tui.tui.widgets.line_list import LineList, Row
 from slm_tui.tui.widgets.status_line import StatusLine, status_content
 from slm_tui.tui.widgets.tab_line import TabLine
+from tests import extent
 
-SIZES = [(60, 20), (66, 20), (80, 24), (99, 40), (100, 40), (160, 40), (200, 60)]
+SIZES = extent.sizes([(60, 20), (66, 20), (80, 24), (99, 40), (100, 40), (160, 40), (200, 60)])
 LIVE = LiveStatus("stories-tiny", "training", 1840, 5000, 132.0, 41_300.0, "▲ overfitting")
 
 

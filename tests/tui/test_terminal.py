@@ -9,6 +9,7 @@ import pytest
 
 from slm_tui.config.preset import Preset
 from slm_tui.runs import store
+from tests import extent
 from tests.tui.terminals import Terminal, choose, events, steps, train, until
 
 pytestmark = [
@@ -64,7 +65,9 @@ def test_the_main_workflow_from_the_first_frame_to_a_resumed_run(
     assert "failed" not in events(run)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=extent.only_in_all)]
+)
 def test_a_signal_to_the_app_saves_the_training(
     terminal: Terminal, quick: Preset, number: signal.Signals
 ) -> None:
