@@ -10,12 +10,13 @@ from functools import partial
 from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from slm_tui.errors import GenerationError
 from slm_tui.generation.sampling import SamplingSettings, draw, noise
 from slm_tui.models.base import LanguageModel
+from slm_tui.models.bitlinear import BitLinear
+from slm_tui.models.vector_product import vector_product
 
 Ending = Literal["", "end of text", "stop string", "max tokens", "stopped"]
 
@@ -226,19 +227,15 @@ def texts_at_once(model: LanguageModel) -> int:
 def spread_over_threads(model: LanguageModel) -> None:
     """Share the linear layers of a one-token pass among all threads, for inference only.
 
-    CPU libraries compute the product of a matrix and a single vector in one thread; split by rows
-    into one product per thread, it takes up to 40% less time on two threads.
+    See `vector_product`.
     """
     for module in model.modules():
         if isinstance(module, nn.Linear) and module.weight.is_cpu:
             module.forward = partial(_by_rows, module)  # type: ignore[method-assign]
+        elif isinstance(module, BitLinear):
+            module.is_spread = True
 
 
 def _by_rows(linear: nn.Linear, x: Tensor) -> Tensor:
-    """`linear(x)`; for a single vector in parts, one per thread."""
-    parts = torch.get_num_threads()
-    if parts == 1 or x.numel() != linear.in_features or linear.out_features % parts:
-        return F.linear(x, linear.weight, linear.bias)
-    weight = linear.weight.view(parts, -1, linear.in_features).transpose(1, 2)
-    y = torch.matmul(x.view(1, 1, -1).expand(parts, 1, -1), weight).view(*x.shape[:-1], -1)
+    y = vector_product(x, linear.weight)
     return y if linear.bias is None else y + linear.bias

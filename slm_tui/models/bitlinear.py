@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from slm_tui.models.rowwise import blocks, inverse_rms
+from slm_tui.models.vector_product import vector_product
 
 _EPSILON = 1e-8  # of the norm
 _LEAST = 1e-5  # the smallest scale of weights and activations
@@ -65,6 +66,8 @@ class BitLinear(nn.Module):
         self.ternary = ternary
         self._trits: tuple[int, torch.device, torch.dtype, Trits] | None = None
         self._stored: Trits | None = None
+        # Whether the product with a single row is shared among threads.
+        self.is_spread = False
 
     def forward(self, x: Tensor) -> Tensor:
         """`x` is `(..., inputs)`; the result is `(..., outputs)`, at least in fp32."""
@@ -86,7 +89,11 @@ class BitLinear(nn.Module):
             else:
                 trits = ternary(weight) if self.training else self._kept(weight)
                 codes = quantize(rows, self.gain)
-                y = _product(codes.values, trits.values, low) * (codes.inverse * trits.scale)
+                if self.is_spread and low == rows.dtype:
+                    made = vector_product(codes.values, trits.values)
+                else:
+                    made = _product(codes.values, trits.values, low)
+                y = made * (codes.inverse * trits.scale)
         return y.view(*x.shape[:-1], len(weight))
 
     def train(self, mode: bool = True) -> "BitLinear":

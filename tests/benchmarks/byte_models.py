@@ -8,6 +8,7 @@ from torch import Tensor
 from slm_tui.config.model import GptModel, HgrnModel, HnetModel
 from slm_tui.config.models.settings import ModelSettings
 from slm_tui.config.training import Optimizer
+from slm_tui.generation.engine import spread_over_threads
 from slm_tui.models.base import LanguageModel
 from slm_tui.models.build import build
 from slm_tui.models.scan import linear_scan
@@ -24,7 +25,7 @@ _BATCH, _TIME = 16, 256
 _GPT = GptModel(
     n_layer=5,
     n_head=4,
-    n_embd=132,
+    n_embd=136,
     block_size=_TIME,
     bias=False,
     position="rope",
@@ -48,7 +49,7 @@ def byte_model_figures(rounds: int, patience: float, quiet: float) -> Iterator[F
         name = f"scan {shape}, over a loop"
         yield pairs.ratio(name, shape[0] * shape[1], ours, loop, 1.8)
     gpt = _trainer(_GPT)
-    for name, config, target in (("HGRN-bit", _HGRN, 0.5), ("H-Net", _HNET, None)):
+    for name, config, target in (("HGRN-bit", _HGRN, 0.5), ("H-Net", _HNET, 0.5)):
         step = _trainer(config)
         what = f"training {name} of {config.parameters(_BYTES)[0]:,} weights, over GPT"
         yield pairs.ratio(what, _BATCH * _TIME, step, gpt, target)
@@ -99,6 +100,7 @@ def _trainer(config: ModelSettings) -> Callable[[], object]:
 def _generator(config: ModelSettings, *, training: bool) -> Callable[[], object]:
     """A few tokens one by one; in training mode weights are rounded for every token."""
     model = _built(config).train(training)
+    spread_over_threads(model)
     state = model.start(1)
 
     def tokens() -> None:

@@ -13,6 +13,7 @@ from slm_tui.live.session import Session
 from slm_tui.runs import store
 from slm_tui.runs.store import Run
 from slm_tui.training import checkpoint
+from tests import limits
 from tests.conftest import make_tiny
 
 Capture = pytest.CaptureFixture[str]
@@ -21,7 +22,7 @@ HGRN = {"kind": "hgrn", "n_layer": 2, "n_embd": 16, "block_size": 16}
 
 def trained(preset: Preset) -> Run:
     session = Session.start(preset)
-    session.join()
+    assert session.wait(limits.LIMIT)
     assert session.status.state == "done", session.status.error
     return session.run
 
