@@ -108,7 +108,7 @@ def toml_of(values: dict[str, Any]) -> str:
 
 def problems(error: ValidationError) -> list[Problem]:
     """Translate a validation error into one problem per setting."""
-    details = [dict(detail) for detail in error.errors(include_url=False)]
+    details: list[dict[str, Any]] = [dict(one) for one in error.errors(include_url=False)]
     # pydantic counts only the valid items of a list: an invalid one is the only problem.
     locations = [detail["loc"] for detail in details if detail["loc"]]
     item_errors = {location[:-1] for location in locations if isinstance(location[-1], int)}
