@@ -30,6 +30,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     copy = commands.add_parser("copy", help="copy a preset to a new user preset")
     copy.add_argument("name", help="preset to copy")
     copy.add_argument("new", help="name of the copy")
+    imported = commands.add_parser(
+        "import", help="make a user preset of a configuration file of simplified-slm"
+    )
+    imported.add_argument("file", type=Path, help="a JSON file of a model or an experiment")
+    imported.add_argument("--name", default="", help="name of the preset (default: from the file)")
     commands.add_parser("schema", help="print the JSON schema of presets, for editors")
     for what, one in commands.choices.items():
         one.set_defaults(command=presets, what=what)
@@ -46,6 +51,8 @@ def presets(options: argparse.Namespace) -> int:
         output.say(preset.to_toml() if options.toml else "\n".join(_shown(preset)))
     elif options.what == "check":
         _check(Path(options.file))
+    elif options.what == "import":
+        _import(options.file.expanduser(), options.name)
     elif options.what == "schema":
         from slm_tui.config.schema import preset_schema
 
@@ -123,6 +130,23 @@ def budget(preset: "Preset") -> list[tuple[str, str]]:
             ),
         ]
     return rows
+
+
+def _import(path: Path, name: str) -> None:
+    """Save the preset that a file of another program describes; list what it has no place for."""
+    from slm_tui.config import library, simplified_slm
+    from slm_tui.config.preset import parse
+    from slm_tui.paths import check_name
+
+    result = simplified_slm.read(path)
+    preset = result.preset
+    if name:
+        preset = parse({**preset.to_dict(), "name": check_name(name, "preset name")}, name)
+    saved = library.save(preset, replace=False)
+    output.say(f"saved {saved}")
+    for note in result.notes:
+        output.say(note)
+    output.say(f"train it with: slm-tui train {preset.name}")
 
 
 def _check(path: Path) -> None:
