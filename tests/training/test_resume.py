@@ -60,6 +60,26 @@ def test_a_run_stopped_anywhere_resumes_exactly(
     assert_same(second, whole, [first])
 
 
+BYTE_MODELS: list[dict[str, object]] = [
+    {"kind": "hgrn", "n_layer": 2, "n_embd": 16, "block_size": 16, "conv_size": 4},
+    {"kind": "hnet", "d_model": [16, 24], "num_blocks": [[1, 0, 1], [1]], "block_size": 16},
+]
+
+
+@pytest.mark.parametrize("model", BYTE_MODELS, ids=lambda one: one["kind"])
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_every_family_resumes_exactly(
+    tiny: Make, tmp_path: Path, model: dict[str, object], optimizer: str
+) -> None:
+    preset = tiny(model=model, optimizer__kind=optimizer, training__accumulation=2)
+    whole = train(preset, tmp_path / "whole")
+    first = train(preset, tmp_path / "parts", wishes={5: Control.stop})
+    assert first.reason == "stopped"
+    second = train(preset, tmp_path / "parts", resume=True)
+    assert second.reason == "done"
+    assert_same(second, whole, [first])
+
+
 def test_the_exact_resume_test_crosses_an_epoch(tiny: Make, tmp_path: Path) -> None:
     preset = tiny(**ACROSS_AN_EPOCH)
     corpus = prepare(preset)
