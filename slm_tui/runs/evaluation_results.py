@@ -1,7 +1,8 @@
 """The settings of an evaluation, and the files for its reports.
 
 `evaluation_results.json` holds the reports of a run, one for each set of checkpoints and
-settings, newest last; `generations.txt` holds the completions of the newest.
+settings, newest last; `generations.txt` holds the completions of the newest, and
+`experiment_summary.json` its results beside the run's preset.
 """
 
 import json
@@ -15,12 +16,14 @@ from typing import Any, Literal
 
 from slm_tui import safe_files
 from slm_tui.errors import CheckpointError, RunError, SlmTuiError, cause_of, remedy_for
-from slm_tui.runs.info import run_of
+from slm_tui.runs.info import is_run, run_of
+from slm_tui.runs.store import Run
 from slm_tui.training import checkpoint_dir
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 RESULTS, GENERATIONS = "evaluation_results.json", "generations.txt"
+SUMMARY = "experiment_summary.json"
 FORMAT = 1
 _MOST_BYTES = 2**26
 _writing = threading.Lock()
@@ -118,12 +121,28 @@ def write(report: dict[str, Any], directory: Path, generations: str = "") -> Non
             if generations:
                 data = generations.encode("utf-8", "replace")
                 safe_files.write_atomically(directory / GENERATIONS, data)
+            if is_run(directory):
+                summary = json.dumps(_summary(report, Run(directory)), indent=1, allow_nan=False)
+                safe_files.write_atomically(directory / SUMMARY, summary)
     except OSError as error:
         raise RunError(
             f"the results cannot be written to {directory}",
             cause_of(error),
             remedy_for(error, "choose another directory with --output"),
         ) from None
+
+
+def _summary(report: dict[str, Any], run: Run) -> dict[str, Any]:
+    """The newest report of a run beside what was trained, in one file."""
+    config: dict[str, Any] = {}
+    with suppress(SlmTuiError):
+        config = run.preset().to_dict()
+    return {
+        "experiment": run.id,
+        "timestamp": report.get("timestamp"),
+        "config": config,
+        "results": report,
+    }
 
 
 def _set_aside(path: Path) -> None:

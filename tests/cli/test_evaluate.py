@@ -66,6 +66,11 @@ def test_evaluate_end_to_end(runs: list[Run], capsys: pytest.CaptureFixture[str]
     assert report["data"]["tokens_per_parameter"] > 0
     written = (plain.path / "generations.txt").read_text()
     assert written.count("--- sample") == 2
+    summary = json.loads((plain.path / "experiment_summary.json").read_text())
+    assert summary["experiment"] == plain.id
+    assert summary["timestamp"] == report["timestamp"]
+    assert summary["config"] == plain.preset().to_dict()
+    assert summary["results"]["models"] == report["models"]
     # Again: the same results, and still one report of this kind; another split adds a report.
     assert main(["evaluate", "plain", "--split", "test", *FEW]) == 0
     (again,) = evaluation_results.read(plain.path)
