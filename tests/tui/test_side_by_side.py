@@ -251,6 +251,27 @@ async def test_a_checkpoint_passed_by_another_screen_opens_in_the_chat() -> None
         await until(pilot, lambda: chat.generation.facts and chat.generation.facts.step == 10)
 
 
+@pytest.mark.parametrize("side_by_side", [False, True])
+async def test_a_checkpoint_chosen_in_the_palette_loads_on_the_same_screen(
+    side_by_side: bool,
+) -> None:
+    """The screen is shown already, so nothing shows it again."""
+    run = add_run("grown", checkpoints=[10, 20], best=20)
+    async with SlmTuiApp(load_torch=False).run_test(size=(80, 24)) as pilot:
+        if side_by_side:
+            await open_side(pilot, saved(run, 10, 20))
+        else:
+            chat = await open_chat(pilot)
+            await until(pilot, lambda: chat.generation.facts and chat.generation.facts.step == 20)
+        app = pilot.app
+        assert isinstance(app, SlmTuiApp)
+        app.open_chat(store.checkpoint_of(run, "10"))
+        await until(pilot, lambda: isinstance(pilot.app.screen, ChatScreen))
+        screen = pilot.app.screen
+        assert isinstance(screen, ChatScreen)
+        await until(pilot, lambda: screen.generation.facts and screen.generation.facts.step == 10)
+
+
 @pytest.mark.parametrize("many", [2, 3, 4])
 @pytest.mark.parametrize("size", [(60, 20), (80, 24), (120, 40), (160, 45)])
 async def test_every_size_shows_all_columns_footer_and_input(

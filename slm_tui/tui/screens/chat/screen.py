@@ -102,6 +102,9 @@ class ChatScreen(PromptScreen):
         self.choice.open(checkpoint)
         if self._side_by_side is not None:
             self._side_by_side.close_when_shown()
+        if self.is_mounted and self.is_current:
+            # It is shown already, and will not be told so again.
+            self._choose()
 
     def _choose(self) -> None:
         """Load the checkpoint passed by another screen; at first the live or newest run's best."""

@@ -86,8 +86,10 @@ class SideBySide(PromptScreen):
         return list(self.query(Column))
 
     def close_when_shown(self) -> None:
-        """Go back to Chat when shown again: another model is loaded there."""
+        """Go back to Chat, now or when shown again: another model is loaded there."""
         self._superseded = True
+        if self.is_mounted and self.is_current:
+            self._leave()
 
     # Generating
 
