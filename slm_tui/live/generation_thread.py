@@ -28,13 +28,14 @@ _CLOSING_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """The loaded model. `block_size` in tokens; losses in nats per token."""
+    """The loaded model. `context` is the number of tokens that it looks back at; `None` if it has
+    no limit."""
 
     checkpoint: Path
     run: str
     step: int
     parameters: int
-    block_size: int
+    context: int | None
     tokenizer: str
     n_vocab: int
     begins_documents: bool = True
@@ -336,16 +337,16 @@ def _open(path: Path) -> tuple[LoadedModel, ModelFacts]:
     model, tokenizer = opened.model(torch.device("cpu")), opened.tokenizer()
     state = opened.state
     loaded = LoadedModel(opened.path, model, tokenizer, state.begins_documents, state.corpus)
-    return loaded, _facts(opened, model.block_size, count_parameters(model))
+    return loaded, _facts(opened, model.context, count_parameters(model))
 
 
-def _facts(loaded: "Checkpoint", block_size: int, parameters: int) -> ModelFacts:
+def _facts(loaded: "Checkpoint", context: int | None, parameters: int) -> ModelFacts:
     return ModelFacts(
         checkpoint=loaded.path,
         run=loaded.path.parent.parent.name,
         step=loaded.state.step,
         parameters=parameters,
-        block_size=block_size,
+        context=context,
         tokenizer=loaded.preset.tokenizer.kind,
         n_vocab=loaded.state.n_vocab,
         begins_documents=loaded.state.begins_documents,

@@ -181,7 +181,7 @@ def test_an_invalid_file_is_one_line(cli: Cli, tmp_path: Path) -> None:
     path.write_text('name = "x"\n[model]\nn_head = 5\n')
     assert_one_line(cli("presets", "check", str(path)), "not divisible by 5; try 4 or 8")
     path.write_text('name = "x"\n[model]\nkind = "hnet"\nd_model = [96, 64]\n')
-    assert_one_line(cli("presets", "check", str(path)), "must not shrink inwards; try 64 or 96")
+    assert_one_line(cli("presets", "check", str(path)), "must not shrink inwards; try [64, 96]")
 
 
 def test_the_schema_of_presets_is_printed_as_json(cli: Cli) -> None:

@@ -66,7 +66,7 @@ def test_stages_learn_at_rates_that_follow_from_their_widths(
 @pytest.mark.parametrize(
     ("changes", "path", "message"),
     [
-        ({"d_model": [96, 64]}, "d_model", "must not shrink inwards; try 64 or 96"),
+        ({"d_model": [96, 64]}, "d_model", "must not shrink inwards; try [64, 96]"),
         ({"d_model": [4, 64]}, "d_model", "each width must be from 8 to 8,192"),
         ({"num_blocks": [[3]]}, "num_blocks", "2 stages need 2 lists of blocks"),
         ({"num_blocks": [[1, 2, 1], [3]]}, "num_blocks", "stage 1 needs [encoder, 0, decoder]"),

@@ -22,6 +22,7 @@ from slm_tui.tui.app import SlmTuiApp
 from slm_tui.tui.dialogs import Notice, TextDialog
 from slm_tui.tui.screens.chat import commands
 from slm_tui.tui.screens.chat.commands import COMMANDS, ChatSettings
+from slm_tui.tui.screens.chat.panels import context, fact_lines
 from slm_tui.tui.screens.chat.picker import ModelPicker
 from slm_tui.tui.screens.chat.prompt_input import PromptInput
 from slm_tui.tui.screens.chat.screen import ChatScreen
@@ -672,3 +673,14 @@ async def test_a_text_ends_before_a_stop_string() -> None:
         await _say(pilot, "Once", 2)
         assert screen.transcript.entries[-1].text == whole[:at]
         assert "stop string" in on_transcript(pilot)
+
+
+@pytest.mark.parametrize(("most", "shown"), [(128, "128/128"), (None, "200")])
+def test_a_recurrent_model_has_no_limit_of_context(most: int | None, shown: str) -> None:
+    generator = FakeGenerator()
+    facts = replace(generator.facts, context=most)
+    status = GenerationStatus("ready", context=200, facts=facts)
+    assert context(status) == shown
+    lines = [line.plain for line in fact_lines(facts, status, "it", 60)]
+    assert any(f"{shown} tokens" in line for line in lines)
+    assert any("no limit" in line for line in lines) == (most is None)

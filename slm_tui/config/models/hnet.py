@@ -49,7 +49,7 @@ class HnetModel(BlockSettings):
         if any(width < 8 or width > 8192 for width in self.d_model):
             raise reject("d_model", "each width must be from 8 to 8,192")
         if any(wide < narrow for narrow, wide in zip(self.d_model, self.d_model[1:], strict=False)):
-            raise reject("d_model", "widths must not shrink inwards", sorted(self.d_model))
+            raise reject("d_model", "widths must not shrink inwards", str(sorted(self.d_model)))
         for number, blocks in enumerate(self.num_blocks[:-1], 1):
             if len(blocks) != 3 or blocks[1] != 0 or min(blocks) < 0 or max(blocks) > 96:
                 message = f"stage {number} needs [encoder, 0, decoder], from 0 to 96 blocks each"

@@ -39,9 +39,11 @@ def title(generation: GenerationStatus, name: str, kind: str, width: int) -> Con
 
 
 def context(generation: GenerationStatus) -> str:
-    """`18/256`: tokens in the context, of the maximum."""
-    size = generation.facts.block_size if generation.facts else 0
-    return f"{min(generation.context, size):,}/{size:,}"
+    """`18/256`: tokens in the context, of the maximum; `18` if the model has no limit."""
+    most = generation.facts.context if generation.facts else 0
+    if most is None:
+        return f"{generation.context:,}"
+    return f"{min(generation.context, most):,}/{most:,}"
 
 
 def figures(tokens: int, rate: float, invalid_bytes: int) -> str:
@@ -129,7 +131,7 @@ def fact_lines(
         ("step", f"{facts.step:,}"),
         ("parameters", count(facts.parameters)),
         ("tokenizer", f"{facts.tokenizer}, {facts.n_vocab:,} tokens"),
-        ("context", f"{context(generation)} tokens"),
+        ("context", f"{context(generation)} tokens" + ", no limit" * (facts.context is None)),
     ]
     lines = [
         Content.assemble((f"{label:<12}", _MUTED), one_line(text, max(4, width - 12)))
