@@ -41,9 +41,9 @@ def export(options: argparse.Namespace) -> int:
         )
         return 0
     output.say(
-        f"{result.path}: weights of {size(result.after)}, {result.before / result.after:.1f} times "
-        f"smaller than {size(result.before)}; {result.ternary:,} of {result.parameters:,} "
-        "in two bits each"
+        f"saved {result.path}: {size(result.after)} instead of {size(result.before)}, "
+        f"{result.before / result.after:.1f} times smaller; {result.ternary:,} of "
+        f"{result.parameters:,} weights take two bits each"
     )
     output.say(f"generate text with: slm-tui generate {result.path} --prompt 'Once'")
     output.say(f"chat with it: slm-tui --run {result.path}")

@@ -171,7 +171,7 @@ class Session:
             )
         if info.facts.get("exported"):
             raise RunError(
-                f"run {run.id} was exported without the state of its optimizer",
+                f"run {run.id} was exported without optimizer state",
                 "",
                 f"start a new run from its weights: slm-tui train --from {run.path}",
             )

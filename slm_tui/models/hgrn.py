@@ -1,7 +1,7 @@
 """HGRN-bit: a language model of gated linear recurrences with ternary weights.
 
-Its memory of a text is one state per layer, whatever the length of the text. Sources: Qin et al.
-2024 (HGRN2, arXiv:2404.07904), Zhu et al. 2024 (MatMul-free LM, arXiv:2406.02528).
+Its memory of a text is one state per layer, however long the text is. Sources: Qin et al. 2023
+(HGRN, arXiv:2311.04823), Zhu et al. 2024 (MatMul-free LM, arXiv:2406.02528).
 """
 
 import math
@@ -19,7 +19,7 @@ from slm_tui.models.rowwise import gated_norm, recurrence_gates, rms_norm, swigl
 from slm_tui.models.scan import linear_scan
 
 _EPSILON = 1e-6
-# The second gate of padding: it keeps the state.
+# The forget gate at padding: the state stays as it is.
 _KEEP = 1.0
 _SHARES = ("minus", "zero", "plus")
 

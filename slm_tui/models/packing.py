@@ -102,7 +102,7 @@ def keep_stored(model: LanguageModel, stored: dict[str, Tensor]) -> None:
 
 def _trits(model: LanguageModel, stored: dict[str, Tensor]) -> dict[str, Trits]:
     layers: dict[str, Any] = ternary_layers(model)
-    found = {}
+    by_name = {}
     for key, packed in stored.items():
         name = key.removesuffix(TRITS)
         if name == key:
@@ -116,5 +116,5 @@ def _trits(model: LanguageModel, stored: dict[str, Tensor]) -> dict[str, Trits]:
         values = unpack(packed, inputs)
         if len(values) != outputs:
             raise ValueError(f"{name} has {len(values)} rows, not {outputs}")
-        found[name] = Trits(values, scale)
-    return found
+        by_name[name] = Trits(values, scale)
+    return by_name

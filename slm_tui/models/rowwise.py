@@ -106,7 +106,7 @@ class _SwiGlu(torch.autograd.Function):
         return of_x
 
 
-class Gates(torch.autograd.Function):
+class _Gates(torch.autograd.Function):
     """`(forget, input) -> (f, x)` of the recurrence: f = sigmoid(forget), raised to a lower bound;
     x = (1 - f) * silu(input). All `(rows, channels)`; the bound is `(channels,)` or `None`."""
 
@@ -151,7 +151,7 @@ def recurrence_gates(forget: Tensor, given: Tensor, lowest: Tensor | None) -> tu
     """The gates and the inputs of the recurrence, `(batch, time, channels)` like both arguments."""
     width = forget.shape[-1]
     with torch.autocast(forget.device.type, enabled=False):
-        f, x = Gates.apply(forget.reshape(-1, width), given.reshape(-1, width), lowest)  # type: ignore[no-untyped-call]
+        f, x = _Gates.apply(forget.reshape(-1, width), given.reshape(-1, width), lowest)  # type: ignore[no-untyped-call]
     return f.view(forget.shape), x.view(forget.shape)
 
 

@@ -29,7 +29,7 @@ class HnetModel(BlockSettings):
         2.5,
         gt=1,
         le=16,
-        help="Target length of a chunk, in units of the stage outside it",
+        help="Target length of a chunk, in positions of the stage before it",
         nudge="+0.5",
     )
     ratio_loss_weight: float = setting(
@@ -87,7 +87,7 @@ class HnetModel(BlockSettings):
 
         Unless they are set, they grow with the positions that a stage sees and shrink with its
         width: sqrt(positions * innermost width / width), 1 for the innermost stage. Source: Hwang
-        et al. 2025 (arXiv:2507.07955), section 2.3.
+        et al. 2025 (arXiv:2507.07955).
         """
         if self.learning_rate_multipliers:
             return self.learning_rate_multipliers
