@@ -78,7 +78,7 @@ def test_it_reports_what_it_loaded(generator: GenerationThread, saved: Path) -> 
     assert facts is not None
     assert facts.checkpoint == saved
     assert facts.run == saved.parent.parent.name
-    assert (facts.step, facts.block_size, facts.tokenizer) == (10, 16, "bytes")
+    assert (facts.step, facts.context, facts.tokenizer) == (10, 16, "bytes")
     weights = checkpoint.read(saved).weights()
     assert facts.parameters == sum(one.numel() for one in weights.values())
 
