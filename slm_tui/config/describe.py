@@ -1,5 +1,6 @@
 """The settings of a preset as a flat list: the basis of the form, the help and the docs."""
 
+import functools
 import math
 import types
 from collections.abc import Iterator
@@ -54,7 +55,30 @@ def settings(values: dict[str, Any]) -> list[Setting]:
     `values` may be invalid; its `kind` entries select the variants. An unknown kind falls
     back to the default one, so that the form can still be shown.
     """
-    return list(_walk(Preset, values, ""))
+    chosen = {
+        section: kind
+        for section, offered in kinds.KINDS.items()
+        if isinstance(inner := values.get(section), dict)
+        and isinstance(kind := inner.get("kind"), str)
+        and kind in offered
+    }
+    return list(_settings_of(tuple(chosen.items())))
+
+
+@functools.cache
+def _settings_of(chosen: tuple[tuple[str, str], ...]) -> tuple[Setting, ...]:
+    """Walking through the schema takes milliseconds, and the form asks at every key."""
+    values = {section: {"kind": kind} for section, kind in chosen}
+    return tuple(_walk(Preset, values, ""))
+
+
+def every_path() -> list[str]:
+    """The paths of the settings of all kinds of presets, in schema order."""
+    variants = [
+        {section: {"kind": kind}} for section, names in kinds.KINDS.items() for kind in names
+    ]
+    every = [setting.path for values in [{}, *variants] for setting in settings(values)]
+    return list(dict.fromkeys(every))
 
 
 def _walk(model: type[BaseModel], values: Any, prefix: str) -> Iterator[Setting]:
@@ -167,6 +191,24 @@ def _bounds(info: FieldInfo) -> tuple[float | None, float | None]:
         low = getattr(rule, "ge", getattr(rule, "gt", low))
         high = getattr(rule, "le", getattr(rule, "lt", high))
     return low, high
+
+
+def range_text(setting: Setting) -> str:
+    """The numbers that a setting accepts, such as `1 to 64`, `above 0`, `at least 1`."""
+    low, high = setting.minimum, setting.maximum
+    above = "above" if setting.above_minimum else "at least"
+    below = "below" if setting.below_maximum else "at most"
+    if low is not None and high is not None:
+        if not setting.above_minimum and not setting.below_maximum:
+            return f"{_number(low)} to {_number(high)}"
+        return f"{above} {_number(low)}, {below} {_number(high)}"
+    if low is not None:
+        return f"{above} {_number(low)}"
+    return f"{below} {_number(high)}" if high is not None else ""
+
+
+def _number(value: float) -> str:
+    return f"{value:,}" if float(value).is_integer() and abs(value) < 1e15 else f"{value:g}"
 
 
 def nudged(setting: Setting, value: Any, direction: int, values: dict[str, Any]) -> Any:

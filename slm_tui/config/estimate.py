@@ -8,8 +8,15 @@ from slm_tui.config.preset import Preset
 COMPUTE_OPTIMAL_TOKENS_PER_PARAMETER = 20
 # Below this, a smaller model would learn as much in the same time.
 FEW_TOKENS_PER_PARAMETER = COMPUTE_OPTIMAL_TOKENS_PER_PARAMETER / 4
+# The built-in stories have few words and rules: a fifth of that is enough for them. Runs with four
+# tokens per parameter come close to their entropy and do not overfit (docs/verdicts.md).
+_FEW_TOKENS_OF_STORIES = FEW_TOKENS_PER_PARAMETER / 5
 # Muennighoff et al. 2023 (arXiv:2305.16264): up to 4 epochs are nearly as good as fresh text.
 MANY_EPOCHS = 4
+# More than common processors reach in training, per core: times derived from it are a minimum.
+_CORE_FLOPS = 60e9
+DAY = 86_400.0
+"""In seconds: a run that takes a CPU longer is announced before it starts."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +61,15 @@ def estimate(
     """
     vocabulary = n_vocab or preset.tokenizer.expected_vocabulary
     total, embedding = preset.model.parameters(vocabulary)
-    tokens = preset.tokens_per_step * preset.training.max_steps
     have = train_tokens if train_tokens is not None else _train_tokens(preset)
+    steps = float(preset.training.max_steps)
     seconds = None
     if calibration is not None:
-        seconds = preset.training.max_steps * step_seconds(preset, calibration, vocabulary)
+        each = step_seconds(preset, calibration, vocabulary)
+        if preset.training.max_minutes is not None:
+            steps = min(steps, max(1.0, 60 * preset.training.max_minutes // each))
+        seconds = steps * each
+    tokens = int(preset.tokens_per_step * steps)
     return Estimate(
         parameters=total,
         non_embedding=total - embedding,
@@ -73,6 +84,11 @@ def estimate(
     )
 
 
+def few_tokens_per_parameter(preset: Preset) -> float:
+    """Below this, the text of the preset is little for its model."""
+    return _FEW_TOKENS_OF_STORIES if preset.data.is_endless else FEW_TOKENS_PER_PARAMETER
+
+
 def step_flops(preset: Preset, n_vocab: int) -> float:
     """Floating-point operations of one step, forward and backward, as counted by the model."""
     return preset.tokens_per_step * preset.model.flops(n_vocab)
@@ -83,6 +99,19 @@ def step_seconds(preset: Preset, calibration: Calibration, n_vocab: int) -> floa
     passes = preset.training.accumulation
     fixed = calibration.seconds_per_layer * (preset.model.layers + 1) * passes
     return fixed + step_flops(preset, n_vocab) / calibration.flops
+
+
+def least_seconds_on_cpu(preset: Preset, cores: int, *, steps: int | None = None) -> float:
+    """The least time that training takes on this many cores, in seconds.
+
+    Args:
+        steps: the remaining steps; `None` means all.
+    """
+    flops = step_flops(preset, preset.tokenizer.expected_vocabulary)
+    steps = preset.training.max_steps if steps is None else steps
+    seconds = flops * steps / (cores * _CORE_FLOPS)
+    minutes = preset.training.max_minutes
+    return seconds if minutes is None else min(seconds, 60 * minutes)
 
 
 def _memory(preset: Preset, total: int, n_vocab: int) -> int:

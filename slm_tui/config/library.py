@@ -12,9 +12,17 @@ from slm_tui.errors import PresetError, SlmTuiError, cause_of
 
 DEFAULT = "stories-tiny"
 # The order of the groups of built-in presets in lists.
-_GROUPS = ["stories", "educational", "shakespeare", "experiments", "from-scratch", "simplified-slm"]
+_GROUPS = [
+    "stories",
+    "educational",
+    "shakespeare",
+    "experiments",
+    "from-scratch",
+    "bytes",
+    "simplified-slm",
+]
 # Within a group, smaller comes first.
-_SIZES = ["tiny", "small", "medium", "large", "xlarge", "gpt2"]
+_SIZES = ["nano", "tiny", "small", "medium", "large", "xlarge", "gpt2"]
 # The experiments in reading order: first the baseline that the others change.
 _EXPERIMENTS = [
     "baseline",
@@ -164,9 +172,13 @@ def _files(directory: Path) -> list[Path]:
         return []
 
 
-@lru_cache(maxsize=1)
 def _builtin() -> tuple[LibraryEntry, ...]:
-    entries = [_read(path, builtin=True) for path in _files(paths.builtin_presets_dir())]
+    return _shipped(paths.builtin_presets_dir())
+
+
+@lru_cache(maxsize=2)
+def _shipped(directory: Path) -> tuple[LibraryEntry, ...]:
+    entries = [_read(path, builtin=True) for path in _files(directory)]
     return tuple(sorted(entries, key=_place))
 
 

@@ -138,6 +138,15 @@ class Training(Settings):
     max_steps: int = setting(
         1000, ge=1, le=10**12, help="Number of optimizer updates", unit="steps", nudge="125"
     )
+    max_minutes: float | None = setting(
+        None,
+        gt=0,
+        le=1e6,
+        help="End after so much training time; the schedule follows the clock; unset: off",
+        unit="minutes",
+        nudge="125",
+        advanced=True,
+    )
     micro_batch: int = setting(
         16,
         ge=1,
@@ -157,9 +166,14 @@ class Training(Settings):
         0,
         ge=0,
         le=1024,
-        help="CPU threads; 0: measure, and yield to other programs",
+        help="CPU threads; 0: all cores, or 1 for a very small model",
         unit="threads",
         nudge="+1",
+        advanced=True,
+    )
+    adapt_threads: bool = setting(
+        False,
+        help="Use fewer threads while other programs are busy; runs then do not repeat exactly",
         advanced=True,
     )
     compile: Literal["off", "on", "auto"] = setting(
@@ -172,6 +186,11 @@ class Training(Settings):
     )
     log_every: int = setting(
         1, ge=1, help="Steps between log rows", unit="steps", nudge="125", advanced=True
+    )
+    gradient_norms: bool = setting(
+        False,
+        help="Also log the gradient norm of each block, or of each stage of an H-Net",
+        advanced=True,
     )
     evaluate_every: int = setting(
         50, ge=1, help="Steps between evaluations", unit="steps", nudge="125"

@@ -4,9 +4,8 @@ from typing import Literal, Self
 
 from pydantic import model_validator
 
-from slm_tui.config.change import Change
 from slm_tui.config.fields import reject, setting
-from slm_tui.config.models.settings import ModelSettings, half_the_layers, twice_the_width
+from slm_tui.config.models.settings import ModelSettings
 
 
 def _divisors_near(total: int, target: int) -> list[int]:
@@ -107,18 +106,3 @@ class GptModel(ModelSettings):
     def dropout_rate(self) -> float:
         """See `ModelSettings.dropout_rate`."""
         return self.dropout
-
-    def more_dropout(self, most: float) -> Change | None:
-        """See `ModelSettings.more_dropout`."""
-        if self.dropout >= most:
-            return None
-        more = round(min(most, self.dropout + 0.1), 2)
-        return Change(f"dropout {self.dropout:g} → {more:g}", (f"model.dropout={more:g}",))
-
-    def larger(self) -> Change | None:
-        """See `ModelSettings.larger`."""
-        return twice_the_width(self.n_embd)
-
-    def smaller(self) -> Change | None:
-        """See `ModelSettings.smaller`."""
-        return half_the_layers(self.n_layer)

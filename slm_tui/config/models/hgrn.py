@@ -2,22 +2,25 @@
 
 from typing import Literal
 
-from slm_tui.config.change import Change
 from slm_tui.config.fields import setting
-from slm_tui.config.models.settings import ModelSettings, half_the_layers, twice_the_width
+from slm_tui.config.models.settings import ModelSettings
 
 
 class BlockSettings(ModelSettings):
     """What all blocks of a model share, whatever their width."""
 
     hidden_ratio: int = setting(
-        4, ge=1, le=16, help="Feed-forward width as a multiple of network width", nudge="+1"
+        4,
+        ge=1,
+        le=16,
+        help="Feed-forward width as a multiple of network width; typical: 4",
+        nudge="+1",
     )
     expand_ratio: int = setting(
         1,
         ge=1,
         le=8,
-        help="Recurrent width as a multiple of network width",
+        help="Recurrent width as a multiple of network width; typical: 1 or 2",
         nudge="+1",
         advanced=True,
     )
@@ -25,7 +28,7 @@ class BlockSettings(ModelSettings):
         0,
         ge=0,
         le=16,
-        help="Width of the short convolution before the recurrence; 0: none",
+        help="Width of the short convolution before the recurrence; 0: none, typical: 4",
         unit="tokens",
         advanced=True,
         nudge="+1",
@@ -96,14 +99,6 @@ class HgrnModel(BlockSettings):
     def activations(self, n_vocab: int) -> int:
         """See `ModelSettings.activations`."""
         return self.n_layer * self.block_activations(self.n_embd) + 3 * n_vocab
-
-    def larger(self) -> Change | None:
-        """See `ModelSettings.larger`."""
-        return twice_the_width(self.n_embd)
-
-    def smaller(self) -> Change | None:
-        """See `ModelSettings.smaller`."""
-        return half_the_layers(self.n_layer)
 
 
 def inner_width(width: int, hidden_ratio: int) -> int:

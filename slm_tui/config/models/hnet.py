@@ -29,11 +29,15 @@ class HnetModel(BlockSettings):
         2.5,
         gt=1,
         le=16,
-        help="Target length of a chunk, in positions of the stage before it",
+        help="Target length of a chunk, in positions of the stage before it; typical: 2.5 to 6",
         nudge="+0.5",
     )
     ratio_loss_weight: float = setting(
-        0.03, ge=0, le=1, help="Weight of the loss that controls the chunk length", nudge="125"
+        0.03,
+        ge=0,
+        le=1,
+        help="Weight of the loss that controls the chunk length; typical: 0.02 to 0.05",
+        nudge="125",
     )
     learning_rate_multipliers: tuple[float, ...] = setting(
         (),
@@ -143,21 +147,6 @@ class HnetModel(BlockSettings):
             return None
         text = f"a larger weight of the ratio loss: {self.ratio_loss_weight:g} → {weight:g}"
         return Change(text, (f"model.ratio_loss_weight={weight:g}",))
-
-    def larger(self) -> Change | None:
-        """See `ModelSettings.larger`."""
-        widths = [2 * width for width in self.d_model]
-        text = f"a larger model: widths {_spelled(self.d_model)} → {_spelled(widths)}"
-        return Change(text, (f"model.d_model={widths}",))
-
-    def smaller(self) -> Change | None:
-        """See `ModelSettings.smaller`."""
-        main = self.num_blocks[-1][0]
-        if main < 2:
-            return None
-        blocks = [list(one) for one in (*self.num_blocks[:-1], (main // 2,))]
-        text = f"a smaller model: {main} → {main // 2} blocks in the innermost stage"
-        return Change(text, (f"model.num_blocks={blocks}",))
 
 
 def _spelled(widths: "tuple[int, ...] | list[int]") -> str:

@@ -57,11 +57,6 @@ class ModelSettings(Variant):
         """Fraction of activations dropped in training; 0 if the family has no dropout."""
         return 0.0
 
-    def more_dropout(self, most: float) -> Change | None:
-        """More dropout, at most `most`; `None` if the family has no dropout or has enough."""
-        del most
-        return None
-
     @property
     def is_ternary(self) -> bool:
         """Whether weights are rounded to -1, 0 and 1."""
@@ -69,14 +64,6 @@ class ModelSettings(Variant):
 
     def stronger_routing(self) -> Change | None:
         """A stronger pull of routers to their target length; `None` if the family has none."""
-        return None
-
-    def larger(self) -> Change | None:
-        """A network of about twice the width, if it can be made larger by one setting."""
-        return None
-
-    def smaller(self) -> Change | None:
-        """A network of about half the depth, if it can be made smaller by one setting."""
         return None
 
 
