@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from slm_tui.config.estimate import (
     COMPUTE_OPTIMAL_TOKENS_PER_PARAMETER,
-    FEW_TOKENS_PER_PARAMETER,
     MANY_EPOCHS,
+    few_tokens_per_parameter,
 )
 from slm_tui.config.preset import Preset
 from slm_tui.corpus.overlap import WARN_ABOVE, WORDS
@@ -34,7 +34,13 @@ class DataVerdict:
 
 def verdicts(preset: Preset, statistics: Statistics, plan: Plan) -> list[DataVerdict]:
     """All findings; what prevents training comes first."""
-    findings = [_window(plan), _enough(plan), *_leaks(preset, statistics), *_left_out(statistics)]
+    few = few_tokens_per_parameter(preset)
+    findings = [
+        _window(plan),
+        _enough(plan, few),
+        *_leaks(preset, statistics),
+        *_left_out(statistics),
+    ]
     return [one for one in findings if one is not None]
 
 
@@ -44,14 +50,14 @@ def _window(plan: Plan) -> DataVerdict | None:
     return DataVerdict("validation", False, plan.problem, plan.remedy)
 
 
-def _enough(plan: Plan) -> DataVerdict:
+def _enough(plan: Plan, few: float) -> DataVerdict:
     ratio = ratio_text(plan.tokens_per_parameter)
     if plan.epochs is None:
         return DataVerdict(
             "size", False, "the training text is shorter than a window", "use more text"
         )
     epochs = f"seen {ratio_text(plan.epochs)} times"
-    if plan.epochs > MANY_EPOCHS and plan.tokens_per_parameter < FEW_TOKENS_PER_PARAMETER:
+    if plan.epochs > MANY_EPOCHS and plan.tokens_per_parameter < few:
         return DataVerdict(
             "size",
             False,
@@ -61,7 +67,7 @@ def _enough(plan: Plan) -> DataVerdict:
     if plan.epochs > MANY_EPOCHS:
         text = f"the text is {epochs}"
         return DataVerdict("size", False, text, f"beyond {MANY_EPOCHS} passes little is gained")
-    if plan.tokens_per_parameter < FEW_TOKENS_PER_PARAMETER:
+    if plan.tokens_per_parameter < few:
         return DataVerdict(
             "size",
             False,

@@ -56,13 +56,16 @@ class PartStatistics:
     """One split. `tokens` counts the whole stream, `bytes` the text without end-of-text.
 
     `lengths` holds each document length in tokens that occurs, ascending, and `documents_of`
-    how many documents have it. `floor` is in bits per byte, if the source knows it.
+    how many documents have it. `shortest_bytes` and `longest_bytes` are of single documents.
+    `floor` is in bits per byte, if the source knows it.
     """
 
     tokens: int
     bytes: int
     lengths: tuple[int, ...]
     documents_of: tuple[int, ...]
+    shortest_bytes: int = 0
+    longest_bytes: int = 0
     floor: float | None = None
 
     @property
@@ -82,6 +85,11 @@ class PartStatistics:
         """Mean document length in tokens; 0 without documents."""
         total = sum(a * b for a, b in zip(self.lengths, self.documents_of, strict=True))
         return total / self.documents if self.documents else 0.0
+
+    @property
+    def mean_bytes(self) -> float:
+        """Mean document length in bytes; 0 without documents."""
+        return self.bytes / self.documents if self.documents else 0.0
 
     @property
     def bytes_per_token(self) -> float:
@@ -167,6 +175,9 @@ class Statistics:
                 "shortest": part.shortest,
                 "mean_length": part.mean_length,
                 "longest": part.longest,
+                "shortest_bytes": part.shortest_bytes,
+                "mean_bytes": part.mean_bytes,
+                "longest_bytes": part.longest_bytes,
                 "histogram": [asdict(one) for one in part.histogram(20)],
                 "floor_bits_per_byte": part.floor,
             }
@@ -211,7 +222,7 @@ def measure(corpus: Corpus, *, step: Callable[[], None] | None = None) -> Statis
     parts, counts = {}, np.zeros(tokenizer.n_vocab, np.int64)
     for name in PARTS:
         stream: Tokens = getattr(corpus, name)
-        seen, lengths = _counted(stream, tokenizer, step)
+        seen, lengths, (shortest, longest) = _counted(stream, tokenizer, step)
         if name == "train":
             counts = seen
         parts[name] = PartStatistics(
@@ -219,6 +230,8 @@ def measure(corpus: Corpus, *, step: Callable[[], None] | None = None) -> Statis
             bytes=int(seen @ sizes),
             lengths=tuple(lengths),
             documents_of=tuple(lengths.values()),
+            shortest_bytes=shortest,
+            longest_bytes=longest,
             floor=manifest["parts"][name].get("bits_per_byte"),
         )
     ordinary = sizes > 0
@@ -293,22 +306,35 @@ def token_counts(stream: Tokens, n_vocab: int) -> Counts:
 
 def _counted(
     stream: Tokens, tokenizer: Tokenizer, step: Callable[[], None] | None
-) -> tuple[Counts, dict[int, int]]:
-    """How often each id occurs, and how many documents there are of each length."""
+) -> tuple[Counts, dict[int, int], tuple[int, int]]:
+    """How often each id occurs, how many documents there are of each length in tokens, and the
+    smallest and the largest length in bytes."""
     counts = np.zeros(tokenizer.n_vocab, np.int64)
+    sizes = tokenizer.byte_lengths()
     lengths: dict[int, int] = {}
-    before = -1
+    shortest, longest = -1, 0
+    before, passed, passed_before = -1, 0, 0
     for at, chunk in _chunks(stream):
         if step is not None:
             step()
         counts += np.bincount(chunk, minlength=tokenizer.n_vocab)
-        ends = np.flatnonzero(chunk == tokenizer.end_of_text) + at
+        is_end = chunk == tokenizer.end_of_text
+        reached = np.cumsum(sizes[chunk], dtype=np.int64) + passed
+        passed = int(reached[-1])
+        ends = np.flatnonzero(is_end) + at
         if len(ends):
-            _add(lengths, np.diff(ends, prepend=before) - 1, skip=before < 0)
-            before = int(ends[-1])
+            skip = before < 0
+            _add(lengths, np.diff(ends, prepend=before) - 1, skip=skip)
+            sized = np.diff(reached[is_end], prepend=passed_before)[int(skip) :]
+            if len(sized):
+                shortest = int(sized.min()) if shortest < 0 else min(shortest, int(sized.min()))
+                longest = max(longest, int(sized.max()))
+            before, passed_before = int(ends[-1]), int(reached[is_end][-1])
     if before + 1 < len(stream):
         _add(lengths, np.array([len(stream) - before - 1]), skip=False)
-    return counts, dict(sorted(lengths.items()))
+        last = passed - passed_before
+        shortest, longest = last if shortest < 0 else min(shortest, last), max(longest, last)
+    return counts, dict(sorted(lengths.items())), (max(0, shortest), longest)
 
 
 def _chunks(stream: Tokens) -> Iterator[tuple[int, Tokens]]:

@@ -23,7 +23,7 @@ class Loss:
     metrics: dict[str, Tensor] = field(default_factory=dict)
 
 
-Role = Literal["hidden", "embedding", "vector"]
+Role = Literal["hidden", "embedding", "routing", "vector"]
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,24 @@ class LanguageModel(nn.Module):
     @abstractmethod
     def initialize(self, generator: torch.Generator) -> None:
         """Initialize the weights; they depend only on `generator`."""
+
+    def part_of(self, name: str) -> str:
+        """The part of the model that a parameter belongs to, for figures by part: `block1`, or
+        `rest` for what is outside of all blocks."""
+        words = name.split(".")
+        if "blocks" not in words:
+            return "rest"
+        return f"block{int(words[words.index('blocks') + 1]) + 1}"
+
+    @property
+    def stages_that_cut(self) -> int:
+        """How many stages cut the text into chunks."""
+        return 0
+
+    def boundaries(self, ids: Tensor) -> list[Tensor]:
+        """For each stage that cuts, outermost first: the probability that a chunk begins at each
+        of `ids` `(batch, time)`, in their shape. It is NaN where the stage sees nothing."""
+        return []
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """Hidden matrices; embeddings and the output layer; norms and biases."""

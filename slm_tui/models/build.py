@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import nn
 
 from slm_tui.config.model import GptModel, HgrnModel, HnetModel, ModelConfig
 from slm_tui.config.models.settings import ModelSettings
@@ -31,10 +32,22 @@ def build(
     # On the meta device the constructors neither initialize nor allocate anything.
     with torch.device("meta"):
         model = FAMILIES[type(config)](config, n_vocab)
-    model = model.to_empty(device=device)
+    if device.type != "meta":
+        _allocate(model, device)
     if seed is not None:
         model.initialize(torch.Generator().manual_seed(seed))
     return model
+
+
+def _allocate(model: LanguageModel, device: torch.device) -> None:
+    """Give each weight memory on a device, without setting it.
+
+    `Module.to_empty` does the same but imports sympy for it, which takes half a second.
+    """
+    for module in model.modules():
+        for name, weight in list(module.named_parameters(recurse=False)):
+            memory = torch.empty(weight.shape, dtype=weight.dtype, device=device)
+            setattr(module, name, nn.Parameter(memory))
 
 
 def count_parameters(model: LanguageModel) -> int:

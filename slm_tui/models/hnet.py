@@ -249,6 +249,29 @@ class Hnet(LanguageModel):
         """The cuts that each stage makes in `ids` `(batch, time)`, outermost first."""
         return self._run(ids)[1]
 
+    def part_of(self, name: str) -> str:
+        """The stage of a parameter; the embedding and the output layer belong to `stage1`."""
+        return f"stage{_stage_of(name) + 1}"
+
+    @property
+    def stages_that_cut(self) -> int:
+        """See `LanguageModel.stages_that_cut`."""
+        return len(self.config.d_model) - 1
+
+    def boundaries(self, ids: Tensor) -> list[Tensor]:
+        """See `LanguageModel.boundaries`."""
+        seen = torch.ones_like(ids, dtype=torch.bool)
+        result = []
+        for cuts, padding in self.cuts(ids):
+            p = cuts.probability
+            valid = torch.ones_like(cuts.boundary) if padding is None else padding.valid
+            spread = torch.full(ids.shape, torch.nan, dtype=p.dtype, device=p.device)
+            spread[seen] = p[valid]
+            result.append(spread)
+            # The next stage sees the first position of each chunk.
+            seen = spread > 0.5
+        return result
+
     def loss(self, ids: Tensor, targets: Tensor) -> Loss:
         logits, cuts = self._run(ids)
         entropy = F.cross_entropy(logits.flatten(0, 1), targets.reshape(-1))
@@ -280,14 +303,20 @@ class Hnet(LanguageModel):
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """Each stage's parameters with its learning rate; the embedding and the output layer
-        belong to the outermost stage."""
+        belong to the outermost stage.
+
+        Routers and residual connections are not updated by Muon: its updates have the same size
+        in all directions, so routers would soon lose the identity that they start from.
+        """
         groups: dict[tuple[int, str], ParameterGroup] = {}
         rates = self.config.stage_rates
         for group in super().parameter_groups():
             for name, value in group.parameters:
-                stage = name.count("inner.")
-                empty = ParameterGroup([], group.role, rates[stage])
-                groups.setdefault((stage, group.role), empty).parameters.append((name, value))
+                stage = _stage_of(name)
+                is_routing = ".router." in name or name.endswith(".residual.weight")
+                role = "routing" if is_routing else group.role
+                empty = ParameterGroup([], role, rates[stage])
+                groups.setdefault((stage, role), empty).parameters.append((name, value))
         return list(groups.values())
 
     def _run(self, ids: Tensor) -> tuple[Tensor, list[tuple[Cuts, Padding | None]]]:
@@ -297,6 +326,11 @@ class Hnet(LanguageModel):
 
     def _embedded(self, ids: Tensor) -> Tensor:
         return F.embedding(ids, self.token_embedding.weight)
+
+
+def _stage_of(name: str) -> int:
+    """The stage that a parameter belongs to, from 0 for the outermost."""
+    return name.count("inner.")
 
 
 def _room(counts: Tensor, longest: int) -> int:

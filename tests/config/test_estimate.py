@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from slm_tui.config import library
-from slm_tui.config.estimate import Calibration, estimate, step_flops
+from slm_tui.config.estimate import DAY, Calibration, estimate, least_seconds_on_cpu, step_flops
 from slm_tui.config.overrides import apply
 from tests.conftest import make_tiny
 
@@ -92,3 +92,16 @@ def test_every_family_has_a_budget(kind: str) -> None:
     numbers = estimate(make_tiny(model={"kind": kind}), calibration=Calibration("cpu", 1e9, 1e-3))
     assert 0 < numbers.non_embedding < numbers.parameters
     assert numbers.seconds
+
+
+def test_presets_for_a_gpu_take_days_on_two_cores_and_the_others_do_not() -> None:
+    presets = [entry.preset for entry in library.entries() if entry.preset]
+    days = {preset.name: least_seconds_on_cpu(preset, 2) / DAY for preset in presets}
+    assert days["simplified-slm-flat"] > 2
+    assert days["simplified-slm-2stage"] > 20
+    small = [name for name in days if name.startswith(("bytes-", "stories-", "shakespeare-tiny"))]
+    assert len(small) > 7
+    assert max(days[name] for name in small) < 0.2
+    preset = library.get("simplified-slm-flat")
+    seconds = least_seconds_on_cpu(preset, 2, steps=100)
+    assert seconds / DAY == pytest.approx(days[preset.name] / 100)

@@ -5,7 +5,6 @@ import pytest
 from slm_tui.config.kinds import KINDS
 from slm_tui.config.models.hnet import HnetModel
 from slm_tui.config.models.settings import ModelSettings
-from slm_tui.config.overrides import apply
 from slm_tui.config.preset import check
 from tests.conftest import make_tiny, tiny_values
 
@@ -21,28 +20,6 @@ def test_every_family_knows_its_size(kind: str) -> None:
     assert model.layers >= 1
     assert model.activations(300) > model.width * model.layers
     assert all(path.partition(".")[2] in type(model).model_fields for path in model.size_settings)
-
-
-@pytest.mark.parametrize("kind", KINDS["model"])
-def test_a_proposed_change_matches_its_text(kind: str) -> None:
-    preset = make_tiny(model={"kind": kind})
-    larger, smaller = preset.model.larger(), preset.model.smaller()
-    if larger is not None:
-        model = apply(preset, list(larger.assignments)).model
-        assert model.width == 2 * preset.model.width
-    if smaller is not None:
-        model = apply(preset, list(smaller.assignments)).model
-        assert preset.model.layers // 2 <= model.layers < preset.model.layers
-    more = preset.model.more_dropout(0.4)
-    if more is not None:
-        assert apply(preset, list(more.assignments)).model.dropout_rate == pytest.approx(0.1)
-    assert (more is None) == ("dropout" not in type(preset.model).model_fields)
-
-
-def test_a_one_layer_model_with_high_dropout_gets_no_proposals() -> None:
-    model = make_tiny(model__dropout=0.4).model
-    assert model.smaller() is None
-    assert model.more_dropout(0.4) is None
 
 
 @pytest.mark.parametrize(

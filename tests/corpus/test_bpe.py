@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from slm_tui.corpus.tokenizers import Tokenizer, long_runs, train_bpe
 from slm_tui.errors import CorpusError
-from tests import limits
+from tests import extent, limits
 from tests.corpus.helpers import STORY, documents
 from tests.corpus.strategies import knotty, quick
 
@@ -129,6 +129,7 @@ def test_training_accepts_surrogates_and_very_long_words() -> None:
 # Runs without a break.
 
 
+@extent.sample(9)
 @pytest.mark.parametrize("name", ["bpe", "chars", "gpt2-50257"])
 @pytest.mark.parametrize("unit", ["a", " ", "\n \t", "é", "7", "!_", "\x1c!", "a1", "漢"])
 def test_a_megabyte_without_a_break_round_trips(

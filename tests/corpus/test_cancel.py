@@ -12,12 +12,13 @@ from slm_tui import paths
 from slm_tui.config.preset import Preset
 from slm_tui.corpus.prepare import prepare
 from slm_tui.corpus.progress import Cancelled, Progress
+from tests import extent
 from tests.corpus.helpers import jsonl, readers
 
 Make = Callable[..., Preset]
 pytestmark = [pytest.mark.usefixtures("hf_home"), pytest.mark.timeout(300)]
 # More than a chunk of each split, so that no stage ends before it can be cancelled.
-LINES = [f"{number} {number * 7919 % 1000003:x} is line {number}" for number in range(160_000)]
+LINES = [f"{number} {number * 7919 % 1000003:x} is line {number}" for number in range(100_000)]
 BPE = {"kind": "bpe", "vocab_size": 2000}
 
 
@@ -38,6 +39,7 @@ def preset(tiny: Make, source: str, tokenizer: dict[str, Any], place: Path) -> P
     return tiny(data=data, tokenizer=tokenizer)
 
 
+@extent.sample(2)
 @pytest.mark.parametrize(
     ("source", "tokenizer", "expected"),
     [

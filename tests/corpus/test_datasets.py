@@ -14,6 +14,7 @@ from slm_tui.corpus.prepare import prepare
 from slm_tui.corpus.sources import reader
 from slm_tui.corpus.split import text_of
 from slm_tui.errors import CorpusError
+from tests import extent
 from tests.corpus.helpers import jsonl, source_error, stage, texts
 
 Make = Callable[..., Preset]
@@ -64,6 +65,7 @@ SPLITS = ("saved-splits", "parquet", "jsonl", "csv")
 LAYOUTS = (*SPLITS, "saved", "parquet-file", "jsonl-file", "csv-file")
 
 
+@extent.sample(6)
 @pytest.mark.parametrize("streaming", [False, True])
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_every_layout_gives_the_same_documents(
@@ -109,6 +111,7 @@ def test_any_split_can_be_the_training_split(layouts: dict[str, Path], tmp_path:
     assert texts(saved(layouts, train_split="test"), tmp_path) == ROWS["test"]
 
 
+@extent.sample(2)
 @pytest.mark.parametrize("setting", ["train_split", "validation_split", "test_split"])
 @pytest.mark.parametrize("layout", ["saved-splits", "parquet"])
 def test_a_missing_split_is_an_error_that_lists_the_existing_ones(
@@ -202,6 +205,7 @@ def test_too_short_and_too_long_documents_are_skipped_and_counted(tmp_path: Path
     assert (staged.left_out.short, staged.left_out.long) == (2, 2)
 
 
+@extent.sample(3)
 @pytest.mark.parametrize("streaming", [False, True])
 @pytest.mark.parametrize(
     ("limit", "count"),

@@ -14,7 +14,7 @@ from slm_tui import paths
 from slm_tui.config.preset import Preset
 from slm_tui.corpus.prepare import prepare
 from slm_tui.errors import CorpusError
-from tests import limits
+from tests import extent, limits
 from tests.corpus.helpers import jsonl, readers
 
 Make = Callable[..., Preset]
@@ -58,6 +58,7 @@ def source(kind: str, place: Path, size: int) -> dict[str, Any]:
     return {"kind": "huggingface", "dataset": str(rows)}
 
 
+@extent.sample(5)
 @pytest.mark.parametrize("kind", ["stories", "file", "directory", "table", "huggingface"])
 @pytest.mark.parametrize(
     ("size", "when"), [("2m", "the text is written"), ("9m", "the tokens are written")]

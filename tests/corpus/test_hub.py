@@ -18,7 +18,7 @@ from slm_tui.config.preset import Preset
 from slm_tui.corpus.prepare import prepare
 from slm_tui.corpus.progress import Cancelled, Progress
 from slm_tui.errors import CorpusError
-from tests import limits
+from tests import extent, limits
 from tests.corpus.helpers import readers
 from tests.corpus.web import Server, serving
 
@@ -48,6 +48,7 @@ def left_behind(hf_cache: Path) -> list[str]:
 # Without a network.
 
 
+@extent.sample(2)
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("dataset", ["somebody/some-texts", "tinystories", "wikitext-2", "squad"])
 def test_without_a_network_the_error_says_what_works(
@@ -102,6 +103,7 @@ def test_a_dataset_missing_on_the_hub_is_reported(
 # With a network.
 
 
+@extent.sample(1)
 @pytest.mark.parametrize("streaming", [False, True])
 def test_a_text_at_a_url_is_one_document(tiny: Make, hf_cache: Path, streaming: bool) -> None:
     progress: list[Progress] = []
@@ -115,6 +117,7 @@ def test_a_text_at_a_url_is_one_document(tiny: Make, hf_cache: Path, streaming: 
     assert [name for name in left_behind(hf_cache) if name != corpus.directory.name] == []
 
 
+@extent.sample(1)
 @pytest.mark.parametrize("streaming", [False, True])
 def test_a_table_at_a_url_gives_one_document_per_row(tiny: Make, streaming: bool) -> None:
     rows = "".join(f'{{"text": "row number {number}"}}\n' for number in range(50))
@@ -183,6 +186,7 @@ def in_the_middle(
         limits.join(watcher)
 
 
+@extent.sample(1)
 @needs_proc
 @pytest.mark.parametrize("streaming", [False, True])
 def test_a_cancelled_download_leaves_nothing_behind(
@@ -195,6 +199,7 @@ def test_a_cancelled_download_leaves_nothing_behind(
         assert left_behind(hf_cache) == []
 
 
+@extent.sample(1)
 @needs_proc
 @pytest.mark.parametrize("variable", ["HF_DATASETS_CACHE", "HF_HUB_CACHE", "XDG_CACHE_HOME"])
 def test_a_cancelled_download_leaves_nothing_in_any_cache_directory(

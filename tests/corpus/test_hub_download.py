@@ -13,6 +13,7 @@ from slm_tui.config.preset import Preset
 from slm_tui.corpus.prepare import Cancelled, Corpus, prepare
 from slm_tui.corpus.progress import Progress
 from slm_tui.errors import CorpusError
+from tests import extent
 from tests.corpus.hub_server import Hub
 
 Tiny = Callable[..., Preset]
@@ -54,6 +55,7 @@ def left_behind(tmp_path: Path) -> list[Path]:
     return half + (list(making.glob(".making-*")) if making.exists() else [])
 
 
+@extent.sample(1)
 @pytest.mark.parametrize("streaming", [False, True])
 def test_a_known_dataset_is_downloaded_with_its_own_splits(
     hub: Hub, tiny: Tiny, streaming: bool
@@ -104,6 +106,7 @@ def tables(tmp_path: Path, layout: str) -> str:
     return f"somebody/tables-{layout}"
 
 
+@extent.sample(2)
 @pytest.mark.parametrize("streaming", [False, True])
 @pytest.mark.parametrize("layout", TABLES)
 def test_tables_on_the_hub_with_different_shards_are_read_completely(
@@ -117,6 +120,7 @@ def test_tables_on_the_hub_with_different_shards_are_read_completely(
     assert documents(corpus, "val") == ["Five"]
 
 
+@extent.sample(1)
 @pytest.mark.parametrize("layout", TABLES)
 def test_downloaded_tables_are_read_again_without_a_network(
     hub: Hub, tiny: Tiny, tmp_path: Path, layout: str, monkeypatch: pytest.MonkeyPatch
@@ -128,6 +132,7 @@ def test_downloaded_tables_are_read_again_without_a_network(
     assert documents(corpus, "train") == ["One, two, three", "NA"]
 
 
+@extent.sample(1)
 @pytest.mark.parametrize("dataset", [NAME, "http://127.0.0.1:9/far.txt"])
 def test_without_a_network_one_notice_names_what_is_missing_and_what_works(
     dataset: str, tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -144,6 +149,7 @@ def test_without_a_network_one_notice_names_what_is_missing_and_what_works(
     assert left_behind(tmp_path) == []
 
 
+@extent.sample(2)
 @pytest.mark.parametrize(
     ("changes", "says"),
     [

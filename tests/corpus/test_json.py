@@ -16,6 +16,7 @@ from slm_tui.corpus.sources.columns import ColumnSettings
 from slm_tui.corpus.sources.contract import LeftOut
 from slm_tui.corpus.sources.tables import File, FileTexts, ReadSettings
 from slm_tui.errors import CorpusError
+from tests import extent
 from tests.corpus.helpers import jsonl, source_error, stage, texts
 
 STORIES = ["one", 'two, "quoted"\nin lines', "三つ 🙂", "four\ttabs"]
@@ -155,6 +156,7 @@ def test_rows_may_have_different_columns_from_the_first() -> None:
     assert left_out.notes == ["rows without text are read from content instead"]
 
 
+@extent.sample(1)
 @pytest.mark.parametrize("layout", ["jsonl", "parquet"])
 def test_shards_may_have_different_columns(layout: str, tmp_path: Path, hf_home: Path) -> None:
     import pyarrow as pa
@@ -176,6 +178,7 @@ def test_shards_may_have_different_columns(layout: str, tmp_path: Path, hf_home:
     assert texts(HuggingFaceData(dataset=str(folder)), tmp_path) == ["one", "two", "User: Hi"]
 
 
+@extent.sample(1)
 @pytest.mark.parametrize("layout", ["jsonl", "parquet", "saved"])
 def test_a_nested_column_is_detected_or_can_be_named(
     layout: str, tmp_path: Path, hf_home: Path
@@ -217,6 +220,7 @@ CHATS: dict[str, list[dict[str, Any]]] = {
 }
 
 
+@extent.sample(3)
 @pytest.mark.parametrize("layout", ["jsonl", "parquet", "saved"])
 @pytest.mark.parametrize("name", ["messages", "conversations", "dialog"])
 def test_a_chat_becomes_one_line_per_turn(

@@ -18,6 +18,7 @@ from slm_tui.corpus.progress import Cancelled, Meter, Progress
 from slm_tui.corpus.split import SplitDocuments
 from slm_tui.corpus.split import text_of as texts_of
 from slm_tui.errors import CorpusError
+from tests import extent
 from tests.conftest import SHARED_DATA
 
 Make = Callable[..., Preset]
@@ -305,6 +306,7 @@ def texts_of_preset(preset: Preset, directory: Path) -> tuple[list[str], list[st
     return texts_of(parts["train"]), texts_of(parts["val"])
 
 
+@extent.sample(3)
 @pytest.mark.parametrize("name", shipped("stories"))
 def test_no_validation_story_of_a_shipped_preset_is_trained_on(name: str, tmp_path: Path) -> None:
     preset = library.get(name)

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,22 @@ def small(**model: Any) -> Preset:
 
 
 # Counting
+
+
+@pytest.mark.parametrize("chunk", [3, 1 << 20])
+def test_lengths_in_bytes_are_those_of_the_documents(
+    chunk: int, monkeypatch: pytest.MonkeyPatch, tiny: Callable[..., Preset], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(statistics, "_CHUNK", chunk)
+    documents = ["one café", "two", "a third and longer document"] * 8
+    path = tmp_path / "text.txt"
+    path.write_text("<|endoftext|>".join(documents))
+    data = {"kind": "file", "path": str(path), "split": {"validation": 0.3}}
+    corpus = prepare(tiny(data=data, tokenizer={"kind": "bpe", "vocab_size": 300}))
+    part = measure(corpus).parts["train"]
+    sizes = [len(one.encode()) for one in documents]
+    assert (part.shortest_bytes, part.longest_bytes) == (min(sizes), max(sizes))
+    assert part.mean_bytes == pytest.approx(part.bytes / part.documents)
 
 
 def test_a_handmade_corpus_has_the_expected_counts() -> None:
@@ -283,6 +300,8 @@ def test_statistics_of_prepared_stories_match_their_manifest(
         ends = np.flatnonzero(getattr(corpus, name) == corpus.tokenizer.end_of_text)
         lengths = np.diff(ends) - 1
         assert (part.shortest, part.longest) == (min(lengths, default=0), max(lengths, default=0))
+        texts = corpus.tokenizer.decode_bytes(getattr(corpus, name).tolist())
+        assert part.shortest_bytes <= part.mean_bytes <= part.longest_bytes < max(1, len(texts))
     assert statistics.floor == corpus.floor
     assert statistics.floor is not None
     sizes = enumerate(statistics.token_lengths)

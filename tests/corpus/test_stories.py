@@ -18,6 +18,7 @@ from slm_tui.corpus.stories.grammar import DrawnEntry, WeightedDraws, article
 from slm_tui.corpus.stories.notation import NotationError, NotationParser
 from slm_tui.corpus.stories.words import WORDS
 from slm_tui.errors import CorpusError
+from tests import extent
 
 MANY = 5000
 VERSION_1 = "a62be07affc0e8ce"  # of the stories of GRAMMAR_VERSION 1
@@ -50,6 +51,7 @@ def test_the_reported_bits_equal_those_computed_from_the_text(richness: str) -> 
         assert reader.parse(story.text) == pytest.approx(story.bits, abs=1e-9)
 
 
+@extent.sample(1)
 @each_richness
 def test_every_story_has_exactly_one_derivation(richness: str) -> None:
     generator = StoryGenerator(richness)
@@ -171,6 +173,7 @@ def test_no_story_is_a_prefix_of_another(richness: str) -> None:
     assert not any(b.startswith(a) for a, b in pairwise(in_order))
 
 
+@extent.sample(1)
 @each_richness
 def test_no_proper_part_of_a_story_is_a_story(richness: str) -> None:
     generator = StoryGenerator(richness)

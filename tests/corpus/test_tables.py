@@ -12,6 +12,7 @@ from slm_tui.config.data import FileData, Limit
 from slm_tui.config.preset import Preset
 from slm_tui.corpus.prepare import prepare
 from slm_tui.corpus.split import text_of
+from tests import extent
 from tests.corpus.helpers import jsonl, source_error, stage, texts
 
 pytestmark = [pytest.mark.usefixtures("hf_home"), pytest.mark.timeout(180)]
@@ -34,6 +35,7 @@ def table(path: Path) -> Path:
     return path
 
 
+@extent.sample(4)
 @pytest.mark.parametrize(
     "name", ["x.jsonl", "x.ndjson", "x.json", "x.csv", "x.tsv", "x.parquet", "X.JSONL"]
 )
@@ -85,6 +87,7 @@ def test_the_path_of_a_table_and_how_its_format_is_given_do_not_matter(
     assert one.manifest["parts"]["train"]["documents"] == 8
 
 
+@extent.sample(7)
 @pytest.mark.parametrize(
     ("name", "raw", "says"),
     [

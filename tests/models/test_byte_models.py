@@ -14,6 +14,7 @@ from slm_tui.models.build import build
 from slm_tui.models.hgrn import Hgrn
 from slm_tui.models.hnet import Hnet, Stage
 from slm_tui.training.optimizer import FlatOptimizer
+from tests import extent
 
 CPU = torch.device("cpu")
 ONE_STAGE = ((4, 0, 4), (8,))
@@ -91,6 +92,7 @@ def test_the_first_loss_is_that_of_equal_chances(config: ModelSettings) -> None:
     assert float(loss.cross_entropy) / math.log(2) == pytest.approx(8, abs=0.3)
 
 
+@extent.sample(2)
 @each
 def test_a_trained_model_continues_with_the_next_letter(config: ModelSettings) -> None:
     """A model trained on labels shifted twice would skip every second letter."""
@@ -240,3 +242,24 @@ def test_each_stage_has_its_learning_rate() -> None:
     assert rates["stage.router.query.weight"] == rates["stage.decoder.norm.weight"] == 2.0
     assert rates["stage.inner.router.query.weight"] == 1.5
     assert rates["stage.inner.inner.encoder.blocks.0.mlp.expand.weight"] == 1.0
+
+
+def test_routers_are_no_hidden_matrices_so_muon_does_not_update_them() -> None:
+    model = model_of(hnet((16, 16, 24), ((1, 0, 1), (1, 0, 1), (1,))))
+    roles = {name: group.role for group in model.parameter_groups() for name, _ in group.parameters}
+    assert roles.keys() == {name for name, _ in model.named_parameters()}
+    routing = {name for name, role in roles.items() if role == "routing"}
+    assert routing == {
+        f"stage.{inner}{name}.weight"
+        for inner in ("", "inner.")
+        for name in ("router.query", "router.key", "residual")
+    }
+    before = {name: value.clone() for name, value in model.named_parameters()}
+    optimizer = FlatOptimizer(
+        model, Optimizer(kind="muon", learning_rate=1e-4, muon_learning_rate=1.0)
+    )
+    model.loss(some_ids(2, 32), some_ids(2, 32).flip(0)).total.backward()
+    optimizer.update(1e-4)
+    for name, value in model.named_parameters():
+        moved = float((value - before[name]).detach().abs().max())
+        assert (moved < 1e-2) is (roles[name] != "hidden"), (name, moved)
