@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from slm_tui import manifest as manifests
-from slm_tui import records, safe_files
-from slm_tui.errors import CheckpointError, cause_of, is_system_limit, remedy_for
+from slm_tui import paths, records, safe_files
+from slm_tui.errors import CheckpointError, SlmTuiError, cause_of, is_system_limit, remedy_for
 from slm_tui.records import Count, Name, Step
 from slm_tui.training.state import TrainingState
 from slm_tui.versions import NewerVersionError
@@ -32,6 +32,8 @@ _TEMPORARY = re.compile(
     r"\.writing-[a-z0-9_]{8}|\.discarding-step-\d{6,15}|\.(best|last)-\d+|\.(best|last)\.[0-9a-f]{8}"
 )
 _KEEP = "keep"
+_LABEL = "label"
+_MOST_LABEL = 200
 _MOST_MANIFEST = 1 << 16
 _MOST_STATE = 1 << 24
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -331,9 +333,41 @@ def keep(path: Path) -> None:
     safe_files.sync_directory(path)
 
 
+def release(path: Path) -> None:
+    """Let `clear_up` delete a checkpoint again.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        (path / _KEEP).unlink()
+    safe_files.sync_directory(path)
+
+
 def is_kept(path: Path) -> bool:
-    """Whether the checkpoint was saved by hand."""
+    """Whether the checkpoint was saved by hand, or marked to be kept."""
     return safe_files.is_file(path / _KEEP)
+
+
+def label_of(path: Path) -> str:
+    """The label of the checkpoint at `path`; empty if it has none."""
+    try:
+        return paths.check_name(safe_files.read_text(path / _LABEL, _MOST_LABEL).strip(), "label")
+    except (OSError, ValueError, SlmTuiError):
+        return ""
+
+
+def write_label(path: Path, text: str) -> None:
+    """Store the label of the checkpoint at `path`; empty removes it.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    if text:
+        safe_files.write_atomically(path / _LABEL, text, parents=False)
+    else:
+        with contextlib.suppress(FileNotFoundError):
+            (path / _LABEL).unlink()
 
 
 def clear_up(directory: Path, keep_last: int, keep_every: int | None = None) -> None:

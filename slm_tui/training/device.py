@@ -4,8 +4,11 @@ import platform
 
 import torch
 
+from slm_tui.config.estimate import DAY, least_seconds_on_cpu
+from slm_tui.config.preset import Preset
 from slm_tui.corpus.parallel import cores
 from slm_tui.errors import TrainingError
+from slm_tui.formatting import duration
 
 
 def choose_device(wanted: str) -> torch.device:
@@ -43,6 +46,32 @@ def describe_device(device: torch.device) -> str:
     return f"{platform.machine()} CPU" if device.type == "cpu" else device.type
 
 
+def slot_of(device: torch.device) -> str:
+    """The name of the processor that `device` means: `cpu`, `mps`, `cuda:0`, `cuda:1`."""
+    if device.type != "cuda":
+        return device.type
+    return f"cuda:{device.index if device.index is not None else torch.cuda.current_device()}"
+
+
+def slots() -> list[str]:
+    """The names of all processors that can train: GPUs first, the CPU last."""
+    names = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+    return [*names, *(["mps"] if torch.backends.mps.is_available() else []), "cpu"]
+
+
 def choose_threads(wanted: int) -> int:
     """CPU threads as requested, or one per core up to 16."""
     return wanted or min(cores(), 16)
+
+
+def long_on_cpu(preset: Preset, steps: int) -> str:
+    """A notice if a CPU takes more than a day for `steps` of this preset; otherwise empty.
+
+    Raises:
+        TrainingError: the preset's device is unknown or does not exist.
+    """
+    training = preset.training
+    seconds = least_seconds_on_cpu(preset, training.threads or cores(), steps=steps)
+    if seconds <= DAY or choose_device(training.device).type != "cpu":
+        return ""
+    return f"this run takes at least {duration(seconds)} on this CPU; it is meant for a GPU"

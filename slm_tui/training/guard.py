@@ -15,6 +15,9 @@ _LEAST_NATS = 0.5
 _QUIET_STEPS = 100
 # Worse than a uniform guess for this long after being better: it will not recover by itself.
 _STEPS_LOST = 50
+# Worse than a uniform guess for this long without getting better: it never learned anything.
+_STEPS_NEVER = 200
+_BETTER = 0.95
 
 
 class Guard:
@@ -35,6 +38,8 @@ class Guard:
         may fail again at once."""
         self._mean = self._deviation = 0.0
         self._seen = self._bad_steps = 0
+        # Steps of a model that has not learned yet above the uniform guess, and the mean at first.
+        self._high_steps, self._high_mean = 0, 0.0
         self._spiked = -_QUIET_STEPS
         self.non_finite = 0
 
@@ -45,6 +50,8 @@ class Guard:
             "deviation": self._deviation,
             "seen": self._seen,
             "lost": self._bad_steps,
+            "high_steps": self._high_steps,
+            "high_mean": self._high_mean,
             "spiked": self._spiked,
             "non_finite": self.non_finite,
             "has_gone_back": float(self.has_gone_back),
@@ -55,6 +62,8 @@ class Guard:
         """Restore the output of `state`; missing values are as at the start."""
         self._mean, self._deviation = values.get("mean", 0.0), values.get("deviation", 0.0)
         self._seen, self._bad_steps = int(values.get("seen", 0)), int(values.get("lost", 0))
+        self._high_steps = int(values.get("high_steps", 0))
+        self._high_mean = values.get("high_mean", 0.0)
         self._best = values.get("best", math.inf)
         self._spiked = int(values.get("spiked", -_QUIET_STEPS))
         self.non_finite = int(values.get("non_finite", 0))
@@ -84,12 +93,30 @@ class Guard:
         self._bad_steps = (
             self._bad_steps + 1 if had_learned and done.loss > 1.1 * self._uniform else 0
         )
+        if not had_learned and self._never_learns():
+            return (
+                f"the loss is {done.loss:.2f} nats after {self._high_steps:,} steps, worse than a "
+                f"uniform guess ({self._uniform:.2f}): the model never learned"
+            )
         if self._bad_steps < _STEPS_LOST:
             return ""
         return (
             f"the loss is {done.loss:.2f} nats, worse than a uniform guess "
             f"({self._uniform:.2f}), after it had been {self._best:.2f}"
         )
+
+    def _never_learns(self) -> bool:
+        """Add a step of a model that has not learned; whether it has stayed too high for too long.
+
+        A loss that begins high and falls, as after a fork to another text, starts anew.
+        """
+        if self._mean <= 1.1 * self._uniform or self._seen < _STEPS_TO_LEARN:
+            self._high_steps = 0
+        elif not self._high_steps or self._mean < _BETTER * self._high_mean:
+            self._high_steps, self._high_mean = 1, self._mean
+        else:
+            self._high_steps += 1
+        return self._high_steps >= _STEPS_NEVER
 
     def spike(self, step: int, done: StepResult) -> Spiked | None:
         """Add a finite step; return a spike to report, once per jump."""

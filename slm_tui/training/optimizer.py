@@ -4,7 +4,7 @@ All weights are views of one tensor and all gradients views of another, so that 
 norm, clipping and zeroing are single operations for any number of layers.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -95,7 +95,7 @@ class FlatOptimizer:
 
     def _decays(self, role: str) -> bool:
         on = self._config.weight_decay_on
-        return on == "all" or role == "hidden" or (on == "matrices" and role == "embedding")
+        return on == "all" or role == "hidden" or (on == "matrices" and role != "vector")
 
     def _adopt(self, slot: _Slot) -> None:
         slot.cut(self.weights).copy_(slot.parameter.data)
@@ -106,6 +106,16 @@ class FlatOptimizer:
         """Euclidean norm of the whole gradient, 0-dimensional."""
         norm: Tensor = torch.linalg.vector_norm(self.gradients)
         return norm
+
+    def gradient_norms(self, part_of: Callable[[str], str]) -> dict[str, Tensor]:
+        """Euclidean norm of the gradient of each part, 0-dimensional; `part_of` names the part
+        of a parameter."""
+        norms = torch._foreach_norm([slot.cut(self.gradients) for slot in self._slots])
+        squares: dict[str, Tensor] = {}
+        for slot, norm in zip(self._slots, norms, strict=True):
+            part = part_of(slot.name)
+            squares[part] = squares.get(part, 0) + norm.square()
+        return {part: square.sqrt() for part, square in squares.items()}
 
     def is_finite(self) -> bool:
         """Whether all weights are finite; takes almost no memory."""

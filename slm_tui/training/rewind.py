@@ -15,6 +15,7 @@ from slm_tui.training.state import TrainingState
 # State of the run that is independent of the step.
 _STAYS = {
     "max_steps",
+    "max_seconds",
     "elapsed_seconds",
     "learning_rate_multiplier",
     "skipped_steps",

@@ -7,7 +7,7 @@ from slm_tui.corpus.batches import Batches
 from slm_tui.corpus.prepare import Corpus
 from slm_tui.models.base import LanguageModel
 from slm_tui.models.build import count_parameters
-from slm_tui.training.device import describe_device
+from slm_tui.training.device import describe_device, slot_of
 from slm_tui.training.stepper import Stepper
 
 
@@ -26,6 +26,7 @@ def facts(
         "parameters": count_parameters(model),
         "n_vocab": corpus.tokenizer.n_vocab,
         "device": describe_device(device),
+        "slot": slot_of(device),
         "threads": threads,
         "precision": stepper.format,
         "sequences_at_once": stepper.at_once,

@@ -30,6 +30,8 @@ class TrainingState:
 
     step: Step = 0
     max_steps: Step = 0
+    # Training ends after this time, not counting evaluations; 0 means no limit.
+    max_seconds: Seconds = 0.0
     elapsed_seconds: Seconds = 0.0
     tokens_seen: Count = 0
     learning_rate_multiplier: _Factor = 1.0
@@ -65,6 +67,7 @@ class TrainingState:
         """Before the first step."""
         return cls(
             max_steps=preset.training.max_steps,
+            max_seconds=60 * (preset.training.max_minutes or 0.0),
             n_vocab=corpus.tokenizer.n_vocab,
             begins_documents=corpus.begins_documents,
             corpus=corpus.fingerprint,

@@ -17,6 +17,8 @@ from slm_tui.training.precision import LossScale, autocast, choose_format
 
 # A prime near 2^61, for mixing seed and step into the seed of the step's dropout.
 _MIX = 2_305_843_009_213_693_951
+# Before the name of a part.
+_GRADIENT = "gradient_"
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,14 @@ class Stepper:
         self.format = choose_format(preset, device)
         self.scale = LossScale.of(self.format)
         self.forward = Forward(model, preset, device)
+        self._model = model
+        parts = sorted({model.part_of(name) for name, _ in model.named_parameters()}, key=_numeric)
+        self._parts = parts if preset.training.gradient_norms else []
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The names of the metrics of every step: those of the model, and gradient norms."""
+        return (*self._model.metrics, *(f"{_GRADIENT}{part}" for part in self._parts))
 
     def step(self, batch: Batch, learning_rate: float, step: int) -> StepResult:
         """Train on `batch`, `(sequences, block_size)`, all micro-batches of the step together.
@@ -67,6 +77,9 @@ class Stepper:
             if finite or not math.isfinite(loss) or not self.scale.overflowed():
                 break
             self._optimizer.clear()
+        if self._parts:
+            norms = self._optimizer.gradient_norms(self._model.part_of)
+            metrics |= {f"{_GRADIENT}{part}": norms[part] for part in self._parts}
         if finite:
             self.scale.succeeded()
             self._optimizer.clip(norm)
@@ -147,3 +160,9 @@ class Stepper:
         self.at_once = -(-self.at_once // 2)
         passes = -(-training.micro_batch * training.accumulation // self.at_once)
         return f"memory ran out: now {passes} passes of {self.at_once} sequences, same step"
+
+
+def _numeric(part: str) -> tuple[str, int]:
+    """Sorts `block2` before `block10`."""
+    word = part.rstrip("0123456789")
+    return word, int(part[len(word) :] or 0)

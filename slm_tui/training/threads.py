@@ -1,7 +1,7 @@
-"""How many CPU threads training uses: measured at the start, fewer while others compute.
+"""How many CPU threads training uses: a fixed number, or fewer while others compute.
 
-OpenMP threads spin at every barrier. With as many threads as cores, one other busy process or
-thread slows training far more than its share; with one thread fewer it costs almost nothing.
+The last digits of a sum depend on the number of threads, so a run is only repeatable with a fixed
+number. With `training.adapt_threads` the number follows the load of the machine instead.
 """
 
 import threading
@@ -15,6 +15,8 @@ from slm_tui.corpus.parallel import cores
 from slm_tui.training.cpu_load import OtherLoad
 
 _MOST = 16
+# Operations on fewer numbers than this run in one thread anyway (ATen's grain size).
+SMALL_WORK = 32_768
 # Longer steps benefit from all cores, and measuring them would delay the run.
 _LONG_SECONDS = 0.4
 _MEASURE_SECONDS = 0.12
@@ -42,16 +44,36 @@ def sharing() -> Iterator[None]:
             _sharing -= 1
 
 
+def usual_count(work: float = SMALL_WORK) -> int:
+    """The number of threads if none is requested: all cores, but one for little `work`.
+
+    Args:
+        work: numbers in the largest activations of a pass, as in sequences x tokens x width.
+    """
+    return min(cores(), _MOST) if work >= SMALL_WORK else 1
+
+
+# Parameters that a pass over one token reads for each number of its work.
+_PARAMETERS_PER_WORK = 128
+
+
+def work_of(model: torch.nn.Module) -> float:
+    """The work of a pass over single tokens, for `usual_count`."""
+    return sum(one.numel() for one in model.parameters()) / _PARAMETERS_PER_WORK
+
+
 class Threads:
     """The thread count of the calling thread's torch.
 
     Args:
-        wanted: a fixed number; 0 chooses and adapts.
+        count: the number of threads; 0 is `usual_count` of `work`.
+        adapts: measure which number is fastest, and use fewer while others compute. Not with a
+            fixed number.
     """
 
-    def __init__(self, count: int) -> None:
-        self.adapts = not count and cores() > 1
-        self._most = count or min(cores(), _MOST)
+    def __init__(self, count: int, *, work: float = SMALL_WORK, adapts: bool = False) -> None:
+        self.adapts = adapts and not count and cores() > 1
+        self._most = count or (min(cores(), _MOST) if self.adapts else usual_count(work))
         self._free = cores() - self._most
         self._load = OtherLoad()
         self._looked = time.monotonic()

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from slm_tui.config.preset import Preset
+from slm_tui.config.usual import usual_rates
 from slm_tui.corpus.batches import Batches
 from slm_tui.corpus.prepare import Corpus
 from slm_tui.errors import TrainingError, in_words
@@ -98,7 +99,11 @@ class Trainer:
             if resume is not None
             else TrainingState.fresh(preset, corpus, str(torch.__version__))
         )
-        self._threads = Threads(training.threads or int(self.device.type != "cpu"))
+        self._threads = Threads(
+            training.threads or int(self.device.type != "cpu"),
+            work=training.micro_batch * preset.model.block_size * preset.model.width,
+            adapts=training.adapt_threads,
+        )
         sequences = training.micro_batch * training.accumulation
         self._batches = Batches(corpus.train, preset.model.block_size, sequences, training.seed)
         try:
@@ -178,7 +183,7 @@ class Trainer:
                     state.step,
                     state.max_steps,
                     self._facts(),
-                    self.model.metrics,
+                    self._stepper.metrics,
                 )
             )
             reason = self._loop()
@@ -229,14 +234,30 @@ class Trainer:
             if self._threads.look():
                 state.threads = self._threads.now
                 self._sink(Changed(state.step, "threads", state.threads))
-            if state.step >= state.max_steps:
+            if self._is_over():
                 break
             self._step()
             if state.step % self.preset.training.checkpoint_every == 0 and self._guard.is_sound:
                 self._save("periodic")
             if self._look(state.step):
                 return "early stop"
+        self._end_by_time()
         return "done"
+
+    def _is_over(self) -> bool:
+        """Whether all steps are done, or the time is used up."""
+        state = self.state
+        if state.step >= state.max_steps:
+            return True
+        return 0 < state.max_seconds <= state.elapsed_seconds
+
+    def _end_by_time(self) -> None:
+        """After a run that ended by time, its steps are all that it had. It can be extended."""
+        state = self.state
+        state.max_seconds = 0.0
+        if state.step < state.max_steps:
+            state.max_steps = state.step
+            self._sink(Changed(state.step, "max_steps", float(state.step)))
 
     def _step(self) -> None:
         """One update, or one skipped because the gradient is not finite."""
@@ -249,6 +270,7 @@ class Trainer:
             state.step,
             state.max_steps,
             self.preset.training.max_steps,
+            time_share=state.elapsed_seconds / state.max_seconds if state.max_seconds else 0.0,
         )
         batch = self._batches.batch(state.step)
         done = self._stepper.step(batch, rate, state.step)
@@ -266,7 +288,7 @@ class Trainer:
         if self._is_bad(done):
             return
         state.train_loss = done.loss
-        if state.step % self.preset.training.log_every == 0 or state.step == state.max_steps:
+        if state.step % self.preset.training.log_every == 0 or self._is_over():
             self._sink(
                 Stepped(
                     state.step,
@@ -299,13 +321,21 @@ class Trainer:
                     broken,
                     f"the learning rate was {self.preset.optimizer.learning_rate:g}"
                     + (", then half of it" if again else ""),
-                    "try a tenth of optimizer.learning_rate, or a smaller gradient_clip",
+                    self._lower_rate(),
                 )
             return True
         spike = self._guard.spike(state.step, done) if done.finite else None
         if spike is not None:
             self._sink(spike)
         return not done.finite
+
+    def _lower_rate(self) -> str:
+        """What to try after a failure: a rate that is usual for a model of this size."""
+        parameters = sum(one.numel() for one in self.model.parameters())
+        usual, rate = usual_rates(self.preset, parameters), self.preset.optimizer.learning_rate
+        if usual is not None and rate > 2.5 * usual[1]:
+            return f"try optimizer.learning_rate={usual[1] / 2:g}"
+        return "try a tenth of optimizer.learning_rate, or a smaller gradient_clip"
 
     def _go_back(self) -> bool:
         """Return to the last good checkpoint with half the learning rate."""
@@ -330,17 +360,17 @@ class Trainer:
         )
 
     def _choose_threads(self) -> None:
-        """Measure which thread count is fastest for these steps, without training."""
+        """If it adapts, measure which thread count is fastest for these steps, without training."""
         state = self.state
         batch = self._batches.batch(state.step)
-        if not self._stepper.forward.is_compiled:
+        if self._threads.adapts and not self._stepper.forward.is_compiled:
             self._threads.measure(lambda: self._stepper.rehearse(batch, state.step))
         state.threads = self._threads.now
 
     def _look(self, step: int) -> bool:
         """Evaluate and sample if due; save the best. Returns whether to stop early."""
-        training, state = self.preset.training, self.state
-        last = step >= state.max_steps
+        training = self.preset.training
+        last = self._is_over()
         if step % training.evaluate_every == 0 or last:
             if self._observer.evaluate():
                 self._save("best")

@@ -9,6 +9,7 @@ import pytest
 from slm_tui.config.preset import Preset
 from slm_tui.config.training import Optimizer, Schedule, Training
 from slm_tui.training import checkpoint
+from tests import extent
 from tests.training.harness import train
 
 Make = Callable[..., Preset]
@@ -66,6 +67,9 @@ CASES: dict[str, list[tuple[Any, dict[str, Any]]]] = {
     "training__compile": [("auto", {}), ("off", {})],
     "training__seed": [(1, {}), (1, DROPS)],
     "training__log_every": [(2, {})],
+    "training__gradient_norms": [(True, {})],
+    "training__adapt_threads": [(True, {})],
+    "training__max_minutes": [(1e-5, {})],
     "training__evaluate_every": [(2, {})],
     "training__evaluate_batches": [(1, {})],
     "training__sample_every": [(2, {})],
@@ -79,7 +83,12 @@ CASES: dict[str, list[tuple[Any, dict[str, Any]]]] = {
     "training__early_stop_restore": [(False, STOPS)],
 }
 # Options that give the same run on a machine like this, or only change how it is computed.
-SAME = {"training__device", "training__threads", "training__compile"}
+SAME = {
+    "training__device",
+    "training__threads",
+    "training__adapt_threads",
+    "training__compile",
+}
 SAME_VALUES = {("training__precision", "fp32"), ("training__precision", "auto")}
 # Where else a run is logged: no effect on training.
 OF_THE_RUN = ("training__log_to", "training__wandb_")
@@ -131,6 +140,7 @@ CASE_LIST = [
 ]
 
 
+@extent.sample(40)
 @pytest.mark.parametrize(("option", "value", "context"), CASE_LIST)
 def test_an_option_takes_effect(
     tiny: Make, tmp_path: Path, option: str, value: Any, context: dict[str, Any]

@@ -66,6 +66,38 @@ def test_a_metric_is_in_the_log_and_in_the_curves(tiny: Make) -> None:
     assert len(curves.steps.metrics["spaces"]) == len(curves.steps.step) == 8
 
 
+HGRN: dict[str, Any] = {"kind": "hgrn", "n_layer": 2, "n_embd": 16, "block_size": 16}
+HNET: dict[str, Any] = {"kind": "hnet", "d_model": (16, 24), "num_blocks": ((1, 0, 1), (1,))}
+
+
+@pytest.mark.parametrize(
+    ("model", "parts"),
+    [
+        ({"n_layer": 11, "n_head": 2, "n_embd": 8, "block_size": 16},
+         [*(f"block{number}" for number in range(1, 12)), "rest"]),
+        (HGRN, ["block1", "block2", "rest"]),
+        ({**HNET, "block_size": 16}, ["stage1", "stage2"]),
+    ],
+    ids=["gpt", "hgrn", "hnet"],
+)  # fmt: skip
+def test_gradient_norms_by_part_add_up_to_the_whole(
+    tiny: Make, model: dict[str, Any], parts: list[str]
+) -> None:
+    preset = tiny(model=model, training__max_steps=3, training__gradient_norms=True)
+    session = Session.start(preset)
+    assert session.wait(limits.LIMIT)
+    curves = Curves(session.run)
+    curves.read()
+    columns = {
+        name.removeprefix("gradient_"): values
+        for name, values in curves.steps.metrics.items()
+        if name.startswith("gradient_")
+    }
+    assert list(columns) == parts
+    squares = [sum(one**2 for one in row) for row in zip(*columns.values(), strict=True)]
+    assert squares == pytest.approx([one**2 for one in curves.steps.gradient_norm], rel=1e-3)
+
+
 def test_a_model_without_metrics_has_no_column_for_them(tiny: Make) -> None:
     session = Session.start(tiny(training__max_steps=2))
     assert session.wait(limits.LIMIT)

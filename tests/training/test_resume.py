@@ -15,6 +15,7 @@ from slm_tui.training import checkpoint
 from slm_tui.training.control import Control
 from slm_tui.training.events import Evaluated, Sampled
 from slm_tui.training.trainer import Trainer
+from tests import extent
 from tests.training.harness import Training, train
 
 Make = Callable[..., Preset]
@@ -45,6 +46,7 @@ def lose_checkpoints_after(step: int, directory: Path) -> None:
             checkpoint.discard(path)
 
 
+@extent.sample(4)
 @pytest.mark.parametrize("stop_after", [1, 4, 5, 6, 9, 10, 15])
 def test_a_run_stopped_anywhere_resumes_exactly(
     tiny: Make, tmp_path: Path, stop_after: int

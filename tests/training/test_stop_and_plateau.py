@@ -15,6 +15,7 @@ from slm_tui.runs.curves import Curves
 from slm_tui.training import checkpoint
 from slm_tui.training.control import Control
 from slm_tui.training.events import Saved, Stepped
+from tests import extent
 from tests.training.harness import Training, train
 
 Make = Callable[..., Preset]
@@ -79,6 +80,17 @@ def test_a_resume_continues_where_it_stopped_with_patience_reset(tiny: Make, hom
     expected.read()
     assert curves.steps.step == expected.steps.step
     assert curves.steps.loss == expected.steps.loss
+
+
+def test_steps_added_after_an_early_stop_add_to_where_it_stopped(tiny: Make, home: Path) -> None:
+    first = Session.start(tiny(**BY_HEART))
+    assert first.wait(60)
+    stopped_at = first.status.step
+    assert stopped_at < first.status.max_steps - 5
+    more = Session.resume(first.run, more_steps=5)
+    assert more.wait(60)
+    assert (more.status.state, more.status.step) == ("done", stopped_at + 5)
+    assert more.run.info().max_steps == stopped_at + 5
 
 
 def test_an_improvement_below_min_delta_does_not_count(tiny: Make, tmp_path: Path) -> None:
@@ -149,6 +161,7 @@ def test_a_plateau_reduces_the_rate_by_its_factor_down_to_its_floor(
     assert used[60] == 0.3
 
 
+@extent.sample(2)
 @pytest.mark.parametrize("stop_after", [9, 12, 13, 22, 30])
 def test_plateau_detection_continues_exactly_after_a_resume(
     tiny: Make, tmp_path: Path, stop_after: int

@@ -1,5 +1,7 @@
-"""CPU threads: measured at the start, yielded while another process computes, then taken back."""
+"""CPU threads: the same number every time, or yielded while another process computes."""
 
+import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +15,7 @@ from slm_tui.config.preset import Preset
 from slm_tui.corpus.parallel import cores
 from slm_tui.training import threads as threads_module
 from slm_tui.training.cpu_load import OtherLoad
-from slm_tui.training.events import Changed, Started
+from slm_tui.training.events import Changed, Started, Stepped
 from slm_tui.training.threads import Threads, sharing
 from tests import limits
 from tests.training.harness import train
@@ -41,7 +43,7 @@ class Fed:
 def four(monkeypatch: pytest.MonkeyPatch, loads: list[float | None]) -> Threads:
     monkeypatch.setattr(threads_module, "cores", lambda: 4)
     monkeypatch.setattr(threads_module, "_LOOK_SECONDS", 0.0)
-    threads = Threads(0)
+    threads = Threads(0, adapts=True)
     threads._load = Fed(loads)  # type: ignore[assignment]
     return threads
 
@@ -122,8 +124,59 @@ def test_load_of_another_process_is_detected() -> None:
         burner.wait(30)
 
 
+def test_the_default_is_the_same_number_every_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(threads_module, "cores", lambda: 4)
+    monkeypatch.setattr(threads_module, "_LOOK_SECONDS", 0.0)
+    small, large = Threads(0, work=1000), Threads(0, work=1e6)
+    assert (small.now, large.now, Threads(3, work=1000).now) == (1, 4, 3)
+    large._load = Fed([4.0] * 4)  # type: ignore[assignment]
+    large.measure(lambda: pytest.fail("nothing is measured"))
+    with sharing():
+        assert [large.look() for _ in range(4)] == [False] * 4
+    assert Threads(2, adapts=True).adapts is False
+
+
+@pytest.mark.skipif(cores() < 2, reason="one core has nothing to share")
+def test_a_busy_machine_does_not_change_the_losses(tiny: Make, tmp_path: Path) -> None:
+    # Large enough for several threads.
+    preset = tiny(
+        training__threads=0, training__max_steps=30, training__micro_batch=16, model__n_embd=128
+    )
+    quiet = [one.loss for one in train(preset, tmp_path / "quiet").of(Stepped)]
+    burners = [limits.start([sys.executable, "-c", "while True: pass"]) for _ in range(cores())]
+    try:
+        busy = [one.loss for one in train(preset, tmp_path / "busy").of(Stepped)]
+    finally:
+        for one in burners:
+            one.kill()
+            one.wait(30)
+    assert busy == quiet
+
+
+def test_waiting_threads_spin_briefly() -> None:
+    code = "import slm_tui, os; print(os.environ.get('GOMP_SPINCOUNT'))"
+    clean = {k: v for k, v in os.environ.items() if k not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+
+    def spins(**more: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env=clean | more,
+            capture_output=True,
+            text=True,
+            timeout=limits.LIMIT,
+        )
+        return done.stdout.strip()
+
+    assert spins() == "1000"
+    # The user's own settings are kept.
+    assert spins(GOMP_SPINCOUNT="7") == "7"
+    assert spins(OMP_WAIT_POLICY="PASSIVE") == "None"
+
+
 def test_without_a_count_it_is_measured_and_reported(tiny: Make, tmp_path: Path) -> None:
-    done = train(tiny(training__threads=0), tmp_path)
+    done = train(tiny(training__threads=0, training__adapt_threads=True), tmp_path)
     (started,) = done.of(Started)
     assert 1 <= started.facts["threads"] <= min(16, cores())
     assert done.trainer.state.threads >= 1
@@ -140,7 +193,8 @@ def test_a_change_is_reported_and_stays(
         trainer._threads.measure = lambda attempt: None
         trainer._threads._load = Fed([1.0, 1.0, 1.0] + [0.0] * 20)
 
-    done = train(tiny(training__threads=0), tmp_path, patch=patch)
+    adapting = tiny(training__threads=0, training__adapt_threads=True)
+    done = train(adapting, tmp_path, patch=patch)
     changes = [(event.what, event.value) for event in done.of(Changed)]
     assert changes == [("threads", 3), ("threads", 4)]
     assert done.trainer.state.threads == 4
