@@ -110,21 +110,39 @@ class Index:
         if len(text) < GRAM or not self.places:
             return CopiedText(len(text), max(0, len(text) - GRAM + 1), 0, ())
         lows, highs = self._ranges(text)
-        present = np.array(
-            [
-                high > low and self._is_there(text[at : at + GRAM], low, high)
-                for at, (low, high) in enumerate(zip(lows, highs, strict=True))
-            ]
-        )
-        all_passages = self._passages(text, lows, highs, present) if passages else []
+        present = self._present(text, lows, highs)
+        ranges = lows.tolist(), highs.tolist()
+        all_passages = self._passages(text, *ranges, present) if passages else []
         longest = _apart(sorted(all_passages, key=lambda one: (-one.length, one.start)), passages)
         return CopiedText(len(text), len(present), int(present.sum()), tuple(longest))
 
-    def _ranges(self, text: NDArray[np.int64]) -> tuple[list[int], list[int]]:
+    def _ranges(self, text: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Where the positions with the hash of each 8-gram begin and end in the index."""
         keys = hashes_of(text) & ~_LOW
         lows = np.searchsorted(self._sorted, keys, "left")
         highs = np.searchsorted(self._sorted, keys | _LOW, "right")
-        return lows.tolist(), highs.tolist()
+        return lows, highs
+
+    def _present(
+        self, text: NDArray[np.int64], lows: NDArray[np.int64], highs: NDArray[np.int64]
+    ) -> NDArray[np.bool_]:
+        """Which 8-grams of the text occur in the stream."""
+        grams = np.lib.stride_tricks.sliding_window_view(text, GRAM)
+        present = np.zeros(len(grams), bool)
+        hit = np.flatnonzero(highs > lows)
+        # Nearly always, the first position with the same hash has the same tokens.
+        first = (self._sorted[lows[hit]] & _LOW).astype(np.int64)
+        present[hit] = self._is_equal(first, grams[hit])
+        for at in hit[~present[hit] & (highs[hit] - lows[hit] > 1)].tolist():
+            present[at] = self._is_there(grams[at], int(lows[at]), int(highs[at]))
+        return present
+
+    def _is_equal(self, places: NDArray[np.int64], texts: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """At which positions the stream continues with the tokens of a text; `texts` has one
+        row, or one for each position."""
+        there = self._tokens[places[:, None] + np.arange(texts.shape[-1])]
+        equal: NDArray[np.bool_] = np.equal(there, texts).all(axis=1)
+        return equal
 
     def _is_there(self, gram: NDArray[np.int64], low: int, high: int) -> bool:
         """Whether a position with the same hash has the same tokens."""
@@ -143,8 +161,8 @@ class Index:
         places = (packed & _LOW).astype(np.int64) - offset
         places = places[(places >= 0) & (places + len(text) <= len(self._tokens))]
         for at, token in enumerate(text):
-            if not len(places):
-                break
+            if len(places) <= _FEW:
+                return places[self._is_equal(places + at, text[at:])]
             places = places[self._tokens[places + at] == token]
         return places
 

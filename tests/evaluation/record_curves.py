@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from slm_tui.runs import store
-from slm_tui.runs.recorder import TRAINING_COLUMNS
+from slm_tui.runs.recorder import EVALUATION_COLUMNS, TRAINING_COLUMNS
 
 CURVES = Path(__file__).parent / "curves"
 COMMON = (
@@ -101,6 +101,10 @@ def replay(name: str, upto: int | None = None) -> store.Run:
         full_row: dict[str, Any] = {"timestamp": 0, "tokens_per_second": 1, **row}
         lines.append(",".join(str(full_row.get(name, "")) for name in TRAINING_COLUMNS))
     (run.path / "training_log.csv").write_text("\n".join(lines) + "\n")
+    evaluated = [row for row in rows if row.get("val_loss") not in (None, "")]
+    lines = [",".join(EVALUATION_COLUMNS)]
+    lines += [",".join(str(row.get(name, "")) for name in EVALUATION_COLUMNS) for row in evaluated]
+    (run.path / "eval_log.csv").write_text("\n".join(lines) + "\n")
     events = [one for one in values["events"] if upto is None or one["step"] <= upto]
     (run.path / "events.jsonl").write_text("".join(json.dumps(one) + "\n" for one in events))
     info = run.info()

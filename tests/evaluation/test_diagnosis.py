@@ -249,7 +249,6 @@ def test_remedies_fit_the_preset() -> None:
     offer = Remedies(make_tiny(data__limit={"tokens": 500}))
     assert offer.more_text()[0].changes == ("data.limit.tokens=2000",)
     assert Remedies(make_tiny()).more_text()[0].changes == ("data.documents=160",)
-    assert offer.smaller() == ()  # one layer cannot be halved
     assert offer.offer("nonsense", "model.n_head=7") == ()
     assert [rounded(number) for number in (3187, 42, 7, 0.2)] == [3200, 42, 7, 1]
 

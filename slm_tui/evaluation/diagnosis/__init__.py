@@ -40,8 +40,11 @@ def diagnose(run: Evidence) -> tuple[Verdict, ...]:
     ]
     if len(val) >= 2:
         verdicts += [
-            rate_rules.rate_too_high(run, steps, val, train),
-            byte_rules.ternary_rate_too_low(run, val) or rate_rules.rate_too_low(run, steps, val),
+            rate_rules.rate_far_too_high(run, val)
+            or rate_rules.rate_too_high(run, steps, val, train),
+            byte_rules.ternary_rate_too_low(run, val)
+            or rate_rules.rate_far_too_low(run, val)
+            or rate_rules.rate_too_low(run, steps, val),
             fit_rules.overfitting(run, steps, val, train),
             fit_rules.underfitting(run, val, train),
             fit_rules.texts_differ(run, steps, val, train),
@@ -114,9 +117,8 @@ def memorising(run: Evidence) -> Verdict | None:
     copying = run.copying
     if copying is None or not copying.is_much:
         return None
-    remedies: tuple[Remedy, ...] = ()
-    if (offer := run.remedies) is not None:
-        remedies = (*offer.more_text(), *offer.dropout(), *offer.smaller())
+    # Measured, as for all rules: docs/verdicts.md. Dropout and a smaller model rarely help.
+    remedies = run.remedies.more_text() if run.remedies else ()
     return Verdict(
         "▲",
         "memorising",

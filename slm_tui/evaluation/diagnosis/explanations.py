@@ -40,20 +40,20 @@ EXPLANATIONS = {
         "The model still gets better on the text it is trained on but worse on text it has never "
         "seen. It has started to memorise its training text instead of learning what such texts "
         "have in common. You can see it in the curves: training loss keeps falling while "
-        "validation loss rises, so the gap between them widens. More text is the best remedy; "
-        "dropout, a smaller model or stopping at the best checkpoint also help."
+        "validation loss rises, so the gap between them widens. More text is what helps; the best "
+        "checkpoint is from before it began. Dropout and smaller models help far less often."
     ),
     "underfitting": (
         "Training and validation loss have levelled off, close together and still far from what "
         "is possible. The model does as well on unseen text as on its training text, so it is not "
-        "overfitting: it is too small, or has not been trained enough, to do better. A larger "
-        "model gets further with the same text; more steps may help too."
+        "overfitting: it has not been trained enough, or is too small, to do better. More steps, "
+        "or a larger model, may get further with the same text."
     ),
     "memorising": (
         "The model's completions occur word for word in its training text, far more often than "
         "two independent texts of this kind share passages. It has memorised passages and repeats "
         "them. This happens when a model with enough capacity sees a small text many times. More "
-        "text, fewer epochs or a smaller model make it write new text."
+        "text makes it write new text."
     ),
     "near the floor": (
         "The built-in stories are generated at random from known rules, so the part of them that "

@@ -52,13 +52,13 @@ def overfitting(run: Evidence, steps: list[int], val: Values, train: Values) -> 
         return None
     rise = float(calm[-1])
     what = (
-        f"val {val[best]:.3f} → {val[best] + rise:.3f} nats (+{rise / val[best]:.0%}) while train "
-        f"falls to {now:.3f}; gap {val[best] + rise - now:.2f}"
+        f"val {run.loss(val[best])} → {run.loss(val[best] + rise)} {run.unit} "
+        f"(+{rise / val[best]:.0%}) while train falls to {run.loss(now)}; "
+        f"gap {run.loss(val[best] + rise - now)}"
     )
     remedies: tuple[Remedy, ...] = ()
-    if (offer := run.remedies) is not None:
-        more, drop = offer.more_text(), offer.dropout()
-        remedies = (*more, *drop, *offer.smaller(), *offer.stop_at(steps[best]))
+    if run.remedies is not None:
+        remedies = run.remedies.more_text()
     return Verdict(
         "▲",
         "overfitting",
@@ -68,7 +68,7 @@ def overfitting(run: Evidence, steps: list[int], val: Values, train: Values) -> 
         reason(rise, spread, after),
         7,
         remedies,
-        "more text or a smaller model",
+        "more text; the best checkpoint is from before it began",
     )
 
 
@@ -99,12 +99,12 @@ def underfitting(run: Evidence, val: Values, train: Values) -> Verdict | None:
             return None
         far = f"after {seen / run.parameters:,.0f} tokens per parameter"
     what = (
-        f"train {np.nanmedian(train[-3:]):.3f} ≈ val {val[-1]:.3f} nats, {far}; down "
-        f"{max(0.0, late_drop):.3f} in the last third"
+        f"train {run.loss(float(np.nanmedian(train[-3:])))} ≈ val {run.loss(val[-1])} {run.unit}, "
+        f"{far}; down {run.loss(max(0.0, late_drop))} in the last third"
     )
     remedies: tuple[Remedy, ...] = ()
-    if (offer := run.remedies) is not None:
-        remedies = (*offer.larger(), *offer.steps(3))
+    if run.remedies is not None:
+        remedies = run.remedies.steps(3)
     # How small the latest progress is compared with what would count as progress.
     sure = confidence(0.05 * total_drop - max(0.0, late_drop), noise(val[-third:]), third)
     late = f"{max(0.0, late_drop) / total_drop:.1%}"
@@ -186,7 +186,7 @@ def course(run: Evidence, steps: list[int], val: Values) -> Verdict:
     after = len(val) - 1 - best
     sure = confidence(float(calm[-1]), spread, after)
     if sure >= 0.5 and holds(calm, enter, enter / 2):
-        what = f"val {val[-1]:.3f} nats, {val[-1] - val[best]:.3f} above its best"
+        what = f"val {run.loss(val[-1])} {run.unit}, {run.loss(val[-1] - val[best])} above its best"
         why = reason(float(calm[-1]), spread, after)
         return Verdict("▲", "rising", steps[best], what, sure, why, 2.5)
     window = max(2, len(val) // 4)
@@ -200,13 +200,15 @@ def course(run: Evidence, steps: list[int], val: Values) -> Verdict:
         drop = float(val[since] - val[best])
         won_enough = drop > max(2 * spread, _WORTH * val[-1])
     if won_enough:
-        what = f"val {val[-1]:.3f} nats, down {drop:.3f} since step {steps[since]:,}{above}"
+        what = f"val {run.loss(val[-1])} {run.unit}, down {run.loss(drop)} since step "
+        what += f"{steps[since]:,}{above}"
         sure, why = confidence(drop, spread, window), reason(drop, spread, window)
         if run.has_ended:
             more = run.is_over and drop > 0.02 * val[-1] and len(val) >= 6
             remedies = run.remedies.steps(3) if run.remedies and more else ()
             return Verdict("●", "still learning", None, what, sure, why, 2, remedies)
         return Verdict("●", "learning", None, what, sure, why, 2)
-    what = f"val {val[-1]:.3f} nats, best {val[best]:.3f} at step {steps[best]:,}{above}"
+    what = f"val {run.loss(val[-1])} {run.unit}, best {run.loss(val[best])} at step "
+    what += f"{steps[best]:,}{above}"
     why = f"improved by less than the curve's noise over {window} evaluations"
     return Verdict("●", "level", None, what, 1 - 0.5**window, why, 2)

@@ -6,10 +6,8 @@ import numpy as np
 
 from slm_tui.config.estimate import (
     COMPUTE_OPTIMAL_TOKENS_PER_PARAMETER,
-    FEW_TOKENS_PER_PARAMETER,
     MANY_EPOCHS,
 )
-from slm_tui.evaluation.diagnosis.remedy import Remedy
 from slm_tui.evaluation.diagnosis.signals import Values
 from slm_tui.evaluation.diagnosis.verdict import Evidence, Verdict
 from slm_tui.formatting import count, ratio_text
@@ -34,18 +32,16 @@ def little_text(run: Evidence) -> Verdict | None:
     if not run.parameters or not run.train_tokens:
         return None
     ratio = run.train_tokens / run.parameters
-    if ratio >= FEW_TOKENS_PER_PARAMETER:
+    if ratio >= run.few_tokens_per_parameter:
         return None
     what = (
         f"{count(run.train_tokens)} tokens for {count(run.parameters)} parameters: "
         f"{ratio_text(ratio)} each, about {COMPUTE_OPTIMAL_TOKENS_PER_PARAMETER} is ideal"
     )
-    remedies: tuple[Remedy, ...] = ()
-    if (offer := run.remedies) is not None:
-        remedies = (*offer.more_text(), *offer.smaller())
     # The further below, the more it matters; slightly below is normal for simple text.
-    severity = 1.0 + min(0.5, max(0.0, math.log10(FEW_TOKENS_PER_PARAMETER / ratio)) / 4)
-    return Verdict("▲", "little text", None, what, 1.0, _ARITHMETIC, severity, remedies)
+    severity = 1.0 + min(0.5, max(0.0, math.log10(run.few_tokens_per_parameter / ratio)) / 4)
+    hint = "more text, or a smaller model, which learns as much in less time"
+    return Verdict("▲", "little text", None, what, 1.0, _ARITHMETIC, severity, (), hint)
 
 
 def repeated_text(run: Evidence) -> Verdict | None:
@@ -59,9 +55,7 @@ def repeated_text(run: Evidence) -> Verdict | None:
     when = "trained" if run.has_ended else "so far"
     what = f"{ratio_text(planned)} epochs planned, {ratio_text(so_far)} {when}"
     since = math.ceil(MANY_EPOCHS / each) if so_far > MANY_EPOCHS else None
-    remedies: tuple[Remedy, ...] = ()
-    if (offer := run.remedies) is not None:
-        remedies = (*offer.more_text(), *offer.steps(MANY_EPOCHS / planned))
+    remedies = run.remedies.more_text() if run.remedies else ()
     return Verdict("▲", "repeated text", since, what, 1.0, _ARITHMETIC, 0.9, remedies)
 
 
@@ -78,7 +72,8 @@ def validation_too_small(run: Evidence, val: Values) -> Verdict | None:
     if error < _LARGE_ERROR:
         return None
     level = float(np.min(val))
-    what = f"{read:,} tokens: val {level:.2f} nats, error at least ±{level * error:.2f}"
+    what = f"{read:,} tokens: val {run.loss(level)} {run.unit}, "
+    what += f"error at least ±{run.loss(level * error)}"
     why = "standard error of a mean over so many tokens"
     sure = math.erf(error / _LARGE_ERROR / math.sqrt(2)) ** 0.5
     remedies = run.remedies.more_validation() if run.remedies else ()

@@ -7,6 +7,7 @@ import numpy as np
 from slm_tui.evaluation.diagnosis.remedy import Remedy
 from slm_tui.evaluation.diagnosis.signals import Values, confidence, jitter, noise, reason
 from slm_tui.evaluation.diagnosis.verdict import Evidence, Verdict
+from slm_tui.formatting import count
 
 _FEW_STEPS = 20
 _LEAST_CLIMB = 0.3  # nats, and also as a fraction of the loss
@@ -14,6 +15,11 @@ _SPIKES = 3
 _RECENT = 0.5
 # A model with a loss above this fraction of ln V knows little more than token frequencies.
 _HIGH = 0.55
+# A rate outside of the usual range by this factor is far outside.
+_FAR = 2.5
+_USUAL = "usual rates: measured for small models (docs/verdicts.md), published for larger ones"
+# A loss below this multiple of the floor, or fraction of ln V, is good at any rate.
+_NEAR_FLOOR, _LOW = 1.5, 0.25
 
 
 def non_finite(run: Evidence) -> Verdict | None:
@@ -80,8 +86,8 @@ def _worse_than_uniform(run: Evidence) -> _Finding | None:
         return None
     kind = "training" if of_training else "validation"
     what = (
-        f"{kind} loss {lowest:.3f} → {_nats(now)} nats; "
-        f"a uniform guess has ln {run.n_vocab:,} = {uniform:.2f}"
+        f"{kind} loss {run.loss(lowest)} → {run.loss(now)} {run.unit}; "
+        f"a uniform guess over {run.n_vocab:,} tokens has {run.loss(uniform)}"
     )
     sure = 1.0 if now > 2 * uniform else 1 - 0.5**after
     many = "blocks of steps" if of_training else "evaluations"
@@ -108,7 +114,7 @@ def _climbs(run: Evidence) -> _Finding | None:
     uniform = math.log(run.n_vocab) if run.n_vocab > 1 else math.inf
     if np.isfinite(now) and now < 0.8 * float(losses[best:].max()) and now < uniform:
         return None
-    what = f"training loss {lowest:.3f} → {_nats(now)} nats"
+    what = f"training loss {run.loss(lowest)} → {run.loss(now)} {run.unit}"
     if not math.isfinite(now):
         return steps[best], what, 1.0, "it is not finite"
     sure = confidence(now - lowest, spread, after + 2)
@@ -121,16 +127,66 @@ def _climbs(run: Evidence) -> _Finding | None:
     return steps[best], what, sure, why
 
 
-def _nats(loss: float) -> str:
-    return f"{loss:.3f}" if loss < 1000 else f"{loss:,.0f}" if loss < 1e9 else f"{loss:.3g}"
+def rate_far_too_high(run: Evidence, val: Values) -> Verdict | None:
+    """A rate far above what is usual for the size of the model, and a loss that shows it.
+
+    Such a run may never learn, so its curve is level, or falls only as the schedule lowers the
+    rate: the curve alone does not tell.
+    """
+    if run.usual_rates is None or run.is_forked or len(val) < 3 or run.step < _FEW_STEPS:
+        return None
+    highest = run.usual_rates[1]
+    times = run.learning_rate / highest
+    if times < _FAR or _does_well(run, val):
+        return None
+    what = (
+        f"{run.learning_rate:g} is {times:.0f} × the highest rate that is usual for "
+        f"{count(run.parameters)} parameters ({highest:g}); val {run.loss(val[-1])} {run.unit}"
+    )
+    remedies = run.remedies.rate(highest / 2 / run.learning_rate) if run.remedies else ()
+    sure = 1 - 0.5 ** (1 + times)
+    why = _USUAL
+    return Verdict("▲", "learning rate too high", None, what, sure, why, 6, remedies)
+
+
+def rate_far_too_low(run: Evidence, val: Values) -> Verdict | None:
+    """A rate far below what is usual for the size of the model, and a loss that shows it."""
+    if run.usual_rates is None or run.is_forked or len(val) < 3 or not run.learning_rate:
+        return None
+    lowest, highest = run.usual_rates
+    times = lowest / run.learning_rate
+    if times < _FAR or _does_well(run, val) or (run.max_steps and run.step < 0.3 * run.max_steps):
+        return None
+    what = (
+        f"the lowest rate that is usual for {count(run.parameters)} parameters is {lowest:g}, "
+        f"{times:.0f} × this one ({run.learning_rate:g}); val {run.loss(val[-1])} {run.unit}"
+    )
+    better = math.sqrt(lowest * highest) / run.learning_rate
+    remedies: tuple[Remedy, ...] = ()
+    if run.remedies is not None:
+        remedies = (*run.remedies.rate(better), *run.remedies.steps(4))
+    sure = 1 - 0.5 ** (1 + times)
+    why = _USUAL
+    return Verdict("▲", "learning rate too low", None, what, sure, why, 5, remedies)
+
+
+def _does_well(run: Evidence, val: Values) -> bool:
+    """Whether the loss is so low that the rate cannot be far off."""
+    bits = run.val_bits_per_byte
+    if run.floor_bits_per_byte and len(bits) and math.isfinite(bits[-1]):
+        return float(bits[-1]) < _NEAR_FLOOR * run.floor_bits_per_byte
+    return run.n_vocab > 1 and float(val[-1]) < _LOW * math.log(run.n_vocab)
 
 
 def rate_too_high(run: Evidence, steps: list[int], val: Values, train: Values) -> Verdict | None:
     """Both losses stay high while evaluations of the same text zigzag.
 
-    The windows of an evaluation never change, so only the weights can cause the zigzag.
+    The windows of an evaluation never change, so only the weights can cause the zigzag. At a rate
+    that is usual for the size, something else does.
     """
     if len(val) < 8 or run.n_vocab < 2 or run.is_forked:
+        return None
+    if run.usual_rates is not None and run.learning_rate <= run.usual_rates[1]:
         return None
     uniform = math.log(run.n_vocab)
     if min(float(np.median(val[-3:])), float(val.min()) * 1.1) < _HIGH * uniform:
@@ -141,14 +197,13 @@ def rate_too_high(run: Evidence, steps: list[int], val: Values, train: Values) -
     if finding is None or _trains_well(run, steps, train):
         return None
     since, what, sure, why = finding
-    what = f"val {val[-1]:.3f} nats (uniform guess: {uniform:.2f}), {what}"
+    what = f"val {run.loss(val[-1])} {run.unit} (uniform guess: {run.loss(uniform)}), {what}"
     norms = [block.norm for block in run.blocks if block.last > run.warmup_steps]
     clip = run.gradient_clip
     if clip and norms and np.mean(np.array(norms) > clip) > 0.9:
         what += "; nearly every gradient is clipped"
-    return Verdict(
-        "▲", "learning rate too high", since, what, sure, why, 6, _smaller_updates(run, 0.1)
-    )
+    remedies = run.remedies.rate(0.1) if run.remedies else ()
+    return Verdict("▲", "learning rate too high", since, what, sure, why, 6, remedies)
 
 
 def _zigzags(run: Evidence, steps: list[int], val: Values) -> _Finding | None:
@@ -164,8 +219,8 @@ def _zigzags(run: Evidence, steps: list[int], val: Values) -> _Finding | None:
     if swing < 0.004 * later[-1] or turns < 0.4 or not -6 * swing < gain < 10 * swing:
         return None
     what = (
-        f"±{swing:.3f} from one evaluation to the next; "
-        f"down only {max(0.0, gain):.3f} from step {steps[hot[0]]:,} to {steps[hot[-1]]:,}"
+        f"±{run.loss(swing)} from one evaluation to the next; down only "
+        f"{run.loss(max(0.0, gain))} from step {steps[hot[0]]:,} to {steps[hot[-1]]:,}"
     )
     sure = confidence(swing, 0.002 * later[-1], len(later) - 2)
     return (
@@ -208,7 +263,7 @@ def _better_before(run: Evidence, steps: list[int], val: Values) -> _Finding | N
     if rise < 0.01 * val[best]:
         return None
     spread /= math.sqrt(after)  # of their median
-    what = f"{rise:.3f} above its best, at step {steps[best]:,} with a lower rate in warm-up"
+    what = f"{run.loss(rise)} above its best, at step {steps[best]:,} with a lower rate in warm-up"
     return steps[best], what, confidence(rise, spread, after), reason(rise, spread, after)
 
 
@@ -231,6 +286,8 @@ def rate_too_low(run: Evidence, steps: list[int], val: Values) -> Verdict | None
     """
     if len(val) < 6 or run.is_forked or run.n_vocab < 2 or not run.blocks:
         return None
+    if run.usual_rates is not None and run.learning_rate >= run.usual_rates[0]:
+        return None
     uniform = math.log(run.n_vocab)
     if run.max_steps and run.step < 0.3 * run.max_steps:
         return None
@@ -251,8 +308,9 @@ def rate_too_low(run: Evidence, steps: list[int], val: Values) -> Verdict | None
         return None
     drop = (val[0] - val[-1]) / uniform
     what = (
-        f"val {val[0]:.3f} → {val[-1]:.3f} nats, {drop:.0%} of the way from a uniform guess "
-        f"to 0; the last third of all updates gained {last:.3f}, the first {first:.3f}"
+        f"val {run.loss(val[0])} → {run.loss(val[-1])} {run.unit}, {drop:.0%} of the way from a "
+        f"uniform guess to 0; the last third of all updates gained {run.loss(last)}, the first "
+        f"{run.loss(first)}"
     )
     factor = 10 if drop < 0.15 else 3
     remedies: tuple[Remedy, ...] = ()

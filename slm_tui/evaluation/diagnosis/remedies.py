@@ -62,13 +62,6 @@ class Remedies:
         word = "more" if factor > 1 else "fewer"
         return self.offer(f"{word} steps: {steps:,}", f"training.max_steps={steps}")
 
-    def stop_at(self, step: int) -> tuple[Remedy, ...]:
-        """End shortly after the best checkpoint."""
-        steps = rounded(max(10, step * 1.1))
-        if steps >= self.preset.training.max_steps:
-            return ()
-        return self.offer(f"fewer steps: {steps:,}", f"training.max_steps={steps}")
-
     def patience(self) -> tuple[Remedy, ...]:
         """An early stop that can fire."""
         training = self.preset.training
@@ -82,22 +75,10 @@ class Remedies:
         """More of the same text: a higher limit, or more of the built-in stories."""
         return self._proposed(self.preset.data.more())
 
-    def dropout(self) -> tuple[Remedy, ...]:
-        """More dropout, if the model has it."""
-        return self._proposed(self.preset.model.more_dropout(_MOST_DROPOUT))
-
-    def smaller(self) -> tuple[Remedy, ...]:
-        """A smaller model of the same family."""
-        return self._proposed(self.preset.model.smaller())
-
     def routing(self) -> tuple[Remedy, ...]:
         """A stronger pull of routers to their target, then a lower learning rate."""
         change = self.preset.model.stronger_routing()
         return (*self._proposed(change), *self.rate(1 / 3))
-
-    def larger(self) -> tuple[Remedy, ...]:
-        """A larger model of the same family."""
-        return self._proposed(self.preset.model.larger())
 
     def richer(self) -> tuple[Remedy, ...]:
         """Richer text."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from slm_tui.config.estimate import FEW_TOKENS_PER_PARAMETER
 from slm_tui.evaluation.diagnosis.explanations import AFTER_THE_END, EXPLANATIONS
 from slm_tui.evaluation.diagnosis.remedy import Remedy
 
@@ -119,7 +120,11 @@ class Evidence:
     train_tokens: int = 0
     val_tokens: int = 0
     tokens_per_step: int = 0
+    # Below this, the text is little for the model.
+    few_tokens_per_parameter: float = FEW_TOKENS_PER_PARAMETER
     learning_rate: float = 0.0
+    # The lowest and highest rate that is usual for a model of this size, if known.
+    usual_rates: tuple[float, float] | None = None
     gradient_clip: float = 0.0
     dropout: float = 0.0
     warmup_steps: int = 0
@@ -137,3 +142,12 @@ class Evidence:
     metric_targets: Mapping[str, float] = field(default_factory=dict)
     is_ternary: bool = False
     remedies: "Remedies | None" = field(default=None, compare=False)
+    # The unit in which the texts give losses, and what a loss in nats per token is in it.
+    unit: str = "nats"
+    per_nat: float = 1.0
+
+    def loss(self, nats: float) -> str:
+        """A loss, or a difference of losses, as text in the unit of this evidence."""
+        value = nats * self.per_nat
+        size = abs(value)
+        return f"{value:.3f}" if size < 1000 else f"{value:,.0f}" if size < 1e9 else f"{value:.3g}"
