@@ -23,8 +23,13 @@ COMMANDS = (
     ("presets", "presets", "list, show, check and copy presets"),
     ("data", "data", "prepare, measure and sample the text of a preset, or any text"),
     ("runs", "runs", "list, show, follow, steer, rename and delete runs"),
+    ("checkpoints", "checkpoints", "list, keep, label, promote and delete checkpoints"),
+    ("suite", "suite", "run suites of experiments and compare their runs"),
+    ("queue", "queue", "list, add, reorder and train queued runs"),
+    ("compare", "compare", "compare runs: ranking, settings that differ, pictures"),
     ("evaluate", "evaluate", "evaluate checkpoints, alone or side by side"),
     ("generate", "generate", "generate text with a checkpoint"),
+    ("chat", "chat", "chat with a checkpoint line by line, also through pipes"),
     ("export", "export", "write a checkpoint in another format"),
     ("bench", "bench", "measure training speed and find the fastest settings"),
     ("doctor", "doctor", "check the device, versions, paths and terminal"),
@@ -69,6 +74,16 @@ def _explain(text: str, options: argparse.Namespace) -> int:
     return 1
 
 
+class _Formatter(argparse.HelpFormatter):
+    """Keeps each command on one line: argparse forgets the indent of the longest one."""
+
+    def add_argument(self, action: argparse.Action) -> None:
+        super().add_argument(action)
+        for name in action.choices or () if isinstance(action.choices, dict) else ():
+            length = len(name) + 2 * self._indent_increment
+            self._action_max_length = max(self._action_max_length, length)
+
+
 class _Parser(argparse.ArgumentParser):
     """Takes the options of a command from its module once the command is given."""
 
@@ -89,6 +104,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="slm-tui",
         description="Train, watch and talk to small language models. No command: open the app.",
+        formatter_class=_Formatter,
     )
     parser.add_argument("--version", action="version", version=f"slm-tui {__version__}")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")

@@ -31,6 +31,11 @@ def _short(number: float) -> str:
     return f"{number:.2f}" if size < 10 else f"{number:.1f}" if size < 100 else f"{number:.0f}"
 
 
+def runs_text(number: int) -> str:
+    """`1 run`, `12 runs`."""
+    return f"{number:,} run{'s' * (number != 1)}"
+
+
 def size(number: float) -> str:
     """Bytes as `812 B`, `3.40 MB`, `1.20 GB` (powers of 1000)."""
     for limit, unit in ((1e3, "B"), (1e6, "kB"), (1e9, "MB"), (1e12, "GB")):

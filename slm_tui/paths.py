@@ -74,6 +74,15 @@ def runs_dir() -> Path:
     return data_dir() / "runs"
 
 
+def suites_dir() -> Path:
+    """Suites that were started: their runs and what became of them."""
+    return data_dir() / "suites"
+
+
+def user_suites_dir() -> Path:
+    return user_presets_dir() / "suites"
+
+
 def trash_dir() -> Path:
     return data_dir() / "trash"
 
@@ -87,6 +96,10 @@ def builtin_presets_dir() -> Path:
     package = Path(__file__).resolve().parent
     shipped = package / "presets"
     return shipped if shipped.is_dir() else package.parent / "presets"
+
+
+def builtin_suites_dir() -> Path:
+    return builtin_presets_dir() / "suites"
 
 
 def check_name(name: str, what: str = "name") -> str:

@@ -20,6 +20,8 @@ Loss = Annotated[float, Strict()]
 Finite = Annotated[float, Strict(), Field(allow_inf_nan=False)]
 Flag = Annotated[bool, Strict()]
 Name = Annotated[str, Strict(), Field(max_length=255)]
+# The name of a file in a known directory; empty: none.
+FileName = Annotated[str, Strict(), Field(max_length=255, pattern=r"^$|^[^./\\\x00][^/\\\x00]*$")]
 Text = Annotated[str, Strict(), Field(max_length=1 << 20)]
 Scalar = str | int | float | bool | None
 

@@ -71,6 +71,14 @@ def _lines(preset: Preset, statistics: Statistics, planned: Plan) -> list[str]:
                 f"{part.bytes_per_token:>13.2f}{part.shortest:>10,}"
                 f"{part.mean_length:>10,.0f}{part.longest:>10,}"
             )
+    if statistics.tokenizer != "bytes":
+        lines.append("document lengths in bytes:")
+        lines += [
+            f"{_SPLIT[name]:10}{'':41}{part.shortest_bytes:>10,}"
+            f"{part.mean_bytes:>10,.0f}{part.longest_bytes:>10,}"
+            for name, part in statistics.parts.items()
+            if part.tokens
+        ]
     epochs = "none: the text is shorter than a window"
     if planned.epochs is not None:
         epochs = f"{ratio_text(planned.epochs)} of {planned.sequences_per_epoch:,} sequences"

@@ -88,6 +88,8 @@ def _devices() -> list[tuple[str, bool, str]]:
         checks.append(("GPU memory", True, f"{memory:.1f} GiB, native bf16: {bf16}"))
     native = "yes" if precision.has_native_bf16(torch.device("cpu")) else "no"
     checks.append(("CPU", True, f"{cores()} cores for this process, native bf16: {native}"))
+    how = "the same preset and seed give the same losses here, bit for bit"
+    checks.append(("repeatable", True, f"{how}, unless training.adapt_threads is on"))
     missing = missing_compiler(device)
     checks.append(("torch.compile", not missing, missing or "compiler found"))
     return checks

@@ -40,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--no-generations", action="store_true", help="generate no completions")
     shared.add_device(parser, "auto")
+    shared.add_threads(parser)
     add(
         "--output",
         default="",
@@ -62,6 +63,7 @@ def evaluate(options: argparse.Namespace) -> int:
     from slm_tui.corpus.progress import Cancelled
     from slm_tui.runs import evaluate as evaluating
     from slm_tui.runs import evaluation_results, store
+    from slm_tui.training.threads import Threads
 
     checkpoints = [store.find_checkpoint(spec) for spec in options.checkpoints]
     settings = evaluation_results.EvaluationSettings(
@@ -75,6 +77,7 @@ def evaluate(options: argparse.Namespace) -> int:
         device=options.device,
     )
     settings.check()
+    Threads(options.threads)
     line = CorpusProgress(sys.stderr)
     try:
         with stop_event() as cancel:

@@ -1,6 +1,7 @@
 """`slm-tui export`: writes a checkpoint in another format."""
 
 import argparse
+import shlex
 from pathlib import Path
 
 from slm_tui.commands import options as shared
@@ -45,6 +46,7 @@ def export(options: argparse.Namespace) -> int:
         f"{result.before / result.after:.1f} times smaller; {result.ternary:,} of "
         f"{result.parameters:,} weights take two bits each"
     )
-    output.say(f"generate text with: slm-tui generate {result.path} --prompt 'Once'")
-    output.say(f"chat with it: slm-tui --run {result.path}")
+    path = shlex.quote(str(result.path))
+    output.say(f"generate text: slm-tui generate {path}")
+    output.say(f"chat with it: slm-tui chat {path}, or in the app: slm-tui --run {path}")
     return 0

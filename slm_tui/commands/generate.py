@@ -60,6 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--greedy", action="store_true", help="always pick the most likely token")
     add("--batch", type=whole, metavar="N", help="completions at once (default: as many as fit)")
     shared.add_device(parser, "auto")
+    shared.add_threads(parser)
     shared.add_json(parser, "print one JSON object per completion")
     parser.set_defaults(command=generate)
 
@@ -100,6 +101,7 @@ class _Job:
     ) -> None:
         self._checkpoint, self._prompts, self._settings = checkpoint, prompts, settings
         self._samples, self._at_once = options.samples, options.batch
+        self._threads = options.threads
         self._as_json, self._output = as_json, output
         count = len(prompts) * options.samples
         self._live = count == 1 and output is None and not as_json
@@ -111,10 +113,12 @@ class _Job:
     def run(self, device: "torch.device", stop: threading.Event) -> None:
         from slm_tui.generation.completions import write
         from slm_tui.generation.engine import spread_over_threads
+        from slm_tui.training.threads import Threads, work_of
 
         checkpoint = self._checkpoint
         model, tokenizer = checkpoint.model(device), checkpoint.tokenizer()
         spread_over_threads(model)
+        Threads(self._threads, work=work_of(model))
         began = time.monotonic()
         if self._live:
             output.say_text(self._prompts[0])

@@ -33,6 +33,12 @@ def add_device(parser: argparse.ArgumentParser, default: str = "") -> None:
     parser.add_argument("--device", default=default, help="auto, cpu, cuda, cuda:1 or mps")
 
 
+def add_threads(parser: argparse.ArgumentParser) -> None:
+    """`--threads N`; 0 if absent."""
+    help = "CPU threads (default: all cores, or 1 for a small model)"
+    parser.add_argument("--threads", type=whole, default=0, metavar="N", help=help)
+
+
 def add_seed(parser: argparse.ArgumentParser, help: str) -> None:
     """`--seed SEED`; `None` if absent."""
     parser.add_argument("--seed", type=whole, help=help)

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from slm_tui.commands import options as shared
 from slm_tui.commands import output
-from slm_tui.formatting import count, ratio_text, size
+from slm_tui.formatting import count, duration, ratio_text, size
 from slm_tui.text import visible
 
 if TYPE_CHECKING:
+    from slm_tui.config.estimate import Calibration
     from slm_tui.config.preset import Preset
 
 
@@ -92,7 +93,9 @@ def _shown(preset: "Preset") -> list[str]:
     from slm_tui.config import describe, overrides
 
     lines = [f"{preset.name}: {preset.title}", preset.description, ""]
-    lines += [f"{name:22} {value}" for name, value in budget(preset)]
+    from slm_tui.training.calibrate import calibration
+
+    lines += [f"{name:22} {value}" for name, value in budget(preset, calibration())]
     values = preset.to_dict()
     section = ""
     for one in describe.settings(values):
@@ -103,22 +106,27 @@ def _shown(preset: "Preset") -> list[str]:
             lines += ["", f"[{section}]"]
         value = overrides.get(values, one.path)
         shown = "-" if value is None else visible(str(value), keep="")
-        unit = f" ({one.unit})" if one.unit else ""
-        lines.append(f"{one.path:32} {shown:20} {one.help}{unit}")
+        facts = [one.unit, describe.range_text(one), " | ".join(one.choices)]
+        limits = "; ".join(fact for fact in facts if fact)
+        lines.append(f"{one.path:32} {shown:20} {one.help}" + (f" ({limits})" if limits else ""))
     return lines
 
 
-def budget(preset: "Preset") -> list[tuple[str, str]]:
-    """The cost of the preset, as labels and values."""
+def budget(preset: "Preset", speed: "Calibration | None" = None) -> list[tuple[str, str]]:
+    """The cost of the preset, as labels and values; with the `speed` of the device, its time."""
     from slm_tui.config.estimate import COMPUTE_OPTIMAL_TOKENS_PER_PARAMETER, estimate
 
-    numbers = estimate(preset)
+    numbers = estimate(preset, calibration=speed)
+    timed = "unknown: the device is busy"
+    if numbers.seconds is not None and speed is not None:
+        timed = f"about {duration(numbers.seconds)} on {speed.device.partition(',')[0]}"
     rows = [
         ("parameters", f"{numbers.parameters:,} ({numbers.non_embedding:,} without embeddings)"),
         ("tokens per step", f"{numbers.tokens_per_step:,}"),
         ("total tokens", count(numbers.tokens)),
         ("memory", f"about {size(numbers.memory_bytes)}"),
         ("checkpoint", size(numbers.checkpoint_bytes)),
+        ("time", timed),
     ]
     if numbers.epochs is not None and numbers.tokens_per_parameter is not None:
         rows += [

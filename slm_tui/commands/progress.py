@@ -1,12 +1,15 @@
 """How the command line shows training: lines and a progress line, or JSON."""
 
+import shlex
 from dataclasses import asdict
 from typing import Any, TextIO
 
 from slm_tui.commands import output
 from slm_tui.commands.progress_line import ProgressLine, bar
+from slm_tui.config.estimate import estimate
+from slm_tui.config.preset import Preset
 from slm_tui.errors import SlmTuiError
-from slm_tui.formatting import clock, count, size
+from slm_tui.formatting import clock, count, duration, ratio_text, size
 from slm_tui.live.remote_session import RemoteSession
 from slm_tui.live.session import Session, Status
 from slm_tui.runs import evidence
@@ -24,6 +27,20 @@ from slm_tui.training.events import (
     Saved,
     Started,
 )
+
+
+def plan_text(preset: Preset) -> str:
+    """What training `preset` takes, in one line, before it starts."""
+    from slm_tui.training.calibrate import stored
+
+    cost = estimate(preset, calibration=stored())
+    parts = [f"{count(cost.parameters)} parameters", f"{preset.training.max_steps:,} steps"]
+    if cost.epochs is not None:
+        parts.append(f"about {ratio_text(cost.epochs)} epochs")
+    parts.append(f"about {size(cost.memory_bytes)} of memory")
+    if cost.seconds is not None:
+        parts.append(f"about {duration(cost.seconds)}")
+    return f"plan: {', '.join(parts)}"
 
 
 class JsonReport:
@@ -54,6 +71,7 @@ class TextReport:
 
     def begin(self, session: Session) -> None:
         self.show_line(f"run {session.run.id}")
+        self.show_line(plan_text(session.preset))
 
     def event(self, event: Event) -> None:
         text = self._worded(event)
@@ -72,7 +90,9 @@ class TextReport:
         if status.state != "done" and not status.error:
             self.show_line(f"resume with: slm-tui train --resume {session.run.id}")
         elif status.state == "done":
-            self.show_line(f"generate text with: slm-tui generate {session.run.id} --prompt 'Once'")
+            prompt = shlex.quote(one_line(session.preset.sampling.prompts[0], 60))
+            self.show_line(f"generate text: slm-tui generate {session.run.id} --prompt {prompt}")
+            self.show_line(f"chat with it: slm-tui chat {session.run.id}")
 
     def _show_verdict(self, session: Session | RemoteSession) -> None:
         try:
@@ -88,7 +108,7 @@ class TextReport:
             return (
                 f"{count(float(facts['parameters']))} parameters, vocabulary {facts['n_vocab']:,}, "
                 f"{count(float(facts['train_tokens']))} training tokens, {facts['device']}, "
-                f"{facts['threads']} threads"
+                f"{facts['threads']} CPU thread{'s' * (facts['threads'] != 1)}"
             )
         if isinstance(event, Evaluated):
             star = " ★" if event.is_best else ""
@@ -107,7 +127,8 @@ class TextReport:
         if isinstance(event, Changed):
             return f"step {event.step:,}: {event.what} is now {event.value:g}"
         if isinstance(event, Finished):
-            return f"step {event.step:,}: {event.reason}"
+            ending = "finished" if event.reason == "done" else event.reason
+            return f"step {event.step:,}: {ending}"
         return ""
 
     def show_line(self, text: str) -> None:

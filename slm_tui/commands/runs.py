@@ -22,6 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("list", "list all runs, newest first"),
         ("show", "show a run and its checkpoints"),
         ("rename", "rename a run"),
+        ("pin", "keep a run at the top of lists"),
+        ("unpin", "no longer keep a run at the top"),
         ("delete", "move a run to the trash"),
         ("restore", "restore a deleted run"),
         ("follow", "watch a run that another process is training"),
@@ -31,9 +33,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         one.set_defaults(command=runs, what=what)
     several = commands.choices
     shared.add_json(several["list"], "print one JSON object per line")
+    several["list"].add_argument(
+        "filter", nargs="*", help="show only matching runs, e.g. group:vocab val<1.5 state:done"
+    )
     shared.add_json(several["show"])
     shared.add_json(several["follow"], "print the status as one JSON object per change")
-    for what in ("show", "rename", "delete", "restore", "follow", "steer"):
+    for what in ("show", "rename", "pin", "unpin", "delete", "restore", "follow", "steer"):
         several[what].add_argument("run", help="name, unique prefix, last, or a path")
     several["rename"].add_argument("name", help="the new name")
     several["steer"].add_argument(
@@ -64,13 +69,15 @@ def runs(options: argparse.Namespace) -> int:
     from slm_tui.runs import store
 
     if options.what == "list":
-        _list(as_json=options.json)
+        _list(" ".join(options.filter), as_json=options.json)
     elif options.what == "restore":
         output.say(f"restored {store.restore(options.run).id}")
     else:
         run = store.find(options.run)
         if options.what == "show":
             _show(run, as_json=options.json)
+        elif options.what in ("pin", "unpin"):
+            _pin(run, on=options.what == "pin")
         elif options.what == "rename":
             store.rename(run, options.name)
             output.say(f"{run.id} is now called {options.name}")
@@ -82,12 +89,20 @@ def runs(options: argparse.Namespace) -> int:
     return 0
 
 
-def _list(*, as_json: bool) -> None:
-    from slm_tui.runs import store
+def _pin(run: "Run", *, on: bool) -> None:
+    from slm_tui.runs import catalog
 
-    runs = store.all_runs()
+    catalog.pin(run, on=on)
+    output.say(f"{run.id} is {'pinned' if on else 'no longer pinned'}")
+
+
+def _list(text: str, *, as_json: bool) -> None:
+    from slm_tui.runs import catalog
+
+    runs = catalog.matching(text)
     if not runs and not as_json:
-        output.say("no runs yet; start one with: slm-tui train stories-tiny")
+        nothing = "no runs yet; start one with: slm-tui train stories-tiny"
+        output.say(nothing if not text else f"no run matches {text!r}")
     for run in runs:
         try:
             info = run.info()

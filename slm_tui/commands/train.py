@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from slm_tui.training.events import Event, Sink
 
 _REFRESH_SECONDS = 0.2
+# Preparation that the shell waits for: processor time, and at most time on the clock.
 _BEGIN_SECONDS = 5.0
+_IDLE_SECONDS = 30.0
 # The terminal also sends ctrl+C to the parent, which passes it on.
 _ONE_PRESS_SECONDS = 0.5
 
@@ -93,10 +95,13 @@ def _train_detached(
     os.setsid()
     detach.ignore_hangups()
     session = _session(options, events)
-    end = time.monotonic() + _BEGIN_SECONDS
+    worked, waited = time.process_time(), time.monotonic()
     with _Signals(session) as signals:
         while session.is_live and session.status.state == "preparing":
-            if time.monotonic() > end or session.wait(0.05):
+            # In time that this process really had: on a busy machine, a run that cannot begin
+            # takes longer to fail.
+            is_late = time.process_time() - worked > _BEGIN_SECONDS
+            if is_late or time.monotonic() - waited > _IDLE_SECONDS or session.wait(0.05):
                 break
     if signals.interrupted.is_set():
         session.wait()

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from slm_tui import paths, safe_files
-from slm_tui.errors import RunError
+from slm_tui.errors import GenerationError, RunError
 
 FILE = "chat.jsonl"
 # Of a longer file, only this much of its end is read.
@@ -139,3 +139,25 @@ def clear(run: Path) -> Path:
     except OSError as error:
         raise RunError(f"{run / FILE} cannot be moved", str(error.strerror or error)) from None
     return target
+
+
+def save_text(name: str, text: str) -> Path:
+    """Write the conversation to a file that must not exist yet; return its path.
+
+    Raises:
+        GenerationError: the file exists or cannot be written.
+    """
+    path = Path(name).expanduser().absolute()
+    if path.is_dir():
+        raise GenerationError(f"{path} is a directory", "", f"try /save {name}/chat.txt")
+    if path.exists():
+        raise GenerationError(f"{path} already exists", "", "choose another name")
+    if not path.parent.is_dir():
+        raise GenerationError(f"{path.parent} does not exist", "", "choose an existing directory")
+    try:
+        safe_files.write_atomically(path, text.encode("utf-8", "replace"))
+    except (OSError, ValueError) as error:
+        raise GenerationError(
+            f"{path} cannot be written", str(error), "choose another file"
+        ) from None
+    return path

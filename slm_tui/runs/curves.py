@@ -3,7 +3,9 @@
 import contextlib
 import math
 import os
+import time
 from bisect import bisect_left
+from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -32,6 +34,9 @@ _MOST_LOG = 2**28
 _MOST_LINES = 2**24
 _LONGEST = 2**20
 _CHUNK = 2**22
+# What is read at once where a screen must not wait.
+_SLICE = 2**19
+_ROWS_AT_ONCE = 64
 _MOST_SECONDS = 1e12
 _LAST_MOMENT = 253_402_300_799.0  # the end of the year 9999
 
@@ -149,27 +154,46 @@ class Curves:
         self.generation = 0
         self._log = _Tail(run.path / "training_log.csv", _MOST_LOG)
         self._header = ""
+        self._waiting: deque[str] = deque()
         self._columns = _Places(LogLayout(TRAINING_COLUMNS))
         self._evaluation_metrics = _EvaluationMetrics(run.path / EVALUATIONS)
         self._sample_lines = _Tail(run.path / "samples.jsonl", _MOST_LINES)
         self._event_lines = _Tail(run.path / "events.jsonl", _MOST_LINES)
 
-    def read(self) -> bool:
-        """Read what is new; return whether there was anything."""
-        rows = self._log.lines()
-        if self._log.first != self._header:
-            self._header = self._log.first
-            # A log without a header is read in the layout of this version.
-            self._columns = _Places(LogLayout.of(self._header) or LogLayout(TRAINING_COLUMNS))
-        for row in rows:
-            self._take(row)
+    @property
+    def has_more(self) -> bool:
+        """Whether the last `read` left something for the next one."""
+        return bool(self._waiting) or self._log.has_more
+
+    def read(self, seconds: float | None = None) -> bool:
+        """Read what is new; return whether there was anything.
+
+        Args:
+            seconds: return after about so long, even if `has_more`; `None` reads everything.
+        """
+        end = None if seconds is None else time.monotonic() + seconds
+        if not self._waiting:
+            lines = self._log.lines(None if end is None else _SLICE)
+            if self._log.first != self._header:
+                self._header = self._log.first
+                # A log without a header is read in the layout of this version.
+                layout = LogLayout.of(self._header) or LogLayout(TRAINING_COLUMNS)
+                self._columns = _Places(layout)
+            self._waiting = deque(lines)
+        rows = self._waiting
+        number = 0
+        while rows:
+            self._take(rows.popleft())
+            number += 1
+            if end is not None and not number % _ROWS_AT_ONCE and time.monotonic() > end:
+                break
         evaluated = self._evaluation_metrics.read()
-        if evaluated or rows:
+        if evaluated or number:
             self._evaluation_metrics.fill(self.evaluations)
         samples, events = self._sample_lines.lines(), self._event_lines.lines()
         self.samples = [*self.samples, *_samples(samples)][-_MOST_SAMPLES:]
         self.events = [*self.events, *_events(events)][-_MOST_EVENTS:]
-        return bool(rows or evaluated or samples or events)
+        return bool(number or evaluated or samples or events)
 
     def _take(self, line: str) -> None:
         at, row = self._columns, cells(line)
@@ -293,15 +317,18 @@ class _Tail:
         self._is_cut = False
         # The first line of the file, once it is complete.
         self.first = ""
+        self.has_more = False
 
-    def lines(self) -> list[str]:
+    def lines(self, most: int | None = None) -> list[str]:
+        """The new complete lines, of at most about `most` bytes; then `has_more` may be true."""
+        self.has_more = False
         try:
             with safe_files.open_to_read(self._path) as file:
-                return self._read(file)
+                return self._read(file, most)
         except OSError:
             return []
 
-    def _read(self, file: BinaryIO) -> list[str]:
+    def _read(self, file: BinaryIO, most: int | None) -> list[str]:
         size = file.seek(0, os.SEEK_END)
         if size < self._position:  # the file was replaced
             self._position, self._rest, self.first = 0, b"", ""
@@ -313,7 +340,7 @@ class _Tail:
             self._position, self._rest, self._is_cut = size - self._most, b"", True
         file.seek(self._position)
         lines: list[str] = []
-        while data := file.read(_CHUNK):
+        while data := file.read(most or _CHUNK):
             self._position += len(data)
             *whole, self._rest = (self._rest + data).split(b"\n")
             if self._is_cut:  # the first line is incomplete
@@ -323,6 +350,9 @@ class _Tail:
             ]
             if len(self._rest) > _LONGEST:
                 self._rest, self._is_cut = b"", True
+            if most is not None:
+                self.has_more = self._position < size
+                break
         return lines
 
 

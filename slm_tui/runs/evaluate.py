@@ -253,7 +253,7 @@ def _alone(
     meter: "Meter",
 ) -> str:
     """Add what only a report on one checkpoint has; return its generations as text."""
-    from slm_tui.evaluation import speed
+    from slm_tui.evaluation import chunking, speed
     from slm_tui.runs.evaluation_text import gap_text
     from slm_tui.training.cpu_load import peak_bytes
 
@@ -269,6 +269,9 @@ def _alone(
     other, where = gap_text(text, corpus, settings)
     if other is not None:
         report["gap"] = _gap(one, other, where, comparison, settings, meter)
+    cuts = chunking.measure(model, one.tokenizer, text.documents, meter.check)
+    if cuts:
+        report["chunks"] = [asdict(stage) for stage in cuts]
     generations = ""
     if settings.samples:
         generations = _generations(report, one, settings, meter)

@@ -83,10 +83,18 @@ def _metrics(model: dict[str, Any], report: dict[str, Any], width: int) -> Itera
         each = f"{ratio_text(data['tokens_per_parameter'])} training tokens per parameter"
         seen = f"{ratio_text(data['tokens_seen_per_parameter'])} including repeats"
         yield from _pair("data", f"{each}, {seen}", width)
+    for number, stage in enumerate(report.get("chunks", [])):
+        yield from _pair("" if number else "chunks", _chunk_words(stage), width)
     if report.get("generation"):
         yield from _generation(report["generation"], width)
     if report.get("efficiency"):
         yield from _efficiency(report["efficiency"], width)
+
+
+def _chunk_words(stage: dict[str, Any]) -> str:
+    starts = f"{_share(stage['words'])} begin a word, {_share(stage['punctuation'])} punctuation"
+    inside = f"{_share(stage['inside'])} inside a word"
+    return f"{_number(stage['bytes_per_chunk'], 2)} bytes each; {starts}, {inside}"
 
 
 def _gap_words(gap: dict[str, Any], model: dict[str, Any]) -> str:
@@ -209,6 +217,10 @@ def _legend(report: dict[str, Any], width: int) -> Iterator[Line]:
         )
         text = f"95% intervals from {how}; ≈ marks differences within noise."
         yield from _wrapped(text, width, "muted")
+    if any(model["tokenizer"] == "bytes" for model in report["models"]):
+        good = "For English text read as bytes, good results are below 1.5 bits per byte, above "
+        good += "30% accuracy (top five above 60%), and above 95% valid UTF-8."
+        yield from _wrapped(good, width, "muted")
     for row in report["baselines"]:
         if row["note"]:
             yield from _wrapped(f"{row['name']}: {row['note']}", width, "muted")

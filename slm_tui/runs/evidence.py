@@ -4,7 +4,9 @@ import math
 from bisect import bisect_right
 from typing import TYPE_CHECKING, Any
 
+from slm_tui.config.estimate import few_tokens_per_parameter
 from slm_tui.config.preset import Preset
+from slm_tui.config.usual import usual_rates
 from slm_tui.errors import SlmTuiError
 from slm_tui.evaluation.diagnosis import CurveBlock, Evidence, Verdict, diagnose
 from slm_tui.evaluation.diagnosis.remedies import Remedies
@@ -67,10 +69,10 @@ class EvidenceBuilder:
             metric_steps=curves.steps.step,
             metrics=curves.steps.metrics,
             remedies=self._remedies,
-            **self._planned(int(_number(facts, "val_tokens"))),
+            **self._planned(int(_number(facts, "val_tokens")), int(_number(facts, "parameters"))),
         )
 
-    def _planned(self, val_tokens: int) -> dict[str, Any]:
+    def _planned(self, val_tokens: int, parameters: int) -> dict[str, Any]:
         preset = self.preset
         if preset is None:
             return {}
@@ -80,8 +82,10 @@ class EvidenceBuilder:
         if warmup is None:
             warmup = round((schedule.warmup_fraction or 0.0) * training.max_steps)
         return {
+            "few_tokens_per_parameter": few_tokens_per_parameter(preset),
             "evaluated_tokens": min(planned, max(0, val_tokens - 1)) if val_tokens else 0,
             "learning_rate": preset.optimizer.learning_rate,
+            "usual_rates": usual_rates(preset, parameters),
             "gradient_clip": preset.optimizer.gradient_clip,
             "dropout": preset.model.dropout_rate,
             "metric_targets": preset.model.metric_targets,

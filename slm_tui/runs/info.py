@@ -64,14 +64,18 @@ _NUMBERS = (
     "floor_bits_per_byte",
     "windows_per_epoch",
 )
-_TEXTS = ("device", "precision", "torch", "corpus")
+_TEXTS = ("device", "slot", "precision", "torch", "corpus")
 # `<name>-<yyyymmdd>-<hhmmss>`, plus a number if two runs started in the same second.
 _STAMPED = re.compile(r"(?P<name>.+)-(?P<stamp>\d{8}-\d{6})(-\d+)?")
 
 
 @dataclass
 class RunInfo:
-    """The contents of `run.json`. Times in seconds since the epoch; losses in nats per token."""
+    """The contents of `run.json`. Times in seconds since the epoch; losses in nats per token.
+
+    `group` is the suite that the run belongs to, `variation` what it is there. `before` is the run
+    whose verdict proposed `remedy`, with which this one was started.
+    """
 
     format: Count = FORMAT.version
     name: Name = ""
@@ -94,6 +98,10 @@ class RunInfo:
     best_step: Step | None = None
     best_bpb: Loss | None = None
     parent: Annotated[str, Strict(), Field(max_length=600)] = ""
+    group: Name = ""
+    variation: Name = ""
+    before: Name = ""
+    remedy: Text = ""
     error: Text = ""
     cause: Cause = "other"
     facts: dict[str, Any] = field(default_factory=dict)

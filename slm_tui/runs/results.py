@@ -1,5 +1,6 @@
 """The results of a finished run: `results.json`, and a plot if matplotlib is installed."""
 
+import bisect
 import importlib.util
 import io
 import json
@@ -12,6 +13,7 @@ from typing import Any
 from slm_tui import safe_files
 from slm_tui.config.preset import Preset
 from slm_tui.errors import SlmTuiError
+from slm_tui.formatting import count
 from slm_tui.runs import evidence, store
 from slm_tui.runs.curves import Curves
 from slm_tui.runs.store import Run, RunInfo
@@ -33,8 +35,17 @@ def write_results(run: Run, preset: Preset) -> None:
     values["diagnosis"] = [one.to_dict() for one in evidence.of_run(run)]
     text = json.dumps(values, indent=1)
     safe_files.write_atomically(run.path / RESULTS, text, parents=False)
-    if importlib.util.find_spec("matplotlib") is not None:
-        draw(curves, run.path / "training_losses.png", preset.name)
+    if has_matplotlib():
+        info = run.info()
+        size = info.facts.get("parameters")
+        parts = [preset.name, f"{count(info.tokens_seen)} tokens"]
+        parts += [f"{count(size)} parameters"] if isinstance(size, int | float) else []
+        draw(curves, run.path / "training_losses.png", ", ".join(parts))
+
+
+def has_matplotlib() -> bool:
+    """Whether pictures can be drawn: matplotlib is an optional extra."""
+    return importlib.util.find_spec("matplotlib") is not None
 
 
 def is_missing(run: Run) -> bool:
@@ -75,7 +86,7 @@ def _results(info: RunInfo, preset: Preset, curves: Curves) -> dict[str, Any]:
         "description": preset.description,
         "timestamp": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "state": info.state,
-        "config": preset.to_dict(),
+        "config": {**preset.to_dict(), **settings_of(preset)},
         "model_info": {
             "total_parameters": info.facts.get("parameters"),
             "training_time_seconds": info.elapsed_seconds,
@@ -93,6 +104,7 @@ def _results(info: RunInfo, preset: Preset, curves: Curves) -> dict[str, Any]:
             "floor_bpb": info.facts.get("floor_bits_per_byte"),
             "evaluated_steps": evaluations.step,
             "train_losses": [losses.get(step) for step in evaluations.step],
+            "mean_train_losses": train_means(curves),
             "val_losses": evaluations.loss,
         },
         "generated_samples": [
@@ -100,6 +112,29 @@ def _results(info: RunInfo, preset: Preset, curves: Curves) -> dict[str, Any]:
             for sample in curves.samples
             if sample.step == info.step
         ],
+    }
+
+
+def settings_of(preset: Preset) -> dict[str, Any]:
+    """The settings that experiments are most often told apart by, each under one plain name.
+
+    Models without a setting leave it out; of several stages, `n_embd` is the widest.
+    """
+    model = preset.model.model_dump()
+    width = model.get("n_embd", model.get("d_model"))
+    limit = preset.data.limit
+    chosen = limit.model_dump(exclude_none=True)
+    return {
+        "vocab_size": preset.tokenizer.expected_vocabulary,
+        "n_embd": max(width) if isinstance(width, list | tuple) else width,
+        "n_layer": preset.model.layers,
+        "n_head": model.get("n_head"),
+        "block_size": preset.model.block_size,
+        "batch_size": preset.training.micro_batch,
+        "learning_rate": preset.optimizer.learning_rate,
+        "max_iters": preset.training.max_steps,
+        "dropout": model.get("dropout"),
+        "dataset_subset": ", ".join(f"{name} {value}" for name, value in chosen.items()) or 1.0,
     }
 
 
@@ -112,8 +147,22 @@ def finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def train_means(curves: Curves) -> list[float | None]:
+    """For each evaluation, the mean training loss of the steps since the one before; `None` if
+    there is none, as before the first step."""
+    means: list[float | None] = []
+    steps, losses = curves.steps.step, curves.steps.loss
+    at = 0
+    for step in curves.evaluations.step:
+        end = bisect.bisect_right(steps, step, at)
+        finite = [loss for loss in losses[at:end] if math.isfinite(loss)]
+        means.append(sum(finite) / len(finite) if finite else None)
+        at = end
+    return means
+
+
 def draw(curves: Curves, path: Path, title: str) -> None:
-    """Plot training and validation loss against steps as a PNG.
+    """Plot training and validation loss at the same evaluations as a PNG; every step is faint.
 
     Raises:
         OSError: `path` cannot be written.
@@ -126,10 +175,13 @@ def draw(curves: Curves, path: Path, title: str) -> None:
     axes = figure.add_subplot(
         title=title, xlabel="step (optimizer updates)", ylabel="loss (nats per token)"
     )
-    axes.plot(curves.steps.step, curves.steps.loss, color="tab:green", alpha=0.6, label="train")
-    axes.plot(
-        curves.evaluations.step, curves.evaluations.loss, "o-", color="tab:red", label="validation"
-    )
+    axes.plot(curves.steps.step, curves.steps.loss, color="tab:green", alpha=0.3)
+    evaluations = curves.evaluations
+    means = train_means(curves)
+    known = [(step, mean) for step, mean in zip(evaluations.step, means, strict=True) if mean]
+    if known:
+        axes.plot(*zip(*known, strict=True), "o-", color="tab:green", label="train")
+    axes.plot(evaluations.step, evaluations.loss, "o-", color="tab:red", label="validation")
     axes.grid(alpha=0.3)
     axes.legend()
     picture = io.BytesIO()

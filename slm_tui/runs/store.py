@@ -92,7 +92,16 @@ class Run:
         infos.write(self.path, info)
 
 
-def create(preset: Preset, name: str = "", parent: str = "") -> Run:
+def create(
+    preset: Preset,
+    name: str = "",
+    parent: str = "",
+    *,
+    group: str = "",
+    variation: str = "",
+    before: str = "",
+    remedy: str = "",
+) -> Run:
     """Create the directory of a new run, atomically.
 
     Raises:
@@ -110,6 +119,10 @@ def create(preset: Preset, name: str = "", parent: str = "") -> Run:
         host=socket.gethostname(),
         max_steps=preset.training.max_steps,
         parent=parent,
+        group=group,
+        variation=variation,
+        before=before,
+        remedy=remedy,
     )
     stamp = datetime.fromtimestamp(now).strftime("%Y%m%d-%H%M%S")
     root = paths.runs_dir()
@@ -225,7 +238,7 @@ def _label(run: Run) -> str:
 
 
 def find_checkpoint(spec: str) -> Path:
-    """The checkpoint `RUN`, `RUN@best`, `RUN@last`, `RUN@500`, or a path.
+    """The checkpoint `RUN`, `RUN@best`, `RUN@last`, `RUN@500`, `RUN@LABEL`, or a path.
 
     A run alone means its best checkpoint, or its last if there is no best.
 
@@ -241,7 +254,9 @@ def find_checkpoint(spec: str) -> Path:
 
 
 def checkpoint_of(run: Run, which: str = "") -> Path:
-    """The checkpoint `best`, `last` or of a step; empty means the best, otherwise the last.
+    """The checkpoint `best`, `last`, of a step or with a label.
+
+    Empty means the best, otherwise the last.
 
     Raises:
         CheckpointError: the run has no such checkpoint.
@@ -253,7 +268,9 @@ def checkpoint_of(run: Run, which: str = "") -> Path:
             match = checkpoint_dir.linked(run.checkpoints, one)
         else:
             name = checkpoint_dir.name_of(int(one)) if one.isdecimal() and len(one) < 16 else one
-            match = next((path for path in saved if path.name == name), None)
+            match = next(
+                (path for path in saved if name in (path.name, checkpoint_dir.label_of(path))), None
+            )
         if match is not None:
             return match
     if saved and not which:

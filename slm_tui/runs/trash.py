@@ -1,4 +1,4 @@
-"""Deleted presets, runs and conversations, and restoring them."""
+"""Deleted presets, runs, checkpoints and conversations, and restoring them."""
 
 import shutil
 from collections.abc import Iterator
@@ -9,10 +9,15 @@ from typing import Literal
 from slm_tui import paths
 from slm_tui.config import library
 from slm_tui.errors import RunError, SlmTuiError
-from slm_tui.runs import conversation, store
+from slm_tui.runs import checkpoints, conversation, store
 
-Kind = Literal["preset", "run", "conversation"]
-_FOLDERS: dict[str, Kind] = {"presets": "preset", "runs": "run", "chats": "conversation"}
+Kind = Literal["preset", "run", "checkpoint", "conversation"]
+_FOLDERS: dict[str, Kind] = {
+    "presets": "preset",
+    "runs": "run",
+    "checkpoints": "checkpoint",
+    "chats": "conversation",
+}
 
 
 @dataclass(frozen=True)
@@ -38,8 +43,15 @@ def _entries() -> Iterator[Trashed]:
                 when = path.lstat().st_ctime
             except OSError:
                 continue
-            name = path.name if kind == "run" else path.stem.rpartition("-")[0] or path.stem
-            yield Trashed(kind, name, path, when)
+            yield Trashed(kind, _name(kind, path), path, when)
+
+
+def _name(kind: Kind, path: Path) -> str:
+    if kind == "run":
+        return path.name
+    if kind == "checkpoint":
+        return "@".join(path.name.split("@")[:2])
+    return path.stem.rpartition("-")[0] or path.stem
 
 
 def _inside(directory: Path) -> list[Path]:
@@ -60,6 +72,9 @@ def restore(one: Trashed) -> str:
         return library.restore(one.path)
     if one.kind == "run":
         return store.restore(one.path).id
+    if one.kind == "checkpoint":
+        checkpoints.restore(one.path)
+        return one.name
     run = paths.runs_dir() / one.name
     target = run / conversation.FILE
     if not run.is_dir():

@@ -45,6 +45,24 @@ def objects(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
+def test_an_evaluation_of_an_hnet_describes_its_chunks(
+    tiny: Callable[..., Preset], capsys: pytest.CaptureFixture[str]
+) -> None:
+    stages = {"d_model": (16, 16, 24), "num_blocks": ((1, 0, 1), (1, 0, 1), (1,))}
+    run = trained(tiny(model={"kind": "hnet", "block_size": 32, **stages}), "cutter")
+    capsys.readouterr()
+    assert main(["evaluate", "cutter", *FEW]) == 0
+    out = capsys.readouterr().out
+    assert "chunks" in out
+    assert "begin a word" in out
+    (report,) = evaluation_results.read(run.path)
+    outer, inner = report["chunks"]
+    assert 1 <= outer["bytes_per_chunk"] <= inner["bytes_per_chunk"]
+    assert outer["chunks"] >= inner["chunks"]
+    again = "\n".join(line.text for line in lines(report, 80))
+    assert f"{outer['bytes_per_chunk']:.2f} bytes each" in again
+
+
 def test_evaluate_end_to_end(runs: list[Run], capsys: pytest.CaptureFixture[str]) -> None:
     plain, _ = runs
     capsys.readouterr()

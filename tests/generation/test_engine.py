@@ -17,6 +17,7 @@ from slm_tui.generation.engine import Continuation, Engine, window_start
 from slm_tui.generation.sampling import SamplingSettings
 from slm_tui.models.base import LanguageModel
 from slm_tui.models.build import build
+from tests import extent
 from tests.models.test_gpt import SWITCHES, named
 
 CPU = torch.device("cpu")
@@ -77,6 +78,7 @@ SAMPLED = SamplingSettings(temperature=1.0, top_k=20, top_p=0.95, max_tokens=40,
 PENALISED = SamplingSettings(temperature=0.8, repetition_penalty=1.3, max_tokens=40)
 
 
+@extent.sample(20)
 @pytest.mark.parametrize("switches", SWITCHES, ids=named)
 def test_the_cache_changes_no_token(switches: dict[str, object]) -> None:
     model = model_of(**switches)
@@ -84,6 +86,7 @@ def test_the_cache_changes_no_token(switches: dict[str, object]) -> None:
         assert_the_cache_changes_nothing(model, length, chosen.with_(max_tokens=20))
 
 
+@extent.sample(9)
 @pytest.mark.parametrize("chosen", [GREEDY, SAMPLED, PENALISED], ids=["greedy", "drawn", "penal"])
 @pytest.mark.parametrize("length", [1, 2, BLOCK - 1, BLOCK, BLOCK + 1, BLOCK + 3, 31])
 def test_the_cache_changes_nothing_for_any_prompt(length: int, chosen: SamplingSettings) -> None:

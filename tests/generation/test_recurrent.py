@@ -9,6 +9,7 @@ from slm_tui.generation.engine import Continuation, Engine, spread_over_threads
 from slm_tui.generation.sampling import SamplingSettings
 from slm_tui.models.base import LanguageModel
 from slm_tui.models.build import build
+from tests import extent
 
 BLOCK = 12
 PROMPTS = ([1], [7, 8, 9, 10, 11], [200] * 17, [3, 1, 4, 1, 5, 9, 2, 6])
@@ -41,6 +42,7 @@ def texts() -> list[Continuation]:
     return [Continuation(list(prompt), seed) for seed, prompt in enumerate(PROMPTS)]
 
 
+@extent.sample(2)
 @each
 def test_a_completion_depends_on_no_other_in_its_batch(config: HgrnModel | HnetModel) -> None:
     model = model_of(config)

@@ -13,6 +13,7 @@ from slm_tui.generation.engine import Continuation, Engine, spread_over_threads,
 from slm_tui.generation.sampling import SamplingSettings
 from slm_tui.models.base import LanguageModel
 from slm_tui.models.build import build
+from tests import extent
 from tests.generation.test_engine import (
     BLOCK,
     CPU,
@@ -61,6 +62,7 @@ def prompts_of(*lengths: int) -> list[list[int]]:
 LENGTHS = (1, 5, BLOCK, BLOCK - 1, 30, 2, 7, BLOCK + 1)
 
 
+@extent.sample(3)
 @pytest.mark.parametrize("position", ["learned", "rope"])
 @pytest.mark.parametrize("chosen", [GREEDY, SAMPLED, PENALISED], ids=["greedy", "drawn", "penal"])
 def test_batched_texts_equal_separate_ones(chosen: SamplingSettings, position: str) -> None:
@@ -83,6 +85,7 @@ def test_batched_texts_end_at_different_times() -> None:
     assert len(grown) > 2
 
 
+@extent.sample(12)
 @pytest.mark.parametrize("switches", SWITCHES[::3], ids=named)
 def test_batched_texts_equal_separate_ones_for_every_option(
     switches: dict[str, object],

@@ -254,3 +254,32 @@ def test_a_log_of_the_first_version_is_read_completely(run: Run) -> None:
     curves = Curves(run)
     curves.read()
     assert (curves.steps.step, curves.steps.tokens_per_second) == ([1], [640.0])
+
+
+def test_a_long_log_is_read_in_slices_that_add_up_to_the_whole(run: Run) -> None:
+    header = ",".join(TRAINING_COLUMNS)
+    numbers = {"learning_rate", "train_loss", "grad_norm", "tokens_per_second"}
+
+    def line(step: int) -> str:
+        own = {"step": str(step), "elapsed_seconds": f"{step / 10}", "tokens_seen": str(64 * step)}
+        usual = {name: "0.5" if name in numbers else "" for name in TRAINING_COLUMNS}
+        return ",".join((usual | own).values())
+
+    lines = [line(step) for step in range(1, 30_001)]
+    log = run.path / "training_log.csv"
+    log.write_text("\n".join([header, *lines]) + "\n")
+    whole, sliced = Curves(run), Curves(run)
+    whole.read()
+    reads = 0
+    while sliced.read(0.0) or sliced.has_more:
+        reads += 1
+        steps = sliced.steps.step
+        assert steps == list(range(1, len(steps) + 1))
+    assert reads > 20
+    assert sliced.steps == whole.steps
+    assert len(whole.steps.step) == 30_000
+    with log.open("a") as file:
+        file.write(line(30_001) + "\n")
+    assert sliced.read(0.0)
+    assert sliced.steps.step[-1] == 30_001
+    assert not sliced.read(0.0)

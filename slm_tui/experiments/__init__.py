@@ -1,0 +1,1 @@
+"""Experiments: suites, the queue that runs them, and the comparison of their runs."""
