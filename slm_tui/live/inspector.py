@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from slm_tui.corpus.subwords import SubwordCut, SubwordSplitter
+    from slm_tui.generation.chunks import Chunks
     from slm_tui.generation.inspect import Candidates, TokenSurprise
     from slm_tui.generation.sampling import SamplingSettings
 
@@ -27,23 +29,28 @@ _MOST_LOGITS = 64
 # Compared by identity: arrays have no truth value, and each object is replaced as a whole.
 @dataclass(frozen=True, eq=False)
 class OtherCheckpoint:
-    """The result of another checkpoint of the run for the same text."""
+    """The result of another checkpoint of the run for the same text; `chunks` if it makes any."""
 
     step: int
     heat: "TokenSurprise"
+    chunks: "Chunks | None" = None
 
 
 @dataclass(frozen=True, eq=False)
 class InspectionStatus:
     """The results so far for the current text.
 
-    `heat` comes first, then `candidates` for the token in focus, `others` by ascending step, and
-    `counts`, the training count of each token `(n_vocab,)`. `reading_others` and
-    `counting` tell what is still pending; `error` is what failed.
+    `heat` comes first, with `chunks` if the model cuts the text, at `step`; then `candidates` for
+    the token in focus, `others` by ascending step, `counts`, the training count of each token
+    `(n_vocab,)`, and `subwords`, for a model that cuts. `reading_others` and `counting` tell what
+    is still pending; `error` is what failed.
     """
 
     tokens: PromptedTokens | None = None
     heat: "TokenSurprise | None" = None
+    chunks: "Chunks | None" = None
+    step: int = 0
+    subwords: "SubwordCut | None" = None
     candidates: "Candidates | None" = None
     others: tuple[OtherCheckpoint, ...] = ()
     counts: "NDArray[np.int64] | None" = None
@@ -88,6 +95,7 @@ class Inspector:
         self._others: list[Path] = []
         # For the last counted corpus: (fingerprint, counts).
         self._counted: tuple[str, Any] = ("", None)
+        self._splitter: SubwordSplitter | None = None
         self._thread = threading.Thread(target=self._main, name="inspector", daemon=True)
 
     def look(self, loaded: LoadedModel, tokens: PromptedTokens) -> None:
@@ -173,19 +181,26 @@ class Inspector:
 
     def _do(self, subject: _Subject, focus: _Focus | None, *, fresh: bool, moved: bool) -> None:
         """Do one task, the most urgent first, so that the focus never waits for long."""
+        from slm_tui.generation.chunks import chunks
         from slm_tui.generation.inspect import heat
+        from slm_tui.training.checkpoint_dir import step_of
 
         if fresh:
             self._logits.clear()
             self._others = others_of(subject.loaded.checkpoint)
-            result = heat(subject.loaded.model, subject.tokens.ids, lambda: self._turn(subject))
-            self._publish(subject, heat=result)
+            model, ids = subject.loaded.model, subject.tokens.ids
+            cut = chunks(model, ids, lambda: self._turn(subject))
+            self._publish(subject, chunks=cut, step=step_of(subject.loaded.checkpoint))
+            self._publish(subject, heat=heat(model, ids, lambda: self._turn(subject)))
         if focus is not None and (moved or fresh):
             self._publish(subject, candidates=self._candidates(subject, focus))
         elif not fresh and self._seen.reading_others:
             self._read_other(subject)
         elif not fresh and self._seen.counting:
-            self._publish(subject, counts=self._count(subject.loaded), counting=False)
+            counts = self._count(subject.loaded)
+            if self._seen.chunks is not None:
+                self._publish(subject, subwords=self._split(subject))
+            self._publish(subject, counts=counts, counting=False)
 
     @contextmanager
     def _turn(self, subject: _Subject) -> Iterator[None]:
@@ -216,6 +231,7 @@ class Inspector:
     def _read_other(self, subject: _Subject) -> None:
         """Read the text with the next checkpoint of the run; damaged ones are skipped."""
         from slm_tui.errors import SlmTuiError
+        from slm_tui.generation.chunks import chunks
         from slm_tui.generation.inspect import heat
         from slm_tui.training import checkpoint
 
@@ -231,8 +247,11 @@ class Inspector:
             model = opened.model(device)
         except SlmTuiError:
             return
+        ids = subject.tokens.ids
         other = OtherCheckpoint(
-            opened.state.step, heat(model, subject.tokens.ids, lambda: self._turn(subject))
+            opened.state.step,
+            heat(model, ids, lambda: self._turn(subject)),
+            chunks(model, ids, lambda: self._turn(subject)),
         )
         others = sorted((*self._seen.others, other), key=lambda one: one.step)
         self._publish(subject, others=tuple(others), reading_others=bool(self._others))
@@ -247,6 +266,15 @@ class Inspector:
             counts = None if corpus is None else token_counts(corpus.train, loaded.model.n_vocab)
             self._counted = (loaded.corpus, counts)
         return self._counted[1]
+
+    def _split(self, subject: _Subject) -> "SubwordCut | None":
+        """How subwords would split the text; `None` if no such tokenizer is at hand."""
+        from slm_tui.corpus.subwords import SubwordSplitter
+
+        self._splitter = self._splitter or SubwordSplitter()
+        loaded = subject.loaded
+        text = loaded.tokenizer.decode_bytes(subject.tokens.ids)
+        return self._splitter.split(loaded.corpus, text)
 
     def _publish(self, subject: _Subject, **changes: Any) -> None:
         with self._changed:

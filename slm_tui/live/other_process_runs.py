@@ -2,9 +2,9 @@
 
 import os
 import socket
-import threading
 from pathlib import Path
 
+from slm_tui.live.periodic import Periodic
 from slm_tui.runs.index import IndexedRun, RunIndex
 from slm_tui.runs.store import Run
 
@@ -21,14 +21,11 @@ class OtherProcessRuns:
         self.runs: tuple[Run, ...] = ()
         self._index = RunIndex()
         self._extra: set[Path] = set()
-        self._closed = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._thread = Periodic("other-runs", self.look, _SCAN_SECONDS)
 
     def start(self) -> None:
         """Start looking, unless already started."""
-        if self._thread is None and not self._closed.is_set():
-            self._thread = threading.Thread(target=self._main, name="other-runs", daemon=True)
-            self._thread.start()
+        self._thread.start()
 
     def include(self, path: Path) -> None:
         """Include this run, which may be outside the runs directory."""
@@ -36,12 +33,7 @@ class OtherProcessRuns:
 
     def close(self) -> None:
         """Stop looking."""
-        self._closed.set()
-
-    def _main(self) -> None:
-        while not self._closed.is_set():
-            self.look()
-            self._closed.wait(_SCAN_SECONDS)
+        self._thread.close()
 
     def look(self) -> None:
         """Look once."""

@@ -1,13 +1,14 @@
 """Resuming a run: which settings may change, and which corpus it needs."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from threading import Event as ThreadEvent
 from typing import TYPE_CHECKING
 
 from slm_tui import paths, safe_files
 from slm_tui.config import overrides, text_location
 from slm_tui.config.preset import Preset
-from slm_tui.errors import CorpusError, PresetError, SlmTuiError, TrainingError
+from slm_tui.errors import CheckpointError, CorpusError, PresetError, SlmTuiError, TrainingError
 from slm_tui.runs.info import PRESET
 from slm_tui.runs.store import Run
 from slm_tui.training import checkpoint_dir
@@ -28,6 +29,7 @@ _PERMITTED = frozenset(
         "training.threads",
         "training.compile",
         "training.log_every",
+        "training.gradient_norms",
         "training.log_to",
         "training.wandb_mode",
         "training.wandb_project",
@@ -191,3 +193,29 @@ def write_preset(run: Run, preset: Preset) -> None:
     """
     path = run.path / PRESET
     safe_files.write_atomically(path, preset.to_toml(), parents=False)
+
+
+def set_aside_later(directory: Path, step: int) -> None:
+    """Set aside checkpoints after `step`, which new ones would overwrite: nothing is lost."""
+    for path in checkpoint_dir.later_than(directory, step):
+        try:
+            checkpoint_dir.read_manifest(path)
+        except checkpoint_dir.RenamedError:
+            why = "copied"
+        except CheckpointError:
+            why = "damaged"
+        else:
+            why = "damaged"
+        checkpoint_dir.set_aside([path], why)
+
+
+def nothing_to_resume(run: Run, wrong: list[str]) -> CheckpointError:
+    """The error for a run without a usable checkpoint; `wrong` says why others are not."""
+    steps = run.info().step
+    more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+    why = f"{wrong[0]}{more}" if wrong else "it has no checkpoint"
+    return CheckpointError(
+        f"run {run.id} cannot be resumed",
+        f"it has {steps:,} steps, but {why}" if steps else why,
+        f"restore its checkpoints, or start again: slm-tui train {run.path / 'preset.toml'}",
+    )

@@ -1,35 +1,45 @@
 """Reads runs for the Runs and Chat screens in a thread: only changes, once a second."""
 
-import threading
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from slm_tui import safe_files
 from slm_tui.config.preset import Preset
 from slm_tui.errors import SlmTuiError, in_words
+from slm_tui.live.periodic import Periodic
+from slm_tui.runs import catalog
 from slm_tui.runs.curves import Curves
 from slm_tui.runs.index import IndexedRun, RunIndex
 from slm_tui.runs.info import LIVE_STATES, RunInfo, evaluations
 from slm_tui.runs.store import Run
+from slm_tui.text import one_line
 from slm_tui.training import checkpoint_dir
 
 _INTERVAL_SECONDS = 1.0
 _MOST_CURVES = 24
+_MOST_RESULTS = 1 << 22
 
 
 @dataclass(frozen=True)
 class RunLine:
     """A run as shown in the table. `mark` selects its color and shape; `error` is why its
-    files cannot be read."""
+    files cannot be read. `number` tells runs of one name apart, from 2 on; `verdict` is the
+    headline of its diagnosis, once it has ended."""
 
     path: Path
     info: RunInfo
     mark: int = 0
     error: str = ""
+    is_pinned: bool = False
+    number: int = 1
+    verdict: str = ""
 
     @property
     def name(self) -> str:
-        return self.info.name or self.path.name
+        name = self.info.name or self.path.name
+        return f"{name} #{self.number}" if self.number > 1 else name
 
     @property
     def is_live(self) -> bool:
@@ -46,6 +56,7 @@ class CheckpointLine:
     is_best: bool = False
     is_last: bool = False
     is_kept: bool = False
+    label: str = ""
 
 
 @dataclass(frozen=True)
@@ -64,66 +75,59 @@ class RunDetail:
 
 @dataclass(frozen=True)
 class RunsSnapshot:
-    """Everything read. `version` grows with every change; 0 is before the first read."""
+    """Everything read. `version` grows with every change; 0 is before the first read.
+
+    `has_presets`: the presets of all runs have been read, for a filter over settings.
+    """
 
     version: int = 0
     lines: tuple[RunLine, ...] = ()
     details: dict[Path, RunDetail] = field(default_factory=dict)
+    has_presets: bool = False
 
 
 class RunScanner:
-    """A daemon thread that keeps `snapshot` up to date while it is awake."""
+    """Keeps `snapshot` up to date in a thread while it is awake."""
 
     def __init__(self) -> None:
         self.snapshot = RunsSnapshot()
         self._index = RunIndex()
         self._cache: dict[Path, tuple[IndexedRun, RunLine]] = {}
+        # Whether the filter needs the presets of all runs.
+        self.reads_presets = False
+        self._has_presets = False
         self._marks: dict[Path, int] = {}
+        self._verdicts: dict[Path, str] = {}
         self._curves: dict[Path, Curves] = {}
         self._presets: dict[Path, tuple[Preset | None, str]] = {}
         self._requested: tuple[Path, ...] = ()
-        self._poke = threading.Event()
-        self._awake = threading.Event()
-        self._closed = False
-        self._thread: threading.Thread | None = None
+        self._wrote_results = False
+        self._thread = Periodic("run-scanner", self._read_in_thread, _INTERVAL_SECONDS)
 
     def look(self, runs: Iterable[Path]) -> None:
         """Also read the details of these runs."""
         runs = tuple(dict.fromkeys(runs))
         if runs != self._requested:
             self._requested = runs
-            self._poke.set()
+            self._thread.poke()
 
     def wake(self) -> None:
         """Read now, and keep reading."""
-        if self._thread is None and not self._closed:
-            self._thread = threading.Thread(target=self._main, name="run-scanner", daemon=True)
-            self._thread.start()
-        self._awake.set()
-        self._poke.set()
+        self._thread.wake()
 
     def sleep(self) -> None:
         """Pause until `wake`."""
-        self._awake.clear()
+        self._thread.sleep()
 
     def close(self) -> None:
         """Stop the thread."""
-        self._closed = True
-        self._awake.set()
-        self._poke.set()
+        self._thread.close()
 
-    def _main(self) -> None:
-        is_first = True
-        while True:
-            self._awake.wait()
-            if self._closed:
-                return
-            self._poke.clear()
-            self.read()
-            if is_first:
-                is_first = False
-                _write_missing_results(self.snapshot.lines)
-            self._poke.wait(_INTERVAL_SECONDS)
+    def _read_in_thread(self) -> None:
+        self.read()
+        if not self._wrote_results:
+            self._wrote_results = True
+            _write_missing_results(self.snapshot.lines)
 
     def read(self) -> None:
         """Read once. Called only by the thread, or if no thread was started."""
@@ -138,26 +142,45 @@ class RunScanner:
 
     def _publish(self, lines: tuple[RunLine, ...], details: dict[Path, RunDetail]) -> None:
         old = self.snapshot
-        if not old.version or lines != old.lines or details != old.details:
-            self.snapshot = RunsSnapshot(old.version + 1, lines, details)
+        values = lines, details, self._has_presets
+        if not old.version or values != (old.lines, old.details, old.has_presets):
+            self.snapshot = RunsSnapshot(old.version + 1, *values)
 
     def lines(self) -> tuple[RunLine, ...]:
         """All runs, newest first; unchanged files are not read again."""
         runs = self._index.read()
+        pins = catalog.pinned()
         fresh = [one for path, one in runs.items() if path not in self._marks]
         for run in sorted(fresh, key=lambda run: (run.info.created, run.path.name)):
             self._marks[run.path] = len(self._marks)
         cache: dict[Path, tuple[IndexedRun, RunLine]] = {}
+        numbers = _numbers(runs.values())
         for path, run in runs.items():
             before = self._cache.get(path)
+            varying = (path.name in pins, numbers[path], self._verdict_of(path, run))
             # Unchanged lines stay the same objects, so that comparing snapshots is cheap.
-            if before is not None and before[0] is run:
+            line = before[1] if before is not None else None
+            same = line is not None and (line.is_pinned, line.number, line.verdict) == varying
+            if before is not None and same and before[0] is run:
                 cache[path] = before
             else:
-                cache[path] = (run, RunLine(path, run.info, self._marks[path], run.error))
+                line = RunLine(path, run.info, self._marks[path], run.error, *varying)
+                cache[path] = (run, line)
+            if self.reads_presets:
+                catalog.preset_of(path)
         self._cache = cache
+        self._has_presets = self.reads_presets
         lines = [line for _, line in cache.values()]
         return tuple(sorted(lines, key=lambda line: (-line.info.created, line.path.name)))
+
+    def _verdict_of(self, path: Path, run: IndexedRun) -> str:
+        """The verdict of an ended run, whose results may be written a moment after its end."""
+        if run.is_live or run.error:
+            self._verdicts.pop(path, None)
+            return ""
+        if path not in self._verdicts and safe_files.is_file(path / "results.json"):
+            self._verdicts[path] = _verdict(path)
+        return self._verdicts.get(path, "")
 
     def _detail(self, path: Path) -> RunDetail:
         curves = self._curves.pop(path, None) or Curves(Run(path))
@@ -170,11 +193,11 @@ class RunScanner:
         preset, wrong = self._preset(path)
         losses = dict(zip(evaluations.step, evaluations.loss, strict=True))
         try:
-            checkpoints = read_checkpoints(path, losses)
+            saved = read_checkpoints(path, losses)
         except Exception as error:  # noqa: BLE001 - a broken torch, a lost disk
-            checkpoints, wrong = (), in_words(error)
+            saved, wrong = (), in_words(error)
         return RunDetail(
-            checkpoints,
+            saved,
             preset,
             wrong,
             tuple(evaluations.step),
@@ -191,6 +214,26 @@ class RunScanner:
             except SlmTuiError as error:
                 return None, str(error)
         return self._presets[path]
+
+
+def _numbers(runs: Iterable[IndexedRun]) -> dict[Path, int]:
+    """The number of each run among those of its name, the oldest first."""
+    numbers: dict[Path, int] = {}
+    seen: Counter[str] = Counter()
+    for run in sorted(runs, key=lambda run: (run.info.created, run.path.name)):
+        seen[run.info.name] += 1
+        numbers[run.path] = seen[run.info.name]
+    return numbers
+
+
+def _verdict(path: Path) -> str:
+    """The first verdict in the results of a run, such as `▲ overfitting`; else empty."""
+    try:
+        values = safe_files.read_json(path / "results.json", _MOST_RESULTS)
+        first = values["diagnosis"][0]
+        return one_line(f"{first['sign']} {first['verdict']}", 40).strip()
+    except (OSError, ValueError, LookupError, TypeError):
+        return ""
 
 
 def _write_missing_results(lines: Iterable[RunLine]) -> None:
@@ -215,6 +258,7 @@ def read_checkpoints(
             one == best,
             one == last,
             checkpoint_dir.is_kept(one),
+            checkpoint_dir.label_of(one),
         )
         for one in reversed(checkpoint_dir.all_in(directory))
     )

@@ -12,7 +12,7 @@ from slm_tui import safe_files
 from slm_tui.config.preset import Preset
 from slm_tui.errors import CheckpointError, RunError, cause_of, in_words, remedy_for
 from slm_tui.live import steering
-from slm_tui.live.step_pace import StepPace
+from slm_tui.live.step_pace import StepPace, steps_in_time
 from slm_tui.runs import store
 from slm_tui.runs.recorder import Recorder
 from slm_tui.runs.results import finite
@@ -104,6 +104,7 @@ class Session:
         self._pace = StepPace()
         self._cancel = threading.Event()
         self._began = False
+        self._ends_by_time = False
         # Its patience was used up: reset it, or the run would stop immediately.
         self._had_stopped_early = resume and run.info().state == "stopped early"
         self._failed_sinks: set[int] = set()
@@ -125,16 +126,26 @@ class Session:
         name: str = "",
         *,
         initial: Path | None = None,
+        group: str = "",
+        variation: str = "",
+        before: str = "",
+        remedy: str = "",
         sinks: tuple[Sink, ...] = (),
     ) -> "Session":
         """Start a new run, from the weights of checkpoint `initial` if given.
+
+        Args:
+            group: the suite that it belongs to, and `variation` what it is there.
+            before: the run for which `remedy` was proposed.
 
         Raises:
             RunError: the run directory cannot be made.
             SlmTuiError: `name` is not a valid name.
         """
         parent = f"{initial.parent.parent.name}@{initial.name}" if initial else ""
-        run = store.create(preset, name, parent)
+        run = store.create(
+            preset, name, parent, group=group, variation=variation, before=before, remedy=remedy
+        )
         try:
             session = cls._opened(run, preset, initial=initial, sinks=sinks)
             session._begin()
@@ -258,12 +269,19 @@ class Session:
             self._guarded("the log was not written", self._recorder.settle)
             if self._began or self._resume:
                 self._guarded("the summary of the run was not written", self._write_summary)
+                self._guarded("the estimate was not checked", self._check_estimate)
             self._guarded("another log was not closed", self._logs.close)
             self._recorder.close()
             has_started = self._began or self._resume or self.unattended
             if self._status.state == "failed" and not has_started:
                 # Nothing was trained: the error is reported, so remove the empty run.
                 store.drop(self.run)
+
+    def _check_estimate(self) -> None:
+        from slm_tui.training.calibrate import forget_if_wrong
+
+        info = self.run.info()
+        forget_if_wrong(self.preset, info.facts, info.tokens_per_second)
 
     def _guarded(self, what: str, action: Callable[[], Any]) -> None:
         """Run `action`; report its errors without raising them."""
@@ -302,7 +320,12 @@ class Session:
 
     def _train(self) -> None:
         from slm_tui.corpus.prepare import Cancelled
+        from slm_tui.training.device import long_on_cpu
 
+        # Before a text is downloaded.
+        left = self._status.max_steps - self._status.step + self._more_steps
+        if notice := long_on_cpu(self.preset, left):
+            self._emit(Warned(self._status.step, notice))
         try:
             trainer = self._resumed() if self._resume else self._fresh()
         except Cancelled:
@@ -357,12 +380,12 @@ class Session:
                 self._emit(Warned(step, f"{text}: using an older one"))
             if read_otherwise:
                 self._emit(Warned(step, _READ_OTHERWISE))
-            _make_room(directory, step)
+            resuming.set_aside_later(directory, step)
             self._extend(trainer)
             return trainer
         wrong += checkpoint_dir.invalid_in(directory)
         if wrong or self._has_steps():
-            raise _nothing_to_resume(self.run, wrong)
+            raise resuming.nothing_to_resume(self.run, wrong)
         return self._fresh()
 
     def _has_steps(self) -> bool:
@@ -402,6 +425,9 @@ class Session:
         state.max_steps = max(state.max_steps, self._recorder.info.max_steps) + self._more_steps
         if self._had_stopped_early:
             state.patience_from = state.step
+            if self._more_steps:
+                # They add to where it stopped, not to an end that it was far from.
+                state.max_steps = state.step + self._more_steps
         if self._changed:
             from slm_tui.live import resuming
 
@@ -439,9 +465,16 @@ class Session:
                 loss=event.loss,
                 tokens_per_second=event.tokens_per_second,
             )
+            if self._ends_by_time:
+                self._set(max_steps=steps_in_time(self.preset.training, event))
             self._pace.mark(event.step)
         elif isinstance(event, Started):
             self._began = True
+            training = self.preset.training
+            # An extended run has more steps, and no limit on its time.
+            self._ends_by_time = bool(training.max_minutes) and (
+                event.max_steps == training.max_steps
+            )
             self._set(state="running", stage="", step=event.step, max_steps=event.max_steps)
         elif isinstance(event, Evaluated):
             self._set(val_loss=event.loss, val_bpb=event.bits_per_byte)
@@ -465,30 +498,3 @@ _READ_OTHERWISE = (
     "the text was prepared again by this version, which reads tables more carefully: "
     "it may differ slightly from the text the run started with"
 )
-
-
-def _make_room(directory: Path, step: int) -> None:
-    """Set aside checkpoints after `step`, which new ones would overwrite: nothing is lost."""
-    from slm_tui.training import checkpoint_dir
-
-    for path in checkpoint_dir.later_than(directory, step):
-        try:
-            checkpoint_dir.read_manifest(path)
-        except checkpoint_dir.RenamedError:
-            why = "copied"
-        except CheckpointError:
-            why = "damaged"
-        else:
-            why = "damaged"
-        checkpoint_dir.set_aside([path], why)
-
-
-def _nothing_to_resume(run: Run, wrong: list[str]) -> CheckpointError:
-    steps = run.info().step
-    more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
-    why = f"{wrong[0]}{more}" if wrong else "it has no checkpoint"
-    return CheckpointError(
-        f"run {run.id} cannot be resumed",
-        f"it has {steps:,} steps, but {why}" if steps else why,
-        f"restore its checkpoints, or start again: slm-tui train {run.path / 'preset.toml'}",
-    )

@@ -3,6 +3,9 @@
 import time
 from collections import deque
 
+from slm_tui.config.training import Training
+from slm_tui.training.events import Stepped
+
 _WINDOW_SECONDS = 30.0
 _BETWEEN_MARKS = 0.5
 
@@ -34,3 +37,11 @@ class StepPace:
             return None
         per_step = (marks[-1][0] - marks[0][0]) / (marks[-1][1] - marks[0][1])
         return max(0.0, steps * per_step)
+
+
+def steps_in_time(training: Training, event: Stepped) -> int:
+    """The steps that a run which ends by time will have made, judged by those up to `event`."""
+    if training.max_minutes is None or not event.elapsed_seconds:
+        return training.max_steps
+    fit = round(event.step * 60 * training.max_minutes / event.elapsed_seconds)
+    return max(event.step, min(training.max_steps, fit))

@@ -12,6 +12,8 @@ from slm_tui.live.workshop import LiveStatus, QuitChoice
 from slm_tui.runs.store import Run
 
 _SHOWN = {"running": "training", "stopped early": "done"}
+# How long the app waits for the results of an ended run when it exits.
+_ENDING_SECONDS = 20.0
 
 
 class TrainingWorkshop:
@@ -19,6 +21,7 @@ class TrainingWorkshop:
 
     def __init__(self) -> None:
         self.session: Session | None = None
+        self._ending: list[Session] = []
         self.on_start: Callable[[Path], None] | None = None
         self.leaving: QuitChoice | None = None
         # The Train screen's verdict for a run, repeated in the status line.
@@ -83,19 +86,21 @@ class TrainingWorkshop:
         )
 
     def close(self) -> None:
-        """The app has exited: stop watching runs."""
+        """The app has exited: stop watching runs, and let ended ones write their results."""
+        for session in self._ending:
+            session.wait(_ENDING_SECONDS)
         self._others.close()
         for one in self._followed.values():
             one.close()
 
-    def train(self, preset: Preset) -> None:
-        """Start a run of `preset`.
+    def train(self, preset: Preset, *, before: str = "", remedy: str = "") -> None:
+        """Start a run of `preset`, which may answer the verdict on the run `before`.
 
         Raises:
             SlmTuiError: it cannot start.
         """
         self._check_free()
-        self._use(Session.start(preset))
+        self._use(Session.start(preset, before=before, remedy=remedy))
 
     def resume(self, run: Run, more_steps: int = 0, preset: Preset | None = None) -> None:
         """Resume `run`, with the changes in `preset` if given.
@@ -128,6 +133,10 @@ class TrainingWorkshop:
             self.session.stop()
 
     def _check_free(self) -> None:
+        if self.session is not None and self.session.is_live and not self.session.status.is_live:
+            # It has trained its last step and writes its results: that takes seconds.
+            self._ending.append(self.session)
+            self.session = None
         if self.is_training and self.session is not None:
             raise RunError(
                 f"{self.session.run.id} is training",

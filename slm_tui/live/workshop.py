@@ -67,8 +67,11 @@ class Workshop(Protocol):
         """The run for the status line, or `None`. Called often, so it must be fast."""
         ...
 
-    def train(self, preset: "Preset") -> None:
+    def train(self, preset: "Preset", *, before: str = "", remedy: str = "") -> None:
         """Start a run of `preset`.
+
+        Args:
+            before: the run for which `remedy` was proposed, if this run tries a remedy.
 
         Raises:
             SlmTuiError: it cannot start, with what to do.
@@ -119,7 +122,7 @@ class NoWorkshop:
     def live_status(self) -> LiveStatus | None:
         return None
 
-    def train(self, preset: "Preset") -> None:
+    def train(self, preset: "Preset", *, before: str = "", remedy: str = "") -> None:
         raise _nothing_trains()
 
     def resume(self, run: "Run", more_steps: int = 0, preset: "Preset | None" = None) -> None:

@@ -5,7 +5,7 @@ from typing import Literal
 
 from textual.binding import Binding, BindingType
 
-Room = Literal["all", "presets", "train", "runs", "chat", "data", "chart"]
+Room = Literal["all", "presets", "train", "runs", "chat", "data", "chart", "experiments"]
 ROOMS: tuple[Room, ...] = ("presets", "train", "runs", "chat", "data")
 # The screens that have charts: the keys of a chart work there.
 CHART_ROOMS: tuple[Room, ...] = ("train", "runs")
@@ -17,6 +17,7 @@ ROOM_TITLES: dict[Room, str] = {
     "chat": "Chat",
     "data": "Data",
     "chart": "In a chart",
+    "experiments": "Experiments",
 }
 
 # Bindings with priority over the focused widget. ctrl+q is such a binding in Textual: ours must
@@ -87,6 +88,10 @@ def _chart(name: str, key: str, label: str, help: str, rank: int = 0) -> Action:
     return Action(f"chart.{name}", key, label, help, "chart", rank)
 
 
+def _experiments(name: str, key: str, label: str, help: str, rank: int = 0) -> Action:
+    return Action(f"experiments.{name}", key, label, help, "experiments", rank)
+
+
 ACTIONS: tuple[Action, ...] = (
     _all("go_presets", "1,f2", "Presets", "Choose and edit a preset"),
     _all("go_train", "2,f3", "Train", "Watch the run that is training"),
@@ -116,6 +121,10 @@ ACTIONS: tuple[Action, ...] = (
     _presets("reset", "backspace,delete", "Reset", "Reset to default"),
     _presets("editor", "E", "Editor", "Edit the preset as TOML in $VISUAL or $EDITOR"),
     _presets("delete", "D", "Delete", "Move your preset to the trash (u restores it)"),
+    _presets("queue", "Q,f7", "Queue", "Add a run of this preset to the queue"),
+    _presets("vary", "m,f8", "Vary", "Train several values of the setting, one run for each"),
+    _presets("lessons", "w,f9", "Lessons", "Start the next of the four weekly lessons"),
+    _presets("suites", "x,f10", "Suites", "Show suites of experiments and the queue"),
     # Train
     _train("pause", "space", "Pause", "Pause or resume", 1),
     _train("save", "s", "Save", "Save a checkpoint now", 2),
@@ -143,17 +152,38 @@ ACTIONS: tuple[Action, ...] = (
     _runs("evaluate", "e", "Evaluate", "Evaluate the checkpoint, or compare the selected runs", 4),
     _runs("resume", "r", "Resume", "Resume the run", 5),
     _runs("fork", "f", "Fork", "Start a new run from the checkpoint", 6),
-    _runs("delete", "D", "Delete", "Move the run to the trash (u restores it)", 7),
-    _runs("rename", "R", "Rename", "Rename the run"),
-    _runs("undo", "u", "Undo", "Restore the last deleted run"),
+    _runs("delete", "D", "Delete", "Move the run or checkpoint to the trash (u restores it)", 7),
+    _runs("rename", "R", "Rename", "Rename the run, or label the checkpoint"),
+    _runs("keep", "K,*", "Keep", "Protect the checkpoint from automatic deletion, or no longer"),
+    _runs("promote", "B,!", "Make best", "Make the checkpoint the best one of its run"),
+    _runs("undo", "u", "Undo", "Restore the run or checkpoint deleted last"),
     _runs("sort", "s", "Sort", "Sort by the next column"),
-    _runs("axis", "X", "Axis", "Plot against steps, tokens or time"),
+    _runs("axis", "X", "Axis", "Plot against steps, tokens, time or FLOPs"),
+    _runs("compare", "=,f7", "Compare", "Rank the selected runs, or all that are shown", 8),
+    _runs("pin", "p,f8", "Pin", "Pin the run to the top, or unpin it"),
+    _runs("suites", "x,f9", "Suites", "Show suites of experiments and the queue", 9),
+    _runs("log", "y,f10", "Log", "Switch between log and linear y axis"),
+    _runs("smoothing", "m,f11", "Smooth", "Cycle through the smoothing levels"),
+    _runs("units", "n,N", "Units", "Switch between nats per token and bits per byte"),
+    # Experiments
+    _experiments("open", "enter", "Open", "Go to the runs; open the run on the Train screen", 1),
+    _experiments("run", "r", "Run", "Start or resume the suite", 2),
+    _experiments("queue", "Q", "Queue", "Add the suite to the queue without starting it"),
+    _experiments("stop", "x", "Stop", "Save and stop its run; remove the others from the queue", 3),
+    _experiments("compare", "=", "Compare", "Compare the runs of the suite", 4),
+    _experiments("report", "e", "Report", "Write the comparison as Markdown with its picture", 5),
+    _experiments("lesson", "w", "Lesson", "Go to the next of the four weekly lessons", 6),
+    _experiments("earlier", "K", "Move", "Move the waiting run up", 7),
+    _experiments("later", "J", "Move", "Move the waiting run down", 7),
+    _experiments("remove", "D", "Remove", "Remove the waiting run from the queue", 8),
     # Chat
     _chat("continue", "enter", "Continue", "Let the model continue the text", 1),
     # This screen handles escape itself: with nothing to stop, it goes back as elsewhere.
     _chat("stop", "escape", "Stop", "Stop generating", 2),
     _chat("inspect", "ctrl+s", "Inspect", "Inspect tokens: surprisal, rank, candidates", 3),
     _chat("resample", "ctrl+r", "Resample", "Regenerate from the selected token", 4),
+    _chat("chunks", "v,f10", "Chunks", "Show the chunks of an H-Net, or surprisal", 4),
+    _chat("replay", "r,f11", "Replay", "Replay the chunks at each checkpoint of the run", 5),
     _chat("model", "m,f7", "Model", "Choose a run and a checkpoint", 5),
     _chat("newest", "b,f8", "Newer", "Load the run's best or newest checkpoint", 6),
     _chat("side", "w,f9", "Side by side", "Compare checkpoints on one prompt and seed", 6),

@@ -5,6 +5,7 @@ import contextlib
 import functools
 import threading
 from collections.abc import Callable, Iterable
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -31,45 +32,28 @@ from slm_tui.tui.screens.presets.screen import PresetsScreen
 from slm_tui.tui.suspend import Suspension
 
 if TYPE_CHECKING:
+    from slm_tui.experiments.notices import QueueNotices
     from slm_tui.tui.screens.chat.screen import ChatScreen
+    from slm_tui.tui.screens.data.screen import DataScreen
     from slm_tui.tui.screens.runs.screen import RunsScreen
     from slm_tui.tui.screens.train.screen import TrainScreen
 
 _ENDED = ("done", "failed")
 
 
-def _train_screen() -> RoomScreen:
-    from slm_tui.tui.screens.train.screen import TrainScreen
-
-    return TrainScreen()
-
-
-def _runs_screen() -> RoomScreen:
-    from slm_tui.tui.screens.runs.screen import RunsScreen
-
-    return RunsScreen()
-
-
-def _chat_screen() -> RoomScreen:
-    from slm_tui.tui.screens.chat.screen import ChatScreen
-
-    return ChatScreen()
-
-
-def _data_screen() -> RoomScreen:
-    from slm_tui.tui.screens.data.screen import DataScreen
-
-    return DataScreen()
-
-
-# Screens with heavy imports are loaded on first use.
-_SCREENS: dict[Room, Callable[[], RoomScreen]] = {
-    "presets": PresetsScreen,
-    "train": _train_screen,
-    "runs": _runs_screen,
-    "chat": _chat_screen,
-    "data": _data_screen,
+# Modules with heavy imports: loaded in a thread after the first frame, or on first use.
+_SCREENS: dict[Room, tuple[str, str]] = {
+    "presets": ("presets.screen", "PresetsScreen"),
+    "train": ("train.screen", "TrainScreen"),
+    "runs": ("runs.screen", "RunsScreen"),
+    "chat": ("chat.screen", "ChatScreen"),
+    "data": ("data.screen", "DataScreen"),
 }
+
+
+def _screen_class(room: Room) -> type[RoomScreen]:
+    module, name = _SCREENS[room]
+    return cast(type[RoomScreen], getattr(import_module(f"slm_tui.tui.screens.{module}"), name))
 
 
 def _palette_provider() -> Any:
@@ -113,13 +97,17 @@ class SlmTuiApp(App[None]):
         for room in ROOMS:
             self.add_mode(room, functools.partial(self._room, room))
         self.calibration: Calibration | None = None
+        self.in_bits = False
         self.keys, self._keymap_problems = keymap.load()
         self.palette_sources: list[Callable[[], Iterable[PaletteEntry]]] = [
             self._palette_presets,
+            self._palette_suites,
             self._palette_runs,
         ]
         self.torch_ready = threading.Event()
         self.torch_error: str | None = None
+        self._queue_notices: QueueNotices | None = None
+        self._is_over = False
         self._load_torch = load_torch
         self._last_state = ""
         self._waiting_for = ""
@@ -150,11 +138,35 @@ class SlmTuiApp(App[None]):
     def _after_first_frame(self) -> None:
         if self._opened_on is not None:
             self.open_run(self._opened_on)
+        threading.Thread(target=self._watch_queue, name="watch-queue", daemon=True).start()
+        threading.Thread(target=self._import_rest, name="import-rest", daemon=True).start()
+
+    def _watch_queue(self) -> None:
+        """Runs in a thread: even the import takes a moment."""
+        from slm_tui.experiments.notices import QueueNotices
+
+        notices = QueueNotices()
+        self._queue_notices = notices
+        notices.start()
+        if self._is_over:
+            notices.close()
+
+    def on_unmount(self) -> None:
+        self._is_over = True
+        if self._queue_notices is not None:
+            self._queue_notices.close()
+
+    def _import_rest(self) -> None:
+        """Runs in a thread: the other screens, so that they open at once, then torch."""
+        for room in ROOMS:
+            # If one cannot be imported, its first use reports why.
+            with contextlib.suppress(Exception):
+                _screen_class(room)
         if self._load_torch:
-            threading.Thread(target=self._import_torch, name="load-torch", daemon=True).start()
+            self._import_torch()
 
     def _import_torch(self) -> None:
-        """Runs in a thread; the status line's timer reads the result."""
+        """The status line's timer reads the result."""
         try:
             import torch  # noqa: F401
         except Exception as error:  # noqa: BLE001 - a broken install fails in many ways
@@ -200,6 +212,11 @@ class SlmTuiApp(App[None]):
             self.bell()
             self.set_terminal_title(f"{live.run}: {state}")
         self._last_state = state
+        for notice in self._queue_notices.take() if self._queue_notices is not None else ():
+            self.bell()
+            severity: Any = "error" if notice.is_failure else "information"
+            self.notify(notice.text, title=notice.title, severity=severity, markup=False)
+            self.set_terminal_title(f"{notice.title}: {notice.text}")
         if self.torch_error and self._load_torch:
             self._load_torch = False
             self.push_screen(Notice(torch_error(self.torch_error)))
@@ -215,7 +232,7 @@ class SlmTuiApp(App[None]):
         """One of the five screens; created on first use."""
         screen = self._rooms.get(room)
         if screen is None:
-            screen = self._rooms[room] = _SCREENS[room]()
+            screen = self._rooms[room] = _screen_class(room)()
         return screen
 
     def go(self, room: Room) -> AwaitComplete:
@@ -296,6 +313,14 @@ class SlmTuiApp(App[None]):
             show = functools.partial(self.show_preset, entry.name)
             yield PaletteEntry(f"Preset {entry.name}", title, show)
 
+    def _palette_suites(self) -> Iterable[PaletteEntry]:
+        from slm_tui.experiments import shelf
+
+        for entry in shelf.entries():
+            title = entry.suite.title if entry.suite else "invalid"
+            show = functools.partial(self.open_experiments, entry.name)
+            yield PaletteEntry(f"Suite {entry.name}", title, show)
+
     def _palette_runs(self) -> Iterable[PaletteEntry]:
         from slm_tui.tui.screens.runs import palette
 
@@ -323,6 +348,15 @@ class SlmTuiApp(App[None]):
         else:
             self.go("train")
 
+    def open_text(self) -> None:
+        """Ask for another text for the chosen preset, on the Data screen."""
+
+        async def ask() -> None:
+            await self.go("data")
+            cast("DataScreen", self._room("data")).action_open()
+
+        self.run_worker(ask(), exit_on_error=False)
+
     def _run_started(self, path: Path) -> None:
         """Show a run that has just started, even if another one was opened before."""
         self._train.show_started(path)
@@ -340,6 +374,12 @@ class SlmTuiApp(App[None]):
         """Show the run in `path` on the Train screen."""
         self._train.open(path)
         self.go("train")
+
+    def open_experiments(self, suite: str = "", *, start: bool = False) -> None:
+        """Show the Experiments screen with the cursor on `suite`; start that suite if asked."""
+        from slm_tui.tui.screens.experiments.screen import ExperimentsScreen
+
+        self.push_screen(ExperimentsScreen(suite, start=start))
 
     def open_chat(self, checkpoint: Path) -> None:
         """Load `checkpoint` on the Chat screen and go there."""

@@ -37,6 +37,8 @@ class AppServices(Protocol):
 
     calibration: Calibration | None
     keys: dict[str, str]
+    # Whether screens show losses in bits per byte instead of nats per token.
+    in_bits: bool
 
     @property
     def workshop(self) -> Workshop:
@@ -70,12 +72,20 @@ class AppServices(Protocol):
         """The draft under the cursor of the Presets screen."""
         ...
 
+    def open_text(self) -> None:
+        """Ask for another text for the draft under the cursor, on the Data screen."""
+        ...
+
     def draft_changed(self) -> None:
         """Another screen changed the draft under the cursor: show its current state."""
         ...
 
     def go(self, room: Room) -> AwaitComplete:
         """Show one of the five screens; await the result to know that it is shown."""
+        ...
+
+    def open_experiments(self, suite: str = "", *, start: bool = False) -> None:
+        """Show the Experiments screen with the cursor on `suite`; start that suite if asked."""
         ...
 
     def start_training(self, preset: Preset) -> None:
@@ -108,6 +118,8 @@ class RoomScreen(Screen[None]):
     """
 
     ROOM: ClassVar[Room] = "presets"
+    # The tab that is marked: that of the screen which opened this one.
+    TAB: ClassVar[Room | None] = None
 
     def __init_subclass__(cls) -> None:
         cls.BINDINGS = actions.bindings(cls, cls.ROOM)
@@ -119,7 +131,7 @@ class RoomScreen(Screen[None]):
 
     def compose(self) -> ComposeResult:
         yield StatusLine()
-        yield TabLine(self.ROOM)
+        yield TabLine(self.TAB or self.ROOM)
         with Container(id="body"):
             yield from self.compose_body()
         yield KeyFooter()

@@ -76,8 +76,10 @@ class _Choices(LineList):
 class Question(Dialog[str]):
     """Asks for one of several answers; the result is its id, or `None` after `escape`."""
 
+    HINT: ClassVar[str] = "↑↓ enter · esc cancels"
+
     def __init__(self, title: str, text: str, choices: Sequence[Choice], default: str) -> None:
-        super().__init__(title, "↑↓ enter · esc cancels")
+        super().__init__(title, self.HINT)
         self._text, self._choices, self._default = text, choices, default
 
     def compose_box(self) -> ComposeResult:

@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import shutil
 import subprocess
 import tempfile
 from pathlib import Path
@@ -11,6 +12,9 @@ from textual.app import App, SuspendNotSupported
 
 from slm_tui import plain_text
 from slm_tui.errors import SlmTuiError
+
+# Tried in this order if no editor is set.
+_USUAL = ("nano", "vi")
 
 
 class EditorText:
@@ -63,10 +67,10 @@ class EditorText:
 
 
 def editor_command() -> list[str]:
-    """`$VISUAL` or `$EDITOR`, split into words.
+    """`$VISUAL` or `$EDITOR`, split into words; nano or vi if neither is set.
 
     Raises:
-        SlmTuiError: neither is set.
+        SlmTuiError: there is no editor.
     """
     for name in ("VISUAL", "EDITOR"):
         try:
@@ -75,8 +79,11 @@ def editor_command() -> list[str]:
             raise SlmTuiError(f"${name} cannot be parsed", str(error)) from None
         if words:
             return words
+    for name in _USUAL:
+        if shutil.which(name):
+            return [name]
     raise SlmTuiError(
-        "no editor set",
-        "neither VISUAL nor EDITOR is set",
+        "there is no editor",
+        f"neither VISUAL nor EDITOR is set, and {' and '.join(_USUAL)} are not installed",
         "quit, run `export EDITOR=nano`, and start again",
     )

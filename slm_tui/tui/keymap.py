@@ -19,10 +19,27 @@ _SIGNS = frozenset("?/[]=+-*.;:!<>")
 FORMER_IDS: dict[str, str] = {
     "train.crosshair_left": "chart.crosshair_left",
     "train.crosshair_right": "chart.crosshair_right",
-    "runs.pin": "",
 }
 # Actions added after the first version: they yield a key to any action that a keymap binds to it.
-_LATER = frozenset({"train.metrics"})
+_LATER = frozenset(
+    {
+        "train.metrics",
+        "chat.chunks",
+        "chat.replay",
+        "presets.queue",
+        "presets.vary",
+        "presets.lessons",
+        "presets.suites",
+        "runs.compare",
+        "runs.pin",
+        "runs.suites",
+        "runs.log",
+        "runs.smoothing",
+        "runs.units",
+        "runs.keep",
+        "runs.promote",
+    }
+)
 
 _SHOWN = {"left": "◀", "right": "▶", "up": "▲", "down": "▼", "escape": "esc", "backspace": "bksp"}
 

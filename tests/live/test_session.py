@@ -307,6 +307,21 @@ def test_an_error_while_preparing_is_reported_and_leaves_no_empty_run(tiny: Make
     assert store.all_runs() == []
 
 
+def test_a_run_that_takes_days_on_a_cpu_says_so_before_it_starts(tiny: Make) -> None:
+    events: list[Event] = []
+    long = {"training__max_steps": 10**8, "model__n_embd": 64, "training__micro_batch": 64}
+    session = Session.start(tiny(**long), sinks=(events.append,))
+    session.stop()
+    ended(session)
+    (notice,) = [event for event in events if isinstance(event, Warned)]
+    assert events.index(notice) == 0
+    assert "on this CPU; it is meant for a GPU" in notice.message
+    # It is no trace of a run that cannot start.
+    gone = {"kind": "file", "path": "/nowhere/text.txt"}
+    assert ended(Session.start(tiny(**long, data=gone))).status.state == "failed"
+    assert [run.id for run in store.all_runs()] == [session.run.id]
+
+
 def test_a_fork_names_its_parent_and_starts_from_its_weights(tiny: Make) -> None:
     first = ended(Session.start(tiny()))
     initial = store.find_checkpoint(f"{first.run.id}@last")

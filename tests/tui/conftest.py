@@ -1,5 +1,6 @@
-"""Fixtures for tests in a real terminal."""
+"""Fixtures for tests of the app."""
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,18 @@ from slm_tui.config import library
 from slm_tui.config.preset import Preset, parse
 from tests.tui.terminals import Terminal, end_runs
 from tests.tui.two_presets import MINE, TINY
+
+READERS = ("run-scanner", "other-runs", "suite-watcher", "queue-notices")
+
+
+@pytest.fixture(autouse=True)
+def _readers_have_ended() -> Iterator[None]:
+    """Waits for the last read of an app that was closed: it would read the next test's runs."""
+    before = set(threading.enumerate())
+    yield
+    for thread in set(threading.enumerate()) - before:
+        if thread.name in READERS:
+            thread.join(5)
 
 
 @pytest.fixture
@@ -47,7 +60,7 @@ def terminal(tmp_path: Path, home: Path) -> Iterator[Terminal]:
 
 
 @pytest.fixture
-def two_presets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def two_presets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home with the presets of `two_presets.py`; returns its directory."""
     home = tmp_path / "home"
     monkeypatch.setenv("SLM_TUI_HOME", str(home))
@@ -55,10 +68,8 @@ def two_presets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pat
     shipped.mkdir()
     (shipped / "stories-tiny.toml").write_text(TINY)
     monkeypatch.setattr(paths, "builtin_presets_dir", lambda: shipped)
-    library._builtin.cache_clear()
     mine = home / "config" / "presets"
     mine.mkdir(parents=True)
     (mine / "mine.toml").write_text(MINE)
     monkeypatch.chdir(tmp_path)
-    yield home
-    library._builtin.cache_clear()
+    return home

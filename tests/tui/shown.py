@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 from slm_tui.config import library
@@ -35,13 +36,22 @@ class ShownWorkshop(TrainingWorkshop):
         return LiveStatus(self._run, "training", 1840, 3000, 49.0, 52_300.0, "● learning")
 
 
-def make_run(preset: str, number: int, *, steps: int, rate: float, state: str = "done") -> Run:
-    """A run of `preset` with a smooth curve; `rate` is how fast its loss falls."""
+def make_run(
+    preset: str,
+    number: int,
+    *,
+    steps: int,
+    rate: float,
+    state: str = "done",
+    metrics: dict[str, Callable[[int], float]] | None = None,
+) -> Run:
+    """A run of `preset` with a smooth curve; `rate` is how fast its loss falls, and `metrics`
+    are more columns, each with its value at a step."""
     created = store.create(library.get(preset))
     target = created.path.with_name(f"{preset}-2026092{number}-120000")
     created.path.rename(target)
     run = Run(target)
-    _write_logs(run, steps, rate)
+    _write_logs(run, steps, rate, metrics or {})
     best = _val(steps, rate)
     run.write_info(
         RunInfo(
@@ -94,11 +104,14 @@ def _bits(nats: float) -> float:
     return nats / math.log(2) / BYTES_PER_TOKEN
 
 
-def _write_logs(run: Run, steps: int, rate: float) -> None:
+def _write_logs(
+    run: Run, steps: int, rate: float, metrics: dict[str, Callable[[int], float]]
+) -> None:
     rows, evaluations = [], []
+    columns = [*TRAINING_COLUMNS, *metrics]
     for step in range(steps + 1):
         loss = _train(step, rate)
-        row: dict[str, object] = dict.fromkeys(TRAINING_COLUMNS, "")
+        row: dict[str, object] = dict.fromkeys(columns, "")
         row |= {"step": step, "timestamp": MADE + step * 0.02, "elapsed_seconds": step * 0.02}
         row |= {"tokens_seen": step * 1024}
         if step:
@@ -106,12 +119,13 @@ def _write_logs(run: Run, steps: int, rate: float) -> None:
             row |= {"train_loss": loss, "train_bpb": _bits(loss)}
             row |= {"grad_norm": 0.4 + 2 * math.exp(-step / 80) + 0.1 * math.sin(step)}
             row |= {"tokens_per_second": 52_300 + 900 * math.sin(step / 40)}
+            row |= {name: value(step) for name, value in metrics.items()}
         if step % 100 == 0:
             val = _val(step, rate)
             row |= {"val_loss": val, "val_bpb": _bits(val)}
             evaluations.append([step, MADE, step * 0.02, val, math.exp(val), _bits(val), 0.05, 1])
-        rows.append(",".join(str(row[name]) for name in TRAINING_COLUMNS))
-    _write(run.path / "training_log.csv", [",".join(TRAINING_COLUMNS), *rows])
+        rows.append(",".join(str(row[name]) for name in columns))
+    _write(run.path / "training_log.csv", [",".join(columns), *rows])
     lines = [",".join(map(str, values)) for values in evaluations]
     _write(run.path / "eval_log.csv", [",".join(EVALUATION_COLUMNS), *lines])
     samples = [

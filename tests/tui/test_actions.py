@@ -16,6 +16,7 @@ from slm_tui.tui.base import RoomScreen
 from slm_tui.tui.charts.chart import Chart
 from slm_tui.tui.screens.chat.screen import ChatScreen
 from slm_tui.tui.screens.data.screen import DataScreen
+from slm_tui.tui.screens.experiments.screen import ExperimentsScreen
 from slm_tui.tui.screens.help.screen import HelpScreen
 from slm_tui.tui.screens.presets.screen import PresetsScreen
 from slm_tui.tui.screens.runs.screen import RunsScreen
@@ -45,6 +46,8 @@ def owners(action: Action) -> list[type[DOMNode]]:
         return [Chart]
     if action.screen == "all":
         return [SlmTuiApp, *SCREENS.values()]
+    if action.screen == "experiments":
+        return [ExperimentsScreen]
     return [SCREENS[action.screen]]
 
 
@@ -190,7 +193,7 @@ def test_a_keymap_of_the_first_version_is_read_without_problems(home: Path) -> N
     # `l` is load on the Runs screen, which has charts too.
     assert problems == ["chart.crosshair_right: l is already used by runs.load"]
     assert keys["chart.crosshair_left"] == "h"
-    assert "runs.pin" not in keys
+    assert keys["runs.pin"] == "v"
     assert not keymap.clashes(keys)
 
 

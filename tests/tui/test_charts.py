@@ -394,10 +394,31 @@ def test_the_app_side_imports_neither_plotext_nor_numpy() -> None:
 # Curves between drawings
 
 
+def take_in(curve: Curve, series: Series, weight: float) -> int:
+    """Update until the curve has the whole series; return how often."""
+    for times in range(1, 1000):
+        curve.update(series, weight, LIMIT)
+        if not curve.is_behind:
+            return times
+    raise AssertionError("the curve never has the whole series")
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.9])
+def test_a_long_series_is_taken_in_parts_that_add_up_to_the_whole(weight: float) -> None:
+    xs = [float(x) for x in range(20_000)]
+    ys = [math.sin(x / 50) for x in xs]
+    series = Series("train", "train", xs, ys, smooth=True)
+    curve, smoother, whole = Curve(), Smoother(weight), ThinnedSeries(LIMIT)
+    assert take_in(curve, series, weight) > 3
+    smoother.extend(ys)
+    whole.extend(xs, smoother.values if weight else ys)
+    assert curve.points == whole.points()
+
+
 def test_a_curve_reads_the_exact_nearest_point() -> None:
     xs = [float(x) for x in range(10_000)]
     curve = Curve()
-    curve.update(Series("val", "val", xs, [2 * x for x in xs]), 0.9, LIMIT)
+    take_in(curve, Series("val", "val", xs, [2 * x for x in xs]), 0.9)
     assert curve.at(1234.4) == (1234.0, 2468.0)
     assert curve.at(None) == (9999.0, 19998.0)
     assert curve.at(-5) == (0.0, 0.0)
@@ -613,6 +634,22 @@ def test_braille_fills_exactly_its_cells(ys: list[float], width: int, height: in
     rows = braille(points, width, height, across, (min(ys, default=0.0), max(ys, default=1.0)))
     assert [len(row) for row in rows] == [width] * height
     assert any(row.strip() for row in rows) is bool(ys)
+
+
+@pytest.mark.parametrize(
+    ("width", "title"),
+    [(40, "learning rate 0.00203"), (22, "rate 0.00203"), (14, "… 0.00203")],
+)
+async def test_a_narrow_small_chart_has_a_short_title(width: int, title: str) -> None:
+    class Small(App[None]):
+        def compose(self) -> ComposeResult:
+            yield SmallChart("learning rate", short_title="rate", min_interval=0)
+
+    async with Small().run_test(size=(width, 8)) as pilot:
+        chart = pilot.app.query_one(SmallChart)
+        chart.show([1, 2], [0.001, 0.00203])
+        await pilot.pause()
+        assert str(chart.border_title) == title
 
 
 async def test_a_small_chart_shows_its_last_value_and_round_labels() -> None:

@@ -13,6 +13,8 @@ from textual.pilot import Pilot
 
 from slm_tui.config.training import Sampling
 from slm_tui.errors import GenerationError
+from slm_tui.generation import chat_commands as commands
+from slm_tui.generation.chat_commands import COMMANDS, ChatSettings
 from slm_tui.live.generation_thread import GenerationStatus, ModelFacts
 from slm_tui.live.workshop import NoWorkshop
 from slm_tui.runs import conversation
@@ -20,8 +22,6 @@ from slm_tui.runs.conversation import Exchange
 from slm_tui.text import visible
 from slm_tui.tui.app import SlmTuiApp
 from slm_tui.tui.dialogs import Notice, TextDialog
-from slm_tui.tui.screens.chat import commands
-from slm_tui.tui.screens.chat.commands import COMMANDS, ChatSettings
 from slm_tui.tui.screens.chat.panels import context, fact_lines
 from slm_tui.tui.screens.chat.picker import ModelPicker
 from slm_tui.tui.screens.chat.prompt_input import PromptInput

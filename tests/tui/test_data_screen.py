@@ -179,6 +179,7 @@ async def test_a_missing_file_is_explained(tmp_path: Path) -> None:
         assert "p to try again" in text
 
 
+@extent.sample(2)
 @pytest.mark.parametrize("tokenizer", [{"kind": "bytes"}, {"kind": "bpe", "vocab_size": 280}])
 @pytest.mark.parametrize("size", [(60, 20), (120, 40)])
 async def test_hostile_text_is_only_text(
@@ -353,6 +354,7 @@ async def test_t_shows_token_boundaries(tiny: Tiny) -> None:
         assert screen.text.render_line(0).text == plain.text
 
 
+@extent.sample(2)
 @pytest.mark.parametrize("theme", ["slm-dark", "slm-light", "ansi-dark", "ansi-light"])
 async def test_neighbouring_tokens_differ_in_every_theme(theme: str, tiny: Tiny) -> None:
     app = SlmTuiApp(load_torch=False)

@@ -16,6 +16,7 @@ from slm_tui.tui.screens.data.charts import Lengths
 from slm_tui.tui.screens.data.screen import DataScreen
 from slm_tui.tui.screens.data.tables import TokenTable
 from slm_tui.tui.screens.presets.screen import PresetsScreen
+from tests import extent
 from tests.tui.test_data_screen import chosen, file_preset, opened, shows, written
 
 Tiny = Callable[..., Preset]
@@ -88,6 +89,7 @@ async def test_the_cursor_goes_down_a_line_and_the_view_follows_it(bears: Preset
         assert screen.text.scroll_y <= y < screen.text.scroll_y + screen.text.size.height
 
 
+@extent.sample(2)
 @pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)])
 async def test_two_tokenizers_show_side_by_side_with_cursors_on_one_byte(
     size: tuple[int, int], bears: Preset

@@ -90,7 +90,7 @@ async def test_many_metrics_keep_the_row_readable_and_show_how_many_are_hidden()
         shown = [one for one in charts.query(SmallChart) if one.display]
         assert min(one.region.width for one in shown) >= 18
         assert [str(one.border_title) for one in shown][1:] == [
-            "gradient … 0.5",
+            "gradient 0.5",
             "tokens/s 1k",
             "metric 0 100",
         ]

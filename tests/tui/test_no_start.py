@@ -11,7 +11,7 @@ from slm_tui.live.training_workshop import TrainingWorkshop
 from slm_tui.runs import store
 from slm_tui.tui.app import SlmTuiApp
 from slm_tui.tui.charts.chart import Chart
-from slm_tui.tui.dialogs import Notice
+from slm_tui.tui.dialogs import Notice, Question
 from slm_tui.tui.screens.presets.screen import PresetsScreen
 from slm_tui.tui.screens.train.screen import TrainScreen
 
@@ -27,6 +27,10 @@ async def reason(preset: str) -> str:
         assert isinstance(app.screen, PresetsScreen)
         app.screen.choose(preset)
         await pilot.press("t")
+        await pilot.pause()
+        if isinstance(app.screen, Question):
+            # A preset that downloads its text asks first.
+            await pilot.press("enter")
         for _ in range(800):
             await pilot.pause(0.05)
             screen = app.screen

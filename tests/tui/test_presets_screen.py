@@ -15,6 +15,8 @@ from slm_tui.config.preset import from_file
 from slm_tui.tui import dialogs
 from slm_tui.tui.app import SlmTuiApp
 from slm_tui.tui.widgets.budget import Budget
+from slm_tui.tui.widgets.line_list import LineList
+from tests import extent
 from tests.tui.two_presets import MINE, Recorder, an_app, draft, enter, room
 
 
@@ -105,7 +107,6 @@ async def test_an_empty_library_names_the_key_that_helps(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(paths, "builtin_presets_dir", lambda: home / "nothing")
-    library._builtin.cache_clear()
     (home / "config" / "presets" / "mine.toml").unlink()
     app = an_app()
     async with app.run_test(size=(80, 24)) as pilot:
@@ -193,7 +194,7 @@ async def test_escape_leaves_an_edit_without_change() -> None:
         assert app.focused is screen.presets
 
 
-async def test_switches_flip_and_choices_cycle() -> None:
+async def test_switches_flip_and_choices_are_shown() -> None:
     app = an_app()
     async with app.run_test(size=(80, 24)) as pilot:
         screen = room(app)
@@ -202,8 +203,64 @@ async def test_switches_flip_and_choices_cycle() -> None:
         await pilot.press("right")
         assert overrides.get(draft(app).values, "model.bias") is False
         screen.form.properties.reveal("schedule.kind")
-        await pilot.press("enter")
+        await pilot.press("right")
         assert overrides.get(draft(app).values, "schedule.kind") != "cosine"
+        await pilot.press("enter")
+        await pilot.pause()
+        assert isinstance(app.screen, dialogs.Question)
+        listed = app.screen.query_one(LineList)
+        assert [row.key for row in listed.rows] == ["constant", "linear", "cosine", "wsd"]
+        assert listed.key == overrides.get(draft(app).values, "schedule.kind")
+        listed.select("wsd")
+        await pilot.press("enter")
+        await pilot.pause()
+        assert overrides.get(draft(app).values, "schedule.kind") == "wsd"
+
+
+async def test_left_goes_back_to_the_list_right_after_entering_the_form() -> None:
+    app = an_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = room(app)
+        await pilot.press("right", "left")
+        assert screen.focused is screen.presets
+        assert not draft(app).is_changed
+        # Once something was changed, it nudges.
+        await pilot.press("right", "down", "down", "right", "left", "left")
+        assert screen.focused is screen.form.properties
+        assert draft(app).is_changed
+
+
+async def test_a_digit_edits_a_number_and_is_a_key_of_the_app_elsewhere() -> None:
+    app = an_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = room(app)
+        screen.form.properties.focus()
+        screen.form.properties.reveal("training.max_steps")
+        await pilot.press("2", "5", "0", "enter")
+        assert overrides.get(draft(app).values, "training.max_steps") == 250
+        screen.form.properties.reveal("schedule.kind")
+        await pilot.press("3")
+        await pilot.pause()
+        assert app.current_mode == "runs"
+
+
+async def test_columns_have_titles_and_defaults_show_only_where_they_differ() -> None:
+    app = an_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        properties = room(app).form.properties
+        width = properties.scrollable_content_region.width
+        first = properties.draw_row(properties.rows[0], 0, width).plain
+        assert "value" in first
+        assert "default" in first
+        properties.focus()
+        properties.reveal("model.n_layer")
+        at = next(i for i, row in enumerate(properties.rows) if row.key == "model.n_layer")
+        before = properties.draw_row(properties.rows[at], at, width).plain.split()
+        await pilot.press("right")
+        after = properties.draw_row(properties.rows[at], at, width).plain.split()
+        default = str(draft(app).default(properties.setting))  # type: ignore[arg-type]
+        assert len(after) > len(before)
+        assert default in after
 
 
 async def test_an_invalid_value_stays_with_its_error_and_blocks_training() -> None:
@@ -226,6 +283,7 @@ async def test_an_invalid_value_stays_with_its_error_and_blocks_training() -> No
         assert len(workshop.trained) == 1
 
 
+@extent.sample(3)
 @pytest.mark.parametrize("text", ["many", "-3", "1e99", "[1]", "true", "[bold]"])
 async def test_any_nonsense_stays_visible_as_an_error(text: str) -> None:
     app = an_app()
@@ -345,6 +403,17 @@ async def test_unwise_settings_give_warnings() -> None:
         assert "has no effect" in text
         assert "tokens/param" in text
         assert "▲" in text
+
+
+async def test_a_preset_that_takes_days_says_so() -> None:
+    app = an_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        assert "days" not in budget_text(app)
+        await enter(pilot, "training.max_steps", "100000000")
+        assert "on this CPU: meant for a GPU" in budget_text(app)
+        app.calibration = Calibration("cpu", 1e9, 1e-4)
+        room(app).refresh_room()
+        assert "days on this machine" in budget_text(app)
 
 
 @pytest.mark.parametrize("size", [(60, 20), (80, 24), (100, 32), (120, 40), (200, 60)])
@@ -484,6 +553,7 @@ async def test_without_a_working_editor_a_notice_shows_what_to_do(
 ) -> None:
     monkeypatch.setenv("VISUAL", editor)
     monkeypatch.delenv("EDITOR", raising=False)
+    monkeypatch.setenv("PATH", "/nonexistent")
     monkeypatch.setattr(SlmTuiApp, "suspend", lambda self: contextlib.nullcontext())
     app = an_app()
     async with app.run_test(size=(80, 24)) as pilot:

@@ -20,6 +20,7 @@ from slm_tui.runs.store import Run
 from slm_tui.tui.app import SlmTuiApp
 from slm_tui.tui.charts.chart import Chart
 from slm_tui.tui.dialogs import Ask, Notice, Question
+from slm_tui.tui.screens.comparison.screen import ComparisonDialog
 from slm_tui.tui.screens.runs import compare
 from slm_tui.tui.screens.runs.columns import (
     SORTS,
@@ -127,6 +128,7 @@ async def test_a_live_run_shows_its_progress(locked: Run) -> None:
         assert "▶ 50%" in on_screen(pilot)
 
 
+@extent.sample(2)
 @pytest.mark.parametrize(
     "content",
     ["", "{", "[]", "null", '{"step": "many"}', '{"created": {}}', '{"facts": []}', '{"state": 5}'],
@@ -160,6 +162,7 @@ async def test_extreme_numbers_are_drawn(home: Path) -> None:
         assert "\x1b" not in text
 
 
+@extent.sample(2)
 @pytest.mark.parametrize(
     "values",
     [
@@ -253,7 +256,37 @@ def test_each_order_puts_the_best_first() -> None:
     first = {sort: arranged(lines, sort, "")[0].name for sort in SORTS}
     assert first == {
         "when": "bad", "val": "good", "bpb": "good", "step": "bad", "name": "bad", "state": "bad",
+        "verdict": "bad", "preset": "bad", "params": "bad",
     }  # fmt: skip
+
+
+def test_runs_of_one_name_have_numbers_and_ended_ones_a_verdict() -> None:
+    first, second = add_run("same", created=10.0), add_run("same", created=20.0)
+    values = {"diagnosis": [{"sign": "▲", "verdict": "overfitting"}]}
+    (first.path / "results.json").write_text(json.dumps(values))
+    (second.path / "results.json").write_text('{"diagnosis": [{"verdict": "\\u001b[2J"}]}')
+    reader = RunScanner()
+    reader.read()
+    lines = {line.path: line for line in reader.snapshot.lines}
+    assert (lines[first.path].name, lines[second.path].name) == ("same", "same #2")
+    assert lines[first.path].verdict == "▲ overfitting"
+    assert lines[second.path].verdict == ""
+    # Results that are written after the end.
+    third = add_run("other", created=30.0)
+    reader.read()
+    assert {line.verdict for line in reader.snapshot.lines if line.path == third.path} == {""}
+    (third.path / "results.json").write_text(json.dumps(values))
+    reader.read()
+    (line,) = [line for line in reader.snapshot.lines if line.path == third.path]
+    assert line.verdict == "▲ overfitting"
+
+
+def test_wide_tables_show_verdict_parameters_and_preset() -> None:
+    names = [column.name for column, _ in columns_for(130)]
+    assert {"verdict", "params", "preset"} <= set(names)
+    assert "verdict" in [column.name for column, _ in columns_for(95)]
+    narrow = [column.name for column, _ in columns_for(78)]
+    assert not {"verdict", "params", "preset"} & set(narrow)
 
 
 async def test_s_sorts_by_the_next_column() -> None:
@@ -523,7 +556,9 @@ async def test_undo_restores_earlier_deletions_and_reports_an_empty_trash() -> N
         await pilot.press("u")
         await until(pilot, lambda: names(screen) == ["gone"])
         await pilot.press("u")
-        assert isinstance(pilot.app.screen, Notice)
+        await pilot.pause()
+        assert pilot.app.screen is screen
+        assert any("nothing to restore" in one.message for one in pilot.app._notifications)
 
 
 async def test_a_damaged_run_can_be_deleted() -> None:
@@ -651,3 +686,77 @@ def test_dates_are_as_short_as_possible() -> None:
     assert when_text(now - 40 * 86_400, now)[:2].isdigit()
     assert when_text(now - 400 * 86_400, now).startswith("2022-")
     assert when_text(0) == when_text(float("inf")) == "–"
+
+
+# The chart, pins, the comparison
+
+
+async def test_the_chart_is_raw_until_it_is_smoothed_and_has_every_axis() -> None:
+    add_run("first")
+    add_run("second", floor=1.5)
+    async with an_app().run_test(size=(120, 40)) as pilot:
+        screen = await open_runs(pilot, 2)
+        chart = screen.query_one(Chart)
+        assert chart.smoothing == 0
+        await pilot.press("m")
+        assert chart.smoothing > 0
+        await pilot.press("m", "m")
+        assert chart.smoothing == 0
+        assert not chart.log_y
+        await pilot.press("y")
+        assert chart.log_y
+        assert chart.unit == "nats"
+        await pilot.press("n")
+        assert chart.unit == "bpb"
+        modes = [chart.x_mode]
+        for _ in range(4):
+            await pilot.press("X")
+            modes.append(chart.x_mode)
+        assert modes == ["steps", "tokens", "time", "FLOPs", "steps"]
+
+
+async def test_a_pinned_run_stays_on_top_until_it_is_unpinned() -> None:
+    add_run("old", created=10.0)
+    add_run("new", created=20.0)
+    async with an_app().run_test(size=(120, 40)) as pilot:
+        screen = await open_runs(pilot, 2)
+        await pilot.press("end", "p")
+        await until(pilot, lambda: names(screen) == ["old", "new"])
+        assert "▴" in on_screen(pilot)
+        await pilot.press("home", "p")
+        await until(pilot, lambda: names(screen) == ["new", "old"])
+
+
+async def test_the_filter_understands_numbers_groups_and_settings() -> None:
+    add_run("good", floor=1.0)
+    add_run("bad", floor=2.0, preset=make_tiny(model__n_layer=3))
+    async with an_app().run_test(size=(120, 40)) as pilot:
+        screen = await open_runs(pilot, 2)
+        await pilot.press("/")
+        box = screen.query_one("#filter", Input)
+        for text, shown in (
+            ("val<1.5", ["good"]),
+            ("model.n_layer=3", ["bad"]),
+            ("-name:good", ["bad"]),
+            ("model.n_layer>=1 val<9", ["bad", "good"]),
+        ):
+            box.value = text
+            await until(pilot, lambda shown=shown: names(screen) == shown)
+        # While a term is not complete, nothing is hidden, and the title says why.
+        box.value = "val<"
+        await until(pilot, lambda: len(names(screen)) == 2)
+        await until(pilot, lambda: "not a number" in on_screen(pilot))
+
+
+async def test_the_shown_runs_are_compared() -> None:
+    for seed in (1, 2, 3):
+        for name, floor in (("low", 1.0 + seed / 100), ("high", 2.0 + seed / 100)):
+            rate = 1e-3 if name == "low" else 1e-2
+            preset = make_tiny(training__seed=seed, optimizer={"learning_rate": rate})
+            add_run(name, floor=floor, preset=preset)
+    async with an_app().run_test(size=(120, 40)) as pilot:
+        await open_runs(pilot, 6)
+        await pilot.press("=")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ComparisonDialog))
+        await until(pilot, lambda: "paired over 3 seeds" in on_screen(pilot))
+        assert "low" in on_screen(pilot)

@@ -45,7 +45,7 @@ class Busy(NoWorkshop):
     def live_status(self) -> LiveStatus | None:
         return self.live
 
-    def train(self, preset: Preset) -> None:
+    def train(self, preset: Preset, **_: object) -> None:
         self.trained.append(preset)
 
     def request_quit(self, choice: str) -> None:
@@ -557,6 +557,7 @@ async def test_an_unknown_theme_and_a_broken_settings_file_are_ignored(home: Pat
             assert app.theme == "slm-dark"
 
 
+@extent.sample(2)
 @pytest.mark.parametrize("theme", ["slm-light", "ansi-dark", "ansi-light", "textual-light", "nord"])
 async def test_every_kind_of_theme_draws_every_screen(theme: str) -> None:
     app = an_app(Busy())

@@ -187,7 +187,7 @@ async def test_a_fork_from_the_table_and_one_from_the_train_screen(old: Run) -> 
 async def test_applying_the_remedy_of_an_old_run(old: Run) -> None:
     async with running() as app:
         await app.opened(old)
-        app.train._fork(old, "training.max_steps=500,000 'title=two words'", fresh=True)
+        app.train._fork(old, "training.max_steps=500,000 'title=two words'", remedy="more steps")
         assert app.workshop.session is not None
         preset = app.workshop.session.run.preset()
         assert (preset.title, preset.training.max_steps) == ("two words", 500_000)

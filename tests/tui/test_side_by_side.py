@@ -9,10 +9,10 @@ import pytest
 from textual.pilot import Pilot
 
 from slm_tui.config.training import Sampling
+from slm_tui.generation.chat_commands import ChatSettings
 from slm_tui.runs import conversation, store
 from slm_tui.runs.store import Run
 from slm_tui.tui.app import SlmTuiApp
-from slm_tui.tui.screens.chat.commands import ChatSettings
 from slm_tui.tui.screens.chat.picker import SeveralPicker
 from slm_tui.tui.screens.chat.prompt_input import PromptInput
 from slm_tui.tui.screens.chat.screen import ChatScreen
@@ -21,6 +21,7 @@ from slm_tui.tui.screens.side_by_side.column import Column
 from slm_tui.tui.screens.side_by_side.screen import SideBySide
 from slm_tui.tui.widgets.key_footer import KeyFooter
 from slm_tui.tui.widgets.line_list import LineList
+from tests import extent
 from tests.tui.made_runs import add_run, until
 from tests.tui.test_chat_screen import HOSTILE, on_screen, open_chat, type_line
 
@@ -272,6 +273,7 @@ async def test_a_checkpoint_chosen_in_the_palette_loads_on_the_same_screen(
         await until(pilot, lambda: screen.generation.facts and screen.generation.facts.step == 10)
 
 
+@extent.sample(4)
 @pytest.mark.parametrize("many", [2, 3, 4])
 @pytest.mark.parametrize("size", [(60, 20), (80, 24), (120, 40), (160, 45)])
 async def test_every_size_shows_all_columns_footer_and_input(

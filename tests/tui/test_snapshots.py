@@ -3,24 +3,39 @@
 A changed picture fails; look at the report, and approve it with `--snapshot-update`.
 """
 
+import itertools
+import math
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 from textual.pilot import Pilot
 
 from slm_tui.config import library
+from slm_tui.config.models.hnet import HnetModel
 from slm_tui.config.training import Sampling
 from slm_tui.corpus.prepare import prepare
-from slm_tui.live.generation_thread import ModelFacts
+from slm_tui.corpus.subwords import SubwordCut
+from slm_tui.corpus.tokenizers import byte_tokenizer
+from slm_tui.generation.chat_commands import ChatSettings
+from slm_tui.generation.chunks import Chunks
+from slm_tui.generation.inspect import TokenSurprise
+from slm_tui.live.generation_thread import LoadedModel, ModelFacts
+from slm_tui.live.inspector import InspectionStatus, OtherCheckpoint
+from slm_tui.models.build import build
 from slm_tui.runs import store
 from slm_tui.tui.app import SlmTuiApp
 from slm_tui.tui.charts.chart import Chart
-from slm_tui.tui.screens.chat.commands import ChatSettings
+from slm_tui.tui.screens.chat.screen import ChatScreen
+from slm_tui.tui.screens.chat.transcript import Entry
 from slm_tui.tui.screens.runs.screen import RunsScreen
 from slm_tui.tui.screens.side_by_side.screen import SideBySide
+from tests import extent
 from tests.conftest import make_tiny
+from tests.models.families import HNET_STAGES
 from tests.tui.made_runs import add_checkpoints
 from tests.tui.shown import STORY, ShownWorkshop, make_run
 from tests.tui.test_chat_screen import FakeGenerator, type_line
@@ -28,7 +43,13 @@ from tests.tui.test_runs_screen import on_screen, open_runs, with_checkpoints
 
 SIZES = {"80x24": (80, 24), "120x40": (120, 40)}
 THEMES = {"dark": "slm-dark", "light": "slm-light"}
-LOOKS = [pytest.param(size, theme, id=f"{size}-{theme}") for size in SIZES for theme in THEMES]
+# The sample: each size and each theme once.
+LOOKS = [
+    pytest.param(size, theme, id=f"{size}-{theme}")
+    for at, size in enumerate(SIZES)
+    for number, theme in enumerate(THEMES)
+    if extent.ALL or at == number
+]
 Snap = Callable[..., bool]
 
 
@@ -54,7 +75,7 @@ def _one_time_and_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, prepare
     time.tzset()
 
 
-async def _drawn(pilot: Pilot[Any]) -> None:
+async def drawn(pilot: Pilot[Any]) -> None:
     """Wait for threads and the plot process, so that results are shown, not placeholders."""
     if isinstance(pilot.app.screen, RunsScreen):
         await open_runs(pilot, 2)
@@ -67,13 +88,13 @@ async def _drawn(pilot: Pilot[Any]) -> None:
     pilot.app.screen.refresh_room()  # type: ignore[attr-defined]
     for _ in range(200):
         charts = [chart for chart in pilot.app.screen.query(Chart) if chart.display]
-        if all(chart.drawings and not chart.client.busy for chart in charts):
+        if all(chart.drawings and not (chart._dirty or chart.client.busy) for chart in charts):
             break
         await pilot.pause(0.05)
-    await _still(pilot)
+    await still(pilot)
 
 
-async def _still(pilot: Pilot[Any]) -> None:
+async def still(pilot: Pilot[Any]) -> None:
     """Wait until the screen has not changed for half a second."""
     before, same = "", 0
     for _ in range(200):
@@ -103,7 +124,7 @@ def _shown(
             await pilot.pause()
             for field in pilot.app.screen.query("Input"):
                 field.cursor_blink = False  # type: ignore[attr-defined]
-            await _drawn(pilot)
+            await drawn(pilot)
 
         return prepare
 
@@ -123,6 +144,87 @@ def test_presets_screen(size: str, theme: str, snap_compare: Snap) -> None:
 @pytest.mark.parametrize(("size", "theme"), LOOKS)
 def test_train_screen(size: str, theme: str, snap_compare: Snap) -> None:
     assert _compare("train", size, theme, snap_compare)
+
+
+def _chunk_length(step: int) -> float:
+    """As in a real run: boundaries everywhere, then almost nowhere, then near the target."""
+    return 4.0 - 2.0 * math.exp(-step / 200) + 9.0 * math.exp(-(((step - 60) / 30) ** 2))
+
+
+@pytest.mark.parametrize(("size", "theme"), LOOKS)
+def test_train_screen_of_an_hnet(size: str, theme: str, snap_compare: Snap) -> None:
+    metrics = {"stage1_compression": _chunk_length}
+    run = make_run("bytes-hnet-tiny", 3, steps=1840, rate=1.0, metrics=metrics)
+    app = SlmTuiApp(workshop=ShownWorkshop(run.id), load_torch=False)
+
+    async def opened(pilot: Pilot[Any]) -> None:
+        pilot.app.theme = THEMES[theme]
+        app.open_run(run.path)
+        await pilot.press("2")
+        await drawn(pilot)
+
+    assert snap_compare(app, run_before=opened, terminal_size=SIZES[size])
+
+
+CUTS = {
+    100: "Once| upo|n a| time| the|re w|as a| swee|t fo|x na|med |Bibi|, an|d sh|e li|ved.",
+    500: "Once‖ upon| a| ti|me‖ there| was‖ a| sw|eet| fox‖ named| Bi|bi‖, and| she‖ lived|.",
+    1840: "Once‖ upon| a| time‖ there| was‖ a| sweet| fox‖ named| Bibi‖,| and| she‖ lived|.",
+}
+SUBWORDS = "Once| upon| a| time| there| was| a| s|we|et| fo|x| named| B|i|bi|,| and| she| lived|."
+
+
+def _chunks_of(text: str) -> Chunks:
+    """Chunks of two stages, where `|` begins one of the first and `‖` one of both."""
+    first, second, sign = [], [], "‖"
+    for letter in text:
+        if letter in "|‖":
+            sign = letter
+            continue
+        first.append(0.93 if sign else 0.08)
+        second.append({"": math.nan, "|": 0.21, "‖": 0.97}[sign])
+        sign = ""
+    return Chunks(np.array([first, second]))
+
+
+@pytest.mark.parametrize(("size", "theme"), LOOKS)
+def test_chunks_in_inspect_mode(
+    size: str, theme: str, snap_compare: Snap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = FakeGenerator()
+    monkeypatch.setattr("slm_tui.tui.screens.chat.screen.GenerationThread", lambda *_: generator)
+    app, before = _shown("chat")
+    saved = store.checkpoint_of(store.find("stories-tiny"), "best")
+    generator.facts = ModelFacts(saved, "stories-tiny", 1840, 321_024, 128, "bytes", 256)
+    model = build(HnetModel.model_validate(HNET_STAGES[1]), 256, torch.device("cpu"), 1)
+    loaded = LoadedModel(saved, model, byte_tokenizer(), begins_documents=False)
+    monkeypatch.setattr(generator, "loaded", lambda: loaded)
+    text = SUBWORDS.replace("|", "")
+    ends = list(itertools.accumulate(map(len, SUBWORDS.split("|"))))
+    heat = TokenSurprise(*(np.full(len(text), value) for value in (0.7, 3, 101, 0.4)))
+    counts = np.full(256, 28_462)
+    others = tuple(OtherCheckpoint(step, heat, _chunks_of(CUTS[step])) for step in (100, 500))
+
+    async def inspect(pilot: Pilot[Any]) -> None:
+        await before(theme)(pilot)
+        screen = pilot.app.screen
+        assert isinstance(screen, ChatScreen)
+        pane = screen.pane
+        monkeypatch.setattr(pane.inspector, "look", lambda *_: None)
+        monkeypatch.setattr(pane.inspector, "focus", lambda *_: None)
+        monkeypatch.setattr(pane.inspector, "poll", lambda: seen)
+        seen = InspectionStatus()
+        screen.inspect(Entry(prompt=text), 10)
+        subwords = SubwordCut(1024, (0, *ends[:-1]))
+        seen = InspectionStatus(
+            pane._tokens, heat, _chunks_of(CUTS[1840]), 1840, subwords, None, others, counts
+        )
+        await pilot.press("v")
+        await pilot.pause()
+        screen.refresh_room()
+        await still(pilot)
+
+    assert snap_compare(app, run_before=inspect, terminal_size=SIZES[size])
 
 
 @pytest.mark.parametrize(("size", "theme"), LOOKS)
@@ -145,7 +247,7 @@ def test_chat_screen(
         await type_line(pilot, "Once upon a time")
         generator.write(STORY, tokens=64, tokens_per_second=1240.0)
         generator.end("end of text")
-        await _still(pilot)
+        await still(pilot)
 
     assert snap_compare(app, run_before=talk, terminal_size=SIZES[size])
 
@@ -182,7 +284,7 @@ def test_side_by_side(
             generator.write(text, tokens=30 * (number + 1), tokens_per_second=400.0)
         generators[0].end("end of text")
         generators[1].end("max tokens")
-        await _still(pilot)
+        await still(pilot)
 
     assert snap_compare(app, run_before=talk, terminal_size=SIZES[size])
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from slm_tui.config.preset import Preset
-from slm_tui.runs import store
+from slm_tui.runs import conversation, store
 from tests import extent
 from tests.tui.terminals import Terminal, choose, events, steps, train, until
 
@@ -85,3 +85,44 @@ def test_ctrl_c_does_not_end_a_run(terminal: Terminal, quick: Preset) -> None:
     at = steps(run)
     until(lambda: steps(run) > at + 20)
     assert run.info().state == "running"
+
+
+def test_from_overfitting_to_a_remedy_that_helped_to_chat(home: Path, tmp_path: Path) -> None:
+    """The first minutes of a learner, by keys alone at 80x24."""
+    terminal = Terminal(tmp_path, 80, 24)
+    try:
+        terminal.run()
+        terminal.wait_for("stories-tiny ★")
+        terminal.type("/educational-tiny")
+        terminal.wait_for(r"─ ?educational-tiny ?─")
+        terminal.press("Enter")
+        terminal.wait_for("t Train")
+        terminal.press("t")
+        # Seen, and why.
+        shown = terminal.wait_for(r"▲ OVERFITTING since step \d+")
+        until(lambda: store.all_runs()[0].info().state == "done")
+        shown = terminal.wait_for(r"try more text: 800 tokens")
+        assert max(len(line) for line in shown.splitlines()) <= 80
+        terminal.press("d")
+        terminal.wait_for("memorise")
+        terminal.press("Escape")
+        # The remedy, and that it helped, with figures.
+        terminal.press("a")
+        terminal.wait_for("what to try")
+        terminal.press("Enter")
+        before = until(lambda: store.all_runs()[-1] if len(store.all_runs()) == 2 else None)
+        terminal.wait_for(r"It helped: best \d\.\d{3} bits per byte, \d\.\d{3} before")
+        after = store.all_runs()[0]
+        assert after.info().before == before.id
+        assert after.preset().data.limit.tokens == 800
+        # Chat, with the sampling of the preset.
+        terminal.press("4")
+        terminal.wait_for("T 0.80 · top-k 40")
+        terminal.type("Once upon a time")
+        terminal.press("Enter")
+        terminal.wait_for(r"\d+ tokens")
+        assert conversation.read(after.path)[0].prompt == "Once upon a time"
+        terminal.press("C-q")
+        terminal.wait_for("ENDED-0")
+    finally:
+        terminal.close()

@@ -47,7 +47,7 @@ class Recorder(NoWorkshop):
     def live_status(self) -> LiveStatus | None:
         return None
 
-    def train(self, preset: Preset) -> None:
+    def train(self, preset: Preset, **_: object) -> None:
         self.trained.append(preset)
 
     def request_quit(self, choice: str) -> None:

@@ -164,3 +164,30 @@ def extent(values: Sequence[Sequence[float]]) -> Range | None:
     if not parts:
         return None
     return min(min(part) for part in parts), max(max(part) for part in parts)
+
+
+# The first part of a curve that may leave the picture, and how much of the height that must save.
+_EARLY_SHARE = 0.1
+_WORTHWHILE = 0.6
+_FEWEST_POINTS = 12
+
+
+def settled_top(curves: Sequence[tuple[Sequence[float], Sequence[float]]], top: float) -> float:
+    """The upper end of the y axis: `top`, or less if only the beginning of the curves is so high.
+
+    The first steps of a run lose more than all that follow: at full height the rest would be flat.
+
+    Args:
+        curves: xs and ys of each curve.
+        top: the highest value of all.
+    """
+    points = [(x, y) for xs, ys in curves for x, y in zip(xs, ys, strict=True)]
+    if max((len(xs) for xs, _ in curves), default=0) < _FEWEST_POINTS:
+        return top
+    first, last = min(x for x, _ in points), max(x for x, _ in points)
+    edge = first + (last / 2 - first / 2) * 2 * _EARLY_SHARE
+    later = [y for x, y in points if x >= edge]
+    low = min(y for _, y in points)
+    if not later or max(later) / 2 - low / 2 >= _WORTHWHILE * (top / 2 - low / 2):
+        return top
+    return max(later)

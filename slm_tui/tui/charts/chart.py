@@ -21,13 +21,22 @@ from slm_tui.text import cells, one_line
 from slm_tui.tui import actions
 from slm_tui.tui.charts import legend
 from slm_tui.tui.charts import series as pure
-from slm_tui.tui.charts.axes import Axes, GrowingRange, Range, StickyRange, extent, make_axes
+from slm_tui.tui.charts.axes import (
+    Axes,
+    GrowingRange,
+    Range,
+    StickyRange,
+    extent,
+    make_axes,
+    settled_top,
+)
 from slm_tui.tui.charts.client import DrawnChart, PlotClient, Row
 from slm_tui.tui.charts.data import ChartData, Curve, make_request, positive, row_span
 from slm_tui.tui.charts.legend import Part
 
 _SHARE = 0.02  # share of wall time that drawing may take
 _POLL = 0.03
+_CATCH_UP = 0.01  # seconds between two parts of a long series
 _ASLEEP = 0.5  # seconds between checks whether the chart is visible again
 _ROLES = (
     *("axis", "grid", "raw", "train", "val", "best", "floor", "mark"),
@@ -161,6 +170,13 @@ class Chart(Widget, can_focus=True):
             return
         started = time.thread_time()
         self._dirty = False
+        self._update_curves()
+        if any(curve.is_behind for curve in self._curves.values()):
+            # The rest of a long series follows before it is drawn, except for the first time.
+            self._dirty = True
+            self._timer = self.set_timer(_CATCH_UP, self._ask)
+            if self._rows:
+                return
         request = self._specify()
         self._update_legend(request[1] if request else None)
         if request is None:
@@ -176,7 +192,6 @@ class Chart(Widget, can_focus=True):
 
     def _specify(self) -> tuple[dict[str, Any], Axes] | None:
         """The request for the current data, and its axes; None if there is nothing to draw."""
-        self._update_curves()
         names = [line.name for line in self._data.series]
         points = [self._curves[name].points for name in names]
         if self.log_y:
@@ -187,7 +202,7 @@ class Chart(Widget, can_focus=True):
         axes = make_axes(
             *self.size,
             self._x_range.fit(*across, self._data.x_end),
-            self._fit_height(up),
+            self._fit_height((up[0], up[1] if self.log_y else settled_top(points, up[1]))),
             log_y=self.log_y,
             time=self.x_mode == "time",
             top=1,
@@ -280,6 +295,8 @@ class Chart(Widget, can_focus=True):
         if self._axes is None:
             return self._render_empty(y, width)
         blank = Strip([Segment(" " * width, self.rich_style)], width)
+        if not self._strips:
+            self._strips = [self._strip(row) for row in self._rows]
         strip = self._strips[y] if y < len(self._strips) else blank
         if strip.cell_length != width:
             strip = strip.adjust_cell_length(width, self.rich_style)
@@ -323,8 +340,9 @@ class Chart(Widget, can_focus=True):
 
     def notify_style_update(self) -> None:
         super().notify_style_update()
+        # The styles of the roles are updated after this call: the strips are made when painted.
         self._styles.clear()
-        self._strips = [self._strip(row) for row in self._rows] if self.is_attached else []
+        self._strips = []
 
     def watch_crosshair(self, old: int | None, new: int | None) -> None:
         if self._axes is None:

@@ -1,5 +1,6 @@
 """The data of a chart, and its downsampled state between two drawings."""
 
+import itertools
 import math
 from bisect import bisect_left
 from collections.abc import Sequence
@@ -62,6 +63,10 @@ class ChartData:
     note: str = ""
 
 
+# Points that a curve takes in at once: a few milliseconds.
+_MOST_AT_ONCE = 1500
+
+
 class Curve:
     """A series as drawn: smoothed and downsampled, and readable at any x."""
 
@@ -73,9 +78,14 @@ class Curve:
         self._count = 0
         self._ends: tuple[float, ...] = ()
         self.points: Points = ([], [])
+        # Whether `update` left points for its next call.
+        self.is_behind = False
 
     def update(self, series: Series, weight: float, limit: int) -> None:
-        """Add what is new in `series`; start over if it is a different series."""
+        """Add what is new in `series`; start over if it is a different series.
+
+        Of a long series only a part is added at once, so that no key waits: see `is_behind`.
+        """
         weight = weight if series.smooth else 0.0
         count = min(len(series.xs), len(series.ys))
         if not self._continues(series, weight, limit, count):
@@ -83,6 +93,8 @@ class Curve:
             self._smoother = Smoother(weight)
             self._limit, self._count = limit, 0
         self._series = series
+        whole, count = count, min(count, self._count + _MOST_AT_ONCE)
+        self.is_behind = count < whole
         if count == self._count and self._count:
             return
         start, self._count = self._count, count
@@ -150,7 +162,25 @@ def make_request(axes: Axes, data: ChartData, points: Sequence[Points]) -> dict[
             {"role": line.role, "shape": line.shape, "xs": pack(xs), "ys": pack(ys)}
             for line, (xs, ys) in zip(data.series, points, strict=True)
         ],
+        "above": [
+            {"role": line.role, "x": x}
+            for line, curve in zip(data.series, points, strict=True)
+            if line.shape != "dots" and (x := _entry(curve, axes)) is not None
+        ],
     }
+
+
+def _entry(points: Points, axes: Axes) -> float | None:
+    """The x at which a curve that begins above the picture comes into it; `None` if it does not
+    begin there."""
+    xs, ys = points
+    top = 10 ** min(axes.y_range[1], 300.0) if axes.log_y else axes.y_range[1]
+    if not ys or ys[0] <= top:
+        return None
+    for (x, y), (next_x, next_y) in itertools.pairwise(zip(xs, ys, strict=True)):
+        if next_y <= top:
+            return x + (next_x - x) * ((y - top) / (y - next_y))
+    return xs[-1]
 
 
 def positive(points: Points) -> Points:

@@ -34,7 +34,9 @@ def x_text(shown: Sequence[tuple[Series, Curve]], x: float, x_mode: str) -> str:
     x = min((near for near, _ in points), key=lambda near: abs(near - x), default=x)
     if x_mode == "time":
         return time_label(round(x))
-    return f"{x:,.0f}" if x_mode == "steps" and abs(x) < 1e15 else label(x, 4)
+    if x_mode == "steps":
+        return f"step {x:,.0f}" if abs(x) < 1e15 else f"step {label(x, 4)}"
+    return f"{label(x, 4)} {'FLOPs' if x_mode == 'flops' else x_mode}"
 
 
 def number(value: float) -> str:
@@ -46,7 +48,17 @@ def width(groups: list[Group]) -> int:
 
 
 def fitting(groups: list[Group], room: int) -> list[Part]:
-    """The groups side by side; if space is short, without names or without the first ones."""
+    """The groups side by side; if space is short, with shorter names, without those that say
+    least (the first ones), or without names."""
+    named = [group for group in groups if any(role == "label" for _, role in group)]
+    whole = groups
+    for longest in (_LONGEST_NAME, 12, 8):
+        groups = [_with_name(group, longest) for group in whole]
+        if width(groups) <= room:
+            break
+    # Raw points are drawn behind their own average, whose name says enough.
+    if width(groups) > room and len(named) > 2:
+        groups = [group for group in groups if group[0][1] != "raw"]
     if width(groups) > room:
         groups = [[part for part in group if part[1] != "label"] for group in groups]
         groups = [
@@ -62,3 +74,10 @@ def fitting(groups: list[Group], room: int) -> list[Part]:
             parts.append(("  ", "label"))
         parts.extend(group)
     return [(" ", "label"), *parts] if parts and width(groups) < room else parts
+
+
+def _with_name(group: Group, longest: int) -> Group:
+    return [
+        (f" {one_line(text.strip(), longest)} ", role) if role == "label" else (text, role)
+        for text, role in group
+    ]

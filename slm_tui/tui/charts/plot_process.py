@@ -1,5 +1,6 @@
 """The process that draws charts with plotext: one JSON request per line, one answer each."""
 
+import itertools
 import json
 import math
 import os
@@ -24,7 +25,8 @@ _COLOUR = re.compile("\x1b\\[([0-9;]*)m")
 _FIRST_COLOUR = 16
 _BLANK = " \u2800"
 _COLUMNS_PER_POINT = 6
-_DASH = 4  # columns of a dash and of the gap after it
+_DASH = 4  # columns of a dash and of the gap after it; half as many rows
+_MOST_DASHES = 500  # of one segment
 
 
 def draw(request: dict[str, Any]) -> list[Row]:
@@ -42,8 +44,18 @@ def draw(request: dict[str, Any]) -> list[Row]:
             for column, cell in enumerate(below, canvas.gutter):
                 if cells[column][0] in _BLANK:
                     cells[column] = cell
+        if number == int(request.get("top", 0)):
+            _mark_above(canvas, cells)
         rows.append(_runs(cells))
     return rows
+
+
+def _mark_above(canvas: "_Canvas", cells: list[Run]) -> None:
+    """An arrow where a curve that begins above the picture comes into it."""
+    for entry in canvas.request.get("above", ()):
+        column = canvas.gutter + min(int(canvas.x(entry["x"]) * canvas.columns), canvas.columns - 1)
+        if 0 <= column < len(cells):
+            cells[column] = ("▲", entry["role"])
 
 
 class _Canvas:
@@ -158,19 +170,61 @@ def _draw_curves(canvas: _Canvas, figure: Any) -> None:
 def _draw_curve(canvas: _Canvas, figure: Any, curve: dict[str, Any]) -> None:
     xs, ys = canvas.points(curve)
     pixel = canvas.pixel(curve["role"])
-    signal = figure.signal(xs, ys, marker=plotext.marker("braille", pixel=pixel))
+    marker = plotext.marker("braille", pixel=pixel)
     if curve["shape"] == "dashed":
-        for index in range(1, len(xs)):
-            signal.line(index, int(xs[index] * canvas.columns) // _DASH % 2 == 0)
+        lines = _dashes(xs, ys, canvas.columns, canvas.rows)
     else:
+        lines = [(xs, ys)]
+    for line in lines:
+        signal = figure.signal(*line, marker=marker)
         signal.lines()
-    figure.draw(signal)
+        figure.draw(signal)
     if curve["shape"] == "points":
         shown: dict[int, tuple[float, float]] = {}
         for x, y in zip(xs, ys, strict=True):
             shown.setdefault(int(x * canvas.columns) // _COLUMNS_PER_POINT, (x, y))
         marker = plotext.marker("•", pixel=pixel)
         _add(figure, [x for x, _ in shown.values()], [y for _, y in shown.values()], marker)
+
+
+def _dashes(
+    xs: list[float], ys: list[float], columns: int, rows: int
+) -> list[tuple[list[float], list[float]]]:
+    """The dashes of the line through these points, however far apart the points are.
+
+    Dashes begin at fixed columns, so that they stay in place while the curve grows; where the line
+    is steep, at fixed rows.
+    """
+    dashes: list[tuple[list[float], list[float]]] = []
+    was_drawn = False
+    for (x, y), (next_x, next_y) in itertools.pairwise(zip(xs, ys, strict=True)):
+        across, up = abs(next_x - x) * columns, abs(next_y - y) * rows
+        is_steep = up > across
+        start, end = (y * rows, next_y * rows) if is_steep else (x * columns, next_x * columns)
+        length = _DASH / 2 if is_steep else float(_DASH)
+        points = [(x, y)]
+        for place in [*_cuts(start, end, length), end]:
+            share = (place - start) / (end - start) if end != start else 1.0
+            points.append((x + (next_x - x) * share, y + (next_y - y) * share))
+            before = points[-2][1] * rows if is_steep else points[-2][0] * columns
+            is_drawn = int((before + place) / 2 // length) % 2 == 0
+            if is_drawn and not was_drawn:
+                dashes.append(([points[-2][0]], [points[-2][1]]))
+            if is_drawn:
+                dashes[-1][0].append(points[-1][0])
+                dashes[-1][1].append(points[-1][1])
+            was_drawn = is_drawn
+    return dashes
+
+
+def _cuts(start: float, end: float, length: float) -> list[float]:
+    """The multiples of `length` between `start` and `end`, in that direction."""
+    low, high = min(start, end), max(start, end)
+    first = math.floor(low / length) + 1
+    # Points far outside the picture would make countless dashes that are not seen.
+    last = min(math.ceil(high / length), first + _MOST_DASHES)
+    cuts = [number * length for number in range(first, last)]
+    return cuts if end >= start else cuts[::-1]
 
 
 def _add(figure: Any, xs: list[float], ys: list[float], marker: Any) -> None:

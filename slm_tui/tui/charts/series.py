@@ -168,29 +168,45 @@ def _height(point: tuple[float, float]) -> float:
 
 
 class Smoother:
-    """An exponential moving average that can be extended, with bias correction.
+    """A moving average without lag that can be extended.
 
-    `values[i]` is the average of the first i + 1 inputs with weights 1, w, w², … from the
-    newest back (the bias correction of Adam, Kingma and Ba 2015, section 3). An input that
-    is not finite repeats the value before it.
+    `values[i]` is the height at input i of the line fitted to the first i + 1 inputs by least
+    squares, with weights 1, w, w², … from the newest back. A plain average with these weights
+    trails a falling curve by w / (1 - w) inputs; the line follows its slope. A value never leaves
+    the range of the inputs. An input that is not finite repeats the value before it.
     """
 
     def __init__(self, weight: float) -> None:
         self.weight = min(max(weight, 0.0), 0.9999)
         self.values: list[float] = []
-        self._mean = 0.0
-        self._mass = 0.0
+        # Weighted sums of 1, age and age², and of the inputs and inputs times age.
+        self._sums = (0.0, 0.0, 0.0, 0.0, 0.0)
+        self._range = (math.inf, -math.inf)
 
     def extend(self, ys: Iterable[float]) -> None:
-        keep, take = self.weight, 1.0 - self.weight
-        mean, mass, values = self._mean, self._mass, self.values
+        keep, values = self.weight, self.values
+        n, ages, squares, total, by_age = self._sums
+        low, high = self._range
         isfinite = math.isfinite
         for y in ys:
             if isfinite(y):
-                mean = keep * mean + take * y
-                mass = keep * mass + take
-            values.append(mean / mass if mass else math.nan)
-        self._mean, self._mass = mean, mass
+                # All inputs age by one.
+                squares = keep * (squares + 2 * ages + n)
+                ages = keep * (ages + n)
+                n = keep * n + 1
+                by_age = keep * (by_age + total)
+                total = keep * total + y
+                low, high = min(low, y), max(high, y)
+                spread = n * squares - ages * ages
+                mean = total / n
+                # Two inputs make a line through both: it takes some to have a slope.
+                line = (squares * total - ages * by_age) / spread if n > 3 and spread > 0 else mean
+                line = line if isfinite(line) else mean
+                values.append(min(max(line, low), high))
+            else:
+                values.append(values[-1] if values else math.nan)
+        self._sums = n, ages, squares, total, by_age
+        self._range = low, high
 
 
 def ema(ys: Sequence[float], weight: float) -> list[float]:

@@ -20,6 +20,7 @@ from slm_tui.tui.charts.series import Points, label, labels, ticks
 _DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))  # by column and row of a cell
 _BRAILLE = 0x2800
 _TARGET = "╌"
+_CATCH_UP = 0.01  # seconds between two parts of a long series
 _BESIDE_TITLE = 4  # columns of the top border that the title leaves free
 _ROOM_FOR_VALUE = 6
 _ROOM_FOR_LABELS = 24  # minimum width for showing the range next to the curve
@@ -83,9 +84,16 @@ class SmallChart(Widget):
     COMPONENT_CLASSES: ClassVar[set[str]] = {"smallchart--curve", "smallchart--label"}
 
     def __init__(
-        self, title: str = "", *, from_zero: bool = False, min_interval: float = 1.0, **options: Any
+        self,
+        title: str = "",
+        *,
+        short_title: str = "",
+        from_zero: bool = False,
+        min_interval: float = 1.0,
+        **options: Any,
     ) -> None:
         super().__init__(**options)
+        self._short_title = short_title
         self.min_interval = min_interval
         self._title = title
         self._from_zero = from_zero
@@ -121,6 +129,9 @@ class SmallChart(Widget):
         self._drawn_at = time.monotonic()
         limit = 2 * max(8, min(200, 2 * (width - gutter)))
         self._curve.update(self._data, 0.0, limit)
+        if self._curve.is_behind:
+            self._timer = self.set_timer(_CATCH_UP, self._redraw)
+            return
         last = self._curve.at(None)
         value = "–" if last is None else label(last[1])
         if value != self._value:
@@ -130,9 +141,11 @@ class SmallChart(Widget):
         self._replace(self._draw(width, height, gutter))
 
     def _headline(self) -> Content:
-        """Name and value; if that is far too long, the name is truncated, not the value."""
+        """Name and value; if that is far too long, the name is shortened, not the value."""
         name, value = Content(self._title), Content(self._value)
         room = self.size.width - _BESIDE_TITLE - 1
+        if self._short_title and name.cell_length + value.cell_length > room:
+            name = Content(self._short_title)
         if name.cell_length + min(value.cell_length, _ROOM_FOR_VALUE) > room:
             name = name.truncate(max(1, room - value.cell_length), ellipsis=True)
         return Content(" ").join([one for one in (name, value) if one])

@@ -1,5 +1,6 @@
 """The budget of a preset: estimated cost and warnings, from the preset alone."""
 
+import os
 from typing import Any
 
 from textual.content import Content
@@ -9,11 +10,11 @@ from slm_tui.config import estimate
 from slm_tui.config.drafts import Draft
 from slm_tui.config.estimate import Calibration, Estimate
 from slm_tui.config.preset import Preset
+from slm_tui.config.usual import usual_values
 from slm_tui.formatting import count, duration, ratio_text, size
 from slm_tui.text import one_line
 from slm_tui.tui.theme import MUTED
 
-_FAR_BELOW = estimate.FEW_TOKENS_PER_PARAMETER
 # Muennighoff et al. 2023 (arXiv:2305.16264): up to four epochs are nearly as good as new data.
 _MANY_EPOCHS = estimate.MANY_EPOCHS
 _NOT_MEASURED = "not measured yet"
@@ -27,17 +28,19 @@ class Budget(Widget):
     def __init__(self, *, id: str | None = None, classes: str = "") -> None:
         super().__init__(id=id, classes=classes)
         self._draft: Draft | None = None
-        self._shown_values: tuple[Preset | None, Calibration | None, tuple[str, ...]] = (
+        self._shown_values: tuple[Preset | None, Calibration | None, tuple[str, ...], str] = (
             None,
             None,
             (),
+            "",
         )
         self._estimate: Estimate | None = None
 
-    def show(self, draft: Draft | None, calibration: Calibration | None) -> None:
-        """Show the cost of `draft`; repaints only on a change."""
+    def show(self, draft: Draft | None, calibration: Calibration | None, varied: str = "") -> None:
+        """Show the cost of `draft`, and in `varied` that of all its variations; repaints only on a
+        change."""
         preset = draft.preset if draft else None
-        shown = (preset, calibration, tuple(draft.problems) if draft else ())
+        shown = (preset, calibration, tuple(draft.problems) if draft else (), varied)
         if shown == self._shown_values and draft is self._draft:
             return
         self._draft, self._shown_values = draft, shown
@@ -49,11 +52,15 @@ class Budget(Widget):
             return Content("")
         short = self.screen.has_class("-narrow")
         lines = self._two_lines() if short else self._all_lines()
+        if varied := self._shown_values[3]:
+            at = 0 if short else len(lines)
+            lines.insert(at, Content.styled(f"varied: {varied}", "$text-accent"))
+            lines = lines[:2] if short else lines
         return Content("\n").join(line for line in lines)
 
     def _two_lines(self) -> list[Content]:
         width = self.content_size.width
-        facts = _facts(self._estimate)
+        facts = self._facts()
         first = ("params", "memory", "epochs", "tokens/param", "time")
         lines = [_in_a_row([one for one in facts if one[0] in first and one[1] != _NOT_MEASURED])]
         warned = self._warnings()
@@ -74,10 +81,26 @@ class Budget(Widget):
                 (value, MUTED if value == _NOT_MEASURED else "bold"),
                 (sign, "$text-warning"),
             )
-            for name, value, sign in _facts(self._estimate)
+            for name, value, sign in self._facts()
         ]
+        lines += self._usual_lines()
         warned = self._warnings()
         return lines + ([Content(""), *warned] if warned else [])
+
+    def _facts(self) -> list[tuple[str, str, str]]:
+        preset = self._draft.preset if self._draft else None
+        few = estimate.few_tokens_per_parameter(preset) if preset is not None else 0.0
+        return _facts(self._estimate, few)
+
+    def _usual_lines(self) -> list[Content]:
+        preset = self._draft.preset if self._draft else None
+        values = (
+            usual_values(preset, self._estimate.parameters) if preset and self._estimate else None
+        )
+        if values is None:
+            return []
+        pairs = [("batch", values.batch), ("rate", values.learning_rate), ("steps", values.steps)]
+        return [Content.styled(f"{f'typical {name}':<14}{value}", MUTED) for name, value in pairs]
 
     def _warnings(self) -> list[Content]:
         assert self._draft is not None
@@ -97,7 +120,7 @@ def _in_a_row(facts: list[tuple[str, str, str]]) -> Content:
     )
 
 
-def _facts(cost: Estimate | None) -> list[tuple[str, str, str]]:
+def _facts(cost: Estimate | None, few: float) -> list[tuple[str, str, str]]:
     """`(name, value, sign)`; for an invalid preset each value is a dash."""
     if cost is None:
         names = ("params", "non-embedding", "memory", "checkpoint", "tokens/step", "tokens")
@@ -115,7 +138,7 @@ def _facts(cost: Estimate | None) -> list[tuple[str, str, str]]:
         (
             "tokens/param",
             "unknown" if ratio is None else ratio_text(ratio),
-            " ▲" if ratio is not None and ratio < _FAR_BELOW else "",
+            " ▲" if ratio is not None and ratio < few else "",
         ),
         ("time", timed or _NOT_MEASURED, ""),
     ]
@@ -131,11 +154,25 @@ def warnings(preset: Preset, cost: Estimate) -> list[str]:
         texts.append("evaluated only at the start and the end")
     if training.sample_every > steps:
         texts.append("no samples before the end")
+    texts += _long_time(preset, cost)
     ratio, epochs = cost.tokens_per_parameter, cost.epochs
-    if ratio is not None and ratio < _FAR_BELOW:
+    if ratio is not None and ratio < estimate.few_tokens_per_parameter(preset):
         texts.append(f"{ratio_text(ratio)} tokens per parameter: may overfit (about 20 is ideal)")
     if epochs is not None and epochs > _MANY_EPOCHS:
         texts.append(
             f"{ratio_text(epochs)} passes over the text: little is gained beyond {_MANY_EPOCHS}"
         )
     return texts
+
+
+def _long_time(preset: Preset, cost: Estimate) -> list[str]:
+    """A warning if training takes more than a day, measured or at the least."""
+    if cost.seconds is not None:
+        is_long = cost.seconds > estimate.DAY
+        return [f"takes about {duration(cost.seconds)} on this machine"] if is_long else []
+    if preset.training.device not in ("auto", "cpu"):
+        return []
+    seconds = estimate.least_seconds_on_cpu(preset, os.cpu_count() or 1)
+    if seconds <= estimate.DAY:
+        return []
+    return [f"takes at least {duration(seconds)} on this CPU: meant for a GPU"]

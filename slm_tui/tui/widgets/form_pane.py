@@ -131,16 +131,23 @@ class FormPane(Vertical):
     def is_editing(self) -> bool:
         return self._editing is not None
 
-    def edit(self) -> None:
-        """Open the input over the focused setting."""
+    def on_property_list_digit(self, message: PropertyList.Digit) -> None:
+        message.stop()
+        self.edit(message.text)
+
+    def edit(self, text: str | None = None) -> None:
+        """Open the input over the focused setting, with `text` instead of its value."""
         setting = self.properties.setting
         if setting is None or self._draft is None:
             return
         self._editing = (self._draft, setting)
-        self._edit.value = spelled(self._draft.value(setting))
+        self._edit.value = spelled(self._draft.value(setting)) if text is None else text
+        # What was typed is extended, a whole value is replaced.
+        self._edit.select_on_focus = text is None
         self._place()
         self._edit.display = True
         focus_now(self._edit)
+        self._edit.cursor_position = len(self._edit.value)
 
     def _place(self) -> None:
         column, width = self.properties.value_place

@@ -6,6 +6,7 @@ from textual.content import Content
 
 from slm_tui.config import library
 from slm_tui.config.library import LibraryEntry
+from slm_tui.config.needs import SIGNS, need_of
 from slm_tui.text import one_line
 from slm_tui.tui.theme import MUTED
 from slm_tui.tui.widgets.line_list import LineList, Row
@@ -71,6 +72,8 @@ class PresetList(LineList):
             parts.append((" ✗", "$text-error"))
         if self._is_changed(entry.name):
             parts.append((" ●", "$text-accent"))
+        if entry.preset is not None and (need := need_of(entry.preset)):
+            parts.append((f" {SIGNS[need]}", MUTED))
         if entry.name == library.DEFAULT and entry.builtin:
             parts.append((" ★", "$text-accent"))
         marks = Content.assemble(*parts)

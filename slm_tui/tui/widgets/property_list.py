@@ -2,9 +2,11 @@
 
 from typing import Any
 
+from textual import events
 from textual.content import Content
+from textual.message import Message
 
-from slm_tui.config.describe import Setting
+from slm_tui.config.describe import Setting, range_text
 from slm_tui.config.drafts import Draft, spelled
 from slm_tui.text import one_line
 from slm_tui.tui.theme import MUTED
@@ -16,6 +18,13 @@ _FOLDED_AT_FIRST = {"preset", "sampling"}
 
 class PropertyList(LineList):
     """Row keys are setting paths; headings have `+section` and `+section.advanced`."""
+
+    class Digit(Message):
+        """A digit was typed on a number: `text` begins its new value."""
+
+        def __init__(self, text: str) -> None:
+            super().__init__()
+            self.text = text
 
     DEFAULT_CSS = "PropertyList { scrollbar-gutter: stable; }"
 
@@ -150,10 +159,18 @@ class PropertyList(LineList):
         name, value, _ = self.columns(self.scrollable_content_region.width)
         return name, value
 
+    def on_key(self, event: events.Key) -> None:
+        """A digit on a number edits it; on other rows it is a key of the app."""
+        is_number = self.setting is not None and self.setting.type in ("integer", "number")
+        if is_number and event.character is not None and event.character in "0123456789.":
+            event.stop()
+            event.prevent_default()
+            self.post_message(self.Digit(event.character))
+
     def draw_row(self, row: Row, index: int, width: int) -> Content:
         setting = self._settings.get(row.key)
         if setting is None or self._draft is None:
-            return row.content
+            return self._titled(row.content, width) if index == 0 else row.content
         draft = self._draft
         name, room, default_width = self.columns(width)
         indent = "    " if _part(setting) and not self._query else "  "
@@ -171,13 +188,23 @@ class PropertyList(LineList):
             ).truncate(width, ellipsis=True)
         value = value.truncate(room - 1, ellipsis=True)
         differs = draft.differs(setting)
-        default = one_line(display(draft.default(setting)), default_width) if default_width else ""
+        default = ""
+        if default_width and differs:
+            default = one_line(display(draft.default(setting)), default_width)
         return Content.assemble(
             (label, "" if differs else "$foreground"),
             value.pad_right(max(0, room - value.cell_length)),
             (default.ljust(default_width), MUTED),
             (" ●" if differs else "", "$text-accent"),
         )
+
+    def _titled(self, heading: Content, width: int) -> Content:
+        """The first heading, with the titles of the columns beside it."""
+        name, value, default = self.columns(width)
+        if self._draft is None or heading.cell_length >= name:
+            return heading
+        titles = f"{'value':<{value}}" + ("default" if default else "")
+        return heading.pad_right(name - heading.cell_length) + Content.styled(titles, MUTED)
 
     def _value(self, setting: Setting, draft: Draft, *, nudging: bool) -> Content:
         text = one_line(display(draft.value(setting)))
@@ -220,7 +247,7 @@ _LISTS = {
 
 def described(setting: Setting, draft: Draft) -> Content:
     """The line below the form: help, unit, range, default."""
-    facts = [one for one in (setting.unit, _range(setting)) if one]
+    facts = [one for one in (setting.unit, range_text(setting)) if one]
     if setting.type == "choice":
         facts.append(" | ".join(setting.choices))
     if setting.suggestions:
@@ -231,12 +258,3 @@ def described(setting: Setting, draft: Draft) -> Content:
         facts.append(f"default {one_line(display(draft.default(setting)), 40)}")
     help = Content.styled(setting.help, "$foreground")
     return Content.assemble(help, (" · " + " · ".join(facts) if facts else "", MUTED))
-
-
-def _range(setting: Setting) -> str:
-    low, high = setting.minimum, setting.maximum
-    if low is not None and high is not None:
-        return f"{display(low)} to {display(high)}"
-    if low is not None:
-        return f"from {display(low)}"
-    return f"up to {display(high)}" if high is not None else ""

@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from slm_tui import safe_files
-from slm_tui.errors import GenerationError, SlmTuiError
+from slm_tui.errors import SlmTuiError
 from slm_tui.runs import store
 from slm_tui.runs.info import is_run
 from slm_tui.runs.store import Run
@@ -63,25 +62,3 @@ def newer_than(loaded: Path) -> CheckpointOffer | None:
         return CheckpointOffer(newest, checkpoint_dir.step_of(newest), "is newer", True, kind)
     other = best if best is not None else newest
     return CheckpointOffer(other, checkpoint_dir.step_of(other), "", False, kind)
-
-
-def save_text(name: str, text: str) -> Path:
-    """Write the conversation to a file that must not exist yet; return its path.
-
-    Raises:
-        GenerationError: the file exists or cannot be written.
-    """
-    path = Path(name).expanduser().absolute()
-    if path.is_dir():
-        raise GenerationError(f"{path} is a directory", "", f"try /save {name}/chat.txt")
-    if path.exists():
-        raise GenerationError(f"{path} already exists", "", "choose another name")
-    if not path.parent.is_dir():
-        raise GenerationError(f"{path.parent} does not exist", "", "choose an existing directory")
-    try:
-        safe_files.write_atomically(path, text.encode("utf-8", "replace"))
-    except (OSError, ValueError) as error:
-        raise GenerationError(
-            f"{path} cannot be written", str(error), "choose another file"
-        ) from None
-    return path

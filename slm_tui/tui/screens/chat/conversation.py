@@ -5,11 +5,11 @@ from pathlib import Path
 
 from slm_tui.config.training import Sampling
 from slm_tui.errors import GenerationError, SlmTuiError
+from slm_tui.generation.chat_commands import ChatSettings
 from slm_tui.live.generation_thread import GenerationStatus
 from slm_tui.runs import conversation
 from slm_tui.runs.conversation import Exchange
 from slm_tui.tui.screens.chat.checkpoints import run_label
-from slm_tui.tui.screens.chat.commands import ChatSettings
 from slm_tui.tui.screens.chat.panels import figures
 from slm_tui.tui.screens.chat.transcript import Entry
 

@@ -4,13 +4,15 @@ from dataclasses import replace
 
 from slm_tui.tui.actions import BY_ID, Action
 
-_INSPECTING = ("continue", "resample", "inspect", "cooler", "warmer", "fewer", "more")
+_CHANGING = ("cooler", "warmer", "fewer", "more")
 _OTHER_LABELS = {"continue": "Continue", "inspect": "Back"}
 
 
-def while_inspecting() -> list[Action]:
-    """In inspect mode."""
-    shown = [BY_ID[f"chat.{name}"] for name in _INSPECTING]
+def while_inspecting(*, makes_chunks: bool, shows_chunks: bool) -> list[Action]:
+    """In inspect mode; `makes_chunks` says whether the model cuts its text."""
+    names = ["continue", "resample", "inspect"]
+    names += ["chunks"] * makes_chunks + ["replay"] * shows_chunks
+    shown = [BY_ID[f"chat.{name}"] for name in (*names, *_CHANGING)]
     shown = [replace(one, label=_OTHER_LABELS.get(one.name, one.label)) for one in shown]
     return [*shown, BY_ID["app.help"]]
 

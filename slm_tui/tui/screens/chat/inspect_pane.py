@@ -13,11 +13,13 @@ from textual.widgets import Static
 
 from slm_tui.config.training import Sampling
 from slm_tui.errors import GenerationError
+from slm_tui.generation.chat_commands import ChatSettings
 from slm_tui.live.fair_lock import FairLock
 from slm_tui.live.generation_thread import LoadedModel, PromptedTokens
 from slm_tui.live.inspector import InspectionStatus, Inspector
+from slm_tui.text import one_line
 from slm_tui.tui.screens.chat.candidates import CandidateList
-from slm_tui.tui.screens.chat.commands import ChatSettings
+from slm_tui.tui.screens.chat.chunk_list import ChunkList, byte_lines, splits_of, summary_of
 from slm_tui.tui.screens.chat.heat import HeatView, heat_passage
 from slm_tui.tui.screens.chat.panels import fitting
 from slm_tui.tui.screens.chat.token_facts import token_lines
@@ -27,8 +29,10 @@ from slm_tui.tui.widgets.token_text import TextView
 if TYPE_CHECKING:
     from slm_tui.corpus.tokenizers import Tokenizer
     from slm_tui.generation.inspect import Candidates
+    from slm_tui.models.base import LanguageModel
 
 _CHASE_SECONDS = 0.03
+_REPLAY_SECONDS = 0.8
 
 
 class InspectPane(Container):
@@ -49,6 +53,9 @@ class InspectPane(Container):
         self._title = ""
         self._settings = ChatSettings(Sampling())
         self._chase: Timer | None = None
+        self._replay: Timer | None = None
+        # The checkpoint whose chunks are shown, while they are replayed.
+        self._replayed: int | None = None
         self._warmed: object = None
         self._seen: InspectionStatus | None = None
         self._drawn: object = None
@@ -57,6 +64,7 @@ class InspectPane(Container):
         yield HeatView(id="heat", classes="pane")
         with Vertical(id="about"):
             yield CandidateList(id="candidates", classes="pane")
+            yield ChunkList(id="chunks", classes="pane")
             yield Static("", id="this-token", classes="pane", markup=False)
 
     @property
@@ -76,6 +84,16 @@ class InspectPane(Container):
     def is_open(self) -> bool:
         """Whether a text is being inspected."""
         return self.entry is not None
+
+    @property
+    def makes_chunks(self) -> bool:
+        """Whether the model of the inspected text cuts it into chunks."""
+        return self.is_open and self._model.stages_that_cut > 0
+
+    @property
+    def shows_chunks(self) -> bool:
+        """Whether chunks are shown instead of surprisal and candidates."""
+        return self.has_class("-chunks") and self.makes_chunks
 
     # Called by the screen
 
@@ -99,9 +117,14 @@ class InspectPane(Container):
         self._settings, self._title = settings, title
         self.inspector.look(loaded, tokens)
         self._tokenizer: Tokenizer = loaded.tokenizer
+        self._model: LanguageModel = loaded.model
+        if not self._model.stages_that_cut:
+            self.remove_class("-chunks")
         self._tokens = tokens
         self._warmed = self._seen = self._drawn = None
+        self.stop_replay()
         self.heat.warm(None)
+        self.heat.cut(None)
         self.heat.show(heat_passage(self._tokenizer, tokens.ids))
         start = min(tokens.prompt, len(tokens.ids) - 1) if place is None else place
         self.heat.walk_to(max(0, start))
@@ -110,6 +133,7 @@ class InspectPane(Container):
 
     def leave(self) -> None:
         """Stop inspecting."""
+        self.stop_replay()
         self.entry = None
         self.inspector.leave()
 
@@ -132,6 +156,41 @@ class InspectPane(Container):
             raise GenerationError("This token ends the text", "", "choose another candidate")
         ids = self._tokens.ids[:place] + (() if first is None else (first,))
         return PromptedTokens(ids, min(self._tokens.prompt, place))
+
+    def toggle_chunks(self) -> None:
+        """Show chunks, or surprisal and candidates again."""
+        self.stop_replay()
+        self.toggle_class("-chunks")
+        self._drawn = None
+        self.call_after_refresh(self.take)
+
+    def toggle_replay(self) -> None:
+        """Show the chunks of one checkpoint after another, or stop that."""
+        if self._replay is not None:
+            self.stop_replay()
+        else:
+            self.add_class("-chunks")
+            self._replayed = -1
+            self._replay = self.set_interval(_REPLAY_SECONDS, self._next_step)
+            self._next_step()
+
+    def stop_replay(self) -> None:
+        """Show the chunks of the loaded checkpoint."""
+        if self._replay is not None:
+            self._replay.stop()
+        self._replay = self._replayed = None
+        self._drawn = None
+
+    def _next_step(self) -> None:
+        """Go on to the next checkpoint; after the last one, end with the loaded one."""
+        seen = self.inspector.poll()
+        known = sorted({seen.step, *(one.step for one in seen.others if one.chunks)})
+        later = [step for step in known if self._replayed is not None and step > self._replayed]
+        if later:
+            self._replayed = later[0]
+        elif not seen.reading_others:
+            self.stop_replay()
+        self.call_after_refresh(self.take)
 
     def close(self) -> None:
         """End the thread."""
@@ -193,11 +252,15 @@ class InspectPane(Container):
         if seen.heat is not self._warmed:
             self._warmed = seen.heat
             self.heat.warm([] if seen.heat is None else seen.heat.surprise.tolist())
+        if self.shows_chunks:
+            self._draw_chunks(seen, title)
+            return
         # Results contain arrays, which have no simple equality: compare identity.
         state = (tuple(settings), title, self.place, self.size)
         if seen is self._seen and state == self._drawn:
             return
         self._seen, self._drawn = seen, state
+        self.heat.cut(None)
         self._draw_title(seen, title)
         candidates, place = self._candidates(seen), self.place
         before = self._tokens.ids[place - 1] if place else None
@@ -206,6 +269,33 @@ class InspectPane(Container):
         panel.border_title = Content(" this token ")
         width = max(10, panel.content_size.width)
         lines = token_lines(self._tokenizer, self._tokens, place, seen, candidates, width)
+        panel.update(Content("\n").join(lines))
+
+    def _draw_chunks(self, seen: InspectionStatus, title: str) -> None:
+        state = ("chunks", title, self.place, self.size, self._replayed)
+        if seen is self._seen and state == self._drawn:
+            return
+        self._seen, self._drawn = seen, state
+        step = seen.step if self._replayed is None else self._replayed
+        of_step = {other.step: other.chunks for other in seen.others} | {seen.step: seen.chunks}
+        chunks = of_step.get(step)
+        if chunks is None:
+            self.heat.border_title = Content(f" {one_line(seen.error or 'reading…', 60)} ")
+            return
+        self.heat.cut(chunks)
+        text = self._tokenizer.decode_bytes(self._tokens.ids)
+        parts = [*summary_of(chunks, text, self.heat.passage), *title.split(" · ")]
+        if self._replayed is not None:
+            parts.insert(0, f"step {step:,}")
+        self.heat.border_title = Content(f" {fitting(parts, max(10, self.heat.size.width - 4))} ")
+        tokens = self.heat.passage
+        note = "reading other checkpoints…" if seen.reading_others else ""
+        splits = splits_of(seen, tokens, step)
+        self.query_one(ChunkList).show(splits, tokens, self.place, seen.error or note)
+        panel = self.query_one("#this-token", Static)
+        panel.border_title = Content(" this byte ")
+        width = max(10, panel.content_size.width)
+        lines = byte_lines(self._tokenizer, self._tokens, self.place, seen, chunks, tokens, width)
         panel.update(Content("\n").join(lines))
 
     def _draw_title(self, seen: InspectionStatus, title: str) -> None:

@@ -5,9 +5,9 @@ import math
 from textual.content import Content
 
 from slm_tui.formatting import count
+from slm_tui.generation.chat_commands import ChatSettings, stop_words
 from slm_tui.live.generation_thread import GenerationStatus, ModelFacts
 from slm_tui.text import one_line, pad
-from slm_tui.tui.screens.chat.commands import ChatSettings, stop_words
 
 _MUTED = "$foreground 60%"
 CONTINUES = "continues text"

@@ -231,7 +231,11 @@ def sensible(loaded: Path | None, choices: Choices) -> list[Path]:
 
 
 def _kinds(line: CheckpointLine) -> str:
-    named = (("best", line.is_best), ("last", line.is_last), ("kept", line.is_kept))
+    named = (
+        ("best", line.is_best),
+        ("last", line.is_last),
+        ("kept", line.is_kept and not line.label),
+    )
     return " ".join(name for name, there in named if there)
 
 

@@ -9,11 +9,11 @@ from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from slm_tui.errors import GenerationError, SlmTuiError
+from slm_tui.generation import chat_commands as commands
+from slm_tui.generation.chat_commands import COMMANDS, ChatSettings
 from slm_tui.runs import store
 from slm_tui.tui.base import RoomScreen
 from slm_tui.tui.dialogs import TextDialog
-from slm_tui.tui.screens.chat import commands
-from slm_tui.tui.screens.chat.commands import COMMANDS, ChatSettings
 from slm_tui.tui.screens.chat.picker import LEAST, MOST
 from slm_tui.tui.screens.chat.prompt_input import PromptInput
 from slm_tui.tui.screens.chat.transcript import Kind

@@ -13,6 +13,7 @@ from textual.widgets import Static
 
 from slm_tui.config.training import Sampling
 from slm_tui.errors import GenerationError, SlmTuiError
+from slm_tui.generation.chat_commands import ChatSettings
 from slm_tui.live.fair_lock import FairLock
 from slm_tui.live.generation_thread import (
     GenerationStatus,
@@ -21,14 +22,14 @@ from slm_tui.live.generation_thread import (
     PromptedTokens,
 )
 from slm_tui.runs import store
+from slm_tui.runs.conversation import save_text
 from slm_tui.runs.info import run_of
+from slm_tui.runs.store import Run
 from slm_tui.tui.actions import Action, Room
 from slm_tui.tui.base import redraws_per_second
 from slm_tui.tui.dialogs import Choice, Question, copy, show_error_notice
 from slm_tui.tui.screens.chat import footer, panels
-from slm_tui.tui.screens.chat.checkpoints import save_text
 from slm_tui.tui.screens.chat.choice import CheckpointChoice
-from slm_tui.tui.screens.chat.commands import ChatSettings
 from slm_tui.tui.screens.chat.conversation import Conversation, exchange_of
 from slm_tui.tui.screens.chat.entry_writer import EntryWriter
 from slm_tui.tui.screens.chat.heat import explained_lines
@@ -55,7 +56,9 @@ class ChatScreen(PromptScreen):
     CSS_PATH = Path(__file__).with_suffix(".tcss")
 
     def __init__(self) -> None:
-        super().__init__(ChatSettings(Sampling(max_tokens=200)))
+        super().__init__(ChatSettings(Sampling()))
+        # Whether the settings are those of the run's preset, or the user has changed them.
+        self._follows_preset = True
         lock = FairLock()
         self.generator = GenerationThread(lock)
         self.generation = GenerationStatus()
@@ -173,12 +176,27 @@ class ChatScreen(PromptScreen):
         if run is not None and run == before.run:
             return
         self.conversation = Conversation(run)
+        if run is not None and self._follows_preset:
+            self._use_sampling(run)
         earlier = self.conversation.entries()
         if before.run is not None or earlier:
             self._clear_transcript()
         self.query_one(PromptInput).recall(self.conversation.prompts())
         if earlier:
             self.transcript.add_all(earlier)
+
+    def _use_sampling(self, run: Path) -> None:
+        """Begin with the sampling of the run's preset."""
+        try:
+            self.settings = ChatSettings.of(Run(run).preset().sampling)
+        except SlmTuiError:
+            return  # the error is reported when the model is loaded
+        self.settings_changed()
+
+    def change(self, settings: ChatSettings) -> None:
+        """See `PromptScreen.change`: from now on other runs do not change them."""
+        self._follows_preset = False
+        super().change(settings)
 
     def _clear_transcript(self) -> None:
         self.transcript.clear()
@@ -396,7 +414,10 @@ class ChatScreen(PromptScreen):
 
     def footer_actions(self) -> list[Action]:
         if self.is_inspecting:
-            return footer.while_inspecting()
+            pane = self.pane
+            return footer.while_inspecting(
+                makes_chunks=pane.makes_chunks, shows_chunks=pane.shows_chunks
+            )
         newer = self.choice.newer
         return footer.in_chat(
             writing=self.generation.state == "generating",
@@ -493,6 +514,25 @@ class ChatScreen(PromptScreen):
         self.remove_class("-inspecting")
         self.action_type()
         self.refresh_footer()
+
+    def action_chunks(self) -> None:
+        """Show the chunks of the inspected text, or surprisal again."""
+        if self._can_show_chunks():
+            self.pane.toggle_chunks()
+            self.refresh_footer()
+
+    def action_replay(self) -> None:
+        """Show the chunks of the run's checkpoints, one after another."""
+        if self._can_show_chunks():
+            self.pane.toggle_replay()
+            self.refresh_footer()
+
+    def _can_show_chunks(self) -> bool:
+        if not self.is_inspecting:
+            self.notify("First inspect a text (ctrl+s); then v shows its chunks.")
+        elif not self.pane.makes_chunks:
+            self.notify("Only an H-Net splits text into chunks: try the preset bytes-hnet-tiny.")
+        return self.pane.makes_chunks
 
     def on_inspect_pane_other_text(self, message: InspectPane.OtherText) -> None:
         self.inspect(message.entry)

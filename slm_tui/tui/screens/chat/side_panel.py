@@ -7,10 +7,10 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
 
+from slm_tui.generation.chat_commands import ChatSettings
 from slm_tui.live.generation_thread import GenerationStatus
 from slm_tui.tui.screens.chat import panels
 from slm_tui.tui.screens.chat.checkpoints import CheckpointOffer
-from slm_tui.tui.screens.chat.commands import ChatSettings
 
 
 class FixedStatic(Static):

@@ -9,9 +9,9 @@ from textual.widget import Widget
 
 from slm_tui.config.estimate import (
     COMPUTE_OPTIMAL_TOKENS_PER_PARAMETER,
-    FEW_TOKENS_PER_PARAMETER,
     MANY_EPOCHS,
     estimate,
+    few_tokens_per_parameter,
 )
 from slm_tui.config.preset import Preset
 from slm_tui.formatting import count, ratio_text, size
@@ -76,7 +76,7 @@ def summary(snapshot: CorpusSnapshot, width: int, verdicts: int = _MOST_VERDICTS
         findings[verdicts - 1] += Content.styled(
             f"  (+{len(findings) - verdicts}, d shows all)", MUTED
         )
-    facts = _facts(snapshot)
+    facts = _facts(snapshot, preset)
     columns = max(1, width // _FACT_WIDTH)
     for at in range(0, len(facts), columns):
         row = [
@@ -118,11 +118,11 @@ def _table(statistics: "Statistics") -> list[Content]:
     return lines
 
 
-def _facts(snapshot: CorpusSnapshot) -> list[Content]:
+def _facts(snapshot: CorpusSnapshot, preset: Preset) -> list[Content]:
     plan, statistics = snapshot.plan, snapshot.statistics
     assert plan is not None
     assert statistics is not None
-    few = plan.tokens_per_parameter < FEW_TOKENS_PER_PARAMETER
+    few = plan.tokens_per_parameter < few_tokens_per_parameter(preset)
     many = plan.epochs is None or plan.epochs > MANY_EPOCHS
     epochs = "no window" if plan.epochs is None else ratio_text(plan.epochs)
     train = statistics.parts["train"]
@@ -146,10 +146,10 @@ def _facts(snapshot: CorpusSnapshot) -> list[Content]:
 
 def _span(part: "PartStatistics") -> str:
     if part.documents == 1:
-        return f"one document of {part.longest:,} tokens"
+        return f"one document of {part.longest:,} tokens ({part.bytes:,} bytes)"
     return (
         f"{part.documents:,} documents of {part.shortest:,} to {part.longest:,} tokens, "
-        f"mean {part.mean_length:,.0f}"
+        f"mean {part.mean_length:,.0f} ({part.mean_bytes:,.0f} bytes)"
     )
 
 

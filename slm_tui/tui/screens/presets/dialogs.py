@@ -7,6 +7,7 @@ from textual.app import App
 from textual.content import Content
 
 from slm_tui import plain_text
+from slm_tui.config.describe import Setting
 from slm_tui.config.drafts import Draft
 from slm_tui.config.library import LibraryEntry
 from slm_tui.config.preset import check, from_toml, migrated
@@ -155,3 +156,14 @@ def _values(text: str) -> dict[str, Any] | None:
         return None
     _, wrong = check(values)
     return None if any("no such setting" in one.message for one in wrong) else values
+
+
+def choose_value(app: App[Any], setting: Setting, now: Any, choose: Callable[[str], None]) -> None:
+    """Show all choices of a setting; `choose` receives another one than `now`."""
+    choices = [Choice(one, one, "now" if one == now else "") for one in setting.choices]
+
+    def chosen(value: str | None) -> None:
+        if value is not None and value != now:
+            choose(value)
+
+    app.push_screen(Question(setting.path, setting.help, choices, default=str(now)), chosen)

@@ -12,15 +12,23 @@ from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from slm_tui.config import library
-from slm_tui.config.describe import nudged
+from slm_tui.config.describe import Setting, nudged
 from slm_tui.config.drafts import Draft, Drafts, name_problem
+from slm_tui.config.needs import MEANINGS, SIGNS, need_of
 from slm_tui.config.preset import Preset
 from slm_tui.errors import PresetError, SlmTuiError
 from slm_tui.text import one_line, visible
 from slm_tui.tui.actions import BY_ID, Action, Room
 from slm_tui.tui.base import RoomScreen
 from slm_tui.tui.dialogs import Ask, copy, show_error_notice
-from slm_tui.tui.screens.presets.dialogs import EditAsToml, delete_question, difference_dialog
+from slm_tui.tui.screens.presets.dialogs import (
+    EditAsToml,
+    choose_value,
+    delete_question,
+    difference_dialog,
+)
+from slm_tui.tui.screens.presets.missing_text import ask_for_text
+from slm_tui.tui.screens.presets.variations import Variations
 from slm_tui.tui.widgets.budget import Budget
 from slm_tui.tui.widgets.focus import focus_now
 from slm_tui.tui.widgets.form_pane import FormPane
@@ -83,6 +91,9 @@ class PresetsScreen(RoomScreen):
         raise SlmTuiError(f"{entry.name} is invalid", why or entry.error, "press 1 to correct it")
 
     def on_mount(self) -> None:
+        # The row of the form to which → has just come, until something is changed.
+        self._entered_at: str | None = None
+        self.variations = Variations(self.app, self.show_draft, self._say)
         self.query_one("#list").border_title = "presets"
         self.query_one("#budget-pane").border_title = "budget"
         self.reload(select=library.DEFAULT)
@@ -99,7 +110,7 @@ class PresetsScreen(RoomScreen):
         entry, draft = self.presets.entry, self.draft
         self.presets.refresh()
         self.form.show(draft)
-        self.query_one(Budget).show(draft, self.slm.calibration)
+        self._show_budget()
         title = entry.name if entry else "settings"
         unsaved = " ● unsaved" if draft and draft.is_changed else ""
         self.refresh_footer()
@@ -111,7 +122,12 @@ class PresetsScreen(RoomScreen):
             self._show_title_of_preset()
 
     def refresh_room(self) -> None:
-        self.query_one(Budget).show(self.draft, self.slm.calibration)
+        self._show_budget()
+
+    def _show_budget(self) -> None:
+        entry = self.presets.entry
+        varied = self.variations.cost(entry.name) if entry is not None else ""
+        self.query_one(Budget).show(self.draft, self.slm.calibration, varied)
 
     def choose(self, name: str) -> None:
         """Put the cursor on preset `name`."""
@@ -138,7 +154,9 @@ class PresetsScreen(RoomScreen):
     def _show_title_of_preset(self) -> None:
         preset = self.presets.entry.preset if self.presets.entry else None
         if preset is not None:
-            self.form.show_briefly(preset.description or preset.title)
+            need = need_of(preset)
+            about = preset.description or preset.title
+            self.form.show_briefly(f"{SIGNS[need]} {MEANINGS[need]}. {about}" if need else about)
 
     def _say(self, text: str) -> None:
         self.form.say(Content.styled(visible(text), "$text-accent"))
@@ -148,11 +166,13 @@ class PresetsScreen(RoomScreen):
     def action_edit(self) -> None:
         properties = self.form.properties
         if self.focused is not properties:
-            properties.focus()
+            self._enter_form()
         elif properties.is_heading:
             properties.fold()
         elif properties.setting is not None:
-            if properties.setting.type in ("switch", "choice"):
+            if properties.setting.type == "choice":
+                self._ask_for_choice(properties.setting)
+            elif properties.setting.type == "switch":
                 self._nudge(1)
             else:
                 self.form.edit()
@@ -166,7 +186,10 @@ class PresetsScreen(RoomScreen):
     def _nudge(self, direction: int) -> None:
         properties = self.form.properties
         if self.focused is self.presets:
-            properties.focus()
+            self._enter_form()
+        elif direction < 0 and self._entered_at == properties.key:
+            # Who has just come in by → goes back by ←, and changes nothing unknowingly.
+            self.presets.focus()
         elif properties.is_heading:
             properties.fold(direction < 0)
         elif properties.setting is not None:
@@ -177,6 +200,19 @@ class PresetsScreen(RoomScreen):
                 )
             )
 
+    def _enter_form(self) -> None:
+        self.form.properties.focus()
+        self._entered_at = self.form.properties.key
+
+    def _ask_for_choice(self, setting: Setting) -> None:
+        draft = self.draft
+        if draft is not None:
+            now = draft.value(setting)
+            choose_value(self.app, setting, now, functools.partial(self._put, draft, setting))
+
+    def _put(self, draft: Draft, setting: Setting, value: str) -> None:
+        self._attempt(lambda draft: draft.put(setting.path, value), draft)
+
     def action_reset(self) -> None:
         setting = self.form.properties.setting
         if self.focused is self.form.properties and setting is not None:
@@ -185,6 +221,7 @@ class PresetsScreen(RoomScreen):
     def _attempt(self, edit: Callable[[Draft], None], draft: Draft | None = None) -> None:
         """Apply one edit and show it; ignore a setting that no longer exists."""
         draft = draft or self.draft
+        self._entered_at = None
         if draft is None:
             return
         try:
@@ -236,11 +273,11 @@ class PresetsScreen(RoomScreen):
         if self.focused is self.presets:
             names += ["new", "save"] if draft and draft.is_changed else ["new"]
             names += ["delete"] if entry and not entry.builtin else []
-            names += ["editor"]
+            names += ["editor", "lessons", "suites", "vary", "queue"]
         elif draft and draft.is_changed:
-            names += ["undo", "difference", "save"]
+            names += ["undo", "difference", "save", "vary"]
         else:
-            names += ["nudge_less", "nudge_more", "difference", "new"]
+            names += ["nudge_less", "nudge_more", "difference", "new", "vary"]
         return [BY_ID[f"presets.{name}"] for name in names]
 
     # Training
@@ -253,18 +290,54 @@ class PresetsScreen(RoomScreen):
             return
         draft.recheck()
         self.show_draft()
-        if draft.problems:
+        need = need_of(draft.preset) if draft.preset is not None else ""
+        if set(draft.problems) - ({"data.path"} if need == "file" else set()):
             self._go_to_problem(draft)
-            return
+        elif need:
+            start = functools.partial(self._train, draft)
+            ask_for_text(self.app, draft, need, train=start, open_text=self.slm.open_text)
+        else:
+            self._train(draft)
+
+    def _train(self, draft: Draft) -> None:
+        self.show_draft()
         try:
-            preset = draft.to_train()
+            self.slm.start_training(draft.to_train())
+        except SlmTuiError as error:
+            show_error_notice(self.app, error)
+
+    # Experiments
+
+    def action_queue(self) -> None:
+        """Add a run of the chosen preset to the queue, which a process of its own trains."""
+        try:
+            self._say(self.variations.enqueue(self.chosen()))
+        except SlmTuiError as error:
+            show_error_notice(self.app, error)
+
+    def action_suites(self) -> None:
+        self.slm.open_experiments()
+
+    def action_lessons(self) -> None:
+        """Start the next lesson that is not done."""
+        from slm_tui.tui.screens.experiments.screen import start_next_lesson
+
+        start_next_lesson(self.slm)
+
+    def action_vary(self) -> None:
+        """In the form: values for the setting under the cursor. In the list: start them."""
+        entry, setting = self.presets.entry, self.form.properties.setting
+        try:
+            preset = self.chosen()
         except SlmTuiError as error:
             show_error_notice(self.app, error)
             return
-        self.slm.start_training(preset)
+        assert entry is not None
+        is_setting = self.focused is self.form.properties
+        self.variations.ask(entry.name, preset, setting if is_setting else None)
 
     def _go_to_problem(self, draft: Draft) -> None:
-        path = next(iter(draft.problems))
+        path, self._entered_at = next(iter(draft.problems)), None
         self._close_filters()
         self.form.properties.focus()
         self.form.properties.reveal(path)

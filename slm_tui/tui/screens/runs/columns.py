@@ -2,14 +2,18 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import cast
 
 from textual.content import Content
 
+from slm_tui.formatting import count
 from slm_tui.live.run_scanner import CheckpointLine, RunLine
+from slm_tui.runs import catalog
+from slm_tui.runs import filter as filters
+from slm_tui.runs.filter import Filterable
 from slm_tui.text import one_line, pad
 from slm_tui.tui.charts.data import SYMBOLS, Shape
 
@@ -90,6 +94,13 @@ class TableColumn:
     right: bool = True
 
 
+def _parameters(line: RunLine) -> float:
+    try:
+        return float(line.info.facts.get("parameters") or 0)
+    except (TypeError, ValueError):
+        return 0.0
+
+
 def _number(value: float | None) -> float:
     return value if value is not None and not math.isnan(value) else math.inf
 
@@ -103,6 +114,19 @@ COLUMNS = (
         "state", "state", 13, 0, state_content,
         lambda line: (list(_STATES).index(line.info.state) if line.info.state in _STATES else 99,),
         right=False,
+    ),
+    TableColumn(
+        "verdict", "verdict", 24, 4, lambda line: Content(one_line(line.verdict)),
+        lambda line: (line.verdict.partition(" ")[2] or "~",), right=False,
+    ),
+    TableColumn(
+        "preset", "preset", 20, 6, lambda line: Content(one_line(line.info.preset)),
+        lambda line: (line.info.preset,), right=False,
+    ),
+    TableColumn(
+        "params", "params", 7, 5,
+        lambda line: Content(count(_parameters(line)) if _parameters(line) else "–"),
+        lambda line: (-_parameters(line),),
     ),
     TableColumn(
         "val", "val", 7, 0, lambda line: Content(loss_text(line.info.best_loss)),
@@ -123,7 +147,7 @@ COLUMNS = (
     ),
 )  # fmt: skip
 BY_NAME = {column.name: column for column in COLUMNS}
-SORTS = ("when", "val", "bpb", "step", "name", "state")
+SORTS = ("when", "val", "bpb", "step", "name", "state", "verdict", "preset", "params")
 _SMALLEST_NAME = 14
 _LEAD = 4  # selection, mark, and the spaces after them
 
@@ -168,24 +192,30 @@ def _fit(content: Content, width: int, right: bool) -> str:
 
 
 def arranged(lines: Iterable[RunLine], sort: str, query: str) -> list[RunLine]:
-    """The lines that match all words of `query`, sorted; ties are newest first."""
-    words = query.lower().split()
-    shown = [line for line in lines if all(word in _searched(line) for word in words)]
+    """The lines that match the filter `query`, sorted: pinned ones first, ties newest first.
+
+    A filter that cannot be understood yet, while it is typed, hides nothing.
+    """
+    wanted = filters.read(query)
+    shown = [line for line in lines if wanted.problem or wanted.matches(_filterable(line))]
     newest_first = sorted(shown, key=lambda line: -line.info.created)
-    return sorted(newest_first, key=BY_NAME[sort].order)
+    ordered = sorted(newest_first, key=BY_NAME[sort].order)
+    return sorted(ordered, key=lambda line: not line.is_pinned)
 
 
-def _searched(line: RunLine) -> str:
-    info = line.info
-    return f"{line.name} {line.path.name} {info.preset} {info.state} {info.parent}".lower()
+def _filterable(line: RunLine) -> Filterable:
+    return Filterable(
+        line.info, line.path.name, lambda: catalog.preset_of(line.path), line.is_pinned
+    )
 
 
 def checkpoint_content(line: CheckpointLine) -> Content:
-    """Step, loss and kind of the checkpoint: best, last, kept."""
+    """Step, loss and kind of the checkpoint: best, last, kept, or its label."""
     kinds = [
         ("★ best", "$text-success", line.is_best),
         ("last", "$text-primary", line.is_last),
-        ("kept", "$text-accent", line.is_kept),
+        ("kept", "$text-accent", line.is_kept and not line.label),
+        (one_line(line.label, 24), "$text-accent", bool(line.label)),
     ]
     return Content.assemble(
         f" {line.step:>9,}  ",
@@ -193,3 +223,14 @@ def checkpoint_content(line: CheckpointLine) -> Content:
         "  ",
         Content(" ").join(Content.styled(text, style) for text, style, there in kinds if there),
     )
+
+
+def checkpoints_title(current: RunLine | None, listed: Sequence[CheckpointLine] | None) -> Content:
+    """The title of the list of checkpoints; `listed` is `None` until they were read."""
+    if current is None:
+        return Content(" no matching run ")
+    if current.error or current.info.error:
+        return Content.styled(f" ✗ {one_line(current.error or current.info.error)} ", "$text-error")
+    words = "looking…" if listed is None else "checkpoints" if listed else "no checkpoints"
+    name = one_line(current.name, 24)
+    return Content.assemble(" ", mark_content(current.mark), f" {name}: {words} ")

@@ -5,6 +5,7 @@ from typing import Any
 
 from textual.content import Content
 
+from slm_tui.config.estimate import step_flops
 from slm_tui.config.overrides import difference, get
 from slm_tui.formatting import clock, count
 from slm_tui.live.run_scanner import RunDetail, RunLine
@@ -12,7 +13,7 @@ from slm_tui.text import one_line, pad
 from slm_tui.tui.charts.data import ChartData, Series, VerticalLine
 from slm_tui.tui.screens.runs.columns import mark_content, role_of, shape_of
 
-AXES = ("steps", "tokens", "time")
+AXES = ("steps", "tokens", "time", "FLOPs")
 Pair = tuple[RunLine, RunDetail]
 _NOT_COMPARED = ("title", "description")
 
@@ -27,15 +28,16 @@ def in_bits(pairs: Sequence[Pair]) -> bool:
     return any(one != cuts[0] for one in cuts)
 
 
-def chart_data(pairs: Sequence[Pair], axis: str) -> ChartData:
-    """The validation curves against `axis`: steps, tokens or time."""
-    bits = in_bits(pairs)
+def chart_data(pairs: Sequence[Pair], axis: str, *, bits: bool | None = None) -> ChartData:
+    """The validation curves against `axis`: steps, tokens, time or FLOPs."""
+    bits = in_bits(pairs) if bits is None else bits
     names = unique_names([line for line, _ in pairs])
     series = []
     for name, (line, detail) in zip(names, pairs, strict=True):
-        xs = _along(detail, axis)
+        xs = _along(line, detail, axis)
         ys = detail.bits_per_byte if bits else detail.loss
-        series.append(Series(name, role_of(line.mark), xs, ys, shape_of(line.mark)))
+        shape = shape_of(line.mark)
+        series.append(Series(name, role_of(line.mark), xs, ys, shape, smooth=True))
     return ChartData(series, _best_line(pairs, axis), note=f"vs. {axis}")
 
 
@@ -46,10 +48,15 @@ def _best_line(pairs: Sequence[Pair], axis: str) -> list[VerticalLine]:
     if line.info.best_step not in detail.step:
         return []
     at = detail.step.index(int(line.info.best_step))
-    return [VerticalLine(_along(detail, axis)[at])]
+    return [VerticalLine(_along(line, detail, axis)[at])]
 
 
-def _along(detail: RunDetail, axis: str) -> Sequence[float]:
+def _along(line: RunLine, detail: RunDetail, axis: str) -> Sequence[float]:
+    if axis == "FLOPs" and detail.preset is not None:
+        size = line.info.facts.get("n_vocab")
+        n_vocab = int(size) if size else detail.preset.tokenizer.expected_vocabulary
+        each = step_flops(detail.preset, n_vocab)
+        return [step * each for step in detail.step]
     return {"tokens": detail.tokens, "time": detail.seconds}.get(axis, detail.step)
 
 

@@ -10,21 +10,25 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
-from slm_tui.errors import CheckpointError, RunError, SlmTuiError
-from slm_tui.live.run_scanner import RunDetail, RunLine, RunScanner
+from slm_tui.errors import CheckpointError, RunError, SlmTuiError, cause_of
+from slm_tui.live.run_scanner import CheckpointLine, RunDetail, RunLine, RunScanner
+from slm_tui.runs import catalog
+from slm_tui.runs import filter as filters
 from slm_tui.runs.store import Run
 from slm_tui.text import one_line
-from slm_tui.tui.actions import Room
+from slm_tui.tui.actions import BY_ID, Action, Room
 from slm_tui.tui.base import RoomScreen
 from slm_tui.tui.dialogs import copy, show_error_notice
 from slm_tui.tui.resume_dialog import ask_to_resume
 from slm_tui.tui.screens.runs import compare
 from slm_tui.tui.screens.runs.changes import RunChanges
-from slm_tui.tui.screens.runs.columns import SORTS, arranged, mark_content
+from slm_tui.tui.screens.runs.columns import SORTS, arranged, checkpoints_title
 from slm_tui.tui.screens.runs.questions import ask_to_evaluate, ask_to_fork, step_of
+from slm_tui.tui.screens.runs.ranking import RunsRanking
 from slm_tui.tui.screens.runs.table import CheckpointList, Heading, Overlay, RunFacts, RunsTable
 from slm_tui.tui.widgets.line_list import LineList, Row
 
+_SMOOTHINGS = (0.0, 0.5, 0.8)
 _SORT_WORDS = {
     "when": "newest first",
     "val": "best loss first",
@@ -32,6 +36,9 @@ _SORT_WORDS = {
     "step": "most steps first",
     "name": "by name",
     "state": "by state",
+    "verdict": "by verdict",
+    "preset": "by preset",
+    "params": "most parameters first",
 }
 
 
@@ -49,13 +56,14 @@ class RunsScreen(RoomScreen):
         self._drawn = 0
         self._sort = "when"
         self._axis = "steps"
+        self._filter_problem = ""
         self._shown_run: Path | None = None
         # The run whose checkpoints another screen asked to show, until they are loaded.
         self._target: Path | None = None
 
     def compose_body(self) -> Iterable[Widget]:
         with Vertical(id="table-pane", classes="pane"):
-            yield Input(id="filter", classes="-plain", placeholder="name, preset or state")
+            yield Input(id="filter", classes="-plain", placeholder="name, or: val<1.5 group:vocab")
             yield Heading(id="heading")
             yield RunsTable(id="table")
         yield Overlay("", empty="No evaluations yet", id="chart", classes="pane")
@@ -65,8 +73,11 @@ class RunsScreen(RoomScreen):
 
     def on_mount(self) -> None:
         self.changes = RunChanges(self.app, self._changed)
+        self.ranking = RunsRanking(self.app)
         self.query_one("#filter").display = False
-        self.query_one(Overlay).border_title = ""
+        chart = self.query_one(Overlay)
+        chart.border_title = ""
+        chart.smoothing = _SMOOTHINGS[0]
         self.query_one("#body").add_class("-empty")
 
     def on_screen_resume(self) -> None:
@@ -100,6 +111,7 @@ class RunsScreen(RoomScreen):
     # Drawing
 
     def refresh_room(self) -> None:
+        self.ranking.show()
         snapshot = self.reader.snapshot
         if snapshot.version != self._drawn:
             self._drawn = snapshot.version
@@ -120,8 +132,16 @@ class RunsScreen(RoomScreen):
             return
         here = {line.path for line in lines}
         self.table.selected = [path for path in self.table.selected if path in here]
-        shown = arranged(lines, self._sort, self.query_one("#filter", Input).value)
+        query = self.query_one("#filter", Input).value
+        wanted = filters.read(query)
+        if wanted.needs_presets and not self.reader.snapshot.has_presets:
+            # The thread reads them; until then, a filter over settings hides nothing.
+            query = ""
+            self.reader.reads_presets = True
+            self.reader.wake()
+        shown = arranged(lines, self._sort, query)
         self.table.show(shown)
+        self._filter_problem = wanted.problem
         self._draw_titles(len(shown), len(lines))
         if self.focused is None:
             self.table.focus()
@@ -146,6 +166,8 @@ class RunsScreen(RoomScreen):
         counted = f"{total} run{'s' * (total != 1)}"
         counted = counted if shown == total else f"{shown} of {counted}"
         parts = [counted, self.note or _SORT_WORDS[self._sort]]
+        if self._filter_problem:
+            parts = [one_line(self._filter_problem, 60)]
         if self.table.selected:
             parts.insert(1, f"{len(self.table.selected)} selected")
         self.query_one("#table-pane").border_title = Content(f" {' · '.join(parts)} ")
@@ -168,10 +190,10 @@ class RunsScreen(RoomScreen):
         pairs = self._pairs()
         self._draw_facts(current, detail, pairs)
         chart = self.query_one(Overlay)
-        bits = compare.in_bits(pairs)
+        bits = compare.in_bits(pairs) or self.slm.in_bits
         chart.border_title = f"validation loss, {'bits per byte' if bits else 'nats per token'}"
         chart.x_mode, chart.unit = self._axis, "bpb" if bits else "nats"
-        chart.show(compare.chart_data(pairs, self._axis))
+        chart.show(compare.chart_data(pairs, self._axis, bits=bits))
 
     def _pairs(self) -> list[tuple[RunLine, RunDetail]]:
         """The compared runs: the selected ones, else the one under the cursor."""
@@ -187,21 +209,7 @@ class RunsScreen(RoomScreen):
         widget.show(checkpoints or (), reset=reset)
         if checkpoints is not None and current is not None:
             self._shown_run = current.path
-        if current is None:
-            title = Content(" no matching run ")
-        elif current.error or current.info.error:
-            wrong = one_line(current.error or current.info.error)
-            title = Content.styled(f" ✗ {wrong} ", "$text-error")
-        else:
-            name = one_line(current.name, 24)
-            words = (
-                "checkpoints"
-                if checkpoints
-                else "no checkpoints"
-                if checkpoints == ()
-                else "looking…"
-            )
-            title = Content.assemble(" ", mark_content(current.mark), f" {name}: {words} ")
+        title = checkpoints_title(current, checkpoints)
         # While comparing runs on a narrow screen, the pane is hidden and has no width.
         room = (widget.size.width or self.size.width) - 4
         widget.border_title = title.truncate(max(8, room), ellipsis=True)
@@ -248,6 +256,12 @@ class RunsScreen(RoomScreen):
         if self.is_mounted:
             self.set_class(self.on_checkpoints, "-on-checkpoints")
 
+    def footer_actions(self) -> list[Action]:
+        if not self.on_checkpoints:
+            return super().footer_actions()
+        names = ("load", "evaluate", "fork", "keep", "promote", "delete", "rename", "undo")
+        return [BY_ID[f"runs.{name}"] for name in names]
+
     def sort_by(self, name: str) -> None:
         """Sort the table by this column."""
         self._sort = name
@@ -264,6 +278,43 @@ class RunsScreen(RoomScreen):
         axes = compare.AXES
         self._axis = axes[(axes.index(self._axis) + 1) % len(axes)]
         self._draw_current()
+
+    def action_log(self) -> None:
+        chart = self.query_one(Overlay)
+        chart.log_y = not chart.log_y
+        self._draw_current()
+
+    def action_smoothing(self) -> None:
+        """Curves of evaluations have few points: smoothing helps to compare noisy ones."""
+        chart = self.query_one(Overlay)
+        at = _SMOOTHINGS.index(chart.smoothing) if chart.smoothing in _SMOOTHINGS else 0
+        chart.smoothing = _SMOOTHINGS[(at + 1) % len(_SMOOTHINGS)]
+
+    def action_units(self) -> None:
+        """Nats per token or bits per byte; different tokenizers only compare in bits."""
+        if compare.in_bits(self._pairs()):
+            self.app.notify("Only bits per byte compare different tokenizers", markup=False)
+            return
+        self.slm.in_bits = not self.slm.in_bits
+        self._draw_current()
+
+    def action_pin(self) -> None:
+        line = self.current
+        if line is None:
+            return
+        try:
+            catalog.pin(Run(line.path), on=not line.is_pinned)
+        except OSError as error:
+            show_error_notice(self.app, RunError("the run cannot be pinned", cause_of(error)))
+        self.reader.wake()
+
+    def action_suites(self) -> None:
+        self.slm.open_experiments()
+
+    def action_compare(self) -> None:
+        """Rank the selected runs, or all that are shown."""
+        shown = [line.path for line in self.table.lines.values()]
+        self.ranking.start(self.table.selected or shown)
 
     def action_select(self) -> None:
         current = self.current
@@ -405,14 +456,43 @@ class RunsScreen(RoomScreen):
         ask_to_fork(self.app, self.slm.workshop, checkpoint, preset, line.name, started)
 
     def action_rename(self) -> None:
-        line = self._idle(self._usable())
-        if line is not None:
+        """Rename the run, or label the checkpoint."""
+        if self.on_checkpoints:
+            if (checkpoint := self.query_one(CheckpointList).current) is not None:
+                self.changes.label(checkpoint)
+        elif (line := self._idle(self._usable())) is not None:
             self.changes.rename(line)
 
+    def action_keep(self) -> None:
+        """Keep the checkpoint, or no longer."""
+        if (checkpoint := self._chosen_checkpoint()) is not None:
+            self.changes.keep(checkpoint)
+
+    def action_promote(self) -> None:
+        """Make the checkpoint the best one of its run."""
+        checkpoint = self._chosen_checkpoint()
+        if checkpoint is not None and self._idle(self.current) is not None:
+            self.changes.promote(checkpoint)
+
+    def _chosen_checkpoint(self) -> CheckpointLine | None:
+        """The checkpoint under the cursor; shows a notice if the focus is elsewhere."""
+        if not self.on_checkpoints:
+            self.app.notify("Move to a checkpoint first (tab)", markup=False)
+            return None
+        return self.query_one(CheckpointList).current
+
     def action_delete(self) -> None:
+        """Delete the run, or the checkpoint if its list has the focus."""
         line = self._idle(self.current)
-        if line is not None:
+        if line is None:
+            return
+        if not self.on_checkpoints:
             self.changes.delete(line)
+            return
+        listed = self.query_one(CheckpointList)
+        if listed.current is not None:
+            is_only = len(listed.checkpoints) == 1
+            self.changes.delete_checkpoint(line, listed.current, is_only=is_only)
 
     def action_undo(self) -> None:
         self.changes.undo()

@@ -47,7 +47,8 @@ class RunsTable(LineList):
             cell = column.cell(line).truncate(wide, ellipsis=True)
             gap = Content(" " * (wide - cell.cell_length))
             cells.append(Content.assemble(*((gap, cell) if column.right else (cell, gap))))
-        return Content.assemble(sign, mark_content(line.mark), " ", Content(" ").join(cells))
+        pin = ("▴", "bold $text-accent") if line.is_pinned else " "
+        return Content.assemble(sign, mark_content(line.mark), pin, Content(" ").join(cells))
 
 
 class CheckpointList(LineList):

@@ -7,13 +7,13 @@ from textual.content import Content
 from slm_tui.config.training import Sampling
 from slm_tui.errors import SlmTuiError
 from slm_tui.formatting import count
+from slm_tui.generation.chat_commands import ChatSettings
 from slm_tui.live.fair_lock import FairLock
 from slm_tui.live.generation_thread import GenerationStatus, GenerationThread
 from slm_tui.runs import conversation
 from slm_tui.runs.info import run_of
 from slm_tui.text import one_line
 from slm_tui.tui.screens.chat.checkpoints import run_label
-from slm_tui.tui.screens.chat.commands import ChatSettings
 from slm_tui.tui.screens.chat.conversation import exchange_of
 from slm_tui.tui.screens.chat.entry_writer import EntryWriter
 from slm_tui.tui.screens.chat.transcript import Entry, Transcript

@@ -13,16 +13,16 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from slm_tui.errors import GenerationError
+from slm_tui.generation.chat_commands import ChatSettings
 from slm_tui.live.fair_lock import FairLock
 from slm_tui.live.generation_thread import GenerationThread
+from slm_tui.runs.conversation import save_text
 from slm_tui.text import one_line
 from slm_tui.tui import actions
 from slm_tui.tui.actions import Action, Room
 from slm_tui.tui.base import redraws_per_second
 from slm_tui.tui.dialogs import copy
 from slm_tui.tui.screens.chat import panels
-from slm_tui.tui.screens.chat.checkpoints import save_text
-from slm_tui.tui.screens.chat.commands import ChatSettings
 from slm_tui.tui.screens.chat.picker import SeveralPicker
 from slm_tui.tui.screens.chat.prompt_screen import PromptScreen, checkpoints
 from slm_tui.tui.screens.chat.transcript import Kind

@@ -24,17 +24,18 @@ class MetricChart:
     id: str
     title: str
     metric: str  # the column of training_log.csv
+    short_title: str = ""
     from_zero: bool = False
     usual: bool = False
 
 
 # A metric without a row is drawn too, under its own name.
 CHARTS: tuple[MetricChart, ...] = (
-    MetricChart("compression1", "bytes/chunk", "stage1_compression"),
-    MetricChart("compression2", "compression 2", "stage2_compression"),
-    MetricChart("compression3", "compression 3", "stage3_compression"),
-    MetricChart("rate", "learning rate", "learning_rate", from_zero=True, usual=True),
-    MetricChart("norm", "gradient norm", "grad_norm", from_zero=True, usual=True),
+    MetricChart("compression1", "bytes/chunk", "stage1_compression", "chunk"),
+    MetricChart("compression2", "compression 2", "stage2_compression", "chunk 2"),
+    MetricChart("compression3", "compression 3", "stage3_compression", "chunk 3"),
+    MetricChart("rate", "learning rate", "learning_rate", "rate", from_zero=True, usual=True),
+    MetricChart("norm", "gradient norm", "grad_norm", "gradient", from_zero=True, usual=True),
     MetricChart("speed", "tokens/s", "tokens_per_second", from_zero=True, usual=True),
 )
 _USUAL = sum(row.usual for row in CHARTS)
@@ -83,7 +84,7 @@ class SmallCharts(VerticalScroll):
     def _new_chart(row: MetricChart) -> SmallChart:
         # The name of a metric may not be an identifier.
         id = row.id if row in CHARTS else None
-        return SmallChart(row.title, from_zero=row.from_zero, id=id)
+        return SmallChart(row.title, short_title=row.short_title, from_zero=row.from_zero, id=id)
 
     def compose(self) -> Iterator[Widget]:
         yield from self._charts.values()

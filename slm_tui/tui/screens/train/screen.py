@@ -13,6 +13,7 @@ from textual.widgets import Static
 
 from slm_tui.config import overrides
 from slm_tui.errors import RunError, SlmTuiError
+from slm_tui.evaluation.diagnosis.remedy import Remedy
 from slm_tui.live.remote_session import RemoteSession
 from slm_tui.live.workshop import Workshop
 from slm_tui.runs import store
@@ -26,14 +27,22 @@ from slm_tui.tui.dialogs import Ask, copy, show_error_notice
 from slm_tui.tui.resume_dialog import ask_to_resume
 from slm_tui.tui.screens.train.charts import SmallCharts
 from slm_tui.tui.screens.train.questions import ask_for_steps, ask_to_stop
+from slm_tui.tui.screens.train.remedies import ask_for_remedy
 from slm_tui.tui.screens.train.verdicts import VerdictDetails, explained_lines
-from slm_tui.tui.screens.train.view import X_MODES, RunView, in_two_lines, preparing
+from slm_tui.tui.screens.train.view import (
+    X_MODES,
+    RunView,
+    in_two_lines,
+    outcome_in_two_lines,
+    preparing,
+)
 from slm_tui.tui.widgets.lines import Lines
 
 if TYPE_CHECKING:
     from slm_tui.live.workshop import Training
 
 NO_RUN = "No runs yet. Press 1, choose a preset and press t."
+_BETWEEN_SLICES = 0.01
 _DRAW_SECONDS = 0.4
 _SMOOTHINGS = (0.95, 0.99, 0.0)
 
@@ -50,9 +59,9 @@ class TrainScreen(RoomScreen):
         # The last opened run and the last started run; the later of the two is shown.
         self.opened: Path | None = None
         self._started: Path | None = None
-        self._bits = False
         self._log: bool | None = None  # chosen by the user; else by how far the loss has fallen
         self._looked = False
+        self._reads_on = False
         self._drawn_at = 0.0
         self._was_live = False
 
@@ -124,6 +133,7 @@ class TrainScreen(RoomScreen):
             self._show(self.view, fresh=True)
         elif self._is_time() and self.view.refresh():
             self._show(self.view)
+        self._read_on()
         self._show_preparing()
         session = self.session
         if isinstance(session, RemoteSession) and (problem := session.problem()):
@@ -132,6 +142,25 @@ class TrainScreen(RoomScreen):
         if live != self._was_live:
             self._was_live = live
             self.refresh_footer()
+
+    def _read_on(self) -> None:
+        """Read the rest of a long log in slices, between which keys are handled."""
+        if self.view is not None and self.view.curves.has_more and not self._reads_on:
+            self._reads_on = True
+            self.set_timer(_BETWEEN_SLICES, self._read_slice)
+
+    def _read_slice(self) -> None:
+        self._reads_on = False
+        view = self.view
+        if view is None or not self.is_current:
+            return
+        view.refresh()
+        if view.curves.has_more:
+            # The charts take in what is new: all at once, it would take too long.
+            self._show_charts(view)
+        else:
+            self._show(view)
+        self._read_on()
 
     def _is_time(self) -> bool:
         """Twice a second is enough for curves: drawing takes time from the training."""
@@ -144,6 +173,7 @@ class TrainScreen(RoomScreen):
     def _show(self, view: RunView, *, fresh: bool = False) -> None:
         if fresh:
             view.refresh()
+        view.use_bits(self.slm.in_bits)
         self._show_charts(view)
         self.query_one("#events", Lines).show(view.event_lines()[:200])
         samples = self.query_one("#samples", Lines)
@@ -151,12 +181,16 @@ class TrainScreen(RoomScreen):
         samples.show(
             view.sample_lines() or [Content.styled("No samples yet. g writes one.", "dim")]
         )
-        verdict = view.verdict_lines()
+        verdict, told = view.verdict_lines(), view.outcome_lines()
         others = view.other_verdict_lines()
-        shown = [*verdict, *others, Content(""), *view.data_lines()]
+        shown = [*told, *verdict, *others, Content(""), *view.data_lines()]
         self.query_one("#diagnosis", Lines).show(shown)
         line = self.query_one("#verdict-line", Static)
-        text = Content("\n").join(in_two_lines(verdict, others, line.content_size.width or 78))
+        width = line.content_size.width or 78
+        short = in_two_lines(verdict, others, width)
+        if len(told) > 1:
+            short = outcome_in_two_lines(view.outcome_lines(short=True)[1], verdict, width)
+        text = Content("\n").join(short)
         if line.content != text:
             line.update(text, layout=False)
         if self.session is not None:
@@ -166,13 +200,13 @@ class TrainScreen(RoomScreen):
     def _show_charts(self, view: RunView) -> None:
         chart = self.query_one(Chart)
         chart.log_y = view.spans_decades if self._log is None else self._log
-        chart.unit = "bits per byte" if self._bits else "nats"
+        chart.unit = "bits per byte" if self.slm.in_bits else "nats"
         # If the status line is about another run, the chart names the run.
         current = self.workshop.current_training()
         is_current = current is not None and current.run == view.run
         which = "" if is_current else f"{view.run.id} · {view.info.state} · "
         _set_title(chart, f"{which}loss · {chart.unit}")
-        chart.show(view.loss_chart(chart.x_mode, bits=self._bits))
+        chart.show(view.loss_chart(chart.x_mode, bits=self.slm.in_bits))
         self.query_one(SmallCharts).show(view.curves, view.metric_targets)
 
     def _has_points(self) -> bool:
@@ -288,8 +322,9 @@ class TrainScreen(RoomScreen):
         chart.smoothing = _SMOOTHINGS[(at + 1) % len(_SMOOTHINGS)]
 
     def action_units(self) -> None:
-        self._bits = not self._bits
-        self._redraw()
+        self.slm.in_bits = not self.slm.in_bits
+        if self.view is not None:
+            self._show(self.view)
 
     def action_metrics(self) -> None:
         self.zoom(self.query_one(SmallCharts))
@@ -352,38 +387,46 @@ class TrainScreen(RoomScreen):
     def action_apply(self) -> None:
         if self.view is None:
             return
-        first, *others = self.view.verdict.remedies or (None,)
-        if first is not None:
-            instead = "".join(f"\nor {one.text}: {' '.join(one.changes)}" for one in others)
-            reason = f"{self.view.verdict.word}: {first.text}{instead}"
-            self._ask_fork(shlex.join(first.changes), fresh=True, why=reason)
-        else:
+        run, verdict = self.view.run, self.view.verdict
+        if not verdict.remedies:
             self.notify(
-                f"Nothing to apply: “{self.view.verdict.word}” has no automatic remedy. "
+                f"Nothing to apply: “{verdict.word}” has no automatic remedy. "
                 "Press d for details and suggestions."
             )
+            return
 
-    def _ask_fork(self, value: str, *, fresh: bool = False, why: str = "") -> None:
-        """Ask for changes, then start a run with them, from scratch or the best checkpoint."""
+        def start(remedy: Remedy) -> None:
+            self._fork(run, shlex.join(remedy.changes), remedy=remedy.text)
+
+        def edit(remedy: Remedy) -> None:
+            self._ask_fork(shlex.join(remedy.changes), remedy=remedy.text)
+
+        ask_for_remedy(self.app, verdict, start, edit)
+
+    def _ask_fork(self, value: str, *, remedy: str = "") -> None:
+        """Ask for changes, then start a run with them: from scratch if they are a remedy, else
+        from the best checkpoint."""
         if self.view is None:
             return
-        title = "New run with these settings" if fresh else "New run from the best checkpoint"
-        text = f"{why}\n" * bool(why) + "PATH=VALUE, separated by spaces; empty for no changes"
+        title = "New run with these settings" if remedy else "New run from the best checkpoint"
+        text = (
+            f"{remedy}\n" * bool(remedy) + "PATH=VALUE, separated by spaces; empty for no changes"
+        )
         run = self.view.run
 
         def begin(changes: str | None) -> None:
             if changes is not None:
-                self._fork(run, changes, fresh=fresh)
+                self._fork(run, changes, remedy=remedy)
 
         self.app.push_screen(
             Ask(title, text, value, lambda typed: _wrong_changes(run, typed)), begin
         )
 
-    def _fork(self, run: Run, changes: str, *, fresh: bool) -> None:
+    def _fork(self, run: Run, changes: str, *, remedy: str = "") -> None:
         try:
             preset = overrides.apply_line(run.preset(), changes)
-            if fresh:
-                self.workshop.train(preset)
+            if remedy:
+                self.workshop.train(preset, before=run.id, remedy=remedy)
             else:
                 self.workshop.fork(store.checkpoint_of(run), preset)
         except SlmTuiError as error:

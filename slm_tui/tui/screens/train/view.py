@@ -3,20 +3,29 @@
 import math
 import time
 from bisect import bisect_left
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from textual.content import Content
 
-from slm_tui.config.estimate import COMPUTE_OPTIMAL_TOKENS_PER_PARAMETER
+from slm_tui.config.estimate import (
+    COMPUTE_OPTIMAL_TOKENS_PER_PARAMETER,
+    FEW_TOKENS_PER_PARAMETER,
+    MANY_EPOCHS,
+    few_tokens_per_parameter,
+)
 from slm_tui.errors import SlmTuiError
 from slm_tui.evaluation.diagnosis import Verdict, diagnose
+from slm_tui.evaluation.diagnosis.outcome import outcome
 from slm_tui.formatting import clock, count, ratio_text, size
 from slm_tui.live.copy_watcher import CopyWatcher
 from slm_tui.live.session import Status
 from slm_tui.runs.curves import Curves, LoggedEvent
 from slm_tui.runs.evidence import EvidenceBuilder
-from slm_tui.runs.store import Run, RunInfo
+from slm_tui.runs.info import LoggedEvaluation
+from slm_tui.runs.info import evaluations as evaluations_of
+from slm_tui.runs.store import LIVE_STATES, Run, RunInfo
 from slm_tui.text import one_line, visible
 from slm_tui.training.events import (
     Changed,
@@ -36,6 +45,8 @@ from slm_tui.tui.charts.data import ChartData, HorizontalLine, Series, VerticalL
 from slm_tui.tui.screens.train.verdicts import headline_lines, other_line
 from slm_tui.tui.theme import MUTED
 
+# How long a screen may wait for the log.
+_READ_SECONDS = 0.02
 X_MODES = ("steps", "tokens", "time")
 
 
@@ -56,6 +67,9 @@ class RunView:
         self._gathering = EvidenceBuilder(None)
         self._info_at = 0.0
         self._bits: tuple[list[float], list[float]] = ([], [])
+        self._few_tokens = FEW_TOKENS_PER_PARAMETER
+        self.in_bits = False
+        self._before_read: tuple[str, list[LoggedEvaluation]] | None = None
         self._read_preset()
 
     def _read_preset(self) -> None:
@@ -65,12 +79,13 @@ class RunView:
             return
         self._gathering = EvidenceBuilder(preset)
         self.metric_targets = preset.model.metric_targets
+        self._few_tokens = few_tokens_per_parameter(preset)
         sampling = preset.sampling
         self.prompt_settings = f"T {sampling.temperature:g} · seed {sampling.seed}"
 
     def refresh(self) -> bool:
         """Read new data; return whether there was any."""
-        changed = self.curves.read()
+        changed = self.curves.read(_READ_SECONDS)
         now = time.monotonic()
         if changed or now - self._info_at > 1.0:
             self._info_at = now
@@ -79,7 +94,8 @@ class RunView:
         if self.copying.copying is not self._gathering.copying:
             self._gathering.copying = self.copying.copying
             changed = True
-        if changed:
+        # A long log is read in slices: its verdict waits for the end.
+        if changed and not self.curves.has_more:
             self._judge()
         return changed
 
@@ -93,7 +109,16 @@ class RunView:
         return before != (info.state, info.max_steps, len(info.facts), info.error)
 
     def _judge(self) -> None:
-        self.verdicts = diagnose(self._gathering.evidence(self.curves, self.info))
+        evidence = self._gathering.evidence(self.curves, self.info)
+        if self.in_bits:
+            evidence = replace(evidence, unit="bits per byte", per_nat=self._nats_to_bits())
+        self.verdicts = diagnose(evidence)
+
+    def use_bits(self, on: bool) -> None:
+        """Give losses in bits per byte, or in nats per token."""
+        if on != self.in_bits:
+            self.in_bits = on
+            self._judge()
 
     @property
     def verdict(self) -> Verdict:
@@ -128,7 +153,43 @@ class RunView:
         note = ""
         if best is not None:
             note = f"best val {val[best]:.3f} @ {evaluations.step[best]:,} ┊"
+        series += self._before_series(x_mode, bits=bits)
         return ChartData(series, lines, self._floor_line(bits), self._end(x_mode), note)
+
+    def _before_series(self, x_mode: str, *, bits: bool) -> list[Series]:
+        """The validation loss of the run that this one wants to improve on."""
+        before = self._before
+        if before is None or x_mode == "time":
+            return []
+        each = float(self.info.facts.get("tokens_per_step") or 1) if x_mode == "tokens" else 1.0
+        xs = [one.step * each for one in before]
+        ys = [one.bits_per_byte if bits else one.loss for one in before]
+        return [Series("before", "mark", xs, ys, "dashed")]
+
+    def outcome_lines(self, *, short: bool = False) -> list[Content]:
+        """What remedy this run tries and, once it has ended, whether it helped; `short` without
+        the name of the run before."""
+        if self._before is None or not self.info.remedy:
+            return []
+        lines = [Content.assemble(("trying ", MUTED), one_line(self.info.remedy))]
+        result = outcome(
+            [one.bits_per_byte for one in self._before], self.curves.evaluations.bits_per_byte
+        )
+        if result is not None and self.info.state not in LIVE_STATES:
+            style = "$text-success" if result.is_clear and result.change < 0 else "$text-warning"
+            name = "" if short else one_line(self.info.before, 40)
+            lines.append(Content.styled(result.sentence(name), style))
+        return lines
+
+    @property
+    def _before(self) -> list[LoggedEvaluation] | None:
+        """The evaluations of the run before, read once; `None` if there is none."""
+        name = self.info.before
+        if not name or Path(name).name != name:
+            return None
+        if self._before_read is None or self._before_read[0] != name:
+            self._before_read = (name, evaluations_of(self.run.path.with_name(name)))
+        return self._before_read[1] or None
 
     @property
     def spans_decades(self) -> bool:
@@ -206,10 +267,12 @@ class RunView:
         return [
             _pair(
                 "tokens/param",
-                ratio_text(ratio) + (" ▲" if ratio < ideal / 4 else ""),
+                ratio_text(ratio) + (" ▲" if ratio < self._few_tokens else ""),
                 f"≈{ideal} is ideal",
             ),
-            _pair("epochs", ratio_text(epochs) + (" ▲" if epochs > 4 else ""), "seen so far"),
+            _pair(
+                "epochs", ratio_text(epochs) + (" ▲" if epochs > MANY_EPOCHS else ""), "seen so far"
+            ),
         ]
 
     def verdict_lines(self) -> list[Content]:
@@ -231,8 +294,11 @@ class RunView:
         """Samples, newest first: step, prompt and continuation."""
         lines: list[Content] = []
         copied = self.copying.copying
+        shown: int | None = None
         for sample in reversed(self.curves.samples):
-            lines.append(Content.styled(f"step {sample.step:,}", "bold $text-accent"))
+            if sample.step != shown:
+                shown = sample.step
+                lines.append(Content.styled(f"step {sample.step:,}", "bold $text-accent"))
             if copied is not None and copied.step == sample.step and not lines[:-1]:
                 lines.append(Content.styled(copied.short, MUTED))
             body = Content.assemble((visible(sample.prompt), "bold"), visible(sample.text))
@@ -330,8 +396,27 @@ def in_two_lines(verdict: list[Content], others: list[Content], width: int) -> l
     continue on the second, then the advice, the keys, and other verdicts, as far as they fit."""
     if len(verdict) < 3:
         return verdict[:2]
-    evidence, rest = Content(": ").join(verdict[:2]), Content("  ").join([*verdict[2:], *others])
-    wrapped = evidence.wrap(max(1, width))
-    if len(wrapped) == 1:
-        return [evidence, rest]
-    return [wrapped[0].rstrip(), Content("  ").join([*wrapped[1:], rest])]
+    return _wrapped_before(Content(": ").join(verdict[:2]), [*verdict[2:], *others], width)
+
+
+def outcome_in_two_lines(told: Content, verdict: list[Content], width: int) -> list[Content]:
+    """Whether a remedy helped, and the name of the current verdict, in two lines."""
+    return _wrapped_before(told, verdict[:1], width)
+
+
+def _wrapped_before(text: Content, others: list[Content], width: int) -> list[Content]:
+    """`text` in one line or two, and after it those of `others` that fit as a whole."""
+    wrapped = text.wrap(max(1, width))
+    last = [] if len(wrapped) == 1 else wrapped[1:]
+    for one in others:
+        for part in (one, *_shorter(one)):
+            if sum(each.cell_length + 2 for each in [*last, part]) <= width + 2:
+                last.append(part)
+                break
+    return [wrapped[0].rstrip(), Content("  ").join(last)]
+
+
+def _shorter(keys: Content) -> list[Content]:
+    """A line of keys with fewer of them."""
+    parts = keys.split(" · ")
+    return [Content(" · ").join(parts[:count]) for count in range(len(parts) - 1, 0, -1)]

@@ -1,0 +1,1 @@
+"""The Experiments screen: suites, their runs, the queue, and comparisons."""
