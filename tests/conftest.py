@@ -18,9 +18,10 @@ from hypothesis import settings
 
 from slm_tui.config import library
 from slm_tui.config.preset import Preset, parse
-from tests import processors
+from tests import css_cache, extent, processors
 
 processors.pretend()
+css_cache.share()
 # A shell that runs the tests in the background, or nohup, makes them and their children ignore
 # these signals.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -28,7 +29,7 @@ if hasattr(signal, "SIGHUP"):
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # The same examples in every run; HYPOTHESIS_PROFILE=search tries others.
-settings.register_profile("same", derandomize=True)
+settings.register_profile("same", derandomize=True, max_examples=extent.of(40, 100))
 settings.register_profile("search")
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
@@ -42,19 +43,33 @@ def pytest_xdist_auto_num_workers() -> int:
     return cores + cores // 2
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if out := extent.left_out(items):
+        config.hook.pytest_deselected(items=out)
+        gone = set(out)
+        items[:] = [item for item in items if item not in gone]
+
+
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A new SLM_TUI_HOME; the shipped presets are read again, and torch uses as many threads
-    afterwards as before."""
+    """A new SLM_TUI_HOME; torch uses as many threads afterwards as before."""
     monkeypatch.setenv("SLM_TUI_HOME", str(tmp_path))
-    library._builtin.cache_clear()
     torch = sys.modules.get("torch")
     threads = torch.get_num_threads() if torch else int(os.environ["OMP_NUM_THREADS"])
     yield tmp_path
-    library._builtin.cache_clear()
+    # A test that makes files unreadable must not leave damaged presets to the next one.
+    if any(entry.preset is None for entry in library._builtin()):
+        library._shipped.cache_clear()
     torch = sys.modules.get("torch")
     if torch and torch.get_num_threads() != threads:
         torch.set_num_threads(threads)
+
+
+@pytest.fixture(autouse=True)
+def _pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the mark `pictures`, runs draw none when they end: each takes half a second."""
+    if not request.node.get_closest_marker("pictures"):
+        monkeypatch.setattr("slm_tui.runs.results.has_matplotlib", lambda: False)
 
 
 def tiny_values(**changes: Any) -> dict[str, Any]:

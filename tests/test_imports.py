@@ -3,6 +3,7 @@
 import ast
 import sys
 import tomllib
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -69,6 +70,7 @@ def test_training_imports_no_screen() -> None:
     assert not loaded_by(code) & {"textual", "plotext", "rich"}
 
 
+@cache
 def imports_of(path: Path) -> set[str]:
     """Modules that the file imports anywhere, including inside functions."""
     result = set()

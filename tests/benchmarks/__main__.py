@@ -13,6 +13,7 @@ from tests.benchmarks.figures import machine_line
 from tests.benchmarks.generation import generation_figures
 from tests.benchmarks.gpu import gpu_figures
 from tests.benchmarks.history import HISTORY, History, HistoryError
+from tests.benchmarks.long_runs import long_run_figures
 from tests.benchmarks.measures import Bench, Effort
 from tests.benchmarks.sizes import SIZES
 
@@ -35,6 +36,7 @@ def main() -> int:
         "gpu",
         "generate",
         "bytes",
+        "long",
     ]
     parser.add_argument("--only", action="append", choices=names, help="may be repeated")
     parser.add_argument("--size", action="append", choices=list(SIZES), help="may be repeated")
@@ -90,6 +92,7 @@ def main() -> int:
             "gpu": lambda: gpu_figures(effort.seconds * 4),
             "generate": lambda: generation_figures(effort.rounds, effort.patience, effort.quiet),
             "bytes": lambda: byte_model_figures(effort.rounds, effort.patience, effort.quiet),
+            "long": lambda: long_run_figures(effort.rounds),
             "keys": bench.keys,
             "traffic": bench.traffic,
             "paint": bench.first_paint,
