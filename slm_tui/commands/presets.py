@@ -66,7 +66,7 @@ def presets(options: argparse.Namespace) -> int:
 
 def _list(*, as_json: bool) -> None:
     from slm_tui.config import library
-    from slm_tui.config.estimate import estimate
+    from slm_tui.corpus.known import cost_of
 
     group = ""
     for entry in library.entries():
@@ -81,7 +81,7 @@ def _list(*, as_json: bool) -> None:
         if entry.preset is None:
             output.say(f"  {entry.name:25} {entry.error}")
             continue
-        numbers = estimate(entry.preset)
+        numbers = cost_of(entry.preset)
         steps = entry.preset.training.max_steps
         output.say(
             f"  {entry.name:25} {count(numbers.parameters):>6} parameters  {steps:>6,} steps  "
@@ -114,14 +114,16 @@ def _shown(preset: "Preset") -> list[str]:
 
 def budget(preset: "Preset", speed: "Calibration | None" = None) -> list[tuple[str, str]]:
     """The cost of the preset, as labels and values; with the `speed` of the device, its time."""
-    from slm_tui.config.estimate import COMPUTE_OPTIMAL_TOKENS_PER_PARAMETER, estimate
+    from slm_tui.config.estimate import COMPUTE_OPTIMAL_TOKENS_PER_PARAMETER
+    from slm_tui.corpus.known import cost_of
 
-    numbers = estimate(preset, calibration=speed)
+    numbers = cost_of(preset, speed)
     timed = "unknown: the device is busy"
     if numbers.seconds is not None and speed is not None:
         timed = f"about {duration(numbers.seconds)} on {speed.device.partition(',')[0]}"
     rows = [
         ("parameters", f"{numbers.parameters:,} ({numbers.non_embedding:,} without embeddings)"),
+        ("vocabulary", f"{numbers.n_vocab:,}"),
         ("tokens per step", f"{numbers.tokens_per_step:,}"),
         ("total tokens", count(numbers.tokens)),
         ("memory", f"about {size(numbers.memory_bytes)}"),
@@ -130,7 +132,7 @@ def budget(preset: "Preset", speed: "Calibration | None" = None) -> list[tuple[s
     ]
     if numbers.epochs is not None and numbers.tokens_per_parameter is not None:
         rows += [
-            ("epochs", f"about {numbers.epochs:.1f}"),
+            ("epochs", f"about {ratio_text(numbers.epochs)}"),
             (
                 "tokens per parameter",
                 f"about {ratio_text(numbers.tokens_per_parameter)} "

@@ -6,7 +6,6 @@ from typing import Any, TextIO
 
 from slm_tui.commands import output
 from slm_tui.commands.progress_line import ProgressLine, bar
-from slm_tui.config.estimate import estimate
 from slm_tui.config.preset import Preset
 from slm_tui.errors import SlmTuiError
 from slm_tui.formatting import clock, count, duration, ratio_text, size
@@ -31,9 +30,10 @@ from slm_tui.training.events import (
 
 def plan_text(preset: Preset) -> str:
     """What training `preset` takes, in one line, before it starts."""
+    from slm_tui.corpus.known import cost_of
     from slm_tui.training.calibrate import stored
 
-    cost = estimate(preset, calibration=stored())
+    cost = cost_of(preset, stored())
     parts = [f"{count(cost.parameters)} parameters", f"{preset.training.max_steps:,} steps"]
     if cost.epochs is not None:
         parts.append(f"about {ratio_text(cost.epochs)} epochs")

@@ -33,6 +33,7 @@ class Estimate:
     """The budget of a preset. Counts are exact for the requested vocabulary; `train_tokens`,
     `memory_bytes` and `seconds` are estimates; `None` means not known yet."""
 
+    n_vocab: int
     parameters: int
     non_embedding: int
     tokens_per_step: int
@@ -71,6 +72,7 @@ def estimate(
         seconds = steps * each
     tokens = int(preset.tokens_per_step * steps)
     return Estimate(
+        n_vocab=vocabulary,
         parameters=total,
         non_embedding=total - embedding,
         tokens_per_step=preset.tokens_per_step,

@@ -68,10 +68,6 @@ class Batches:
         windows = self._tokens[starts[:, None] + self._offsets].astype(np.int64)
         return Batch(windows[:, :-1], windows[:, 1:])
 
-    def epoch(self, step: int) -> float:
-        """How many times the training split has been seen before step `step`."""
-        return step * self._sequences / self.windows
-
     def _shuffled(self, epoch: int) -> tuple[NDArray[np.uint32], int]:
         generator = np.random.Generator(np.random.Philox(key=[self._seed, epoch]))
         spare = len(self._tokens) - 1 - self.windows * self._block

@@ -271,11 +271,10 @@ def plan(preset: Preset, corpus: Corpus) -> Plan:
     budget = estimate(preset, n_vocab=corpus.tokenizer.n_vocab, train_tokens=tokens)
     sequences = preset.tokens_per_step // block
     try:
-        batches = Batches(corpus.train, block, sequences, preset.training.seed)
+        windows = Batches(corpus.train, block, sequences, preset.training.seed).windows
     except CorpusError:
-        windows, epochs = 0, None
-    else:
-        windows, epochs = batches.windows, batches.epoch(preset.training.max_steps)
+        windows = 0
+    epochs = budget.epochs if windows else None
     wrong = fit.problem(preset, corpus)
     ratio = tokens / budget.parameters
     problem = (f"{wrong.what}: {wrong.why}", wrong.remedy) if wrong else ("", "")

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from slm_tui.config.estimate import Calibration, estimate
+from slm_tui.config.estimate import Calibration
+from slm_tui.corpus.known import cost_of
 from slm_tui.experiments.plan import Plan
 from slm_tui.training.checkpoint_dir import LINKS
 
@@ -24,7 +25,7 @@ def cost(plan: Plan, calibration: Calibration | None = None) -> SuiteCost:
     known: dict[str, tuple[float | None, int]] = {}
     for run in plan.runs:
         if run.variation not in known:
-            made = estimate(run.preset, calibration=calibration)
+            made = cost_of(run.preset, calibration)
             training = run.preset.training
             saved = min(training.keep_checkpoints, training.max_steps // training.checkpoint_every)
             known[run.variation] = made.seconds, made.checkpoint_bytes * (saved + len(LINKS))

@@ -1,7 +1,8 @@
 """The budget of a preset: estimated cost and warnings, from the preset alone."""
 
 import os
-from typing import Any
+import time
+from typing import TYPE_CHECKING, Any
 
 from textual.content import Content
 from textual.widget import Widget
@@ -12,12 +13,21 @@ from slm_tui.config.estimate import Calibration, Estimate
 from slm_tui.config.preset import Preset
 from slm_tui.config.usual import usual_values
 from slm_tui.formatting import count, duration, ratio_text, size
+from slm_tui.live.background import Background
 from slm_tui.text import one_line
 from slm_tui.tui.theme import MUTED
 
-# Muennighoff et al. 2023 (arXiv:2305.16264): up to four epochs are nearly as good as new data.
-_MANY_EPOCHS = estimate.MANY_EPOCHS
+if TYPE_CHECKING:
+    from slm_tui.corpus.known import CorpusSize
+
 _NOT_MEASURED = "not measured yet"
+_NAMES = (
+    *("params", "vocabulary", "non-embedding", "memory", "checkpoint", "tokens/step", "tokens"),
+    *("epochs", "tokens/param", "time"),
+)
+_POLL_SECONDS = 0.05
+# A corpus may be prepared, or its text changed, meanwhile: look again after this time.
+_LOOK_AGAIN_SECONDS = 5.0
 
 
 class Budget(Widget):
@@ -35,17 +45,41 @@ class Budget(Widget):
             "",
         )
         self._estimate: Estimate | None = None
+        self._sizes = PreparedSizes()
 
     def show(self, draft: Draft | None, calibration: Calibration | None, varied: str = "") -> None:
         """Show the cost of `draft`, and in `varied` that of all its variations; repaints only on a
         change."""
         preset = draft.preset if draft else None
+        if preset is not None and self._sizes.look(preset):
+            self.set_timer(_POLL_SECONDS, self._found)
         shown = (preset, calibration, tuple(draft.problems) if draft else (), varied)
         if shown == self._shown_values and draft is self._draft:
             return
         self._draft, self._shown_values = draft, shown
-        self._estimate = estimate.estimate(preset, calibration=calibration) if preset else None
+        self._estimate_again()
         self.refresh(layout=True)
+
+    def _estimate_again(self) -> None:
+        preset, calibration, *_ = self._shown_values
+        self._estimate = None
+        if preset is not None:
+            known = self._sizes.of(preset)
+            self._estimate = estimate.estimate(
+                preset,
+                n_vocab=known.n_vocab if known else None,
+                train_tokens=known.train_tokens if known else None,
+                calibration=calibration,
+            )
+
+    def _found(self) -> None:
+        if not self._sizes.take():
+            self.set_timer(_POLL_SECONDS, self._found)
+            return
+        before = self._estimate
+        self._estimate_again()
+        if self._estimate != before:
+            self.refresh(layout=True)
 
     def render(self) -> Content:
         if self._draft is None:
@@ -113,6 +147,49 @@ class Budget(Widget):
         return wrong + [Content.styled(f"▲ {text}", "$text-warning") for text in unwise]
 
 
+class PreparedSizes:
+    """The sizes of prepared corpora, looked up in a thread: a checksum may take a while."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, CorpusSize | None] = {}
+        self._asked: tuple[str, float] = ("", 0.0)
+        self._work: Background[tuple[str, CorpusSize | None] | None] = Background("sizes", None)
+
+    def of(self, preset: Preset) -> "CorpusSize | None":
+        """What is known by now."""
+        return self._known.get(_corpus_key(preset))
+
+    def look(self, preset: Preset) -> bool:
+        """Look for the corpus of `preset`, unless that was just done; whether it was begun."""
+        key, now = _corpus_key(preset), time.monotonic()
+        if self._work.is_busy:
+            return False
+        if self._asked[0] == key and now - self._asked[1] < _LOOK_AGAIN_SECONDS:
+            return False
+        self._asked = key, now
+
+        def found(cancel: object) -> "tuple[str, CorpusSize | None]":
+            from slm_tui.corpus.known import size_of
+
+            return key, size_of(preset)
+
+        self._work.start(found, lambda error: (key, None), "the corpus cannot be read")
+        return True
+
+    def take(self) -> bool:
+        """Take in the result of `look`; `False` if it is still busy."""
+        if self._work.is_busy:
+            return False
+        found, self._work.snapshot = self._work.snapshot, None
+        if found is not None:
+            self._known[found[0]] = found[1]
+        return True
+
+
+def _corpus_key(preset: Preset) -> str:
+    return preset.data.model_dump_json() + preset.tokenizer.model_dump_json()
+
+
 def _in_a_row(facts: list[tuple[str, str, str]]) -> Content:
     return Content("  ").join(
         Content.assemble((f"{name} ", MUTED), (value, "bold"), (sign, "$text-warning"))
@@ -123,12 +200,12 @@ def _in_a_row(facts: list[tuple[str, str, str]]) -> Content:
 def _facts(cost: Estimate | None, few: float) -> list[tuple[str, str, str]]:
     """`(name, value, sign)`; for an invalid preset each value is a dash."""
     if cost is None:
-        names = ("params", "non-embedding", "memory", "checkpoint", "tokens/step", "tokens")
-        return [(name, "–", "") for name in (*names, "epochs", "tokens/param", "time")]
+        return [(name, "–", "") for name in _NAMES]
     ratio, epochs = cost.tokens_per_parameter, cost.epochs
     timed: Any = f"~{duration(cost.seconds)}" if cost.seconds is not None else None
     return [
         ("params", count(cost.parameters), ""),
+        ("vocabulary", f"{cost.n_vocab:,}", ""),
         ("non-embedding", count(cost.non_embedding), ""),
         ("memory", f"~{size(cost.memory_bytes)}", ""),
         ("checkpoint", size(cost.checkpoint_bytes), ""),
@@ -158,10 +235,9 @@ def warnings(preset: Preset, cost: Estimate) -> list[str]:
     ratio, epochs = cost.tokens_per_parameter, cost.epochs
     if ratio is not None and ratio < estimate.few_tokens_per_parameter(preset):
         texts.append(f"{ratio_text(ratio)} tokens per parameter: may overfit (about 20 is ideal)")
-    if epochs is not None and epochs > _MANY_EPOCHS:
-        texts.append(
-            f"{ratio_text(epochs)} passes over the text: little is gained beyond {_MANY_EPOCHS}"
-        )
+    if epochs is not None and epochs > estimate.MANY_EPOCHS:
+        most = estimate.MANY_EPOCHS
+        texts.append(f"{ratio_text(epochs)} passes over the text: little is gained beyond {most}")
     return texts
 
 
