@@ -1,5 +1,6 @@
 """Copied passages are found: all of them, and nothing else."""
 
+from collections.abc import Callable, Sequence
 from threading import Event
 
 import numpy as np
@@ -7,6 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from slm_tui.config.preset import Preset
+from slm_tui.corpus.prepare import prepare
 from slm_tui.evaluation import memorisation
 from slm_tui.evaluation.memorisation import (
     GRAM,
@@ -15,6 +18,8 @@ from slm_tui.evaluation.memorisation import (
     Index,
     IndexingStopped,
     Reference,
+    copying,
+    reference,
 )
 
 tokens = st.lists(st.integers(0, 2), max_size=160)
@@ -105,3 +110,23 @@ def test_samples_are_quoted_and_compared_with_validation() -> None:
     assert found.overlap.longest >= 40
     assert found.quotes[0] == str(found.overlap.longest)
     assert found.is_much
+
+
+def test_new_stories_of_the_built_in_kind_are_not_copied(tiny: Callable[..., Preset]) -> None:
+    """They share most of their 8-grams with the training text, as unseen stories do."""
+    data = {"kind": "stories", "richness": "small", "limit": {"tokens": 60_000}}
+    data |= {"split": {"validation": 0.1, "test": 0.1}}
+    corpus = prepare(tiny(data=data, tokenizer={"kind": "bpe", "vocab_size": 512}))
+
+    def decode(ids: Sequence[int]) -> str:
+        return corpus.tokenizer.decode_bytes(list(ids)).decode(errors="replace")
+
+    index = Index(corpus.train)
+    natural = reference(index, corpus.val)
+    new = [corpus.test[at : at + 120] for at in range(0, 1200, 120)]
+    old = [corpus.train[at : at + 120] for at in range(0, 1200, 120)]
+    of_new = copying(index, new, 1, natural, decode)
+    of_old = copying(index, old, 1, natural, decode)
+    assert of_new.overlap.share > 0.4
+    assert not of_new.is_much
+    assert of_old.is_much
