@@ -3,6 +3,8 @@
 import shlex
 import time
 from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import tomli_w
@@ -16,6 +18,27 @@ from slm_tui.errors import SlmTuiError
 
 # The name is asked for when saving; the program sets the base.
 _NOT_IN_THE_FORM = {"name", "base"}
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The run whose settings a draft holds.
+
+    The new run is compared with it; or, if there is a `checkpoint`, it begins with its weights.
+    """
+
+    run: str
+    name: str
+    remedy: str = ""
+    checkpoint: Path | None = None
+
+    @property
+    def text(self) -> str:
+        """What becomes of a run with these settings."""
+        if self.checkpoint is not None:
+            step = self.checkpoint.resolve().name.removeprefix("step-").lstrip("0")
+            return f"A run with these settings trains on from {self.name}, step {step or 0}."
+        return f"A run with these settings is compared with {self.name}."
 
 
 class Draft:
@@ -33,6 +56,9 @@ class Draft:
         self.values = deepcopy(self.saved)
         self.preset: Preset | None = None
         self.problems: dict[str, Problem] = {}
+        # Set while the draft holds the settings of a run, and the values it had before.
+        self.origin: Origin | None = None
+        self._aside: dict[str, Any] = {}
         self._history: list[tuple[str, dict[str, Any], float]] = []
         # The settings of previously chosen kinds, by section and kind.
         self._previous: dict[tuple[str, Any], dict[str, Any]] = {}
@@ -111,6 +137,20 @@ class Draft:
         if values != self.values:
             self._change("", deepcopy(values))
 
+    def take(self, preset: Preset, origin: Origin) -> None:
+        """Hold the settings of the run `origin`, as one edit, under the name of this draft."""
+        own = {key: self.values[key] for key in ("name", "base", "group") if key in self.values}
+        aside = self._aside if self.origin is not None else self.values
+        self.replace({key: value for key, value in preset.to_dict().items() if key != "base"} | own)
+        self.origin, self._aside = origin, aside
+
+    def put_back(self) -> None:
+        """Hold the values from before `take` again, if that was called."""
+        if self.origin is not None:
+            self.origin, self.values = None, self._aside
+            self._history.clear()
+            self.recheck()
+
     @property
     def last_edit(self) -> float:
         """Time of the last edit that can be undone (monotonic seconds); 0 if there is none."""
@@ -121,6 +161,8 @@ class Draft:
         if not self._history:
             return None
         path, self.values, _ = self._history.pop()
+        if self.origin is not None and self.values == self._aside:
+            self.origin = None
         self.recheck()
         return path
 
@@ -176,6 +218,8 @@ class Draft:
     def command(self) -> str:
         """The equivalent command line."""
         words = ["slm-tui", "train", self.name]
+        if self.origin is not None and self.origin.checkpoint is not None:
+            words += ["--from", str(self.origin.checkpoint)]
         for setting in describe.settings(self.values):
             value = overrides.get(self.values, setting.path)
             if setting.path not in _NOT_IN_THE_FORM | {"group"} and value != overrides.get(

@@ -121,6 +121,25 @@ def copy(name: str, new: str) -> Preset:
     return preset
 
 
+def entry_for(preset: Preset) -> LibraryEntry:
+    """The preset that a run of `preset` came from: the one of that name, or its base.
+
+    If neither exists any more, `preset` is saved as a user preset.
+
+    Raises:
+        PresetError: it cannot be saved.
+    """
+    for name in (preset.name, preset.base):
+        entry = find(name) if name else None
+        if entry is not None and entry.preset is not None:
+            return entry
+    name = free_name(preset.name) if find(preset.name) else preset.name
+    save(parse({**preset.to_dict(), "name": name, "group": "mine", "base": ""}, repr(name)))
+    entry = find(name)
+    assert entry is not None
+    return entry
+
+
 def delete(name: str) -> Path:
     """Move a user preset to the trash; return its new path.
 

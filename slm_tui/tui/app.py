@@ -17,7 +17,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 
 from slm_tui.config import library
-from slm_tui.config.drafts import Draft
+from slm_tui.config.drafts import Draft, Origin
 from slm_tui.config.estimate import Calibration
 from slm_tui.config.preset import Preset
 from slm_tui.errors import SlmTuiError, in_words
@@ -339,14 +339,29 @@ class SlmTuiApp(App[None]):
 
     # Training
 
-    def start_training(self, preset: Preset) -> None:
+    def start_training(self, preset: Preset, origin: Origin | None = None) -> bool:
         """Start a run of `preset` and show it, or report why it cannot start."""
         try:
-            self.workshop.train(preset)
+            if origin is None:
+                self.workshop.train(preset)
+            elif origin.checkpoint is not None:
+                self.workshop.fork(origin.checkpoint, preset)
+            else:
+                self.workshop.train(preset, before=origin.run, remedy=origin.remedy)
         except SlmTuiError as error:
             self.push_screen(Notice(error, "This run cannot start"))
+            return False
+        self.go("train")
+        return True
+
+    def edit_settings(self, preset: Preset, origin: Origin, at: str = "") -> None:
+        """Show the settings of a run in the form, the cursor on the path `at`, to train them."""
+        try:
+            name = library.entry_for(preset).name
+        except SlmTuiError as error:
+            self.push_screen(Notice(error, "These settings cannot be edited"))
         else:
-            self.go("train")
+            self.show_preset(name, lambda: self._presets.take(preset, origin, at))
 
     def open_text(self) -> None:
         """Ask for another text for the chosen preset, on the Data screen."""

@@ -13,7 +13,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Input
 
-from slm_tui.config.drafts import Draft
+from slm_tui.config.drafts import Draft, Origin
 from slm_tui.config.estimate import Calibration
 from slm_tui.config.preset import Preset
 from slm_tui.live.workshop import LiveStatus, Workshop
@@ -88,8 +88,12 @@ class AppServices(Protocol):
         """Show the Experiments screen with the cursor on `suite`; start that suite if asked."""
         ...
 
-    def start_training(self, preset: Preset) -> None:
+    def start_training(self, preset: Preset, origin: Origin | None = None) -> bool:
         """Start a run of `preset` and show it, or report why it cannot start."""
+        ...
+
+    def edit_settings(self, preset: Preset, origin: Origin, at: str = "") -> None:
+        """Show the settings of a run in the form, the cursor on the path `at`, to train them."""
         ...
 
     def open_run(self, path: Path) -> None:

@@ -119,13 +119,14 @@ TOGETHER = (
 )
 ALONE = [(name,) for name in FILES if name not in TOGETHER]
 OTHERS: list[Place] = [_link_to_directory, _link_to_other_run, _dangling, _device, _socket]
-# The sample: one kind for each file.
+# The sample: one kind for each second file, and all of them together.
 KINDS: list[Place] = [_link, _pipe, _link, _directory]
 CASES: list[tuple[tuple[str, ...], Place]] = [
     *(
         (names, place)
         for at, names in enumerate(ALONE)
-        for place in ((_link, _pipe, _directory) if extent.ALL else (KINDS[at % 4],))
+        if extent.ALL or at % 2 == 0
+        for place in ((_link, _pipe, _directory) if extent.ALL else (KINDS[at // 2 % 4],))
     ),
     *((TOGETHER, place) for place in (_link, _pipe, _directory)),
     *((names, OTHERS[at % len(OTHERS)]) for at, names in enumerate(ALONE) if extent.ALL),

@@ -24,7 +24,7 @@ from slm_tui.runs import store
 from slm_tui.runs.sinks import feed, open_sinks
 from slm_tui.runs.store import Run
 from slm_tui.training.events import Event, Finished, Saving, Started, Stepped, Warned
-from tests import limits
+from tests import extent, limits
 from tests.conftest import tiny_values
 from tests.runs import log_readers
 from tests.runs.log_readers import Points
@@ -368,7 +368,7 @@ def half_dead(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @needs_wandb
-@pytest.mark.parametrize("key", ["", "0123456789" * 4])
+@pytest.mark.parametrize("key", ["", pytest.param("0123456789" * 4, marks=extent.only_in_all)])
 def test_a_server_that_rejects_or_ignores_wandb_makes_it_offline(
     tiny: Make, monkeypatch: pytest.MonkeyPatch, half_dead: None, key: str
 ) -> None:

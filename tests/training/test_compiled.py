@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from slm_tui.config.preset import Preset
+from tests import extent
 from tests.conftest import make_tiny
 from tests.training.forks import run
 from tests.training.harness import train
@@ -32,6 +33,7 @@ def compiled(path: str, home: Path, changes: dict[str, Any]) -> Any:
     return trained(path, home, **changes, training__compile="on")
 
 
+@extent.only_in_all
 @needs_compiler
 @pytest.mark.slow
 @pytest.mark.timeout(240)

@@ -215,7 +215,7 @@ SHORT = ("training.max_steps=150", "data.documents=300", "training.micro_batch=4
 NO_LOOKS = ("training.evaluate_every=1000", "training.sample_every=1000", "training.threads=1")
 
 
-@extent.sample(2)
+@extent.sample(1)
 @pytest.mark.slow
 @pytest.mark.parametrize("wild", ["overfit", "stories", "dropout", "letters", "high rate"])
 def test_a_noisy_loss_raises_no_alarm(tiny: Make, tmp_path: Path, wild: str) -> None:

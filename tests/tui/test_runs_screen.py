@@ -11,6 +11,7 @@ from textual.pilot import Pilot
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
+from slm_tui.config import library
 from slm_tui.config.preset import Preset
 from slm_tui.errors import RunError
 from slm_tui.live.run_scanner import RunScanner, read_checkpoints
@@ -21,6 +22,7 @@ from slm_tui.tui.app import SlmTuiApp
 from slm_tui.tui.charts.chart import Chart
 from slm_tui.tui.dialogs import Ask, Notice, Question
 from slm_tui.tui.screens.comparison.screen import ComparisonDialog
+from slm_tui.tui.screens.presets.screen import PresetsScreen
 from slm_tui.tui.screens.runs import compare
 from slm_tui.tui.screens.runs.columns import (
     SORTS,
@@ -460,27 +462,30 @@ async def test_a_rejected_request_is_shown_and_nothing_changes() -> None:
         assert "other is training" in str(notice.error)
 
 
-async def test_a_fork_takes_the_focused_checkpoint_and_checked_overrides(bench: Bench) -> None:
+async def test_a_fork_takes_the_focused_checkpoint_and_the_form(bench: Bench) -> None:
     run = add_run("parent", checkpoints=[10, 20], best=10)
+    library.save(run.preset())
     async with an_app(bench).run_test(size=NARROW) as pilot:
         screen = await open_runs(pilot, 1)
         await with_checkpoints(pilot, screen)
         await pilot.press("f")
-        ask = pilot.app.screen
-        assert isinstance(ask, Ask)
-        box = ask.query_one(Input)
-        for wrong in ("training.max_steps=many", "nonsense", "model.n_laier=2", "'open"):
-            box.value = wrong
-            await pilot.press("enter")
-            assert pilot.app.screen is ask
-            assert "✗" in str(ask.query_one("#wrong", Static).render())
-        box.value = "training.max_steps=500 optimizer.learning_rate=1e-4"
-        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, PresetsScreen))
+        form = pilot.app.screen
+        assert isinstance(form, PresetsScreen)
+        await until(pilot, lambda: form.draft is not None and form.draft.origin is not None)
+        await until(pilot, lambda: "trains on from parent, step 10" in on_screen(pilot))
+        setting = form.form.properties.setting
+        assert setting is not None
+        assert setting.path == "training.max_steps"
+        await pilot.press("enter", *["backspace"] * 9, *"500", "enter", "t")
         await until(pilot, lambda: bench.forked)
         checkpoint, preset = bench.forked[0]
         assert checkpoint == run.checkpoints / "step-000010"
         assert preset.training.max_steps == 500
-        assert preset.optimizer.learning_rate == 1e-4
+        # The preset itself is as it was.
+        assert form.draft is not None
+        assert form.draft.origin is None
+        assert not form.draft.is_changed
 
 
 # Names and the trash

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +11,17 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from slm_tui.config import library
+from slm_tui.evaluation.diagnosis.remedy import Remedy
 from slm_tui.live.training_workshop import TrainingWorkshop
 from slm_tui.runs import store
 from slm_tui.runs.store import Run
 from slm_tui.tui.app import SlmTuiApp
 from slm_tui.tui.charts.chart import Chart
-from slm_tui.tui.dialogs import Ask
+from slm_tui.tui.dialogs import Ask, Question
 from slm_tui.tui.screens.presets.screen import PresetsScreen
 from slm_tui.tui.screens.runs.screen import RunsScreen
 from slm_tui.tui.screens.train.screen import TrainScreen
+from slm_tui.tui.screens.train.view import RunView
 from slm_tui.tui.widgets.status_line import StatusLine
 from tests.conftest import make_tiny
 from tests.tui.made_runs import add_run, until
@@ -81,6 +84,14 @@ class App:
         await self.until(lambda: session.status.state == "running")
         await self.press("space")
         await self.until(lambda: session.status.state == "paused")
+
+    async def in_the_form(self) -> None:
+        """The form holds the settings of a run."""
+        await self.until(lambda: isinstance(self.app.screen, PresetsScreen))
+        await self.until(lambda: self.app.screen.draft.origin is not None)
+        form = self.app.screen.form
+        await self.until(lambda: self.app.screen.focused is form.properties)
+        await self.until(lambda: form.properties.setting.path == "training.max_steps")
 
     async def stopped(self) -> None:
         session = self.workshop.session
@@ -166,9 +177,8 @@ async def test_a_fork_from_the_table_and_one_from_the_train_screen(old: Run) -> 
         await app.until(lambda: isinstance(app.app.screen, RunsScreen))
         await app.until(lambda: app.app.screen.current_checkpoint is not None)
         await app.press("f")
-        await app.until(lambda: isinstance(app.app.screen, Ask))
-        app.app.screen.query_one(Input).value = "training.max_steps=999999"
-        await app.press("enter")
+        await app.in_the_form()
+        await app.press("enter", *["backspace"] * 9, *"999999", "enter", "t")
         await app.until(lambda: app.workshop.session is not None)
         assert app.workshop.session is not None
         await app.is_shown(app.workshop.session.run)
@@ -177,20 +187,30 @@ async def test_a_fork_from_the_table_and_one_from_the_train_screen(old: Run) -> 
         first = app.workshop.session
         await app.opened(old)
         await app.press("f")
-        await app.until(lambda: isinstance(app.app.screen, Ask))
-        await app.press("enter")
+        await app.in_the_form()
+        await app.press("t")
         await app.until(lambda: app.workshop.session is not first)
         await app.is_shown(app.workshop.session.run)
         await app.obeys()
 
 
-async def test_applying_the_remedy_of_an_old_run(old: Run) -> None:
+async def test_applying_the_remedy_of_an_old_run(old: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     async with running() as app:
         await app.opened(old)
-        app.train._fork(old, "training.max_steps=500,000 'title=two words'", remedy="more steps")
+        assert app.train.view is not None
+        remedy = Remedy("more steps: 500,000", ("training.max_steps=500000",))
+        verdict = replace(app.train.view.verdict, remedies=(remedy,))
+        monkeypatch.setattr(RunView, "verdict", property(lambda view: verdict))
+        app.train.action_apply()
+        await app.until(lambda: isinstance(app.app.screen, Question))
+        await app.press("f")
+        await app.in_the_form()
+        await app.press("t")
+        await app.until(lambda: app.workshop.session is not None)
         assert app.workshop.session is not None
-        preset = app.workshop.session.run.preset()
-        assert (preset.title, preset.training.max_steps) == ("two words", 500_000)
+        assert app.workshop.session.run.preset().training.max_steps == 500_000
+        info = app.workshop.session.run.info()
+        assert (info.before, info.remedy) == (old.id, "more steps: 500,000")
         await app.is_shown(app.workshop.session.run)
         await app.obeys()
 

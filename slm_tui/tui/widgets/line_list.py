@@ -184,6 +184,12 @@ class LineList(ScrollView, can_focus=True):
 class ReadingList(LineList):
     """Lines to read: keys scroll the text; there is no visible cursor."""
 
+    @property
+    def text_width(self) -> int:
+        """The width for wrapped text, with room for a scroll bar whether or not there is one now:
+        otherwise the lines that make it appear would be too long for what it leaves."""
+        return max(1, (self.size.width or 60) - self.styles.scrollbar_size_vertical)
+
     def action_move(self, by: int) -> None:
         self.scroll_relative(y=by, animate=False)
 

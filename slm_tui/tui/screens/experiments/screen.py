@@ -132,8 +132,7 @@ class ExperimentsScreen(RoomScreen):
         pane.border_title = Content(title)
         reading = self.query_one("#about", ReadingList)
         self.query_one("#about-pane").border_title = Content(title if not runs else "")
-        # Room for a scroll bar, whether or not there is one now.
-        width = (reading.size.width or 40) - 1
+        width = reading.text_width
         rows = [
             Row(str(at), content)
             for at, content in enumerate(about(line, detail, width) if line is not None else [])

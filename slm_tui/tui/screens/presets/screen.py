@@ -13,7 +13,7 @@ from textual.widgets import Input, Static
 
 from slm_tui.config import library
 from slm_tui.config.describe import Setting, nudged
-from slm_tui.config.drafts import Draft, Drafts, name_problem
+from slm_tui.config.drafts import Draft, Drafts, Origin, name_problem
 from slm_tui.config.needs import MEANINGS, SIGNS, need_of
 from slm_tui.config.preset import Preset
 from slm_tui.errors import PresetError, SlmTuiError
@@ -113,6 +113,8 @@ class PresetsScreen(RoomScreen):
         self._show_budget()
         title = entry.name if entry else "settings"
         unsaved = " ● unsaved" if draft and draft.is_changed else ""
+        if draft and draft.origin:
+            unsaved = f" ● settings of {one_line(draft.origin.name, 20)}"
         self.refresh_footer()
         self.form.border_title = Content(one_line(title) + unsaved)
         if entry and entry.preset is None:
@@ -302,9 +304,20 @@ class PresetsScreen(RoomScreen):
     def _train(self, draft: Draft) -> None:
         self.show_draft()
         try:
-            self.slm.start_training(draft.to_train())
+            if self.slm.start_training(draft.to_train(), draft.origin):
+                draft.put_back()
         except SlmTuiError as error:
             show_error_notice(self.app, error)
+
+    def take(self, preset: Preset, origin: Origin, at: str) -> None:
+        """Show the settings of a run in the form of the chosen preset; `t` trains them."""
+        if (draft := self.draft) is None:
+            return
+        draft.take(preset, origin)
+        self.form.properties.focus()
+        self.show_draft()
+        self.form.properties.reveal(at or "training.max_steps")
+        self.notify(f"{origin.text} Press t to start it.", markup=False)
 
     # Experiments
 

@@ -1,18 +1,13 @@
-"""Questions of the Runs screen before evaluating or forking a checkpoint."""
+"""What the Runs screen asks before checkpoints are evaluated."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
 from textual.app import App
 
-from slm_tui.config import overrides
-from slm_tui.config.preset import Preset
-from slm_tui.errors import SlmTuiError
-from slm_tui.live.workshop import Workshop
 from slm_tui.runs.evaluation_results import EvaluationSettings, Split
 from slm_tui.text import one_line
-from slm_tui.tui.dialogs import Ask, Choice, Question, show_error_notice
+from slm_tui.tui.dialogs import Choice, Question
 from slm_tui.tui.screens.evaluation.screen import EvaluationDialog
 
 
@@ -49,37 +44,3 @@ def ask_to_evaluate(app: App[Any], where: list[Path], what: str, *, is_training:
         default="validation",
     )
     app.push_screen(question, evaluate)
-
-
-def ask_to_fork(
-    app: App[Any],
-    workshop: Workshop,
-    checkpoint: Path,
-    preset: Preset,
-    name: str,
-    done: Callable[[], object],
-) -> None:
-    """Ask for changes, then start a run of `preset` from `checkpoint`; then call `done`.
-
-    Args:
-        name: the name of the checkpoint's run.
-    """
-
-    def fork(text: str | None) -> None:
-        if text is None:
-            return
-        try:
-            workshop.fork(checkpoint, overrides.apply_line(preset, text))
-        except SlmTuiError as error:
-            show_error_notice(app, error, "This run cannot start")
-        else:
-            done()
-
-    question = Ask(
-        f"New run from {one_line(name, 30)} @ {step_of(checkpoint)}",
-        "Settings to change, on one line. For example:\n"
-        "training.max_steps=500 optimizer.learning_rate=1e-4",
-        f"training.max_steps={preset.training.max_steps} ",
-        lambda text: overrides.line_problem(preset, text),
-    )
-    app.push_screen(question, fork)

@@ -10,6 +10,7 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
+from slm_tui.config.drafts import Origin
 from slm_tui.errors import CheckpointError, RunError, SlmTuiError, cause_of
 from slm_tui.live.run_scanner import CheckpointLine, RunDetail, RunLine, RunScanner
 from slm_tui.runs import catalog
@@ -23,7 +24,7 @@ from slm_tui.tui.resume_dialog import ask_to_resume
 from slm_tui.tui.screens.runs import compare
 from slm_tui.tui.screens.runs.changes import RunChanges
 from slm_tui.tui.screens.runs.columns import SORTS, arranged, checkpoints_title
-from slm_tui.tui.screens.runs.questions import ask_to_evaluate, ask_to_fork, step_of
+from slm_tui.tui.screens.runs.questions import ask_to_evaluate, step_of
 from slm_tui.tui.screens.runs.ranking import RunsRanking
 from slm_tui.tui.screens.runs.table import CheckpointList, Heading, Overlay, RunFacts, RunsTable
 from slm_tui.tui.widgets.line_list import LineList, Row
@@ -452,8 +453,8 @@ class RunsScreen(RoomScreen):
         except SlmTuiError as error:
             show_error_notice(self.app, error)
             return
-        started = functools.partial(self.slm.go, "train")
-        ask_to_fork(self.app, self.slm.workshop, checkpoint, preset, line.name, started)
+        origin = Origin(Run(line.path).id, line.name, checkpoint=checkpoint)
+        self.slm.edit_settings(preset, origin)
 
     def action_rename(self) -> None:
         """Rename the run, or label the checkpoint."""

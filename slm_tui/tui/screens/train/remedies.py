@@ -1,20 +1,26 @@
 """The choice among the remedies of a verdict."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from textual.app import App
 from textual.binding import Binding, BindingType
 
+from slm_tui.config import overrides
+from slm_tui.config.drafts import Origin
+from slm_tui.errors import SlmTuiError
 from slm_tui.evaluation.diagnosis import Remedy, Verdict
-from slm_tui.tui.dialogs import Choice, Question
+from slm_tui.runs.store import Run
+from slm_tui.tui.base import AppServices
+from slm_tui.tui.dialogs import Choice, Question, show_error_notice
 from slm_tui.tui.widgets.line_list import LineList
 
 
 class _RemedyQuestion(Question):
-    """A list of remedies; `f` edits the one under the cursor before it starts."""
+    """A list of remedies; `f` opens the form with the one under the cursor."""
 
-    HINT = "enter starts a run · f edits the changes first · esc cancels"
+    HINT = "enter starts a run · f opens the form first · esc cancels"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("f", "edit", show=False)]
 
     def action_edit(self) -> None:
@@ -22,19 +28,26 @@ class _RemedyQuestion(Question):
 
 
 def ask_for_remedy(
-    app: App[Any],
-    verdict: Verdict,
-    start: Callable[[Remedy], None],
-    edit: Callable[[Remedy], None],
+    app: App[Any], slm: AppServices, verdict: Verdict, run: Run, origin: Origin
 ) -> None:
-    """Show what could be tried and what each remedy changes; then start or edit the chosen one."""
+    """Show what could be tried and what each remedy changes; then start `run` anew with the chosen
+    one, or show its settings in the form."""
     remedies: Sequence[Remedy] = verdict.remedies
 
     def chosen(answer: str | None) -> None:
         if answer is None:
             return
-        number = int(answer.rpartition(" ")[2])
-        (edit if answer.startswith("edit") else start)(remedies[number])
+        remedy = remedies[int(answer.rpartition(" ")[2])]
+        source = replace(origin, remedy=remedy.text)
+        try:
+            preset = overrides.apply(run.preset(), list(remedy.changes))
+        except SlmTuiError as error:
+            show_error_notice(app, error)
+            return
+        if answer.startswith("edit"):
+            slm.edit_settings(preset, source, remedy.changes[0].partition("=")[0])
+        else:
+            slm.start_training(preset, source)
 
     choices = [
         Choice(str(number), one.text, " ".join(one.changes)) for number, one in enumerate(remedies)

@@ -1,6 +1,5 @@
 """The Train screen: loss curves, samples, and controls of the run."""
 
-import shlex
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,9 +10,8 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
 
-from slm_tui.config import overrides
+from slm_tui.config.drafts import Origin
 from slm_tui.errors import RunError, SlmTuiError
-from slm_tui.evaluation.diagnosis.remedy import Remedy
 from slm_tui.live.remote_session import RemoteSession
 from slm_tui.live.workshop import Workshop
 from slm_tui.runs import store
@@ -23,7 +21,7 @@ from slm_tui.tui import actions
 from slm_tui.tui.actions import Action, Room
 from slm_tui.tui.base import RoomScreen
 from slm_tui.tui.charts.chart import Chart
-from slm_tui.tui.dialogs import Ask, copy, show_error_notice
+from slm_tui.tui.dialogs import copy, show_error_notice
 from slm_tui.tui.resume_dialog import ask_to_resume
 from slm_tui.tui.screens.train.charts import SmallCharts
 from slm_tui.tui.screens.train.questions import ask_for_steps, ask_to_stop
@@ -382,7 +380,15 @@ class TrainScreen(RoomScreen):
             ask_to_resume(self.app, self.workshop, view.run, view.info, self.refresh_room)
 
     def action_fork(self) -> None:
-        self._ask_fork("")
+        if self.view is None:
+            return
+        run = self.view.run
+        try:
+            preset, checkpoint = run.preset(), store.checkpoint_of(run)
+        except SlmTuiError as error:
+            show_error_notice(self.app, error)
+            return
+        self.slm.edit_settings(preset, Origin(run.id, self.view.info.name, checkpoint=checkpoint))
 
     def action_apply(self) -> None:
         if self.view is None:
@@ -394,43 +400,8 @@ class TrainScreen(RoomScreen):
                 "Press d for details and suggestions."
             )
             return
-
-        def start(remedy: Remedy) -> None:
-            self._fork(run, shlex.join(remedy.changes), remedy=remedy.text)
-
-        def edit(remedy: Remedy) -> None:
-            self._ask_fork(shlex.join(remedy.changes), remedy=remedy.text)
-
-        ask_for_remedy(self.app, verdict, start, edit)
-
-    def _ask_fork(self, value: str, *, remedy: str = "") -> None:
-        """Ask for changes, then start a run with them: from scratch if they are a remedy, else
-        from the best checkpoint."""
-        if self.view is None:
-            return
-        title = "New run with these settings" if remedy else "New run from the best checkpoint"
-        text = (
-            f"{remedy}\n" * bool(remedy) + "PATH=VALUE, separated by spaces; empty for no changes"
-        )
-        run = self.view.run
-
-        def begin(changes: str | None) -> None:
-            if changes is not None:
-                self._fork(run, changes, remedy=remedy)
-
-        self.app.push_screen(
-            Ask(title, text, value, lambda typed: _wrong_changes(run, typed)), begin
-        )
-
-    def _fork(self, run: Run, changes: str, *, remedy: str = "") -> None:
-        try:
-            preset = overrides.apply_line(run.preset(), changes)
-            if remedy:
-                self.workshop.train(preset, before=run.id, remedy=remedy)
-            else:
-                self.workshop.fork(store.checkpoint_of(run), preset)
-        except SlmTuiError as error:
-            show_error_notice(self.app, error)
+        origin = Origin(run.id, self.view.info.name)
+        ask_for_remedy(self.app, self.slm, verdict, run, origin)
 
 
 def _is_live(run: Run) -> bool:
@@ -443,10 +414,3 @@ def _is_live(run: Run) -> bool:
 def _set_title(widget: Widget, title: str) -> None:
     if widget.border_title != title:  # setting the same text would repaint the whole widget
         widget.border_title = title
-
-
-def _wrong_changes(run: Run, text: str) -> str:
-    try:
-        return overrides.line_problem(run.preset(), text)
-    except SlmTuiError as error:
-        return str(error)
