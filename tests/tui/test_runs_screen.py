@@ -473,7 +473,8 @@ async def test_a_fork_takes_the_focused_checkpoint_and_the_form(bench: Bench) ->
         form = pilot.app.screen
         assert isinstance(form, PresetsScreen)
         await until(pilot, lambda: form.draft is not None and form.draft.origin is not None)
-        await until(pilot, lambda: "trains on from parent, step 10" in on_screen(pilot))
+        said = [one.message for one in pilot.app._notifications]
+        assert any("trains on from parent, step 10." in text for text in said)
         setting = form.form.properties.setting
         assert setting is not None
         assert setting.path == "training.max_steps"
