@@ -18,6 +18,9 @@ _STEPS_LOST = 50
 # Worse than a uniform guess for this long without getting better: it never learned anything.
 _STEPS_NEVER = 200
 _BETTER = 0.95
+# With a learning rate this many times the highest usual one, a loss that stays above this fraction
+# of a uniform guess for this long without getting better is due to the rate.
+_FAR_TOO_HIGH, _LITTLE_LEARNED, _STEPS_STUCK = 25, 0.6, 300
 
 
 class Guard:
@@ -25,10 +28,13 @@ class Guard:
 
     Args:
         n_vocab: its logarithm is the loss of a uniform guess.
+        times_usual: the learning rate as a multiple of the highest that is usual for the size of
+            the model; 0 if that is not known.
     """
 
-    def __init__(self, n_vocab: int) -> None:
+    def __init__(self, n_vocab: int, times_usual: float = 0.0) -> None:
         self._uniform = math.log(n_vocab)
+        self._times_usual = times_usual
         self.has_gone_back = False
         self._best = math.inf
         self.reset()
@@ -40,6 +46,8 @@ class Guard:
         self._seen = self._bad_steps = 0
         # Steps of a model that has not learned yet above the uniform guess, and the mean at first.
         self._high_steps, self._high_mean = 0, 0.0
+        # Steps at a rate that is far too high without getting better, and the mean at first.
+        self._stuck_steps, self._stuck_mean = 0, 0.0
         self._spiked = -_QUIET_STEPS
         self.non_finite = 0
 
@@ -52,6 +60,8 @@ class Guard:
             "lost": self._bad_steps,
             "high_steps": self._high_steps,
             "high_mean": self._high_mean,
+            "stuck_steps": self._stuck_steps,
+            "stuck_mean": self._stuck_mean,
             "spiked": self._spiked,
             "non_finite": self.non_finite,
             "has_gone_back": float(self.has_gone_back),
@@ -64,6 +74,8 @@ class Guard:
         self._seen, self._bad_steps = int(values.get("seen", 0)), int(values.get("lost", 0))
         self._high_steps = int(values.get("high_steps", 0))
         self._high_mean = values.get("high_mean", 0.0)
+        self._stuck_steps = int(values.get("stuck_steps", 0))
+        self._stuck_mean = values.get("stuck_mean", 0.0)
         self._best = values.get("best", math.inf)
         self._spiked = int(values.get("spiked", -_QUIET_STEPS))
         self.non_finite = int(values.get("non_finite", 0))
@@ -98,6 +110,11 @@ class Guard:
                 f"the loss is {done.loss:.2f} nats after {self._high_steps:,} steps, worse than a "
                 f"uniform guess ({self._uniform:.2f}): the model never learned"
             )
+        if self._is_stuck():
+            return (
+                f"the loss has stayed at {self._mean:.2f} nats for {self._stuck_steps:,} steps, at "
+                f"{self._times_usual:.0f} times the highest usual learning rate"
+            )
         if self._bad_steps < _STEPS_LOST:
             return ""
         return (
@@ -117,6 +134,18 @@ class Guard:
         else:
             self._high_steps += 1
         return self._high_steps >= _STEPS_NEVER
+
+    def _is_stuck(self) -> bool:
+        """Add a step; whether a rate that is far too high has kept the loss up for too long."""
+        if self._times_usual < _FAR_TOO_HIGH or self._seen < _STEPS_TO_LEARN:
+            return False
+        if self._mean <= _LITTLE_LEARNED * self._uniform:
+            self._stuck_steps = 0
+        elif not self._stuck_steps or self._mean < _BETTER * self._stuck_mean:
+            self._stuck_steps, self._stuck_mean = 1, self._mean
+        else:
+            self._stuck_steps += 1
+        return self._stuck_steps >= _STEPS_STUCK
 
     def spike(self, step: int, done: StepResult) -> Spiked | None:
         """Add a finite step; return a spike to report, once per jump."""

@@ -117,7 +117,7 @@ class Trainer:
                 f"reduce {' or '.join(preset.model.size_settings)}, or close other programs",
             ) from None
         self._writer: CheckpointWriter | None = None
-        self._guard = Guard(corpus.tokenizer.n_vocab)
+        self._guard = Guard(corpus.tokenizer.n_vocab, self._times_usual())
         self._guard.load_state(self.state.guard)
         self._resumes = resume is not None
         self._given_up = False
@@ -331,11 +331,16 @@ class Trainer:
 
     def _lower_rate(self) -> str:
         """What to try after a failure: a rate that is usual for a model of this size."""
-        parameters = sum(one.numel() for one in self.model.parameters())
-        usual, rate = usual_rates(self.preset, parameters), self.preset.optimizer.learning_rate
-        if usual is not None and rate > 2.5 * usual[1]:
-            return f"try optimizer.learning_rate={usual[1] / 2:g}"
+        times, rate = self._times_usual(), self.preset.optimizer.learning_rate
+        if times > 2.5:
+            return f"try optimizer.learning_rate={rate / times / 2:g}"
         return "try a tenth of optimizer.learning_rate, or a smaller gradient_clip"
+
+    def _times_usual(self) -> float:
+        """The learning rate as a multiple of the highest usual one; 0 if that is not known."""
+        parameters = sum(one.numel() for one in self.model.parameters())
+        usual = usual_rates(self.preset, parameters)
+        return self.preset.optimizer.learning_rate / usual[1] if usual is not None else 0.0
 
     def _go_back(self) -> bool:
         """Return to the last good checkpoint with half the learning rate."""

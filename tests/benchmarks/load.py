@@ -1,7 +1,11 @@
 """How much of the machine other processes use during a measurement."""
 
 import os
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 _HERTZ = os.sysconf("SC_CLK_TCK")
@@ -59,3 +63,17 @@ def wait_until_quiet(patience: float, limit: float) -> None:
         time.sleep(min(2.0, patience))
         if load.foreign() < limit:
             return
+
+
+@contextmanager
+def busy_processes(count: int) -> Iterator[int]:
+    """`count` processes that each take all the time of a core that they get."""
+    command = [sys.executable, "-c", "while True: pass"]
+    processes = [subprocess.Popen(command) for _ in range(count)]
+    try:
+        yield count
+    finally:
+        for process in processes:
+            process.kill()
+        for process in processes:
+            process.wait()

@@ -1,5 +1,6 @@
 """The measurements: each runs the real program and returns its results."""
 
+import os
 import random
 import shutil
 import statistics
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from slm_tui.runs.recorder import TRAINING_COLUMNS
 from tests.benchmarks.figures import Figure, Sample, ratio
-from tests.benchmarks.load import Load, wait_until_quiet
+from tests.benchmarks.load import Load, busy_processes, wait_until_quiet
 from tests.benchmarks.sizes import APP_SIZES, TRAFFIC_SIZE, environment, make_home
 from tests.benchmarks.terminal import Terminal
 
@@ -22,6 +23,8 @@ _START_SECONDS = 120.0
 _TIME, _TOKENS = TRAINING_COLUMNS.index("timestamp"), TRAINING_COLUMNS.index("tokens_seen")
 _TUI_TARGETS = {"tiny": 0.92}
 _TUI_TARGET = 0.97
+# Busy processes for each core of the machine, where a busy machine is measured.
+_BUSY = 2
 
 
 @dataclass(frozen=True)
@@ -150,6 +153,18 @@ class Bench:
                 at_most=True,
                 remark=f"p50 {cuts[9]:.1f}, max {max(delays):.0f}, {len(delays)} keys"
                 + (busy if foreign > self._effort.quiet else ""),
+            )
+        for size in self._effort.sizes[:1]:
+            with busy_processes(_BUSY * (os.cpu_count() or 1)) as many:
+                delays, _ = self._delays(size)
+            cuts = statistics.quantiles(delays, n=20, method="inclusive")
+            yield Figure(
+                f"key to handler while training {size}, beside {many} busy processes, p95",
+                cuts[18],
+                "ms",
+                50,
+                at_most=True,
+                remark=f"p50 {cuts[9]:.1f}, max {max(delays):.0f}, {len(delays)} keys",
             )
 
     def _delays(self, size: str) -> tuple[list[float], float]:

@@ -257,6 +257,24 @@ def test_a_model_that_never_learns_is_stopped() -> None:
     assert not watched(Guard(100), [4.7 + rng.gauss(0, 0.1) for _ in range(600)])
 
 
+def test_a_rate_a_hundred_times_too_high_is_stopped_although_the_model_learns_a_little() -> None:
+    # ln 100 is 4.6: better than a uniform guess, but level.
+    rng = random.Random(1)
+    level = [3.5 + rng.gauss(0, 0.2) for _ in range(600)]
+    assert watched(Guard(100, 50), level)
+    assert not watched(Guard(100, 3), level)
+    assert not watched(Guard(100), level)
+    # It gets better, or has learned much.
+    assert not watched(Guard(100, 50), [3.5 * 0.999**step for step in range(600)])
+    assert not watched(Guard(100, 50), [2.5 + rng.gauss(0, 0.2) for _ in range(600)])
+
+
+def test_a_run_at_such_a_rate_goes_back(tiny: Make, tmp_path: Path) -> None:
+    optimizer = {"learning_rate": 1.0, "gradient_clip": 1.0}
+    done = train(tiny(**{**QUIET, "optimizer": optimizer, "training__max_steps": 900}), tmp_path)
+    assert any(text.endswith("with half the learning rate") for text in done.warnings)
+
+
 def test_a_resumed_guard_counts_on() -> None:
     losses = [6.0] * 600
     whole = watched(Guard(100), losses)
@@ -264,3 +282,9 @@ def test_a_resumed_guard_counts_on() -> None:
     assert not watched(first, losses[:150])
     second.load_state(first.state())
     assert [150 + step for step in watched(second, losses[150:])] == whole
+    losses = [3.5] * 600
+    whole = watched(Guard(100, 50), losses)
+    first, second = Guard(100, 50), Guard(100, 50)
+    assert not watched(first, losses[:200])
+    second.load_state(first.state())
+    assert [200 + step for step in watched(second, losses[200:])] == whole
