@@ -54,9 +54,18 @@ class Batches:
         self.windows = max(1, (len(tokens) - 1) // block_size - 1)
         self._offsets = np.arange(block_size + 1, dtype=np.int64)
         self._order = lru_cache(maxsize=2)(self._shuffled)
+        self._ahead: tuple[int, Batch] | None = None
+
+    def prefetch(self, step: int) -> None:
+        """Keep the batch of `step` for the next call of `batch`."""
+        self._ahead = step, self._batch(step)
 
     def batch(self, step: int) -> Batch:
         """The sequences of step `step`, counted from 0."""
+        ahead, self._ahead = self._ahead, None
+        return ahead[1] if ahead is not None and ahead[0] == step else self._batch(step)
+
+    def _batch(self, step: int) -> Batch:
         first = step * self._sequences
         index = np.arange(first, first + self._sequences, dtype=np.int64)
         epochs, places = np.divmod(index, self.windows)

@@ -8,7 +8,12 @@ from torch import Tensor
 
 # Above this size chunks are faster than torch, and the logits of a batch take much memory.
 _LARGE_VOCABULARY = 2048
-_ROWS = 512  # rows whose logits are held at a time
+_ROWS = 512  # rows whose logits are held at a time on a CPU
+# A GPU needs large products. Logits in one part on a GPU: about 2 GiB with their gradients.
+_GPU_LOGITS = 2**28
+# Matrix products of a GPU are several times slower if a matrix does not have a multiple of 8 rows;
+# they are fastest with a multiple of 64.
+_GPU_ROWS_OF_WEIGHT = 64
 _TINY = 1e-30
 
 
@@ -41,19 +46,22 @@ class _LossInParts(torch.autograd.Function):
     def forward(
         ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, dtype: torch.dtype
     ) -> Tensor:
-        rows, matrix = hidden.to(dtype), weight.to(dtype)
-        of_hidden, of_weight = torch.empty_like(hidden), torch.empty_like(weight)
+        rows, matrix = hidden.to(dtype), _padded(weight, dtype)
+        n_vocab, at_once = len(weight), _rows_at_once(hidden, len(matrix))
+        of_hidden, of_weight = torch.empty_like(hidden), weight.new_empty(matrix.shape)
         total = hidden.new_zeros(())
         scale = 1 / len(hidden)
-        for at in range(0, len(hidden), _ROWS):
-            part, wanted = rows[at : at + _ROWS], targets[at : at + _ROWS, None]
+        for at in range(0, len(hidden), at_once):
+            part, wanted = rows[at : at + at_once], targets[at : at + at_once, None]
             logits = F.linear(part, matrix)
+            if len(matrix) > n_vocab:
+                logits[:, n_vocab:] = -torch.inf
             gradient = torch.softmax(logits, dim=-1, dtype=torch.float32)
             total -= _logs(gradient, logits, wanted).sum()
             # softmax - one-hot: len(hidden) times the gradient with respect to the logits
             gradient.scatter_add_(1, wanted, gradient.new_full(wanted.shape, -1.0))
             gradient = gradient.to(dtype)
-            into, first = of_hidden[at : at + _ROWS], at == 0
+            into, first = of_hidden[at : at + at_once], at == 0
             if dtype == torch.float32:
                 torch.addmm(into, gradient, matrix, beta=0, alpha=scale, out=into)
                 torch.addmm(
@@ -66,7 +74,7 @@ class _LossInParts(torch.autograd.Function):
                     torch.mul(added, scale, out=of_weight)
                 else:
                     of_weight.add_(added, alpha=scale)
-        ctx.save_for_backward(of_hidden, of_weight)
+        ctx.save_for_backward(of_hidden, of_weight[:n_vocab])
         return total * scale
 
     @staticmethod
@@ -76,6 +84,24 @@ class _LossInParts(torch.autograd.Function):
         if gradient.is_cpu and float(gradient) == 1:
             return of_hidden, of_weight, None, None
         return of_hidden * gradient, of_weight * gradient, None, None
+
+
+def _padded(weight: Tensor, dtype: torch.dtype) -> Tensor:
+    """`weight` in `dtype`, on a GPU with rows of zeros up to a size that it multiplies fast."""
+    missing = -len(weight) % _GPU_ROWS_OF_WEIGHT if weight.is_cuda else 0
+    if not missing:
+        return weight.to(dtype)
+    padded = weight.new_zeros(len(weight) + missing, weight.shape[1], dtype=dtype)
+    padded[: len(weight)] = weight
+    return padded
+
+
+def _rows_at_once(hidden: Tensor, n_vocab: int) -> int:
+    """How many rows of logits are held at a time; parts of equal size on a GPU."""
+    if not hidden.is_cuda:
+        return _ROWS
+    parts = -(-len(hidden) * n_vocab // _GPU_LOGITS)
+    return -(-len(hidden) // parts)
 
 
 def _logs(probabilities: Tensor, logits: Tensor, wanted: Tensor) -> Tensor:

@@ -69,6 +69,21 @@ class Muon:
             flat = orthogonalize(stack, self._dtype).reshape(-1)
             self._weights[inside].add_(flat, alpha=-learning_rate * scale)
 
+    @torch.no_grad()
+    def update_on_device(self, learning_rate: Tensor, finite: Tensor) -> None:
+        """`update` with a rate that only the device knows; nothing changes unless `finite`."""
+        rate = learning_rate * self._rate_multiplier * finite
+        # A gradient that is not finite would remain so when multiplied with zero.
+        gradients = torch.where(finite, self._gradients, self._momentum)
+        self._momentum.lerp_(gradients, 1 - self._beta)
+        ahead = gradients.lerp_(self._momentum, self._beta)
+        if self._decay:
+            self._weights.mul_(1 - rate * self._decay)
+        for inside, shape in self._stacks:
+            scale = _RMS_OF_ADAMW * math.sqrt(max(shape[1:]))
+            flat = orthogonalize(ahead[inside].view(shape), self._dtype).reshape(-1)
+            self._weights[inside].sub_(flat * (rate * scale))
+
 
 def _one_matrix(name: str, shape: torch.Size) -> torch.Size:
     """`(matrices, rows, columns)`: queries, keys and values count as three matrices."""

@@ -138,6 +138,45 @@ class FlatOptimizer:
             group.update(learning_rate, config)
         self.is_torn = False
 
+    def update_on_device(self, learning_rate: Tensor, norm: Tensor, finite: Tensor) -> None:
+        """Clip and update as `clip` and `update` do, without a look at any value from the host.
+
+        Args:
+            learning_rate: 0-dimensional, on the device.
+            norm: that of the gradient.
+            finite: bool, 0-dimensional; if false, no weight and no moment changes.
+        """
+        self.is_torn = True
+        if self._clip:
+            self.gradients.mul_((self._clip / (norm + 1e-6)).clamp(max=1.0))
+        self._steps += finite
+        config = self._config
+        ratio = (config.muon_learning_rate or config.learning_rate) / config.learning_rate
+        for part in self._muon:
+            part.update_on_device(learning_rate * ratio, finite)
+        skipped = (~finite).float()
+        for group in self._adamw:
+            group.update(learning_rate, config, skipped)
+        self.is_torn = False
+
+    def snapshot(self) -> dict[str, Tensor]:
+        """Copies of the weights and moments, on the device, for `restore`."""
+        steps = torch.stack([self._steps, *(group.step for group in self._adamw)])
+        values = {"weights": self.weights, "first": self._first, "second": self._second}
+        return {name: value.detach().clone() for name, value in values.items()} | {"steps": steps}
+
+    def restore(self, values: dict[str, Tensor]) -> None:
+        """Set weights and moments to those of a snapshot, and all gradients to zero."""
+        with torch.no_grad():
+            self.weights.copy_(values["weights"])
+            self._first.copy_(values["first"])
+            self._second.copy_(values["second"])
+            for own, saved in zip(
+                [self._steps, *(group.step for group in self._adamw)], values["steps"], strict=True
+            ):
+                own.copy_(saved)
+        self.clear()
+
     def clear(self) -> None:
         """Set all gradients to zero."""
         self.gradients.zero_()
@@ -209,7 +248,13 @@ class _AdamW:
     rate_multiplier: float
 
     @torch.no_grad()
-    def update(self, learning_rate: float, config: OptimizerConfig) -> None:
+    def update(
+        self,
+        learning_rate: float | Tensor,
+        config: OptimizerConfig,
+        skipped: Tensor | None = None,
+    ) -> None:
+        """One update; `skipped` is 1.0 on the device if nothing shall change."""
         # The function behind torch.optim.AdamW: for a small model the class takes longer than
         # the arithmetic.
         adamw(
@@ -227,6 +272,7 @@ class _AdamW:
             weight_decay=self.decay,
             eps=config.eps,
             maximize=False,
+            found_inf=skipped,
         )
 
 

@@ -1,6 +1,7 @@
 """One optimizer update: forward, backward, clip, update, in as few operations as possible."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -11,6 +12,7 @@ from slm_tui.corpus.batches import Batch
 from slm_tui.errors import TrainingError
 from slm_tui.models.base import LanguageModel
 from slm_tui.training.compiled import Forward
+from slm_tui.training.device_step import FINITE, LOSS, NORM, DeviceStep
 from slm_tui.training.memory import first_line, out_of_memory, release, sequences_at_once
 from slm_tui.training.optimizer import FlatOptimizer
 from slm_tui.training.precision import LossScale, autocast, choose_format
@@ -54,6 +56,27 @@ class Stepper:
         self._model = model
         parts = sorted({model.part_of(name) for name, _ in model.named_parameters()}, key=_numeric)
         self._parts = parts if preset.training.gradient_norms else []
+        # Work for the host while a GPU computes a step.
+        self.meanwhile: Callable[[], object] | None = None
+        # fp16 repeats a step with another loss scale, which the host decides.
+        self._device_step = (
+            self._on_device() if device.type == "cuda" and not self.scale.moves else None
+        )
+        self._of_graph = self._key()
+
+    def _on_device(self) -> DeviceStep:
+        return DeviceStep(
+            self._accumulate,
+            self._optimizer,
+            self._gradient_norms,
+            self._seed,
+            # Chunks of a text have other shapes in every step.
+            replays=self._device.type == "cuda" and not self._model.stages_that_cut,
+        )
+
+    def _key(self) -> tuple[int, bool]:
+        """What a captured step depends on, besides the shape of the batch."""
+        return self.at_once, self.forward.is_compiled
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -66,6 +89,8 @@ class Stepper:
         Raises:
             TrainingError: memory ran out even with one sequence at a time.
         """
+        if self._device_step is not None:
+            return self._step_on_device(self._device_step, batch, learning_rate, step)
         ids, targets = self._to_device(batch)
         warnings: list[str] = []
         before = self.scale.value, self.scale.calm
@@ -77,9 +102,7 @@ class Stepper:
             if finite or not math.isfinite(loss) or not self.scale.overflowed():
                 break
             self._optimizer.clear()
-        if self._parts:
-            norms = self._optimizer.gradient_norms(self._model.part_of)
-            metrics |= {f"{_GRADIENT}{part}": norms[part] for part in self._parts}
+        metrics |= self._gradient_norms()
         if finite:
             self.scale.succeeded()
             self._optimizer.clip(norm)
@@ -92,6 +115,37 @@ class Stepper:
         self.forward.notices.clear()
         numbers = {name: float(value) for name, value in metrics.items()}
         return StepResult(loss, norm, finite, numbers, warnings)
+
+    def _step_on_device(
+        self, run: DeviceStep, batch: Batch, learning_rate: float, step: int
+    ) -> StepResult:
+        """`step` with decisions on the device, as a CUDA graph where possible."""
+        ids, targets = torch.from_numpy(batch.ids), torch.from_numpy(batch.targets)
+        warnings: list[str] = []
+        while True:
+            if self._of_graph != self._key():
+                self._of_graph = self._key()
+                run.forget()
+            try:
+                numbers = run(ids, targets, learning_rate, step, self.meanwhile)
+                break
+            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+                if not out_of_memory(error):
+                    raise
+                reason = first_line(error)
+            run.forget()
+            warnings.append(self._shrink(reason))
+        for notices in (self.forward.notices, run.notices):
+            warnings += notices
+            notices.clear()
+        loss, norm, finite = (numbers.pop(name) for name in (LOSS, NORM, FINITE))
+        return StepResult(loss, norm, bool(finite), numbers, warnings)
+
+    def _gradient_norms(self) -> dict[str, Tensor]:
+        if not self._parts:
+            return {}
+        norms = self._optimizer.gradient_norms(self._model.part_of)
+        return {f"{_GRADIENT}{part}": norms[part] for part in self._parts}
 
     def rehearse(self, batch: Batch, step: int) -> None:
         """The work of a step without its update, for measurements."""
@@ -107,8 +161,7 @@ class Stepper:
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Gradients of the batch, in smaller passes if necessary."""
         while True:
-            if self._drops:
-                self._seed(step)
+            self._seed(step)
             try:
                 return self._accumulate(ids, targets)
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
@@ -141,6 +194,8 @@ class Stepper:
 
     def _seed(self, step: int) -> None:
         """Dropout depends only on (seed, step): a resumed run needs no generator state."""
+        if not self._drops:
+            return
         seed = (self._preset.training.seed * 1_000_003 + step * 7_919 + 1) % _MIX
         torch.default_generator.manual_seed(seed)
         if self._device.type == "cuda":

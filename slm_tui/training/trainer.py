@@ -1,5 +1,6 @@
 """The training loop. It emits events to a sink and takes requests from a control."""
 
+import functools
 import logging
 import time
 from pathlib import Path
@@ -273,6 +274,7 @@ class Trainer:
             time_share=state.elapsed_seconds / state.max_seconds if state.max_seconds else 0.0,
         )
         batch = self._batches.batch(state.step)
+        self._stepper.meanwhile = functools.partial(self._batches.prefetch, state.step + 1)
         done = self._stepper.step(batch, rate, state.step)
         for warning in done.warnings:
             self._sink(Warned(state.step, warning))

@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from slm_tui.models import head_loss as head_loss_module
 from slm_tui.models.head_loss import head_loss
 
 N_VOCAB = 9000
@@ -42,3 +43,31 @@ def test_a_weight_that_is_not_finite_is_seen_in_the_loss():
     weight = torch.full((N_VOCAB, 4), float("nan"), requires_grad=True)
     loss = head_loss(hidden, weight, torch.tensor([0, 1]))
     assert not bool(torch.isfinite(loss.detach()))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_rows_that_pad_the_weight_change_nothing(monkeypatch, dtype):
+    """As on a GPU, which is fast only with padded matrices and large parts."""
+
+    def padded(weight, dtype):
+        missing = -len(weight) % 64
+        return F.pad(weight.detach(), (0, 0, 0, missing)).to(dtype)
+
+    generator = torch.Generator().manual_seed(3)
+    hidden = torch.randn(700, 16, generator=generator, requires_grad=True)
+    weight = torch.randn(N_VOCAB + 17, 16, generator=generator, requires_grad=True)
+    targets = torch.randint(N_VOCAB, (700,), generator=generator)
+
+    def result():
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
+            loss = head_loss(hidden, weight, targets)
+        return loss, *_gradients(loss, hidden, weight)
+
+    plain = result()
+    monkeypatch.setattr(head_loss_module, "_padded", padded)
+    monkeypatch.setattr(head_loss_module, "_rows_at_once", lambda hidden, n_vocab: 350)
+    for ours, theirs in zip(result(), plain, strict=True):
+        assert ours.shape == theirs.shape
+        torch.testing.assert_close(
+            ours, theirs, rtol=2e-2 if dtype == torch.bfloat16 else 1e-4, atol=1e-5
+        )

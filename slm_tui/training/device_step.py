@@ -1,0 +1,187 @@
+"""A whole update on a GPU whose decisions are made there, replayed as a CUDA graph.
+
+A small model's step is hundreds of tiny operations, and launching them takes longer than computing
+them. A CUDA graph launches all of them at once. It cannot look at a value in between, so clipping
+and the skip of a step that is not finite are arithmetic on the device; the host reads a few numbers
+after the step.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from slm_tui.training.memory import first_line
+from slm_tui.training.optimizer import FlatOptimizer
+
+# A replayed step may differ from the same operations launched one by one by this much.
+_SAME = 1e-3
+# Copies of weights and moments that the check of a graph needs, and some room.
+_COPIES = 4
+LOSS, NORM, FINITE = "loss", "norm", "finite"
+
+
+class Gradients(Protocol):
+    """Computes the gradients of a batch into the optimizer's buffer."""
+
+    def __call__(self, ids: Tensor, targets: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """The mean cross-entropy and the model's metrics, all 0-dimensional."""
+        ...
+
+
+class DeviceStep:
+    """Runs updates on batches of one shape.
+
+    Args:
+        gradients: computes them, in as many passes as fit into memory.
+        norms: further figures of the gradients, 0-dimensional, before they are clipped.
+        seed: prepares the generators for a step; called before each run of its operations.
+        replays: whether to try a CUDA graph. Without it the same operations are launched one by
+            one, with the same results.
+    """
+
+    def __init__(
+        self,
+        gradients: Gradients,
+        optimizer: FlatOptimizer,
+        norms: Callable[[], dict[str, Tensor]],
+        seed: Callable[[int], None],
+        *,
+        replays: bool,
+    ) -> None:
+        self._gradients, self._norms, self._seed = gradients, norms, seed
+        self._optimizer = optimizer
+        device = optimizer.weights.device
+        self._device = device
+        self._rate = torch.zeros((), device=device)
+        self._ids = self._targets = torch.empty(0, 0, dtype=torch.int64, device=device)
+        self._names: list[str] = []
+        self._numbers = torch.empty(0, device=device)
+        self._replays = replays
+        self._graph: Any = None
+        self.notices: list[str] = []
+
+    @property
+    def is_replayed(self) -> bool:
+        """Whether steps are replays of a graph."""
+        return self._graph is not None
+
+    def forget(self) -> None:
+        """Capture anew at the next step: what the step computes has changed."""
+        self._graph = None
+
+    def __call__(
+        self,
+        ids: Tensor,
+        targets: Tensor,
+        learning_rate: float,
+        step: int,
+        meanwhile: Callable[[], object] | None = None,
+    ) -> dict[str, float]:
+        """One update, unless its gradient is not finite; returns `loss`, `norm`, `finite` (0 or 1)
+        and the metrics.
+
+        Args:
+            ids, targets: int64 `(sequences, time)`, on the CPU.
+            meanwhile: work for the host while the device computes.
+        """
+        self._take(ids, targets, learning_rate)
+        if self._replays and self._graph is None:
+            self._capture(step)
+        else:
+            self._seed(step)
+            if self._graph is None:
+                self._numbers = self._run()
+            else:
+                self._graph.replay()
+        if meanwhile is not None:
+            meanwhile()
+        return dict(zip(self._names, self._numbers.tolist(), strict=True))
+
+    def _take(self, ids: Tensor, targets: Tensor, learning_rate: float) -> None:
+        if self._ids.shape != ids.shape:
+            self._graph = None
+            self._ids = torch.empty_like(ids, device=self._device)
+            self._targets = torch.empty_like(targets, device=self._device)
+        for own, given in ((self._ids, ids), (self._targets, targets)):
+            # From pinned memory the host need not wait for the copy.
+            own.copy_(given.pin_memory() if own.is_cuda else given, non_blocking=True)
+        self._rate.fill_(learning_rate)
+
+    def _run(self) -> Tensor:
+        """The operations of a step; returns its numbers, in the order of the names."""
+        total, metrics = self._gradients(self._ids, self._targets)
+        norm = self._optimizer.gradient_norm()
+        finite = torch.isfinite(norm) & torch.isfinite(total)
+        metrics = metrics | self._norms()
+        self._optimizer.update_on_device(self._rate, norm, finite)
+        self._optimizer.clear()
+        self._names = [LOSS, NORM, FINITE, *metrics]
+        return torch.stack([one.float() for one in (total, norm, finite, *metrics.values())])
+
+    # The graph
+
+    def _capture(self, step: int) -> None:
+        """Do a step launched one by one and again as a graph; keep the graph if both agree.
+
+        The first step of a session is captured already, so that a resumed run repeats an
+        uninterrupted one to the last digit.
+        """
+        if not self._has_room():
+            self._give_up("the device has too little free memory to check it")
+            self._seed(step)
+            self._numbers = self._run()
+            return
+        before = self._optimizer.snapshot()
+        stream: torch.cuda.Stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
+        stream.wait_stream(torch.cuda.current_stream(self._device))
+        with torch.cuda.stream(stream):
+            self._seed(step)
+            self._numbers = self._run()
+        torch.cuda.current_stream(self._device).wait_stream(stream)
+        expected, after = self._numbers.tolist(), self._optimizer.snapshot()
+        self._optimizer.restore(before)
+        self._seed(step)
+        try:
+            graph = torch.cuda.CUDAGraph()
+            # Other threads of the app may use the device meanwhile.
+            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+                self._numbers = self._run()
+            self._seed(step)
+            graph.replay()
+            wrong = self._difference(expected, after, before)
+        except RuntimeError as error:
+            wrong = first_line(error)
+        if not wrong:
+            self._graph = graph
+            return
+        self._give_up(wrong)
+        self._optimizer.restore(after)
+        self._optimizer.clear()
+        self._numbers = torch.tensor(expected, device=self._device)
+
+    def _has_room(self) -> bool:
+        free, _ = torch.cuda.mem_get_info(self._device)
+        return free > _COPIES * 3 * self._optimizer.weights.nbytes
+
+    def _give_up(self, why: str) -> None:
+        self._replays = False
+        self.notices.append(f"steps are not replayed as a CUDA graph: {why}")
+
+    def _difference(
+        self, expected: list[float], after: dict[str, Tensor], before: dict[str, Tensor]
+    ) -> str:
+        """How the replayed step differs from the expected one; empty if it does not."""
+        replayed = self._numbers.tolist()
+        for name, ours, theirs in zip(self._names, replayed, expected, strict=True):
+            same = math.isclose(ours, theirs, rel_tol=_SAME, abs_tol=1e-6)
+            if not same and not (math.isnan(ours) and math.isnan(theirs)):
+                return f"its {name} is {ours:g} instead of {theirs:g}"
+        for name, now in self._optimizer.snapshot().items():
+            moved = torch.linalg.vector_norm(after[name].double() - before[name].double())
+            off = torch.linalg.vector_norm(now.double() - after[name].double())
+            if float(off) > 0.02 * float(moved) + 1e-12:
+                return f"its {name} differ"
+        return ""
