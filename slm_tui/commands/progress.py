@@ -74,6 +74,8 @@ class TextReport:
         self.show_line(plan_text(session.preset))
 
     def event(self, event: Event) -> None:
+        if isinstance(event, Started) and (notes := event.facts.get("text_notes")):
+            self.show_line(f"text: {one_line(str(notes), 300)}")
         text = self._worded(event)
         if text:
             self.show_line(text)

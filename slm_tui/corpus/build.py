@@ -36,10 +36,12 @@ from slm_tui.corpus.tokenizers.contract import Ids
 _CUTTING = "tokenizing"
 
 
-def staged(preset: Preset, directory: Path, meter: Meter) -> tuple[SplitDocuments, LeftOut]:
+def staged(
+    preset: Preset, directory: Path, meter: Meter, *, reading: int = sources.READING
+) -> tuple[SplitDocuments, LeftOut]:
     """The documents of each split, on disk in `directory`, and what the source left out."""
     data = preset.data
-    source = sources.stage(data, directory, meter)
+    source = sources.stage(data, directory, meter, reading=reading)
     parts = source.parts
     if not source.complete:
         parts = _divided(parts, data.split)

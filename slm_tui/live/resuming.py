@@ -147,17 +147,15 @@ def corpus_of(
     if cached is not None:
         return cached
     try:
-        plain = preparing.fingerprint(preset)
-        # A forked run uses the tokenizer of its parent.
-        own = saved.tokenizer()
-        forked = preparing.fingerprint(preset, own)
-        # The first version of the program read tables differently; the weights fit its tokens.
-        first = [preparing.fingerprint(preset, one, reading=1) for one in (None, own)]
+        preparing.fingerprint(preset)
     except CorpusError as error:
         raise TrainingError(
             f"the text of {run.id} cannot be read", _reason(error), _how_to_name_it(run, preset)
         ) from None
-    if fingerprint not in (plain, forked, *first):
+    corpus = preparing.prepare_again(
+        preset, fingerprint, saved.tokenizer(), progress=progress, cancel=cancel
+    )
+    if corpus is None:
         raise TrainingError(
             f"the text of {run.id} has changed since it was trained",
             f"{preset.data.location or preset.data.kind} differs from the text at "
@@ -165,8 +163,7 @@ def corpus_of(
             f"{_how_to_name_it(run, preset)}; or train on the new text from these weights: "
             f"slm-tui train --from {run.id}@last{_text_option(preset)}",
         )
-    tokenizer = None if fingerprint == plain else own
-    return preparing.prepare(preset, tokenizer=tokenizer, progress=progress, cancel=cancel)
+    return corpus
 
 
 def _reason(error: SlmTuiError) -> str:

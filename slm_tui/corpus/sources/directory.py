@@ -13,7 +13,14 @@ from typing import Any
 from slm_tui.config.data import DirectoryData
 from slm_tui.corpus.progress import Meter
 from slm_tui.corpus.sources import file_kinds, text_file
-from slm_tui.corpus.sources.contract import READING, LeftOut, StagedDocuments, settings
+from slm_tui.corpus.sources.contract import (
+    BOOKS,
+    READING,
+    TABLES,
+    LeftOut,
+    StagedDocuments,
+    settings,
+)
 from slm_tui.corpus.sources.text_file import NotTextError, TextFile
 from slm_tui.corpus.staging import StagingWriter
 from slm_tui.errors import CorpusError, cause_of, remedy_for
@@ -36,14 +43,15 @@ class DirectoryFile:
 def fingerprint(data: DirectoryData, *, reading: int = READING) -> dict[str, object]:
     """Names and contents of the files, and how they are read.
 
-    `reading` 1 gives the values of the first version.
+    An older `reading` gives the values of that version.
 
     Raises:
         CorpusError: the directory or matching files do not exist, or one cannot be read and
             `on_encoding_error` does not allow skipping it.
     """
     hashes = {}
-    for file in files(data)[0]:
+    selected = files(data)[0]
+    for file in selected:
         try:
             hashes[file.name] = text_file.digest(file.path)
         except CorpusError:
@@ -51,8 +59,10 @@ def fingerprint(data: DirectoryData, *, reading: int = READING) -> dict[str, obj
                 raise
             hashes[file.name] = "unreadable"
     values = settings(data, exclude={"path"})
-    if reading > 1 and data.on_encoding_error == "replace":
-        values["reading"] = reading
+    if reading >= TABLES and data.on_encoding_error == "replace":
+        values["reading"] = TABLES
+    if reading >= BOOKS and any(text_file.body_of(one.path, data.encoding) for one in selected):
+        values["reading"] = BOOKS
     return {**values, "files": hashes}
 
 
@@ -156,7 +166,9 @@ def _matcher(pattern: str) -> Callable[[str], Any]:
         ) from None
 
 
-def stage(data: DirectoryData, directory: Path, meter: Meter) -> StagedDocuments:
+def stage(
+    data: DirectoryData, directory: Path, meter: Meter, *, reading: int = READING
+) -> StagedDocuments:
     """Write the documents of all files.
 
     Raises:
@@ -171,7 +183,9 @@ def stage(data: DirectoryData, directory: Path, meter: Meter) -> StagedDocuments
         for one in selected:
             before = staging.mark()
             try:
-                wrong.read(_add(staging, one, data, meter, done, total), one.name)
+                file = _text_file(one, data, reading)
+                _add(staging, file, data, meter, done, total)
+                wrong.read(file, one.name)
             except CorpusError as error:
                 staging.drop_since(before)
                 wrong.skip(one.name, error.why or error.what)
@@ -190,26 +204,29 @@ def stage(data: DirectoryData, directory: Path, meter: Meter) -> StagedDocuments
     return StagedDocuments({"train": spans}, wrong)
 
 
-def _add(
-    staging: StagingWriter,
-    one: DirectoryFile,
-    data: DirectoryData,
-    meter: Meter,
-    done: int,
-    total: int,
-) -> TextFile:
+def _text_file(one: DirectoryFile, data: DirectoryData, reading: int) -> TextFile:
     text_file.signature(one.path)
     # A user who selects files by a pattern may want HTML with its tags.
-    file = TextFile(
+    return TextFile(
         one.path,
         encoding=data.encoding,
         replace=data.on_encoding_error == "replace",
         tags=bool(data.pattern),
+        body=text_file.body_of(one.path, data.encoding) if reading >= BOOKS else None,
     )
+
+
+def _add(
+    staging: StagingWriter,
+    file: TextFile,
+    data: DirectoryData,
+    meter: Meter,
+    done: int,
+    total: int,
+) -> None:
     for piece in file.documents(data.separator, meter=meter, done=done, total=total):
         if not staging.add(piece):
             break
-    return file
 
 
 def _refused(wrong: LeftOut, errors: list[CorpusError], files: int) -> CorpusError:

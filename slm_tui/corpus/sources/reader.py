@@ -104,7 +104,11 @@ def _reading(request: dict[str, Any]) -> ReadSettings:
         columns=tuple(columns.named),
     )
     return ReadSettings(
-        columns, csv, request.get("encoding", "auto"), request.get("replace", False)
+        columns,
+        csv,
+        request.get("encoding", "auto"),
+        request.get("replace", False),
+        request.get("books", False),
     )
 
 
