@@ -68,17 +68,27 @@ class TextReport:
 
     def __init__(self, out: TextIO) -> None:
         self._line = ProgressLine(out)
+        self._planned = ""
 
     def begin(self, session: Session) -> None:
         self.show_line(f"run {session.run.id}")
         self.show_line(plan_text(session.preset))
+        self._planned = session.preset.data.split_note()
+        if self._planned:
+            self.show_line(f"text: {one_line(self._planned, 300)}")
 
     def event(self, event: Event) -> None:
-        if isinstance(event, Started) and (notes := event.facts.get("text_notes")):
-            self.show_line(f"text: {one_line(str(notes), 300)}")
+        if isinstance(event, Started):
+            self._show_notes(str(event.facts.get("text_notes") or ""))
         text = self._worded(event)
         if text:
             self.show_line(text)
+
+    def _show_notes(self, notes: str) -> None:
+        """How the text was read, unless the plan said it."""
+        for note in notes.split(" · "):
+            if note and note != self._planned:
+                self.show_line(f"text: {one_line(note, 300)}")
 
     def tick(self, status: Status) -> None:
         self._line.show(lambda width: status_text(status, width))

@@ -72,6 +72,11 @@ class Corpus:
         return int(self.manifest.get("reading", sources.TABLES))
 
     @property
+    def own_splits(self) -> frozenset[str]:
+        """Which of `val` and `test` the source provided; the others were taken from training."""
+        return frozenset(self.manifest.get("own_splits", []))
+
+    @property
     def notes(self) -> list[str]:
         """How the text was read, as far as that may be unexpected."""
         return [str(one) for one in self.manifest["left_out"].get("notes", [])]

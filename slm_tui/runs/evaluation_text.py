@@ -86,7 +86,8 @@ def _named(preset: Preset, settings: EvaluationSettings, scratch: Path, meter: M
     data = reading(preset, settings.text).data
     data = data.model_copy(update={"limit": Limit()})
     staged = sources.stage(data, scratch, meter)
-    spans = staged.parts["train"]
+    # A text with splits of its own has the one that was asked for.
+    spans = staged.parts.get(PARTS[settings.split], staged.parts["train"])
     whole = len(spans)
     chosen = spans if settings.documents is None else spans.chosen(slice(0, settings.documents))
     documents = [text.encode("utf-8", "surrogatepass") for text in texts_of(chosen)]

@@ -464,3 +464,20 @@ async def test_what_was_left_out_of_a_book_is_shown(
         await opened(pilot, preset)
         shown = "\n".join(str(line) for line in app.screen.query_one(Summary).render().split("\n"))
         assert "Project Gutenberg's header and licence left out" in shown
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_the_files_of_each_split_are_shown(
+    home: Path, tmp_path: Path, size: tuple[int, int]
+) -> None:
+    for name, word in (("train", "cat"), ("val", "dog")):
+        lines = (f"The {word} saw {number} birds.\n" for number in range(40))
+        (tmp_path / f"{name}.txt").write_text("".join(lines))
+    values = file_preset(tmp_path).to_dict()
+    values["data"] = {"kind": "directory", "path": str(tmp_path)}
+    preset = chosen(parse(values, "a preset"))
+    app = SlmTuiApp()
+    async with app.run_test(size=size) as pilot:
+        await opened(pilot, preset)
+        shown = "\n".join(str(line) for line in app.screen.query_one(Summary).render().split("\n"))
+        assert "split by file name: training train.txt, validation" in shown

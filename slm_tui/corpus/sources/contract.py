@@ -13,6 +13,7 @@ __all__ = [
     "BOOKS",
     "END_OF_TEXT",
     "READING",
+    "SPLIT_FILES",
     "TABLES",
     "LeftOut",
     "Source",
@@ -36,6 +37,8 @@ TABLES = 2
 """Tables are read row by row, and replaced characters are counted."""
 BOOKS = 3
 """Project Gutenberg's header and licence are left out."""
+SPLIT_FILES = 3
+"""Files named after a split are that split."""
 READING = 3
 
 

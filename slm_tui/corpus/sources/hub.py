@@ -19,7 +19,14 @@ from slm_tui.config.data import FileData, HuggingFaceData
 from slm_tui.config.known_datasets import ready_made
 from slm_tui.corpus.progress import Meter
 from slm_tui.corpus.sources import file_kinds, text_file
-from slm_tui.corpus.sources.contract import BOOKS, READING, TABLES, LeftOut, StagedDocuments
+from slm_tui.corpus.sources.contract import (
+    BOOKS,
+    READING,
+    SPLIT_FILES,
+    TABLES,
+    LeftOut,
+    StagedDocuments,
+)
 from slm_tui.corpus.staging import load_spans
 from slm_tui.errors import CorpusError
 
@@ -56,7 +63,7 @@ def fingerprint(data: HuggingFaceData, *, reading: int = READING) -> dict[str, o
         CorpusError: it looks like a path that does not exist, or a file cannot be read.
     """
     ready = ready_made(data.dataset, data.config) is not None
-    data = data.completed()
+    data = data.completed(local=reading >= SPLIT_FILES)
     values = data.model_dump(mode="json", exclude={"cache_dir", "streaming"})
     path = local_path(data.dataset)
     if path is None:
@@ -107,8 +114,9 @@ def stage(
         OSError: the disk is full.
         Cancelled: cancelled through `meter`.
     """
-    whole = data.completed()
+    whole = data.completed(local=reading >= SPLIT_FILES)
     entry = ready_made(data.dataset, data.config)
+    named = {"val": data.validation_split, "test": data.test_split}
     splits = {"train": whole.train_split}
     splits |= {"val": whole.validation_split} if whole.validation_split else {}
     splits |= {"test": whole.test_split} if whole.test_split else {}
@@ -119,6 +127,7 @@ def stage(
         "config": whole.config,
         "revision": whole.revision,
         "splits": splits,
+        "optional": [part for part, name in named.items() if entry is None and not name],
         "streaming": whole.streaming,
         "cache_dir": str(Path(whole.cache_dir).expanduser()) if whole.cache_dir else "",
         "minimum_length": whole.minimum_length,
@@ -127,6 +136,8 @@ def stage(
         "books": reading >= BOOKS and entry is None,
     }
     staged = _read(request | _columns(whole) | _limit(whole), directory, meter)
+    if reading >= SPLIT_FILES and (note := data.split_note()):
+        staged.left_out.note(note)
     if not len(staged.parts["train"]):
         raise CorpusError(
             f"{data.dataset} has no text", "all of its rows are empty", "choose another"

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 PART_NAMES = {"train": "training", "val": "validation", "test": "test"}
 _MOST_VERDICTS = 3
 # `d` shows all.
-_MOST_NOTES = 1
+_MOST_NOTES = 2
 _FACT_WIDTH = 39
 _LABEL = 10
 _COLUMNS = {"documents": 10, "tokens": 8, "bytes": 9, "bytes/tok": 11, "floor": 7}
