@@ -26,6 +26,7 @@ from slm_tui.training.events import (
     Sampled,
     Saved,
     Started,
+    TrainingEvaluated,
 )
 
 
@@ -127,6 +128,11 @@ class TextReport:
             return (
                 f"step {event.step:,}: validation {event.loss:.4f} nats, "
                 f"{event.bits_per_byte:.4f} bits per byte{star}"
+            )
+        if isinstance(event, TrainingEvaluated):
+            return (
+                f"step {event.step:,}: training text {event.loss:.4f} nats, "
+                f"{event.bits_per_byte:.4f} bits per byte"
             )
         if isinstance(event, Sampled):
             return f"step {event.step:,}: {one_line(event.prompt + event.text, 200)}"

@@ -374,7 +374,10 @@ class Trainer:
             if self._observer.evaluate():
                 self._save("best")
             self._reduce()
-            if self._observer.patience_is_over():
+            stops = self._observer.patience_is_over()
+            if stops or last or step == 0:
+                self._observer.evaluate_training()
+            if stops:
                 return True
         if (step and step % training.sample_every == 0) or last:
             self._observer.sample()
