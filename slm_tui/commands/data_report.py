@@ -25,6 +25,7 @@ from slm_tui.formatting import count, ratio_text, size
 from slm_tui.text import one_line, pad
 
 _SHOWN_TOKENS = 20
+_SHOWN_NOTES = 5
 # The split that each part of a corpus holds.
 _SPLIT = dict(zip(PARTS, SPLITS, strict=True))
 
@@ -34,7 +35,7 @@ def print_prepared(preset: Preset, corpus: Corpus, *, as_json: bool) -> None:
     parts = corpus.manifest["parts"]
     if as_json:
         values = {"preset": preset.name, "path": str(corpus.directory), "parts": parts}
-        output.say_json(values)
+        output.say_json({**values, "left_out": corpus.manifest["left_out"]})
         return
     words = [
         f"{_SPLIT[name]} {count(parts[name]['tokens'])} tokens"
@@ -42,6 +43,8 @@ def print_prepared(preset: Preset, corpus: Corpus, *, as_json: bool) -> None:
         if parts[name]["tokens"]
     ]
     output.say(f"{preset.name} is prepared: {', '.join(words)}")
+    for note in corpus.notes[:_SHOWN_NOTES]:
+        output.say(f"text: {one_line(note, 300)}")
     output.say(str(corpus.directory))
 
 

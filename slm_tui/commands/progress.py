@@ -25,6 +25,7 @@ from slm_tui.training.events import (
     Sampled,
     Saved,
     Started,
+    TrainingEvaluated,
 )
 
 
@@ -68,15 +69,27 @@ class TextReport:
 
     def __init__(self, out: TextIO) -> None:
         self._line = ProgressLine(out)
+        self._planned = ""
 
     def begin(self, session: Session) -> None:
         self.show_line(f"run {session.run.id}")
         self.show_line(plan_text(session.preset))
+        self._planned = session.preset.data.split_note()
+        if self._planned:
+            self.show_line(f"text: {one_line(self._planned, 300)}")
 
     def event(self, event: Event) -> None:
+        if isinstance(event, Started):
+            self._show_notes(str(event.facts.get("text_notes") or ""))
         text = self._worded(event)
         if text:
             self.show_line(text)
+
+    def _show_notes(self, notes: str) -> None:
+        """How the text was read, unless the plan said it."""
+        for note in notes.split(" · "):
+            if note and note != self._planned:
+                self.show_line(f"text: {one_line(note, 300)}")
 
     def tick(self, status: Status) -> None:
         self._line.show(lambda width: status_text(status, width))
@@ -115,6 +128,11 @@ class TextReport:
             return (
                 f"step {event.step:,}: validation {event.loss:.4f} nats, "
                 f"{event.bits_per_byte:.4f} bits per byte{star}"
+            )
+        if isinstance(event, TrainingEvaluated):
+            return (
+                f"step {event.step:,}: training text {event.loss:.4f} nats, "
+                f"{event.bits_per_byte:.4f} bits per byte"
             )
         if isinstance(event, Sampled):
             return f"step {event.step:,}: {one_line(event.prompt + event.text, 200)}"

@@ -171,6 +171,8 @@ def _show(run: "Run", *, as_json: bool) -> None:
             ("validation loss", f"{info.val_loss:.4f} nats, {info.val_bpb or 0:.4f} bits per byte"),
             ("best", f"{info.best_loss:.4f} nats at step {info.best_step:,}"),
         ]
+    if notes := info.facts.get("text_notes"):
+        lines.append(("text", str(notes)))
     for label, value in lines:
         output.say(f"{label:16} {one_line(value)}")
     for path in saved:

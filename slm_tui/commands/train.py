@@ -48,7 +48,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="resume this run exactly; --set accepts only settings that cannot change its losses",
     )
     parser.add_argument(
-        "--steps", type=shared.whole, default=0, help="with --resume: train this many more steps"
+        "--steps",
+        type=shared.whole,
+        default=0,
+        help="with --resume: train this many more steps; the learning rate does not jump up",
+    )
+    parser.add_argument(
+        "--rewarm",
+        action="store_true",
+        help="with --steps: warm the learning rate up to its peak again, then let it decay",
     )
     parser.add_argument(
         "--from",
@@ -164,6 +172,8 @@ def _session(options: argparse.Namespace, events: "queue.SimpleQueue[Event]") ->
         raise PresetError(
             "--steps requires --resume", "", "for a new run: --set training.max_steps=N"
         )
+    if options.rewarm:
+        raise PresetError("--rewarm requires --resume and --steps", "a new run warms up anyway")
     initial = store.find_checkpoint(options.initial) if options.initial else None
     if options.preset:
         preset = _named(options.preset)
@@ -211,9 +221,13 @@ def _resumed(options: argparse.Namespace, sinks: "tuple[Sink, ...]") -> "Session
         )
     if not 0 <= options.steps <= MOST_STEPS:
         raise PresetError(f"--steps must be at least 1 and at most {MOST_STEPS:,}")
+    if options.rewarm and not options.steps:
+        raise PresetError("--rewarm requires --steps", "", "say how many steps to add: --steps N")
     run = store.find(options.resume)
     preset = resuming.changed(run, _assignments(options), options.text)
-    return Session.resume(run, more_steps=options.steps, preset=preset, sinks=sinks)
+    return Session.resume(
+        run, more_steps=options.steps, rewarm=options.rewarm, preset=preset, sinks=sinks
+    )
 
 
 def _changed(preset: "Preset", options: argparse.Namespace) -> "Preset":

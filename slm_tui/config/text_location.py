@@ -4,15 +4,14 @@ import re
 from pathlib import Path
 from typing import Any
 
+from slm_tui.config.data_files import ROWS, is_rows
 from slm_tui.config.known_datasets import READY_MADE
 from slm_tui.config.preset import Preset, parse
 from slm_tui.errors import PresetError, SlmTuiError
 from slm_tui.paths import check_name
 
-_DATASET_FILES = (".parquet", ".arrow", ".jsonl", ".ndjson", ".csv", ".tsv")
-_PACKED = ("", ".gz", ".bz2", ".xz", ".zst")
 # A name such as `texts/book.txt` that does not exist is a missing file, not a dataset of the hub.
-_FILE_ENDINGS = (".txt", ".md", *_DATASET_FILES, ".gz", ".bz2", ".xz", ".zst", ".toml")
+_FILE_ENDINGS = (".txt", ".md", *ROWS, ".gz", ".bz2", ".xz", ".zst", ".toml")
 _DATASET_MARKS = ("dataset_dict.json", "dataset_info.json", "state.json")
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -65,8 +64,7 @@ def _is_dataset(path: Path) -> bool:
     if any((path / mark).is_file() for mark in _DATASET_MARKS):
         return True
     names = [one.name.lower() for pattern in ("*", "*/*") for one in path.glob(pattern)]
-    endings = tuple(ending + packed for ending in _DATASET_FILES for packed in _PACKED)
-    rows = any(name.endswith(endings) for name in names)
+    rows = any(map(is_rows, names))
     return rows and not any(name.endswith(".txt") for name in names)
 
 

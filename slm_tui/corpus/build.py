@@ -2,7 +2,8 @@
 
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -36,14 +37,17 @@ from slm_tui.corpus.tokenizers.contract import Ids
 _CUTTING = "tokenizing"
 
 
-def staged(preset: Preset, directory: Path, meter: Meter) -> tuple[SplitDocuments, LeftOut]:
+def staged(
+    preset: Preset, directory: Path, meter: Meter, *, reading: int = sources.READING
+) -> tuple[SplitDocuments, LeftOut]:
     """The documents of each split, on disk in `directory`, and what the source left out."""
     data = preset.data
-    source = sources.stage(data, directory, meter)
-    parts = source.parts
+    source = sources.stage(data, directory, meter, reading=reading)
+    parts, own = source.parts, frozenset[str]()
     if not source.complete:
+        own = frozenset(parts) - {"train"}
         parts = _divided(parts, data.split)
-    return without_duplicates(parts), source.left_out
+    return replace(without_duplicates(parts), own=own), source.left_out
 
 
 def _divided(parts: dict[str, DocumentSpans], ratios: Split) -> dict[str, DocumentSpans]:
@@ -116,7 +120,7 @@ def write(
     total, done = sum(parts.documents[part].bytes for part in PARTS), 0
     counts: dict[str, Any] = {}
     for part in PARTS:
-        most, documents = most_tokens(preset, part), parts.documents[part]
+        most, documents = most_tokens(preset, part, parts.own), parts.documents[part]
         written = _Writing(directory / f"{part}.bin", dtype, tokenizer, most)
         counts[part] = written.all_of(documents, lambda size: meter(_CUTTING, size, total), done)
         done += documents.bytes
@@ -127,6 +131,7 @@ def write(
         "n_vocab": tokenizer.n_vocab,
         "parts": counts,
         "duplicates_removed": parts.duplicates,
+        "own_splits": sorted(parts.own),
         "sha256": {name: manifests.digest(directory / name) for name in names},
     }
 
@@ -149,15 +154,14 @@ def leakage(parts: SplitDocuments, counts: dict[str, Any], meter: Meter) -> dict
     return {part: one.to_dict() for part, one in overlaps.items()}
 
 
-def most_tokens(preset: Preset, part: str) -> int | None:
-    """Divide a token limit among the splits by their ratios; stories and datasets with their own
-    splits are limited per split."""
+def most_tokens(preset: Preset, part: str, own: Collection[str] = ()) -> int | None:
+    """Divide a token limit among the splits by their ratios; stories, and the splits `own` that
+    the source provides, are limited per split."""
     most, ratios = preset.data.limit.tokens, preset.data.split
     if most is None:
         return None
     if preset.data.is_endless:
         return most if part == "train" else None
-    own = preset.data.own_splits()
     if part in own:
         return most
     shares = {"val": ratios.validation, "test": ratios.test}

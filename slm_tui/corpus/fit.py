@@ -36,7 +36,7 @@ def check(preset: Preset, corpus: Corpus) -> None:
 def problem(preset: Preset, corpus: Corpus) -> CorpusError | None:
     """What `check` would raise, or `None`."""
     needed = preset.model.block_size + 1
-    own = "val" in preset.data.own_splits()
+    own = "val" in corpus.own_splits
     if len(corpus.val) >= needed or not (own or preset.data.split.validation):
         return None
     what = f"validation has {len(corpus.val):,} tokens"
@@ -116,7 +116,7 @@ def _held_out(preset: Preset, documents: DocumentSpans, corpus: Corpus, ratio: f
     for text in parts.documents["val"].texts():
         tokens += len(tokenizer.encode_array(text)) + 1
     data = preset.data.model_copy(update={"split": ratios})
-    most = build.most_tokens(preset.model_copy(update={"data": data}), "val")
+    most = build.most_tokens(preset.model_copy(update={"data": data}), "val", corpus.own_splits)
     return tokens if most is None else min(most, tokens)
 
 

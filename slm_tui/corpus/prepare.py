@@ -23,7 +23,16 @@ from slm_tui.corpus.split import PARTS
 from slm_tui.corpus.tokenizers import Tokenizer, from_json
 from slm_tui.errors import CorpusError, cause_of, is_system_limit, remedy_for
 
-__all__ = ["Cancelled", "Corpus", "Progress", "cached", "load", "prepare", "reopen"]
+__all__ = [
+    "Cancelled",
+    "Corpus",
+    "Progress",
+    "cached",
+    "load",
+    "prepare",
+    "prepare_again",
+    "reopen",
+]
 
 FORMAT = 2
 _FINGERPRINT = re.compile(r"[0-9a-f]{24}")
@@ -58,6 +67,21 @@ class Corpus:
         return counts["bytes"] / counts["tokens"] if counts["tokens"] and counts["bytes"] else 1.0
 
     @property
+    def reading(self) -> int:
+        """The version of how its text was read."""
+        return int(self.manifest.get("reading", sources.TABLES))
+
+    @property
+    def own_splits(self) -> frozenset[str]:
+        """Which of `val` and `test` the source provided; the others were taken from training."""
+        return frozenset(self.manifest.get("own_splits", []))
+
+    @property
+    def notes(self) -> list[str]:
+        """How the text was read, as far as that may be unexpected."""
+        return [str(one) for one in self.manifest["left_out"].get("notes", [])]
+
+    @property
     def begins_documents(self) -> bool:
         """Whether the model learns what follows end-of-text, that is, has several documents."""
         return int(self.manifest["parts"]["train"]["documents"]) >= 16
@@ -73,17 +97,18 @@ def prepare(
     tokenizer: Tokenizer | None = None,
     progress: Report | None = None,
     cancel: Event | None = None,
+    reading: int = sources.READING,
 ) -> Corpus:
     """Return the corpus of `preset`, from the cache or newly built.
 
     A damaged or incomplete cached corpus is rebuilt. `tokenizer` replaces that of the preset if
-    given: existing weights fit no other.
+    given: existing weights fit no other. The text is read as version `reading` read it.
 
     Raises:
         CorpusError: the source cannot be read or is too short.
         Cancelled: `cancel` was set.
     """
-    identity = _identity(preset, tokenizer)
+    identity = _identity(preset, tokenizer, reading)
     directory = paths.corpora_dir() / _name_of(identity)
     replaces = False
     if directory.is_dir():
@@ -94,7 +119,8 @@ def prepare(
         except CorpusError:
             replaces = True
     try:
-        _make(preset, tokenizer, identity, directory, Meter(progress, cancel), replaces=replaces)
+        task = _Task(preset, tokenizer, identity, reading, Meter(progress, cancel))
+        _make(task, directory, replaces=replaces)
     except OSError as error:
         raise CorpusError(
             f"the corpus cannot be written to {directory.parent}",
@@ -109,12 +135,49 @@ def fingerprint(
 ) -> str:
     """The fingerprint of the corpus that `prepare` would return; nothing is prepared.
 
-    `reading` 1 gives the fingerprint of the first version of the program.
+    An older `reading` gives the fingerprint of that version.
 
     Raises:
         CorpusError: the source cannot be read.
     """
     return _name_of(_identity(preset, tokenizer, reading))
+
+
+def prepare_again(
+    preset: Preset,
+    wanted: str,
+    tokenizer: Tokenizer,
+    *,
+    progress: Report | None = None,
+    cancel: Event | None = None,
+) -> Corpus | None:
+    """The corpus with fingerprint `wanted`, which a run was trained on, read as it was then.
+
+    The first version read tables in a way that no longer exists: such a corpus is read as `TABLES`
+    and has another fingerprint.
+
+    Args:
+        tokenizer: that of the run, which a forked run has from its parent.
+
+    Returns:
+        `None` if the text has changed.
+
+    Raises:
+        CorpusError: the source cannot be read or is too short.
+        Cancelled: `cancel` was set.
+    """
+    for reading in range(sources.READING, 0, -1):
+        for own in (None, tokenizer):
+            if fingerprint(preset, own, reading=reading) == wanted:
+                return prepare(
+                    preset,
+                    # An old tokenizer of the same settings may not be learned again exactly.
+                    tokenizer=tokenizer if reading < sources.TABLES else own,
+                    progress=progress,
+                    cancel=cancel,
+                    reading=max(reading, sources.TABLES),
+                )
+    return None
 
 
 def cached(preset: Preset) -> dict[str, Any] | None:
@@ -186,15 +249,18 @@ def _name_of(identity: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:24]
 
 
-def _make(
-    preset: Preset,
-    tokenizer: Tokenizer | None,
-    identity: dict[str, Any],
-    directory: Path,
-    meter: Meter,
-    *,
-    replaces: bool,
-) -> None:
+@dataclass(frozen=True)
+class _Task:
+    """A corpus to build: from which settings, and how its text is read."""
+
+    preset: Preset
+    tokenizer: Tokenizer | None
+    identity: dict[str, Any]
+    reading: int
+    meter: Meter
+
+
+def _make(task: _Task, directory: Path, *, replaces: bool) -> None:
     directory.parent.mkdir(parents=True, exist_ok=True)
     safe_files.sweep(directory.parent)
     temporary = Path(tempfile.mkdtemp(prefix=safe_files.MAKING, dir=directory.parent))
@@ -202,7 +268,7 @@ def _make(
         target, texts = temporary / "corpus", temporary / "texts"
         target.mkdir()
         texts.mkdir()
-        _fill(preset, tokenizer, identity, target, texts, meter)
+        _fill(task, target, texts)
         safe_files.sync_directory(target)
         if replaces:
             # Only now: the text of a damaged corpus may be gone.
@@ -218,17 +284,11 @@ def _make(
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _fill(
-    preset: Preset,
-    tokenizer: Tokenizer | None,
-    identity: dict[str, Any],
-    target: Path,
-    texts: Path,
-    meter: Meter,
-) -> None:
+def _fill(task: _Task, target: Path, texts: Path) -> None:
     """Write the files of a corpus to `target`; `texts` is for its staged text."""
-    parts, left_out = build.staged(preset, texts, meter)
-    if sources.fingerprint(preset.data) != identity["source"]:
+    preset, tokenizer, meter = task.preset, task.tokenizer, task.meter
+    parts, left_out = build.staged(preset, texts, meter, reading=task.reading)
+    if sources.fingerprint(preset.data, reading=task.reading) != task.identity["source"]:
         raise CorpusError(
             "the text changed while it was read", "another program is writing to it", "try again"
         )
@@ -241,8 +301,9 @@ def _fill(
         "leakage": build.leakage(parts, written["parts"], meter),
         "left_out": left_out.to_dict(),
         "text": preset.data.label,
-        "identity": identity,
-        "fingerprint": _name_of(identity),
+        "reading": task.reading,
+        "identity": task.identity,
+        "fingerprint": _name_of(task.identity),
     }
     safe_files.write_atomically(target / "manifest.json", manifests.sealed(manifest))
 

@@ -20,10 +20,14 @@ _SLACK = 1 << 16
 
 @dataclass
 class SplitDocuments:
-    """The documents of each split, and how many duplicates of training text were removed."""
+    """The documents of each split, and how many duplicates of training text were removed.
+
+    `own` are the held-out splits that the source provides.
+    """
 
     documents: dict[str, DocumentSpans] = field(default_factory=dict)
     duplicates: int = 0
+    own: frozenset[str] = frozenset()
 
 
 def split(documents: DocumentSpans, ratios: Split) -> dict[str, DocumentSpans]:

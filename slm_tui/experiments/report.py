@@ -236,7 +236,7 @@ def _rows(runs: Sequence[ComparedRun], ranking: Ranking) -> tuple[ReportRow, ...
                 _mean([_number(info.facts.get("parameters")) for info in infos]),
                 _mean([info.elapsed_seconds for info in infos]),
                 _mean([float(info.tokens_seen) for info in infos]),
-                _mean([info.train_loss for info in infos]),
+                _mean([info.last_train_loss for info in infos]),
                 _mean([info.val_loss for info in infos]),
                 _mean([info.best_loss for info in infos]),
             )

@@ -14,7 +14,7 @@ from slm_tui.experiments import started_suite as started_suites
 from slm_tui.experiments.started_suite import StartedSuite, SuiteEntry
 from slm_tui.runs import results as results_of_runs
 from slm_tui.runs.info import RunInfo
-from slm_tui.runs.results import RESULTS, finite, settings_of
+from slm_tui.runs.results import finite, settings_of
 from slm_tui.runs.store import Run
 
 TABLE, RECORD, PICTURE = (
@@ -41,7 +41,6 @@ COLUMNS = (
     "State",
     "Run",
 )
-_MOST_RESULTS = 1 << 24
 _SECONDS_BETWEEN_PICTURES = 180.0
 
 
@@ -140,7 +139,7 @@ def _cells(row: SuiteResult) -> dict[str, object]:
         "Heads": settings.get("n_head"),
         "Parameters": _fact(info, "parameters"),
         "Training Time (s)": None if info is None else round(info.elapsed_seconds, 2),
-        "Final Train Loss": None if info is None else info.train_loss,
+        "Final Train Loss": None if info is None else info.last_train_loss,
         "Final Val Loss": None if info is None else info.val_loss,
         "Best Val Loss": None if info is None else info.best_loss,
         "Data Subset": settings.get("dataset_subset"),
@@ -175,7 +174,6 @@ def _stored(row: SuiteResult) -> dict[str, Any]:
     """The `results.json` of the run; what is known without it if it cannot be read."""
     place = {"variation": row.entry.variation, "seed": row.entry.seed, "run": row.entry.run}
     try:
-        values = safe_files.read_json(paths.runs_dir() / row.entry.run / RESULTS, _MOST_RESULTS)
+        return place | results_of_runs.read(paths.runs_dir() / row.entry.run)
     except (OSError, ValueError):
         return place | _cells(row)
-    return place | values if isinstance(values, dict) else place | _cells(row)

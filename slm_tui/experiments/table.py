@@ -42,7 +42,7 @@ def csv_of(report: RunsReport) -> str:
                 info.tokens_seen,
                 round(info.elapsed_seconds, 2),
                 info.facts.get("parameters"),
-                info.train_loss,
+                info.last_train_loss,
                 info.val_loss,
                 info.best_loss,
                 info.val_bpb,

@@ -8,15 +8,24 @@ from typing import TYPE_CHECKING
 from slm_tui import paths, safe_files
 from slm_tui.config import overrides, text_location
 from slm_tui.config.preset import Preset
-from slm_tui.errors import CheckpointError, CorpusError, PresetError, SlmTuiError, TrainingError
+from slm_tui.errors import (
+    CheckpointError,
+    CorpusError,
+    PresetError,
+    RunError,
+    SlmTuiError,
+    TrainingError,
+)
 from slm_tui.runs.info import PRESET
 from slm_tui.runs.store import Run
 from slm_tui.training import checkpoint_dir
+from slm_tui.training.extension import decays, final_rate, move_end
 
 if TYPE_CHECKING:
     from slm_tui.corpus.prepare import Corpus
     from slm_tui.corpus.progress import Report
     from slm_tui.training.checkpoint import Checkpoint
+    from slm_tui.training.trainer import Trainer
 
 # Settings that do not affect what a step computes from a batch: where the text is (its content is
 # compared), device and threads, what is shown, logged and saved.
@@ -147,17 +156,15 @@ def corpus_of(
     if cached is not None:
         return cached
     try:
-        plain = preparing.fingerprint(preset)
-        # A forked run uses the tokenizer of its parent.
-        own = saved.tokenizer()
-        forked = preparing.fingerprint(preset, own)
-        # The first version of the program read tables differently; the weights fit its tokens.
-        first = [preparing.fingerprint(preset, one, reading=1) for one in (None, own)]
+        preparing.fingerprint(preset)
     except CorpusError as error:
         raise TrainingError(
             f"the text of {run.id} cannot be read", _reason(error), _how_to_name_it(run, preset)
         ) from None
-    if fingerprint not in (plain, forked, *first):
+    corpus = preparing.prepare_again(
+        preset, fingerprint, saved.tokenizer(), progress=progress, cancel=cancel
+    )
+    if corpus is None:
         raise TrainingError(
             f"the text of {run.id} has changed since it was trained",
             f"{preset.data.location or preset.data.kind} differs from the text at "
@@ -165,8 +172,7 @@ def corpus_of(
             f"{_how_to_name_it(run, preset)}; or train on the new text from these weights: "
             f"slm-tui train --from {run.id}@last{_text_option(preset)}",
         )
-    tokenizer = None if fingerprint == plain else own
-    return preparing.prepare(preset, tokenizer=tokenizer, progress=progress, cancel=cancel)
+    return corpus
 
 
 def _reason(error: SlmTuiError) -> str:
@@ -183,6 +189,61 @@ def _how_to_name_it(run: Run, preset: Preset) -> str:
         return "the built-in stories differ in this version: use the version that trained it"
     place = f"data.{preset.data.location_setting}=…"
     return f"restore it, or give its location: slm-tui train --resume {run.id} --set {place}"
+
+
+def check_end(run: Run, preset: Preset, more_steps: int, *, rewarm: bool) -> None:
+    """Raise if there is nothing to resume, or if more steps would change nothing.
+
+    Raises:
+        RunError: saying what to do instead.
+    """
+    info = run.info()
+    if info.facts.get("exported"):
+        raise RunError(
+            f"run {run.id} was exported without optimizer state",
+            "",
+            f"start a new run from its weights: slm-tui train --from {run.path}",
+        )
+    if info.state == "done" and not more_steps:
+        raise RunError(
+            f"run {run.id} is finished",
+            f"it completed all {info.max_steps} steps",
+            "add more steps (--steps N), or fork a new run from it",
+        )
+    if info.state == "done" and not rewarm and not final_rate(preset):
+        raise RunError(
+            f"more steps would not change run {run.id}",
+            "its learning rate has decayed to 0",
+            f"let it warm up again: slm-tui train --resume {run.id} --steps {more_steps} --rewarm",
+        )
+    if rewarm and not decays(preset.schedule):
+        raise RunError(
+            f"the learning rate of run {run.id} cannot warm up again",
+            "its schedule is constant",
+            "omit --rewarm",
+        )
+
+
+def extend(
+    trainer: "Trainer", end: int, more_steps: int, *, rewarm: bool, stopped_early: bool
+) -> str:
+    """Move the end of a resumed run by `more_steps`; return how its learning rate goes on.
+
+    Args:
+        end: the end of the run as last recorded; one that was moved after the checkpoint is kept.
+        stopped_early: its patience was used up. It is reset, and steps add to where it stopped,
+            not to an end that it was far from.
+    """
+    state = trainer.state
+    before = (state.max_steps, state.patience_from)
+    end = max(state.max_steps, end) + more_steps
+    if stopped_early:
+        state.patience_from = state.step
+        if more_steps:
+            end = state.step + more_steps
+    note = move_end(trainer.preset, state, end, rewarm=rewarm)
+    trainer.saves_first = (state.max_steps, state.patience_from) != before
+    return note
 
 
 def write_preset(run: Run, preset: Preset) -> None:

@@ -81,6 +81,7 @@ class Session:
         resume: bool = False,
         changed: bool = False,
         more_steps: int = 0,
+        rewarm: bool = False,
         initial: Path | None = None,
         sinks: tuple[Sink, ...] = (),
     ) -> None:
@@ -97,7 +98,7 @@ class Session:
         self.unattended = False
         self._resume = resume
         self._changed = changed
-        self._more_steps = more_steps
+        self._more_steps, self._rewarm = more_steps, rewarm
         self._initial = initial
         self._sinks = sinks
         self._status = Status(run=run.id, max_steps=preset.training.max_steps)
@@ -161,38 +162,31 @@ class Session:
         run: Run,
         *,
         more_steps: int = 0,
+        rewarm: bool = False,
         preset: Preset | None = None,
         sinks: tuple[Sink, ...] = (),
     ) -> "Session":
         """Resume a run exactly at its newest complete checkpoint.
 
         Args:
+            rewarm: with `more_steps`, warm up to the peak learning rate again.
             preset: that of the run with changes that `resuming.check` accepts; they are saved.
 
         Raises:
             RunError: it is training already, or is finished and `more_steps` is 0.
             PresetError: its preset cannot be read.
         """
-        info = run.info()
-        if info.state == "done" and not more_steps and not info.facts.get("exported"):
-            raise RunError(
-                f"run {run.id} is finished",
-                f"it completed all {info.max_steps} steps",
-                "add more steps (--steps N), or fork a new run from it",
-            )
-        if info.facts.get("exported"):
-            raise RunError(
-                f"run {run.id} was exported without optimizer state",
-                "",
-                f"start a new run from its weights: slm-tui train --from {run.path}",
-            )
+        from slm_tui.live import resuming
+
         own = run.preset()
+        resuming.check_end(run, own, more_steps, rewarm=rewarm)
         session = cls._opened(
             run,
             preset or own,
             resume=True,
             changed=preset is not None and preset != own,
             more_steps=more_steps,
+            rewarm=rewarm,
             sinks=sinks,
         )
         session._begin()
@@ -420,18 +414,19 @@ class Session:
 
     def _extend(self, trainer: "Trainer") -> None:
         """Move the end of a resumed run as requested; save changed settings."""
-        state = trainer.state
-        # An end that was moved after the checkpoint is kept.
-        state.max_steps = max(state.max_steps, self._recorder.info.max_steps) + self._more_steps
-        if self._had_stopped_early:
-            state.patience_from = state.step
-            if self._more_steps:
-                # They add to where it stopped, not to an end that it was far from.
-                state.max_steps = state.step + self._more_steps
-        if self._changed:
-            from slm_tui.live import resuming
+        from slm_tui.live import resuming
 
-            state.preset = self.preset.to_stored()
+        note = resuming.extend(
+            trainer,
+            self._recorder.info.max_steps,
+            self._more_steps,
+            rewarm=self._rewarm,
+            stopped_early=self._had_stopped_early,
+        )
+        if note:
+            self._emit(Warned(trainer.state.step, note))
+        if self._changed:
+            trainer.state.preset = self.preset.to_stored()
             resuming.write_preset(self.run, self.preset)
 
     def _prepared(self, progress: "Progress") -> None:

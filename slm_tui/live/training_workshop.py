@@ -102,14 +102,23 @@ class TrainingWorkshop:
         self._check_free()
         self._use(Session.start(preset, before=before, remedy=remedy))
 
-    def resume(self, run: Run, more_steps: int = 0, preset: Preset | None = None) -> None:
+    def resume(
+        self,
+        run: Run,
+        more_steps: int = 0,
+        preset: Preset | None = None,
+        *,
+        rewarm: bool = False,
+    ) -> None:
         """Resume `run`, with the changes in `preset` if given.
+
+        With `rewarm` its learning rate warms up again for the additional steps.
 
         Raises:
             SlmTuiError: it is finished, damaged, or another run is training.
         """
         self._check_free()
-        self._use(Session.resume(run, more_steps=more_steps, preset=preset))
+        self._use(Session.resume(run, more_steps=more_steps, rewarm=rewarm, preset=preset))
 
     def fork(self, checkpoint: Path, preset: Preset) -> None:
         """Start a run of `preset` with the weights of `checkpoint`.

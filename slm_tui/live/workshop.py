@@ -78,8 +78,17 @@ class Workshop(Protocol):
         """
         ...
 
-    def resume(self, run: "Run", more_steps: int = 0, preset: "Preset | None" = None) -> None:
+    def resume(
+        self,
+        run: "Run",
+        more_steps: int = 0,
+        preset: "Preset | None" = None,
+        *,
+        rewarm: bool = False,
+    ) -> None:
         """Resume `run`, with the changes in `preset` if given.
+
+        With `rewarm` its learning rate warms up again for the additional steps.
 
         Raises:
             SlmTuiError: it is finished, damaged, or another run is training.
@@ -125,7 +134,14 @@ class NoWorkshop:
     def train(self, preset: "Preset", *, before: str = "", remedy: str = "") -> None:
         raise _nothing_trains()
 
-    def resume(self, run: "Run", more_steps: int = 0, preset: "Preset | None" = None) -> None:
+    def resume(
+        self,
+        run: "Run",
+        more_steps: int = 0,
+        preset: "Preset | None" = None,
+        *,
+        rewarm: bool = False,
+    ) -> None:
         raise _nothing_trains()
 
     def fork(self, checkpoint: Path, preset: "Preset") -> None:

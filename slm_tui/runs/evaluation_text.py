@@ -20,6 +20,7 @@ from slm_tui.evaluation.scored_text import ScoredText, StreamDocuments, decoded
 from slm_tui.runs.evaluation_results import PARTS, EvaluationSettings
 from slm_tui.training.checkpoint import Checkpoint
 
+_READ_ANEW = "its tables are read more carefully than when the first checkpoint was trained on them"
 # Parsing a story takes half a millisecond.
 _MOST_PARSED = 4_000
 # Passages of a long text that are searched for in the training text.
@@ -58,6 +59,16 @@ def _corpus(first: Checkpoint, meter: Meter) -> tuple[Corpus, list[str]]:
     if corpus is not None:
         return corpus, []
     try:
+        if first.state.corpus:
+            again = prepare.prepare_again(
+                first.preset,
+                first.state.corpus,
+                first.tokenizer(),
+                progress=meter.report,
+                cancel=meter.cancel,
+            )
+            if again is not None:
+                return again, [] if again.fingerprint == first.state.corpus else [_READ_ANEW]
         rebuilt = prepare.prepare(first.preset, progress=meter.report, cancel=meter.cancel)
     except CorpusError as error:
         raise CorpusError(
@@ -65,7 +76,7 @@ def _corpus(first: Checkpoint, meter: Meter) -> tuple[Corpus, list[str]]:
             error.why,
             f"{error.remedy + ', or ' if error.remedy else ''}give a text with --text",
         ) from None
-    if first.state.corpus and rebuilt.fingerprint != first.state.corpus:
+    if first.state.corpus:
         return rebuilt, ["the text has changed since the first checkpoint was trained on it"]
     return rebuilt, []
 
@@ -75,7 +86,8 @@ def _named(preset: Preset, settings: EvaluationSettings, scratch: Path, meter: M
     data = reading(preset, settings.text).data
     data = data.model_copy(update={"limit": Limit()})
     staged = sources.stage(data, scratch, meter)
-    spans = staged.parts["train"]
+    # A text with splits of its own has the one that was asked for.
+    spans = staged.parts.get(PARTS[settings.split], staged.parts["train"])
     whole = len(spans)
     chosen = spans if settings.documents is None else spans.chosen(slice(0, settings.documents))
     documents = [text.encode("utf-8", "surrogatepass") for text in texts_of(chosen)]

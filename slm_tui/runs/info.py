@@ -73,6 +73,9 @@ _STAMPED = re.compile(r"(?P<name>.+)-(?P<stamp>\d{8}-\d{6})(-\d+)?")
 class RunInfo:
     """The contents of `run.json`. Times in seconds since the epoch; losses in nats per token.
 
+    `train_loss` is that of the last logged step; `initial_train_loss` and `final_train_loss` are
+    evaluated on the training text before the first step and after the last one.
+
     `group` is the suite that the run belongs to, `variation` what it is there. `before` is the run
     whose verdict proposed `remedy`, with which this one was started.
     """
@@ -92,6 +95,8 @@ class RunInfo:
     elapsed_seconds: Seconds = 0.0
     tokens_per_second: Rate = 0.0
     train_loss: Loss | None = None
+    initial_train_loss: Loss | None = None
+    final_train_loss: Loss | None = None
     val_loss: Loss | None = None
     val_bpb: Loss | None = None
     best_loss: Loss | None = None
@@ -105,6 +110,11 @@ class RunInfo:
     error: Text = ""
     cause: Cause = "other"
     facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def last_train_loss(self) -> float | None:
+        """The training loss at the end: evaluated, or of the last step if it was not."""
+        return self.train_loss if self.final_train_loss is None else self.final_train_loss
 
 
 def parse(values: Any, name: str = INFO) -> RunInfo:

@@ -36,6 +36,7 @@ from slm_tui.training.events import (
     Saving,
     Started,
     Stepped,
+    TrainingEvaluated,
 )
 
 TRAINING_COLUMNS = (
@@ -183,6 +184,8 @@ class Recorder:
             self._stepped(event)
         elif isinstance(event, Evaluated):
             self._evaluated(event)
+        elif isinstance(event, TrainingEvaluated):
+            self._training_evaluated(event)
         elif isinstance(event, Sampled):
             self._sampled(event)
         elif isinstance(event, Saving):
@@ -194,12 +197,7 @@ class Recorder:
                 file.sync()
         else:
             self._end_row()
-            values = {
-                key: value
-                for key, value in event_json.to_json(event).items()
-                if key not in _NOT_LOGGED
-            }
-            self._events.append({"timestamp": time.time(), **values})
+            self._log(event)
             self._beat(force=self._change_state(event))
         if time.monotonic() - self._flushed > _FLUSH_SECONDS:
             self._flush()
@@ -249,6 +247,19 @@ class Recorder:
             info.best_loss, info.best_step = event.loss, event.step
             info.best_bpb = event.bits_per_byte
 
+    def _training_evaluated(self, event: TrainingEvaluated) -> None:
+        # The evaluation and samples of this step still go into its row.
+        self._log(event)
+        if event.step == 0:
+            self.info.initial_train_loss = event.loss
+        else:
+            self.info.final_train_loss = event.loss
+
+    def _log(self, event: Event) -> None:
+        values = event_json.to_json(event)
+        logged = {key: value for key, value in values.items() if key not in _NOT_LOGGED}
+        self._events.append({"timestamp": time.time(), **logged})
+
     def _sampled(self, event: Sampled) -> None:
         row = self._row_of(event.step, self.info.elapsed_seconds)
         row.setdefault("sample", one_line(event.text, _SAMPLE_WIDTH))
@@ -276,7 +287,7 @@ class Recorder:
         info = self.info
         if isinstance(event, Started):
             info.state, info.max_steps, info.facts = "running", event.max_steps, event.facts
-            info.step = event.step
+            info.step, info.final_train_loss = event.step, None
             self._training.begin(event.metrics)
             self._bytes_per_token = float(event.facts.get("train_bytes_per_token", 1.0))
         elif isinstance(event, Paused):

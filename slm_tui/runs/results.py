@@ -17,8 +17,25 @@ from slm_tui.formatting import count
 from slm_tui.runs import evidence, store
 from slm_tui.runs.curves import Curves
 from slm_tui.runs.store import Run, RunInfo
+from slm_tui.versions import Format
 
 RESULTS = "results.json"
+_MOST_BYTES = 1 << 24
+
+
+def _losses_of_intervals(values: dict[str, Any]) -> None:
+    # The first version had the loss of a single step at each evaluation, later the means besides,
+    # and that of the last step as the final one.
+    results = values.get("training_results")
+    if isinstance(results, dict):
+        means = results.pop("mean_train_losses", None)
+        if means is not None:
+            results["train_losses"] = means
+        results["last_step_train_loss"] = results.get("final_train_loss")
+        results["initial_train_loss"] = results["final_train_loss"] = None
+
+
+FORMAT = Format("format", migrations=[_losses_of_intervals])
 _ENDED = ("done", "stopped", "stopped early")
 
 
@@ -33,7 +50,7 @@ def write_results(run: Run, preset: Preset) -> None:
     curves.read()
     values = finite(_results(run.info(), preset, curves))
     values["diagnosis"] = [one.to_dict() for one in evidence.of_run(run)]
-    text = json.dumps(values, indent=1)
+    text = json.dumps(FORMAT.stamp(values), indent=1)
     safe_files.write_atomically(run.path / RESULTS, text, parents=False)
     if has_matplotlib():
         info = run.info()
@@ -41,6 +58,19 @@ def write_results(run: Run, preset: Preset) -> None:
         parts = [preset.name, f"{count(info.tokens_seen)} tokens"]
         parts += [f"{count(size)} parameters"] if isinstance(size, int | float) else []
         draw(curves, run.path / "training_losses.png", ", ".join(parts))
+
+
+def read(run: Path) -> dict[str, Any]:
+    """The `results.json` of the run in `run`, of any version.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is damaged, or a newer version wrote it.
+    """
+    values = safe_files.read_json(run / RESULTS, _MOST_BYTES)
+    if not isinstance(values, dict):
+        raise ValueError(f"{RESULTS} does not contain an object")
+    return FORMAT.migrate(values, RESULTS)
 
 
 def has_matplotlib() -> bool:
@@ -78,9 +108,14 @@ def catch_up(runs: Iterable[Run]) -> list[Run]:
 
 
 def _results(info: RunInfo, preset: Preset, curves: Curves) -> dict[str, Any]:
-    """Losses in nats per token; the lists have one entry per evaluation."""
-    steps, evaluations = curves.steps, curves.evaluations
-    losses = dict(zip(steps.step, steps.loss, strict=True))
+    """Losses in nats per token; the lists have one entry per evaluation.
+
+    `train_losses` are means over the steps since the evaluation before; that of the untrained
+    model, and the final one, are evaluated on the training text.
+    """
+    evaluations, losses = curves.evaluations, train_means(curves)
+    if evaluations.step and evaluations.step[0] == 0:
+        losses[0] = info.initial_train_loss
     return {
         "experiment_name": info.name,
         "description": preset.description,
@@ -95,7 +130,9 @@ def _results(info: RunInfo, preset: Preset, curves: Curves) -> dict[str, Any]:
         },
         "training_results": {
             "steps": info.step,
-            "final_train_loss": steps.loss[-1] if steps.loss else None,
+            "initial_train_loss": info.initial_train_loss,
+            "final_train_loss": info.final_train_loss,
+            "last_step_train_loss": info.train_loss,
             "final_val_loss": info.val_loss,
             "final_val_bpb": info.val_bpb,
             "best_val_loss": info.best_loss,
@@ -103,8 +140,7 @@ def _results(info: RunInfo, preset: Preset, curves: Curves) -> dict[str, Any]:
             "best_val_step": info.best_step,
             "floor_bpb": info.facts.get("floor_bits_per_byte"),
             "evaluated_steps": evaluations.step,
-            "train_losses": [losses.get(step) for step in evaluations.step],
-            "mean_train_losses": train_means(curves),
+            "train_losses": losses,
             "val_losses": evaluations.loss,
         },
         "generated_samples": [
@@ -134,8 +170,17 @@ def settings_of(preset: Preset) -> dict[str, Any]:
         "learning_rate": preset.optimizer.learning_rate,
         "max_iters": preset.training.max_steps,
         "dropout": model.get("dropout"),
-        "dataset_subset": ", ".join(f"{name} {value}" for name, value in chosen.items()) or 1.0,
+        "dataset_subset": _subset(chosen),
     }
+
+
+def _subset(limit: dict[str, Any]) -> float | str:
+    """The part of the text that is used: a fraction, or the limits in words."""
+    if not limit:
+        return 1.0
+    if set(limit) == {"fraction"}:
+        return float(limit["fraction"])
+    return ", ".join(f"{name} {value}" for name, value in limit.items())
 
 
 def finite(value: Any) -> Any:

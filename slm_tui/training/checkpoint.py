@@ -73,7 +73,13 @@ _BUFFERS = 2**21
 MOST_TOKENIZER = 2**27
 _NOWHERE = torch.device("meta")
 # State that a request can change between steps, without a step.
-_CHANGED_BY_HAND = ("learning_rate_multiplier", "max_steps", "max_seconds")
+_CHANGED_BY_HAND = (
+    "learning_rate_multiplier",
+    "max_steps",
+    "max_seconds",
+    "course",
+    "patience_from",
+)
 
 
 @dataclass(frozen=True)

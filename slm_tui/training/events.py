@@ -50,6 +50,17 @@ class Evaluated:
 
 
 @dataclass(frozen=True)
+class TrainingEvaluated:
+    """The loss on fixed windows of the training text, evaluated like the validation loss, before
+    the first step and after the last one. In nats per token, and in bits per byte."""
+
+    step: int
+    loss: float
+    bits_per_byte: float
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Sampled:
     """A sample of the model. `text` is the continuation only."""
 
@@ -180,6 +191,7 @@ Event = (
     Started
     | Stepped
     | Evaluated
+    | TrainingEvaluated
     | Sampled
     | Saving
     | Saved

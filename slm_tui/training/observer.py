@@ -12,7 +12,7 @@ from slm_tui.generation.completions import Completion, write
 from slm_tui.generation.sampling import SamplingSettings
 from slm_tui.models.base import LanguageModel
 from slm_tui.training.control import Control
-from slm_tui.training.events import Evaluated, Sampled, Sink, Warned
+from slm_tui.training.events import Evaluated, Sampled, Sink, TrainingEvaluated, Warned
 from slm_tui.training.memory import first_line, out_of_memory, release
 from slm_tui.training.precision import Format, autocast
 from slm_tui.training.state import TrainingState
@@ -48,6 +48,7 @@ class Observer:
         self._windows = None
         if len(corpus.val) >= 2:
             self._windows = fixed_windows(corpus.val, preset.model.block_size, most)
+        self._train, self._most = corpus.train, most
         self._byte_lengths = torch.from_numpy(corpus.tokenizer.byte_lengths().astype("int64"))
         self._begin = corpus.begins_documents
 
@@ -80,6 +81,16 @@ class Observer:
         )
         # The untrained model does not need a checkpoint.
         return is_best and state.step > 0
+
+    def evaluate_training(self) -> None:
+        """Measure the loss on the training text, on as many windows as that of validation."""
+        began = time.monotonic()
+        block = self._preset.model.block_size
+        score = self._score(fixed_windows(self._train, block, self._most))
+        if score is not None:
+            seconds = time.monotonic() - began
+            loss, bits = score.nats_per_token, score.bits_per_byte
+            self._sink(TrainingEvaluated(self._state.step, loss, bits, seconds))
 
     def _score(self, windows: Batch) -> SplitLoss | None:
         """The loss of `windows`, with fewer at a time if memory runs out.

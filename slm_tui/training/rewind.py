@@ -16,6 +16,7 @@ from slm_tui.training.state import TrainingState
 _STAYS = {
     "max_steps",
     "max_seconds",
+    "course",
     "elapsed_seconds",
     "learning_rate_multiplier",
     "skipped_steps",

@@ -10,6 +10,9 @@ from slm_tui.models.build import count_parameters
 from slm_tui.training.device import describe_device, slot_of
 from slm_tui.training.stepper import Stepper
 
+# Of a directory, each file may have one.
+_NOTES = 3
+
 
 def facts(
     preset: Preset,
@@ -39,4 +42,6 @@ def facts(
         "floor_bits_per_byte": corpus.floor,
         "windows_per_epoch": batches.windows,
         "corpus": corpus.fingerprint,
+        "reading": corpus.reading,
+        "text_notes": " · ".join(corpus.notes[:_NOTES]),
     }

@@ -9,6 +9,7 @@ from pydantic import Field, Strict
 from slm_tui import records
 from slm_tui.config.preset import Preset
 from slm_tui.records import Count, Finite, Flag, Loss, Name, Seconds, Step
+from slm_tui.training.schedule import Course
 from slm_tui.versions import Format
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ class TrainingState:
     train_loss: Loss | None = None
     val_loss: Loss | None = None
     val_bits_per_byte: Loss | None = None
+    # How the learning rate goes on after the end of the run was moved.
+    course: Course = field(default_factory=Course)
     skipped_steps: Count = 0
     # Early stopping counts from here: set when a run that stopped early is extended.
     patience_from: Step = 0

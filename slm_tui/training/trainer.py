@@ -15,6 +15,7 @@ from slm_tui.errors import TrainingError, in_words
 from slm_tui.models.base import LanguageModel
 from slm_tui.models.build import build
 from slm_tui.training import device as devices
+from slm_tui.training import extension
 from slm_tui.training.checkpoint import Checkpoint, CheckpointSnapshot, load_weights
 from slm_tui.training.control import Control, Request
 from slm_tui.training.events import (
@@ -42,7 +43,7 @@ from slm_tui.training.optimizer import FlatOptimizer
 from slm_tui.training.plateau import reduce_on_plateau
 from slm_tui.training.rewind import go_back, relink_best, restore_best
 from slm_tui.training.run_facts import facts
-from slm_tui.training.schedule import learning_rate, warmup_steps
+from slm_tui.training.schedule import warmup_steps
 from slm_tui.training.state import TrainingState
 from slm_tui.training.stepper import Stepper, StepResult
 from slm_tui.training.threads import Threads
@@ -121,6 +122,8 @@ class Trainer:
         self._guard = Guard(corpus.tokenizer.n_vocab, self._times_usual())
         self._guard.load_state(self.state.guard)
         self._resumes = resume is not None
+        # The end of the run was moved: that must be on disk before the first step.
+        self.saves_first = False
         self._given_up = False
         self._cause: Cause = "other"
         self._pace = TokenRate()
@@ -178,6 +181,9 @@ class Trainer:
         try:
             if self._resumes:
                 relink_best(self._directory, state)
+            if self.saves_first:
+                self._save("last")
+                self._writer.flush()
             self._choose_threads()
             self._sink(
                 Started(
@@ -257,7 +263,7 @@ class Trainer:
         state = self.state
         state.max_seconds = 0.0
         if state.step < state.max_steps:
-            state.max_steps = state.step
+            extension.end_here(state)
             self._sink(Changed(state.step, "max_steps", float(state.step)))
 
     def _step(self) -> None:
@@ -265,14 +271,7 @@ class Trainer:
         state = self.state
         began = time.monotonic()
         rate = state.learning_rate_multiplier * state.plateau_multiplier
-        rate *= learning_rate(
-            self.preset.schedule,
-            self.preset.optimizer.learning_rate,
-            state.step,
-            state.max_steps,
-            self.preset.training.max_steps,
-            time_share=state.elapsed_seconds / state.max_seconds if state.max_seconds else 0.0,
-        )
+        rate *= extension.rate(self.preset, state)
         batch = self._batches.batch(state.step)
         self._stepper.meanwhile = functools.partial(self._batches.prefetch, state.step + 1)
         done = self._stepper.step(batch, rate, state.step)
@@ -382,7 +381,10 @@ class Trainer:
             if self._observer.evaluate():
                 self._save("best")
             self._reduce()
-            if self._observer.patience_is_over():
+            stops = self._observer.patience_is_over()
+            if stops or last or step == 0:
+                self._observer.evaluate_training()
+            if stops:
                 return True
         if (step and step % training.sample_every == 0) or last:
             self._observer.sample()
@@ -466,8 +468,15 @@ class Trainer:
             state.learning_rate_multiplier *= request.value
             self._sink(Changed(state.step, "learning_rate", state.learning_rate_multiplier))
         elif request.verb == "extend":
-            state.max_steps += int(request.value)
-            self._sink(Changed(state.step, "max_steps", float(state.max_steps)))
+            self._extend(int(request.value))
+
+    def _extend(self, steps: int) -> None:
+        state = self.state
+        extension.move_end(self.preset, state, state.max_steps + steps)
+        self._sink(Changed(state.step, "max_steps", float(state.max_steps)))
+        # A resumed run goes on in the same way only if this is saved.
+        if state.step and self._guard.is_sound:
+            self._save("periodic")
 
     def _fail(self, error: Exception) -> None:
         """Save what is intact, then report the failure."""

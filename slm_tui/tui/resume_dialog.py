@@ -14,7 +14,8 @@ from slm_tui.live.workshop import Workshop
 from slm_tui.runs.info import RunInfo
 from slm_tui.runs.store import Run
 from slm_tui.text import one_line
-from slm_tui.tui.dialogs import Ask, show_error_notice
+from slm_tui.training.extension import decays, final_rate
+from slm_tui.tui.dialogs import Ask, Choice, Question, show_error_notice
 
 
 def ask_to_resume(
@@ -22,10 +23,10 @@ def ask_to_resume(
 ) -> None:
     """Resume `run`, after any questions needed; `done` is called once it has started."""
 
-    def with_steps(steps: int) -> None:
+    def with_steps(steps: int, rewarm: bool = False) -> None:
         missing = resuming.missing_text(run)
         if not missing:
-            begin(steps, "")
+            begin(steps, rewarm, "")
             return
         question = Ask(
             f"The text of {one_line(info.name, 30)} has moved",
@@ -33,18 +34,33 @@ def ask_to_resume(
             missing,
             _missing_text_problem,
         )
-        app.push_screen(question, lambda place: begin(steps, place))
+        app.push_screen(question, lambda place: begin(steps, rewarm, place))
 
-    def begin(steps: int, place: str | None) -> None:
+    def begin(steps: int, rewarm: bool, place: str | None) -> None:
         if place is None:
             return
         try:
             preset = resuming.changed(run, text=place) if place else None
-            workshop.resume(run, steps, preset)
+            workshop.resume(run, steps, preset, rewarm=rewarm)
         except SlmTuiError as error:
             show_error_notice(app, error, "This run cannot resume")
         else:
             done()
+
+    def with_rate(text: str | None) -> None:
+        if text is None:
+            return
+        steps = whole_number(text)
+        question = _question_of_rate(run, info, steps)
+        if question is None:
+            with_steps(steps)
+            return
+
+        def chosen(answer: str | None) -> None:
+            if answer is not None:
+                with_steps(steps, answer == "rewarm")
+
+        app.push_screen(question, chosen)
 
     if info.state != "done":
         with_steps(0)
@@ -55,9 +71,28 @@ def ask_to_resume(
         str(max(1, info.max_steps // 10)),
         steps_problem,
     )
-    app.push_screen(
-        question, lambda text: with_steps(whole_number(text)) if text is not None else None
+    app.push_screen(question, with_rate)
+
+
+def _question_of_rate(run: Run, info: RunInfo, steps: int) -> Question | None:
+    """How the learning rate goes on; `None` if it does not decay, or the preset is unreadable."""
+    try:
+        preset = run.preset()
+    except SlmTuiError:
+        return None
+    if not decays(preset.schedule):
+        return None
+    final, peak = final_rate(preset), preset.optimizer.learning_rate
+    keep = Choice("keep", f"Stay at {final:.3g}", "small updates: refines what was learned")
+    rewarm = Choice(
+        "rewarm", "Warm up again", f"to {peak:.3g}, then decay: learns more, forgets some"
     )
+    choices = [keep, rewarm] if final else [rewarm]
+    text = f"It decayed to {final:.3g}."
+    if not final:
+        text += " At this rate more steps would change nothing."
+    title = f"The learning rate of the {steps:,} steps"
+    return Question(title, text, choices, choices[0].id)
 
 
 def steps_problem(text: str) -> str:

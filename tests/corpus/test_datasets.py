@@ -87,7 +87,7 @@ def test_splits_that_are_not_named_are_taken_from_training(
     layouts: dict[str, Path], tiny: Make
 ) -> None:
     data = {"kind": "huggingface", "dataset": str(layouts["saved-splits"]), "test_split": "test"}
-    data["split"] = {"validation": 0.3, "test": 0.2}
+    data |= {"validation_split": "none", "split": {"validation": 0.3, "test": 0.2}}
     corpus = prepare(tiny(data=data))
     parts = {
         part: corpus.tokenizer.decode_bytes(getattr(corpus, part))

@@ -108,6 +108,19 @@ def test_a_run_that_ended_by_time_can_be_extended_by_steps(
     assert (more.reason, more.trainer.state.step) == ("done", 17)
 
 
+def test_an_extended_run_that_ended_by_time_does_not_warm_up_again(
+    tiny: Make, tmp_path: Path, clock: Clock
+) -> None:
+    schedule = {"kind": "cosine", "warmup_fraction": 0.2, "minimum_ratio": 0.1}
+    preset = timed(tiny, 5, schedule=schedule)
+    ended = train(preset, tmp_path).of(Stepped)[-1]
+    more = train(preset, tmp_path, resume=True, more_steps=7)
+    rates = [event.learning_rate for event in more.of(Stepped)]
+    final = 0.1 * preset.optimizer.learning_rate
+    assert final <= ended.learning_rate < 3 * final
+    assert rates == [pytest.approx(final)] * 7
+
+
 def test_the_budget_counts_the_time_that_the_run_has(tiny: Make) -> None:
     slow = Calibration("cpu", 1e6, 0.0)
     whole = estimate(tiny(training__max_steps=1000), calibration=slow)

@@ -28,6 +28,7 @@ from slm_tui.tui.screens.presets.screen import PresetsScreen
 from slm_tui.tui.widgets.key_footer import KeyFooter
 from slm_tui.tui.widgets.token_text import TextView, TokenPassage, line, passage, wrapped
 from tests import extent, limits
+from tests.corpus.test_gutenberg import MODERN
 
 SIZES = extent.sizes([(60, 20), (66, 20), (80, 24), (99, 40), (100, 40), (160, 40), (200, 60)])
 HOSTILE = [
@@ -449,3 +450,34 @@ def test_the_screen_loads_neither_numpy_nor_torch() -> None:
         "sys.exit(any(name in sys.modules for name in ('numpy', 'torch', 'tokenizers')))"
     )
     assert limits.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_what_was_left_out_of_a_book_is_shown(
+    home: Path, tmp_path: Path, size: tuple[int, int]
+) -> None:
+    path = tmp_path / "book.txt"
+    path.write_text(MODERN)
+    preset = chosen(file_preset(path))
+    app = SlmTuiApp()
+    async with app.run_test(size=size) as pilot:
+        await opened(pilot, preset)
+        shown = "\n".join(str(line) for line in app.screen.query_one(Summary).render().split("\n"))
+        assert "Project Gutenberg's header and licence left out" in shown
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_the_files_of_each_split_are_shown(
+    home: Path, tmp_path: Path, size: tuple[int, int]
+) -> None:
+    for name, word in (("train", "cat"), ("val", "dog")):
+        lines = (f"The {word} saw {number} birds.\n" for number in range(40))
+        (tmp_path / f"{name}.txt").write_text("".join(lines))
+    values = file_preset(tmp_path).to_dict()
+    values["data"] = {"kind": "directory", "path": str(tmp_path)}
+    preset = chosen(parse(values, "a preset"))
+    app = SlmTuiApp()
+    async with app.run_test(size=size) as pilot:
+        await opened(pilot, preset)
+        shown = "\n".join(str(line) for line in app.screen.query_one(Summary).render().split("\n"))
+        assert "split by file name: training train.txt, validation" in shown

@@ -51,15 +51,24 @@ class Bench(NoWorkshop):
         super().__init__()
         self.refusal = refusal
         self.resumed: list[tuple[Run, int]] = []
+        self.rewarmed: list[bool] = []
         self.forked: list[tuple[Path, Preset]] = []
 
     def _check(self) -> None:
         if self.refusal:
             raise RunError(self.refusal, "only one run can train at a time", "stop it first")
 
-    def resume(self, run: Run, more_steps: int = 0, preset: Preset | None = None) -> None:
+    def resume(
+        self,
+        run: Run,
+        more_steps: int = 0,
+        preset: Preset | None = None,
+        *,
+        rewarm: bool = False,
+    ) -> None:
         self._check()
         self.resumed.append((run, more_steps))
+        self.rewarmed.append(rewarm)
 
     def fork(self, checkpoint: Path, preset: Preset) -> None:
         self._check()
@@ -422,7 +431,10 @@ async def test_copy_takes_the_path_of_the_focused_item(home: Path) -> None:
 # Resuming and forking
 
 
-async def test_resuming_a_finished_run_asks_for_more_steps(bench: Bench) -> None:
+@pytest.mark.parametrize(("keys", "rewarm"), [(["enter"], False), (["down", "enter"], True)])
+async def test_resuming_a_finished_run_asks_for_more_steps(
+    bench: Bench, keys: list[str], rewarm: bool
+) -> None:
     run = add_run("finished")
     async with an_app(bench).run_test(size=NARROW) as pilot:
         await open_runs(pilot, 1)
@@ -436,8 +448,12 @@ async def test_resuming_a_finished_run_asks_for_more_steps(bench: Bench) -> None
             assert pilot.app.screen is ask
         box.value = "1,500"
         await pilot.press("enter")
+        # How the learning rate goes on is a choice: it does not jump up unasked.
+        await until(pilot, lambda: isinstance(pilot.app.screen, Question))
+        await pilot.press(*keys)
         await until(pilot, lambda: bench.resumed)
         assert bench.resumed == [(run, 1500)]
+        assert bench.rewarmed == [rewarm]
 
 
 async def test_an_unfinished_run_resumes_without_a_question(bench: Bench) -> None:

@@ -4,8 +4,10 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import model_validator
 
+from slm_tui.config.data_files import is_rows
 from slm_tui.config.fields import reject, setting
 from slm_tui.config.known_datasets import READY_MADE, ReadyMade, ready_made
+from slm_tui.config.sources import split_files
 from slm_tui.config.sources.settings import DataSettings
 from slm_tui.config.sources.text_fields import Separator
 
@@ -30,11 +32,11 @@ class HuggingFaceData(DataSettings):
     revision: str = setting("", help="Branch, tag or commit; empty: latest", advanced=True)
     train_split: str = setting("train", min_length=1, help="Name of the training split")
     validation_split: str = setting(
-        "", help="Validation split; empty: the known one, else by ratio; none: by ratio"
+        "", help="Validation split; empty: that of the dataset, else by ratio; none: by ratio"
     )
     test_split: str = setting(
         "",
-        help="Test split; empty: the known one, else by ratio; none: by ratio",
+        help="Test split; empty: that of the dataset, else by ratio; none: by ratio",
         advanced=True,
     )
     text_column: str = setting("", help="Text column; empty: detected by common names")
@@ -79,16 +81,49 @@ class HuggingFaceData(DataSettings):
         named = {"val": whole.validation_split, "test": whole.test_split}
         return frozenset(part for part, split in named.items() if split)
 
-    def completed(self) -> Self:
-        """The settings, completed from a ready-made dataset; splits named `none` become empty."""
+    def split_note(self) -> str:
+        """See `DataSettings.split_note`."""
+        explicit = {"val": self.validation_split, "test": self.test_split}
+        names = self._split_names()
+        own = [
+            f"{split_files.PARTS[part]} {names[part]}"
+            for part, name in explicit.items()
+            if part in names and not name
+        ]
+        if not own or ready_made(self.dataset, self.config) is not None:
+            return ""
+        return f"splits of the dataset: training {self.train_split}, {', '.join(own)}"
+
+    def completed(self, *, local: bool = True) -> Self:
+        """The settings, completed from a ready-made dataset or the names of `local` files.
+
+        Splits named `none` become empty.
+        """
         entry = ready_made(self.dataset, self.config)
         changes: dict[str, Any] = {}
         if entry is not None:
             changes = self._from_entry(entry)
+        elif local:
+            own = self._split_names()
+            named = {"validation_split": own.get("val"), "test_split": own.get("test")}
+            changes = {name: one for name, one in named.items() if one and not getattr(self, name)}
         for name in ("validation_split", "test_split"):
             if changes.get(name, getattr(self, name)) == _NONE:
                 changes[name] = ""
         return self.model_copy(update=changes)
+
+    def _split_names(self) -> dict[str, str]:
+        """What `datasets` calls the splits of a local directory, by part of a corpus.
+
+        Empty if the training split is not the usual one: then all splits are named explicitly.
+        """
+        if self.train_split != "train" or "://" in self.dataset:
+            return {}
+        if saved := split_files.saved_splits(self.dataset):
+            return saved
+        files = split_files.in_directory(self.dataset, is_rows)
+        usual = {"train": "train", "val": "validation", "test": "test"}
+        return {part: usual[part] for part in files.parts} if files.has_splits else {}
 
     def _from_entry(self, entry: ReadyMade) -> dict[str, Any]:
         filled = {

@@ -68,6 +68,10 @@ class DataSettings(Variant):
         """Which of `val` and `test` the source provides; these are not taken from training."""
         return frozenset()
 
+    def split_note(self) -> str:
+        """Which files of the source are which split, if their names decide; else empty."""
+        return ""
+
     def held_out(self) -> float:
         """The fraction of the text that is held out from training."""
         if self.is_endless:

@@ -13,11 +13,21 @@ from slm_tui.corpus.sources import directory as directories
 from slm_tui.corpus.sources import file as files
 from slm_tui.corpus.sources import hub
 from slm_tui.corpus.sources import stories as own
-from slm_tui.corpus.sources.contract import END_OF_TEXT, READING, LeftOut, Source, StagedDocuments
+from slm_tui.corpus.sources.contract import (
+    BOOKS,
+    END_OF_TEXT,
+    READING,
+    TABLES,
+    LeftOut,
+    Source,
+    StagedDocuments,
+)
 
 __all__ = [
+    "BOOKS",
     "END_OF_TEXT",
     "READING",
+    "TABLES",
     "LeftOut",
     "StagedDocuments",
     "fingerprint",
@@ -36,7 +46,7 @@ SOURCES: dict[type[DataSettings], Source] = {
 def fingerprint(data: DataConfig, *, reading: int = READING) -> dict[str, object]:
     """What determines the text of a source, as plain values; needs no network.
 
-    `reading` 1 gives the values of the first version, which read some files differently.
+    An older `reading` gives the values of that version, which read some files differently.
 
     Raises:
         CorpusError: it cannot be read.
@@ -44,12 +54,16 @@ def fingerprint(data: DataConfig, *, reading: int = READING) -> dict[str, object
     return SOURCES[type(data)].fingerprint(data, reading=reading)
 
 
-def stage(data: DataConfig, directory: Path, meter: Meter) -> StagedDocuments:
-    """Write the documents of a source to files in `directory`.
+def stage(
+    data: DataConfig, directory: Path, meter: Meter, *, reading: int = READING
+) -> StagedDocuments:
+    """Write the documents of a source to files in `directory`, as version `reading` read them.
+
+    `TABLES` is the oldest version that can still be read.
 
     Raises:
         CorpusError: the source cannot be read, or has no text.
         OSError: `directory` cannot be written.
         Cancelled: cancelled through `meter`.
     """
-    return SOURCES[type(data)].stage(data, directory, meter)
+    return SOURCES[type(data)].stage(data, directory, meter, reading=reading)

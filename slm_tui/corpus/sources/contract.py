@@ -9,7 +9,17 @@ from slm_tui.corpus.progress import Meter
 from slm_tui.corpus.sources.text_file import END_OF_TEXT, TextFile
 from slm_tui.corpus.staging import DocumentSpans
 
-__all__ = ["END_OF_TEXT", "READING", "LeftOut", "Source", "StagedDocuments", "settings"]
+__all__ = [
+    "BOOKS",
+    "END_OF_TEXT",
+    "READING",
+    "SPLIT_FILES",
+    "TABLES",
+    "LeftOut",
+    "Source",
+    "StagedDocuments",
+    "settings",
+]
 
 
 # Settings that the first version did not have, with the values that match its behaviour.
@@ -21,8 +31,15 @@ _ADDED: dict[str, object] = {
 }
 # Longer lists of files help nobody.
 _MOST_LISTED = 100
-# Version of how sources are read; part of the fingerprint, as a change changes the text.
-READING = 2
+# Versions of how sources are read; part of the fingerprint of texts that a change affects. A run
+# keeps the version it was started with.
+TABLES = 2
+"""Tables are read row by row, and replaced characters are counted."""
+BOOKS = 3
+"""Project Gutenberg's header and licence are left out."""
+SPLIT_FILES = 3
+"""Files named after a split are that split."""
+READING = 3
 
 
 def settings(data: DataConfig, exclude: set[str]) -> dict[str, Any]:
@@ -103,15 +120,19 @@ class Source(Protocol):
     def fingerprint(self, data: Any, *, reading: int = READING) -> dict[str, object]:
         """What determines the text, as plain values; needs no network.
 
-        `reading` 1 gives the values of the first version.
+        An older `reading` gives the values of that version.
 
         Raises:
             CorpusError: it cannot be read.
         """
         ...
 
-    def stage(self, data: Any, directory: Path, meter: Meter) -> StagedDocuments:
-        """Write the documents to files in `directory`.
+    def stage(
+        self, data: Any, directory: Path, meter: Meter, *, reading: int = READING
+    ) -> StagedDocuments:
+        """Write the documents to files in `directory`, as version `reading` read them.
+
+        `TABLES` is the oldest version that can still be read.
 
         Raises:
             CorpusError: the source cannot be read, or has no text.

@@ -11,14 +11,23 @@ from pathlib import Path
 from typing import Any
 
 from slm_tui.config.data import DirectoryData
+from slm_tui.config.sources.split_files import PARTS as SPLIT_NAMES
+from slm_tui.config.sources.split_files import SplitFiles, sorted_by_split
 from slm_tui.corpus.progress import Meter
 from slm_tui.corpus.sources import file_kinds, text_file
-from slm_tui.corpus.sources.contract import READING, LeftOut, StagedDocuments, settings
+from slm_tui.corpus.sources.contract import (
+    BOOKS,
+    READING,
+    SPLIT_FILES,
+    TABLES,
+    LeftOut,
+    StagedDocuments,
+    settings,
+)
 from slm_tui.corpus.sources.text_file import NotTextError, TextFile
-from slm_tui.corpus.staging import StagingWriter
+from slm_tui.corpus.staging import DocumentSpans, StagingWriter
 from slm_tui.errors import CorpusError, cause_of, remedy_for
 
-SUFFIXES = (".txt", ".md")
 _FILES_NAMED = 3
 # Errors for a link that is broken or points to itself.
 _LEADS_NOWHERE = (errno.ENOENT, errno.ELOOP, errno.ENOTDIR)
@@ -36,24 +45,39 @@ class DirectoryFile:
 def fingerprint(data: DirectoryData, *, reading: int = READING) -> dict[str, object]:
     """Names and contents of the files, and how they are read.
 
-    `reading` 1 gives the values of the first version.
+    An older `reading` gives the values of that version.
 
     Raises:
         CorpusError: the directory or matching files do not exist, or one cannot be read and
             `on_encoding_error` does not allow skipping it.
     """
     hashes = {}
-    for file in files(data)[0]:
+    selected = files(data)[0]
+    for file in selected:
         try:
             hashes[file.name] = text_file.digest(file.path)
         except CorpusError:
             if data.on_encoding_error != "skip":
                 raise
             hashes[file.name] = "unreadable"
-    values = settings(data, exclude={"path"})
-    if reading > 1 and data.on_encoding_error == "replace":
-        values["reading"] = reading
+    values = settings(data, exclude={"path", "split_files"})
+    if reading >= TABLES and data.on_encoding_error == "replace":
+        values["reading"] = TABLES
+    if reading >= BOOKS and any(text_file.body_of(one.path, data.encoding) for one in selected):
+        values["reading"] = BOOKS
+    if splits := _own_splits(data, selected, reading):
+        values["reading"], values["splits"] = SPLIT_FILES, sorted(splits.parts)
     return {**values, "files": hashes}
+
+
+def _own_splits(
+    data: DirectoryData, selected: list[DirectoryFile], reading: int
+) -> SplitFiles | None:
+    """The files by split, if their names decide."""
+    if reading < SPLIT_FILES or data.split_files == "none":
+        return None
+    files = sorted_by_split(one.name for one in selected)
+    return files if files.has_splits else None
 
 
 def files(data: DirectoryData) -> tuple[list[DirectoryFile], list[str]]:
@@ -67,7 +91,7 @@ def files(data: DirectoryData) -> tuple[list[DirectoryFile], list[str]]:
     """
     root = text_file.resolved(data.path, "directory")
     _check_root(root)
-    matches = _matcher(data.pattern)
+    matches = _matcher(data)
     everything, closed = _walk(root)
     matching = [one for one in everything if matches(one.name)]
     if closed and data.on_encoding_error != "skip":
@@ -143,73 +167,103 @@ def _check_root(root: Path) -> None:
         )
 
 
-def _matcher(pattern: str) -> Callable[[str], Any]:
-    if not pattern:
-        return lambda name: name.lower().endswith(SUFFIXES)
-    from fsspec.utils import glob_translate
-
+def _matcher(data: DirectoryData) -> Callable[[str], Any]:
     try:
-        return re.compile(glob_translate(pattern)).match
+        return data.matcher()
     except (re.error, ValueError) as error:
         raise CorpusError(
-            f"the pattern {pattern!r} is not valid", str(error), "try **/*.txt"
+            f"the pattern {data.pattern!r} is not valid", str(error), "try **/*.txt"
         ) from None
 
 
-def stage(data: DirectoryData, directory: Path, meter: Meter) -> StagedDocuments:
+def stage(
+    data: DirectoryData, directory: Path, meter: Meter, *, reading: int = READING
+) -> StagedDocuments:
     """Write the documents of all files.
 
     Raises:
         CorpusError: a file is not UTF-8 text or cannot be read, and must not be skipped.
     """
     selected, closed = files(data)
-    total, done = sum(one.size for one in selected), 0
-    wrong, errors = LeftOut(), list[CorpusError]()
+    wrong = LeftOut()
     for name in closed:
         wrong.skip(name, os.strerror(errno.EACCES))
-    with StagingWriter(directory / "train.text", data.limit) as staging:
-        for one in selected:
-            before = staging.mark()
-            try:
-                wrong.read(_add(staging, one, data, meter, done, total), one.name)
-            except CorpusError as error:
-                staging.drop_since(before)
-                wrong.skip(one.name, error.why or error.what)
-                errors.append(error)
-            done += one.size
-            if staging.is_full:
-                break
-        if wrong.skipped and data.on_encoding_error != "skip":
-            raise _refused(wrong, errors, len(selected))
-        spans = staging.finish()
-        wrong.blank = staging.blank
-    if not len(spans):
-        raise CorpusError(
-            f"{data.path} has no text", "all of its files are empty", "choose another"
+    splits = _own_splits(data, selected, reading)
+    note = sorted_by_split(one.name for one in selected).note
+    if note and reading >= SPLIT_FILES and data.split_files == "auto":
+        wrong.note(note)
+    by_name = {one.name: one for one in selected}
+    parts = {"train": selected}
+    if splits is not None:
+        parts = {part: [by_name[name] for name in names] for part, names in splits.parts.items()}
+    staging = _Staging(data, reading, wrong, meter, sum(map(_size_of, parts.values())))
+    staged = {
+        part: staging.add(parts[part], directory, part) for part in SPLIT_NAMES if part in parts
+    }
+    if wrong.skipped and data.on_encoding_error != "skip":
+        raise _refused(wrong, staging.errors, len(selected))
+    for part in [one for one in staged if one != "train" and not len(staged[one])]:
+        wrong.note(f"{parts[part][0].name} has no text: no {SPLIT_NAMES[part]} split of its own")
+        del staged[part]
+    if not len(staged["train"]):
+        names = "all of its files are" if splits is None else f"{parts['train'][0].name} is"
+        raise CorpusError(f"{data.path} has no text", f"{names} empty", "choose another")
+    return StagedDocuments(staged, wrong)
+
+
+def _size_of(files: list[DirectoryFile]) -> int:
+    return sum(one.size for one in files)
+
+
+class _Staging:
+    """Writes files to staged documents, one part of the corpus after the other."""
+
+    def __init__(
+        self, data: DirectoryData, reading: int, wrong: LeftOut, meter: Meter, total: int
+    ) -> None:
+        self._data, self._reading, self._wrong = data, reading, wrong
+        self._meter, self._total, self._done = meter, total, 0
+        self.errors = list[CorpusError]()
+
+    def add(self, files: list[DirectoryFile], directory: Path, part: str) -> DocumentSpans:
+        """The documents of `files`, as many as the limit allows."""
+        wrong = self._wrong
+        with StagingWriter(directory / f"{part}.text", self._data.limit) as staging:
+            for one in files:
+                before = staging.mark()
+                try:
+                    file = _text_file(one, self._data, self._reading)
+                    self._read(file, staging)
+                    wrong.read(file, one.name)
+                except CorpusError as error:
+                    staging.drop_since(before)
+                    wrong.skip(one.name, error.why or error.what)
+                    self.errors.append(error)
+                self._done += one.size
+                if staging.is_full:
+                    break
+            wrong.blank += staging.blank
+            return staging.finish()
+
+    def _read(self, file: TextFile, staging: StagingWriter) -> None:
+        pieces = file.documents(
+            self._data.separator, meter=self._meter, done=self._done, total=self._total
         )
-    return StagedDocuments({"train": spans}, wrong)
+        for piece in pieces:
+            if not staging.add(piece):
+                break
 
 
-def _add(
-    staging: StagingWriter,
-    one: DirectoryFile,
-    data: DirectoryData,
-    meter: Meter,
-    done: int,
-    total: int,
-) -> TextFile:
+def _text_file(one: DirectoryFile, data: DirectoryData, reading: int) -> TextFile:
     text_file.signature(one.path)
     # A user who selects files by a pattern may want HTML with its tags.
-    file = TextFile(
+    return TextFile(
         one.path,
         encoding=data.encoding,
         replace=data.on_encoding_error == "replace",
         tags=bool(data.pattern),
+        body=text_file.body_of(one.path, data.encoding) if reading >= BOOKS else None,
     )
-    for piece in file.documents(data.separator, meter=meter, done=done, total=total):
-        if not staging.add(piece):
-            break
-    return file
 
 
 def _refused(wrong: LeftOut, errors: list[CorpusError], files: int) -> CorpusError:

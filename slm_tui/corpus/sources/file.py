@@ -5,7 +5,15 @@ from pathlib import Path
 from slm_tui.config.data import FileData
 from slm_tui.corpus.progress import Meter
 from slm_tui.corpus.sources import file_kinds, hub, text_file
-from slm_tui.corpus.sources.contract import READING, LeftOut, StagedDocuments, settings
+from slm_tui.corpus.sources.contract import (
+    BOOKS,
+    READING,
+    TABLES,
+    LeftOut,
+    StagedDocuments,
+    settings,
+)
+from slm_tui.corpus.sources.gutenberg import Body
 from slm_tui.corpus.staging import StagingWriter
 from slm_tui.errors import CorpusError
 
@@ -25,7 +33,7 @@ def format_of(data: FileData) -> str:
 def fingerprint(data: FileData, *, reading: int = READING) -> dict[str, object]:
     """The content of the file, independent of its path, and how it is read.
 
-    `reading` 1 gives the values of the first version.
+    An older `reading` gives the values of that version.
 
     Raises:
         CorpusError: it cannot be read.
@@ -38,14 +46,19 @@ def fingerprint(data: FileData, *, reading: int = READING) -> dict[str, object]:
         "parquet": {*_OF_TEXT, *_OF_CSV},
     }[layout]
     values = settings(data, exclude={"path", "format", *idle})
-    # What the first version read differently, or lost.
-    if reading > 1 and (layout == "csv" or data.on_encoding_error == "replace"):
-        values["reading"] = reading
     path = text_file.resolved(data.path)
-    return {**values, "format": layout, "sha256": text_file.digest(path)}
+    digest = text_file.digest(path)
+    # What earlier versions read differently, or lost.
+    if reading >= TABLES and (layout == "csv" or data.on_encoding_error == "replace"):
+        values["reading"] = TABLES
+    if reading >= BOOKS and layout == "text" and text_file.body_of(path, data.encoding):
+        values["reading"] = BOOKS
+    return {**values, "format": layout, "sha256": digest}
 
 
-def stage(data: FileData, directory: Path, meter: Meter) -> StagedDocuments:
+def stage(
+    data: FileData, directory: Path, meter: Meter, *, reading: int = READING
+) -> StagedDocuments:
     """Write the documents of the file.
 
     Raises:
@@ -55,7 +68,8 @@ def stage(data: FileData, directory: Path, meter: Meter) -> StagedDocuments:
     size = text_file.signature(path)[1]
     layout = format_of(data)
     if layout == "text":
-        staged = _plain(data, path, size, directory, meter)
+        body = text_file.body_of(path, data.encoding) if reading >= BOOKS else None
+        staged = _plain(data, path, body, size, directory, meter)
     else:
         staged = hub.stage_table(data, path, layout, directory, meter)
     if not len(staged.parts["train"]):
@@ -69,12 +83,15 @@ def _why(left_out: LeftOut) -> str:
     return "it is only whitespace" if left_out.blank else "it is empty"
 
 
-def _plain(data: FileData, path: Path, size: int, directory: Path, meter: Meter) -> StagedDocuments:
+def _plain(
+    data: FileData, path: Path, body: Body | None, size: int, directory: Path, meter: Meter
+) -> StagedDocuments:
     file = text_file.TextFile(
         path,
         encoding=data.encoding,
         replace=data.on_encoding_error == "replace",
         tags=data.format == "text",
+        body=body,
     )
     left_out = LeftOut()
     with StagingWriter(directory / "train.text", data.limit) as staging:

@@ -19,7 +19,14 @@ from slm_tui.config.data import FileData, HuggingFaceData
 from slm_tui.config.known_datasets import ready_made
 from slm_tui.corpus.progress import Meter
 from slm_tui.corpus.sources import file_kinds, text_file
-from slm_tui.corpus.sources.contract import READING, LeftOut, StagedDocuments
+from slm_tui.corpus.sources.contract import (
+    BOOKS,
+    READING,
+    SPLIT_FILES,
+    TABLES,
+    LeftOut,
+    StagedDocuments,
+)
 from slm_tui.corpus.staging import load_spans
 from slm_tui.errors import CorpusError
 
@@ -50,19 +57,20 @@ def is_address(dataset: str) -> bool:
 def fingerprint(data: HuggingFaceData, *, reading: int = READING) -> dict[str, object]:
     """The name and what is read of it; for a local dataset its files, by content.
 
-    `reading` 1 gives the values of the first version.
+    An older `reading` gives the values of that version.
 
     Raises:
         CorpusError: it looks like a path that does not exist, or a file cannot be read.
     """
     ready = ready_made(data.dataset, data.config) is not None
-    data = data.completed()
+    data = data.completed(local=reading >= SPLIT_FILES)
     values = data.model_dump(mode="json", exclude={"cache_dir", "streaming"})
     path = local_path(data.dataset)
     if path is None:
         _check_name(data.dataset)
-        # It may have tables, which the first version read differently; known datasets have none.
-        return values if ready or reading == 1 else {**values, "reading": reading}
+        # What it contains is unknown; known datasets have neither tables nor whole books.
+        read = min(reading, BOOKS if _is_text_address(data.dataset) else TABLES)
+        return values if ready or read < TABLES else {**values, "reading": read}
     files = sorted(path.rglob("*")) if path.is_dir() else [path]
     result = {
         one.relative_to(path).as_posix(): text_file.digest(one)
@@ -70,9 +78,18 @@ def fingerprint(data: HuggingFaceData, *, reading: int = READING) -> dict[str, o
         if one.is_file() and not one.name.endswith(".lock")
     }
     tables = any(file_kinds.layout_of(one) == "csv" for one in [*result, path.name])
-    if reading > 1 and (tables or data.limit.fraction is not None):
-        values["reading"] = reading
+    if reading >= TABLES and (tables or data.limit.fraction is not None):
+        values["reading"] = TABLES
+    is_text = path.is_file() and file_kinds.layout_of(path.name) == "text"
+    if reading >= BOOKS and is_text and text_file.body_of(path):
+        values["reading"] = BOOKS
     return {**values, "dataset": "", "files": result}
+
+
+def _is_text_address(dataset: str) -> bool:
+    """Whether it is the URL of plain text."""
+    name = dataset.split("?")[0].split("#")[0]
+    return is_address(dataset) and file_kinds.layout_of(name) == "text"
 
 
 def _check_name(dataset: str) -> None:
@@ -87,7 +104,9 @@ def _check_name(dataset: str) -> None:
         )
 
 
-def stage(data: HuggingFaceData, directory: Path, meter: Meter) -> StagedDocuments:
+def stage(
+    data: HuggingFaceData, directory: Path, meter: Meter, *, reading: int = READING
+) -> StagedDocuments:
     """Write the documents of each named split.
 
     Raises:
@@ -95,8 +114,9 @@ def stage(data: HuggingFaceData, directory: Path, meter: Meter) -> StagedDocumen
         OSError: the disk is full.
         Cancelled: cancelled through `meter`.
     """
-    whole = data.completed()
+    whole = data.completed(local=reading >= SPLIT_FILES)
     entry = ready_made(data.dataset, data.config)
+    named = {"val": data.validation_split, "test": data.test_split}
     splits = {"train": whole.train_split}
     splits |= {"val": whole.validation_split} if whole.validation_split else {}
     splits |= {"test": whole.test_split} if whole.test_split else {}
@@ -107,13 +127,17 @@ def stage(data: HuggingFaceData, directory: Path, meter: Meter) -> StagedDocumen
         "config": whole.config,
         "revision": whole.revision,
         "splits": splits,
+        "optional": [part for part, name in named.items() if entry is None and not name],
         "streaming": whole.streaming,
         "cache_dir": str(Path(whole.cache_dir).expanduser()) if whole.cache_dir else "",
         "minimum_length": whole.minimum_length,
         "maximum_length": whole.maximum_length,
         "heading": entry.heading if entry is not None else "",
+        "books": reading >= BOOKS and entry is None,
     }
     staged = _read(request | _columns(whole) | _limit(whole), directory, meter)
+    if reading >= SPLIT_FILES and (note := data.split_note()):
+        staged.left_out.note(note)
     if not len(staged.parts["train"]):
         raise CorpusError(
             f"{data.dataset} has no text", "all of its rows are empty", "choose another"

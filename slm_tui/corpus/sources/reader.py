@@ -43,6 +43,10 @@ def read(request: dict[str, Any], send: Tell) -> dict[str, Any]:
     """
     directory, left_out = Path(request["directory"]), LeftOut()
     opened = _opened(request, _meter(send))
+    # Names of files suggest some splits, but `datasets` may see it differently.
+    for part in request.get("optional", ()):
+        if request["splits"].get(part) not in opened:
+            request["splits"].pop(part, None)
     for part, split in request["splits"].items():
         if split not in opened:
             raise CorpusError(
@@ -104,7 +108,11 @@ def _reading(request: dict[str, Any]) -> ReadSettings:
         columns=tuple(columns.named),
     )
     return ReadSettings(
-        columns, csv, request.get("encoding", "auto"), request.get("replace", False)
+        columns,
+        csv,
+        request.get("encoding", "auto"),
+        request.get("replace", False),
+        request.get("books", False),
     )
 
 

@@ -27,8 +27,11 @@ def stories(data: StoriesData, first: int, count: int) -> Iterator[DocumentPiece
         yield DocumentPiece(story.text, bits=story.bits)
 
 
-def stage(data: StoriesData, directory: Path, meter: Meter) -> StagedDocuments:
+def stage(
+    data: StoriesData, directory: Path, meter: Meter, *, reading: int = READING
+) -> StagedDocuments:
     """Write the stories of every split; a limit applies to the training split."""
+    del reading
     counts = data.generated_documents()
     total, first, parts = sum(counts.values()), 0, {}
     for part, count in counts.items():

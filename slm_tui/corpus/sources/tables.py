@@ -16,7 +16,7 @@ from slm_tui.corpus.sources.contract import LeftOut
 from slm_tui.corpus.sources.csv_layout import LayoutSettings
 from slm_tui.corpus.sources.csv_rows import CsvRows
 from slm_tui.corpus.sources.json_rows import JsonRows
-from slm_tui.corpus.sources.text_file import TextFile
+from slm_tui.corpus.sources.text_file import TextFile, body_of
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,8 @@ class ReadSettings:
     csv: LayoutSettings = field(default_factory=LayoutSettings)
     encoding: str = "auto"
     replace: bool = False
+    # Leave out the header and licence of Project Gutenberg.
+    books: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,11 +79,14 @@ class FileTexts:
         if file.layout == "parquet":
             yield from self._of_parquet(file, left_out, done, total)
             return
+        path, encoding = Path(file.name), self._reading.encoding
+        is_book = self._reading.books and file.layout == "text"
         text = TextFile(
-            Path(file.name),
-            encoding=self._reading.encoding,
+            path,
+            encoding=encoding,
             replace=self._reading.replace,
             opener=file.open,
+            body=body_of(path, encoding, file.open) if is_book else None,
         )
         try:
             if file.layout == "text":

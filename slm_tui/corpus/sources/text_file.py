@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import IO
 
 from slm_tui.corpus.progress import Meter
-from slm_tui.corpus.sources import encodings, file_kinds
+from slm_tui.corpus.sources import encodings, file_kinds, gutenberg
 from slm_tui.corpus.sources.encodings import AUTO, Encoding
+from slm_tui.corpus.sources.gutenberg import Body
 from slm_tui.corpus.staging import CHUNK, DocumentPiece
 from slm_tui.errors import CorpusError, cause_of, remedy_for
 
@@ -97,6 +98,39 @@ def _digest(path: Path, _signature: Signature) -> str:
         raise _unreadable(path, error) from None
 
 
+def body_of(
+    path: Path, encoding: str = AUTO, opener: Callable[[], IO[bytes]] | None = None
+) -> Body | None:
+    """The part of a book of Project Gutenberg between its header and its licence.
+
+    `None` if the file is anything else, or cannot be read. Cached while the file does not change.
+    """
+    if opener is not None:
+        return _body(path, encoding, opener)
+    try:
+        return _cached_body(path.absolute(), encoding, signature(path))
+    except CorpusError:
+        return None
+
+
+@lru_cache(maxsize=4096)
+def _cached_body(path: Path, encoding: str, _signature: Signature) -> Body | None:
+    return _body(path, encoding, lambda: path.open("rb"))
+
+
+def _body(path: Path, encoding: str, opener: Callable[[], IO[bytes]]) -> Body | None:
+    try:
+        with opener() as file:
+            # Four bytes per character in the widest encoding.
+            head = file_kinds.opened(file)[0].read(4 * gutenberg.HEAD)
+        if not gutenberg.mentions(head):
+            return None
+        text = TextFile(path, encoding=encoding, replace=True, opener=opener)
+        return gutenberg.find(text.text(Meter()))
+    except (CorpusError, *file_kinds.DAMAGED):
+        return None  # reading it will report the problem
+
+
 class TextFile:
     """A text file, decompressed and decoded while it is read, once.
 
@@ -105,6 +139,7 @@ class TextFile:
         replace: replace invalid bytes with U+FFFD.
         tags: accept HTML, including its tags, as text.
         opener: opens the content if `path` is only its name.
+        body: the part to read; `None` reads everything.
 
     Attributes:
         notes: what the user may not expect about how it was read.
@@ -119,10 +154,12 @@ class TextFile:
         replace: bool = False,
         tags: bool = True,
         opener: Callable[[], IO[bytes]] | None = None,
+        body: Body | None = None,
     ) -> None:
         self.path = path
         self._opener = opener or (lambda: path.open("rb"))
-        self.notes: list[str] = []
+        self.notes: list[str] = [body.note] if body is not None else []
+        self._body = body
         self.replaced = self.characters = 0
         self._encoding, self._replace, self._tags = encoding, replace, tags
 
@@ -168,7 +205,8 @@ class TextFile:
         """
         try:
             with self._opener() as file:
-                yield from self._decoded(file, meter, done, total)
+                pieces = self._decoded(file, meter, done, total)
+                yield from pieces if self._body is None else gutenberg.cut(pieces, self._body)
         except (OSError, ValueError) as error:
             raise _unreadable(self.path, error) from None
 

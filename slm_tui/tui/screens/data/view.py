@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 PART_NAMES = {"train": "training", "val": "validation", "test": "test"}
 _MOST_VERDICTS = 3
+# `d` shows all.
+_MOST_NOTES = 2
 _FACT_WIDTH = 39
 _LABEL = 10
 _COLUMNS = {"documents": 10, "tokens": 8, "bytes": 9, "bytes/tok": 11, "floor": 7}
@@ -71,6 +73,8 @@ def summary(snapshot: CorpusSnapshot, width: int, verdicts: int = _MOST_VERDICTS
     tokenizer = f"{statistics.tokenizer}, {statistics.n_vocab:,} tokens"
     lines = [Content.styled(source_of(preset), "bold") + arrow + Content(tokenizer)]
     lines += _table(statistics)
+    notes = statistics.left_out.get("notes", [])
+    lines += [Content.styled(one_line(note, 200), MUTED) for note in notes[:_MOST_NOTES]]
     findings = verdict_lines(snapshot)
     if len(findings) > verdicts:
         findings[verdicts - 1] += Content.styled(
