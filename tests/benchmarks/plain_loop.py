@@ -9,6 +9,7 @@ one line printed at every step.
 import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -17,6 +18,17 @@ from torch import Tensor, nn
 
 from tests.benchmarks.figures import rate_of
 from tests.benchmarks.sizes import SIZES, THREADS
+
+
+class Shape(NamedTuple):
+    """A model and its batch, in the order of the sizes."""
+
+    n_vocab: int
+    n_embd: int
+    n_layer: int
+    n_head: int
+    block_size: int
+    batch: int
 
 
 class Attention(nn.Module):
@@ -55,9 +67,9 @@ class Block(nn.Module):
 class PlainGpt(nn.Module):
     """Learned positions, LayerNorm, GELU, biases, tied head."""
 
-    def __init__(self, size: str) -> None:
+    def __init__(self, shape: Shape) -> None:
         super().__init__()
-        n_vocab, n_embd, n_layer, n_head, block_size, _ = SIZES[size]
+        n_vocab, n_embd, n_layer, n_head, block_size, _ = shape
         self.tokens = nn.Embedding(n_vocab, n_embd)
         self.positions = nn.Embedding(block_size, n_embd)
         self.blocks = nn.ModuleList(Block(n_embd, n_head) for _ in range(n_layer))
@@ -70,7 +82,7 @@ class PlainGpt(nn.Module):
 
     def forward(self, ids: Tensor, targets: Tensor) -> Tensor:
         """Mean loss in nats of `(batch, time)`."""
-        x = self.tokens(ids) + self.positions(torch.arange(ids.shape[1]))
+        x = self.tokens(ids) + self.positions(torch.arange(ids.shape[1], device=ids.device))
         for block in self.blocks:
             x = block(x)
         logits = self.head(self.norm(x))
@@ -83,7 +95,7 @@ def train(size: str, tokens: Path, warmup: float, seconds: float) -> float:
     torch.set_num_threads(THREADS)
     *_, block_size, batch = SIZES[size]
     data = np.memmap(tokens, dtype=np.uint16, mode="r")
-    model = PlainGpt(size)
+    model = PlainGpt(Shape(*SIZES[size]))
     matrices = [one for one in model.parameters() if one.dim() > 1]
     vectors = [one for one in model.parameters() if one.dim() < 2]
     optimizer = torch.optim.AdamW(
