@@ -58,6 +58,8 @@ class TrainingState:
     # Sequences per forward pass.
     micro_batch: Count = 0
     threads: Annotated[int, Strict(), Field(ge=0, le=65_536)] = 0
+    # The number format of the forward pass; empty in states of older versions.
+    precision: Name = ""
     n_vocab: Annotated[int, Strict(), Field(ge=0, le=2**24)] = 0
     begins_documents: Flag = True
     corpus: Fingerprint = ""

@@ -15,7 +15,7 @@ from slm_tui.training.compiled import Forward
 from slm_tui.training.device_step import FINITE, LOSS, NORM, DeviceStep
 from slm_tui.training.memory import first_line, out_of_memory, release, sequences_at_once
 from slm_tui.training.optimizer import FlatOptimizer
-from slm_tui.training.precision import LossScale, autocast, choose_format
+from slm_tui.training.precision import Format, LossScale, autocast, choose_format
 
 # A prime near 2^61, for mixing seed and step into the seed of the step's dropout.
 _MIX = 2_305_843_009_213_693_951
@@ -36,21 +36,27 @@ class StepResult:
 
 class Stepper:
     """Runs updates. `at_once` is the number of sequences per forward pass; it is reduced when
-    memory runs out, without changing the step.
+    memory runs out, without changing the step. `format` replaces what the preset's precision means
+    without a measurement.
 
     Raises:
         TrainingError: the device does not support the preset's precision.
     """
 
     def __init__(
-        self, model: LanguageModel, optimizer: FlatOptimizer, preset: Preset, device: torch.device
+        self,
+        model: LanguageModel,
+        optimizer: FlatOptimizer,
+        preset: Preset,
+        device: torch.device,
+        format: Format | None = None,
     ) -> None:
         self._optimizer = optimizer
         self._preset = preset
         self._device = device
         self._drops = preset.model.dropout_rate > 0
         self.at_once = sequences_at_once(preset, model.n_vocab, device)
-        self.format = choose_format(preset, device)
+        self.format = format or choose_format(preset, device)
         self.scale = LossScale.of(self.format)
         self.forward = Forward(model, preset, device)
         self._model = model

@@ -36,6 +36,7 @@ from slm_tui.training.events import (
     Warned,
     WentBack,
 )
+from slm_tui.training.format_choice import faster_format, format_of
 from slm_tui.training.guard import Guard
 from slm_tui.training.memory import first_line, out_of_memory, with_retry
 from slm_tui.training.observer import Observer
@@ -135,7 +136,11 @@ class Trainer:
         self.optimizer = FlatOptimizer(self.model, preset.optimizer)
         if resume is not None:
             self.optimizer.load_state(resume.moments())
-        self._stepper = Stepper(self.model, self.optimizer, preset, self.device)
+        chosen = faster_format(preset, self.model.n_vocab, self.device)
+        if resume is not None and preset.training.precision == "auto":
+            chosen = format_of(state.precision, chosen, self.device)
+        state.precision = chosen
+        self._stepper = Stepper(self.model, self.optimizer, preset, self.device, chosen)
         if resume is not None:
             self._stepper.at_once = state.micro_batch or self._stepper.at_once
             self._stepper.scale.value = state.loss_scale
