@@ -17,6 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("move", "move a waiting run up or down", _move),
         ("remove", "remove waiting runs from the queue", _remove),
         ("run", "train all queued runs", _run),
+        ("stop", "save and stop what the queue trains; it goes on with `queue run`", _stop),
     ):
         commands.add_parser(what, help=line).set_defaults(command=function, what=what)
     several = commands.choices
@@ -98,6 +99,16 @@ def _remove(options: argparse.Namespace) -> int:
         running = {item.id for item in queue.runs() if item.running}
         what = "trains already" if missing[0] in running else "is not in the queue"
         raise SlmTuiError(f"run {missing[0]} {what}", "", "see `slm-tui queue list`")
+    return 0
+
+
+def _stop(options: argparse.Namespace) -> int:
+    from slm_tui.experiments import queue
+
+    if not queue.ask_to_stop():
+        raise SlmTuiError("no process trains the queue", "", "start one with `slm-tui queue run`")
+    output.say("the queue stops: its runs are saved and stay in the queue")
+    output.say("go on with: slm-tui queue run")
     return 0
 
 

@@ -214,6 +214,37 @@ def has_worker() -> bool:
     return False
 
 
+def ask_to_stop() -> bool:
+    """Ask the process that trains the queue to save its runs and end; they go on with the queue.
+
+    Returns:
+        Whether there is such a process.
+
+    Raises:
+        SlmTuiError: the request cannot be written.
+    """
+    if not has_worker():
+        return False
+    try:
+        safe_files.write_atomically(_stop_request(), "", durable=False)
+    except OSError as error:
+        raise SlmTuiError(f"{_stop_request()} cannot be written", cause_of(error)) from None
+    return True
+
+
+def take_stop_request() -> bool:
+    """Whether the queue was asked to stop since the last call."""
+    try:
+        _stop_request().unlink()
+    except OSError:
+        return False
+    return True
+
+
+def _stop_request() -> Path:
+    return paths.data_dir() / "queue.stop"
+
+
 def _change(how: Callable[[_File], _File]) -> None:
     with locked(paths.data_dir() / "queue.lock"):
         before = _read()

@@ -82,6 +82,7 @@ class Worker:
             SlmTuiError: the queue is damaged or cannot be written.
         """
         queue.recover()
+        queue.take_stop_request()  # it was meant for an earlier worker
         try:
             self._work()
         except SlmTuiError:
@@ -94,6 +95,8 @@ class Worker:
     def _work(self) -> None:
         while True:
             self._collect()
+            if queue.take_stop_request():
+                self.stop()
             if not self._stopping.is_set():
                 self._start_runs()
             if not self._jobs and (self._stopping.is_set() or not self._waiting()):

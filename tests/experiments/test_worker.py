@@ -168,6 +168,25 @@ def work_until_killed(steps: int) -> None:
     Worker(Watch(kill)).work()
 
 
+def test_a_queue_that_is_asked_to_stop_saves_its_run_and_keeps_it(suite: MakeSuite) -> None:
+    started = start_suite(suite(set={"training.max_steps": 100_000}))
+    asked: list[bool] = []
+
+    def at(watch: Watch) -> None:
+        if watch.session is not None and watch.session.status.step > 2 and not asked:
+            asked.append(queue.ask_to_stop())
+
+    assert not queue.ask_to_stop(), "nobody trains the queue yet"
+    lock = queue.take_worker_lock()
+    assert lock is not None
+    with lock:
+        watch = work(at)
+    assert asked == [True]
+    assert watch.events == [("started", "slow"), ("stopped", "slow")]
+    assert states(started) == ["waiting", "waiting"]
+    assert [item.running for item in queue.runs()] == [False, False]
+
+
 def test_a_killed_worker_loses_no_run_and_the_next_one_goes_on(
     suite: MakeSuite, home: Path
 ) -> None:
