@@ -88,7 +88,7 @@ def test_names_of_runs_and_files_are_printed_as_symbols(
     assert_safe(err if words[0] == "generate" else out + err)
 
 
-@extent.sample(2)
+@extent.sample(1)
 @pytest.mark.parametrize("encoding", ["latin-1", "ascii", "cp1252", "utf-8", "cp437"])
 def test_every_encoding_of_standard_output_works(encoding: str, file: str, home: Path) -> None:
     commands = [
@@ -142,8 +142,7 @@ def test_json_is_json_in_every_encoding(file: str) -> None:
     for words in (
         ["train", file, "--name", "it", "--json", "--set", f'sampling.prompts=["{prompt}"]'],
         ["generate", "it", "--prompt", prompt, "--max-tokens", "3", "--json"],
-        ["runs", "show", "it", "--json"],
-        ["presets", "list", "--json"],
+        *([["runs", "show", "it", "--json"], ["presets", "list", "--json"]] * extent.ALL),
     ):
         done = program(*words, environment=environment)
         assert done.returncode == 0, done.stderr

@@ -3,10 +3,13 @@
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
+from tests import extent
 from tests.corpus.helpers import TEXTS
 
 NAMES = ("bytes", "chars", "bpe", "gpt2-257", "gpt2-512", "gpt2-5000", "gpt2-50257")
-quick = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+quick = settings(
+    max_examples=extent.of(25, 60), deadline=None, suppress_health_check=list(HealthCheck)
+)
 
 # Newer characters are letters in one library and not yet in another.
 assigned = st.characters(exclude_categories=["Cs", "Cn", "Co"])

@@ -39,7 +39,7 @@ def preset(tiny: Make, source: str, tokenizer: dict[str, Any], place: Path) -> P
     return tiny(data=data, tokenizer=tokenizer)
 
 
-@extent.sample(2)
+@extent.sample(1)
 @pytest.mark.parametrize(
     ("source", "tokenizer", "expected"),
     [

@@ -62,7 +62,7 @@ def prompts_of(*lengths: int) -> list[list[int]]:
 LENGTHS = (1, 5, BLOCK, BLOCK - 1, 30, 2, 7, BLOCK + 1)
 
 
-@extent.sample(3)
+@extent.sample(2)
 @pytest.mark.parametrize("position", ["learned", "rope"])
 @pytest.mark.parametrize("chosen", [GREEDY, SAMPLED, PENALISED], ids=["greedy", "drawn", "penal"])
 def test_batched_texts_equal_separate_ones(chosen: SamplingSettings, position: str) -> None:
@@ -85,7 +85,7 @@ def test_batched_texts_end_at_different_times() -> None:
     assert len(grown) > 2
 
 
-@extent.sample(12)
+@extent.sample(6)
 @pytest.mark.parametrize("switches", SWITCHES[::3], ids=named)
 def test_batched_texts_equal_separate_ones_for_every_option(
     switches: dict[str, object],

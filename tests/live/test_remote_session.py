@@ -17,7 +17,7 @@ from slm_tui.live.other_process_runs import OtherProcessRuns
 from slm_tui.live.remote_session import RemoteSession
 from slm_tui.runs import store
 from slm_tui.runs.store import Run
-from tests import limits
+from tests import extent, limits
 from tests.conftest import make_tiny
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
@@ -87,6 +87,7 @@ def test_it_has_the_interface_of_a_session(followed: RemoteSession) -> None:
     assert followed.problem() == ""
 
 
+@extent.only_in_all
 def test_without_a_socket_it_is_watched_from_its_files(run: Run, followed: RemoteSession) -> None:
     (run.path / steering.SOCKET).unlink()
     at = followed.status.step
@@ -153,6 +154,7 @@ def test_the_command_line_steers_and_follows(run: Run, capsys: Capture) -> None:
     assert main(["runs", "follow", "last"]) == 1
 
 
+@extent.only_in_all
 def test_following_shows_the_run_and_leaves_it_running(run: Run) -> None:
     for words in ([], ["--json"]):
         process = limits.start(

@@ -158,7 +158,7 @@ def a_moment(watched: Watched, fork: Fork, chance: random.Random, *, aimed: bool
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize(
     ("changes", "rounds"),
-    [(BUSY, extent.of(10, 60)), (SAVING, extent.of(8, 40))],
+    [(BUSY, extent.of(5, 60)), (SAVING, extent.of(6, 40))],
     ids=["all", "saving"],
 )
 def test_many_kills_do_not_change_the_losses(

@@ -17,6 +17,7 @@ from slm_tui.training import checkpoint
 from slm_tui.training.allocator import keep_big_blocks
 from slm_tui.training.events import Evaluated, Event, Failed, Saving, Started, Stepped, Warned
 from slm_tui.training.trainer import Trainer
+from tests import extent
 from tests.conftest import make_tiny
 from tests.training.forks import FullMemory, map_every_tensor, run
 from tests.training.harness import train
@@ -104,6 +105,7 @@ def trained_in_little(home: Path, changes: dict[str, Any], allocator: Any) -> An
     return trained(home, changes, scarce, allocator)
 
 
+@extent.sample(2)
 @pytest.mark.parametrize(
     ("changes", "allocator"),
     [({}, map_every_tensor), ({}, keep_big_blocks), ({"optimizer": MUON}, keep_big_blocks)],

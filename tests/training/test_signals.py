@@ -12,12 +12,15 @@ from slm_tui.config.preset import Preset
 from slm_tui.live.session import Session
 from slm_tui.runs import store
 from slm_tui.training import checkpoint
+from tests import extent
 from tests.training.test_kill import end, events_of, losses, start
 
 Make = Callable[..., Preset]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [pytest.param(signal.SIGINT, marks=extent.only_in_all), signal.SIGTERM]
+)
 def test_a_signal_saves_and_exits_with_130(tiny: Make, home: Path, number: signal.Signals) -> None:
     preset = tiny(
         model__dropout=0.1, training__max_steps=100_000, training__checkpoint_every=100_000

@@ -9,6 +9,7 @@ import pytest
 from slm_tui import paths
 from slm_tui.config import library
 from slm_tui.config.preset import Preset, parse
+from slm_tui.live.other_process_runs import OtherProcessRuns
 from tests.tui.terminals import Terminal, end_runs
 from tests.tui.two_presets import MINE, TINY
 
@@ -16,10 +17,22 @@ READERS = ("run-scanner", "other-runs", "suite-watcher", "queue-notices")
 
 
 @pytest.fixture(autouse=True)
-def _readers_have_ended() -> Iterator[None]:
-    """Waits for the last read of an app that was closed: it would read the next test's runs."""
+def _readers_have_ended(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Ends what still looks for runs, and waits for the last look: it would read the next test's
+    runs."""
     before = set(threading.enumerate())
+    started: list[OtherProcessRuns] = []
+    start = OtherProcessRuns.start
+
+    def noted(self: OtherProcessRuns) -> None:
+        if self not in started:
+            started.append(self)
+        start(self)
+
+    monkeypatch.setattr(OtherProcessRuns, "start", noted)
     yield
+    for one in started:
+        one.close()
     for thread in set(threading.enumerate()) - before:
         if thread.name in READERS:
             thread.join(5)

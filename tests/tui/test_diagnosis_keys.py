@@ -5,13 +5,14 @@ from typing import Any
 import pytest
 from textual.content import Content
 from textual.pilot import Pilot
-from textual.widgets import Input, Static
+from textual.widgets import Static
 
 from slm_tui.live.training_workshop import TrainingWorkshop
 from slm_tui.runs.store import Run
 from slm_tui.tui.app import SlmTuiApp
-from slm_tui.tui.dialogs import Ask, Question
+from slm_tui.tui.dialogs import Question
 from slm_tui.tui.screens.help.screen import HelpScreen
+from slm_tui.tui.screens.presets.screen import PresetsScreen
 from slm_tui.tui.screens.train.verdicts import VerdictDetails
 from slm_tui.tui.screens.train.view import RunView, in_two_lines
 from slm_tui.tui.widgets.line_list import LineList
@@ -32,6 +33,16 @@ async def press(pilot: Pilot[Any], key: str, screen: type[Any]) -> Any:
     await until(pilot, lambda: isinstance(pilot.app.screen, screen))
     await pilot.pause()
     return pilot.app.screen
+
+
+async def in_the_form(pilot: Pilot[Any]) -> PresetsScreen:
+    """The form, once it holds the settings of the run."""
+    await until(pilot, lambda: isinstance(pilot.app.screen, PresetsScreen))
+    screen = pilot.app.screen
+    assert isinstance(screen, PresetsScreen)
+    await until(pilot, lambda: screen.draft is not None and screen.draft.origin is not None)
+    await until(pilot, lambda: screen.focused is screen.form.properties)
+    return screen
 
 
 @extent.sample(1)
@@ -66,8 +77,10 @@ async def test_apply_lists_the_remedies_with_what_each_changes() -> None:
         assert "optimizer.learning_rate=" in shown[0]
         assert "more steps" in shown[1]
         await pilot.press("down", "f")
-        await until(pilot, lambda: isinstance(pilot.app.screen, Ask))
-        assert pilot.app.screen.query_one(Input).value.startswith("training.max_steps=")
+        form = await in_the_form(pilot)
+        setting = form.form.properties.setting
+        assert setting is not None
+        assert setting.path == "training.max_steps"
 
 
 async def test_apply_starts_a_run_with_the_edited_remedy() -> None:
@@ -76,10 +89,12 @@ async def test_apply_starts_a_run_with_the_edited_remedy() -> None:
     async with app.run_test(size=(120, 40)) as pilot:
         await press(pilot, "a", Question)
         await pilot.press("f")
-        await until(pilot, lambda: isinstance(app.screen, Ask))
-        value = "model.n_layer=1 training.max_steps=1 data.documents=300"
-        app.screen.query_one(Input).value = value
-        await pilot.press("enter")
+        form = await in_the_form(pilot)
+        assert form.draft is not None
+        for path, value in (("model.n_layer", 1), ("training.max_steps", 1)):
+            form.draft.put(path, value)
+        form.draft.put("data.documents", 300)
+        await pilot.press("t")
         workshop = app.workshop
         assert isinstance(workshop, TrainingWorkshop)
         await until(pilot, lambda: workshop.session is not None)

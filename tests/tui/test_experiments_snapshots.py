@@ -20,7 +20,7 @@ from slm_tui.tui.screens.experiments.screen import ExperimentsScreen
 from tests.cli.test_suite import SUITE
 from tests.conftest import make_tiny
 from tests.tui.made_runs import add_run, until
-from tests.tui.test_snapshots import LOOKS, SIZES, THEMES, Snap, still
+from tests.tui.test_snapshots import SIZES, THEMES, Snap, looks, still
 
 Before = Callable[[Pilot[Any]], Awaitable[None]]
 
@@ -60,13 +60,13 @@ def looking(theme: str, *keys: str) -> Before:
     return before
 
 
-@pytest.mark.parametrize(("size", "theme"), LOOKS)
+@looks(0)
 def test_experiments_screen(size: str, theme: str, snap_compare: Snap) -> None:
     app = SlmTuiApp(load_torch=False)
     assert snap_compare(app, run_before=looking(theme), terminal_size=SIZES[size])
 
 
-@pytest.mark.parametrize(("size", "theme"), LOOKS)
+@looks(1)
 def test_a_comparison(size: str, theme: str, snap_compare: Snap) -> None:
     app = SlmTuiApp(load_torch=False)
     assert snap_compare(app, run_before=looking(theme, "="), terminal_size=SIZES[size])

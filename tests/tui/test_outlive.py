@@ -16,6 +16,7 @@ from slm_tui.config.preset import Preset
 from slm_tui.live import steering
 from slm_tui.runs import store
 from slm_tui.runs.store import Run
+from tests import extent
 from tests.tui.terminals import (
     Terminal,
     alive,
@@ -121,6 +122,7 @@ def test_a_run_finishes_without_its_terminal(quick: Preset, terminal: Terminal) 
     assert "finished" in (run.path / "console.log").read_text()
 
 
+@extent.only_in_all
 def test_a_hangup_signal_returns_the_prompt(terminal: Terminal, quick: Preset) -> None:
     run = train(terminal)
     os.kill(run.info().pid, signal.SIGHUP)
@@ -130,6 +132,7 @@ def test_a_hangup_signal_returns_the_prompt(terminal: Terminal, quick: Preset) -
     until(lambda: steps(run) > at + 20)
 
 
+@extent.only_in_all
 def test_keep_training_continues_without_the_terminal(terminal: Terminal, quick: Preset) -> None:
     run = train(terminal)
     terminal.press("C-q")
@@ -186,6 +189,7 @@ def test_a_killed_app_leaves_a_sane_terminal(terminal: Terminal, quick: Preset) 
     assert " -icanon" not in terminal.wait_for("icanon")
 
 
+@extent.only_in_all
 def test_a_stopped_app_comes_back(terminal: Terminal, quick: Preset) -> None:
     run = train(terminal)
     pid = run.info().pid
@@ -222,6 +226,7 @@ def test_ctrl_z_suspends_the_app_and_ignores_keys_for_the_shell(
     assert run.info().state == "running"
 
 
+@extent.only_in_all
 def test_the_train_command_outlives_its_terminal(terminal: Terminal, quick: Preset) -> None:
     terminal.run("train", "quick")
     run = until(lambda: store.all_runs()[0] if store.all_runs() else None)

@@ -558,6 +558,7 @@ async def test_an_unknown_theme_and_a_broken_settings_file_are_ignored(home: Pat
 
 
 @extent.sample(2)
+@extent.sample(2)
 @pytest.mark.parametrize("theme", ["slm-light", "ansi-dark", "ansi-light", "textual-light", "nord"])
 async def test_every_kind_of_theme_draws_every_screen(theme: str) -> None:
     app = an_app(Busy())

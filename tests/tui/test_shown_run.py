@@ -23,6 +23,7 @@ from slm_tui.tui.screens.runs.screen import RunsScreen
 from slm_tui.tui.screens.train.screen import TrainScreen
 from slm_tui.tui.screens.train.view import RunView
 from slm_tui.tui.widgets.status_line import StatusLine
+from tests import extent
 from tests.conftest import make_tiny
 from tests.tui.made_runs import add_run, until
 
@@ -132,6 +133,7 @@ async def test_a_start_after_an_old_run_was_opened(old: Run) -> None:
         await app.obeys()
 
 
+@extent.only_in_all
 async def test_a_start_after_the_app_was_opened_on_an_old_run(old: Run) -> None:
     async with running(run=old.path) as app:
         await app.until(lambda: isinstance(app.app.screen, TrainScreen))
@@ -141,6 +143,7 @@ async def test_a_start_after_the_app_was_opened_on_an_old_run(old: Run) -> None:
         await app.obeys()
 
 
+@extent.only_in_all
 async def test_a_start_after_the_checkpoints_of_an_old_run_were_shown(old: Run) -> None:
     add_run("newer", checkpoints=[20])
     async with running() as app:
@@ -157,6 +160,7 @@ async def test_a_start_after_the_checkpoints_of_an_old_run_were_shown(old: Run) 
         await app.obeys()
 
 
+@extent.only_in_all
 async def test_checkpoints_are_shown_although_a_filter_hides_their_run(old: Run) -> None:
     other = add_run("other", checkpoints=[20])
     async with running() as app:
@@ -215,6 +219,7 @@ async def test_applying_the_remedy_of_an_old_run(old: Run, monkeypatch: pytest.M
         await app.obeys()
 
 
+@extent.only_in_all
 async def test_a_resumed_run_after_another_was_opened(old: Run) -> None:
     async with running() as app:
         first = await app.started("long")

@@ -43,13 +43,22 @@ from tests.tui.test_runs_screen import on_screen, open_runs, with_checkpoints
 
 SIZES = {"80x24": (80, 24), "120x40": (120, 40)}
 THEMES = {"dark": "slm-dark", "light": "slm-light"}
-# The sample: each size and each theme once.
-LOOKS = [
-    pytest.param(size, theme, id=f"{size}-{theme}")
-    for at, size in enumerate(SIZES)
-    for number, theme in enumerate(THEMES)
-    if extent.ALL or at == number
-]
+
+
+def looks(at: int) -> pytest.MarkDecorator:
+    """All sizes and themes of a picture; in the sample a size with a theme, in turn by `at`."""
+    sample = list(zip(SIZES, THEMES, strict=True))[at % 2]
+    return pytest.mark.parametrize(
+        ("size", "theme"),
+        [
+            pytest.param(size, theme, id=f"{size}-{theme}")
+            for size in SIZES
+            for theme in THEMES
+            if extent.ALL or (size, theme) == sample
+        ],
+    )
+
+
 Snap = Callable[..., bool]
 
 
@@ -136,12 +145,12 @@ def _compare(screen: str, size: str, theme: str, snap_compare: Snap) -> bool:
     return snap_compare(app, run_before=before(theme), terminal_size=SIZES[size])
 
 
-@pytest.mark.parametrize(("size", "theme"), LOOKS)
+@looks(0)
 def test_presets_screen(size: str, theme: str, snap_compare: Snap) -> None:
     assert _compare("presets", size, theme, snap_compare)
 
 
-@pytest.mark.parametrize(("size", "theme"), LOOKS)
+@looks(1)
 def test_train_screen(size: str, theme: str, snap_compare: Snap) -> None:
     assert _compare("train", size, theme, snap_compare)
 
@@ -151,7 +160,7 @@ def _chunk_length(step: int) -> float:
     return 4.0 - 2.0 * math.exp(-step / 200) + 9.0 * math.exp(-(((step - 60) / 30) ** 2))
 
 
-@pytest.mark.parametrize(("size", "theme"), LOOKS)
+@looks(2)
 def test_train_screen_of_an_hnet(size: str, theme: str, snap_compare: Snap) -> None:
     metrics = {"stage1_compression": _chunk_length}
     run = make_run("bytes-hnet-tiny", 3, steps=1840, rate=1.0, metrics=metrics)
@@ -187,7 +196,7 @@ def _chunks_of(text: str) -> Chunks:
     return Chunks(np.array([first, second]))
 
 
-@pytest.mark.parametrize(("size", "theme"), LOOKS)
+@looks(3)
 def test_chunks_in_inspect_mode(
     size: str, theme: str, snap_compare: Snap, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -227,12 +236,12 @@ def test_chunks_in_inspect_mode(
     assert snap_compare(app, run_before=inspect, terminal_size=SIZES[size])
 
 
-@pytest.mark.parametrize(("size", "theme"), LOOKS)
+@looks(4)
 def test_runs_screen(size: str, theme: str, snap_compare: Snap) -> None:
     assert _compare("runs", size, theme, snap_compare)
 
 
-@pytest.mark.parametrize(("size", "theme"), LOOKS)
+@looks(5)
 def test_chat_screen(
     size: str, theme: str, snap_compare: Snap, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -252,7 +261,7 @@ def test_chat_screen(
     assert snap_compare(app, run_before=talk, terminal_size=SIZES[size])
 
 
-@pytest.mark.parametrize(("size", "theme"), LOOKS)
+@looks(6)
 def test_side_by_side(
     size: str, theme: str, snap_compare: Snap, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -289,6 +298,6 @@ def test_side_by_side(
     assert snap_compare(app, run_before=talk, terminal_size=SIZES[size])
 
 
-@pytest.mark.parametrize(("size", "theme"), LOOKS)
+@looks(7)
 def test_data_screen(size: str, theme: str, snap_compare: Snap) -> None:
     assert _compare("data", size, theme, snap_compare)
