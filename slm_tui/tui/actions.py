@@ -98,7 +98,7 @@ ACTIONS: tuple[Action, ...] = (
     _all("go_runs", "3,f4", "Runs", "Compare runs and open their checkpoints"),
     _all("go_chat", "4,f5", "Chat", "Generate text with a checkpoint"),
     _all("go_data", "5,f6", "Data", "Explore text, tokens and splits"),
-    _all("palette", "ctrl+p", "Palette", "Search actions, presets, runs and checkpoints"),
+    _all("palette", "ctrl+p", "Palette", "Search actions, settings, presets, runs and checkpoints"),
     _all("jump", "ctrl+o", "Jump", "Label each pane with a letter; press one to go there"),
     _all("filter", "/", "Filter", "Show only matching rows"),
     _all("zoom", "z", "Zoom", "Maximize or restore the focused pane"),

@@ -30,6 +30,10 @@ class PaletteEntry(NamedTuple):
     title: str
     help: str
     run: Callable[[], object]
+    # What it is found by besides its title and help.
+    words: tuple[str, ...] = ()
+    # Between entries that fit a search equally well, the heavier one is first.
+    weight: float = 1.0
 
 
 class AppServices(Protocol):
