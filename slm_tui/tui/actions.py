@@ -197,10 +197,11 @@ ACTIONS: tuple[Action, ...] = (
     _chat("next_seed", "s", "Seed", "Next seed, for a different completion"),
     _chat("greedy", "g", "Greedy", "Switch greedy decoding on or off"),
     # Data
+    _data("train", "t,f7", "Train", "Train the chosen preset on this text (asks first)", 1),
     _data("prepare", "p", "Prepare", "Prepare the corpus: tokenize and split the text", 1),
     _data("sample", "g", "Random", "Show a random document", 2),
     _data("open", "o", "Open text", "Use another file, directory or dataset in this preset", 3),
-    _data("tokens", "t", "Tokens", "Show token boundaries; arrows move from token to token", 4),
+    _data("tokens", "v,f8", "Tokens", "Show token boundaries; arrows move from token to token", 4),
     _data("compare", "w", "Compare", "Compare with a second tokenizer, side by side", 5),
     _data("details", "d", "Details", "Show all findings about this text, with reasons", 6),
     # Charts

@@ -96,6 +96,10 @@ class AppServices(Protocol):
         """Start a run of `preset` and show it, or report why it cannot start."""
         ...
 
+    def show_setting(self, path: str) -> None:
+        """Go to the Presets screen with the cursor on the setting `path` of the chosen preset."""
+        ...
+
     def open_run(self, path: Path) -> None:
         """Show the run in `path` on the Train screen."""
         ...

@@ -106,6 +106,7 @@ OF_ACTIONS: dict[str, tuple[str, ...]] = {
     "chat.wider": ("raise top-p", "higher top-p"),
     "chat.next_seed": ("another completion", "change seed", "next seed"),
     "chat.greedy": ("greedy decoding", "deterministic", "temperature zero"),
+    "data.train": ("train on this text", "train on my text", "train on a file", "start training"),
     "data.prepare": ("prepare corpus", "tokenize", "split the text", "download dataset"),
     "data.sample": ("random document", "show a document", "read the text"),
     "data.open": ("open text", "open file", "use my own text", "load text", "import data"),
