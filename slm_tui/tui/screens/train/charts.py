@@ -25,18 +25,44 @@ class MetricChart:
     title: str
     metric: str  # the column of training_log.csv
     short_title: str = ""
+    about: str = ""  # for the help
     from_zero: bool = False
     usual: bool = False
 
 
+_CHUNKS = "How many {} one chunk holds on average. The dashed line is what training aims at."
 # A metric without a row is drawn too, under its own name.
 CHARTS: tuple[MetricChart, ...] = (
-    MetricChart("compression1", "bytes/chunk", "stage1_compression", "chunk"),
-    MetricChart("compression2", "compression 2", "stage2_compression", "chunk 2"),
-    MetricChart("compression3", "compression 3", "stage3_compression", "chunk 3"),
-    MetricChart("rate", "learning rate", "learning_rate", "rate", from_zero=True, usual=True),
-    MetricChart("norm", "gradient norm", "grad_norm", "gradient", from_zero=True, usual=True),
-    MetricChart("speed", "tokens/s", "tokens_per_second", from_zero=True, usual=True),
+    MetricChart(
+        "compression1", "bytes/chunk", "stage1_compression", "chunk", _CHUNKS.format("bytes")
+    ),
+    MetricChart(
+        *("compression2", "compression 2", "stage2_compression", "chunk 2"),
+        _CHUNKS.format("chunks of the first stage"),
+    ),
+    MetricChart(
+        *("compression3", "compression 3", "stage3_compression", "chunk 3"),
+        _CHUNKS.format("chunks of the second stage"),
+    ),
+    MetricChart(
+        *("rate", "learning rate", "learning_rate", "rate"),
+        "How far one step moves the weights. It warms up, then falls as the schedule says.",
+        from_zero=True,
+        usual=True,
+    ),
+    MetricChart(
+        *("norm", "gradient norm", "grad_norm", "gradient"),
+        "How strongly a batch pulls at the weights. Spikes mean unstable training; a lower "
+        "learning rate calms it.",
+        from_zero=True,
+        usual=True,
+    ),
+    MetricChart(
+        *("speed", "tokens/s", "tokens_per_second", "speed"),
+        "How many tokens are trained on per second.",
+        from_zero=True,
+        usual=True,
+    ),
 )
 _USUAL = sum(row.usual for row in CHARTS)
 # A foreign log may have hundreds of columns.

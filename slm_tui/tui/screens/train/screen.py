@@ -26,6 +26,7 @@ from slm_tui.tui.charts.chart import Chart
 from slm_tui.tui.dialogs import Ask, copy, show_error_notice
 from slm_tui.tui.resume_dialog import ask_to_resume
 from slm_tui.tui.screens.train.charts import SmallCharts
+from slm_tui.tui.screens.train.picture import picture_lines
 from slm_tui.tui.screens.train.questions import ask_for_steps, ask_to_stop
 from slm_tui.tui.screens.train.remedies import ask_for_remedy
 from slm_tui.tui.screens.train.verdicts import VerdictDetails, explained_lines
@@ -357,8 +358,11 @@ class TrainScreen(RoomScreen):
             )
 
     def help_lines(self, width: int) -> list[Content]:
-        """What the help screen shows above the keys: the verdict in plain language."""
-        return explained_lines(self.view.verdict, width) if self.view is not None else []
+        """What the help screen shows above the keys: the verdict and the picture, in words."""
+        if self.view is None:
+            return picture_lines(width)
+        logged = self.view.curves.steps.metrics
+        return [*explained_lines(self.view.verdict, width), *picture_lines(width, logged)]
 
     def action_best_to_chat(self) -> None:
         if self.view is None:

@@ -41,7 +41,7 @@ from slm_tui.training.events import (
     Warned,
     WentBack,
 )
-from slm_tui.tui.charts.data import ChartData, HorizontalLine, Series, VerticalLine
+from slm_tui.tui.charts.data import MARK, ChartData, HorizontalLine, Series, VerticalLine
 from slm_tui.tui.screens.train.verdicts import headline_lines, other_line
 from slm_tui.tui.theme import MUTED
 
@@ -152,7 +152,7 @@ class RunView:
         lines += [VerticalLine(x, "mark") for x in self._changes(x_mode)]
         note = ""
         if best is not None:
-            note = f"best val {val[best]:.3f} @ {evaluations.step[best]:,} ┊"
+            note = f"best val {val[best]:.3f} @ {evaluations.step[best]:,} {MARK}"
         series += self._before_series(x_mode, bits=bits)
         return ChartData(series, lines, self._floor_line(bits), self._end(x_mode), note)
 
