@@ -154,7 +154,7 @@ ACTIONS: tuple[Action, ...] = (
     _runs("fork", "f", "Fork", "Start a new run from the checkpoint", 6),
     _runs("delete", "D", "Delete", "Move the run or checkpoint to the trash (u restores it)", 7),
     _runs("rename", "R", "Rename", "Rename the run, or label the checkpoint"),
-    _runs("keep", "K,*", "Keep", "Protect the checkpoint from automatic deletion, or no longer"),
+    _runs("keep", "K,*", "Keep", "Protect the checkpoint from automatic deletion, or not"),
     _runs("promote", "B,!", "Make best", "Make the checkpoint the best one of its run"),
     _runs("undo", "u", "Undo", "Restore the run or checkpoint deleted last"),
     _runs("sort", "s", "Sort", "Sort by the next column"),

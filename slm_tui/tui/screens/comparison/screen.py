@@ -85,7 +85,8 @@ class ComparisonDialog(Dialog[None]):
 
     def _draw(self) -> None:
         reading = self.query_one(ReadingList)
-        width = reading.scrollable_content_region.width or 60
+        # Room for a scroll bar, whether or not there is one now.
+        width = (reading.size.width or 60) - 1
         lines = [*lines_of(self._report, width), *sample_lines(self._samples, width)]
         reading.set_rows([Row(str(at), line) for at, line in enumerate(lines)])
 

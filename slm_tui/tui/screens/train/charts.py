@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import cast
 
 from textual.containers import VerticalScroll
-from textual.content import Content
 from textual.widget import Widget
 
 from slm_tui.runs.curves import Curves
@@ -51,7 +50,7 @@ CHARTS: tuple[MetricChart, ...] = (
         usual=True,
     ),
     MetricChart(
-        *("norm", "gradient norm", "grad_norm", "gradient"),
+        *("norm", "gradient norm", "grad_norm", "norm"),
         "How strongly a batch pulls at the weights. Spikes mean unstable training; a lower "
         "learning rate calms it.",
         from_zero=True,
@@ -140,19 +139,27 @@ class SmallCharts(VerticalScroll):
         if arranged == self._arranged:
             return
         self._arranged = arranged
-        fit = len(self._shown) if zoomed else max(_USUAL, width // _LEAST_WIDTH)
+        fit = len(self._shown) if zoomed else self._fitting(width)
         visible, hidden = self._shown[:fit], self._shown[fit:]
         for chart in self._charts.values():
             chart.display = chart in visible
-            chart.border_subtitle = None
+            chart.note = ""
         if hidden:
             key = shown(cast(AppServices, self.app).keys["train.metrics"].split(",")[0])
-            visible[-1].border_subtitle = Content(f"{key}: {len(hidden)} more")
+            visible[-1].note = f"{key}: {len(hidden)} more"
         if zoomed:
             columns = max(1, min(math.ceil(math.sqrt(len(visible))), width // _ZOOMED_WIDTH))
             rows = -(-len(visible) // columns)
             self.styles.grid_size_columns = columns
             self.styles.grid_rows = str(max(_ZOOMED_HEIGHT, height // rows))
+
+    def _fitting(self, width: int) -> int:
+        """How many charts fit side by side with their whole titles; the usual ones always do."""
+        most = min(len(self._shown), width // _LEAST_WIDTH)
+        for count in range(most, _USUAL, -1):
+            if all(chart.title_fits(width // count) for chart in self._shown[:count]):
+                return count
+        return _USUAL
 
     def on_resize(self) -> None:
         self._arrange()
