@@ -1,11 +1,12 @@
 """What the curves, marks and signs of the Train screen mean, for its help."""
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
 from textual.content import Content
 
-from slm_tui.tui.charts.data import ABOVE, COLORS, LEVEL, MARK, SYMBOLS
+from slm_tui.tui.charts.data import ABOVE, COLORS, LEVEL, MARK, SYMBOLS, ChartData
 from slm_tui.tui.screens.train.charts import CHARTS
 from slm_tui.tui.screens.train.verdicts import wrapped
 from slm_tui.tui.theme import MUTED
@@ -112,6 +113,27 @@ def picture_lines(width: int, logged: Collection[str] = ()) -> list[Content]:
         for one in entries:
             lines += _entry(one, width)
         lines.append(Content(""))
+    return lines
+
+
+def drawn_names(data: ChartData) -> set[str]:
+    """What a loss chart draws, by the names here."""
+    names = {series.name for series in data.series} | {level.name for level in data.hlines}
+    roles = {line.role for line in data.vlines}
+    return names | ({"best"} & roles) | ({"change"} if "mark" in roles else set()) | {"above"}
+
+
+def legend_lines(width: int, names: Collection[str]) -> list[Content]:
+    """The legend in words: sign, name and the first sentence of what each of `names` means."""
+    drawn = [one for one in (*_CURVES, *_MARKS) if one.name in names]
+    widest = max((len(one.name) for one in drawn), default=0)
+    lines = []
+    for one in drawn:
+        meaning = re.split(r"[.;](?= |$)|, so ", one.meaning)[0]
+        first, *rest = wrapped(meaning, max(16, width - widest - 3))
+        sign = Content.styled(f"{one.sign} ", one.style)
+        lines.append(Content.assemble(sign, (one.name.ljust(widest + 1), "bold"), first))
+        lines += [Content(" " * (widest + 3)) + line for line in rest]
     return lines
 
 
