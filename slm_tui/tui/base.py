@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import ClassVar, NamedTuple, Protocol, cast
 
+from textual import events, on
 from textual.app import ComposeResult
 from textual.await_complete import AwaitComplete
 from textual.containers import Container
@@ -113,6 +114,10 @@ class AppServices(Protocol):
         ...
 
 
+# From so many columns and rows a screen has the class `-vast`, beside `-wide` and `-tall`.
+_VAST = (180, 48)
+
+
 def redraws_per_second() -> int:
     """Four locally, one over SSH."""
     return 1 if os.environ.get("SSH_CONNECTION") else 4
@@ -151,6 +156,11 @@ class RoomScreen(Screen[None]):
     def on_mount(self) -> None:
         self.set_interval(1 / redraws_per_second(), self._tick)
         self.refresh_status()
+
+    @on(events.Resize)
+    def _look_at_size(self, event: events.Resize) -> None:
+        columns, rows = _VAST
+        self.set_class(event.size.width >= columns and event.size.height >= rows, "-vast")
 
     def on_screen_resume(self) -> None:
         self.refresh_status()

@@ -1,4 +1,4 @@
-"""No hint is cut: on no screen and in no dialog, at 80x24 and at 120x40."""
+"""No hint is cut: on no screen and in no dialog, at 80x24, 120x40 and 200x60."""
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -36,6 +36,9 @@ from tests.tui.shown import make_run
 from tests.tui.test_chat_screen import type_line
 from tests.tui.test_runs_screen import open_runs, with_checkpoints
 
+SIZES = pytest.mark.parametrize(
+    "size", [(80, 24), (120, 40), (200, 60)], ids=lambda size: f"{size[0]}x{size[1]}"
+)
 Opening = Callable[[SlmTuiApp, Pilot[None]], Awaitable[None]]
 
 
@@ -339,7 +342,7 @@ async def settled(pilot: Pilot[None]) -> None:
         before = now
 
 
-@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=lambda size: f"{size[0]}x{size[1]}")
+@SIZES
 @pytest.mark.parametrize("group", GROUPS)
 async def test_no_hint_is_cut(group: str, size: tuple[int, int]) -> None:
     cut: dict[str, list[str]] = {}
@@ -356,7 +359,7 @@ async def test_no_hint_is_cut(group: str, size: tuple[int, int]) -> None:
     assert [f"{name}: {hint}" for name, hints in cut.items() for hint in hints] == []
 
 
-@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=lambda size: f"{size[0]}x{size[1]}")
+@SIZES
 async def test_the_help_of_no_setting_is_cut(size: tuple[int, int]) -> None:
     cut: list[str] = []
     app = SlmTuiApp(NoWorkshop(), load_torch=False)

@@ -1,7 +1,6 @@
 """What a large terminal shows besides: samples side by side, the run before, the legend."""
 
 from textual.content import Content
-from textual.geometry import Size
 from textual.screen import Screen
 
 from slm_tui.text import one_line
@@ -11,14 +10,8 @@ from slm_tui.tui.screens.train.picture import drawn_names, legend_lines
 from slm_tui.tui.screens.train.view import RunView
 from slm_tui.tui.widgets.line_list import ReadingList, Row
 
-_COLUMNS, _ROWS = 180, 48
 _TEXT_WIDTH = 51  # beside the borders, the padding and a scroll bar
 _LONGEST_RUN = 36
-
-
-def fits(size: Size) -> bool:
-    """Whether a terminal of this size has room for it."""
-    return size.width >= _COLUMNS and size.height >= _ROWS
 
 
 def show(screen: Screen[None], view: RunView, x_mode: str) -> None:

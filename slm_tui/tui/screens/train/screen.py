@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from textual import events
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widget import Widget
@@ -86,8 +85,7 @@ class TrainScreen(RoomScreen):
             yield Lines("samples", id="samples")
             yield Film(id="film")
 
-    def on_resize(self, event: events.Resize) -> None:
-        self.set_class(large.fits(event.size), "-vast")
+    def on_resize(self) -> None:
         if self.view is not None:
             self.call_after_refresh(self._show_more, self.view)
 
