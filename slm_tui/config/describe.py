@@ -208,7 +208,7 @@ def range_text(setting: Setting) -> str:
 
 
 def _number(value: float) -> str:
-    return f"{value:,}" if float(value).is_integer() and abs(value) < 1e15 else f"{value:g}"
+    return f"{int(value):,}" if float(value).is_integer() and abs(value) < 1e15 else f"{value:g}"
 
 
 def nudged(setting: Setting, value: Any, direction: int, values: dict[str, Any]) -> Any:

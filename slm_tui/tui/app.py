@@ -28,6 +28,7 @@ from slm_tui.tui.actions import ROOMS, Room
 from slm_tui.tui.base import PaletteEntry, RoomScreen
 from slm_tui.tui.dialogs import Notice, Question
 from slm_tui.tui.notices import keymap_error, quit_question, torch_error, unsaved_question
+from slm_tui.tui.outside import OUTSIDE
 from slm_tui.tui.screens.presets.screen import PresetsScreen
 from slm_tui.tui.suspend import Suspension
 
@@ -100,6 +101,7 @@ class SlmTuiApp(App[None]):
         self.in_bits = False
         self.keys, self._keymap_problems = keymap.load()
         self.palette_sources: list[Callable[[], Iterable[PaletteEntry]]] = [
+            self._palette_settings,
             self._palette_presets,
             self._palette_suites,
             self._palette_runs,
@@ -295,6 +297,14 @@ class SlmTuiApp(App[None]):
             "Trash", "Restore a deleted preset, run or conversation", self.open_trash
         )
         yield SystemCommand("Screenshot", "Save the screen as SVG", self.action_screenshot)
+        yield SystemCommand(
+            "Dark or light", "Switch between the dark and the light theme", self._turn_theme
+        )
+        for outside in OUTSIDE:
+            yield SystemCommand(outside.title, outside.help, outside.shown_in(self))
+
+    def _turn_theme(self) -> None:
+        self.theme = theme.LIGHT.name if self.current_theme.dark else theme.DARK.name
 
     def open_trash(self) -> None:
         """Show what was deleted."""
@@ -306,6 +316,11 @@ class SlmTuiApp(App[None]):
         if name is not None:
             self._presets.reload()
             self.notify(f"{one_line(name, 40)} restored", markup=False)
+
+    def _palette_settings(self) -> Iterable[PaletteEntry]:
+        from slm_tui.tui.screens.presets import palette
+
+        return palette.entries(self.chosen_draft, self.show_setting)
 
     def _palette_presets(self) -> Iterable[PaletteEntry]:
         for entry in library.entries():
@@ -336,6 +351,15 @@ class SlmTuiApp(App[None]):
                 then()
 
         self.run_worker(chosen(), exit_on_error=True)
+
+    def show_setting(self, path: str) -> None:
+        """Go to the Presets screen with the cursor on the setting `path` of the chosen preset."""
+
+        async def show() -> None:
+            await self.switch_mode("presets")
+            self._presets.show_setting(path)
+
+        self.run_worker(show(), exit_on_error=True)
 
     # Training
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import ClassVar, NamedTuple, Protocol, cast
 
+from textual import events, on
 from textual.app import ComposeResult
 from textual.await_complete import AwaitComplete
 from textual.containers import Container
@@ -30,6 +31,10 @@ class PaletteEntry(NamedTuple):
     title: str
     help: str
     run: Callable[[], object]
+    # What it is found by besides its title and help.
+    words: tuple[str, ...] = ()
+    # Between entries that fit a search equally well, the heavier one is first.
+    weight: float = 1.0
 
 
 class AppServices(Protocol):
@@ -96,6 +101,10 @@ class AppServices(Protocol):
         """Show the settings of a run in the form, the cursor on the path `at`, to train them."""
         ...
 
+    def show_setting(self, path: str) -> None:
+        """Go to the Presets screen with the cursor on the setting `path` of the chosen preset."""
+        ...
+
     def open_run(self, path: Path) -> None:
         """Show the run in `path` on the Train screen."""
         ...
@@ -107,6 +116,10 @@ class AppServices(Protocol):
     def show_checkpoints(self, path: Path) -> None:
         """Go to the Runs screen with the cursor on the checkpoints of the run in `path`."""
         ...
+
+
+# From so many columns and rows a screen has the class `-vast`, beside `-wide` and `-tall`.
+_VAST = (180, 48)
 
 
 def redraws_per_second() -> int:
@@ -147,6 +160,11 @@ class RoomScreen(Screen[None]):
     def on_mount(self) -> None:
         self.set_interval(1 / redraws_per_second(), self._tick)
         self.refresh_status()
+
+    @on(events.Resize)
+    def _look_at_size(self, event: events.Resize) -> None:
+        columns, rows = _VAST
+        self.set_class(event.size.width >= columns and event.size.height >= rows, "-vast")
 
     def on_screen_resume(self) -> None:
         self.refresh_status()

@@ -20,7 +20,8 @@ FORMER_IDS: dict[str, str] = {
     "train.crosshair_left": "chart.crosshair_left",
     "train.crosshair_right": "chart.crosshair_right",
 }
-# Actions added after the first version: they yield a key to any action that a keymap binds to it.
+# Actions added after the first version, or whose default key is newer: they yield a key to any
+# action that a keymap binds to it.
 _LATER = frozenset(
     {
         "train.metrics",
@@ -38,6 +39,8 @@ _LATER = frozenset(
         "runs.units",
         "runs.keep",
         "runs.promote",
+        "data.train",
+        "data.tokens",
     }
 )
 

@@ -28,7 +28,7 @@ def unsaved_question(names: list[str]) -> Question:
         "Unsaved edits",
         f"Quit with unsaved edits in {shown}{more}?",
         [
-            Choice("save", "Save and quit", "edits of built-in presets become your own copies"),
+            Choice("save", "Save and quit", "edits of built-in presets become copies"),
             Choice("lose", "Quit without saving", "the edits are lost"),
             Choice("cancel", "Cancel", "stay in the app"),
         ],

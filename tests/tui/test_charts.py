@@ -637,10 +637,17 @@ def test_braille_fills_exactly_its_cells(ys: list[float], width: int, height: in
 
 
 @pytest.mark.parametrize(
-    ("width", "title"),
-    [(40, "learning rate 0.00203"), (22, "rate 0.00203"), (14, "… 0.00203")],
+    ("width", "title", "below"),
+    [
+        (40, "learning rate 0.00203", None),
+        (22, "rate 0.00203", None),
+        (14, "rate", "0.00203"),
+        (9, "… 0.00203", None),
+    ],
 )
-async def test_a_narrow_small_chart_has_a_short_title(width: int, title: str) -> None:
+async def test_a_narrow_small_chart_has_a_short_title_and_then_its_value_below(
+    width: int, title: str, below: str | None
+) -> None:
     class Small(App[None]):
         def compose(self) -> ComposeResult:
             yield SmallChart("learning rate", short_title="rate", min_interval=0)
@@ -650,6 +657,7 @@ async def test_a_narrow_small_chart_has_a_short_title(width: int, title: str) ->
         chart.show([1, 2], [0.001, 0.00203])
         await pilot.pause()
         assert str(chart.border_title) == title
+        assert (None if chart.border_subtitle is None else str(chart.border_subtitle)) == below
 
 
 async def test_a_small_chart_shows_its_last_value_and_round_labels() -> None:

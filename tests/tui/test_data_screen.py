@@ -193,7 +193,7 @@ async def test_hostile_text_is_only_text(
     app = SlmTuiApp(load_torch=False)
     async with app.run_test(size=size) as pilot:
         screen = await opened(pilot, preset)
-        for key in ("", "t", *["pagedown"] * 12, *["right"] * 9, "t", *["pagedown"] * 12, "g"):
+        for key in ("", "v", *["pagedown"] * 12, *["right"] * 9, "v", *["pagedown"] * 12, "g"):
             if key:
                 await pilot.press(key)
                 await pilot.pause()
@@ -340,18 +340,18 @@ async def test_paging_reads_through_a_long_document_and_back(tmp_path: Path) -> 
         assert "tokens 1–2,000" not in str(screen.text.border_title)
 
 
-async def test_t_shows_token_boundaries(tiny: Tiny) -> None:
+async def test_v_shows_token_boundaries(tiny: Tiny) -> None:
     preset = chosen(tiny(tokenizer={"kind": "bpe", "vocab_size": 300}))
     app = SlmTuiApp(load_torch=False)
     async with app.run_test(size=(120, 40)) as pilot:
         screen = await opened(pilot, preset)
         plain = screen.text.render_line(0)
-        await pilot.press("t")
+        await pilot.press("v")
         cut = screen.text.render_line(0)
         assert cut.text.rstrip("↵ ") == plain.text.rstrip()
         colours = {segment.style.bgcolor for segment in cut if segment.style}
         assert len(colours) > len({segment.style.bgcolor for segment in plain if segment.style})
-        await pilot.press("t")
+        await pilot.press("v")
         assert screen.text.render_line(0).text == plain.text
 
 
@@ -363,7 +363,7 @@ async def test_neighbouring_tokens_differ_in_every_theme(theme: str, tiny: Tiny)
     async with app.run_test(size=(80, 24)) as pilot:
         app.theme = theme
         screen = await opened(pilot, preset)
-        await pilot.press("t")
+        await pilot.press("v")
         first, second = list(screen.text.render_line(0))[:2]
         assert first.style != second.style
 

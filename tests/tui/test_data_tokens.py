@@ -51,7 +51,7 @@ async def test_arrows_move_between_tokens_and_name_each(bears: Preset) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         screen = await opened(pilot, bears)
         assert not screen.query_one("#token").display
-        await pilot.press("t")
+        await pilot.press("v")
         await pilot.pause()
         tokenizer = prepare(bears).tokenizer
         ids = screen.text.passage.ids
@@ -66,7 +66,7 @@ async def test_arrows_move_between_tokens_and_name_each(bears: Preset) -> None:
         await pilot.pause()
         assert screen.text.cursor == len(ids) - 1
         assert token_line(screen) in written(screen)
-        await pilot.press("t")
+        await pilot.press("v")
         await pilot.pause()
         assert not screen.query_one("#token").display
 
@@ -75,7 +75,7 @@ async def test_the_cursor_goes_down_a_line_and_the_view_follows_it(bears: Preset
     app = SlmTuiApp(load_torch=False)
     async with app.run_test(size=(80, 24)) as pilot:
         screen = await opened(pilot, bears)
-        await pilot.press("t")
+        await pilot.press("v")
         before = screen.text.cursor or 0
         for _ in range(12):
             await pilot.press("down")

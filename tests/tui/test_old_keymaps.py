@@ -60,6 +60,11 @@ async def test_a_later_action_yields_its_key_to_an_old_keymap() -> None:
     assert (keys["train.save"], keys["train.metrics"], wrong) == ("v", "f7", [])
     # On another screen it conflicts with nothing.
     assert load('"runs.fork" = "v"\n')[0]["train.metrics"] == "v,f7"
+    # An action whose default key is newer keeps the key of the keymap.
+    keys, wrong = load('"data.tokens" = "t"\n')
+    assert (keys["data.tokens"], keys["data.train"], wrong) == ("t", "f7", [])
+    keys, wrong = load('"data.details" = "v"\n')
+    assert (keys["data.details"], keys["data.tokens"], wrong) == ("v", "f8", [])
     # An original action keeps its key, as always.
     keys, wrong = load('"train.save" = "v"\n"train.details" = "e"\n')
     assert (keys["train.details"], keys["train.metrics"]) == ("d", "f7")

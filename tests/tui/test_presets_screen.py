@@ -5,6 +5,7 @@ import stat
 from pathlib import Path
 
 import pytest
+from textual.command import CommandList
 from textual.widgets import Input
 
 from slm_tui import paths
@@ -17,6 +18,7 @@ from slm_tui.tui.app import SlmTuiApp
 from slm_tui.tui.widgets.budget import Budget
 from slm_tui.tui.widgets.line_list import LineList
 from tests import extent
+from tests.tui.made_runs import until
 from tests.tui.two_presets import MINE, Recorder, an_app, draft, enter, room
 
 
@@ -170,10 +172,13 @@ async def test_the_palette_runs_an_action_of_this_screen_and_finds_presets() -> 
     app = an_app()
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.press("ctrl+p", *"changes from")
-        await pilot.pause(0.5)
-        await pilot.press("down", "enter")
-        await pilot.pause(0.3)
-        assert isinstance(app.screen, dialogs.TextDialog)
+        commands = app.screen.query_one(CommandList)
+        await until(
+            pilot,
+            lambda: commands.option_count and "Diff" in str(commands.options[0].prompt),
+        )
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, dialogs.TextDialog))
         await pilot.press("escape")
         app.show_preset("mine")
         await pilot.pause()

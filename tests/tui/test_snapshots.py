@@ -155,6 +155,22 @@ def test_train_screen(size: str, theme: str, snap_compare: Snap) -> None:
     assert _compare("train", size, theme, snap_compare)
 
 
+def test_train_screen_on_a_large_terminal(snap_compare: Snap) -> None:
+    run = make_run("stories-tiny", 2, steps=1840, rate=1.0)
+    before = make_run("stories-tiny", 1, steps=1200, rate=0.5, state="stopped")
+    info = run.info()
+    info.before, info.remedy = before.id, "a higher learning rate"
+    run.write_info(info)
+    app = SlmTuiApp(workshop=ShownWorkshop(run.id), load_torch=False)
+
+    async def opened(pilot: Pilot[Any]) -> None:
+        app.open_run(run.path)
+        await pilot.press("2")
+        await drawn(pilot)
+
+    assert snap_compare(app, run_before=opened, terminal_size=(200, 60))
+
+
 def _chunk_length(step: int) -> float:
     """As in a real run: boundaries everywhere, then almost nowhere, then near the target."""
     return 4.0 - 2.0 * math.exp(-step / 200) + 9.0 * math.exp(-(((step - 60) / 30) ** 2))

@@ -31,24 +31,21 @@ from slm_tui.tui.charts.axes import (
     settled_top,
 )
 from slm_tui.tui.charts.client import DrawnChart, PlotClient, Row
-from slm_tui.tui.charts.data import ChartData, Curve, make_request, positive, row_span
+from slm_tui.tui.charts.data import COLORS, ChartData, Curve, make_request, positive, row_span
 from slm_tui.tui.charts.legend import Part
 
 _SHARE = 0.02  # share of wall time that drawing may take
 _POLL = 0.03
 _CATCH_UP = 0.01  # seconds between two parts of a long series
 _ASLEEP = 0.5  # seconds between checks whether the chart is visible again
-_ROLES = (
-    *("axis", "grid", "raw", "train", "val", "best", "floor", "mark"),
-    *("run-1", "run-2", "run-3", "run-4", "run-5", "run-6"),
-    *("label", "value", "crosshair"),
-)
+_COLOR_RULES = "".join(f"Chart > .chart--{one} {{ color: {COLORS[one]}; }}\n" for one in COLORS)
 
 
 class Chart(Widget, can_focus=True):
     """Curves against steps, tokens or time, with a crosshair. Pass the data to show()."""
 
-    DEFAULT_CSS = """
+    DEFAULT_CSS = (
+        """
     Chart {
         height: 1fr;
         border: round $foreground 20%;
@@ -56,26 +53,12 @@ class Chart(Widget, can_focus=True):
         border-title-style: bold;
         border-subtitle-color: $text-warning;
         &:focus { border: round $border; }
-        & > .chart--axis { color: $foreground 45%; }
-        & > .chart--grid { color: $foreground 20%; }
-        & > .chart--raw { color: $foreground 40%; }
-        & > .chart--train { color: $text-primary; }
-        & > .chart--val { color: $text-warning; }
-        & > .chart--best { color: $text-success; }
-        & > .chart--floor { color: $text-secondary; }
-        & > .chart--mark { color: $foreground 55%; }
-        & > .chart--run-1 { color: $text-primary; }
-        & > .chart--run-2 { color: $text-warning; }
-        & > .chart--run-3 { color: $text-success; }
-        & > .chart--run-4 { color: $text-error; }
-        & > .chart--run-5 { color: $text-accent; }
-        & > .chart--run-6 { color: $text-secondary; }
-        & > .chart--label { color: $foreground 60%; }
-        & > .chart--value { color: $foreground; text-style: bold; }
-        & > .chart--crosshair { color: $foreground 80%; }
+        & > .chart--value { text-style: bold; }
     }
     """
-    COMPONENT_CLASSES: ClassVar[set[str]] = {f"chart--{role}" for role in _ROLES}
+        + _COLOR_RULES
+    )
+    COMPONENT_CLASSES: ClassVar[set[str]] = {f"chart--{role}" for role in COLORS}
     BINDINGS: ClassVar[list[BindingType]] = [
         actions.BY_ID["chart.crosshair_left"].binding(),
         actions.BY_ID["chart.crosshair_right"].binding(),
@@ -333,7 +316,7 @@ class Chart(Widget, can_focus=True):
     def _style(self, role: str) -> Style:
         style = self._styles.get(role)
         if style is None:
-            is_role = role in _ROLES
+            is_role = role in COLORS
             style = self.get_component_rich_style(f"chart--{role}") if is_role else self.rich_style
             self._styles[role] = style
         return style

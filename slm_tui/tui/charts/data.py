@@ -16,6 +16,29 @@ Shape = Literal["line", "dots", "points", "dashed"]
 # Distinguishable without color, in the legend and in the plot.
 SYMBOLS: dict[str, str] = {"line": "━", "dots": "⠕", "points": "●", "dashed": "╍"}
 
+# The colors of the roles: of curves, marks and levels, and of the parts of a chart.
+COLORS: dict[str, str] = {
+    "axis": "$foreground 45%",
+    "grid": "$foreground 20%",
+    "raw": "$foreground 40%",
+    "train": "$text-primary",
+    "val": "$text-warning",
+    "best": "$text-success",
+    "floor": "$text-secondary",
+    "mark": "$foreground 55%",
+    "run-1": "$text-primary",
+    "run-2": "$text-warning",
+    "run-3": "$text-success",
+    "run-4": "$text-error",
+    "run-5": "$text-accent",
+    "run-6": "$text-secondary",
+    "label": "$foreground 60%",
+    "value": "$foreground",
+    "crosshair": "$foreground 80%",
+}
+# Signs of the levels and marks of a chart.
+LEVEL, MARK, ABOVE = "┈", "┊", "▲"
+
 
 @dataclass(frozen=True)
 class Series:

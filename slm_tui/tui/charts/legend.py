@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from slm_tui.text import cells, one_line
-from slm_tui.tui.charts.data import SYMBOLS, Curve, HorizontalLine, Series
+from slm_tui.tui.charts.data import LEVEL, SYMBOLS, Curve, HorizontalLine, Series
 from slm_tui.tui.charts.series import label, time_label
 
 Part = tuple[str, str]  # text, role
@@ -24,7 +24,7 @@ def groups(
         parts.append([(SYMBOLS[line.shape], line.role), (name, "label"), (value, "value")])
     for level in levels:
         name = f" {one_line(level.name, _LONGEST_NAME)} "
-        parts.append([("┈", level.role), (name, "label"), (number(level.y), "value")])
+        parts.append([(LEVEL, level.role), (name, "label"), (number(level.y), "value")])
     return parts
 
 

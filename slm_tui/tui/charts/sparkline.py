@@ -22,7 +22,8 @@ _BRAILLE = 0x2800
 _TARGET = "╌"
 _CATCH_UP = 0.01  # seconds between two parts of a long series
 _BESIDE_TITLE = 4  # columns of the top border that the title leaves free
-_ROOM_FOR_VALUE = 6
+_BORDERS = 2
+_USUAL_VALUE = 5  # `0.342`, `7.19k`
 _ROOM_FOR_LABELS = 24  # minimum width for showing the range next to the curve
 
 
@@ -103,7 +104,7 @@ class SmallChart(Widget):
         self._timer: Timer | None = None
         self._drawn_at = -math.inf
         self._data: Series | None = None
-        self._value = ""
+        self._value = self._note = ""
         self._rows: list[str] = []
         self.border_title = Content(title)
 
@@ -137,18 +138,43 @@ class SmallChart(Widget):
         if value != self._value:
             # Setting a border's text repaints the whole chart, even if the text is unchanged.
             self._value = value
-            self.border_title = self._headline()
+            self._entitle()
         self._replace(self._draw(width, height, gutter))
 
-    def _headline(self) -> Content:
-        """Name and value; if that is far too long, the name is shortened, not the value."""
-        name, value = Content(self._title), Content(self._value)
-        room = self.size.width - _BESIDE_TITLE - 1
-        if self._short_title and name.cell_length + value.cell_length > room:
-            name = Content(self._short_title)
-        if name.cell_length + min(value.cell_length, _ROOM_FOR_VALUE) > room:
-            name = name.truncate(max(1, room - value.cell_length), ellipsis=True)
-        return Content(" ").join([one for one in (name, value) if one])
+    @property
+    def note(self) -> str:
+        """What the bottom border says."""
+        return self._note
+
+    @note.setter
+    def note(self, text: str) -> None:
+        if text != self._note:
+            self._note = text
+            self._entitle()
+
+    def title_fits(self, width: int) -> bool:
+        """Whether a chart that is `width` cells wide can show its name and a usual value."""
+        name = min(len(one) for one in (self._title, self._short_title or self._title))
+        value = max(len(self._value), _USUAL_VALUE)
+        return name + 1 + value <= width - _BESIDE_TITLE - _BORDERS
+
+    def _entitle(self) -> None:
+        """Show name and value. A value that does not fit beside the name is on the bottom."""
+        room = self.size.width - _BESIDE_TITLE
+        value = Content(self._value)
+        names = [Content(one) for one in (self._title, self._short_title) if one]
+        beside = [Content(" ").join([name, value]) for name in names] if value else names
+        fitting = next((one for one in beside if one.cell_length <= room), None)
+        below = [self._note] if self._note else []
+        if fitting is None and not self._note:
+            fitting = next((one for one in names if one.cell_length <= room), None)
+            below = [self._value] if fitting is not None else []
+        if fitting is None:
+            # Rather the beginning of the name than no value.
+            name = names[-1].truncate(max(1, room - 1 - value.cell_length), ellipsis=True)
+            fitting = Content(" ").join([name, value])
+        self.border_title = fitting
+        self.border_subtitle = Content(below[0]) if below else None
 
     @property
     def _gutter(self) -> int:
@@ -203,8 +229,7 @@ class SmallChart(Widget):
         return self.get_component_rich_style(f"smallchart--{part}")
 
     def on_resize(self) -> None:
-        if self._value:
-            self.border_title = self._headline()
+        self._entitle()
         self._redraw()
 
     def on_show(self) -> None:

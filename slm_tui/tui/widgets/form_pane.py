@@ -1,5 +1,6 @@
 """The form of a preset: the property list, the input over its row, and the help below."""
 
+import re
 import textwrap
 
 from textual import events
@@ -29,8 +30,12 @@ class _Edit(Input):
     """
 
 
+_SENTENCE = re.compile(r"(?<=[.!?]) ")
+
+
 class _Help(Widget):
-    """The lines below the list. Plain text is wrapped to fit, and truncated with an ellipsis."""
+    """The lines below the list. Of plain text those sentences are shown that fit; if not even the
+    first does, it ends in an ellipsis."""
 
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id)
@@ -43,9 +48,19 @@ class _Help(Widget):
     def render(self) -> Content:
         if isinstance(self._text, Content):
             return self._text
+        sentences = _SENTENCE.split(self._text)
+        for count in range(len(sentences), 0, -1):
+            text = Content.styled(" ".join(sentences[:count]), MUTED)
+            if self.fits(text):
+                return text
         width, height = self.content_size
         lines = textwrap.wrap(self._text, max(8, width), max_lines=max(1, height), placeholder="…")
         return Content.styled("\n".join(lines), MUTED)
+
+    def fits(self, text: Content) -> bool:
+        """Whether all of `text` can be shown; true before there is a size."""
+        width, height = self.content_size
+        return not width or not height or len(text.wrap(width)) <= height
 
 
 class FormPane(Vertical):
@@ -114,12 +129,18 @@ class FormPane(Vertical):
         if setting is None:
             self.say(Content.styled("enter expands or collapses", MUTED))
             return
-        text = described(setting, self._draft)
+        fits = self.query_one(_Help).fits
         problem = self._draft.problems.get(setting.path)
-        if problem is not None:
-            wrong = Content.styled(f"✗ {visible(problem.message)}", "$text-error")
-            text = Content.assemble(wrong, "\n", text)
-        self.say(text)
+        if problem is None:
+            self.say(described(setting, self._draft, fits))
+            return
+        wrong = Content.styled(f"✗ {visible(problem.message)}", "$text-error")
+        both = Content.assemble(
+            wrong,
+            "\n",
+            described(setting, self._draft, lambda text: fits(Content.assemble(wrong, "\n", text))),
+        )
+        self.say(both if fits(both) else wrong)
 
     def say(self, text: Content) -> None:
         """Show `text` below the list until the cursor moves."""
@@ -191,6 +212,8 @@ class FormPane(Vertical):
             self.accept_edit()
 
     def on_resize(self, event: events.Resize) -> None:
+        if self.properties.has_focus:
+            self.call_after_refresh(self.show_help)
         if self.is_editing:
             self.call_after_refresh(self._place)
 

@@ -11,6 +11,10 @@ from slm_tui.text import one_line
 from slm_tui.tui.theme import MUTED
 from slm_tui.tui.widgets.line_list import LineList, Row
 
+# Where the titles begin: further right in a list of `_WIDE` columns, where long names fit too.
+_TITLE_AT, _TITLE_AT_WIDE, _WIDE = 25, 31, 60
+_LEAST_TITLE = 16
+
 
 class PresetList(LineList):
     """Rows are keyed by the preset's name."""
@@ -80,9 +84,11 @@ class PresetList(LineList):
         name = one_line(f" {_shortened(entry, width - marks.cell_length - 1)}", max(2, width))
         line = Content(name) + marks
         title = entry.preset.title if entry.preset else ""
-        room = width - 26
-        if title and room >= 16:
-            line = line.pad_right(max(1, 25 - line.cell_length))
+        column = _TITLE_AT if width < _WIDE else _TITLE_AT_WIDE
+        column = max(column, line.cell_length + 1)
+        room = width - column - 1
+        if title and room >= _LEAST_TITLE:
+            line = line.pad_right(column - line.cell_length)
             return line + Content.styled(one_line(title, room), MUTED)
         return line
 

@@ -1,5 +1,6 @@
 """The settings of a preset as one list: collapsible sections, values, defaults, errors."""
 
+from collections.abc import Callable
 from typing import Any
 
 from textual import events
@@ -245,16 +246,23 @@ _LISTS = {
 }
 
 
-def described(setting: Setting, draft: Draft) -> Content:
-    """The line below the form: help, unit, range, default."""
+def described(
+    setting: Setting, draft: Draft, fits: Callable[[Content], bool] = lambda text: True
+) -> Content:
+    """The line below the form: help, unit, range, choices, default; without the last of these if
+    it does not fit."""
     facts = [one for one in (setting.unit, range_text(setting)) if one]
+    if setting.type == "list":
+        facts.append(_LISTS[setting.items])
     if setting.type == "choice":
         facts.append(" | ".join(setting.choices))
     if setting.suggestions:
         facts.append(f"◀ ▶ {' '.join(setting.suggestions)}")
-    if setting.type == "list":
-        facts.append(_LISTS[setting.items])
     if draft.differs(setting):
         facts.append(f"default {one_line(display(draft.default(setting)), 40)}")
-    help = Content.styled(setting.help, "$foreground")
-    return Content.assemble(help, (" · " + " · ".join(facts) if facts else "", MUTED))
+    for count in range(len(facts), -1, -1):
+        after = "".join(f" · {fact}" for fact in facts[:count])
+        text = Content.assemble((setting.help, "$foreground"), (after, MUTED))
+        if fits(text):
+            break
+    return text

@@ -1,5 +1,6 @@
 """The Data screen: statistics and documents of the chosen preset's corpus."""
 
+import functools
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -11,6 +12,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from slm_tui.config import text_location
+from slm_tui.config.drafts import Draft
 from slm_tui.config.known_datasets import READY_MADE
 from slm_tui.config.preset import Preset
 from slm_tui.errors import PresetError, SlmTuiError
@@ -24,6 +26,7 @@ from slm_tui.tui.screens.data.path_suggester import PathSuggester
 from slm_tui.tui.screens.data.reader import DocumentReader
 from slm_tui.tui.screens.data.tables import TokenTable
 from slm_tui.tui.screens.data.tokenizers import NONE, TokenizerChoice, others
+from slm_tui.tui.screens.data.training import ask_to_train
 from slm_tui.tui.screens.data.view import Summary
 from slm_tui.tui.widgets.token_text import TextView
 
@@ -144,6 +147,37 @@ class DataScreen(RoomScreen):
 
     # Keys
 
+    def action_train(self) -> None:
+        """Ask whether to train the chosen preset on the text that is shown, then do it."""
+        draft = self.slm.chosen_draft
+        if draft is not None:
+            draft.recheck()
+        if draft is None or draft.preset is None:
+            show_error_notice(self.app, self._why_invalid())
+            return
+
+        ask_to_train(
+            self.app,
+            draft,
+            self.worker.snapshot,
+            train=functools.partial(self._train, draft),
+            edit=lambda: self.slm.show_setting("training.max_steps"),
+            open_text=self.action_open,
+        )
+
+    def _why_invalid(self) -> SlmTuiError:
+        try:
+            self._chosen()
+        except SlmTuiError as error:
+            return error
+        return SlmTuiError("the preset cannot be used", "", "press 1 to correct it")
+
+    def _train(self, draft: Draft) -> None:
+        try:
+            self.slm.start_training(draft.to_train())
+        except SlmTuiError as error:
+            show_error_notice(self.app, error)
+
     def action_prepare(self) -> None:
         """Prepare the chosen preset; if it is prepared already, check it again."""
         if self.worker.is_preparing:
@@ -256,9 +290,11 @@ class DataScreen(RoomScreen):
         return False
 
     def footer_actions(self) -> list[Action]:
+        ready = ("train", "open", "sample", "tokens", "compare", "details")
         names = {
-            "ready": ["data.open", "data.sample", "data.tokens", "data.compare", "data.details"],
+            "ready": [f"data.{name}" for name in ready],
             "preparing": ["app.back"],
+            "missing": ["data.prepare", "data.open", "data.train"],
         }.get(self.worker.snapshot.state, ["data.prepare", "data.open"])
         return [BY_ID[name] for name in names]
 

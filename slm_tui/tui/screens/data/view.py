@@ -56,7 +56,9 @@ class Summary(Widget):
 
     def _summary(self, width: int) -> list[Content]:
         # A narrow screen has space for one verdict; `d` shows all.
-        return summary(self._snapshot, width, 1 if self._is_narrow else _MOST_VERDICTS)
+        many = 1 if self._is_narrow else _MOST_VERDICTS
+        wraps = self.screen.has_class("-tall") and not self._is_narrow
+        return summary(self._snapshot, width, many, wraps=wraps)
 
     def render(self) -> Content:
         width = self.content_size.width
@@ -64,8 +66,11 @@ class Summary(Widget):
         return Content("\n").join(lines)
 
 
-def summary(snapshot: CorpusSnapshot, width: int, verdicts: int = _MOST_VERDICTS) -> list[Content]:
-    """The lines of the summary; facts are in as many columns as fit in `width`."""
+def summary(
+    snapshot: CorpusSnapshot, width: int, verdicts: int = _MOST_VERDICTS, *, wraps: bool = False
+) -> list[Content]:
+    """The lines of the summary; facts are in as many columns as fit in `width`, and verdicts in
+    as many lines as they need if it `wraps`."""
     preset, statistics = snapshot.preset, snapshot.statistics
     if preset is None or statistics is None:
         return []
@@ -87,6 +92,8 @@ def summary(snapshot: CorpusSnapshot, width: int, verdicts: int = _MOST_VERDICTS
             fact.pad_right(max(0, _FACT_WIDTH - fact.cell_length)) for fact in facts[at:][:columns]
         ]
         lines.append(Content("").join(row).rstrip())
+    if wraps:
+        return lines + [part for one in findings[:verdicts] for part in one.wrap(max(8, width))]
     return lines + findings[:verdicts]
 
 

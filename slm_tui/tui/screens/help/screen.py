@@ -23,11 +23,14 @@ class HelpScreen(TextDialog):
         above: Callable[[int], list[Content]] = lambda width: [],
     ) -> None:
         self._room, self._here, self._keys, self._above = room, here, keys, above
-        super().__init__("Keys", [])
+        super().__init__("Help", [])
 
     def compose_box(self) -> ComposeResult:
         columns = self.app.size.width
         above = self._above(max(20, min(100, int(columns * 0.96)) - 6))
+        if above:
+            where = Content.styled("The keys are below: page down shows them.", MUTED)
+            above = [where, Content(""), *above]
         self.lines = [*above, *self._all_lines(named=columns >= 100)]
         yield from super().compose_box()
 

@@ -53,6 +53,20 @@ def _cell(value: Any) -> str:
     return one_line(display(value), 40)
 
 
+def explain_broken(app: App[Any], entry: LibraryEntry | None) -> None:
+    """Say why the preset of `entry` cannot be used."""
+    if entry is not None:
+        what = f"{entry.name} cannot be used"
+        show_error_notice(app, SlmTuiError(what, entry.error, "press E to edit the file"))
+
+
+def moving_error(error: SlmTuiError | OSError) -> SlmTuiError:
+    """The reason why a preset's file could not be moved to the trash or back."""
+    if isinstance(error, SlmTuiError):
+        return error
+    return SlmTuiError("the preset's file cannot be moved", str(error))
+
+
 class EditAsToml:
     """One edit in the user's editor; the result is validated, and may be edited again on errors.
 

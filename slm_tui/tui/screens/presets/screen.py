@@ -26,6 +26,8 @@ from slm_tui.tui.screens.presets.dialogs import (
     choose_value,
     delete_question,
     difference_dialog,
+    explain_broken,
+    moving_error,
 )
 from slm_tui.tui.screens.presets.missing_text import ask_for_text
 from slm_tui.tui.screens.presets.variations import Variations
@@ -288,7 +290,7 @@ class PresetsScreen(RoomScreen):
         """Start a run, or go to the first invalid setting."""
         draft = self.draft
         if draft is None:
-            self._explain_broken()
+            explain_broken(self.app, self.presets.entry)
             return
         draft.recheck()
         self.show_draft()
@@ -350,20 +352,17 @@ class PresetsScreen(RoomScreen):
         self.variations.ask(entry.name, preset, setting if is_setting else None)
 
     def _go_to_problem(self, draft: Draft) -> None:
-        path, self._entered_at = next(iter(draft.problems)), None
+        self.show_setting(next(iter(draft.problems)))
+        self.app.bell()
+
+    def show_setting(self, path: str) -> None:
+        """Put the cursor on the setting `path` of the chosen preset."""
+        self._entered_at = None
         self._close_filters()
         self.form.properties.focus()
         self.form.properties.reveal(path)
-        # The row's help shows the error: update it now, before the cursor message arrives.
+        # The row's help describes it: update it now, before the cursor message arrives.
         self.call_after_refresh(self.form.show_help)
-        self.app.bell()
-
-    def _explain_broken(self) -> None:
-        entry = self.presets.entry
-        if entry is not None:
-            what = f"{entry.name} cannot be used"
-            error = SlmTuiError(what, entry.error, "press E to edit the file")
-            show_error_notice(self.app, error)
 
     # The library
 
@@ -434,7 +433,7 @@ class PresetsScreen(RoomScreen):
         try:
             trash = library.delete(name)
         except (SlmTuiError, OSError) as error:
-            show_error_notice(self.app, _as_user_preset(error))
+            show_error_notice(self.app, moving_error(error))
             return
         self._trashed.append((trash, time.monotonic()))
         self.reload()
@@ -459,7 +458,7 @@ class PresetsScreen(RoomScreen):
         try:
             name = library.restore(trashed)
         except (SlmTuiError, OSError) as error:
-            show_error_notice(self.app, _as_user_preset(error))
+            show_error_notice(self.app, moving_error(error))
             return
         self.choose(name)
         self._say(f"{name} restored")
@@ -510,9 +509,3 @@ class PresetsScreen(RoomScreen):
             self.presets.focus()
             return True
         return False
-
-
-def _as_user_preset(error: SlmTuiError | OSError) -> SlmTuiError:
-    if isinstance(error, SlmTuiError):
-        return error
-    return SlmTuiError("the preset's file cannot be moved", str(error))

@@ -148,12 +148,13 @@ COLUMNS = (
 )  # fmt: skip
 BY_NAME = {column.name: column for column in COLUMNS}
 SORTS = ("when", "val", "bpb", "step", "name", "state", "verdict", "preset", "params")
-_SMALLEST_NAME = 14
+_SMALLEST_NAME, _MOST_NAME = 14, 56
 _LEAD = 4  # selection, mark, and the spaces after them
 
 
 def columns_for(width: int) -> list[tuple[TableColumn, int]]:
-    """The columns that fit in `width` cells, with their widths; the name gets the rest."""
+    """The columns that fit in `width` cells, with their widths; the name gets the rest, up to a
+    width at which the figures are still close to it."""
     shown = list(COLUMNS)
 
     def room() -> int:
@@ -161,7 +162,7 @@ def columns_for(width: int) -> list[tuple[TableColumn, int]]:
 
     while room() < _SMALLEST_NAME and any(column.drop for column in shown):
         shown.remove(max(shown, key=lambda column: column.drop))
-    return [(column, column.width or max(1, room())) for column in shown]
+    return [(column, column.width or min(_MOST_NAME, max(1, room()))) for column in shown]
 
 
 def heading(width: int, sort: str) -> Content:

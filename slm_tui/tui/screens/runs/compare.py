@@ -16,6 +16,7 @@ from slm_tui.tui.screens.runs.columns import mark_content, role_of, shape_of
 AXES = ("steps", "tokens", "time", "FLOPs")
 Pair = tuple[RunLine, RunDetail]
 _NOT_COMPARED = ("title", "description")
+_FRAME = 8  # what a title on the border leaves free
 
 
 def in_bits(pairs: Sequence[Pair]) -> bool:
@@ -113,6 +114,12 @@ def setting_text(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return ", ".join(map(str, value))
     return str(value)
+
+
+def facts_title(width: int) -> Content:
+    """The title of a pane of `width` columns that shows one run; a hint only if there is room."""
+    title = "this run · space selects runs to compare"
+    return Content(f" {title if len(title) <= width - _FRAME else 'this run'} ")
 
 
 def facts(line: RunLine, detail: RunDetail | None, width: int) -> list[Content]:

@@ -227,7 +227,7 @@ class RunsScreen(RoomScreen):
             widget.border_title = Content(" differences ")
             lines = compare.differences(pairs, width)
         elif current is not None:
-            widget.border_title = Content(" this run · space selects runs to compare ")
+            widget.border_title = compare.facts_title(widget.outer_size.width)
             lines = compare.facts(current, detail, width)
         else:
             lines = []

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import cast
 
 from textual.containers import VerticalScroll
-from textual.content import Content
 from textual.widget import Widget
 
 from slm_tui.runs.curves import Curves
@@ -25,18 +24,44 @@ class MetricChart:
     title: str
     metric: str  # the column of training_log.csv
     short_title: str = ""
+    about: str = ""  # for the help
     from_zero: bool = False
     usual: bool = False
 
 
+_CHUNKS = "How many {} one chunk holds on average. The dashed line is what training aims at."
 # A metric without a row is drawn too, under its own name.
 CHARTS: tuple[MetricChart, ...] = (
-    MetricChart("compression1", "bytes/chunk", "stage1_compression", "chunk"),
-    MetricChart("compression2", "compression 2", "stage2_compression", "chunk 2"),
-    MetricChart("compression3", "compression 3", "stage3_compression", "chunk 3"),
-    MetricChart("rate", "learning rate", "learning_rate", "rate", from_zero=True, usual=True),
-    MetricChart("norm", "gradient norm", "grad_norm", "gradient", from_zero=True, usual=True),
-    MetricChart("speed", "tokens/s", "tokens_per_second", from_zero=True, usual=True),
+    MetricChart(
+        "compression1", "bytes/chunk", "stage1_compression", "chunk", _CHUNKS.format("bytes")
+    ),
+    MetricChart(
+        *("compression2", "compression 2", "stage2_compression", "chunk 2"),
+        _CHUNKS.format("chunks of the first stage"),
+    ),
+    MetricChart(
+        *("compression3", "compression 3", "stage3_compression", "chunk 3"),
+        _CHUNKS.format("chunks of the second stage"),
+    ),
+    MetricChart(
+        *("rate", "learning rate", "learning_rate", "rate"),
+        "How far one step moves the weights. It warms up, then falls as the schedule says.",
+        from_zero=True,
+        usual=True,
+    ),
+    MetricChart(
+        *("norm", "gradient norm", "grad_norm", "norm"),
+        "How strongly a batch pulls at the weights. Spikes mean unstable training; a lower "
+        "learning rate calms it.",
+        from_zero=True,
+        usual=True,
+    ),
+    MetricChart(
+        *("speed", "tokens/s", "tokens_per_second", "speed"),
+        "How many tokens are trained on per second.",
+        from_zero=True,
+        usual=True,
+    ),
 )
 _USUAL = sum(row.usual for row in CHARTS)
 # A foreign log may have hundreds of columns.
@@ -114,19 +139,27 @@ class SmallCharts(VerticalScroll):
         if arranged == self._arranged:
             return
         self._arranged = arranged
-        fit = len(self._shown) if zoomed else max(_USUAL, width // _LEAST_WIDTH)
+        fit = len(self._shown) if zoomed else self._fitting(width)
         visible, hidden = self._shown[:fit], self._shown[fit:]
         for chart in self._charts.values():
             chart.display = chart in visible
-            chart.border_subtitle = None
+            chart.note = ""
         if hidden:
             key = shown(cast(AppServices, self.app).keys["train.metrics"].split(",")[0])
-            visible[-1].border_subtitle = Content(f"{key}: {len(hidden)} more")
+            visible[-1].note = f"{key}: {len(hidden)} more"
         if zoomed:
             columns = max(1, min(math.ceil(math.sqrt(len(visible))), width // _ZOOMED_WIDTH))
             rows = -(-len(visible) // columns)
             self.styles.grid_size_columns = columns
             self.styles.grid_rows = str(max(_ZOOMED_HEIGHT, height // rows))
+
+    def _fitting(self, width: int) -> int:
+        """How many charts fit side by side with their whole titles; the usual ones always do."""
+        most = min(len(self._shown), width // _LEAST_WIDTH)
+        for count in range(most, _USUAL, -1):
+            if all(chart.title_fits(width // count) for chart in self._shown[:count]):
+                return count
+        return _USUAL
 
     def on_resize(self) -> None:
         self._arrange()

@@ -23,7 +23,10 @@ from slm_tui.tui.base import RoomScreen
 from slm_tui.tui.charts.chart import Chart
 from slm_tui.tui.dialogs import copy, show_error_notice
 from slm_tui.tui.resume_dialog import ask_to_resume
+from slm_tui.tui.screens.train import large
 from slm_tui.tui.screens.train.charts import SmallCharts
+from slm_tui.tui.screens.train.film import Film
+from slm_tui.tui.screens.train.picture import picture_lines
 from slm_tui.tui.screens.train.questions import ask_for_steps, ask_to_stop
 from slm_tui.tui.screens.train.remedies import ask_for_remedy
 from slm_tui.tui.screens.train.verdicts import VerdictDetails, explained_lines
@@ -34,6 +37,7 @@ from slm_tui.tui.screens.train.view import (
     outcome_in_two_lines,
     preparing,
 )
+from slm_tui.tui.widgets.line_list import ReadingList
 from slm_tui.tui.widgets.lines import Lines
 
 if TYPE_CHECKING:
@@ -74,7 +78,14 @@ class TrainScreen(RoomScreen):
                 yield Lines("events", id="events")
             with Vertical(id="middle"):
                 yield Lines("diagnosis", id="diagnosis")
+                yield ReadingList(id="compared", classes="pane")
+                yield ReadingList(id="legend", classes="pane")
             yield Lines("samples", id="samples")
+            yield Film(id="film")
+
+    def on_resize(self) -> None:
+        if self.view is not None:
+            self.call_after_refresh(self._show_more, self.view)
 
     # What is shown
 
@@ -183,6 +194,7 @@ class TrainScreen(RoomScreen):
         others = view.other_verdict_lines()
         shown = [*told, *verdict, *others, Content(""), *view.data_lines()]
         self.query_one("#diagnosis", Lines).show(shown)
+        self._show_more(view)
         line = self.query_one("#verdict-line", Static)
         width = line.content_size.width or 78
         short = in_two_lines(verdict, others, width)
@@ -194,6 +206,10 @@ class TrainScreen(RoomScreen):
         if self.session is not None:
             self.workshop.verdicts[view.run.path] = view.verdict.short
         self.refresh_footer()
+
+    def _show_more(self, view: RunView) -> None:
+        if self.has_class("-vast"):
+            large.show(self, view, self.query_one(Chart).x_mode)
 
     def _show_charts(self, view: RunView) -> None:
         chart = self.query_one(Chart)
@@ -336,9 +352,12 @@ class TrainScreen(RoomScreen):
         if view is None:
             return
         focused = self.focused
+        film = self.query_one(Film)
+        sample = film.sample_in(focused) if focused is not None else None
         if focused is not None and focused.id == "samples" and view.curves.samples:
-            newest = view.curves.samples[-1]
-            copy(self.app, newest.prompt + newest.text)
+            sample = view.curves.samples[-1]
+        if sample is not None:
+            copy(self.app, sample.prompt + sample.text)
         else:
             lines = [*view.verdict_lines(), *view.other_verdict_lines(), *view.data_lines()]
             text = "\n".join(line.plain for line in lines)
@@ -355,8 +374,11 @@ class TrainScreen(RoomScreen):
             )
 
     def help_lines(self, width: int) -> list[Content]:
-        """What the help screen shows above the keys: the verdict in plain language."""
-        return explained_lines(self.view.verdict, width) if self.view is not None else []
+        """What the help screen shows above the keys: the verdict and the picture, in words."""
+        if self.view is None:
+            return picture_lines(width)
+        logged = self.view.curves.steps.metrics
+        return [*explained_lines(self.view.verdict, width), *picture_lines(width, logged)]
 
     def action_best_to_chat(self) -> None:
         if self.view is None:

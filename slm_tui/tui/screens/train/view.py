@@ -41,7 +41,9 @@ from slm_tui.training.events import (
     Warned,
     WentBack,
 )
-from slm_tui.tui.charts.data import ChartData, HorizontalLine, Series, VerticalLine
+from slm_tui.tui.charts.data import MARK, ChartData, HorizontalLine, Series, VerticalLine
+from slm_tui.tui.screens.train.compared import RunBefore, run_before
+from slm_tui.tui.screens.train.film import sample_body
 from slm_tui.tui.screens.train.verdicts import headline_lines, other_line
 from slm_tui.tui.theme import MUTED
 
@@ -69,6 +71,7 @@ class RunView:
         self._bits: tuple[list[float], list[float]] = ([], [])
         self._few_tokens = FEW_TOKENS_PER_PARAMETER
         self.in_bits = False
+        self._compared: tuple[tuple[str, str], RunBefore | None] | None = None
         self._before_read: tuple[str, list[LoggedEvaluation]] | None = None
         self._read_preset()
 
@@ -152,7 +155,7 @@ class RunView:
         lines += [VerticalLine(x, "mark") for x in self._changes(x_mode)]
         note = ""
         if best is not None:
-            note = f"best val {val[best]:.3f} @ {evaluations.step[best]:,} ┊"
+            note = f"best val {val[best]:.3f} @ {evaluations.step[best]:,} {MARK}"
         series += self._before_series(x_mode, bits=bits)
         return ChartData(series, lines, self._floor_line(bits), self._end(x_mode), note)
 
@@ -290,6 +293,26 @@ class RunView:
         """The names of the other verdicts."""
         return other_line(self.verdicts[1:])
 
+    @property
+    def run_before(self) -> RunBefore | None:
+        """The run to compare this one with, read once."""
+        names = (self.info.before, self.info.parent)
+        if self._compared is None or self._compared[0] != names:
+            self._compared = (names, run_before(self.run, self.info))
+        return self._compared[1]
+
+    def evaluations(self) -> list[LoggedEvaluation]:
+        """The evaluations of this run, as of the run before."""
+        logged = self.curves.evaluations
+        rows = zip(logged.step, logged.loss, logged.bits_per_byte, strict=False)
+        return [LoggedEvaluation(*row) for row in rows]
+
+    def losses_by_step(self) -> dict[int, str]:
+        """The validation losses in the current unit, as text."""
+        logged = self.curves.evaluations
+        losses = logged.bits_per_byte if self.in_bits else logged.loss
+        return {step: f"{loss:.3f}" for step, loss in zip(logged.step, losses, strict=False)}
+
     def sample_lines(self) -> list[Content]:
         """Samples, newest first: step, prompt and continuation."""
         lines: list[Content] = []
@@ -301,9 +324,7 @@ class RunView:
                 lines.append(Content.styled(f"step {sample.step:,}", "bold $text-accent"))
             if copied is not None and copied.step == sample.step and not lines[:-1]:
                 lines.append(Content.styled(copied.short, MUTED))
-            body = Content.assemble((visible(sample.prompt), "bold"), visible(sample.text))
-            lines += body.split("\n", allow_blank=True)
-            lines.append(Content(""))
+            lines += [*sample_body(sample), Content("")]
         return lines
 
     def event_lines(self) -> list[Content]:
