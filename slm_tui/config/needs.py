@@ -23,3 +23,9 @@ def need_of(preset: Preset) -> Need:
         return "" if Path(data.location).expanduser().exists() else "file"
     except (OSError, RuntimeError, ValueError):
         return "file"
+
+
+def described(preset: Preset) -> str:
+    """What a preset is about, after what it needs, in one line."""
+    need, about = need_of(preset), preset.description or preset.title
+    return f"{SIGNS[need]} {MEANINGS[need]}. {about}" if need else about

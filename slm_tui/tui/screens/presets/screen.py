@@ -14,13 +14,14 @@ from textual.widgets import Input, Static
 from slm_tui.config import library
 from slm_tui.config.describe import Setting, nudged
 from slm_tui.config.drafts import Draft, Drafts, Origin, name_problem
-from slm_tui.config.needs import MEANINGS, SIGNS, need_of
+from slm_tui.config.needs import described, need_of
 from slm_tui.config.preset import Preset
 from slm_tui.errors import PresetError, SlmTuiError
 from slm_tui.text import one_line, visible
 from slm_tui.tui.actions import BY_ID, Action, Room
 from slm_tui.tui.base import RoomScreen
 from slm_tui.tui.dialogs import Ask, copy, show_error_notice
+from slm_tui.tui.screens.presets import footer
 from slm_tui.tui.screens.presets.dialogs import (
     EditAsToml,
     choose_value,
@@ -50,8 +51,6 @@ class PresetsScreen(RoomScreen):
         self.drafts = Drafts()
         # Deleted presets in the trash, with times (monotonic seconds), newest last.
         self._trashed: list[tuple[Path, float]] = []
-
-    # The parts
 
     def compose_body(self) -> Iterable[Widget]:
         yield Static("No presets. Press n to create one.", id="none", classes="empty-state")
@@ -158,9 +157,7 @@ class PresetsScreen(RoomScreen):
     def _show_title_of_preset(self) -> None:
         preset = self.presets.entry.preset if self.presets.entry else None
         if preset is not None:
-            need = need_of(preset)
-            about = preset.description or preset.title
-            self.form.show_briefly(f"{SIGNS[need]} {MEANINGS[need]}. {about}" if need else about)
+            self.form.show_briefly(described(preset))
 
     def _say(self, text: str) -> None:
         self.form.say(Content.styled(visible(text), "$text-accent"))
@@ -272,17 +269,9 @@ class PresetsScreen(RoomScreen):
         """The list and the form have different actions."""
         if isinstance(self.focused, Input):
             return [BY_ID["presets.edit"], BY_ID["app.back"]]
-        entry, draft = self.presets.entry, self.draft
-        names = ["train", "edit"]
         if self.focused is self.presets:
-            names += ["new", "save"] if draft and draft.is_changed else ["new"]
-            names += ["delete"] if entry and not entry.builtin else []
-            names += ["editor", "lessons", "suites", "vary", "queue"]
-        elif draft and draft.is_changed:
-            names += ["undo", "difference", "save", "vary"]
-        else:
-            names += ["nudge_less", "nudge_more", "difference", "new", "vary"]
-        return [BY_ID[f"presets.{name}"] for name in names]
+            return footer.in_list(self.presets.entry, self.draft)
+        return footer.in_form(self.draft)
 
     # Training
 
@@ -316,9 +305,8 @@ class PresetsScreen(RoomScreen):
         if (draft := self.draft) is None:
             return
         draft.take(preset, origin)
-        self.form.properties.focus()
         self.show_draft()
-        self.form.properties.reveal(at or "training.max_steps")
+        self.show_setting(at or "training.max_steps")
         self.notify(f"{origin.text} Press t to start it.", markup=False)
 
     # Experiments
