@@ -28,9 +28,6 @@ class HelpScreen(TextDialog):
     def compose_box(self) -> ComposeResult:
         columns = self.app.size.width
         above = self._above(max(20, min(100, int(columns * 0.96)) - 6))
-        if above:
-            where = Content.styled("The keys are below: page down shows them.", MUTED)
-            above = [where, Content(""), *above]
         self.lines = [*above, *self._all_lines(named=columns >= 100)]
         yield from super().compose_box()
 

@@ -107,7 +107,7 @@ def picture_lines(width: int, logged: Collection[str] = ()) -> list[Content]:
         "The small charts": small,
         "Events": _EVENTS,
     }
-    lines: list[Content] = []
+    lines = [Content.styled("Page down shows the keys.", MUTED), Content("")]
     for title, entries in sections.items():
         lines.append(Content.styled(title, "bold $text-accent"))
         for one in entries:
