@@ -28,6 +28,7 @@ from slm_tui.tui.screens.presets.screen import PresetsScreen
 from slm_tui.tui.screens.train import questions
 from slm_tui.tui.screens.train.remedies import ask_for_remedy
 from slm_tui.tui.screens.train.screen import TrainScreen
+from tests import extent
 from tests.cli.test_suite import SUITE
 from tests.conftest import make_tiny
 from tests.tui.cut_hints import cut_hints, rows_of, setting_help
@@ -37,7 +38,13 @@ from tests.tui.test_chat_screen import type_line
 from tests.tui.test_runs_screen import open_runs, with_checkpoints
 
 SIZES = pytest.mark.parametrize(
-    "size", [(80, 24), (120, 40), (200, 60)], ids=lambda size: f"{size[0]}x{size[1]}"
+    "size",
+    [
+        (80, 24),
+        pytest.param((120, 40), marks=extent.only_in_all),
+        pytest.param((200, 60), marks=extent.only_in_all),
+    ],
+    ids=lambda size: f"{size[0]}x{size[1]}",
 )
 Opening = Callable[[SlmTuiApp, Pilot[None]], Awaitable[None]]
 
@@ -286,7 +293,6 @@ GROUPS: dict[str, dict[str, Opening]] = {
         "stop": calling(lambda app: questions.ask_to_stop(app, TRAINING)),
         "extend": calling(lambda app: questions.ask_for_steps(app, TRAINING, 3000)),
         "resume": keys_on("train", "r"),
-        "fork": keys_on("train", "f"),
         "details": keys_on("train", "d"),
         "remedies": calling(ask_for_some_remedy),
     },
@@ -296,12 +302,10 @@ GROUPS: dict[str, dict[str, Opening]] = {
         "rename": keys_on("runs", "R"),
         "delete": keys_on("runs", "D"),
         "resume": keys_on("runs", "r"),
-        "fork": keys_on("runs", "f"),
         "evaluate": keys_on("runs", "e"),
         "compare": keys_on("runs", "="),
         "label": on_checkpoints("R"),
         "delete checkpoint": on_checkpoints("D"),
-        "fork checkpoint": on_checkpoints("f"),
         "evaluate checkpoint": on_checkpoints("e"),
         "selected": comparing,
     },
