@@ -10,6 +10,7 @@ from textual.content import Content
 from textual.pilot import Pilot
 
 from slm_tui.config import kinds, library, needs
+from slm_tui.config.drafts import Origin
 from slm_tui.errors import SlmTuiError
 from slm_tui.evaluation.diagnosis import Remedy, Verdict
 from slm_tui.experiments import shelf
@@ -183,7 +184,8 @@ def ask_for_some_remedy(app: SlmTuiApp) -> None:
         Remedy("more text: 4 times as much", ("data.limit.tokens=400000",)),
     )
     verdict = Verdict("▲", "overfitting", 1100, "val rises", remedies=remedies)
-    ask_for_remedy(app, verdict, lambda remedy: None, lambda remedy: None)
+    run = store.all_runs()[0]
+    ask_for_remedy(app, app, verdict, run, Origin(run.id, run.info().name))
 
 
 def outside(one: Outside) -> Opening:
