@@ -26,6 +26,7 @@ _PERMITTED = frozenset(
         "data.dataset",
         "data.cache_dir",
         "training.device",
+        "training.devices",
         "training.threads",
         "training.compile",
         "training.log_every",
