@@ -338,7 +338,8 @@ def _show(
             break
     show.tick(session.status)
     if not live:
-        show.end(session, signals.interrupted.is_set())
+        failed = session.status.state == "failed"
+        show.end(session, signals.interrupted.is_set() and not failed)
 
 
 class _Signals:

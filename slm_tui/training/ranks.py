@@ -376,8 +376,6 @@ class Joined:
 
     def _lost(self) -> TrainingError:
         rank, why = self._ended()
-        if self.rank:
-            return TrainingError(f"another process of this run ended{': ' * bool(why)}{why}")
         who = f"{_WORD} {rank}" if rank is not None else "one of the other processes"
         return TrainingError(
             f"{who} (of {self.count}) ended",

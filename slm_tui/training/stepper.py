@@ -145,7 +145,7 @@ class Stepper:
         Args:
             done: those of this rank; `None` if memory ran out here.
         """
-        names = sorted(self._model.metrics)
+        names = self._model.metrics
         numbers = [0.0] * (1 + len(names))
         if done is not None:
             entropy, metrics = done

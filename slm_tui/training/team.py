@@ -107,9 +107,17 @@ class Team:
             values = {"step": step, "rate": learning_rate, "left": steps_left}
             self._ranks.send({"order": "step", **values})
 
-    def end(self) -> None:
-        """Release the other ranks: the run has ended."""
-        self._ranks.send({"order": "end"})
+    def end(self, *, complete: bool) -> None:
+        """Release the other ranks: the run has ended.
+
+        Args:
+            complete: it has all its steps, so that it does not matter if a process has ended.
+        """
+        try:
+            self._ranks.send({"order": "end"})
+        except TrainingError:
+            if not complete:
+                raise
         self._ranks.leave()
 
     def fail(self, reason: str) -> None:

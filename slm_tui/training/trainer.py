@@ -200,7 +200,7 @@ class Trainer:
             if restores and restore_best(self._directory, self.model):
                 text = f"restored the best weights, from step {state.best_step}"
                 self._sink(Warned(state.step, text))
-            self._team.end()
+            self._team.end(complete=reason != "stopped")
             self._sink(Finished(state.step, reason))
             return reason
         except Exception as error:  # noqa: BLE001 - save the progress after any error
