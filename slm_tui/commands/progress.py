@@ -110,6 +110,7 @@ class TextReport:
                 f"{count(float(facts['parameters']))} parameters, vocabulary {facts['n_vocab']:,}, "
                 f"{count(float(facts['train_tokens']))} training tokens, {facts['device']}, "
                 f"{facts['threads']} CPU thread{'s' * (facts['threads'] != 1)}"
+                + (f", {facts['processes']} processes" if "processes" in facts else "")
             )
         if isinstance(event, Evaluated):
             star = " ★" if event.is_best else ""

@@ -167,8 +167,7 @@ class Training(Settings):
         1,
         ge=0,
         le=MOST_DEVICES,
-        help="GPUs that share each step, one process each; 0: all. On a CPU: processes, which "
-        "share its cores and seldom gain anything",
+        help="GPUs that share each step; 0: all. On a CPU: processes, which seldom pay off",
         unit="",
         nudge="+1",
         advanced=True,

@@ -207,7 +207,7 @@ def join(
             _wait_for(own, position.count, check, dead)
             own.set("go", "")
         return Joined(position, own, dead)
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:
         raise TrainingError(
             "the other processes of this run cannot be reached",
             _first(error),
