@@ -127,16 +127,17 @@ class Followers:
     def __enter__(self) -> "Followers":
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, kind: object, *_: object) -> None:
+        self.close(patient=kind is None)
 
     def dead(self) -> list[int]:
         """The ranks of processes that have ended."""
         return [rank for rank, one in enumerate(self._processes, start=1) if one.poll() is not None]
 
-    def close(self) -> None:
-        """Wait until they have ended, or end them."""
-        self._wait(_EXIT_SECONDS)
+    def close(self, *, patient: bool = False) -> None:
+        """End them; if `patient`, wait first until they end by themselves."""
+        if patient:
+            self._wait(_EXIT_SECONDS)
         for process in self._processes:
             if process.stdin is not None:
                 process.stdin.close()

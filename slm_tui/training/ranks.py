@@ -364,6 +364,10 @@ class Joined:
         with contextlib.suppress(RuntimeError):
             if reason:
                 self._store.set(f"ended/{self.rank}", reason[:_TEXT])
+        if reason and self._group is not None:
+            # NCCL would wait for processes that have ended.
+            with contextlib.suppress(RuntimeError):
+                self._group.abort()
         with contextlib.suppress(RuntimeError, AssertionError, ValueError):
             self._dist.destroy_process_group()
 

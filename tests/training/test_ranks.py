@@ -14,11 +14,13 @@ from typing import Any
 import pytest
 import torch
 
+from slm_tui.cli import main
 from slm_tui.config.preset import Preset
 from slm_tui.errors import PresetError, TrainingError
 from slm_tui.live.session import Session
 from slm_tui.runs import store
 from slm_tui.training import checkpoint, follower, ranks, team
+from slm_tui.training.device import process_count
 from slm_tui.training.events import Failed, Stepped, WentBack
 from slm_tui.training.ranks import Joined, Position, distributed, position
 from slm_tui.training.stepper import Stepper
@@ -241,8 +243,10 @@ def test_memory_for_less_than_a_sequence_ends_all(home: Path) -> None:
 
 def test_all_ranks_go_back_together(home: Path) -> None:
     fails = FailsOnce(6, not_finite, times=5)
-    together = Pair(home, {}, other=fails).whole()
-    alone = Fork(lead_with, home, 0, {}, str(home / "one"), fails, {}).result()
+    # Which of the best checkpoints are saved depends on how fast they are written.
+    changes = {"training__evaluate_every": 100}
+    together = Pair(home, changes, other=fails).whole()
+    alone = Fork(lead_with, home, 0, changes, str(home / "one"), fails, {}).result()
     assert together.went_back == alone.went_back == 1
     alike(together, alone)
 
@@ -368,6 +372,50 @@ def test_more_devices_than_sequences_are_refused(tiny: Make) -> None:
     with pytest.raises(PresetError, match="5 devices cannot share a step of 4 sequences; try 4"):
         tiny(training__devices=5)
     assert tiny(training__devices=4).training.devices == 4
+
+
+@pytest.fixture
+def two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_how_many_devices_train(tiny: Make) -> None:
+    def count(devices: int, device: str, sequences: int = 4) -> int:
+        training = {"devices": devices, "device": device, "micro_batch": sequences}
+        return process_count(tiny(training=training))
+
+    assert [count(1, "cuda"), count(2, "auto"), count(0, "cuda"), count(0, "auto")] == [1, 2, 2, 2]
+    assert [count(0, "cuda", 1), count(0, "cuda:1"), count(0, "cpu")] == [1, 1, 1]
+    assert count(3, "cpu") == 3
+    with pytest.raises(TrainingError, match="device=cuda means 2 here; set training.devices to 2"):
+        count(3, "cuda")
+    with pytest.raises(TrainingError, match="devices to 1 or training.device to cuda"):
+        count(2, "cuda:1")
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_each_process_has_a_gpu_of_its_own() -> None:
+    def place(device: str, local: int = 1) -> str:
+        some = Joined.__new__(Joined)
+        some._position = Position(3, 6, local, 3)
+        return str(some.place(torch.device(device)))
+
+    assert [place("cuda"), place("cpu")] == ["cuda:1", "cpu"]
+    with pytest.raises(TrainingError, match="6 processes cannot share cuda:0"):
+        place("cuda:0")
+    with pytest.raises(TrainingError, match="3 processes on this machine, but 2 GPUs"):
+        place("cuda", 2)
+
+
+def test_torchrun_cannot_start_in_the_background(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert main(["train", "stories-tiny", "--detach"]) == 1
+    assert "--detach does not work under torchrun" in capsys.readouterr().err
 
 
 # What follows starts real processes, as users do.
