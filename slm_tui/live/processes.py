@@ -16,12 +16,14 @@ from slm_tui.config.preset import Preset
 from slm_tui.corpus.progress import Cancelled
 from slm_tui.errors import TrainingError, in_words
 from slm_tui.live.detach import ENDS_WITH_STDIN
+from slm_tui.text import one_line
 from slm_tui.training import ranks
 from slm_tui.training.device import process_count
 from slm_tui.training.ranks import ALONE, Joined, Position, Ranks
 
 # How long the others have to exit after the run has ended.
 _EXIT_SECONDS = 5.0
+_MOST_WORDS = 1 << 20
 _NOT_INHERITED = ("TORCHELASTIC_", "GROUP_", "ROLE_")
 
 
@@ -90,18 +92,20 @@ class Followers:
             timeout=timedelta(minutes=5),
             master_listen_fd=listener.detach(),
         )
+        self._log = log
+        self._log_start = log.stat().st_size if log.exists() else 0
         self._processes: list[subprocess.Popen[bytes]] = []
         places = {"MASTER_ADDR": host, "MASTER_PORT": str(port), "WORLD_SIZE": str(count)}
         try:
             for rank in range(1, count):
-                self._start({**places, "LOCAL_WORLD_SIZE": str(count)}, rank, log)
+                self._start({**places, "LOCAL_WORLD_SIZE": str(count)}, rank)
         except OSError as error:
             self.close()
             raise TrainingError(
                 f"the process of rank {rank} cannot be started", in_words(error)
             ) from None
 
-    def _start(self, places: dict[str, str], rank: int, log: Path) -> None:
+    def _start(self, places: dict[str, str], rank: int) -> None:
         own = {
             name: value for name, value in os.environ.items() if not name.startswith(_NOT_INHERITED)
         }
@@ -109,7 +113,7 @@ class Followers:
         own["PYTHONPATH"] = paths.python_path()
         if interface := ranks.loopback():
             own.setdefault("GLOO_SOCKET_IFNAME", interface)
-        out = safe_files.open_to_append(log)
+        out = safe_files.open_to_append(self._log)
         try:
             process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "slm_tui", "train", ENDS_WITH_STDIN],
@@ -130,9 +134,19 @@ class Followers:
     def __exit__(self, kind: object, *_: object) -> None:
         self.close(patient=kind is None)
 
-    def dead(self) -> list[int]:
-        """The ranks of processes that have ended."""
-        return [rank for rank, one in enumerate(self._processes, start=1) if one.poll() is not None]
+    def dead(self) -> dict[int, str]:
+        """The ranks of processes that have ended, with the last line that one of them wrote."""
+        ended = [rank for rank, one in enumerate(self._processes, 1) if one.poll() is not None]
+        return dict.fromkeys(ended, self._last_words()) if ended else {}
+
+    def _last_words(self) -> str:
+        try:
+            with safe_files.open_to_read(self._log) as log:
+                log.seek(self._log_start)
+                lines = log.read(_MOST_WORDS).decode(errors="replace").split("\n")
+        except OSError:
+            return ""
+        return next((one_line(line, 200) for line in reversed(lines) if line.strip()), "")
 
     def close(self, *, patient: bool = False) -> None:
         """End them; if `patient`, wait first until they end by themselves."""

@@ -34,6 +34,8 @@ _FAILED, _STOP = 1, 1 << 20
 _WORD = "the process of rank"
 
 Order = dict[str, Any]
+# The ranks of the processes known to have ended, with their last words.
+Dead = Callable[[], Mapping[int, str]]
 
 
 class Ranks(Protocol):
@@ -186,13 +188,13 @@ def join(
     store: Any,
     *,
     check: Callable[[], None] = lambda: None,
-    dead: Callable[[], Sequence[int]] = tuple,
+    dead: Dead | None = None,
 ) -> "Joined":
     """Meet the other processes of the run at `store`.
 
     Args:
         check: called while waiting for them; may raise.
-        dead: the ranks known to have ended.
+        dead: what is known of processes that have ended.
 
     Raises:
         TrainingError: one of them does not arrive.
@@ -215,19 +217,23 @@ def join(
         ) from None
 
 
-def _wait_for(
-    store: Any, count: int, check: Callable[[], None], dead: Callable[[], Sequence[int]]
-) -> None:
+def _wait_for(store: Any, count: int, check: Callable[[], None], dead: Dead | None) -> None:
     missing: Sequence[int] = range(1, count)
     end = time.monotonic() + _ARRIVAL_SECONDS
     while missing := [rank for rank in missing if not store.check([f"here/{rank}"])]:
         check()
-        gone = [rank for rank in dead() if rank in missing]
-        if gone or time.monotonic() > end:
+        gone = dead() if dead is not None else {}
+        for rank, words in gone.items():
             raise TrainingError(
-                f"{_WORD} {(gone or missing)[0]} did not start",
-                "it ended at once" if gone else f"waited {_ARRIVAL_SECONDS / 60:.0f} minutes",
-                "see what it says (in console.log of the run), or train on fewer devices",
+                f"{_WORD} {rank} did not start",
+                words or "it ended at once",
+                "set training.devices to 1",
+            )
+        if time.monotonic() > end:
+            raise TrainingError(
+                f"{_WORD} {missing[0]} did not start",
+                f"waited {_ARRIVAL_SECONDS / 60:.0f} minutes for it",
+                "see what it says on its machine, and check the network between them",
             )
         time.sleep(_LOOK_SECONDS)
 
@@ -238,9 +244,7 @@ class Joined:
     Every method may raise `TrainingError`: another process has ended.
     """
 
-    def __init__(
-        self, position: Position, store: Any, dead: Callable[[], Sequence[int]] = tuple
-    ) -> None:
+    def __init__(self, position: Position, store: Any, dead: Dead | None = None) -> None:
         self._dist = distributed()
         self._position = position
         self._store = store
@@ -396,9 +400,11 @@ class Joined:
                 with contextlib.suppress(RuntimeError):
                     if self._store.check([key := f"ended/{rank}"]):
                         return rank, self._store.get(key).decode(errors="replace")
-            dead = self._dead()
-            if dead or len(others) == 1 or time.monotonic() > end:
-                return (dead[0] if dead else others[0] if len(others) == 1 else None), ""
+            for rank, words in self._dead().items() if self._dead is not None else ():
+                return rank, words
+            can_wait = self._dead is not None or len(others) > 1
+            if not can_wait or time.monotonic() > end:
+                return (others[0] if len(others) == 1 else None), ""
             time.sleep(_LOOK_SECONDS)
 
 

@@ -418,6 +418,22 @@ def test_torchrun_cannot_start_in_the_background(
     assert "--detach does not work under torchrun" in capsys.readouterr().err
 
 
+def test_a_process_that_cannot_start_ends_the_run(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = home / "python"
+    broken.write_text("#!/bin/sh\necho a library is missing >&2\nexit 1\n")
+    broken.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(broken))
+    session = Session.start(make_tiny(training__devices=2))
+    assert session.wait(limits.LIMIT)
+    assert session.status.error == (
+        "the process of rank 1 did not start: a library is missing; set training.devices to 1"
+    )
+    # Nothing was trained.
+    assert not session.run.path.exists()
+
+
 # What follows starts real processes, as users do.
 ENDLESS: Values = {"training__max_steps": 1_000_000, "training__checkpoint_every": 5}
 
