@@ -117,3 +117,10 @@ def check_name(name: str, what: str = "name") -> str:
             "choose another",
         )
     return name
+
+
+def python_path() -> str:
+    """`PYTHONPATH` for a process that runs this package: a checkout need not be installed."""
+    root = str(Path(__file__).resolve().parents[1])
+    before = os.environ.get("PYTHONPATH")
+    return root + (os.pathsep + before if before else "")

@@ -10,7 +10,8 @@ from slm_tui.config.preset import Preset
 from slm_tui.errors import SlmTuiError
 from slm_tui.formatting import clock, count, duration, ratio_text, size
 from slm_tui.live.remote_session import RemoteSession
-from slm_tui.live.session import Session, Status
+from slm_tui.live.session import Session
+from slm_tui.live.status import Status
 from slm_tui.runs import evidence
 from slm_tui.runs.results import finite
 from slm_tui.text import one_line
@@ -122,6 +123,7 @@ class TextReport:
                 f"{count(float(facts['parameters']))} parameters, vocabulary {facts['n_vocab']:,}, "
                 f"{count(float(facts['train_tokens']))} training tokens, {facts['device']}, "
                 f"{facts['threads']} CPU thread{'s' * (facts['threads'] != 1)}"
+                + (f", {facts['processes']} processes" if "processes" in facts else "")
             )
         if isinstance(event, Evaluated):
             star = " ★" if event.is_best else ""

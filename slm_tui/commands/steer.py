@@ -11,7 +11,7 @@ from slm_tui.errors import RunError
 from slm_tui.formatting import whole_number
 from slm_tui.live import steering
 from slm_tui.live.remote_session import RemoteSession
-from slm_tui.live.session import Status
+from slm_tui.live.status import Status
 from slm_tui.runs import store
 from slm_tui.runs.curves import Curves
 from slm_tui.runs.results import finite

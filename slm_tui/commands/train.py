@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from slm_tui.config.preset import Preset
     from slm_tui.live.session import Session
     from slm_tui.training.events import Event, Sink
+    from slm_tui.training.ranks import Position
 
 _REFRESH_SECONDS = 0.2
 # Preparation that the shell waits for: processor time, and at most time on the clock.
@@ -70,16 +71,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="train in the background and return to the shell",
     )
+    parser.add_argument(detach.ENDS_WITH_STDIN, action="store_true", help=argparse.SUPPRESS)
     shared.add_json(parser, "print one JSON object per event, one per line")
     parser.set_defaults(command=train)
 
 
 def train(options: argparse.Namespace) -> int:
     """Run the command; returns 0 if the run finished, 1 if it failed, 130 if interrupted."""
+    position = _position(options)
+    if position is not None and position.rank:
+        from slm_tui.commands.follower import follow_run
+
+        return follow_run(position, ends_with_stdin=options.ends_with_stdin)
     if options.detach and not detach.can_fork():
         raise PresetError("--detach does not work on this system", "", "omit it")
     # Before anything else: a process with threads cannot be forked safely.
-    parent = detach.fork() if options.detach or sys.stdout.isatty() else ParentPipe()
+    # `torchrun` knows only the process that it started, and ends all of them with a terminal.
+    forks = position is None and (options.detach or sys.stdout.isatty())
+    parent = detach.fork() if forks else ParentPipe()
     from slm_tui.training.allocator import keep_big_blocks
 
     keep_big_blocks()
@@ -88,11 +97,27 @@ def train(options: argparse.Namespace) -> int:
     events: queue.SimpleQueue[Event] = queue.SimpleQueue()
     if options.detach:
         return _train_detached(options, events, parent)
-    session = _session(options, events)
+    session = _session(options, events, position)
     show: JsonReport | TextReport = JsonReport() if options.json else TextReport(sys.stdout)
     with contextlib.suppress(OSError):  # the next line gets the same error, and handles it
         show.begin(session)
-    return follow(session, events, show, parent)
+    return follow(session, events, show, parent, hangup_stops=position is not None)
+
+
+def _position(options: argparse.Namespace) -> "Position | None":
+    """The rank of this process if `torchrun` started it with others."""
+    if "RANK" not in os.environ:
+        return None
+    from slm_tui.training import ranks
+
+    position = ranks.position(os.environ)
+    if position is not None and options.detach:
+        raise PresetError(
+            "--detach does not work under torchrun",
+            "torchrun waits for the processes that it started",
+            "omit it and start torchrun in the background, or set training.devices instead",
+        )
+    return position
 
 
 def _train_detached(
@@ -160,14 +185,18 @@ def background_notice(session: "Session") -> str:
     return f"{run} keeps training in the background.\nReopen with: slm-tui --run {run}"
 
 
-def _session(options: argparse.Namespace, events: "queue.SimpleQueue[Event]") -> "Session":
+def _session(
+    options: argparse.Namespace,
+    events: "queue.SimpleQueue[Event]",
+    position: "Position | None" = None,
+) -> "Session":
     from slm_tui.config import library
     from slm_tui.live.session import Session
     from slm_tui.runs import store
 
     sinks = (events.put,)
     if options.resume:
-        return _resumed(options, sinks)
+        return _resumed(options, sinks, position)
     if options.steps:
         raise PresetError(
             "--steps requires --resume", "", "for a new run: --set training.max_steps=N"
@@ -183,7 +212,8 @@ def _session(options: argparse.Namespace, events: "queue.SimpleQueue[Event]") ->
         preset = read(initial).preset
     else:
         raise PresetError("nothing to train", "", f"name a preset, such as {library.DEFAULT}")
-    return Session.start(_changed(preset, options), options.name, initial=initial, sinks=sinks)
+    changed = _changed(preset, options)
+    return Session.start(changed, options.name, initial=initial, sinks=sinks, position=position)
 
 
 def _named(name: str) -> "Preset":
@@ -201,7 +231,9 @@ def _named(name: str) -> "Preset":
     return library.get(name)
 
 
-def _resumed(options: argparse.Namespace, sinks: "tuple[Sink, ...]") -> "Session":
+def _resumed(
+    options: argparse.Namespace, sinks: "tuple[Sink, ...]", position: "Position | None"
+) -> "Session":
     """Resume a run, with changes to settings that do not affect its losses."""
     from slm_tui.live import resuming
     from slm_tui.live.session import Session
@@ -226,7 +258,12 @@ def _resumed(options: argparse.Namespace, sinks: "tuple[Sink, ...]") -> "Session
     run = store.find(options.resume)
     preset = resuming.changed(run, _assignments(options), options.text)
     return Session.resume(
-        run, more_steps=options.steps, rewarm=options.rewarm, preset=preset, sinks=sinks
+        run,
+        more_steps=options.steps,
+        rewarm=options.rewarm,
+        preset=preset,
+        sinks=sinks,
+        position=position,
     )
 
 
@@ -252,10 +289,12 @@ def follow(
     events: "queue.SimpleQueue[Event]",
     show: "JsonReport | TextReport",
     parent: ParentPipe,
+    *,
+    hangup_stops: bool = False,
 ) -> int:
     """Show a session until it ends. Ctrl+C or SIGTERM saves and stops it.
 
-    A closed terminal does not: the run continues without one.
+    A closed terminal does not: the run continues without one, unless `hangup_stops`.
 
     Raises:
         OSError: the output pipe was closed; the run was saved and stopped.
@@ -263,7 +302,7 @@ def follow(
     from slm_tui.commands.progress import TextReport
 
     alone = False
-    with _Signals(session) as signals:
+    with _Signals(session, hangup_stops=hangup_stops) as signals:
         parent.watch(signals.hung_up.set)
         while True:
             live = session.is_live
@@ -316,17 +355,19 @@ def _show(
             break
     show.tick(session.status)
     if not live:
-        show.end(session, signals.interrupted.is_set())
+        failed = session.status.state == "failed"
+        show.end(session, signals.interrupted.is_set() and not failed)
 
 
 class _Signals:
     """Turns signals into a clean stop. A second ctrl+C ends the program at once.
 
-    A hangup does not stop the run; it only sets `hung_up`.
+    A hangup does not stop the run; it only sets `hung_up`, unless `hangup_stops`.
     """
 
-    def __init__(self, session: "Session") -> None:
+    def __init__(self, session: "Session", *, hangup_stops: bool = False) -> None:
         self._session = session
+        self._hangup_stops = hangup_stops
         self._before: dict[int, Any] = {}
         self._first = 0.0
         self.interrupted = threading.Event()
@@ -336,7 +377,8 @@ class _Signals:
         self._take("SIGINT", self._stop)
         self._take("SIGTERM", self._stop)
         if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-            self._take("SIGHUP", lambda *_: self.hung_up.set())
+            stop = self._stop if self._hangup_stops else lambda *_: self.hung_up.set()
+            self._take("SIGHUP", stop)
         return self
 
     def _take(self, name: str, handler: Any) -> None:

@@ -8,6 +8,7 @@ from slm_tui.config.fields import Settings, reject, setting
 
 # Sequences in one pass, and passes in one step.
 MOST_SEQUENCES = 65_536
+MOST_DEVICES = 64
 
 
 class Optimizer(Settings):
@@ -162,6 +163,15 @@ class Training(Settings):
         "auto", help="Number format of the forward pass; auto: best for the device"
     )
     device: str = setting("auto", help="Device: auto, cpu, cuda, cuda:1 or mps")
+    devices: int = setting(
+        1,
+        ge=0,
+        le=MOST_DEVICES,
+        help="GPUs that share each step; 0: all. On a CPU: processes, which seldom pay off",
+        unit="",
+        nudge="+1",
+        advanced=True,
+    )
     threads: int = setting(
         0,
         ge=0,
@@ -245,6 +255,17 @@ class Training(Settings):
     wandb_project: str = setting(
         "", help="Weights & Biases project; empty: WANDB_PROJECT, else slm-tui", advanced=True
     )
+
+    @model_validator(mode="after")
+    def _check_devices(self) -> Self:
+        sequences = self.micro_batch * self.accumulation
+        if self.devices > sequences:
+            raise reject(
+                "devices",
+                f"{self.devices} devices cannot share a step of {sequences} sequences",
+                sequences,
+            )
+        return self
 
     @model_validator(mode="before")
     @classmethod

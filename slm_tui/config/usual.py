@@ -49,3 +49,17 @@ def usual_rates(preset: Preset, parameters: int) -> tuple[float, float] | None:
     if preset.optimizer.kind != "adamw" or preset.model.is_ternary or not parameters:
         return None
     return next((rates for most, rates in _RATES_BY_SIZE if parameters <= most), _RATES_OF_LARGE)
+
+
+def times_usual(preset: Preset, parameters: int) -> float:
+    """The learning rate as a multiple of the highest usual one; 0 if that is not known."""
+    usual = usual_rates(preset, parameters)
+    return preset.optimizer.learning_rate / usual[1] if usual is not None else 0.0
+
+
+def lower_rate(preset: Preset, parameters: int) -> str:
+    """What to try after training has failed: a rate that is usual for a model of this size."""
+    times, rate = times_usual(preset, parameters), preset.optimizer.learning_rate
+    if times > 2.5:
+        return f"try optimizer.learning_rate={rate / times / 2:g}"
+    return "try a tenth of optimizer.learning_rate, or a smaller gradient_clip"

@@ -32,13 +32,19 @@ class Batches:
         block_size: tokens per window.
         sequences: windows per step, over all micro-batches.
         seed: determines the order.
+        part: which of the windows of a step `batch` returns; all of them by default.
 
     Raises:
         CorpusError: the stream is too short for one window and its target.
     """
 
     def __init__(
-        self, tokens: NDArray[np.unsignedinteger], block_size: int, sequences: int, seed: int
+        self,
+        tokens: NDArray[np.unsignedinteger],
+        block_size: int,
+        sequences: int,
+        seed: int,
+        part: range | None = None,
     ) -> None:
         if len(tokens) < block_size + 1:
             raise CorpusError(
@@ -49,6 +55,7 @@ class Batches:
         self._tokens = tokens
         self._block = block_size
         self._sequences = sequences
+        self._part = range(sequences) if part is None else part
         self._seed = seed
         # The phase can cost one window: leave one out so that all epochs have the same number.
         self.windows = max(1, (len(tokens) - 1) // block_size - 1)
@@ -67,7 +74,7 @@ class Batches:
 
     def _batch(self, step: int) -> Batch:
         first = step * self._sequences
-        index = np.arange(first, first + self._sequences, dtype=np.int64)
+        index = np.arange(first + self._part.start, first + self._part.stop, dtype=np.int64)
         epochs, places = np.divmod(index, self.windows)
         starts = np.empty_like(index)
         for epoch in range(int(epochs[0]), int(epochs[-1]) + 1):

@@ -22,7 +22,7 @@ def start_worker() -> bool:
         return False
     command = [sys.executable, "-P", "-m", "slm_tui", "queue", "run"]
     path = paths.data_dir() / _LOG
-    environment = {**os.environ, "TERM": "dumb", "PYTHONPATH": _python_path()}
+    environment = {**os.environ, "TERM": "dumb", "PYTHONPATH": paths.python_path()}
     on_windows = sys.platform == "win32"
     try:
         log = safe_files.open_to_append(path)
@@ -41,14 +41,3 @@ def start_worker() -> bool:
     except OSError as error:
         raise SlmTuiError("the queue cannot be trained", cause_of(error)) from None
     return True
-
-
-def _python_path() -> str:
-    """This package's directory first: a checkout need not be installed."""
-    from pathlib import Path
-
-    import slm_tui
-
-    root = str(Path(slm_tui.__file__).resolve().parents[1])
-    before = os.environ.get("PYTHONPATH")
-    return root + (os.pathsep + before if before else "")

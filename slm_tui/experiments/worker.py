@@ -120,9 +120,10 @@ class Worker:
         used = {job.slot for job in self._jobs}
         busy = {slot: why for slot, why in self._busy().items() if slot not in used}
         for slot in self._slots:
-            if slot in used or slot in busy:
+            if slot in used or slot in busy or any(_shares(job.item) for job in self._jobs):
                 continue
-            while (item := self._claimed(slot)) is not None:
+            alone = not self._jobs and not busy
+            while (item := self._claimed(slot, alone=alone)) is not None:
                 if self._started(item, slot):
                     break
         if self._jobs or not busy:
@@ -144,12 +145,18 @@ class Worker:
                 continue
             # A run that still prepares its text has not chosen its processor.
             slot = run.info.facts.get("slot")
-            for one in self._slots if not slot else [str(slot)]:
+            several = float(run.info.facts.get("processes") or 1) > 1
+            for one in self._slots if several or not slot else [str(slot)]:
                 result[one] = f"{path.name} is training; the next run starts after it"
         return result
 
-    def _claimed(self, slot: str) -> QueuedRun | None:
-        return queue.claim(lambda item: self._takes(item) and self._fits(item, slot))
+    def _claimed(self, slot: str, *, alone: bool) -> QueuedRun | None:
+        """The next run for `slot`; one for several devices only if none of them is used."""
+
+        def fits(item: QueuedRun) -> bool:
+            return self._takes(item) and self._fits(item, slot) and (alone or not _shares(item))
+
+        return queue.claim(fits)
 
     def _fits(self, item: QueuedRun, slot: str) -> bool:
         training = item.preset.get("training")
@@ -315,9 +322,16 @@ class _Pruner:
                 self._session.stop()
 
 
+def _shares(item: QueuedRun) -> bool:
+    """Whether a run divides its steps over several devices."""
+    training = item.preset.get("training")
+    return isinstance(training, dict) and training.get("devices", 1) != 1
+
+
 def _on(preset: Preset, slot: str) -> Preset:
     """`preset` on the processor `slot`, if it left the choice open."""
-    if preset.training.device in ("auto", "cuda") and slot.startswith("cuda"):
+    several = preset.training.devices != 1
+    if preset.training.device in ("auto", "cuda") and not several and slot.startswith("cuda"):
         changed = preset.training.model_copy(update={"device": slot})
         return preset.model_copy(update={"training": changed})
     return preset

@@ -21,6 +21,8 @@ from slm_tui.text import visible
 
 # Undoes what a killed app leaves behind: keyboard, mouse and paste modes, alternate screen, cursor.
 _CLEAN = "\x1b[<u\x1b[?1000l\x1b[?1003l\x1b[?1006l\x1b[?1004l\x1b[?2004l\x1b[?1049l\x1b[?25h"
+# The option of a process that ends when its standard input does, with the one that started it.
+ENDS_WITH_STDIN = "--ends-with-stdin"
 _FORWARDED = ("SIGINT", "SIGTERM", "SIGHUP")
 
 

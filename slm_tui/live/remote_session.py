@@ -9,7 +9,7 @@ from slm_tui import records
 from slm_tui.config.preset import Preset
 from slm_tui.errors import RunError
 from slm_tui.live import steering
-from slm_tui.live.session import Status
+from slm_tui.live.status import Status
 from slm_tui.runs.store import Run, RunInfo
 from slm_tui.training.control import Control, Request
 

@@ -35,6 +35,7 @@ _PERMITTED = frozenset(
         "data.dataset",
         "data.cache_dir",
         "training.device",
+        "training.devices",
         "training.threads",
         "training.compile",
         "training.log_every",

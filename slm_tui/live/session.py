@@ -4,7 +4,7 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from slm_tui import safe_files
 from slm_tui.config.preset import Preset
 from slm_tui.errors import CheckpointError, RunError, cause_of, in_words, remedy_for
 from slm_tui.live import steering
+from slm_tui.live.status import Status
 from slm_tui.live.step_pace import StepPace, steps_in_time
 from slm_tui.runs import store
 from slm_tui.runs.recorder import Recorder
@@ -36,35 +37,11 @@ from slm_tui.training.events import (
 if TYPE_CHECKING:
     from slm_tui.corpus.prepare import Corpus, Progress
     from slm_tui.training.checkpoint import Checkpoint
+    from slm_tui.training.ranks import Position
     from slm_tui.training.trainer import Trainer
 
 _LOG = logging.getLogger(__name__)
 _MOST_WAITING = 100
-
-
-@dataclass(frozen=True)
-class Status:
-    """The status of a training. `stage` and `progress` (0 to 1) describe the preparation before
-    it starts, `pace` its amount, rate and remaining time."""
-
-    run: str = ""
-    state: str = "preparing"
-    stage: str = "starting"
-    progress: float = 0.0
-    pace: str = ""
-    step: int = 0
-    max_steps: int = 0
-    loss: float | None = None
-    val_loss: float | None = None
-    val_bpb: float | None = None
-    tokens_per_second: float = 0.0
-    eta_seconds: float | None = None
-    error: str = ""
-    waiting_for: str = ""
-
-    @property
-    def is_live(self) -> bool:
-        return self.state in ("preparing", "running", "paused")
 
 
 class Session:
@@ -84,6 +61,7 @@ class Session:
         rewarm: bool = False,
         initial: Path | None = None,
         sinks: tuple[Sink, ...] = (),
+        position: "Position | None" = None,
     ) -> None:
         """Open the files of the run and lock it; `_begin` starts the thread.
 
@@ -101,6 +79,7 @@ class Session:
         self._more_steps, self._rewarm = more_steps, rewarm
         self._initial = initial
         self._sinks = sinks
+        self._position = position
         self._status = Status(run=run.id, max_steps=preset.training.max_steps)
         self._pace = StepPace()
         self._cancel = threading.Event()
@@ -132,10 +111,12 @@ class Session:
         before: str = "",
         remedy: str = "",
         sinks: tuple[Sink, ...] = (),
+        position: "Position | None" = None,
     ) -> "Session":
         """Start a new run, from the weights of checkpoint `initial` if given.
 
         Args:
+            position: that of this process, of rank 0, if `torchrun` started it with others.
             group: the suite that it belongs to, and `variation` what it is there.
             before: the run for which `remedy` was proposed.
 
@@ -148,7 +129,7 @@ class Session:
             preset, name, parent, group=group, variation=variation, before=before, remedy=remedy
         )
         try:
-            session = cls._opened(run, preset, initial=initial, sinks=sinks)
+            session = cls._opened(run, preset, initial=initial, sinks=sinks, position=position)
             session._begin()
         except BaseException:
             # Nothing was trained: remove the empty run.
@@ -165,6 +146,7 @@ class Session:
         rewarm: bool = False,
         preset: Preset | None = None,
         sinks: tuple[Sink, ...] = (),
+        position: "Position | None" = None,
     ) -> "Session":
         """Resume a run exactly at its newest complete checkpoint.
 
@@ -188,6 +170,7 @@ class Session:
             more_steps=more_steps,
             rewarm=rewarm,
             sinks=sinks,
+            position=position,
         )
         session._begin()
         return session
@@ -314,18 +297,21 @@ class Session:
 
     def _train(self) -> None:
         from slm_tui.corpus.prepare import Cancelled
+        from slm_tui.live import processes
         from slm_tui.training.device import long_on_cpu
 
         # Before a text is downloaded.
         left = self._status.max_steps - self._status.step + self._more_steps
         if notice := long_on_cpu(self.preset, left):
             self._emit(Warned(self._status.step, notice))
+        log = self.run.path / "console.log"
         try:
-            trainer = self._resumed() if self._resume else self._fresh()
+            with processes.together(self.preset, self._position, log, self._cancel) as ranks:
+                self._ranks = ranks
+                trainer = self._resumed() if self._resume else self._fresh()
+                trainer.run()
         except Cancelled:
             self._emit(Finished(self._status.step, "stopped"))
-            return
-        trainer.run()
 
     def _fresh(self) -> "Trainer":
         """A trainer at step 0; for a fork, with the weights and the tokenizer of a checkpoint."""
@@ -410,6 +396,7 @@ class Session:
             self.control,
             resume=resume,
             initial=initial,
+            ranks=self._ranks,
         )
 
     def _extend(self, trainer: "Trainer") -> None:

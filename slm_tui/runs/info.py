@@ -55,6 +55,7 @@ _NUMBERS = (
     "parameters",
     "n_vocab",
     "threads",
+    "processes",
     "sequences_at_once",
     "tokens_per_step",
     "train_tokens",

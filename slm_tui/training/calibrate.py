@@ -82,11 +82,12 @@ def forget_if_wrong(preset: Preset, facts: Mapping[str, Any], tokens_per_second:
     """Drop the measurement if a run of `preset` needed a very different time for its steps.
 
     Args:
-        facts: those of the run: `n_vocab` and `tokens_per_step`.
+        facts: those of the run: `n_vocab` and `tokens_per_step`. A run on several devices says
+            nothing about one.
         tokens_per_second: its speed, without evaluations and checkpoints.
     """
     speed, tokens = stored(), float(facts.get("tokens_per_step") or 0)
-    if speed is None or not tokens or tokens_per_second <= 0:
+    if speed is None or not tokens or tokens_per_second <= 0 or "processes" in facts:
         return
     if preset.training.device not in ("auto", "cpu"):
         return

@@ -39,6 +39,28 @@ def choose_device(wanted: str) -> torch.device:
     return device
 
 
+def process_count(preset: Preset) -> int:
+    """How many processes train `preset` on this machine: one per device of `training.devices`.
+
+    Raises:
+        TrainingError: there are fewer devices.
+    """
+    training = preset.training
+    if training.devices == 1:
+        return 1
+    device = choose_device(training.device)
+    if device.type == "cpu":
+        return training.devices or 1
+    there = torch.cuda.device_count() if str(device) == "cuda" else 1
+    if training.devices > there:
+        raise TrainingError(
+            f"training.devices is {training.devices}",
+            f"training.device={training.device} means {there} here",
+            f"set training.devices to {there}" + " or training.device to cuda" * (there == 1),
+        )
+    return training.devices or min(there, training.micro_batch * training.accumulation)
+
+
 def describe_device(device: torch.device) -> str:
     """A readable name of the device."""
     if device.type == "cuda":

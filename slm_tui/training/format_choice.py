@@ -33,13 +33,19 @@ _ROUNDS, _SECONDS = 5, 0.5
 _MOST = 1 << 20
 
 
-def faster_format(preset: Preset, n_vocab: int, device: torch.device) -> Format:
-    """The format that `training.precision` means on `device`; for `auto`, the faster one.
+def faster_format(preset: Preset, n_vocab: int, device: torch.device, before: str = "") -> Format:
+    """The format that `training.precision` means on `device`; for `auto`, the one in which the run
+    was trained `before`, if the device computes in it as well, else the faster one.
 
     Raises:
         TrainingError: the device does not support the requested format.
     """
     chosen = choose_format(preset, device)
+    if preset.training.precision == "auto":
+        if before == "fp32":
+            return "fp32"
+        if before == "bf16" and has_native_bf16(device):
+            return "bf16"
     is_open = preset.training.precision == "auto" and device.type == "cpu" and chosen == "bf16"
     if not is_open or step_flops(preset, n_vocab) > _MOST_FLOPS:
         return chosen
@@ -52,13 +58,6 @@ def faster_format(preset: Preset, n_vocab: int, device: torch.device) -> Format:
         text = json.dumps({**known, key: chosen}, indent=1)
         safe_files.write_atomically(_file(), text, durable=False)
     return chosen
-
-
-def format_of(stored: str, now: Format, device: torch.device) -> Format:
-    """The format for a resumed run: as it was, if the device computes in it as well."""
-    if stored == "fp32" or (stored == "bf16" and has_native_bf16(device)):
-        return "fp32" if stored == "fp32" else "bf16"
-    return now
 
 
 def _measured(preset: Preset, n_vocab: int, device: torch.device) -> Format:

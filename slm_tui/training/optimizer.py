@@ -195,6 +195,11 @@ class FlatOptimizer:
                 moments[f"{slot.name}.exp_avg_sq"] = slot.cut(second)
         return moments
 
+    def everything(self) -> list[Tensor]:
+        """All weights and moments, in place: what makes two optimizers of a model the same."""
+        steps = [self._steps, *(group.step for group in self._adamw)]
+        return [self.weights, self._first, self._second, *steps]
+
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Restore moments returned by `state`.
 

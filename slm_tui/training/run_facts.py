@@ -22,10 +22,13 @@ def facts(
     threads: int,
     stepper: Stepper,
     batches: Batches,
+    processes: int = 1,
 ) -> dict[str, object]:
     """Plain values by name."""
     counts = corpus.manifest["parts"]
+    several = {"processes": processes} if processes > 1 else {}
     return {
+        **several,
         "parameters": count_parameters(model),
         "n_vocab": corpus.tokenizer.n_vocab,
         "device": describe_device(device),

@@ -16,9 +16,11 @@ from slm_tui.training.device_step import FINITE, LOSS, NORM, DeviceStep
 from slm_tui.training.memory import first_line, out_of_memory, release, sequences_at_once
 from slm_tui.training.optimizer import FlatOptimizer
 from slm_tui.training.precision import Format, LossScale, autocast, choose_format
+from slm_tui.training.ranks import ALONE, Ranks
 
 # A prime near 2^61, for mixing seed and step into the seed of the step's dropout.
 _MIX = 2_305_843_009_213_693_951
+_RANK_MIX = 1_000_000_000_039
 # Before the name of a part.
 _GRADIENT = "gradient_"
 
@@ -39,6 +41,10 @@ class Stepper:
     memory runs out, without changing the step. `format` replaces what the preset's precision means
     without a measurement.
 
+    Args:
+        ranks: the processes that share each step. All of them call `step` with the same learning
+            rate and step, each with its own part of the sequences.
+
     Raises:
         TrainingError: the device does not support the preset's precision.
     """
@@ -50,10 +56,13 @@ class Stepper:
         preset: Preset,
         device: torch.device,
         format: Format | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
         self._optimizer = optimizer
         self._preset = preset
         self._device = device
+        self._ranks = ranks
+        self._sequences = preset.training.micro_batch * preset.training.accumulation
         self._drops = preset.model.dropout_rate > 0
         self.at_once = sequences_at_once(preset, model.n_vocab, device)
         self.format = format or choose_format(preset, device)
@@ -64,10 +73,10 @@ class Stepper:
         self._parts = parts if preset.training.gradient_norms else []
         # Work for the host while a GPU computes a step.
         self.meanwhile: Callable[[], object] | None = None
-        # fp16 repeats a step with another loss scale, which the host decides.
-        self._device_step = (
-            self._on_device() if device.type == "cuda" and not self.scale.moves else None
-        )
+        # fp16 repeats a step with another loss scale, which the host decides; so do several ranks
+        # after one of them ran out of memory.
+        on_device = device.type == "cuda" and not self.scale.moves and ranks.count == 1
+        self._device_step = self._on_device() if on_device else None
         self._of_graph = self._key()
 
     def _on_device(self) -> DeviceStep:
@@ -168,21 +177,50 @@ class Stepper:
         """Gradients of the batch, in smaller passes if necessary."""
         while True:
             self._seed(step)
+            reason, where, done = "", "", None
             try:
-                return self._accumulate(ids, targets)
+                done = self._accumulate(ids, targets)
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
                 if not out_of_memory(error):
                     raise
                 reason = first_line(error)
             # Outside the handler: the traceback keeps the tensors of the failed pass alive.
-            warnings.append(self._shrink(reason))
+            if self._ranks.count > 1:
+                failed, done = self._combined(done)
+                where = f" in the process of rank {failed[0]}" if failed else ""
+            if done is not None:
+                return done
+            warnings.append(self._shrink(reason, where))
+
+    def _combined(
+        self, done: tuple[Tensor, dict[str, Tensor]] | None
+    ) -> tuple[list[int], tuple[Tensor, dict[str, Tensor]] | None]:
+        """Sum the gradients and figures of all ranks, unless memory ran out on some of them.
+
+        Args:
+            done: those of this rank; `None` if memory ran out here.
+        """
+        names = self._model.metrics
+        numbers = [0.0] * (1 + len(names))
+        if done is not None:
+            entropy, metrics = done
+            numbers = [float(entropy), *(float(metrics[name]) for name in names)]
+        failed, sums = self._ranks.settle(done is None, numbers)
+        if failed:
+            return failed, None
+        self._ranks.sum_(self._optimizer.gradients)
+        total, *others = (torch.tensor(value, dtype=torch.float64) for value in sums)
+        return [], (total, dict(zip(names, others, strict=True)))
 
     def _accumulate(self, ids: Tensor, targets: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Gradients of the mean loss over all sequences; returns cross-entropy and metrics."""
-        sequences = len(ids)
+        """Gradients of the mean loss over all sequences; returns cross-entropy and metrics.
+
+        With several ranks, the share of this one in them.
+        """
+        sequences = len(ids) if self._ranks.count == 1 else self._sequences
         entropy = torch.zeros((), device=self._device)
         metrics: dict[str, Tensor] = {}
-        for at in range(0, sequences, self.at_once):
+        for at in range(0, len(ids), self.at_once):
             part = ids[at : at + self.at_once]
             share = len(part) / sequences
             with autocast(self.format, self._device):
@@ -199,28 +237,30 @@ class Stepper:
         return entropy, metrics
 
     def _seed(self, step: int) -> None:
-        """Dropout depends only on (seed, step): a resumed run needs no generator state."""
+        """Dropout depends only on (seed, step, rank): a resumed run needs no generator state."""
         if not self._drops:
             return
-        seed = (self._preset.training.seed * 1_000_003 + step * 7_919 + 1) % _MIX
+        mixed = self._preset.training.seed * 1_000_003 + step * 7_919 + 1
+        seed = (mixed + self._ranks.rank * _RANK_MIX) % _MIX
         torch.default_generator.manual_seed(seed)
         if self._device.type == "cuda":
             torch.cuda.manual_seed(seed)
 
-    def _shrink(self, reason: str) -> str:
+    def _shrink(self, reason: str, where: str = "") -> str:
         """Halve the passes after an out-of-memory error; return what to tell the user."""
         self._optimizer.clear()
         release(self._device, reason)
-        if self.at_once == 1:
+        # The largest share of a rank in the step.
+        most = -(-self._sequences // self._ranks.count)
+        if min(self.at_once, most) == 1:
             raise TrainingError(
-                "memory ran out with one sequence at a time",
+                f"memory ran out with one sequence at a time{where}",
                 reason,
                 f"reduce model.block_size or {self._preset.model.size_settings[0]}",
             )
-        training = self._preset.training
-        self.at_once = -(-self.at_once // 2)
-        passes = -(-training.micro_batch * training.accumulation // self.at_once)
-        return f"memory ran out: now {passes} passes of {self.at_once} sequences, same step"
+        self.at_once = -(-min(self.at_once, most) // 2)
+        passes = -(-most // self.at_once)
+        return f"memory ran out{where}: now {passes} passes of {self.at_once} sequences, same step"
 
 
 def _numeric(part: str) -> tuple[str, int]:

@@ -11,8 +11,10 @@ from contextlib import contextmanager
 
 import torch
 
+from slm_tui.config.preset import Preset
 from slm_tui.corpus.parallel import cores
 from slm_tui.training.cpu_load import OtherLoad
+from slm_tui.training.ranks import ALONE, Ranks
 
 _MOST = 16
 # Operations on fewer numbers than this run in one thread anyway (ATen's grain size).
@@ -44,13 +46,14 @@ def sharing() -> Iterator[None]:
             _sharing -= 1
 
 
-def usual_count(work: float = SMALL_WORK) -> int:
+def usual_count(work: float = SMALL_WORK, processes: int = 1) -> int:
     """The number of threads if none is requested: all cores, but one for little `work`.
 
     Args:
         work: numbers in the largest activations of a pass, as in sequences x tokens x width.
+        processes: how many processes share the cores.
     """
-    return min(cores(), _MOST) if work >= SMALL_WORK else 1
+    return min(max(1, cores() // processes), _MOST) if work >= SMALL_WORK else 1
 
 
 # Parameters that a pass over one token reads for each number of its work.
@@ -67,19 +70,40 @@ class Threads:
 
     Args:
         count: the number of threads; 0 is `usual_count` of `work`.
+        processes: how many processes share the cores of this machine.
         adapts: measure which number is fastest, and use fewer while others compute. Not with a
             fixed number.
     """
 
-    def __init__(self, count: int, *, work: float = SMALL_WORK, adapts: bool = False) -> None:
+    def __init__(
+        self,
+        count: int,
+        *,
+        work: float = SMALL_WORK,
+        adapts: bool = False,
+        processes: int = 1,
+    ) -> None:
         self.adapts = adapts and not count and cores() > 1
-        self._most = count or (min(cores(), _MOST) if self.adapts else usual_count(work))
+        usual = usual_count(work, processes)
+        self._most = count or (min(cores(), _MOST) if self.adapts else usual)
         self._free = cores() - self._most
         self._load = OtherLoad()
         self._looked = time.monotonic()
         self._busy = self._calm = 0
         self.now = self._most
         torch.set_num_threads(self.now)
+
+    @classmethod
+    def of(cls, preset: Preset, device: torch.device, ranks: Ranks = ALONE) -> "Threads":
+        """Those for training `preset`; the processes on a machine share its cores."""
+        training = preset.training
+        return cls(
+            training.threads or int(device.type != "cpu"),
+            work=training.micro_batch * preset.model.block_size * preset.model.width,
+            # Measured with steps that the other ranks know nothing of.
+            adapts=training.adapt_threads and ranks.count == 1,
+            processes=ranks.local_count,
+        )
 
     def measure(self, attempt: Callable[[], object]) -> None:
         """Keep the count with which `attempt`, a step without consequences, is fastest."""

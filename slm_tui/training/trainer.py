@@ -8,12 +8,11 @@ from pathlib import Path
 import torch
 
 from slm_tui.config.preset import Preset
-from slm_tui.config.usual import usual_rates
-from slm_tui.corpus.batches import Batches
+from slm_tui.config.usual import lower_rate, times_usual
 from slm_tui.corpus.prepare import Corpus
 from slm_tui.errors import TrainingError, in_words
 from slm_tui.models.base import LanguageModel
-from slm_tui.models.build import build
+from slm_tui.models.build import build, count_parameters
 from slm_tui.training import device as devices
 from slm_tui.training import extension
 from slm_tui.training.checkpoint import Checkpoint, CheckpointSnapshot, load_weights
@@ -36,17 +35,19 @@ from slm_tui.training.events import (
     Warned,
     WentBack,
 )
-from slm_tui.training.format_choice import faster_format, format_of
+from slm_tui.training.format_choice import faster_format
 from slm_tui.training.guard import Guard
 from slm_tui.training.memory import first_line, out_of_memory, with_retry
 from slm_tui.training.observer import Observer
 from slm_tui.training.optimizer import FlatOptimizer
 from slm_tui.training.plateau import reduce_on_plateau
+from slm_tui.training.ranks import ALONE, Ranks
 from slm_tui.training.rewind import go_back, relink_best, restore_best
 from slm_tui.training.run_facts import facts
 from slm_tui.training.schedule import warmup_steps
 from slm_tui.training.state import TrainingState
 from slm_tui.training.stepper import Stepper, StepResult
+from slm_tui.training.team import Team, batches_of
 from slm_tui.training.threads import Threads
 from slm_tui.training.token_rate import TokenRate
 from slm_tui.training.writer import CheckpointWriter, RetentionPolicy
@@ -66,9 +67,11 @@ class Trainer:
         sink: receives every event, from the calling thread and from the checkpoint writer.
         resume: continue exactly from this checkpoint.
         initial: start with these weights instead of fresh ones (a fork).
+        ranks: the processes that train together; this one is of rank 0.
 
     Raises:
-        TrainingError: the device does not exist, or the corpus differs from that of `resume`.
+        TrainingError: the device does not exist, the corpus differs from that of `resume`, or
+            there are more ranks than sequences in a step.
         CorpusError: the corpus is too short for a window.
         CheckpointError: the checkpoint does not fit.
     """
@@ -83,14 +86,15 @@ class Trainer:
         *,
         resume: Checkpoint | None = None,
         initial: Checkpoint | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
         self.preset = preset
         self.corpus = corpus
         self.control = control or Control()
         self._directory = directory
         self._sink = sink
-        training = preset.training
-        self.device = devices.choose_device(training.device)
+        self._ranks = ranks
+        self.device = ranks.place(devices.choose_device(preset.training.device))
         if resume is not None and resume.state.corpus != corpus.fingerprint:
             raise TrainingError(
                 "the text is not the one this run was trained on",
@@ -102,13 +106,8 @@ class Trainer:
             if resume is not None
             else TrainingState.fresh(preset, corpus, str(torch.__version__))
         )
-        self._threads = Threads(
-            training.threads or int(self.device.type != "cpu"),
-            work=training.micro_batch * preset.model.block_size * preset.model.width,
-            adapts=training.adapt_threads,
-        )
-        sequences = training.micro_batch * training.accumulation
-        self._batches = Batches(corpus.train, preset.model.block_size, sequences, training.seed)
+        self._threads = Threads.of(preset, self.device, ranks)
+        self._batches = batches_of(preset, corpus, ranks)
         try:
             self._build(resume, initial)
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
@@ -120,7 +119,8 @@ class Trainer:
                 f"reduce {' or '.join(preset.model.size_settings)}, or close other programs",
             ) from None
         self._writer: CheckpointWriter | None = None
-        self._guard = Guard(corpus.tokenizer.n_vocab, self._times_usual())
+        usual = times_usual(preset, count_parameters(self.model))
+        self._guard = Guard(corpus.tokenizer.n_vocab, usual)
         self._guard.load_state(self.state.guard)
         self._resumes = resume is not None
         # The end of the run was moved: that must be on disk before the first step.
@@ -136,17 +136,18 @@ class Trainer:
         self.optimizer = FlatOptimizer(self.model, preset.optimizer)
         if resume is not None:
             self.optimizer.load_state(resume.moments())
-        chosen = faster_format(preset, self.model.n_vocab, self.device)
-        if resume is not None and preset.training.precision == "auto":
-            chosen = format_of(state.precision, chosen, self.device)
+        chosen = faster_format(preset, self.model.n_vocab, self.device, state.precision)
         state.precision = chosen
-        self._stepper = Stepper(self.model, self.optimizer, preset, self.device, chosen)
+        self._stepper = Stepper(
+            self.model, self.optimizer, preset, self.device, chosen, self._ranks
+        )
         if resume is not None:
             self._stepper.at_once = state.micro_batch or self._stepper.at_once
             self._stepper.scale.value = state.loss_scale
             self._stepper.scale.calm = state.loss_scale_calm
         state.micro_batch = self._stepper.at_once
         state.loss_scale = self._stepper.scale.value
+        self._team = Team(self._ranks, self.device, self._stepper, self.optimizer)
         self._observer = Observer(
             self.model,
             self.corpus,
@@ -186,6 +187,7 @@ class Trainer:
         try:
             if self._resumes:
                 relink_best(self._directory, state)
+            self._team.begin(self.preset, self.corpus)
             if self.saves_first:
                 self._save("last")
                 self._writer.flush()
@@ -211,6 +213,7 @@ class Trainer:
             if restores and restore_best(self._directory, self.model):
                 text = f"restored the best weights, from step {state.best_step}"
                 self._sink(Warned(state.step, text))
+            self._team.end(complete=reason != "stopped")
             self._sink(Finished(state.step, reason))
             return reason
         except Exception as error:  # noqa: BLE001 - save the progress after any error
@@ -251,6 +254,7 @@ class Trainer:
             self._step()
             if state.step % self.preset.training.checkpoint_every == 0 and self._guard.is_sound:
                 self._save("periodic")
+                self._team.saved()
             if self._look(state.step):
                 return "early stop"
         self._end_by_time()
@@ -277,6 +281,7 @@ class Trainer:
         began = time.monotonic()
         rate = state.learning_rate_multiplier * state.plateau_multiplier
         rate *= extension.rate(self.preset, state)
+        self._team.step(state.step, rate, state.max_steps - state.step)
         batch = self._batches.batch(state.step)
         self._stepper.meanwhile = functools.partial(self._batches.prefetch, state.step + 1)
         done = self._stepper.step(batch, rate, state.step)
@@ -327,26 +332,13 @@ class Trainer:
                     broken,
                     f"the learning rate was {self.preset.optimizer.learning_rate:g}"
                     + (", then half of it" if again else ""),
-                    self._lower_rate(),
+                    lower_rate(self.preset, count_parameters(self.model)),
                 )
             return True
         spike = self._guard.spike(state.step, done) if done.finite else None
         if spike is not None:
             self._sink(spike)
         return not done.finite
-
-    def _lower_rate(self) -> str:
-        """What to try after a failure: a rate that is usual for a model of this size."""
-        times, rate = self._times_usual(), self.preset.optimizer.learning_rate
-        if times > 2.5:
-            return f"try optimizer.learning_rate={rate / times / 2:g}"
-        return "try a tenth of optimizer.learning_rate, or a smaller gradient_clip"
-
-    def _times_usual(self) -> float:
-        """The learning rate as a multiple of the highest usual one; 0 if that is not known."""
-        parameters = sum(one.numel() for one in self.model.parameters())
-        usual = usual_rates(self.preset, parameters)
-        return self.preset.optimizer.learning_rate / usual[1] if usual is not None else 0.0
 
     def _go_back(self) -> bool:
         """Return to the last good checkpoint with half the learning rate."""
@@ -355,6 +347,7 @@ class Trainer:
         state = self.state
         if not go_back(self._directory, self.model, self.optimizer, state, self._guard):
             return False
+        self._team.share()
         self._sink(WentBack(state.step))
         self._sink(Changed(state.step, "learning_rate", state.learning_rate_multiplier))
         return True
@@ -368,6 +361,7 @@ class Trainer:
             self.state.threads,
             self._stepper,
             self._batches,
+            self._ranks.count,
         )
 
     def _choose_threads(self) -> None:
@@ -433,6 +427,8 @@ class Trainer:
     def _obey(self) -> bool:
         """Handle the requests since the last step. Returns whether to stop."""
         paused, blocked = False, ""
+        if self._ranks.stop_requested:
+            self.control.stop()
         while True:
             request = self.control.take()
             if self.control.blocked and not blocked and not paused:
@@ -496,4 +492,5 @@ class Trainer:
         text = in_words(error)
         if out_of_memory(error) and not isinstance(error, TrainingError):
             text = f"memory ran out: {first_line(error)}; close other programs, then resume the run"
+        self._team.fail(text)
         self._sink(Failed(self.state.step, text, self._cause))

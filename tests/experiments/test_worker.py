@@ -348,3 +348,31 @@ def test_a_run_that_ended_just_before_its_worker_died_is_not_trained_again(
     assert work().events == [("done", "a")]
     assert states(started) == ["done"]
     assert len(store.all_runs()) == 1
+
+
+def test_a_run_on_several_devices_waits_for_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    several = make_tiny(training__devices=2, training__device="cuda")
+    alone = make_tiny(training__device="cuda")
+    queue.add([queue.queued(one) for one in (alone, several, alone, alone)])
+    at_work = Worker(Watch())
+    at_work._slots = ["cuda:0", "cuda:1", "cpu"]
+
+    def started(item: QueuedRun, slot: str) -> bool:
+        session: Any = type("Session", (), {"run": Run(Path(f"run-{item.id}"))})
+        at_work._jobs.append(worker._Job(item, slot, session))
+        return True
+
+    monkeypatch.setattr(at_work, "_started", started)
+    seen = []
+    while at_work._waiting():
+        at_work._start_runs()
+        seen.append([(job.item.id, job.slot) for job in at_work._jobs])
+        at_work._jobs.clear()
+    first = queue.runs()[0].id
+    assert seen == [
+        [(first, "cuda:0"), (first + 2, "cuda:1")],
+        [(first + 1, "cuda:0")],
+        [(first + 3, "cuda:0")],
+    ]
+    assert worker._on(alone, "cuda:1").training.device == "cuda:1"
+    assert worker._on(several, "cuda:1").training.device == "cuda"

@@ -11,6 +11,7 @@ from slm_tui.corpus.prepare import prepare
 from slm_tui.training import checkpoint
 from slm_tui.training.control import Control
 from slm_tui.training.events import Evaluated, Event, Note, Stepped
+from slm_tui.training.ranks import ALONE, Ranks
 from slm_tui.training.trainer import Trainer
 
 
@@ -63,6 +64,7 @@ def train(
     wishes: dict[int, Any] | None = None,
     more_steps: int = 0,
     patch: Any = None,
+    ranks: Ranks = ALONE,
 ) -> Training:
     """Train `preset`; `wishes` are requests to the control, by the step after which they are
     made."""
@@ -78,7 +80,7 @@ def train(
     newest = checkpoint.newest(directory)[0] if resume else None
     if newest is not None:
         newest.state.max_steps += more_steps
-    trainer = Trainer(preset, prepare(preset), directory, sink, control, resume=newest)
+    trainer = Trainer(preset, prepare(preset), directory, sink, control, resume=newest, ranks=ranks)
     if patch is not None:
         patch(trainer)
     done = Training(trainer, events)

@@ -63,6 +63,8 @@ CASES: dict[str, list[tuple[Any, dict[str, Any]]]] = {
     "training__accumulation": [(2, {})],
     "training__precision": [("bf16", {}), ("fp16", {}), ("fp32", DROPS), ("auto", DROPS)],
     "training__device": [("auto", {}), ("cpu", {})],
+    # Real processes in test_ranks.py; the trainer alone does not start them.
+    "training__devices": [(2, {})],
     "training__threads": [(0, {}), (2, {})],
     "training__compile": [("auto", {}), ("off", {})],
     "training__seed": [(1, {}), (1, DROPS)],
@@ -85,6 +87,7 @@ CASES: dict[str, list[tuple[Any, dict[str, Any]]]] = {
 # Options that give the same run on a machine like this, or only change how it is computed.
 SAME = {
     "training__device",
+    "training__devices",
     "training__threads",
     "training__adapt_threads",
     "training__compile",

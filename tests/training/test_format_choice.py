@@ -8,7 +8,7 @@ import torch
 
 from slm_tui.config.preset import Preset
 from slm_tui.training import format_choice, precision
-from slm_tui.training.format_choice import faster_format, format_of
+from slm_tui.training.format_choice import faster_format
 from tests.training.harness import train
 
 Make = Callable[..., Preset]
@@ -72,7 +72,6 @@ def test_a_requested_or_obvious_format_is_not_measured(
 def test_a_resumed_run_keeps_its_format(tiny: Make, tmp_path: Path) -> None:
     first = train(tiny(), tmp_path / "run")
     assert first.trainer.state.precision == first.trainer._stepper.format
-    assert format_of("fp32", "bf16", CPU) == "fp32"
-    assert format_of("", "fp32", CPU) == "fp32"
+    assert faster_format(tiny(**WIDE), 300, CPU, "fp32") == "fp32"
     native = precision.has_native_bf16(CPU)
-    assert format_of("bf16", "fp32", CPU) == ("bf16" if native else "fp32")
+    assert faster_format(tiny(), 300, CPU, "bf16") == ("bf16" if native else "fp32")

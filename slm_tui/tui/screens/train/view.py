@@ -20,7 +20,7 @@ from slm_tui.evaluation.diagnosis import Verdict, diagnose
 from slm_tui.evaluation.diagnosis.outcome import outcome
 from slm_tui.formatting import clock, count, ratio_text, size
 from slm_tui.live.copy_watcher import CopyWatcher
-from slm_tui.live.session import Status
+from slm_tui.live.status import Status
 from slm_tui.runs.curves import Curves, LoggedEvent
 from slm_tui.runs.evidence import EvidenceBuilder
 from slm_tui.runs.info import LoggedEvaluation
