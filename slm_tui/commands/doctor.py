@@ -86,6 +86,8 @@ def _devices() -> list[tuple[str, bool, str]]:
         memory = torch.cuda.get_device_properties(device).total_memory / 2**30
         bf16 = "yes" if torch.cuda.is_bf16_supported(including_emulation=False) else "no"
         checks.append(("GPU memory", True, f"{memory:.1f} GiB, native bf16: {bf16}"))
+        if (number := torch.cuda.device_count()) > 1:
+            checks.append(("GPUs", True, f"{number}; use all: --set training.devices=0"))
     native = "yes" if precision.has_native_bf16(torch.device("cpu")) else "no"
     checks.append(("CPU", True, f"{cores()} cores for this process, native bf16: {native}"))
     how = "the same preset and seed give the same losses here, bit for bit"

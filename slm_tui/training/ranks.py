@@ -21,6 +21,8 @@ from slm_tui.errors import TrainingError
 # Others wait for rank 0 while it evaluates, samples, saves or is paused. A process that dies is
 # noticed at once: its connections close.
 _PATIENCE = timedelta(days=30)
+# Those of a lost machine do not, but within a step no rank waits long; the first may be compiled.
+_STEP_PATIENCE = timedelta(minutes=30)
 # NCCL does not notice. It is used only when all ranks have just agreed to use it.
 _NCCL_PATIENCE = timedelta(minutes=10)
 _ARRIVAL_SECONDS = 600.0
@@ -262,6 +264,7 @@ class Joined:
             world_size=position.count,
             timeout=_PATIENCE,
         )
+        self._of_steps = self._dist.new_group(backend="gloo", timeout=_STEP_PATIENCE)
 
     @property
     def rank(self) -> int:
@@ -307,14 +310,13 @@ class Joined:
 
     def sum_(self, tensor: Tensor) -> None:
         with self._reporting():
-            self._dist.all_reduce(tensor, group=self._group_of(tensor))
+            group = self._group if tensor.device.type == "cuda" else self._of_steps
+            self._dist.all_reduce(tensor, group=group)
 
     def broadcast_(self, tensor: Tensor) -> None:
         with self._reporting():
-            self._dist.broadcast(tensor, 0, group=self._group_of(tensor))
-
-    def _group_of(self, tensor: Tensor) -> Any:
-        return self._group if tensor.device.type == "cuda" else None
+            group = self._group if tensor.device.type == "cuda" else None
+            self._dist.broadcast(tensor, 0, group=group)
 
     def settle(self, failed: bool, numbers: Sequence[float]) -> tuple[list[int], list[float]]:
         if self._device is not None and self._device.type == "cuda":

@@ -16,6 +16,7 @@ import torch
 
 from slm_tui.cli import main
 from slm_tui.config.preset import Preset
+from slm_tui.corpus.parallel import cores
 from slm_tui.errors import PresetError, TrainingError
 from slm_tui.live.session import Session
 from slm_tui.runs import store
@@ -24,6 +25,7 @@ from slm_tui.training.device import process_count
 from slm_tui.training.events import Failed, Stepped, WentBack
 from slm_tui.training.ranks import Joined, Position, distributed, position
 from slm_tui.training.stepper import Stepper
+from slm_tui.training.threads import usual_count
 from tests import limits
 from tests.conftest import make_tiny
 from tests.training.forks import Fork
@@ -356,6 +358,12 @@ def _rank(rank: int, count: int) -> Any:
     some: Any = Some()
     some.rank, some.count = rank, count
     return some
+
+
+def test_processes_share_the_cores_of_a_machine() -> None:
+    assert usual_count(1e9, 1) == min(cores(), 16)
+    assert usual_count(1e9, 2) == max(1, min(cores() // 2, 16))
+    assert usual_count(1e9, 1000) == usual_count(1, 1) == 1
 
 
 def test_the_variables_of_torchrun() -> None:
