@@ -18,6 +18,11 @@ from slm_tui.config.models.gpt import GptModel
 from slm_tui.models.base import LanguageModel, Loss
 from slm_tui.models.head_loss import head_loss
 
+NORM_EPS = 1e-5
+# What torch uses by default for fp32, its smallest step at 1.
+QK_NORM_EPS = 2.0**-23
+ROPE_BASE = 10_000.0
+
 
 @dataclass
 class KvCache:
@@ -73,8 +78,8 @@ class Norm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.kind == "rmsnorm":
-            return F.rms_norm(x, self.weight.shape, self.weight, 1e-5)
-        return F.layer_norm(x, self.weight.shape, self.weight, self.bias, 1e-5)
+            return F.rms_norm(x, self.weight.shape, self.weight, NORM_EPS)
+        return F.layer_norm(x, self.weight.shape, self.weight, self.bias, NORM_EPS)
 
 
 class Attention(nn.Module):
@@ -106,8 +111,8 @@ class Attention(nn.Module):
         q, k, v = self.qkv(x).view(batch, time, 3, self.n_head, self.head_width).unbind(2)
         q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
         if self.qk_norm:
-            q = F.rms_norm(q, (self.head_width,))
-            k = F.rms_norm(k, (self.head_width,))
+            q = F.rms_norm(q, (self.head_width,), None, QK_NORM_EPS)
+            k = F.rms_norm(k, (self.head_width,), None, QK_NORM_EPS)
         if rotary is not None:
             q, k = rotate(q, *rotary), rotate(k, *rotary)
         if cache is not None:
@@ -316,7 +321,7 @@ def rotary_angles(
 
     Source: Su et al. 2021 (arXiv:2104.09864), base 10,000.
     """
-    rates = 10_000.0 ** (-torch.arange(0, width, 2, device=device, dtype=torch.float32) / width)
+    rates = ROPE_BASE ** (-torch.arange(0, width, 2, device=device, dtype=torch.float32) / width)
     angles = torch.arange(time, device=device, dtype=torch.float32)[:, None] * rates
     return angles.cos().to(dtype), angles.sin().to(dtype)
 
