@@ -7,7 +7,8 @@ from pathlib import Path
 from slm_tui.commands import options as shared
 from slm_tui.commands import output
 from slm_tui.commands.progress_line import ProgressLine
-from slm_tui.export.catalog import FORMATS, families_text
+from slm_tui.errors import SlmTuiError
+from slm_tui.export.catalog import FORMATS, WEIGHT_TYPES, families_text
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,6 +23,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             f"{one.name}: {one.help} ({families_text(one)})" for one in FORMATS.values()
         ),
     )
+    parser.add_argument(
+        "--type",
+        choices=WEIGHT_TYPES,
+        help="how gguf stores matrices (default: f32, exact; q8_0 takes about a quarter)",
+    )
     shared.add_json(parser)
     parser.set_defaults(command=export)
 
@@ -31,11 +37,17 @@ def export(options: argparse.Namespace) -> int:
     from slm_tui.export import formats
     from slm_tui.runs import store
 
+    if options.type and options.format != "gguf":
+        raise SlmTuiError("--type is for gguf files", "", f"omit it with {options.format}")
     source = store.find_checkpoint(options.checkpoint)
     line = ProgressLine(sys.stderr)
     try:
         result = formats.export(
-            options.format, source, options.path.expanduser(), lambda stage: _show(line, stage)
+            options.format,
+            source,
+            options.path.expanduser(),
+            lambda stage: _show(line, stage),
+            options.type or WEIGHT_TYPES[0],
         )
     finally:
         line.clear()

@@ -1,6 +1,10 @@
 """The formats of an export, listed without torch for the command line and the screens."""
 
 from dataclasses import dataclass
+from typing import Literal, get_args
+
+WeightType = Literal["f32", "f16", "q8_0"]
+WEIGHT_TYPES: tuple[WeightType, ...] = get_args(WeightType)
 
 
 @dataclass(frozen=True)
@@ -19,6 +23,7 @@ FORMATS = {
         ExportFormat(
             "huggingface", "a directory for transformers", frozenset({"gpt"}), "-huggingface"
         ),
+        ExportFormat("gguf", "a file for llama.cpp and Ollama", frozenset({"gpt"}), ".gguf"),
         ExportFormat(
             "ternary",
             "weights of -1, 0 and 1 in two bits each",

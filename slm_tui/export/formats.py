@@ -4,22 +4,32 @@ import shlex
 from collections.abc import Callable
 from pathlib import Path
 
-from slm_tui.export import huggingface, ternary, written
+from slm_tui.export import gguf, huggingface, ternary, written
+from slm_tui.export.catalog import WeightType
 from slm_tui.export.written import Report, Usage, Written
 from slm_tui.formatting import size
 
 
-def export(format_name: str, source: Path, target: Path, report: Report = written.quiet) -> Written:
+def export(
+    format_name: str,
+    source: Path,
+    target: Path,
+    report: Report = written.quiet,
+    weight_type: WeightType = "f32",
+) -> Written:
     """Write the checkpoint at `source` to `target`, which must not exist.
 
     Args:
         format_name: one of `catalog.FORMATS`.
         report: called with what is being done; may raise to cancel.
+        weight_type: how a GGUF file stores matrices.
 
     Raises:
         CheckpointError: the checkpoint cannot be read.
         ExportError: the format does not hold its model, or `target` cannot be written.
     """
+    if format_name == "gguf":
+        return gguf.export(source, target, report, weight_type)
     return _WRITERS[format_name](source, target, report)
 
 

@@ -118,7 +118,7 @@ def _report(saved: Checkpoint) -> dict[str, Any] | None:
     except (OSError, CheckpointError):
         return None
     reports: list[dict[str, Any]] = evaluation_results.read(run)
-    for report in reversed(reports):
+    for report in reports[::-1]:
         try:
             digests, settings = json.loads(report["key"])
             matches = digests == [digest] and settings["split"] != "train"

@@ -64,7 +64,7 @@ def tokenizer_of(kind: str) -> Tokenizer:
     return load_gpt2(512) if kind == "gpt2" else train_bpe(TEXTS, 300)
 
 
-def saved(preset: Preset, directory: Path, seed: int = 1) -> Path:
+def saved(preset: Preset, directory: Path, seed: int = 1, scale: float = 1.0) -> Path:
     """A checkpoint whose weights are all random: norms and biases too. Logits deviate by 0.7."""
     tokenizer = tokenizer_of(preset.tokenizer.kind)
     model = build(preset.model, tokenizer.n_vocab, CPU, None)
@@ -72,8 +72,8 @@ def saved(preset: Preset, directory: Path, seed: int = 1) -> Path:
     weights = {}
     for name, parameter in model.named_parameters():
         drawn = torch.empty(parameter.shape).normal_(0, 1, generator=generator)
-        scale = 0.7 / preset.model.width**0.5 if parameter.dim() == 2 else 0.2
-        weights[name] = drawn * scale + float(name.endswith("norm.weight"))
+        deviation = scale * 0.7 / preset.model.width**0.5 if parameter.dim() == 2 else 0.2
+        weights[name] = drawn * deviation + float(name.endswith("norm.weight"))
     state = TrainingState(step=1, n_vocab=tokenizer.n_vocab, preset=preset.to_stored())
     directory.mkdir()
     return checkpoint.write(directory, CheckpointSnapshot(weights, {}, state, tokenizer.to_json()))
