@@ -13,13 +13,13 @@ import torch
 from torch import Tensor
 
 from slm_tui.config.models.gpt import GptModel
+from slm_tui.corpus.tokenizers import ForeignTokenizer
 from slm_tui.errors import ExportError
 from slm_tui.export import gguf_tokenizer, huggingface, written
 from slm_tui.export.architectures import Architecture
 from slm_tui.export.catalog import WeightType
 from slm_tui.export.written import Report, Usage, Written
 from slm_tui.formatting import size
-from slm_tui.models.gpt import NORM_EPS, ROPE_BASE
 from slm_tui.text import one_line
 from slm_tui.training import checkpoint
 from slm_tui.training.checkpoint import Checkpoint
@@ -92,12 +92,19 @@ def export(
     report("reading the checkpoint")
     saved = checkpoint.read(source)
     made = huggingface.architecture_of(saved)
+    tokenizer = saved.tokenizer()
     _check(saved, made)
+    if isinstance(tokenizer, ForeignTokenizer):
+        raise ExportError(
+            f"{source.name} cannot be written as GGUF",
+            "llama.cpp knows the tokenizers of imported models only by their names",
+            "convert the original model, or use --format huggingface",
+        )
     report("converting the weights")
     with written.file(modelfile) as text, written.file(target) as temporary:
         writer = GGUFWriter(temporary, made.model_type)
         _describe(writer, saved, made, weight_type)
-        gguf_tokenizer.add(writer, saved.tokenizer(), begin=saved.state.begins_documents)
+        gguf_tokenizer.add(writer, tokenizer, begin=saved.state.begins_documents)
         _add_weights(writer, saved, made, weight_type)
         report("writing the file")
         writer.write_header_to_file()
@@ -150,15 +157,15 @@ def _describe(
     writer.add_block_count(config.n_layer)
     writer.add_feed_forward_length(config.feed_forward_width)
     writer.add_head_count(config.n_head)
-    writer.add_head_count_kv(config.n_head)
+    writer.add_head_count_kv(config.heads_of_keys)
     if made.name == "GPT2":
-        writer.add_layer_norm_eps(NORM_EPS)
+        writer.add_layer_norm_eps(config.norm_eps)
         return
-    width = config.n_embd // config.n_head
+    width = config.width_of_head
     writer.add_vocab_size(saved.state.n_vocab)
-    writer.add_layer_norm_rms_eps(NORM_EPS)
+    writer.add_layer_norm_rms_eps(config.norm_eps)
     writer.add_rope_dimension_count(width)
-    writer.add_rope_freq_base(ROPE_BASE)
+    writer.add_rope_freq_base(config.rope_base)
     writer.add_key_length(width)
     writer.add_value_length(width)
 
@@ -175,7 +182,8 @@ def _add_weights(
         if made.name == "GPT2" and value.dim() == 2 and ".h." in theirs:
             tensor = value.t()  # the file has them as `(outputs, inputs)`
         if made.name in ("Llama", "Arcee") and name.split(".")[2:3] in (["attn_q"], ["attn_k"]):
-            tensor = _interleaved(tensor, config.n_head)
+            is_query = name.split(".")[2] == "attn_q"
+            tensor = _interleaved(tensor, config.n_head if is_query else config.heads_of_keys)
         data = tensor.contiguous().numpy()
         if tensor.dim() < 2 or name == "position_embd.weight" or weight_type == "f32":
             writer.add_tensor(name, data)
@@ -240,7 +248,7 @@ def _usage(saved: Checkpoint, target: Path, modelfile: Path) -> tuple[Usage, ...
 
 def _notes(made: Architecture, weight_type: WeightType) -> tuple[str, ...]:
     notes = []
-    if made.name == "GPT2":
+    if made.settings.get("activation_function") == "gelu":
         notes.append("llama.cpp computes the tanh form of GELU: its logits differ slightly")
     if weight_type != "f32":
         notes.append(f"the weights are rounded to {weight_type}: logits differ; f32 is exact")

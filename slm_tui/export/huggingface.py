@@ -77,7 +77,7 @@ def architecture_of(saved: Checkpoint) -> Architecture:
 def _texts(saved: Checkpoint, made: Architecture) -> dict[str, str]:
     tokenizer = saved.tokenizer()
     end, context = tokenizer.end_of_text, saved.preset.model.block_size
-    ids = {"bos_token_id": end, "eos_token_id": end, "pad_token_id": end}
+    ids = {"bos_token_id": tokenizer.document_start, "eos_token_id": end, "pad_token_id": end}
     config: dict[str, Any] = {
         "architectures": [made.class_name],
         "model_type": made.model_type,
@@ -93,7 +93,7 @@ def _texts(saved: Checkpoint, made: Architecture) -> dict[str, str]:
         "tokenizer.json": tokenizer_files.tokenizer_json(
             tokenizer, begin=saved.state.begins_documents
         ),
-        "tokenizer_config.json": _json(tokenizer_files.tokenizer_config(context)),
+        "tokenizer_config.json": _json(tokenizer_files.tokenizer_config(tokenizer, context)),
         "README.md": model_card.text(saved, made),
     }
     if made.name == "own":

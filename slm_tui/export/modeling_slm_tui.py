@@ -31,12 +31,15 @@ class SlmTuiConfig(PretrainedConfig):
         intermediate_size=512,
         num_hidden_layers=4,
         num_attention_heads=4,
+        num_key_value_heads=None,
+        head_dim=None,
         max_position_embeddings=128,
         position="rope",
         norm="rmsnorm",
         activation="relu2",
         bias=False,
         qk_norm=True,
+        qk_norm_weights=False,
         norm_eps=1e-5,
         qk_norm_eps=2.0**-23,
         rope_base=10_000.0,
@@ -48,12 +51,15 @@ class SlmTuiConfig(PretrainedConfig):
         self.intermediate_size = intermediate_size
         self.num_hidden_layers = num_hidden_layers
         self.num_attention_heads = num_attention_heads
+        self.num_key_value_heads = num_key_value_heads or num_attention_heads
+        self.head_dim = head_dim or hidden_size // num_attention_heads
         self.max_position_embeddings = max_position_embeddings
         self.position = position
         self.norm = norm
         self.activation = activation
         self.bias = bias
         self.qk_norm = qk_norm
+        self.qk_norm_weights = qk_norm_weights
         self.norm_eps = norm_eps
         self.qk_norm_eps = qk_norm_eps
         self.rope_base = rope_base
@@ -85,31 +91,47 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return torch.cat((first * cos - second * sin, first * sin + second * cos), dim=-1)
 
 
+class _Scale(nn.Module):
+    """The weights of a norm of queries or keys."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+
+
 class Attention(nn.Module):
     """Causal multi-head self-attention."""
 
     def __init__(self, config, layer):
         super().__init__()
         self.layer = layer
-        self.heads = config.num_attention_heads
-        self.width = config.hidden_size // self.heads
+        self.heads, self.width = config.num_attention_heads, config.head_dim
+        self.key_heads = config.num_key_value_heads
         self.qk_norm, self.eps = config.qk_norm, config.qk_norm_eps
-        self.qkv = nn.Linear(config.hidden_size, 3 * config.hidden_size, bias=config.bias)
-        self.projection = nn.Linear(config.hidden_size, config.hidden_size, bias=config.bias)
+        queries, keys = self.heads * self.width, self.key_heads * self.width
+        self.qkv = nn.Linear(config.hidden_size, queries + 2 * keys, bias=config.bias)
+        self.projection = nn.Linear(queries, config.hidden_size, bias=config.bias)
+        if config.qk_norm_weights:
+            self.query_norm, self.key_norm = _Scale(self.width), _Scale(self.width)
 
     def forward(self, x: Tensor, rotary, cache: Cache | None, mask: Tensor) -> Tensor:
-        batch, time, channels = x.shape
-        q, k, v = self.qkv(x).view(batch, time, 3, self.heads, self.width).unbind(2)
-        q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
+        batch, time, _ = x.shape
+        heads = (self.heads, self.key_heads, self.key_heads)
+        joined = self.qkv(x).view(batch, time, sum(heads), self.width)
+        q, k, v = (one.transpose(1, 2) for one in joined.split(heads, 2))
         if self.qk_norm:
-            q = F.rms_norm(q, (self.width,), None, self.eps)
-            k = F.rms_norm(k, (self.width,), None, self.eps)
+            scaled = hasattr(self, "query_norm")
+            q = F.rms_norm(q, (self.width,), self.query_norm.weight if scaled else None, self.eps)
+            k = F.rms_norm(k, (self.width,), self.key_norm.weight if scaled else None, self.eps)
         if rotary is not None:
             q, k = rotate(q, *rotary), rotate(k, *rotary)
         if cache is not None:
             k, v = cache.update(k, v, self.layer)
+        group = self.heads // self.key_heads
+        if group > 1:
+            k, v = k.repeat_interleave(group, 1), v.repeat_interleave(group, 1)
         y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-        return self.projection(y.transpose(1, 2).reshape(batch, time, channels))
+        return self.projection(y.transpose(1, 2).reshape(batch, time, -1))
 
 
 class FeedForward(nn.Module):
@@ -127,6 +149,8 @@ class FeedForward(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.activation == "gelu":
             return self.projection(F.gelu(self.expand(x)))
+        if self.activation == "gelu_tanh":
+            return self.projection(F.gelu(self.expand(x), approximate="tanh"))
         if self.activation == "relu2":
             return self.projection(F.relu(self.expand(x)).square())
         return self.projection(F.silu(self.gate(x)) * self.expand(x))
@@ -219,7 +243,7 @@ class SlmTuiForCausalLM(PreTrainedModel, GenerationMixin):
 
     def _angles(self, positions: Tensor, x: Tensor):
         """Cosines and sines, each `(batch, 1, time, width / 2)`: all heads rotate alike."""
-        width = self.config.hidden_size // self.config.num_attention_heads
+        width = self.config.head_dim
         steps = torch.arange(0, width, 2, device=x.device, dtype=torch.float32)
         rates = self.config.rope_base ** (-steps / width)
         angles = positions[:, None, :, None].float() * rates

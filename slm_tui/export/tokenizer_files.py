@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from slm_tui.corpus.tokenizers import Tokenizer
+from slm_tui.corpus.tokenizers import ForeignTokenizer, Tokenizer
 from slm_tui.corpus.tokenizers.long_runs import LONGEST
 from slm_tui.corpus.tokenizers.tokenizer_file import END_OF_TEXT
 
@@ -15,13 +15,16 @@ _RUN_CLASSES = (r"[\p{L}\p{N}]", f"[{_SPACES}]", rf"[^\p{{L}}\p{{N}}{_SPACES}]")
 def tokenizer_json(tokenizer: Tokenizer, *, begin: bool) -> str:
     """The file for the library `tokenizers`.
 
-    It differs from that of a checkpoint in three ways: special tokens are no part of the
-    vocabulary that text is looked up in, long runs are split where ours are, and with `begin`
-    end-of-text is put in front of a text, as before every document in training.
+    That of an imported model is unchanged. Ours differs from that of a checkpoint in three ways:
+    special tokens are no part of the vocabulary that text is looked up in, long runs are split
+    where ours are, and with `begin` end-of-text is put in front of a text, as before every
+    document in training.
     """
     values: dict[str, Any] = json.loads(tokenizer.to_json())
     model = values["model"]
     model.pop("slm_tui")
+    if isinstance(tokenizer, ForeignTokenizer):
+        return json.dumps(values, ensure_ascii=False, separators=(",", ":"))
     for token in values["added_tokens"]:
         del model["vocab"][token["content"]]
     if tokenizer.kind in {"bpe", "gpt2"}:
@@ -34,13 +37,17 @@ def tokenizer_json(tokenizer: Tokenizer, *, begin: bool) -> str:
     return json.dumps(values, ensure_ascii=False, separators=(",", ":"))
 
 
-def tokenizer_config(context: int) -> dict[str, Any]:
+def tokenizer_config(tokenizer: Tokenizer, context: int) -> dict[str, Any]:
     """The values of `tokenizer_config.json`; `context` is in tokens."""
+    begin = end = END_OF_TEXT
+    if isinstance(tokenizer, ForeignTokenizer):
+        begin = tokenizer.name_of(tokenizer.document_start)
+        end = tokenizer.name_of(tokenizer.end_of_text)
     return {
         "tokenizer_class": "PreTrainedTokenizerFast",
-        "bos_token": END_OF_TEXT,
-        "eos_token": END_OF_TEXT,
-        "pad_token": END_OF_TEXT,
+        "bos_token": begin,
+        "eos_token": end,
+        "pad_token": end,
         "model_max_length": context,
         "model_input_names": ["input_ids", "attention_mask"],
         "clean_up_tokenization_spaces": False,
