@@ -97,5 +97,9 @@ class ExportError(SlmTuiError):
     """A checkpoint cannot be written in another format."""
 
 
+class ImportedModelError(SlmTuiError):
+    """A model of another program cannot be read."""
+
+
 class GenerationError(SlmTuiError):
     """Text cannot be generated as requested."""

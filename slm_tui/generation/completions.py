@@ -58,10 +58,10 @@ class Completion:
 
 
 def prompt_ids(tokenizer: Tokenizer, prompt: str, *, begin: bool) -> list[int]:
-    """The ids that the model reads: with end-of-text in front if `begin`, as before every document
-    in training; always for an empty prompt."""
+    """The ids that the model reads: with the start of a document in front if `begin`, as in
+    training; always for an empty prompt."""
     ids = tokenizer.encode(prompt)
-    return [tokenizer.end_of_text, *ids] if begin or not ids else ids
+    return [tokenizer.document_start, *ids] if begin or not ids else ids
 
 
 class TextDecoder:

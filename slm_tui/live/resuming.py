@@ -199,9 +199,10 @@ def check_end(run: Run, preset: Preset, more_steps: int, *, rewarm: bool) -> Non
         RunError: saying what to do instead.
     """
     info = run.info()
-    if info.facts.get("exported"):
+    origin = next((one for one in ("exported", "imported") if info.facts.get(one)), None)
+    if origin is not None:
         raise RunError(
-            f"run {run.id} was exported without optimizer state",
+            f"run {run.id} was {origin} without optimizer state",
             "",
             f"start a new run from its weights: slm-tui train --from {run.path}",
         )

@@ -65,16 +65,22 @@ class CachePositions:
 class Norm(nn.Module):
     """LayerNorm with an optional bias, or RMSNorm, over the last axis."""
 
-    def __init__(self, width: int, kind: str, bias: bool) -> None:
+    def __init__(self, width: int, kind: str, bias: bool, eps: float) -> None:
         super().__init__()
         self.kind = kind
+        self.eps = eps
         self.weight = nn.Parameter(torch.ones(width))
         self.bias = nn.Parameter(torch.zeros(width)) if bias and kind == "layernorm" else None
 
     def forward(self, x: Tensor) -> Tensor:
         if self.kind == "rmsnorm":
-            return F.rms_norm(x, self.weight.shape, self.weight, 1e-5)
-        return F.layer_norm(x, self.weight.shape, self.weight, self.bias, 1e-5)
+            return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
+        return F.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)
+
+
+def norm_of(config: GptModel) -> Norm:
+    """A norm over the width of the network."""
+    return Norm(config.n_embd, config.norm, config.bias, config.norm_eps)
 
 
 class Attention(nn.Module):
@@ -82,12 +88,16 @@ class Attention(nn.Module):
 
     def __init__(self, config: GptModel) -> None:
         super().__init__()
-        self.n_head = config.n_head
-        self.head_width = config.n_embd // config.n_head
-        self.qk_norm = config.qk_norm
+        self.n_head, self.n_kv_head = config.n_head, config.heads_of_keys
+        self.head_width = config.width_of_head
+        self.qk_norm, self.qk_norm_eps = config.qk_norm, config.qk_norm_eps
         self.dropout = config.dropout
-        self.qkv = nn.Linear(config.n_embd, 3 * config.n_embd, bias=config.bias)
-        self.projection = nn.Linear(config.n_embd, config.n_embd, bias=config.bias)
+        queries, keys = (self.head_width * heads for heads in (self.n_head, self.n_kv_head))
+        self.qkv = nn.Linear(config.n_embd, queries + 2 * keys, bias=config.bias)
+        self.projection = nn.Linear(queries, config.n_embd, bias=config.bias)
+        if config.qk_norm_weights:
+            self.query_norm = Norm(self.head_width, "rmsnorm", False, config.qk_norm_eps)
+            self.key_norm = Norm(self.head_width, "rmsnorm", False, config.qk_norm_eps)
 
     def forward(
         self,
@@ -96,25 +106,44 @@ class Attention(nn.Module):
         cache: Tensor | None,
         start: int | CachePositions,
     ) -> Tensor:
-        """`x` is `(batch, time, n_embd)`; `cache` is `(2, batch, head, block_size, width)`.
+        """`x` is `(batch, time, n_embd)`; `cache` is `(2, batch, n_kv_head, block_size, width)`.
 
         `start` is the number of tokens that the texts already have, or the cache positions if
         these numbers differ.
         """
-        batch, time, width = x.shape
-        # (batch, time, 3, head, head_width) -> three of (batch, head, time, head_width)
-        q, k, v = self.qkv(x).view(batch, time, 3, self.n_head, self.head_width).unbind(2)
-        q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
+        batch, time, _ = x.shape
+        q, k, v = self._projected(x)
         if self.qk_norm:
-            q = F.rms_norm(q, (self.head_width,))
-            k = F.rms_norm(k, (self.head_width,))
+            q, k = self._normalised(q, k)
         if rotary is not None:
             q, k = rotate(q, *rotary), rotate(k, *rotary)
         if cache is not None:
             k, v = _extended(cache, k, v, start)
-        y = self._attend(q, k, v, start)
-        y = self.projection(y.transpose(1, 2).reshape(batch, time, width))
+        y = self._attend(q, *self._for_every_query(k, v), start)
+        y = self.projection(y.transpose(1, 2).reshape(batch, time, -1))
         return F.dropout(y, self.dropout, self.training) if self.dropout else y
+
+    def _projected(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries `(batch, n_head, time, head_width)`; keys and values with `n_kv_head`."""
+        batch, time, _ = x.shape
+        heads = (self.n_head, self.n_kv_head, self.n_kv_head)
+        joined = self.qkv(x).view(batch, time, sum(heads), self.head_width)
+        q, k, v = joined.split(heads, 2)
+        return q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
+
+    def _normalised(self, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
+        """Source: Henry et al. 2020 (arXiv:2010.04245), with RMSNorm."""
+        if hasattr(self, "query_norm"):
+            return self.query_norm(q), self.key_norm(k)
+        shape, eps = (self.head_width,), self.qk_norm_eps
+        return F.rms_norm(q, shape, None, eps), F.rms_norm(k, shape, None, eps)
+
+    def _for_every_query(self, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values of every query head: a group shares one (arXiv:2305.13245)."""
+        group = self.n_head // self.n_kv_head
+        if group == 1:
+            return k, v
+        return k.repeat_interleave(group, 1), v.repeat_interleave(group, 1)
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, start: int | CachePositions) -> Tensor:
         time = q.shape[2]
@@ -166,6 +195,8 @@ class FeedForward(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.activation == "gelu":
             y = F.gelu(self.expand(x))
+        elif self.activation == "gelu_tanh":
+            y = F.gelu(self.expand(x), approximate="tanh")
         elif self.activation == "relu2":
             y = F.relu(self.expand(x)).square()
         else:
@@ -179,9 +210,9 @@ class Block(nn.Module):
 
     def __init__(self, config: GptModel) -> None:
         super().__init__()
-        self.attention_norm = Norm(config.n_embd, config.norm, config.bias)
+        self.attention_norm = norm_of(config)
         self.attention = Attention(config)
-        self.feed_forward_norm = Norm(config.n_embd, config.norm, config.bias)
+        self.feed_forward_norm = norm_of(config)
         self.feed_forward = FeedForward(config)
 
     def forward(
@@ -208,7 +239,7 @@ class Gpt(LanguageModel):
         if config.position == "learned":
             self.position_embedding = _embedding(config.block_size, config.n_embd)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layer))
-        self.final_norm = Norm(config.n_embd, config.norm, config.bias)
+        self.final_norm = norm_of(config)
         if not config.tie_weights:
             self.head = nn.Linear(config.n_embd, n_vocab, bias=False)
         self._rotary: tuple[Tensor, Tensor] | None = None
@@ -234,11 +265,9 @@ class Gpt(LanguageModel):
 
     def start(self, batch: int) -> KvCache:
         config = self.config
-        shape = (config.n_layer, 2, batch, config.n_head, config.block_size)
+        shape = (config.n_layer, 2, batch, config.heads_of_keys, config.block_size)
         weight = self.token_embedding.weight
-        cache = torch.zeros(
-            *shape, config.n_embd // config.n_head, dtype=weight.dtype, device=weight.device
-        )
+        cache = torch.zeros(*shape, config.width_of_head, dtype=weight.dtype, device=weight.device)
         return KvCache(cache, [0] * batch)
 
     def step(self, ids: Tensor, state: KvCache, lengths: Sequence[int] | None = None) -> Tensor:
@@ -294,10 +323,10 @@ class Gpt(LanguageModel):
     def _angles(self, x: Tensor) -> tuple[Tensor, Tensor]:
         kept = self._rotary
         if kept is None or kept[0].device != x.device or kept[0].dtype != x.dtype:
-            width = self.config.n_embd // self.config.n_head
+            width, base = self.config.width_of_head, self.config.rope_base
             # A tensor created in inference mode could not be used in training later.
             with torch.inference_mode(False):
-                kept = rotary_angles(self.block_size, width, x.device, x.dtype)
+                kept = rotary_angles(self.block_size, width, x.device, x.dtype, base)
             self._rotary = kept
         return kept
 
@@ -310,13 +339,13 @@ def _embedding(rows: int, width: int) -> nn.Embedding:
 
 
 def rotary_angles(
-    time: int, width: int, device: torch.device, dtype: torch.dtype
+    time: int, width: int, device: torch.device, dtype: torch.dtype, base: float = 10_000.0
 ) -> tuple[Tensor, Tensor]:
     """Cosines and sines of rotary positions, each `(time, width / 2)`.
 
-    Source: Su et al. 2021 (arXiv:2104.09864), base 10,000.
+    Source: Su et al. 2021 (arXiv:2104.09864).
     """
-    rates = 10_000.0 ** (-torch.arange(0, width, 2, device=device, dtype=torch.float32) / width)
+    rates = base ** (-torch.arange(0, width, 2, device=device, dtype=torch.float32) / width)
     angles = torch.arange(time, device=device, dtype=torch.float32)[:, None] * rates
     return angles.cos().to(dtype), angles.sin().to(dtype)
 

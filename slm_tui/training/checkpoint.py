@@ -193,6 +193,16 @@ class Checkpoint:
         except ValueError as error:
             raise CheckpointError("the weights belong to another model", str(error)) from None
 
+    def checked_weights(self) -> dict[str, Tensor]:
+        """The weights in fp32, as in `weights`, once they are known to fit the preset.
+
+        Raises:
+            CheckpointError: the file cannot be read, or does not fit the preset.
+        """
+        weights = self.weights()
+        check_weights(self._outline(), weights)
+        return {name: value.float() for name, value in weights.items()}
+
     def _outline(self) -> LanguageModel:
         """The model without memory for its weights."""
         return build(self.preset.model, self.state.n_vocab, _NOWHERE, None)

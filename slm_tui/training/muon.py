@@ -87,7 +87,7 @@ class Muon:
 
 def _one_matrix(name: str, shape: torch.Size) -> torch.Size:
     """`(matrices, rows, columns)`: queries, keys and values count as three matrices."""
-    if ".qkv." in name and shape[0] % 3 == 0:
+    if ".qkv." in name and shape[0] == 3 * shape[1]:
         return torch.Size((3, shape[0] // 3, shape[1]))
     return torch.Size((1, *shape))
 

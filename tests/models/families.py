@@ -34,6 +34,16 @@ GPT_SWITCHES: list[dict[str, object]] = [
     )
 ]
 
+# Heads and widths that imported models have.
+GPT_HEADS: list[dict[str, object]] = [
+    {**GPT_SWITCHES[-1], "n_head": 4, "n_kv_head": keys, "head_width": 6, **more}
+    for keys, more in (
+        (1, {"qk_norm": True, "qk_norm_weights": True, "qk_norm_eps": 1e-6}),
+        (2, {"inner_width": 20, "rope_base": 500.0, "norm_eps": 1e-6}),
+        (4, {"position": "learned", "norm": "layernorm", "activation": "gelu_tanh"}),
+    )
+]
+
 # Every pair of choices of two switches occurs.
 HGRN_SWITCHES: list[dict[str, object]] = [
     {
@@ -82,7 +92,7 @@ class Facts:
 FACTS: dict[type[ModelSettings], Facts] = {
     GptModel: Facts(
         size={"n_layer": 2, "n_head": 2, "n_embd": 16},
-        variants=tuple(GPT_SWITCHES),
+        variants=(*GPT_SWITCHES, *GPT_HEADS),
         # A bias of the keys shifts all scores of a query alike: softmax does not see it.
         without_gradient=("qkv.bias",),
     ),

@@ -45,21 +45,67 @@ class GptModel(ModelSettings):
     norm: Literal["layernorm", "rmsnorm"] = setting(
         "layernorm", help="Normalisation before each sublayer", advanced=True
     )
-    activation: Literal["gelu", "relu2", "swiglu"] = setting(
+    activation: Literal["gelu", "relu2", "swiglu", "gelu_tanh"] = setting(
         "gelu", help="Non-linearity of the feed-forward layer", advanced=True
     )
     qk_norm: bool = setting(False, help="Normalise queries and keys", advanced=True)
+    qk_norm_weights: bool = setting(
+        False, help="Scale each channel of normalised queries and keys", advanced=True
+    )
+    n_kv_head: int | None = setting(
+        None,
+        ge=1,
+        le=128,
+        help="Heads of keys and values, shared by groups of queries; unset: n_head",
+        unit="heads",
+        nudge="divisor of n_head",
+        advanced=True,
+    )
+    head_width: int | None = setting(
+        None,
+        ge=2,
+        le=1024,
+        help="Width of a head; unset: n_embd / n_head",
+        unit="channels",
+        nudge="+8",
+        advanced=True,
+    )
+    inner_width: int | None = setting(
+        None,
+        ge=1,
+        le=65_536,
+        help="Width of the feed-forward layer; unset: 4 x n_embd, 8/3 for SwiGLU",
+        unit="channels",
+        nudge="+32",
+        advanced=True,
+    )
+    rope_base: float = setting(
+        10_000.0, ge=100, le=1e9, help="Base of rotary positions", nudge="x2", advanced=True
+    )
+    norm_eps: float = setting(
+        1e-5, ge=1e-12, le=1e-2, help="Epsilon of the norms", nudge="x10", advanced=True
+    )
+    # The default is torch's own for fp32, its smallest step at 1.
+    qk_norm_eps: float = setting(
+        2.0**-23, ge=1e-12, le=1e-2, help="Epsilon of QK-norm", nudge="x10", advanced=True
+    )
     zero_init: bool = setting(
         False, help="Start each sublayer's output projection at zero", advanced=True
     )
 
     @model_validator(mode="after")
     def _heads_fit(self) -> Self:
-        if self.n_embd % self.n_head:
+        if self.head_width is None and self.n_embd % self.n_head:
             works = _divisors_near(self.n_embd, self.n_head)
             raise reject("n_head", f"{self.n_embd} is not divisible by {self.n_head}", works)
-        if self.position == "rope" and (self.n_embd // self.n_head) % 2:
+        if self.position == "rope" and self.width_of_head % 2:
             raise reject("position", "rotary positions need an even head width", "learned")
+        if self.n_head % self.heads_of_keys:
+            works = _divisors_near(self.n_head, self.heads_of_keys)
+            reason = f"{self.n_head} heads do not form groups for {self.heads_of_keys}"
+            raise reject("n_kv_head", reason, works)
+        if self.qk_norm_weights and not self.qk_norm:
+            raise reject("qk_norm_weights", "queries and keys are not normalised", False)
         return self
 
     @property
@@ -73,8 +119,20 @@ class GptModel(ModelSettings):
         return self.n_layer
 
     @property
+    def width_of_head(self) -> int:
+        """Channels of a head."""
+        return self.head_width or self.n_embd // self.n_head
+
+    @property
+    def heads_of_keys(self) -> int:
+        """Heads of keys and values."""
+        return self.n_kv_head or self.n_head
+
+    @property
     def feed_forward_width(self) -> int:
         """Inner width: 4 x n_embd, or 8/3 x n_embd for SwiGLU's three matrices, a multiple of 8."""
+        if self.inner_width is not None:
+            return self.inner_width
         if self.activation == "swiglu":
             return -(-(8 * self.n_embd // 3) // 8) * 8
         return 4 * self.n_embd
@@ -84,9 +142,13 @@ class GptModel(ModelSettings):
         width, inner = self.n_embd, self.feed_forward_width
         norm = 2 * width if self.norm == "layernorm" and self.bias else width
         matrices = 3 if self.activation == "swiglu" else 2
-        block = 4 * width * width + matrices * width * inner + 2 * norm
+        queries = self.n_head * self.width_of_head
+        keys = self.heads_of_keys * self.width_of_head
+        block = (2 * queries + 2 * keys) * width + matrices * width * inner + 2 * norm
         if self.bias:
-            block += 4 * width + (matrices - 1) * inner + width
+            block += queries + 2 * keys + width + (matrices - 1) * inner + width
+        if self.qk_norm_weights:
+            block += 2 * self.width_of_head
         embedding = n_vocab * width * (1 if self.tie_weights else 2)
         if self.position == "learned":
             embedding += self.block_size * width
@@ -100,7 +162,9 @@ class GptModel(ModelSettings):
         """
         total, embedding = self.parameters(n_vocab)
         weights = total - embedding + n_vocab * self.n_embd
-        return float(6 * weights + 12 * self.n_layer * self.n_embd * self.block_size)
+        return float(
+            6 * weights + 12 * self.n_layer * self.n_head * self.width_of_head * self.block_size
+        )
 
     @property
     def dropout_rate(self) -> float:

@@ -208,12 +208,12 @@ def _read(request: dict[str, Any], directory: Path, meter: Meter) -> StagedDocum
 def _environment() -> dict[str, str]:
     python_path = os.environ.get("PYTHONPATH")
     path = str(_PACKAGE_ROOT) + (os.pathsep + python_path if python_path else "")
-    variables = {**os.environ, "HF_HOME": str(_hub_home())}
+    variables = {**os.environ, "HF_HOME": str(hub_home())}
     # tqdm then updates its bars even without a terminal; the process reports them instead.
     return {**variables, "PYTHONPATH": path, "TQDM_POSITION": "-1"}
 
 
-def _hub_home() -> Path:
+def hub_home() -> Path:
     """Where the libraries store downloads: the usual place, or below `SLM_TUI_HOME`."""
     if os.environ.get("HF_HOME"):
         return Path(os.environ["HF_HOME"])
@@ -282,7 +282,7 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 def _sweep(cache_dir: str, began: float) -> None:
     """Remove incomplete downloads of a process that could not clean up."""
     caches = {os.environ.get(name, "") for name in _CACHES}
-    for root in {cache_dir, *caches, str(_hub_home())} - {""}:
+    for root in {cache_dir, *caches, str(hub_home())} - {""}:
         try:
             left = [one for one in Path(root).rglob("*.incomplete") if one.stat().st_mtime >= began]
         except OSError:

@@ -44,6 +44,11 @@ class Tokenizer(ABC):
     def to_json(self) -> str:
         """The whole tokenizer as a `tokenizer.json` that the library `tokenizers` opens."""
 
+    @cached_property
+    def document_start(self) -> int:
+        """The id in front of a document: end-of-text, unless the tokenizer has another."""
+        return self.end_of_text
+
     @property
     def dtype(self) -> type[np.unsignedinteger]:
         """The narrowest type for storing these ids: 16 or 32 bits."""

@@ -64,7 +64,7 @@ def write(
                 "ignore_merges": True,
                 "vocab": names | dict(special),
                 # A character is looked up whole (`ignore_merges`) or split into its bytes.
-                "merges": [] if kind == "chars" else _merges(list(names)),
+                "merges": [] if kind == "chars" else merges(list(names)),
             },
         },
         ensure_ascii=False,
@@ -77,7 +77,7 @@ def _added(name: str, id: int) -> dict[str, Any]:
     return {"id": id, "content": name, **plain, "special": True}
 
 
-def _merges(names: Sequence[str]) -> list[tuple[str, str]]:
+def merges(names: Sequence[str]) -> list[tuple[str, str]]:
     """Every pair of tokens that joins to a token, in the order of the result.
 
     tiktoken merges any two neighbours that join to a token, lowest rank first; with one pair per

@@ -1,0 +1,263 @@
+"""A GPT trained with slm-tui, for the library `transformers`.
+
+`slm-tui export` writes this file beside weights that no class of `transformers` computes exactly.
+It needs only torch and transformers: load with `trust_remote_code=True`.
+
+A pre-norm transformer decoder: learned or rotary positions, LayerNorm or RMSNorm, GELU, squared
+ReLU (So et al. 2021) or SwiGLU (Shazeer 2020), and optionally normalised queries and keys.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import GenerationMixin, PretrainedConfig, PreTrainedModel
+from transformers.cache_utils import Cache, DynamicCache
+from transformers.modeling_outputs import CausalLMOutputWithPast
+
+# Newer versions of transformers call the cache so.
+_FIELDS = CausalLMOutputWithPast.__dataclass_fields__
+_CACHE = "cache" if "cache" in _FIELDS else "past_key_values"
+
+
+class SlmTuiConfig(PretrainedConfig):
+    """The settings of the network, under the names that `transformers` uses."""
+
+    model_type = "slm_tui_gpt"
+
+    def __init__(
+        self,
+        vocab_size=256,
+        hidden_size=128,
+        intermediate_size=512,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        num_key_value_heads=None,
+        head_dim=None,
+        max_position_embeddings=128,
+        position="rope",
+        norm="rmsnorm",
+        activation="relu2",
+        bias=False,
+        qk_norm=True,
+        qk_norm_weights=False,
+        norm_eps=1e-5,
+        qk_norm_eps=2.0**-23,
+        rope_base=10_000.0,
+        tie_word_embeddings=True,
+        **others,
+    ):
+        self.vocab_size = vocab_size
+        self.hidden_size = hidden_size
+        self.intermediate_size = intermediate_size
+        self.num_hidden_layers = num_hidden_layers
+        self.num_attention_heads = num_attention_heads
+        self.num_key_value_heads = num_key_value_heads or num_attention_heads
+        self.head_dim = head_dim or hidden_size // num_attention_heads
+        self.max_position_embeddings = max_position_embeddings
+        self.position = position
+        self.norm = norm
+        self.activation = activation
+        self.bias = bias
+        self.qk_norm = qk_norm
+        self.qk_norm_weights = qk_norm_weights
+        self.norm_eps = norm_eps
+        self.qk_norm_eps = qk_norm_eps
+        self.rope_base = rope_base
+        super().__init__(tie_word_embeddings=tie_word_embeddings, **others)
+
+
+class Norm(nn.Module):
+    """LayerNorm with an optional bias, or RMSNorm, over the last axis."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.kind, self.eps = config.norm, config.norm_eps
+        self.weight = nn.Parameter(torch.ones(config.hidden_size))
+        has_bias = config.bias and config.norm == "layernorm"
+        self.bias = nn.Parameter(torch.zeros(config.hidden_size)) if has_bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.kind == "rmsnorm":
+            return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
+        return F.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotate the halves of the last axis of `x` `(batch, head, time, width)` by their angles.
+
+    Source: Su et al. 2021 (arXiv:2104.09864).
+    """
+    first, second = x.chunk(2, dim=-1)
+    return torch.cat((first * cos - second * sin, first * sin + second * cos), dim=-1)
+
+
+class _Scale(nn.Module):
+    """The weights of a norm of queries or keys."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+
+
+class Attention(nn.Module):
+    """Causal multi-head self-attention."""
+
+    def __init__(self, config, layer):
+        super().__init__()
+        self.layer = layer
+        self.heads, self.width = config.num_attention_heads, config.head_dim
+        self.key_heads = config.num_key_value_heads
+        self.qk_norm, self.eps = config.qk_norm, config.qk_norm_eps
+        queries, keys = self.heads * self.width, self.key_heads * self.width
+        self.qkv = nn.Linear(config.hidden_size, queries + 2 * keys, bias=config.bias)
+        self.projection = nn.Linear(queries, config.hidden_size, bias=config.bias)
+        if config.qk_norm_weights:
+            self.query_norm, self.key_norm = _Scale(self.width), _Scale(self.width)
+
+    def forward(self, x: Tensor, rotary, cache: Cache | None, mask: Tensor) -> Tensor:
+        batch, time, _ = x.shape
+        heads = (self.heads, self.key_heads, self.key_heads)
+        joined = self.qkv(x).view(batch, time, sum(heads), self.width)
+        q, k, v = (one.transpose(1, 2) for one in joined.split(heads, 2))
+        if self.qk_norm:
+            scaled = hasattr(self, "query_norm")
+            q = F.rms_norm(q, (self.width,), self.query_norm.weight if scaled else None, self.eps)
+            k = F.rms_norm(k, (self.width,), self.key_norm.weight if scaled else None, self.eps)
+        if rotary is not None:
+            q, k = rotate(q, *rotary), rotate(k, *rotary)
+        if cache is not None:
+            k, v = cache.update(k, v, self.layer)
+        group = self.heads // self.key_heads
+        if group > 1:
+            k, v = k.repeat_interleave(group, 1), v.repeat_interleave(group, 1)
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        return self.projection(y.transpose(1, 2).reshape(batch, time, -1))
+
+
+class FeedForward(nn.Module):
+    """The position-wise network."""
+
+    def __init__(self, config):
+        super().__init__()
+        width, inner = config.hidden_size, config.intermediate_size
+        self.activation = config.activation
+        self.expand = nn.Linear(width, inner, bias=config.bias)
+        if config.activation == "swiglu":
+            self.gate = nn.Linear(width, inner, bias=config.bias)
+        self.projection = nn.Linear(inner, width, bias=config.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.activation == "gelu":
+            return self.projection(F.gelu(self.expand(x)))
+        if self.activation == "gelu_tanh":
+            return self.projection(F.gelu(self.expand(x), approximate="tanh"))
+        if self.activation == "relu2":
+            return self.projection(F.relu(self.expand(x)).square())
+        return self.projection(F.silu(self.gate(x)) * self.expand(x))
+
+
+class Block(nn.Module):
+    """One layer: attention and feed-forward, each after a norm and added to its input."""
+
+    def __init__(self, config, layer):
+        super().__init__()
+        self.attention_norm = Norm(config)
+        self.attention = Attention(config, layer)
+        self.feed_forward_norm = Norm(config)
+        self.feed_forward = FeedForward(config)
+
+    def forward(self, x: Tensor, rotary, cache: Cache | None, mask: Tensor) -> Tensor:
+        x = x + self.attention(self.attention_norm(x), rotary, cache, mask)
+        return x + self.feed_forward(self.feed_forward_norm(x))
+
+
+class SlmTuiForCausalLM(PreTrainedModel, GenerationMixin):
+    """The whole network, with a key-value cache for `generate`."""
+
+    config_class = SlmTuiConfig
+    _no_split_modules = ("Block",)
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.token_embedding = nn.Embedding(config.vocab_size, config.hidden_size)
+        if config.position == "learned":
+            places = config.max_position_embeddings
+            self.position_embedding = nn.Embedding(places, config.hidden_size)
+        self.blocks = nn.ModuleList(Block(config, at) for at in range(config.num_hidden_layers))
+        self.final_norm = Norm(config)
+        if not config.tie_word_embeddings:
+            self.head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        self.post_init()
+
+    def get_input_embeddings(self):
+        return self.token_embedding
+
+    def set_input_embeddings(self, value):
+        self.token_embedding = value
+
+    def get_output_embeddings(self):
+        # A tied output layer reads the embedding's weights and is no module of its own.
+        return None if self.config.tie_word_embeddings else self.head
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        past_key_values: Cache | None = None,
+        inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,
+        cache: Cache | None = None,
+        use_cache: bool | None = None,
+        logits_to_keep: int = 0,
+        **_,
+    ) -> CausalLMOutputWithPast:
+        """Logits of the next token: `(batch, time, vocab_size)`, or those of the last positions.
+
+        `attention_mask` is `(batch, past + time)`, 1 for tokens and 0 for padding.
+        """
+        x = self.token_embedding(input_ids) if inputs_embeds is None else inputs_embeds
+        cache = past_key_values if cache is None else cache
+        if use_cache and cache is None:
+            cache = DynamicCache()
+        past = 0 if cache is None else cache.get_seq_length()
+        batch, time = x.shape[:2]
+        if position_ids is None:
+            position_ids = torch.arange(past, past + time, device=x.device)[None]
+        rotary = None
+        if self.config.position == "learned":
+            x = x + self.position_embedding(position_ids)
+        else:
+            rotary = self._angles(position_ids, x)
+        mask = self._mask(batch, time, past, attention_mask, x.device)
+        for block in self.blocks:
+            x = block(x, rotary, cache, mask)
+        x = self.final_norm(x[:, -logits_to_keep:] if logits_to_keep else x)
+        tied = self.config.tie_word_embeddings
+        logits = F.linear(x, self.token_embedding.weight if tied else self.head.weight)
+        loss = None
+        if labels is not None:
+            targets = labels[:, 1:].reshape(-1)
+            loss = F.cross_entropy(logits[:, :-1].flatten(0, 1).float(), targets)
+        return CausalLMOutputWithPast(loss=loss, logits=logits, **{_CACHE: cache})
+
+    def _angles(self, positions: Tensor, x: Tensor):
+        """Cosines and sines, each `(batch, 1, time, width / 2)`: all heads rotate alike."""
+        width = self.config.head_dim
+        steps = torch.arange(0, width, 2, device=x.device, dtype=torch.float32)
+        rates = self.config.rope_base ** (-steps / width)
+        angles = positions[:, None, :, None].float() * rates
+        return angles.cos().to(x.dtype), angles.sin().to(x.dtype)
+
+    @staticmethod
+    def _mask(batch, time, past, attention_mask, device) -> Tensor:
+        """`(batch, 1, time, past + time)`: a token sees those before it and itself."""
+        mask = torch.ones(time, past + time, dtype=torch.bool, device=device).tril(past)
+        mask = mask.expand(batch, 1, -1, -1)
+        if attention_mask is not None and attention_mask.dim() == 2:
+            seen = attention_mask[:, None, None, : past + time].bool()
+            # Padding sees itself, so that no row of the softmax is empty.
+            mask = (mask & seen) | torch.eye(
+                time, past + time, dtype=torch.bool, device=device
+            ).roll(past, 1)
+        return mask

@@ -1,0 +1,26 @@
+"""Blocks by the class that holds them, and texts that tokenizers read differently."""
+
+from typing import Any
+
+MODERN: dict[str, Any] = {"position": "rope", "norm": "rmsnorm"}
+BLOCKS: dict[str, dict[str, Any]] = {
+    "GPT2": {},
+    "GPT2 without biases": {"bias": False, "tie_weights": False},
+    "Llama": {**MODERN, "activation": "swiglu", "bias": False},
+    "Llama with biases": {**MODERN, "activation": "swiglu", "tie_weights": False},
+    "Arcee": {**MODERN, "activation": "relu2", "bias": False},
+    "Arcee with biases": {**MODERN, "activation": "relu2"},
+    "Qwen3": {**MODERN, "activation": "swiglu", "qk_norm": True, "bias": False},
+    "own": {**MODERN, "activation": "relu2", "qk_norm": True, "bias": False},
+    "own learned": {"norm": "rmsnorm", "activation": "swiglu", "tie_weights": False},
+    "own gelu": {"position": "rope", "qk_norm": True},
+}
+HOSTILE = [
+    "",
+    "<|endoftext|>",
+    "a<|endoftext|>b<|begin_of_text|>",
+    "x" * 10_000 + " " * 9000 + "!" * 5000,
+    "\t\n" * 3000 + "\x00\x01\x1c\x85\u2028\ufeff",
+    "Łódź 日本語 🤗👨‍👩‍👧 \u202e a\u0301 ½ Ⅷ ²³ ▁▁",
+    "'s 'S don't I'LL  a   b\r\n\r\n e\t",
+]
