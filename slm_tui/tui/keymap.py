@@ -38,6 +38,7 @@ _LATER = frozenset(
         "runs.units",
         "runs.keep",
         "runs.promote",
+        "runs.export",
     }
 )
 
