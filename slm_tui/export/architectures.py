@@ -186,8 +186,8 @@ def _qwen3(config: GptModel, n_vocab: int, weights: Mapping[str, Tensor]) -> _Ma
     settings, theirs = _llama(config, n_vocab, weights)
     del settings["mlp_bias"]
     settings["use_sliding_window"] = False
-    same = math.isclose(config.norm_eps, config.qk_norm_eps, rel_tol=1e-6)
-    scale = 1.0 if same else math.sqrt(config.norm_eps / config.qk_norm_eps)
+    same = math.isclose(config.norm_eps, config.epsilon_of_qk_norm, rel_tol=1e-6)
+    scale = 1.0 if same else math.sqrt(config.norm_eps / config.epsilon_of_qk_norm)
     for layer in range(config.n_layer):
         for name, ours in (("q", "query_norm"), ("k", "key_norm")):
             place = f"model.layers.{layer}.self_attn.{name}"
@@ -216,7 +216,7 @@ def _own(config: GptModel, n_vocab: int, weights: Mapping[str, Tensor]) -> _Made
         "qk_norm": config.qk_norm,
         "qk_norm_weights": config.qk_norm_weights,
         "norm_eps": config.norm_eps,
-        "qk_norm_eps": config.qk_norm_eps,
+        "qk_norm_eps": config.epsilon_of_qk_norm,
         "rope_base": config.rope_base,
         "tie_word_embeddings": config.tie_weights,
         "auto_map": {

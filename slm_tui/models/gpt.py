@@ -90,14 +90,14 @@ class Attention(nn.Module):
         super().__init__()
         self.n_head, self.n_kv_head = config.n_head, config.heads_of_keys
         self.head_width = config.width_of_head
-        self.qk_norm, self.qk_norm_eps = config.qk_norm, config.qk_norm_eps
+        self.qk_norm, self.qk_norm_eps = config.qk_norm, config.epsilon_of_qk_norm
         self.dropout = config.dropout
         queries, keys = (self.head_width * heads for heads in (self.n_head, self.n_kv_head))
         self.qkv = nn.Linear(config.n_embd, queries + 2 * keys, bias=config.bias)
         self.projection = nn.Linear(queries, config.n_embd, bias=config.bias)
         if config.qk_norm_weights:
-            self.query_norm = Norm(self.head_width, "rmsnorm", False, config.qk_norm_eps)
-            self.key_norm = Norm(self.head_width, "rmsnorm", False, config.qk_norm_eps)
+            self.query_norm = Norm(self.head_width, "rmsnorm", False, config.epsilon_of_qk_norm)
+            self.key_norm = Norm(self.head_width, "rmsnorm", False, config.epsilon_of_qk_norm)
 
     def forward(
         self,

@@ -152,6 +152,7 @@ ACTIONS: tuple[Action, ...] = (
     _runs("evaluate", "e", "Evaluate", "Evaluate the checkpoint, or compare the selected runs", 4),
     _runs("resume", "r", "Resume", "Resume the run", 5),
     _runs("fork", "f", "Fork", "Start a new run from the checkpoint", 6),
+    _runs("export", "E,w", "Export", "Export the checkpoint for other programs"),
     _runs("delete", "D", "Delete", "Move the run or checkpoint to the trash (u restores it)", 7),
     _runs("rename", "R", "Rename", "Rename the run, or label the checkpoint"),
     _runs("keep", "K,*", "Keep", "Protect the checkpoint from automatic deletion, or not"),

@@ -41,6 +41,7 @@ _LATER = frozenset(
         "runs.promote",
         "data.train",
         "data.tokens",
+        "runs.export",
     }
 )
 

@@ -85,9 +85,13 @@ class GptModel(ModelSettings):
     norm_eps: float = setting(
         1e-5, ge=1e-12, le=1e-2, help="Epsilon of the norms", nudge="x10", advanced=True
     )
-    # The default is torch's own for fp32, its smallest step at 1.
-    qk_norm_eps: float = setting(
-        2.0**-23, ge=1e-12, le=1e-2, help="Epsilon of QK-norm", nudge="x10", advanced=True
+    qk_norm_eps: float | None = setting(
+        None,
+        ge=1e-12,
+        le=1e-2,
+        help="Epsilon of QK-norm; unset: 1.2e-7",
+        nudge="x10",
+        advanced=True,
     )
     zero_init: bool = setting(
         False, help="Start each sublayer's output projection at zero", advanced=True
@@ -117,6 +121,11 @@ class GptModel(ModelSettings):
     def layers(self) -> int:
         """See `ModelSettings.layers`."""
         return self.n_layer
+
+    @property
+    def epsilon_of_qk_norm(self) -> float:
+        """If unset, torch's own for fp32: its smallest step at 1."""
+        return 2.0**-23 if self.qk_norm_eps is None else self.qk_norm_eps
 
     @property
     def width_of_head(self) -> int:

@@ -148,6 +148,17 @@ COLUMNS = (
 )  # fmt: skip
 BY_NAME = {column.name: column for column in COLUMNS}
 SORTS = ("when", "val", "bpb", "step", "name", "state", "verdict", "preset", "params")
+SORT_WORDS = {
+    "when": "newest first",
+    "val": "best loss first",
+    "bpb": "lowest bits per byte first",
+    "step": "most steps first",
+    "name": "by name",
+    "state": "by state",
+    "verdict": "by verdict",
+    "preset": "by preset",
+    "params": "most parameters first",
+}
 _SMALLEST_NAME, _MOST_NAME = 14, 56
 _LEAD = 4  # selection, mark, and the spaces after them
 

@@ -23,24 +23,16 @@ from slm_tui.tui.dialogs import copy, show_error_notice
 from slm_tui.tui.resume_dialog import ask_to_resume
 from slm_tui.tui.screens.runs import compare
 from slm_tui.tui.screens.runs.changes import RunChanges
-from slm_tui.tui.screens.runs.columns import SORTS, arranged, checkpoints_title
+from slm_tui.tui.screens.runs.columns import SORT_WORDS, SORTS, arranged, checkpoints_title
+from slm_tui.tui.screens.runs.export import ask_to_export
 from slm_tui.tui.screens.runs.questions import ask_to_evaluate, step_of
 from slm_tui.tui.screens.runs.ranking import RunsRanking
 from slm_tui.tui.screens.runs.table import CheckpointList, Heading, Overlay, RunFacts, RunsTable
 from slm_tui.tui.widgets.line_list import LineList, Row
 
+_CHANGES = ("keep", "promote", "delete", "rename", "undo")
+_ON_CHECKPOINTS = ("load", "evaluate", "fork", "export", *_CHANGES)
 _SMOOTHINGS = (0.0, 0.5, 0.8)
-_SORT_WORDS = {
-    "when": "newest first",
-    "val": "best loss first",
-    "bpb": "lowest bits per byte first",
-    "step": "most steps first",
-    "name": "by name",
-    "state": "by state",
-    "verdict": "by verdict",
-    "preset": "by preset",
-    "params": "most parameters first",
-}
 
 
 class RunsScreen(RoomScreen):
@@ -166,7 +158,7 @@ class RunsScreen(RoomScreen):
     def _draw_titles(self, shown: int, total: int) -> None:
         counted = f"{total} run{'s' * (total != 1)}"
         counted = counted if shown == total else f"{shown} of {counted}"
-        parts = [counted, self.note or _SORT_WORDS[self._sort]]
+        parts = [counted, self.note or SORT_WORDS[self._sort]]
         if self._filter_problem:
             parts = [one_line(self._filter_problem, 60)]
         if self.table.selected:
@@ -260,8 +252,7 @@ class RunsScreen(RoomScreen):
     def footer_actions(self) -> list[Action]:
         if not self.on_checkpoints:
             return super().footer_actions()
-        names = ("load", "evaluate", "fork", "keep", "promote", "delete", "rename", "undo")
-        return [BY_ID[f"runs.{name}"] for name in names]
+        return [BY_ID[f"runs.{name}"] for name in _ON_CHECKPOINTS]
 
     def sort_by(self, name: str) -> None:
         """Sort the table by this column."""
@@ -455,6 +446,12 @@ class RunsScreen(RoomScreen):
             return
         origin = Origin(Run(line.path).id, line.name, checkpoint=checkpoint)
         self.slm.edit_settings(preset, origin)
+
+    def action_export(self) -> None:
+        """Write the checkpoint in the format of another program."""
+        checkpoint, line = self._checkpoint(), self.current
+        if checkpoint is not None and line is not None:
+            ask_to_export(self.app, checkpoint, line)
 
     def action_rename(self) -> None:
         """Rename the run, or label the checkpoint."""
