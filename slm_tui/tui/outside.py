@@ -36,17 +36,6 @@ Smaller letters show more: from 100 columns there are two panes side
 by side, from 160 three.""",
     ),
     Outside(
-        "Export a model",
-        "Write a checkpoint in another format, with slm-tui export",
-        """\
-A checkpoint is a directory that already holds model.safetensors and
-its tokenizer; c on the Runs screen copies its path.
-The command line writes the packed ternary format of byte models:
-  slm-tui export RUN@best DIRECTORY --format ternary
-RUN is the name of a run, or last. To export curves and tables
-instead, press = on the Runs screen.""",
-    ),
-    Outside(
         "Check this machine",
         "Device, versions, paths and terminal, with slm-tui doctor",
         """\

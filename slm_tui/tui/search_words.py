@@ -56,6 +56,7 @@ OF_ACTIONS: dict[str, tuple[str, ...]] = {
     "train.resume": ("resume run", "continue a stopped run", "restart training", "go on"),
     "train.apply": ("apply remedy", "fix overfitting", "suggestion", "advice", "try the remedy"),
     "train.details": ("diagnosis", "evidence", "why overfitting", "verdict", "explain verdict"),
+    "runs.export": ("export model", "transformers", "hugging face", "gguf", "ollama", "llama.cpp"),
     "runs.open": ("open run", "show run", "view run"),
     "runs.select": ("select run", "overlay", "add to overlay", "mark run"),
     "runs.load": ("load checkpoint", "chat with checkpoint", "open checkpoint", "load model"),

@@ -44,7 +44,7 @@ FIRST = {
     "bigger text": "Font",
     "restore a deleted run": "Trash",
     "screenshot": "Screenshot",
-    "export": "Export a model",
+    "export": "runs.export",
     "benchmark": "Measure the speed",
     "help": "app.help",
     "keyboard shortcuts": "app.help",
