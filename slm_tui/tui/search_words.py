@@ -56,7 +56,10 @@ OF_ACTIONS: dict[str, tuple[str, ...]] = {
     "train.resume": ("resume run", "continue a stopped run", "restart training", "go on"),
     "train.apply": ("apply remedy", "fix overfitting", "suggestion", "advice", "try the remedy"),
     "train.details": ("diagnosis", "evidence", "why overfitting", "verdict", "explain verdict"),
-    "runs.export": ("export model", "transformers", "hugging face", "gguf", "ollama", "llama.cpp"),
+    "runs.export": (
+        *("export", "export model", "export checkpoint", "export weights", "share model"),
+        *("transformers", "hugging face", "gguf", "ollama", "llama.cpp", "use the model elsewhere"),
+    ),
     "runs.open": ("open run", "show run", "view run"),
     "runs.select": ("select run", "overlay", "add to overlay", "mark run"),
     "runs.load": ("load checkpoint", "chat with checkpoint", "open checkpoint", "load model"),
@@ -125,10 +128,6 @@ OF_COMMANDS: dict[str, tuple[str, ...]] = {
     "Font": ("font size", "text size", "bigger text", "larger letters", "zoom text", "typeface"),
     "Trash": ("restore deleted", "undelete", "recycle bin", "deleted runs", "deleted presets"),
     "Screenshot": ("picture of the screen", "save screen", "svg"),
-    "Export a model": (
-        *("export", "export model", "export checkpoint", "export weights", "ternary"),
-        *("use the model elsewhere", "share model"),
-    ),
     "Check this machine": ("doctor", "cuda", "driver", "is the gpu used", "troubleshoot"),
     "Measure the speed": ("benchmark", "bench", "how fast", "speed test"),
 }
