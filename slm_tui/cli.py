@@ -31,6 +31,7 @@ COMMANDS = (
     ("generate", "generate", "generate text with a checkpoint"),
     ("chat", "chat", "chat with a checkpoint line by line, also through pipes"),
     ("export", "export", "write a checkpoint in another format"),
+    ("race", "race", "time the fastest known way to a loss beside the plain one"),
     ("bench", "bench", "measure training speed and find the fastest settings"),
     ("doctor", "doctor", "check the device, versions, paths and terminal"),
 )

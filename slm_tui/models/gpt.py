@@ -17,17 +17,20 @@ from torch import Tensor, nn
 from slm_tui.config.models.gpt import GptModel
 from slm_tui.models.base import LanguageModel, Loss
 from slm_tui.models.head_loss import head_loss
+from slm_tui.models.ngrams import NgramEmbeddings
 
 
 @dataclass
 class KvCache:
     """Keys and values of every layer: `(layer, 2, batch, head, block_size, head_width)`.
 
-    The first `lengths[text]` positions of a text are filled.
+    The first `lengths[text]` positions of a text are filled. `before` are the tokens before the
+    next one, for embeddings of n-grams.
     """
 
     tensor: Tensor
     lengths: list[int]
+    before: Tensor | None = None
 
     @property
     def nbytes(self) -> int:
@@ -36,11 +39,17 @@ class KvCache:
 
     def take(self, texts: Sequence[int]) -> "KvCache":
         """See `State.take`."""
-        return KvCache(self.tensor[:, :, list(texts)], [self.lengths[text] for text in texts])
+        before = None if self.before is None else self.before[list(texts)]
+        lengths = [self.lengths[text] for text in texts]
+        return KvCache(self.tensor[:, :, list(texts)], lengths, before)
 
     def joined(self, other: "KvCache") -> "KvCache":
         """See `State.joined`."""
-        return KvCache(torch.cat((self.tensor, other.tensor), 2), self.lengths + other.lengths)
+        before = None
+        if self.before is not None and other.before is not None:
+            before = torch.cat((self.before, other.before))
+        tensor = torch.cat((self.tensor, other.tensor), 2)
+        return KvCache(tensor, self.lengths + other.lengths, before)
 
 
 class CachePositions:
@@ -205,6 +214,11 @@ class Gpt(LanguageModel):
         self.n_vocab = n_vocab
         self.block_size = config.block_size
         self.token_embedding = _embedding(n_vocab, config.n_embd)
+        self.ngram_embeddings: NgramEmbeddings | None = None
+        if config.ngram_order > 1:
+            self.ngram_embeddings = NgramEmbeddings(
+                config.ngram_order, config.ngram_rows, n_vocab, config.n_embd
+            )
         if config.position == "learned":
             self.position_embedding = _embedding(config.block_size, config.n_embd)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layer))
@@ -239,7 +253,9 @@ class Gpt(LanguageModel):
         cache = torch.zeros(
             *shape, config.n_embd // config.n_head, dtype=weight.dtype, device=weight.device
         )
-        return KvCache(cache, [0] * batch)
+        ngrams = self.ngram_embeddings
+        before = None if ngrams is None else ngrams.start(batch, weight.device)
+        return KvCache(cache, [0] * batch, before)
 
     def step(self, ids: Tensor, state: KvCache, lengths: Sequence[int] | None = None) -> Tensor:
         """See `LanguageModel.step`.
@@ -253,8 +269,10 @@ class Gpt(LanguageModel):
             raise ValueError(f"{longest + time} tokens exceed {self.block_size}")
         alike = longest == min(state.lengths)
         start = longest if alike else CachePositions(state.lengths, time, ids.device)
-        x = self._hidden(ids, state.tensor, start)
-        new = [time] * batch if lengths is None else lengths
+        x = self._hidden(ids, state.tensor, start, state.before)
+        new = [time] * batch if lengths is None else list(lengths)
+        if self.ngram_embeddings is not None and state.before is not None:
+            state.before = self.ngram_embeddings.extended(state.before, ids, new)
         # Padding in the cache lies past the end of its text and is overwritten later.
         state.lengths = [old + more for old, more in zip(state.lengths, new, strict=True)]
         if lengths is None:
@@ -262,10 +280,18 @@ class Gpt(LanguageModel):
         last = torch.tensor(lengths, device=x.device) - 1
         return self._logits(x[torch.arange(batch, device=x.device), last])
 
-    def _hidden(self, ids: Tensor, cache: Tensor | None, start: int | CachePositions) -> Tensor:
+    def _hidden(
+        self,
+        ids: Tensor,
+        cache: Tensor | None,
+        start: int | CachePositions,
+        before: Tensor | None = None,
+    ) -> Tensor:
         """Activations after the final norm: `(batch, time, n_embd)`."""
         time = ids.shape[1]
         x = F.embedding(ids, self.token_embedding.weight)
+        if self.ngram_embeddings is not None:
+            x = x + self.ngram_embeddings(ids, before)
         places = slice(start, start + time) if isinstance(start, int) else start.positions
         rotary = None
         if self.config.position == "learned":
