@@ -98,11 +98,23 @@ class Runner:
         Raises:
             TrainingError: the loss is not finite.
         """
-        end = min(self.preset.training.max_steps, self.step + self.every)
+        self.train(self.every - self.step % self.every, stop)
+        if not stop():
+            self.mark()
+
+    def train(self, steps: int, stop: Stop = lambda: False) -> None:
+        """Train for so many steps, at most to the end.
+
+        Raises:
+            TrainingError: the loss is not finite.
+        """
+        end = min(self.preset.training.max_steps, self.step + steps)
         while self.step < end and not stop():
             self._train()
-        if not stop():
-            self.marks.append(Mark(self.step, self.seconds, self.cpu_seconds, self.evaluate()))
+
+    def mark(self) -> None:
+        """Evaluate, and add the result to `marks`."""
+        self.marks.append(Mark(self.step, self.seconds, self.cpu_seconds, self.evaluate()))
 
     def evaluate(self) -> float:
         """The loss on the whole validation split."""

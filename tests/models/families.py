@@ -33,6 +33,10 @@ GPT_SWITCHES: list[dict[str, object]] = [
         (False, True),
     )
 ]
+GPT_NGRAMS: list[dict[str, object]] = [
+    {"ngram_order": 2, "ngram_rows": 31},
+    {"ngram_order": 4, "ngram_rows": 7, "position": "rope", "tie_weights": False},
+]
 
 # Every pair of choices of two switches occurs.
 HGRN_SWITCHES: list[dict[str, object]] = [
@@ -82,7 +86,7 @@ class Facts:
 FACTS: dict[type[ModelSettings], Facts] = {
     GptModel: Facts(
         size={"n_layer": 2, "n_head": 2, "n_embd": 16},
-        variants=tuple(GPT_SWITCHES),
+        variants=(*GPT_SWITCHES, *GPT_NGRAMS),
         # A bias of the keys shifts all scores of a query alike: softmax does not see it.
         without_gradient=("qkv.bias",),
     ),
