@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from slm_tui.training.race import Runner, SeedResult, Stop
 
 DEFAULT = "stories"
-_FIRST_SEED = 1
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,6 +27,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--list", action="store_true", help="list the races")
     parser.add_argument(
         "--seeds", type=shared.whole, default=10, metavar="N", help="how many seeds (default: 10)"
+    )
+    parser.add_argument(
+        "--first-seed",
+        type=shared.whole,
+        default=1,
+        metavar="N",
+        help="the first of them (default: 1)",
     )
     shared.add_text(parser, "the text of the race, or another; another has no fixed target")
     shared.add_threads(parser)
@@ -69,6 +75,8 @@ class _Command:
         self._plain = self._configured(library.get(race.race.plain))
         fast = self._configured(library.get(race.race.fast))
         self._fast = overrides.apply(fast, options.assignments)
+        first = options.first_seed
+        self._seeds = range(first, first + options.seeds)
         self._line = ProgressLine(sys.stderr)
 
     def _configured(self, preset: "Preset") -> "Preset":
@@ -89,7 +97,7 @@ class _Command:
         results: list[SeedResult] = []
         corpus = self._corpus()
         with stop_event() as stop:
-            for seed in range(_FIRST_SEED, _FIRST_SEED + self._options.seeds):
+            for seed in self._seeds:
                 plain, fast = self._runners(corpus, seed)
                 one = self._one_seed(plain, fast, stop.is_set)
                 if one is None:
@@ -173,10 +181,10 @@ class _Command:
         """The race with one seed; `None` if it was interrupted."""
         from slm_tui.training import race as racing
 
-        seed, seeds = plain.preset.training.seed, self._options.seeds
+        seed, last = plain.preset.training.seed, self._seeds[-1]
         try:
             for _ in racing.run_seed(plain, fast, self._target, stop):
-                text = f"seed {seed} of {seeds}: plain {plain.done:.0%}, fast {fast.done:.0%}"
+                text = f"seed {seed} (up to {last}): plain {plain.done:.0%}, fast {fast.done:.0%}"
                 self._line.show(lambda _, text=text: text)  # type: ignore[misc]
         finally:
             self._line.clear()

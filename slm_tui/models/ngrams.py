@@ -4,8 +4,8 @@ Each order has a table of `rows` embeddings; an n-gram has the row that its hash
 them may share one. Tables cost memory but no products, so that a small model learns in a few
 steps which token usually follows the last two to four.
 
-Sources: Huang et al. 2025 (arXiv:2501.16975), "over-encoding"; hashed n-grams as in Clark et al.
-2022 (arXiv:2103.06874).
+Sources: hash embeddings of byte n-grams in Pagnoni et al. 2024 (arXiv:2412.09871), of tokens in
+Huang et al. 2025 (arXiv:2501.16975).
 """
 
 import torch

@@ -52,9 +52,10 @@ def test_it_prints_a_line_per_seed_and_one_to_share(
 def test_json_is_one_object_per_seed_and_one_for_the_race(
     file: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    main(["race", file, "--seeds", "1", "--json"])
+    main(["race", file, "--seeds", "1", "--first-seed", "4", "--json"])
     seed, race = map(json.loads, capsys.readouterr().out.splitlines())
     assert (seed["event"], race["event"]) == ("seed", "race")
+    assert seed["seed"] == 4
     assert seed["plain"]["step"] == 6
     assert race["summary"]["seeds"] == 1
     assert race["summary"]["plain_loss"] == pytest.approx(seed["plain"]["loss"])
