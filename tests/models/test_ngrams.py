@@ -3,6 +3,8 @@
 import pytest
 import torch
 
+from slm_tui.generation.engine import Continuation, Engine
+from slm_tui.generation.sampling import SamplingSettings
 from slm_tui.models.ngrams import NgramEmbeddings
 from tests.models.test_gpt import model_of, some_ids
 
@@ -86,3 +88,16 @@ def test_without_them_a_model_has_the_same_weights_as_before(order: int) -> None
     assert list(plain.state_dict()) == list(off.state_dict())
     for name, weight in plain.state_dict().items():
         assert torch.equal(weight, off.state_dict()[name])
+
+
+def test_texts_written_together_equal_those_written_alone_beyond_the_context() -> None:
+    model = model_of(ngram_order=4, ngram_rows=97)
+    prompts = [[5, 9, 2, 40], [17], list(range(15))]
+    together = [Continuation(list(ids), 3 + at) for at, ids in enumerate(prompts)]
+    alone = [Continuation(list(ids), 3 + at) for at, ids in enumerate(prompts)]
+    sampling = SamplingSettings(max_tokens=20)
+    for texts in (together, *([one] for one in alone)):
+        engine = Engine(model, texts, sampling, None)
+        while engine.step():
+            pass
+    assert [one.ids for one in together] == [one.ids for one in alone]
