@@ -104,8 +104,10 @@ class Attention(nn.Module):
         rotary: tuple[Tensor, Tensor] | None,
         cache: Tensor | None,
         start: int | CachePositions,
+        value: Tensor | None = None,
     ) -> Tensor:
         """`x` is `(batch, time, n_embd)`; `cache` is `(2, batch, head, block_size, width)`.
+        `value`, of the shape of `x`, is added to the values.
 
         `start` is the number of tokens that the texts already have, or the cache positions if
         these numbers differ.
@@ -113,6 +115,8 @@ class Attention(nn.Module):
         batch, time, width = x.shape
         # (batch, time, 3, head, head_width) -> three of (batch, head, time, head_width)
         q, k, v = self.qkv(x).view(batch, time, 3, self.n_head, self.head_width).unbind(2)
+        if value is not None:
+            v = v + value.view(v.shape)
         q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
         if self.qk_norm:
             q = F.rms_norm(q, (self.head_width,))
@@ -199,8 +203,9 @@ class Block(nn.Module):
         rotary: tuple[Tensor, Tensor] | None = None,
         cache: Tensor | None = None,
         start: int | CachePositions = 0,
+        value: Tensor | None = None,
     ) -> Tensor:
-        x = x + self.attention(self.attention_norm(x), rotary, cache, start)
+        x = x + self.attention(self.attention_norm(x), rotary, cache, start, value)
         y: Tensor = x + self.feed_forward(self.feed_forward_norm(x))
         return y
 
@@ -219,6 +224,12 @@ class Gpt(LanguageModel):
             self.ngram_embeddings = NgramEmbeddings(
                 config.ngram_order, config.ngram_rows, n_vocab, config.n_embd
             )
+        # Added to the values of each layer: Jordan et al. 2024 (github.com/KellerJordan/
+        # modded-nanogpt).
+        self.value_embeddings = nn.ParameterList(
+            nn.Parameter(torch.empty(n_vocab, config.n_embd))
+            for _ in range(config.n_layer if config.value_embeddings else 0)
+        )
         if config.position == "learned":
             self.position_embedding = _embedding(config.block_size, config.n_embd)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layer))
@@ -305,7 +316,10 @@ class Gpt(LanguageModel):
         if self.config.dropout and self.training:
             x = F.dropout(x, self.config.dropout)
         for index, block in enumerate(self.blocks):
-            x = block(x, rotary, None if cache is None else cache[index], start)
+            value = None
+            if self.config.value_embeddings:
+                value = F.embedding(ids, self.value_embeddings[index])
+            x = block(x, rotary, None if cache is None else cache[index], start, value)
         normed: Tensor = self.final_norm(x)
         return normed
 

@@ -33,9 +33,16 @@ GPT_SWITCHES: list[dict[str, object]] = [
         (False, True),
     )
 ]
-GPT_NGRAMS: list[dict[str, object]] = [
+GPT_EMBEDDINGS: list[dict[str, object]] = [
+    {"value_embeddings": True},
     {"ngram_order": 2, "ngram_rows": 31},
-    {"ngram_order": 4, "ngram_rows": 7, "position": "rope", "tie_weights": False},
+    {
+        "ngram_order": 4,
+        "ngram_rows": 7,
+        "position": "rope",
+        "tie_weights": False,
+        "value_embeddings": True,
+    },
 ]
 
 # Every pair of choices of two switches occurs.
@@ -86,7 +93,7 @@ class Facts:
 FACTS: dict[type[ModelSettings], Facts] = {
     GptModel: Facts(
         size={"n_layer": 2, "n_head": 2, "n_embd": 16},
-        variants=(*GPT_SWITCHES, *GPT_NGRAMS),
+        variants=(*GPT_SWITCHES, *GPT_EMBEDDINGS),
         # A bias of the keys shifts all scores of a query alike: softmax does not see it.
         without_gradient=("qkv.bias",),
     ),

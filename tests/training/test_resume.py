@@ -64,6 +64,7 @@ def test_a_run_stopped_anywhere_resumes_exactly(
 
 MODELS: list[dict[str, object]] = [
     {"kind": "gpt", "n_layer": 1, "n_embd": 16, "block_size": 16, "ngram_order": 3},
+    {"kind": "gpt", "n_layer": 2, "n_embd": 16, "block_size": 16, "value_embeddings": True},
     {"kind": "hgrn", "n_layer": 2, "n_embd": 16, "block_size": 16, "conv_size": 4},
     {"kind": "hnet", "d_model": [16, 24], "num_blocks": [[1, 0, 1], [1]], "block_size": 16},
 ]

@@ -52,6 +52,11 @@ class GptModel(ModelSettings):
     zero_init: bool = setting(
         False, help="Start each sublayer's output projection at zero", advanced=True
     )
+    value_embeddings: bool = setting(
+        False,
+        help="Add an embedding of its own, in each layer, to the values of a token",
+        advanced=True,
+    )
     ngram_order: int = setting(
         0,
         ge=0,
@@ -108,6 +113,8 @@ class GptModel(ModelSettings):
         embedding = n_vocab * width * (1 if self.tie_weights else 2)
         if self.position == "learned":
             embedding += self.block_size * width
+        if self.value_embeddings:
+            embedding += self.n_layer * n_vocab * width
         embedding += max(0, self.ngram_order - 1) * self.ngram_rows * width
         return self.n_layer * block + norm + embedding, embedding
 
