@@ -32,6 +32,7 @@ COMMANDS = (
     ("chat", "chat", "chat with a checkpoint line by line, also through pipes"),
     ("export", "export", "write a checkpoint in another format"),
     ("import", "import_model", "make a run of a transformers model"),
+    ("race", "race", "time the fastest known way to a loss beside the plain one"),
     ("bench", "bench", "measure training speed and find the fastest settings"),
     ("doctor", "doctor", "check the device, versions, paths and terminal"),
 )

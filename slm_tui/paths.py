@@ -79,6 +79,11 @@ def suites_dir() -> Path:
     return data_dir() / "suites"
 
 
+def races_dir() -> Path:
+    """Records of races."""
+    return data_dir() / "races"
+
+
 def user_suites_dir() -> Path:
     return user_presets_dir() / "suites"
 
@@ -100,6 +105,10 @@ def builtin_presets_dir() -> Path:
 
 def builtin_suites_dir() -> Path:
     return builtin_presets_dir() / "suites"
+
+
+def builtin_races_dir() -> Path:
+    return builtin_presets_dir() / "races"
 
 
 def check_name(name: str, what: str = "name") -> str:

@@ -20,6 +20,7 @@ _GROUPS = [
     "from-scratch",
     "bytes",
     "simplified-slm",
+    "race",
 ]
 # Within a group, smaller comes first.
 _SIZES = ["nano", "tiny", "small", "medium", "large", "xlarge", "gpt2"]

@@ -61,7 +61,7 @@ def architecture_of(saved: Checkpoint) -> Architecture:
 
     Raises:
         CheckpointError: the weights cannot be read or do not fit.
-        ExportError: the model is not a GPT.
+        ExportError: the model is not a GPT, or has embeddings that only slm-tui knows.
     """
     config = saved.preset.model
     if not isinstance(config, GptModel):
@@ -69,6 +69,13 @@ def architecture_of(saved: Checkpoint) -> Architecture:
             f"{saved.path.name} cannot be written for other programs",
             f"its model is {config.kind}, which only slm-tui computes",
             "export a gpt model, or use --format ternary",
+        )
+    extra = "value_embeddings" if config.value_embeddings else "ngram_order"
+    if config.value_embeddings or config.ngram_order > 1:
+        raise ExportError(
+            f"{saved.path.name} cannot be written for other programs",
+            f"only slm-tui computes its model.{extra}",
+            f"train without model.{extra} to export a model",
         )
     weights = saved.checked_weights()
     return architectures.architecture(config, saved.state.n_vocab, weights)

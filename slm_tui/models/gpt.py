@@ -17,17 +17,20 @@ from torch import Tensor, nn
 from slm_tui.config.models.gpt import GptModel
 from slm_tui.models.base import LanguageModel, Loss
 from slm_tui.models.head_loss import head_loss
+from slm_tui.models.ngrams import NgramEmbeddings
 
 
 @dataclass
 class KvCache:
     """Keys and values of every layer: `(layer, 2, batch, head, block_size, head_width)`.
 
-    The first `lengths[text]` positions of a text are filled.
+    The first `lengths[text]` positions of a text are filled. `before` are the tokens before the
+    next one, for embeddings of n-grams.
     """
 
     tensor: Tensor
     lengths: list[int]
+    before: Tensor | None = None
 
     @property
     def nbytes(self) -> int:
@@ -36,11 +39,17 @@ class KvCache:
 
     def take(self, texts: Sequence[int]) -> "KvCache":
         """See `State.take`."""
-        return KvCache(self.tensor[:, :, list(texts)], [self.lengths[text] for text in texts])
+        before = None if self.before is None else self.before[list(texts)]
+        lengths = [self.lengths[text] for text in texts]
+        return KvCache(self.tensor[:, :, list(texts)], lengths, before)
 
     def joined(self, other: "KvCache") -> "KvCache":
         """See `State.joined`."""
-        return KvCache(torch.cat((self.tensor, other.tensor), 2), self.lengths + other.lengths)
+        before = None
+        if self.before is not None and other.before is not None:
+            before = torch.cat((self.before, other.before))
+        tensor = torch.cat((self.tensor, other.tensor), 2)
+        return KvCache(tensor, self.lengths + other.lengths, before)
 
 
 class CachePositions:
@@ -105,14 +114,19 @@ class Attention(nn.Module):
         rotary: tuple[Tensor, Tensor] | None,
         cache: Tensor | None,
         start: int | CachePositions,
+        value: Tensor | None = None,
     ) -> Tensor:
         """`x` is `(batch, time, n_embd)`; `cache` is `(2, batch, n_kv_head, block_size, width)`.
+        `value`, `(batch, time, n_kv_head * width)`, is added to the values.
 
         `start` is the number of tokens that the texts already have, or the cache positions if
         these numbers differ.
         """
         batch, time, _ = x.shape
         q, k, v = self._projected(x)
+        if value is not None:
+            # (batch, head, time, head_width)
+            v = v + value.view(batch, time, -1, self.head_width).transpose(1, 2)
         if self.qk_norm:
             q, k = self._normalised(q, k)
         if rotary is not None:
@@ -221,8 +235,9 @@ class Block(nn.Module):
         rotary: tuple[Tensor, Tensor] | None = None,
         cache: Tensor | None = None,
         start: int | CachePositions = 0,
+        value: Tensor | None = None,
     ) -> Tensor:
-        x = x + self.attention(self.attention_norm(x), rotary, cache, start)
+        x = x + self.attention(self.attention_norm(x), rotary, cache, start, value)
         y: Tensor = x + self.feed_forward(self.feed_forward_norm(x))
         return y
 
@@ -236,6 +251,18 @@ class Gpt(LanguageModel):
         self.n_vocab = n_vocab
         self.block_size = config.block_size
         self.token_embedding = _embedding(n_vocab, config.n_embd)
+        self.ngram_embeddings: NgramEmbeddings | None = None
+        if config.ngram_order > 1:
+            self.ngram_embeddings = NgramEmbeddings(
+                config.ngram_order, config.ngram_rows, n_vocab, config.n_embd
+            )
+        # Added to the values of each layer: Jordan et al. 2024 (github.com/KellerJordan/
+        # modded-nanogpt).
+        values = config.heads_of_keys * config.width_of_head
+        self.value_embeddings = nn.ParameterList(
+            nn.Parameter(torch.empty(n_vocab, values))
+            for _ in range(config.n_layer if config.value_embeddings else 0)
+        )
         if config.position == "learned":
             self.position_embedding = _embedding(config.block_size, config.n_embd)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layer))
@@ -268,7 +295,9 @@ class Gpt(LanguageModel):
         shape = (config.n_layer, 2, batch, config.heads_of_keys, config.block_size)
         weight = self.token_embedding.weight
         cache = torch.zeros(*shape, config.width_of_head, dtype=weight.dtype, device=weight.device)
-        return KvCache(cache, [0] * batch)
+        ngrams = self.ngram_embeddings
+        before = None if ngrams is None else ngrams.start(batch, weight.device)
+        return KvCache(cache, [0] * batch, before)
 
     def step(self, ids: Tensor, state: KvCache, lengths: Sequence[int] | None = None) -> Tensor:
         """See `LanguageModel.step`.
@@ -282,8 +311,10 @@ class Gpt(LanguageModel):
             raise ValueError(f"{longest + time} tokens exceed {self.block_size}")
         alike = longest == min(state.lengths)
         start = longest if alike else CachePositions(state.lengths, time, ids.device)
-        x = self._hidden(ids, state.tensor, start)
-        new = [time] * batch if lengths is None else lengths
+        x = self._hidden(ids, state.tensor, start, state.before)
+        new = [time] * batch if lengths is None else list(lengths)
+        if self.ngram_embeddings is not None and state.before is not None:
+            state.before = self.ngram_embeddings.extended(state.before, ids, new)
         # Padding in the cache lies past the end of its text and is overwritten later.
         state.lengths = [old + more for old, more in zip(state.lengths, new, strict=True)]
         if lengths is None:
@@ -291,10 +322,18 @@ class Gpt(LanguageModel):
         last = torch.tensor(lengths, device=x.device) - 1
         return self._logits(x[torch.arange(batch, device=x.device), last])
 
-    def _hidden(self, ids: Tensor, cache: Tensor | None, start: int | CachePositions) -> Tensor:
+    def _hidden(
+        self,
+        ids: Tensor,
+        cache: Tensor | None,
+        start: int | CachePositions,
+        before: Tensor | None = None,
+    ) -> Tensor:
         """Activations after the final norm: `(batch, time, n_embd)`."""
         time = ids.shape[1]
         x = F.embedding(ids, self.token_embedding.weight)
+        if self.ngram_embeddings is not None:
+            x = x + self.ngram_embeddings(ids, before)
         places = slice(start, start + time) if isinstance(start, int) else start.positions
         rotary = None
         if self.config.position == "learned":
@@ -308,7 +347,10 @@ class Gpt(LanguageModel):
         if self.config.dropout and self.training:
             x = F.dropout(x, self.config.dropout)
         for index, block in enumerate(self.blocks):
-            x = block(x, rotary, None if cache is None else cache[index], start)
+            value = None
+            if self.config.value_embeddings:
+                value = F.embedding(ids, self.value_embeddings[index])
+            x = block(x, rotary, None if cache is None else cache[index], start, value)
         normed: Tensor = self.final_norm(x)
         return normed
 

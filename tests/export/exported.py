@@ -27,9 +27,13 @@ NEW_TOKENS = 256
 
 
 def gpt_presets() -> list[str]:
-    """The names of the built-in presets of this family."""
+    """The names of the built-in presets of this family that can be exported."""
     presets = (entry.preset for entry in library.entries())
-    return [one.name for one in presets if one and isinstance(one.model, GptModel)]
+    return [
+        one.name
+        for one in presets
+        if one and isinstance(one.model, GptModel) and one.model.ngram_order < 2
+    ]
 
 
 def small(name: str) -> Preset:

@@ -52,3 +52,15 @@ def test_a_family_that_only_slm_tui_computes_is_refused(tmp_path: Path, capsys: 
     error = capsys.readouterr().err
     assert "its model is hgrn, which only slm-tui computes" in error
     assert "use --format ternary" in error
+
+
+@pytest.mark.parametrize("settings", [{"value_embeddings": True}, {"ngram_order": 2}])
+@pytest.mark.parametrize("kind", ["huggingface", "gguf"])
+def test_embeddings_that_only_slm_tui_knows_are_refused(
+    tmp_path: Path, capsys: Capture, settings: dict[str, object], kind: str
+) -> None:
+    source = exported.saved(exported.with_model(**settings), tmp_path / "checkpoints")
+    assert main(["export", str(source), str(tmp_path / "it.gguf"), "--format", kind]) == 1
+    error = capsys.readouterr().err
+    assert f"only slm-tui computes its model.{next(iter(settings))}" in error
+    assert not (tmp_path / "it.gguf").exists()

@@ -33,6 +33,17 @@ GPT_SWITCHES: list[dict[str, object]] = [
         (False, True),
     )
 ]
+GPT_EMBEDDINGS: list[dict[str, object]] = [
+    {"value_embeddings": True},
+    {"ngram_order": 2, "ngram_rows": 31},
+    {
+        "ngram_order": 4,
+        "ngram_rows": 7,
+        "position": "rope",
+        "tie_weights": False,
+        "value_embeddings": True,
+    },
+]
 
 # Heads and widths that imported models have.
 GPT_HEADS: list[dict[str, object]] = [
@@ -92,7 +103,7 @@ class Facts:
 FACTS: dict[type[ModelSettings], Facts] = {
     GptModel: Facts(
         size={"n_layer": 2, "n_head": 2, "n_embd": 16},
-        variants=(*GPT_SWITCHES, *GPT_HEADS),
+        variants=(*GPT_SWITCHES, *GPT_HEADS, *GPT_EMBEDDINGS),
         # A bias of the keys shifts all scores of a query alike: softmax does not see it.
         without_gradient=("qkv.bias",),
     ),

@@ -143,3 +143,21 @@ def test_a_cache_knows_how_long_each_text_is() -> None:
     assert taken.lengths == [4, 6, 4]
     assert taken.joined(state).lengths == [4, 6, 4, 6, 2, 4]
     assert taken.nbytes == state.nbytes == model.start(3).nbytes
+
+
+def test_value_embeddings_are_added_to_the_values_of_their_layer() -> None:
+    model, ids = model_of(value_embeddings=True, n_layer=1), some_ids()
+    plain = model_of(n_layer=1)
+    plain.load_state_dict({name: model.state_dict()[name] for name in plain.state_dict()})
+    with torch.no_grad():
+        assert not torch.allclose(model(ids), plain(ids))
+        # A bias of the values is an embedding that is the same for every token.
+        table, bias = model.value_embeddings[0], plain.blocks[0].attention.qkv.bias
+        table.copy_(table[0].clone())
+        bias[-table.shape[1] :] += table[0]
+        torch.testing.assert_close(model(ids), plain(ids))
+
+
+def test_without_value_embeddings_the_weights_are_those_of_before() -> None:
+    names = list(model_of().state_dict())
+    assert not any("value" in name for name in names)

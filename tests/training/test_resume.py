@@ -62,13 +62,15 @@ def test_a_run_stopped_anywhere_resumes_exactly(
     assert_same(second, whole, [first])
 
 
-BYTE_MODELS: list[dict[str, object]] = [
+MODELS: list[dict[str, object]] = [
+    {"kind": "gpt", "n_layer": 1, "n_embd": 16, "block_size": 16, "ngram_order": 3},
+    {"kind": "gpt", "n_layer": 2, "n_embd": 16, "block_size": 16, "value_embeddings": True},
     {"kind": "hgrn", "n_layer": 2, "n_embd": 16, "block_size": 16, "conv_size": 4},
     {"kind": "hnet", "d_model": [16, 24], "num_blocks": [[1, 0, 1], [1]], "block_size": 16},
 ]
 
 
-@pytest.mark.parametrize("model", BYTE_MODELS, ids=lambda one: one["kind"])
+@pytest.mark.parametrize("model", MODELS, ids=lambda one: one["kind"])
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 def test_every_family_resumes_exactly(
     tiny: Make, tmp_path: Path, model: dict[str, object], optimizer: str

@@ -96,6 +96,29 @@ class GptModel(ModelSettings):
     zero_init: bool = setting(
         False, help="Start each sublayer's output projection at zero", advanced=True
     )
+    value_embeddings: bool = setting(
+        False,
+        help="Add an embedding of its own, in each layer, to the values of a token",
+        advanced=True,
+    )
+    ngram_order: int = setting(
+        0,
+        ge=0,
+        le=8,
+        help="Also embed the last 2 to this many tokens together; 0 or 1: off",
+        unit="tokens",
+        nudge="+1",
+        advanced=True,
+    )
+    ngram_rows: int = setting(
+        8192,
+        ge=1,
+        le=2**24,
+        help="Embeddings for the n-grams of each order; more need memory, fewer are shared",
+        unit="rows",
+        nudge="x2",
+        advanced=True,
+    )
 
     @model_validator(mode="after")
     def _heads_fit(self) -> Self:
@@ -161,6 +184,9 @@ class GptModel(ModelSettings):
         embedding = n_vocab * width * (1 if self.tie_weights else 2)
         if self.position == "learned":
             embedding += self.block_size * width
+        if self.value_embeddings:
+            embedding += self.n_layer * n_vocab * self.heads_of_keys * self.width_of_head
+        embedding += max(0, self.ngram_order - 1) * self.ngram_rows * width
         return self.n_layer * block + norm + embedding, embedding
 
     def flops(self, n_vocab: int) -> float:
