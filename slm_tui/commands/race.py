@@ -95,7 +95,7 @@ class _Command:
         from slm_tui.experiments import race_record
 
         results: list[SeedResult] = []
-        corpus = self._corpus()
+        corpus, commit = self._corpus(), race_record.current_commit()
         with stop_event() as stop:
             for seed in self._seeds:
                 plain, fast = self._runners(corpus, seed)
@@ -110,7 +110,7 @@ class _Command:
                     output.say(seed_line(one))
         if not results:
             return INTERRUPTED
-        values = race_record.record(self._race, plain, fast, results)
+        values = race_record.record(self._race, plain, fast, results, commit)
         self._store(values)
         if stop.is_set():
             return INTERRUPTED

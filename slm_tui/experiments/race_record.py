@@ -22,9 +22,13 @@ _CPU_INFO = Path("/proc/cpuinfo")
 
 
 def record(
-    race: NamedRace, plain: Runner, fast: Runner, results: list[SeedResult]
+    race: NamedRace, plain: Runner, fast: Runner, results: list[SeedResult], commit: str
 ) -> dict[str, Any]:
-    """Plain values of a race: what ran, where, and the figures of every seed."""
+    """Plain values of a race: what ran, where, and the figures of every seed.
+
+    Args:
+        commit: that of the program when it started.
+    """
     corpus = plain.corpus
     return {
         "race": race.name,
@@ -35,7 +39,7 @@ def record(
             "python": platform.python_version(),
             "torch": str(torch.__version__),
         },
-        "commit": commit(),
+        "commit": commit,
         "text": {
             "corpus": corpus.fingerprint,
             "train_tokens": len(corpus.train),
@@ -106,7 +110,7 @@ def machine(device: str) -> dict[str, Any]:
     }
 
 
-def commit() -> str:
+def current_commit() -> str:
     """The commit of this program's checkout, with `+` after it if files differ; else empty."""
     directory = Path(__file__).resolve().parent.parent.parent
     if not (directory / ".git").exists():
