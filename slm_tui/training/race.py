@@ -24,6 +24,8 @@ from slm_tui.training.stepper import Stepper
 
 _EVALUATED_TOKENS = 8192  # in one forward pass
 _ALL = 2**62
+# How often both take turns: load on the machine that changes meanwhile affects one of them.
+_TURNS = 50
 Stop = Callable[[], bool]
 
 
@@ -93,13 +95,14 @@ class Runner:
         return self.step / self.preset.training.max_steps
 
     def advance(self, stop: Stop) -> None:
-        """Train up to the next evaluation, and evaluate.
+        """Train for a turn, at most up to the next evaluation, and evaluate if it is due.
 
         Raises:
             TrainingError: the loss is not finite.
         """
-        self.train(self.every - self.step % self.every, stop)
-        if not stop():
+        turn = max(1, self.preset.training.max_steps // _TURNS)
+        self.train(min(turn, self.every - self.step % self.every), stop)
+        if not stop() and (self.step % self.every == 0 or self.done >= 1):
             self.mark()
 
     def train(self, steps: int, stop: Stop = lambda: False) -> None:
@@ -169,7 +172,7 @@ class SeedResult:
 
 
 def run_seed(plain: Runner, fast: Runner, target: float | None, stop: Stop) -> Iterator[Runner]:
-    """Train both in turns, the one that is behind first; yields the one that was evaluated.
+    """Train both in turns, the one that is behind first; yields the one whose turn it was.
 
     The fast one ends when it reaches `target`; without a target it uses all of its steps.
     """
