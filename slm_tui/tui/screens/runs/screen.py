@@ -244,6 +244,8 @@ class RunsScreen(RoomScreen):
         if self._drawn:
             self.call_after_refresh(self.draw)
 
+    on_run_facts_widened = on_resize
+
     def watch_focused(self) -> None:
         super().watch_focused()
         if self.is_mounted:

@@ -108,6 +108,17 @@ class RunFacts(LineList):
 
     DEFAULT_CSS = "RunFacts > .line-list--cursor-blurred { background: $background; }"
 
+    class Widened(Message):
+        """The width has changed: what is shown must be wrapped anew."""
+
+    _width = 0
+
+    # Textual calls the handler of the base class too.
+    def on_resize(self) -> None:
+        if self.outer_size.width != self._width:
+            self._width = self.outer_size.width
+            self.post_message(self.Widened())
+
 
 class Overlay(Chart):
     """The chart of the compared runs; its series change with every cursor move."""
