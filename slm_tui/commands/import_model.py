@@ -36,7 +36,7 @@ def import_model(options: argparse.Namespace) -> int:
             options.model,
             options.name,
             options.context,
-            lambda stage: line.show(lambda _: f"{stage}…", stage),
+            lambda stage: line.show(lambda _: f"{stage}…", stage.partition(":")[0]),
         )
     finally:
         line.clear()

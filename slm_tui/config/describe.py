@@ -227,7 +227,7 @@ def nudged(setting: Setting, value: Any, direction: int, values: dict[str, Any])
     if setting.type not in ("integer", "number"):
         return value
     if not isinstance(value, (int, float)) or isinstance(value, bool):
-        return _first_value(setting)
+        return _first_value(setting, values)
     moved = _stepped(setting, value, direction, values)
     if setting.minimum is not None:
         moved = max(moved, setting.minimum)
@@ -252,11 +252,15 @@ def _inside(setting: Setting, value: float) -> bool:
     return not (low or high)
 
 
-def _first_value(setting: Setting) -> Any:
-    """The first value of an unset number when it is nudged."""
+def _first_value(setting: Setting, values: dict[str, Any]) -> Any:
+    """The first value of an unset number when it is nudged; within its range."""
     if isinstance(setting.default, (int, float)):
         return setting.default
+    if setting.nudge.startswith("divisor of "):
+        return _sibling_value(setting, setting.nudge.removeprefix("divisor of "), values)
     start = 100.0 if setting.type == "integer" else 0.1
+    if setting.maximum is not None:
+        start = min(start, setting.maximum)
     return int(start) if setting.type == "integer" else start
 
 

@@ -1,17 +1,19 @@
 """Finds a model: a directory on this machine, or a download from the Hugging Face hub."""
 
+import io
 import os
 import re
 from pathlib import Path
 from typing import Any
 
 from slm_tui.corpus.sources.hub import hub_home
-from slm_tui.errors import ImportedModelError, cause_of
+from slm_tui.errors import ImportedModelError, SlmTuiError, cause_of
 from slm_tui.export.written import Report
 from slm_tui.formatting import size
 
 _NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _FILES = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json")
+_ONE = "model.safetensors"
 _SECONDS = 10.0
 
 
@@ -51,23 +53,22 @@ def download(name: str, report: Report) -> Path:
 
     report(f"looking for {name} on the hub")
     try:
-        files = _wanted(
-            huggingface_hub.HfApi().model_info(name, files_metadata=True, timeout=_SECONDS)
-        )
+        files = _wanted(huggingface_hub.HfApi().model_info(name, timeout=_SECONDS))
         folder = ""
-        for number, (file, length) in enumerate(files, 1):
-            extent = f", {size(length)}" if length else ""
-            report(f"downloading {file} ({number} of {len(files)}{extent})")
-            folder = huggingface_hub.hf_hub_download(name, file, cache_dir=_cache())
+        for file in files:
+            report(f"downloading {file}")
+            bar = _bar(file, report)
+            folder = huggingface_hub.hf_hub_download(name, file, cache_dir=_cache(), tqdm_class=bar)
         return Path(folder).parent
+    except SlmTuiError:
+        raise
     except HfHubHTTPError as error:
-        reason = str(error).strip().splitlines()[-1] if str(error).strip() else "access denied"
         raise ImportedModelError(
             f"{name} cannot be downloaded",
-            reason,
+            _reason(error),
             "check the name, and log in with `hf auth login` if it is private",
         ) from None
-    except (OSError, ValueError, RuntimeError) as error:
+    except Exception as error:  # noqa: BLE001 - errors of its HTTP library have no common base
         cached = _cached(name)
         if cached is not None:
             return cached
@@ -78,20 +79,46 @@ def download(name: str, report: Report) -> Path:
         ) from None
 
 
-def _wanted(info: Any) -> list[tuple[str, int]]:
-    """The files to download and their sizes in bytes; weights as safetensors only."""
-    sizes = {one.rfilename: int(one.size or 0) for one in info.siblings or ()}
-    weights = [name for name in sizes if "/" not in name and name.endswith(".safetensors")]
+def _reason(error: Exception) -> str:
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+
+    if isinstance(error, GatedRepoError):
+        return "its owner grants access on request, on its page of the hub"
+    if isinstance(error, RepositoryNotFoundError):
+        return "the hub has no such model, or it is private"
+    return (str(error).strip().splitlines() or ["access denied"])[0]
+
+
+def _bar(file: str, report: Report) -> Any:
+    """A progress bar for `huggingface_hub` that reports instead of drawing."""
+    from tqdm.std import tqdm
+
+    class Bar(tqdm):  # type: ignore[misc, unused-ignore]
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            options.pop("name", None)
+            quiet = {"disable": False, "file": io.StringIO(), "leave": False}
+            super().__init__(*arguments, **{**options, **quiet})
+
+        def display(self, msg: str | None = None, pos: int | None = None) -> None:
+            if self.total:
+                report(f"downloading {file}: {size(self.n)} of {size(self.total)}")
+
+    return Bar
+
+
+def _wanted(info: Any) -> list[str]:
+    """The files to download; weights as safetensors only."""
+    names = {one.rfilename for one in info.siblings or ()}
+    weights = sorted(one for one in names if "/" not in one and one.endswith(".safetensors"))
     if not weights:
         raise ImportedModelError(
             f"{info.id} cannot be imported",
             "it has no safetensors; pickle files can run code when they are opened",
             "choose a model with safetensors",
         )
-    if "model.safetensors" in weights:
-        weights = ["model.safetensors"]
-    index = [name for name in sizes if name == "model.safetensors.index.json" and len(weights) > 1]
-    return [(name, sizes[name]) for name in (*_FILES, *index, *weights) if name in sizes]
+    if _ONE in weights:
+        weights = [_ONE]
+    return [one for one in (*_FILES, f"{_ONE}.index.json", *weights) if one in names]
 
 
 def _cache() -> Path:

@@ -1,4 +1,4 @@
-"""A small local hub: just enough of its API for `datasets` to find and download files."""
+"""A small local hub: just enough of its API to find and download files of datasets and models."""
 
 import hashlib
 import json
@@ -54,11 +54,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         parts = urllib.parse.urlsplit(self.path).path.strip("/").split("/")
-        if parts[:2] == ["api", "datasets"] and len(parts) >= 4:
+        if parts[0] == "api" and parts[1:2] in (["datasets"], ["models"]) and len(parts) >= 4:
             self._about("/".join(parts[2:4]), parts[4:])
-        elif parts[0] == "datasets" and "resolve" in parts:
+        elif "resolve" in parts:
             at = parts.index("resolve")
-            self._file(self.served.root / Path(*parts[1:at]) / Path(*parts[at + 2 :]))
+            name = parts[1:at] if parts[0] == "datasets" else parts[:at]
+            self._file(self.served.root / Path(*name) / Path(*parts[at + 2 :]))
         elif parts[0] == "plain":
             self._file(self.served.root / Path(*parts[1:]))
         else:

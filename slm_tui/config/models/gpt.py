@@ -83,14 +83,14 @@ class GptModel(ModelSettings):
         10_000.0, ge=100, le=1e9, help="Base of rotary positions", nudge="x2", advanced=True
     )
     norm_eps: float = setting(
-        1e-5, ge=1e-12, le=1e-2, help="Epsilon of the norms", nudge="x10", advanced=True
+        1e-5, ge=1e-12, le=1e-2, help="Epsilon of the norms", nudge="125", advanced=True
     )
     qk_norm_eps: float | None = setting(
         None,
         ge=1e-12,
         le=1e-2,
         help="Epsilon of QK-norm; unset: 1.2e-7",
-        nudge="x10",
+        nudge="125",
         advanced=True,
     )
     zero_init: bool = setting(
