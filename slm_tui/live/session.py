@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from slm_tui import safe_files
 from slm_tui.config.preset import Preset
 from slm_tui.errors import CheckpointError, RunError, cause_of, in_words, remedy_for
-from slm_tui.live import steering
+from slm_tui.live import resuming, steering
 from slm_tui.live.status import Status
 from slm_tui.live.step_pace import StepPace, steps_in_time
 from slm_tui.runs import store
@@ -158,8 +158,6 @@ class Session:
             RunError: it is training already, or is finished and `more_steps` is 0.
             PresetError: its preset cannot be read.
         """
-        from slm_tui.live import resuming
-
         own = run.preset()
         resuming.check_end(run, own, more_steps, rewarm=rewarm)
         session = cls._opened(
@@ -335,7 +333,6 @@ class Session:
         Raises:
             CheckpointError: the run has steps, but no usable checkpoint.
         """
-        from slm_tui.live import resuming
         from slm_tui.training import checkpoint, checkpoint_dir
 
         self._set(stage="reading the checkpoint")
@@ -401,8 +398,6 @@ class Session:
 
     def _extend(self, trainer: "Trainer") -> None:
         """Move the end of a resumed run as requested; save changed settings."""
-        from slm_tui.live import resuming
-
         note = resuming.extend(
             trainer,
             self._recorder.info.max_steps,

@@ -38,7 +38,7 @@ def test_a_model_is_downloaded_and_kept(tmp_path: Path) -> None:
     plain = {key: one for key, one in os.environ.items() if not key.startswith("HF_")}
     names = ("someone/small-model", "someone/absent", "someone/pickles")
     with Hub(root).running() as hub:
-        process = subprocess.Popen(
+        process = limits.start(
             [sys.executable, "-c", IMPORTS, *names],
             env={**plain, "SLM_TUI_HOME": str(home), "HF_ENDPOINT": hub.address},
             stdin=subprocess.PIPE,
@@ -47,7 +47,12 @@ def test_a_model_is_downloaded_and_kept(tmp_path: Path) -> None:
             text=True,
         )
         assert process.stdout is not None
-        output = "".join(iter(process.stdout.readline, "[0, 1, 1]\n"))
+        lines: list[str] = []
+        for line in process.stdout:
+            if line == "[0, 1, 1]\n":
+                break
+            lines.append(line)
+        output = "".join(lines)
     assert "downloading model.safetensors" in output
     assert "imported GPT2 as small-model-" in output
     assert "someone/absent cannot be downloaded: the hub has no such model" in output

@@ -63,10 +63,10 @@ class Fork:
         assert self.process.pid is not None
         return self.process.pid
 
-    def result(self) -> Any:
+    def result(self, seconds: float = _SECONDS) -> Any:
         """What the function returned."""
         try:
-            assert self._ours.poll(_SECONDS), "the process does not come to an end"
+            assert self._ours.poll(seconds), "the process does not come to an end"
             kind, value = self._ours.recv()
         except EOFError:
             self.process.join(_SECONDS)

@@ -74,6 +74,8 @@ BUSY: dict[str, Any] = {
 SAVING: dict[str, Any] = {
     "model__n_embd": 256,
     "model__block_size": 4,
+    # What `auto` measures in one home may differ from another.
+    "training__precision": "fp32",
     "training__micro_batch": 1,
     "training__max_steps": 100_000,
     "training__checkpoint_every": 1,

@@ -128,15 +128,17 @@ class Pair:
         self.first = Fork(lead_with, home, port, changes, str(home / name), patch, values)
         self.others = [Fork(follow, home, port, rank, count, other) for rank in range(1, count)]
 
-    def result(self) -> Result:
-        result = self.first.result()
+    def outcome(self) -> Result:
+        result = self.first.result(seconds=limits.LIMIT)
         assert isinstance(result, Result)
         return result
 
     def whole(self) -> Result:
         """The result of a training that all processes end in order."""
-        result = self.result()
-        assert [other.result() for other in self.others] == [""] * len(self.others)
+        result = self.outcome()
+        assert [other.result(seconds=limits.LIMIT) for other in self.others] == [""] * len(
+            self.others
+        )
         return result
 
 
@@ -239,8 +241,8 @@ def test_when_memory_runs_out_on_one_rank_all_repeat_the_step(home: Path, rank: 
 def test_memory_for_less_than_a_sequence_ends_all(home: Path) -> None:
     pair = Pair(home, {}, other=FailsOnce(5, no_memory, times=10))
     expected = "memory ran out with one sequence at a time in the process of rank 1"
-    assert expected in pair.result().errors[0]
-    assert expected in pair.others[0].result()
+    assert expected in pair.outcome().errors[0]
+    assert expected in pair.others[0].result(seconds=limits.LIMIT)
 
 
 def test_all_ranks_go_back_together(home: Path) -> None:
@@ -263,7 +265,7 @@ def test_dropout_differs_between_the_ranks_and_repeats(home: Path) -> None:
 
 
 def test_a_killed_process_leaves_a_run_that_resumes(home: Path) -> None:
-    result = Pair(home, {}, other=FailsOnce(6, dies)).result()
+    result = Pair(home, {}, other=FailsOnce(6, dies)).outcome()
     assert result.errors == [
         "the process of rank 1 (of 2) ended: it was killed, or the connection to it was lost; "
         "resume the run, on any number of processes"
@@ -278,13 +280,13 @@ def test_a_killed_process_leaves_a_run_that_resumes(home: Path) -> None:
 
 def test_the_error_of_another_process_is_reported(home: Path) -> None:
     pair = Pair(home, {}, other=FailsOnce(3, wrong))
-    assert "rank 1 (of 2) ended: ValueError: the disk of this machine" in pair.result().errors[0]
+    assert "rank 1 (of 2) ended: ValueError: the disk of this machine" in pair.outcome().errors[0]
 
 
 def test_when_rank_0_is_killed_the_others_end(home: Path) -> None:
     pair = Pair(home, {}, patch=FailsOnce(9, dies))
     assert pair.first.ended() == -signal.SIGKILL
-    assert "the process of rank 0 (of 2) ended" in pair.others[0].result()
+    assert "the process of rank 0 (of 2) ended" in pair.others[0].result(seconds=limits.LIMIT)
     more = resumed(home, "two")
     assert more.losses == pytest.approx(
         {step: loss for step, loss in one(home, {}).losses.items() if step in more.losses},
@@ -333,11 +335,11 @@ def test_a_process_elsewhere_needs_the_same_text(home: Path, text: str | None) -
     if text == "the same":
         assert pair.whole().reason == "done"
         return
-    error = pair.result().errors[0]
+    error = pair.outcome().errors[0]
     assert error.startswith("the process of rank 1 cannot train: ")
     differs = "the text differs from that of rank 0: a.txt on "
     assert (differs if text else "a.txt") in error
-    assert error == pair.others[0].result()
+    assert error == pair.others[0].result(seconds=limits.LIMIT)
 
 
 def test_every_sequence_belongs_to_one_rank() -> None:

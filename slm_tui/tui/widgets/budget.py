@@ -1,6 +1,7 @@
 """The budget of a preset: estimated cost and warnings, from the preset alone."""
 
 import os
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -162,7 +163,8 @@ class PreparedSizes:
     def look(self, preset: Preset) -> bool:
         """Look for the corpus of `preset`, unless that was just done; whether it was begun."""
         key, now = _corpus_key(preset), time.monotonic()
-        if self._work.is_busy:
+        # The first frame does not wait for heavy libraries; a later look finds them loaded.
+        if self._work.is_busy or "numpy" not in sys.modules:
             return False
         if self._asked[0] == key and now - self._asked[1] < _LOOK_AGAIN_SECONDS:
             return False
