@@ -58,7 +58,7 @@ async def test_a_checkpoint_is_exported_and_the_command_is_copied(
         assert "gguf q8_0" in text
         assert "ternary" not in text
         dialog = await export_to(pilot, target)
-        assert "GPT2 for transformers" in on_screen(pilot)
+        await until(pilot, lambda: "GPT2 for transformers" in on_screen(pilot))
         await pilot.press("c")
         written = dialog.worker.snapshot.written
         assert written is not None
