@@ -26,13 +26,16 @@ def has_native_bf16(device: torch.device) -> bool:
     return any(getattr(torch.cpu, name, lambda: False)() for name in names)
 
 
-def choose_format(preset: Preset, device: torch.device) -> Format:
-    """The format for `training.precision` on `device`; `auto` depends only on these two.
+def choose_format(preset: Preset, device: torch.device, before: str = "") -> Format:
+    """The format for `training.precision` on `device`; `auto` depends only on these two, or is the
+    format in which a run was trained `before`, if the device computes in it.
 
     Raises:
         TrainingError: the device does not support the requested format.
     """
     name = preset.training.precision
+    if name == "auto" and (before == "fp32" or (before == "bf16" and has_native_bf16(device))):
+        return "fp32" if before == "fp32" else "bf16"
     if name == "auto":
         wide = device.type == "cuda" or preset.model.width >= _NARROW
         return "bf16" if wide and has_native_bf16(device) else "fp32"

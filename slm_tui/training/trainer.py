@@ -35,12 +35,12 @@ from slm_tui.training.events import (
     Warned,
     WentBack,
 )
-from slm_tui.training.format_choice import faster_format
 from slm_tui.training.guard import Guard
 from slm_tui.training.memory import first_line, out_of_memory, with_retry
 from slm_tui.training.observer import Observer
 from slm_tui.training.optimizer import FlatOptimizer
 from slm_tui.training.plateau import reduce_on_plateau
+from slm_tui.training.precision import choose_format
 from slm_tui.training.ranks import ALONE, Ranks
 from slm_tui.training.rewind import go_back, relink_best, restore_best
 from slm_tui.training.run_facts import facts
@@ -136,7 +136,7 @@ class Trainer:
         self.optimizer = FlatOptimizer(self.model, preset.optimizer)
         if resume is not None:
             self.optimizer.load_state(resume.moments())
-        chosen = faster_format(preset, self.model.n_vocab, self.device, state.precision)
+        chosen = choose_format(preset, self.device, state.precision)
         state.precision = chosen
         self._stepper = Stepper(
             self.model, self.optimizer, preset, self.device, chosen, self._ranks
