@@ -109,7 +109,7 @@ class _Chat:
             output.say_stderr(f"type a prompt, such as: {example} (/help lists commands)")
 
     def take(self, line: str) -> bool:
-        """Run one line; return whether to go on.
+        """Run one line; return whether to continue.
 
         Raises:
             SlmTuiError: the command is wrong, or generation fails.

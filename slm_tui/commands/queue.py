@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("move", "move a waiting run up or down", _move),
         ("remove", "remove waiting runs from the queue", _remove),
         ("run", "train all queued runs", _run),
-        ("stop", "save and stop what the queue trains; it goes on with `queue run`", _stop),
+        ("stop", "save and stop what the queue trains; `queue run` continues it", _stop),
     ):
         commands.add_parser(what, help=line).set_defaults(command=function, what=what)
     several = commands.choices
@@ -108,7 +108,7 @@ def _stop(options: argparse.Namespace) -> int:
     if not queue.ask_to_stop():
         raise SlmTuiError("no process trains the queue", "", "start one with `slm-tui queue run`")
     output.say("the queue stops: its runs are saved and stay in the queue")
-    output.say("go on with: slm-tui queue run")
+    output.say("continue with: slm-tui queue run")
     return 0
 
 

@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="the first of them (default: 1)",
     )
-    shared.add_text(parser, "the text of the race, or another; another has no fixed target")
+    shared.add_text(parser, "text of the race; any text but its own has no fixed target")
     shared.add_threads(parser)
     shared.add_device(parser)
     parser.add_argument(

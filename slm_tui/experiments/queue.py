@@ -215,7 +215,7 @@ def has_worker() -> bool:
 
 
 def ask_to_stop() -> bool:
-    """Ask the process that trains the queue to save its runs and end; they go on with the queue.
+    """Ask the process that trains the queue to save its runs and end; they continue with the queue.
 
     Returns:
         Whether there is such a process.

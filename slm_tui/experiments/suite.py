@@ -82,7 +82,7 @@ class Search(Settings):
     first_evaluation: int = setting(
         1, ge=1, help="Evaluations before a run can be stopped", unit="evaluations"
     )
-    keep_one_in: int = setting(3, ge=2, le=10, help="One in this many runs goes on", unit="runs")
+    keep_one_in: int = setting(3, ge=2, le=10, help="One in this many runs continues", unit="runs")
     fields: dict[str, Range] = setting(min_length=1, help="Where to look, by path of the setting")
 
 

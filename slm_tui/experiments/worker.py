@@ -181,7 +181,7 @@ class Worker:
         except SlmTuiError as error:
             self._end(item, "failed", None, str(error))
             return False
-        except Exception as error:  # noqa: BLE001 - the other runs must go on
+        except Exception as error:  # noqa: BLE001 - the other runs must continue
             _LOG.debug("a queued run did not start", exc_info=error)
             self._end(item, "failed", None, in_words(error))
             return False
@@ -270,7 +270,7 @@ class Worker:
         run_id = run.id if run is not None else ""
         self._note(item, state=state, run=run_id, error=error[:2000])
         if state == "stopped" and self._stopping.is_set() and run is not None:
-            # The worker was stopped, not the run: it goes on when the queue does.
+            # The worker was stopped, not the run: it continues when the queue does.
             queue.update(item.id, running=False, run=run_id)
             self._note(item, state="waiting")
         else:
@@ -286,7 +286,7 @@ class Worker:
     def _note(self, item: QueuedRun, **changes: Any) -> None:
         started = self._suite_of(item)
         if started is not None:
-            # The queue goes on, even if the record of a suite is damaged or was deleted.
+            # The queue continues, even if the record of a suite is damaged or was deleted.
             with contextlib.suppress(SlmTuiError, OSError):
                 started.set(item.index, **changes)
 

@@ -229,7 +229,7 @@ def check_end(run: Run, preset: Preset, more_steps: int, *, rewarm: bool) -> Non
 def extend(
     trainer: "Trainer", end: int, more_steps: int, *, rewarm: bool, stopped_early: bool
 ) -> str:
-    """Move the end of a resumed run by `more_steps`; return how its learning rate goes on.
+    """Move the end of a resumed run by `more_steps`; return how its learning rate continues.
 
     Args:
         end: the end of the run as last recorded; one that was moved after the checkpoint is kept.

@@ -1,4 +1,4 @@
-"""Moving the end of a run: where it ends now, and how its learning rate goes on."""
+"""Moving the end of a run: where it ends now, and how its learning rate continues."""
 
 from slm_tui.config.preset import Preset
 from slm_tui.config.training import Schedule
@@ -8,7 +8,7 @@ from slm_tui.training.state import TrainingState
 
 
 def move_end(preset: Preset, state: TrainingState, max_steps: int, *, rewarm: bool = False) -> str:
-    """Let the run of `state` end at `max_steps`; return how its learning rate goes on.
+    """Let the run of `state` end at `max_steps`; return how its learning rate continues.
 
     It never jumps unless `rewarm` is set: then it warms up to its peak again. The text is empty if
     nothing needs to be said, as the rate is not decaying.
@@ -83,5 +83,5 @@ def _note(preset: Preset, state: TrainingState, now: float, *, rewarm: bool) -> 
     if course.decayed >= 1:
         return f"the learning rate stays at {now:.3g}, where its decay ended"
     if course.decayed:
-        return f"the learning rate goes on from {now:.3g} and decays to {end}"
+        return f"the learning rate continues from {now:.3g} and decays to {end}"
     return ""

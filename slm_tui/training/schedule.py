@@ -65,8 +65,8 @@ def learning_rate(
     An extended run keeps the warm-up of its `planned_steps`: a longer one would put it back
     below the peak. In a run that ends by time, `time_share` is the part of its time that has
     passed, 0 to 1; it is then as far in its schedule as if it had made that part of its steps.
-    Only a warm-up given in steps still counts steps. `course` says how a run goes on whose end was
-    moved.
+    Only a warm-up given in steps still counts steps. `course` says how a run continues after its
+    end was moved.
 
     Linear warm-up to `peak`, then constant; linear; half a cosine (Loshchilov and Hutter 2017,
     arXiv:1608.03983); or constant with a linear decay at the end (`wsd`: Hu et al. 2024,
@@ -97,8 +97,8 @@ def moved(
 ) -> Course:
     """The course if the end moves from `max_steps` to `new_steps` before update `step`.
 
-    The rate does not jump: a decay goes on from where it is to the new end, and one that has ended
-    stays at its minimum. One that has not begun is not affected.
+    The rate does not jump: a decay continues from where it is to the new end, and one that has
+    ended stays at its minimum. One that has not begun is not affected.
     """
     if schedule.kind == "constant":
         return course

@@ -43,7 +43,7 @@ class TrainingState:
     train_loss: Loss | None = None
     val_loss: Loss | None = None
     val_bits_per_byte: Loss | None = None
-    # How the learning rate goes on after the end of the run was moved.
+    # How the learning rate continues after the end of the run was moved.
     course: Course = field(default_factory=Course)
     skipped_steps: Count = 0
     # Early stopping counts from here: set when a run that stopped early is extended.

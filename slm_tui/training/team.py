@@ -43,7 +43,7 @@ def batches_of(preset: Preset, corpus: Corpus, ranks: Ranks) -> Batches:
 
 
 def share_state(order: Order, stepper: Stepper, optimizer: FlatOptimizer, ranks: Ranks) -> None:
-    """Take over from rank 0 what decides how a step goes on; `order` has what is no tensor."""
+    """Take over from rank 0 what decides how a step continues; `order` has what is no tensor."""
     stepper.at_once = order["at_once"]
     stepper.scale.value, stepper.scale.calm = order["scale"], order["calm"]
     with torch.no_grad():
@@ -121,7 +121,7 @@ class Team:
         self._ranks.leave()
 
     def fail(self, reason: str) -> None:
-        """The run has failed, maybe in the middle of a step: the other ranks cannot go on."""
+        """The run has failed, maybe in the middle of a step: the other ranks cannot continue."""
         self._ranks.leave(reason)
 
 

@@ -475,7 +475,7 @@ class Trainer:
         state = self.state
         extension.move_end(self.preset, state, state.max_steps + steps)
         self._sink(Changed(state.step, "max_steps", float(state.max_steps)))
-        # A resumed run goes on in the same way only if this is saved.
+        # A resumed run continues in the same way only if this is saved.
         if state.step and self._guard.is_sound:
             self._save("periodic")
 

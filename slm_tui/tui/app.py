@@ -228,8 +228,6 @@ class SlmTuiApp(App[None]):
         if self._driver is not None and not self.is_headless:
             self._driver.write(f"\x1b]2;{one_line(title, 80)}\x07")
 
-    # Going places
-
     def _room(self, room: Room) -> RoomScreen:
         """One of the five screens; created on first use."""
         screen = self._rooms.get(room)

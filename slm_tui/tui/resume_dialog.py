@@ -75,7 +75,7 @@ def ask_to_resume(
 
 
 def _question_of_rate(run: Run, info: RunInfo, steps: int) -> Question | None:
-    """How the learning rate goes on; `None` if it does not decay, or the preset is unreadable."""
+    """How the learning rate continues; `None` if it does not decay, or the preset is unreadable."""
     try:
         preset = run.preset()
     except SlmTuiError:

@@ -1,4 +1,4 @@
-"""A run with more steps: its learning rate goes on where it is, or warms up again if asked to."""
+"""A run with more steps: its learning rate continues where it is, or warms up again if asked to."""
 
 import shutil
 from collections.abc import Callable

@@ -23,7 +23,7 @@ from slm_tui.tui.dialogs import Ask, Choice, Dialog, Question, copy, show_error_
 from slm_tui.tui.theme import MUTED
 from slm_tui.tui.widgets.line_list import LineList, Row
 
-_WEIGHT_HELP = {"f32": "exact", "f16": "half the size", "q8_0": "about a quarter of the size"}
+_WEIGHT_HELP = {"f32": "exact", "f16": "half the size", "q8_0": "a quarter of the size"}
 
 
 @dataclass(frozen=True)

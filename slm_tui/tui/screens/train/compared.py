@@ -1,4 +1,4 @@
-"""The shown run next to the one before it: the run it wants to improve on, or was forked from."""
+"""The shown run next to the run that it is meant to improve on, or was forked from."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ class RunBefore:
 
 
 def run_before(run: Run, info: RunInfo) -> RunBefore | None:
-    """The run that `run` wants to improve on or was forked from; `None` if there is none here."""
+    """The run that `run` is meant to improve on, or was forked from; `None` if it is not here."""
     parent = info.parent.rpartition("@")[0]
     name = info.before or parent
     if not name or Path(name).name != name:

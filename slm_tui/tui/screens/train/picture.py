@@ -40,7 +40,7 @@ _CURVES: tuple[Explained, ...] = (
     ),
     Explained(
         *(SYMBOLS["dashed"], COLORS["mark"], "before"),
-        "Validation loss of the run that this one wants to improve on. Below this dashed curve, "
+        "Validation loss of the run that this one is meant to improve on. Below this dashed curve, "
         "the new run is better.",
     ),
     Explained(
@@ -61,7 +61,7 @@ _MARKS: tuple[Explained, ...] = (
     ),
     Explained(
         *(ABOVE, COLORS["train"], "above"),
-        "The curve comes from above the picture here, so that its end can be read. y shows all "
+        "The curve enters from above the chart here, so that its end can be read. y shows all "
         "of it on a log axis.",
     ),
 )
@@ -85,7 +85,7 @@ _EVENTS: tuple[Explained, ...] = (
         *("▲", "$text-warning", "warning"),
         "A loss that jumped or a step that was skipped, and what was done about it.",
     ),
-    Explained("✗", "$text-error", "failed", "The run ended by an error."),
+    Explained("✗", "$text-error", "failed", "The run ended with an error."),
     Explained("■", "$text-success", "finished", "The run ended as planned, or was stopped."),
     Explained("·", MUTED, "other", "Start, pause, resumption, and changes that you made."),
 )

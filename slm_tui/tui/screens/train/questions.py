@@ -36,5 +36,5 @@ def ask_for_steps(app: App[Any], training: "Training", max_steps: int) -> None:
             training.control.extend(whole_number(text))
 
     tenth = str(max(1, max_steps // 10))
-    text = "How many steps to add? The learning rate goes on from where it is, to the new end."
+    text = "How many steps to add? The learning rate continues from where it is, to the new end."
     app.push_screen(Ask("Extend the run", text, tenth, steps_problem), extend)

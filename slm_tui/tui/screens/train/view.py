@@ -160,7 +160,7 @@ class RunView:
         return ChartData(series, lines, self._floor_line(bits), self._end(x_mode), note)
 
     def _before_series(self, x_mode: str, *, bits: bool) -> list[Series]:
-        """The validation loss of the run that this one wants to improve on."""
+        """The validation loss of the run that this one is meant to improve on."""
         before = self._before
         if before is None or x_mode == "time":
             return []
