@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from slm_tui.models.rowwise import blocks, inverse_rms
+from slm_tui.models.integer_product import IntegerWeight
+from slm_tui.models.rowwise import blocks, inverse_rms, without_autocast
 from slm_tui.models.vector_product import vector_product
 
 _EPSILON = 1e-8  # of the norm
@@ -24,6 +25,20 @@ class Trits(NamedTuple):
 
     values: Tensor
     scale: Tensor
+
+
+class KeptTrits(NamedTuple):
+    """Ternary weights as inference keeps them; `packed` if there is an exact integer product."""
+
+    values: Tensor
+    scale: Tensor
+    packed: IntegerWeight | None
+
+    @classmethod
+    def of(cls, trits: Trits) -> "KeptTrits":
+        """Keep `trits`, which must not change any more."""
+        fits = trits.values.dtype == torch.float32
+        return cls(*trits, IntegerWeight.of(trits.values) if fits else None)
 
 
 class Codes(NamedTuple):
@@ -64,7 +79,7 @@ class BitLinear(nn.Module):
         self.weight = nn.Parameter(torch.empty(outputs, inputs))
         self.gain = nn.Parameter(torch.ones(inputs))
         self.ternary = ternary
-        self._trits: tuple[int, torch.device, torch.dtype, Trits] | None = None
+        self._trits: tuple[int, torch.device, torch.dtype, KeptTrits] | None = None
         self._stored: Trits | None = None
         # Whether the product with a single row is shared among threads.
         self.is_spread = False
@@ -77,24 +92,34 @@ class BitLinear(nn.Module):
         """The layer with `weight` in place of its own, for one shared with an embedding."""
         if x.dtype in (torch.bfloat16, torch.float16):
             x = x.float()
-        device = x.device.type
-        low = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
         if not self.ternary:
             normed = F.rms_norm(x, self.gain.shape, self.gain, _EPSILON)
             return F.linear(normed, weight).to(x.dtype)
-        with torch.autocast(device, enabled=False):
+        device = x.device.type
+        low = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
+        with without_autocast(x):
             rows = x.reshape(-1, x.shape[-1])
             if torch.is_grad_enabled():
                 y: Tensor = _BitLinear.apply(rows, self.gain, weight, low)  # type: ignore[no-untyped-call]
             else:
-                trits = ternary(weight) if self.training else self._kept(weight)
-                codes = quantize(rows, self.gain)
-                if self.is_spread and low == rows.dtype:
-                    made = vector_product(codes.values, trits.values)
-                else:
-                    made = _product(codes.values, trits.values, low)
-                y = made * (codes.inverse * trits.scale)
-        return y.view(*x.shape[:-1], len(weight))
+                y = self._inferred(rows, weight, low)
+        return y.view(*x.shape[:-1], -1)
+
+    def _inferred(self, rows: Tensor, weight: Tensor, low: torch.dtype) -> Tensor:
+        """The product of `rows` `(rows, inputs)` without gradients."""
+        kept = KeptTrits(*ternary(weight), None) if self.training else self._kept(weight)
+        # As `quantize`, in fewer operations: with a single row each takes longer than its numbers.
+        normed = F.rms_norm(rows, self.gain.shape, self.gain, _EPSILON)
+        inverse = torch.linalg.vector_norm(normed, torch.inf, dim=-1, keepdim=True)
+        inverse.clamp_(min=_LEAST).div_(127)
+        codes = normed.div_(inverse).round_()
+        if kept.packed is not None:
+            made = kept.packed.product(codes)
+        elif self.is_spread and low == rows.dtype:
+            made = vector_product(codes, kept.values)
+        else:
+            made = _product(codes, kept.values, low)
+        return made.mul_(inverse.mul_(kept.scale))
 
     def train(self, mode: bool = True) -> "BitLinear":
         """Change the mode; ternary weights kept for inference are dropped."""
@@ -112,7 +137,7 @@ class BitLinear(nn.Module):
         """Use these ternary weights for inference, until the layer is trained."""
         self._trits, self._stored = None, trits
 
-    def _kept(self, weight: Tensor) -> Trits:
+    def _kept(self, weight: Tensor) -> KeptTrits:
         kept = self._trits
         facts = weight._version, weight.device, weight.dtype
         if kept is None or kept[:3] != facts:
@@ -121,7 +146,7 @@ class BitLinear(nn.Module):
                 trits = Trits(values.to(weight), scale.to(weight))
             else:
                 trits = ternary(weight)
-            kept = self._trits = (*facts, trits)
+            kept = self._trits = (*facts, KeptTrits.of(trits))
         return kept[3]
 
 

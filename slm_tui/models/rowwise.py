@@ -6,6 +6,7 @@ in the cache from its first step to its last.
 """
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -14,6 +15,17 @@ from torch import Tensor
 
 # Elements of a block on a CPU: 256 kB in fp32.
 _BLOCK = 65_536
+_AS_IT_IS = nullcontext()
+
+
+def without_autocast(x: Tensor) -> AbstractContextManager[object]:
+    """Operations in the format of their arguments on the device of `x`.
+
+    Switching autocast off takes longer than the arithmetic of a single position, so that is left
+    out where it is off.
+    """
+    device = x.device.type
+    return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else _AS_IT_IS
 
 
 def blocks(x: Tensor, width: int = 0) -> Iterator[slice]:
@@ -40,16 +52,21 @@ def inverse_rms(x: Tensor, epsilon: float) -> Tensor:
 
 def rms_norm(x: Tensor, gain: Tensor, epsilon: float) -> Tensor:
     """RMSNorm of the last axis of `x`, `(..., width)`, at least in fp32."""
-    with torch.autocast(x.device.type, enabled=False):
+    with without_autocast(x):
         rows = at_least_fp32(x).reshape(-1, x.shape[-1])
+        if not torch.is_grad_enabled():
+            return F.rms_norm(rows, gain.shape, gain, epsilon).view(x.shape)
         y: Tensor = _RmsNorm.apply(rows, gain, epsilon)  # type: ignore[no-untyped-call]
     return y.view(x.shape)
 
 
 def swiglu(x: Tensor) -> Tensor:
     """silu(u) * v for the halves u and v of the last axis of `x`: `(..., width / 2)`."""
-    with torch.autocast(x.device.type, enabled=False):
-        y: Tensor = _SwiGlu.apply(x.reshape(-1, x.shape[-1]))  # type: ignore[no-untyped-call]
+    with without_autocast(x):
+        rows = x.reshape(-1, x.shape[-1])
+        if not torch.is_grad_enabled():
+            return _gated(rows).view(*x.shape[:-1], -1)
+        y: Tensor = _SwiGlu.apply(rows)  # type: ignore[no-untyped-call]
     return y.view(*x.shape[:-1], -1)
 
 
@@ -79,15 +96,19 @@ class _RmsNorm(torch.autograd.Function):
         return of_x, of_gain, None
 
 
+def _gated(x: Tensor) -> Tensor:
+    half = x.shape[1] // 2
+    y = x.new_empty(len(x), half)
+    for rows in blocks(x):
+        torch.mul(F.silu(x[rows, :half]), x[rows, half:], out=y[rows])
+    return y
+
+
 class _SwiGlu(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        half = x.shape[1] // 2
-        y = x.new_empty(len(x), half)
-        for rows in blocks(x):
-            torch.mul(F.silu(x[rows, :half]), x[rows, half:], out=y[rows])
         ctx.save_for_backward(x)
-        return y
+        return _gated(x)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -106,6 +127,17 @@ class _SwiGlu(torch.autograd.Function):
         return of_x
 
 
+def _gates(forget: Tensor, given: Tensor, lowest: Tensor | None) -> tuple[Tensor, Tensor]:
+    f, x = torch.empty_like(forget), torch.empty_like(forget)
+    for rows in blocks(forget):
+        closing = torch.sigmoid(-forget[rows])
+        if lowest is not None:
+            closing.mul_(1 - lowest)
+        torch.sub(1, closing, out=f[rows])
+        torch.mul(F.silu(given[rows]), closing, out=x[rows])
+    return f, x
+
+
 class _Gates(torch.autograd.Function):
     """`(forget, input) -> (f, x)` of the recurrence: f = sigmoid(forget), raised to a lower bound;
     x = (1 - f) * silu(input). All `(rows, channels)`; the bound is `(channels,)` or `None`."""
@@ -114,15 +146,8 @@ class _Gates(torch.autograd.Function):
     def forward(
         ctx: Any, forget: Tensor, given: Tensor, lowest: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        f, x = torch.empty_like(forget), torch.empty_like(forget)
-        for rows in blocks(forget):
-            closing = torch.sigmoid(-forget[rows])
-            if lowest is not None:
-                closing.mul_(1 - lowest)
-            torch.sub(1, closing, out=f[rows])
-            torch.mul(F.silu(given[rows]), closing, out=x[rows])
         ctx.save_for_backward(forget, given, lowest)
-        return f, x
+        return _gates(forget, given, lowest)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -150,8 +175,12 @@ class _Gates(torch.autograd.Function):
 def recurrence_gates(forget: Tensor, given: Tensor, lowest: Tensor | None) -> tuple[Tensor, Tensor]:
     """The gates and the inputs of the recurrence, `(batch, time, channels)` like both arguments."""
     width = forget.shape[-1]
-    with torch.autocast(forget.device.type, enabled=False):
-        f, x = _Gates.apply(forget.reshape(-1, width), given.reshape(-1, width), lowest)  # type: ignore[no-untyped-call]
+    with without_autocast(forget):
+        rows = forget.reshape(-1, width), given.reshape(-1, width), lowest
+        if torch.is_grad_enabled():
+            f, x = _Gates.apply(*rows)  # type: ignore[no-untyped-call]
+        else:
+            f, x = _gates(*rows)
     return f.view(forget.shape), x.view(forget.shape)
 
 
@@ -193,8 +222,11 @@ class _GatedNorm(torch.autograd.Function):
 def gated_norm(normed: Tensor, gate: Tensor, gain: Tensor, epsilon: float) -> Tensor:
     """RMSNorm(`normed`) * silu(`gate`), all `(..., channels)`."""
     width = normed.shape[-1]
-    with torch.autocast(normed.device.type, enabled=False):
-        y: Tensor = _GatedNorm.apply(  # type: ignore[no-untyped-call]
-            normed.reshape(-1, width), gate.reshape(-1, width), gain, epsilon
-        )
+    with without_autocast(normed):
+        rows = normed.reshape(-1, width), gate.reshape(-1, width), gain, epsilon
+        y: Tensor
+        if torch.is_grad_enabled():
+            y = _GatedNorm.apply(*rows)  # type: ignore[no-untyped-call]
+        else:
+            y = F.rms_norm(rows[0], gain.shape, gain, epsilon).mul_(F.silu(rows[1]))
     return y.view(normed.shape)
