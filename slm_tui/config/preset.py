@@ -81,6 +81,8 @@ class Preset(Settings):
                 f"{tokens} tokens do not fill a window of {self.model.block_size} plus its target",
                 self.model.block_size * 10,
             )
+        if getattr(self.model, "word_loss_weight", 0) and self.tokenizer.kind != "bytes":
+            raise reject("model.word_loss_weight", "words are found in bytes, not in tokens", 0)
         return self
 
     @property

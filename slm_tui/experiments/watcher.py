@@ -7,9 +7,10 @@ from typing import Any
 from slm_tui import paths
 from slm_tui.errors import SlmTuiError, in_words
 from slm_tui.experiments import lesson as lessons
-from slm_tui.experiments import queue, shelf
+from slm_tui.experiments import queue_watcher, shelf
 from slm_tui.experiments import started_suite as started_suites
 from slm_tui.experiments.queue import QueuedRun
+from slm_tui.experiments.queue_watcher import EMPTY, QueueState
 from slm_tui.experiments.report import RunsReport, of_suite
 from slm_tui.experiments.started_suite import StartedSuite, SuiteEntry
 from slm_tui.experiments.suite import Suite
@@ -76,10 +77,8 @@ class ExperimentsSnapshot:
 
     version: int = 0
     suites: tuple[SuiteLine, ...] = ()
-    queue: tuple[QueuedRun, ...] = ()
-    has_worker: bool = False
+    queue: QueueState = EMPTY
     detail: SuiteDetail | None = None
-    problem: str = ""
 
 
 class SuiteWatcher:
@@ -111,20 +110,13 @@ class SuiteWatcher:
 
     def read(self) -> None:
         """Read once. Called only by the thread, or if no thread was started."""
-        problem = ""
-        queued: tuple[QueuedRun, ...] = ()
-        worked_on = False
-        try:
-            queued = queue.runs()
-            worked_on = queue.has_worker()
-        except SlmTuiError as error:
-            problem = str(error)
-        suites = _suites(queued)
+        queued = queue_watcher.read()
+        suites = _suites(queued.items)
         wanted = next((one for one in suites if one.name == self._wanted), None)
         detail = self._detail(wanted) if wanted is not None else None
         old = self.snapshot
-        values = suites, queued, worked_on, detail, problem
-        if not old.version or values != _values(old):
+        values = suites, queued, detail
+        if not old.version or values != (old.suites, old.queue, old.detail):
             self.snapshot = ExperimentsSnapshot(old.version + 1, *values)
 
     def _detail(self, line: SuiteLine) -> SuiteDetail:
@@ -157,11 +149,6 @@ class SuiteWatcher:
         report = of_suite(started)
         self._reports = {started.path: (key, report)}
         return report
-
-
-def _values(snapshot: ExperimentsSnapshot) -> tuple[Any, ...]:
-    one = snapshot
-    return one.suites, one.queue, one.has_worker, one.detail, one.problem
 
 
 def _suites(queued: tuple[QueuedRun, ...]) -> tuple[SuiteLine, ...]:

@@ -33,11 +33,13 @@ from slm_tui.models.routing import (
     share_and_mean,
     straight_through_one,
 )
+from slm_tui.models.word_starts import share_of_words, word_loss, word_starts
 
 # A probability this close to 0.5 counts as undecided.
 _UNDECIDED = 0.1
 # On a GPU lengths are rounded up to a multiple of this, so that memory is reused.
 _LENGTHS = 32
+_WORD_METRICS = ("stage1_word_loss", "stage1_word_share")
 
 
 @dataclass
@@ -224,7 +226,8 @@ class Hnet(LanguageModel):
             for number in range(len(config.d_model) - 1)
             for name in ("compression", "probability", "ratio_loss", "undecided")
         )
-        self.metrics = self._routing_metrics + weight_metric_names(config)
+        words = _WORD_METRICS if config.word_loss_weight else ()
+        self.metrics = self._routing_metrics + words + weight_metric_names(config)
 
     @property
     def context(self) -> None:
@@ -287,6 +290,12 @@ class Hnet(LanguageModel):
             figures = (1 / share.clamp(min=1e-6), mean, ratio, undecided)
             names = self._routing_metrics[4 * number : 4 * number + 4]
             metrics |= {name: one.detach() for name, one in zip(names, figures, strict=True)}
+        if self.config.word_loss_weight:
+            starts, first = word_starts(ids, targets), cuts[0][0]
+            of_words = word_loss(first, starts)
+            total = total + self.config.word_loss_weight * of_words
+            share = share_of_words(first, starts)
+            metrics |= dict(zip(_WORD_METRICS, (of_words.detach(), share), strict=True))
         if self.config.ternary:
             metrics |= weight_metrics(self)
         return Loss(total, entropy, metrics)

@@ -168,7 +168,7 @@ async def test_a_damaged_queue_is_reported_and_hides_no_suite(rates: None) -> No
     (paths.data_dir() / "queue.json").write_text("{")
     async with app().run_test(size=(120, 40)) as pilot:
         screen = await opened(pilot)
-        assert "the queue cannot be read" in screen.watcher.snapshot.problem
+        assert "the queue cannot be read" in screen.watcher.snapshot.queue.problem
         await pilot.press("r")
         await until(pilot, lambda: isinstance(pilot.app.screen, Notice))
 

@@ -39,6 +39,14 @@ class HnetModel(BlockSettings):
         help="Weight of the loss that controls the chunk length; typical: 0.02 to 0.05",
         nudge="125",
     )
+    word_loss_weight: float = setting(
+        0.0,
+        ge=0,
+        le=1,
+        help="Weight of a loss that teaches the first stage to begin chunks at words; 0: off",
+        nudge="125",
+        advanced=True,
+    )
     learning_rate_multipliers: tuple[float, ...] = setting(
         (),
         help="Learning rate multiplier of each stage; empty: from widths and chunk lengths",

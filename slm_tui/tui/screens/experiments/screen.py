@@ -12,7 +12,7 @@ from textual.widget import Widget
 
 from slm_tui import paths
 from slm_tui.errors import SlmTuiError
-from slm_tui.experiments import background, control, queue, worker
+from slm_tui.experiments import background, control, worker
 from slm_tui.experiments import started_suite as started_suites
 from slm_tui.experiments.markdown import write_report
 from slm_tui.experiments.plan import plan
@@ -25,7 +25,8 @@ from slm_tui.tui.base import AppServices, RoomScreen
 from slm_tui.tui.dialogs import Choice, Question, copy, show_error_notice
 from slm_tui.tui.screens.comparison.screen import ComparisonDialog
 from slm_tui.tui.screens.experiments.lines import about
-from slm_tui.tui.screens.experiments.lists import QueueList, SuiteList, SuiteRuns
+from slm_tui.tui.screens.experiments.lists import SuiteList, SuiteRuns
+from slm_tui.tui.screens.experiments.queue_pane import QueuePane, queue_actions
 from slm_tui.tui.widgets.line_list import LineList, ReadingList, Row
 
 # Lines of a pane for its border, or for its title where it has none.
@@ -62,8 +63,7 @@ class ExperimentsScreen(RoomScreen):
                 yield SuiteRuns(id="runs")
             with Vertical(id="about-pane", classes="pane"):
                 yield ReadingList(id="about")
-            with Vertical(id="queue-pane", classes="pane"):
-                yield QueueList(id="queue")
+            yield QueuePane(self.watcher.wake, id="queue-pane", classes="pane")
 
     def on_mount(self) -> None:
         self.query_one("#suites-pane").border_title = " suites "
@@ -85,6 +85,10 @@ class ExperimentsScreen(RoomScreen):
         return self.query_one(SuiteList)
 
     @property
+    def queue(self) -> QueuePane:
+        return self.query_one(QueuePane)
+
+    @property
     def current(self) -> SuiteLine | None:
         return self.suites.current
 
@@ -103,7 +107,7 @@ class ExperimentsScreen(RoomScreen):
         snapshot = self.watcher.snapshot
         select, self._select = self._select, None
         self.suites.show(snapshot.suites, select)
-        self._draw_queue()
+        self.queue.show(snapshot.queue, max(4, self.size.height // 4))
         self._look()
         if self._start and self.current is not None:
             self._start = False
@@ -140,21 +144,6 @@ class ExperimentsScreen(RoomScreen):
         if rows != reading.rows:
             reading.set_rows(rows)
 
-    def _draw_queue(self) -> None:
-        snapshot = self.watcher.snapshot
-        items = snapshot.queue
-        self.query_one(QueueList).show(items)
-        self.query_one("#body").set_class(not items, "-no-queue")
-        height = min(len(items) + _FRAME, max(4, self.size.height // 4))
-        self.query_one("#queue-pane").styles.height = height
-        waiting = sum(not item.running for item in items)
-        words = f" queue: {waiting} waiting " if waiting else " queue "
-        if snapshot.problem:
-            words = f" ✗ {one_line(snapshot.problem, 60)} "
-        elif waiting and not snapshot.has_worker:
-            words = f" queue: {waiting} waiting, not started · r starts it "
-        self.query_one("#queue-pane").border_title = Content(words)
-
     def on_line_list_highlighted(self, message: LineList.Highlighted) -> None:
         if isinstance(message.owner, SuiteList):
             self._look()
@@ -187,17 +176,15 @@ class ExperimentsScreen(RoomScreen):
             self.slm.open_run(paths.runs_dir() / name)
 
     def _focused_run(self) -> str:
-        if isinstance(self.focused, QueueList):
-            item = self.focused.current
+        if self.queue.is_focused:
+            item = self.queue.current
             return item.run if item is not None else ""
         line = self.query_one(SuiteRuns).current
         return line.entry.run if line is not None else ""
 
     def action_run(self) -> None:
-        """Start or resume the suite; in the queue, start the worker."""
-        if isinstance(self.focused, QueueList):
-            self._attempt(self._work)
-        elif self.current is not None:
+        """Start or resume the suite; in the queue, the pane starts the worker."""
+        if self.current is not None:
             self._attempt(functools.partial(self._run, self.current))
 
     def action_queue(self) -> None:
@@ -215,7 +202,7 @@ class ExperimentsScreen(RoomScreen):
             raise SlmTuiError(f"suite {line.name} cannot run", line.error)
         if line.state in ("running", "waiting"):
             if work:
-                self._work()
+                background.start_worker()
             return
         if line.directory is not None and line.ended < line.total:
             worker.start(StartedSuite(line.directory))
@@ -225,7 +212,7 @@ class ExperimentsScreen(RoomScreen):
         else:
             worker.start(started_suites.create(plan(line.suite)))
         if work:
-            self._work()
+            background.start_worker()
 
     def _ask_again(self, line: SuiteLine) -> None:
         choices = [
@@ -241,12 +228,9 @@ class ExperimentsScreen(RoomScreen):
 
             def start() -> None:
                 worker.start(started_suites.create(plan(suite), again=True))
-                self._work()
+                background.start_worker()
 
             self._attempt(start)
-
-    def _work(self) -> None:
-        background.start_worker()
 
     def action_stop(self) -> None:
         line = self.current
@@ -261,29 +245,14 @@ class ExperimentsScreen(RoomScreen):
         self._attempt(stop)
 
     def action_earlier(self) -> None:
-        self._move(-1)
+        self.queue.action_earlier()
 
     def action_later(self) -> None:
-        self._move(1)
-
-    def _move(self, by: int) -> None:
-        item = self.query_one(QueueList).current
-        if item is not None:
-            self._attempt(functools.partial(queue.move, item.id, by))
+        self.queue.action_later()
 
     def action_remove(self) -> None:
         """Remove the waiting run under the cursor from the queue."""
-        item = self.query_one(QueueList).current
-        if not isinstance(self.focused, QueueList) or item is None:
-            self.app.notify("Move to the queue first (tab)", markup=False)
-            return
-
-        def remove() -> None:
-            for gone in queue.remove([item.id]):
-                if gone.suite:
-                    StartedSuite(paths.suites_dir() / gone.suite).set(gone.index, state="stopped")
-
-        self._attempt(remove)
+        self.queue.action_remove()
 
     def action_compare(self) -> None:
         detail = self.watcher.snapshot.detail
@@ -326,10 +295,10 @@ class ExperimentsScreen(RoomScreen):
 
     def footer_actions(self) -> list[Action]:
         """The suites, their runs and the queue have different actions."""
+        if self.queue.is_focused:
+            return [*queue_actions(), BY_ID["experiments.open"], BY_ID["app.back"]]
         names = ["open", "run", "stop", "compare", "report", "lesson"]
-        if isinstance(self.focused, QueueList):
-            names = ["earlier", "later", "remove", "run", "open"]
-        elif isinstance(self.focused, SuiteRuns):
+        if isinstance(self.focused, SuiteRuns):
             names = ["open", "compare", "report", "run", "stop"]
         return [*(BY_ID[f"experiments.{name}"] for name in names), BY_ID["app.back"]]
 

@@ -10,7 +10,7 @@ from textual.app import App
 from slm_tui import paths
 from slm_tui.errors import RunError, SlmTuiError, cause_of
 from slm_tui.live.run_scanner import CheckpointLine, RunLine
-from slm_tui.runs import checkpoints, store, trash
+from slm_tui.runs import catalog, checkpoints, store, trash
 from slm_tui.runs.store import Run
 from slm_tui.text import one_line
 from slm_tui.tui.dialogs import Ask, Choice, Question, show_error_notice
@@ -60,6 +60,14 @@ class RunChanges:
         if isinstance(where, Path):
             self._deleted.append((where, line.name))
             self._changed(f"{one_line(line.name, 24)} moved to the trash, u restores it")
+
+    def pin(self, line: RunLine) -> None:
+        """Pin the run to the top, or no longer."""
+        try:
+            catalog.pin(Run(line.path), on=not line.is_pinned)
+        except OSError as error:
+            show_error_notice(self._app, RunError("the run cannot be pinned", cause_of(error)))
+        self._changed("")
 
     def keep(self, line: CheckpointLine) -> None:
         """Keep the checkpoint, or no longer."""

@@ -246,3 +246,12 @@ def checkpoints_title(current: RunLine | None, listed: Sequence[CheckpointLine] 
     words = "looking…" if listed is None else "checkpoints" if listed else "no checkpoints"
     name = one_line(current.name, 24)
     return Content.assemble(" ", mark_content(current.mark), f" {name}: {words} ")
+
+
+def runs_title(shown: int, total: int, selected: int, note: str) -> str:
+    """The title of the table: how many runs it shows, how many are selected, and a note."""
+    counted = f"{total} run{'s' * (total != 1)}"
+    parts = [counted if shown == total else f"{shown} of {counted}", note]
+    if selected:
+        parts.insert(1, f"{selected} selected")
+    return " · ".join(parts)

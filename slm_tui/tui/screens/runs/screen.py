@@ -11,9 +11,9 @@ from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from slm_tui.config.drafts import Origin
-from slm_tui.errors import CheckpointError, RunError, SlmTuiError, cause_of
+from slm_tui.errors import CheckpointError, RunError, SlmTuiError
+from slm_tui.experiments.queue_watcher import QueueWatcher
 from slm_tui.live.run_scanner import CheckpointLine, RunDetail, RunLine, RunScanner
-from slm_tui.runs import catalog
 from slm_tui.runs import filter as filters
 from slm_tui.runs.store import Run
 from slm_tui.text import one_line
@@ -21,9 +21,17 @@ from slm_tui.tui.actions import BY_ID, Action, Room
 from slm_tui.tui.base import RoomScreen
 from slm_tui.tui.dialogs import copy, show_error_notice
 from slm_tui.tui.resume_dialog import ask_to_resume
+from slm_tui.tui.screens.experiments.lists import QueueList
+from slm_tui.tui.screens.experiments.queue_pane import QueuePane, queue_actions
 from slm_tui.tui.screens.runs import compare
 from slm_tui.tui.screens.runs.changes import RunChanges
-from slm_tui.tui.screens.runs.columns import SORT_WORDS, SORTS, arranged, checkpoints_title
+from slm_tui.tui.screens.runs.columns import (
+    SORT_WORDS,
+    SORTS,
+    arranged,
+    checkpoints_title,
+    runs_title,
+)
 from slm_tui.tui.screens.runs.export import ask_to_export
 from slm_tui.tui.screens.runs.questions import ask_to_evaluate, step_of
 from slm_tui.tui.screens.runs.ranking import RunsRanking
@@ -32,7 +40,6 @@ from slm_tui.tui.widgets.line_list import LineList, Row
 
 _CHANGES = ("keep", "promote", "delete", "rename", "undo")
 _ON_CHECKPOINTS = ("load", "evaluate", "fork", "export", *_CHANGES)
-_SMOOTHINGS = (0.0, 0.5, 0.8)
 
 
 class RunsScreen(RoomScreen):
@@ -45,6 +52,8 @@ class RunsScreen(RoomScreen):
     def __init__(self) -> None:
         super().__init__()
         self.reader = RunScanner()
+        self.queue_watcher = QueueWatcher()
+        self.queue = QueuePane(self.queue_watcher.wake, id="queue-pane")
         self.note = ""
         self._drawn = 0
         self._sort = "when"
@@ -59,6 +68,7 @@ class RunsScreen(RoomScreen):
             yield Input(id="filter", classes="-plain", placeholder="name, or: val<1.5 group:vocab")
             yield Heading(id="heading")
             yield RunsTable(id="table")
+            yield self.queue
         yield Overlay("", empty="No evaluations yet", id="chart", classes="pane")
         yield CheckpointList(id="checkpoints", classes="pane")
         yield RunFacts(id="facts", classes="pane")
@@ -68,19 +78,19 @@ class RunsScreen(RoomScreen):
         self.changes = RunChanges(self.app, self._changed)
         self.ranking = RunsRanking(self.app)
         self.query_one("#filter").display = False
-        chart = self.query_one(Overlay)
-        chart.border_title = ""
-        chart.smoothing = _SMOOTHINGS[0]
         self.query_one("#body").add_class("-empty")
 
     def on_screen_resume(self) -> None:
         self.reader.wake()
+        self.queue_watcher.wake()
 
     def on_screen_suspend(self) -> None:
         self.reader.sleep()
+        self.queue_watcher.sleep()
 
     def on_unmount(self) -> None:
         self.reader.close()
+        self.queue_watcher.close()
 
     # Current items
 
@@ -105,6 +115,7 @@ class RunsScreen(RoomScreen):
 
     def refresh_room(self) -> None:
         self.ranking.show()
+        self.queue.show(self.queue_watcher.state, max(4, self.size.height // 4))
         snapshot = self.reader.snapshot
         if snapshot.version != self._drawn:
             self._drawn = snapshot.version
@@ -156,14 +167,10 @@ class RunsScreen(RoomScreen):
             self.query_one(CheckpointList).focus()
 
     def _draw_titles(self, shown: int, total: int) -> None:
-        counted = f"{total} run{'s' * (total != 1)}"
-        counted = counted if shown == total else f"{shown} of {counted}"
-        parts = [counted, self.note or SORT_WORDS[self._sort]]
-        if self._filter_problem:
-            parts = [one_line(self._filter_problem, 60)]
-        if self.table.selected:
-            parts.insert(1, f"{len(self.table.selected)} selected")
-        self.query_one("#table-pane").border_title = Content(f" {' · '.join(parts)} ")
+        words = one_line(self._filter_problem, 60)
+        note = self.note or SORT_WORDS[self._sort]
+        title = words or runs_title(shown, total, len(self.table.selected), note)
+        self.query_one("#table-pane").border_title = Content(f" {title} ")
         titles = self.query_one(Heading)
         titles.sort = self._sort
         titles.refresh()
@@ -235,10 +242,8 @@ class RunsScreen(RoomScreen):
             self._draw_current()
 
     async def on_line_list_chosen(self, message: LineList.Chosen) -> None:
-        if isinstance(message.owner, RunsTable):
+        if isinstance(message.owner, RunsTable | CheckpointList | QueueList):
             self.action_open()
-        elif isinstance(message.owner, CheckpointList):
-            self.action_load()
 
     def on_resize(self) -> None:
         if self._drawn:
@@ -252,6 +257,8 @@ class RunsScreen(RoomScreen):
             self.set_class(self.on_checkpoints, "-on-checkpoints")
 
     def footer_actions(self) -> list[Action]:
+        if self.queue.is_focused:
+            return [*queue_actions(), BY_ID["runs.open"], BY_ID["runs.suites"]]
         if not self.on_checkpoints:
             return super().footer_actions()
         return [BY_ID[f"runs.{name}"] for name in _ON_CHECKPOINTS]
@@ -279,10 +286,7 @@ class RunsScreen(RoomScreen):
         self._draw_current()
 
     def action_smoothing(self) -> None:
-        """Curves of evaluations have few points: smoothing helps to compare noisy ones."""
-        chart = self.query_one(Overlay)
-        at = _SMOOTHINGS.index(chart.smoothing) if chart.smoothing in _SMOOTHINGS else 0
-        chart.smoothing = _SMOOTHINGS[(at + 1) % len(_SMOOTHINGS)]
+        self.query_one(Overlay).smooth_more()
 
     def action_units(self) -> None:
         """Nats per token or bits per byte; different tokenizers only compare in bits."""
@@ -294,13 +298,8 @@ class RunsScreen(RoomScreen):
 
     def action_pin(self) -> None:
         line = self.current
-        if line is None:
-            return
-        try:
-            catalog.pin(Run(line.path), on=not line.is_pinned)
-        except OSError as error:
-            show_error_notice(self.app, RunError("the run cannot be pinned", cause_of(error)))
-        self.reader.wake()
+        if line is not None:
+            self.changes.pin(line)
 
     def action_suites(self) -> None:
         self.slm.open_experiments()
@@ -406,7 +405,9 @@ class RunsScreen(RoomScreen):
         self.reader.wake()
 
     def action_open(self) -> None:
-        if self.on_checkpoints:
+        if self.queue.is_focused:
+            self.queue.open(self.slm)
+        elif self.on_checkpoints:
             self.action_load()
         elif (line := self._usable()) is not None:
             self.slm.open_run(line.path)

@@ -120,8 +120,21 @@ class RunFacts(LineList):
             self.post_message(self.Widened())
 
 
+_SMOOTHINGS = (0.0, 0.5, 0.8)
+
+
 class Overlay(Chart):
     """The chart of the compared runs; its series change with every cursor move."""
+
+    def on_mount(self) -> None:
+        # Curves of evaluations have few points.
+        self.smoothing = _SMOOTHINGS[0]
+
+    def smooth_more(self) -> None:
+        """Go to the next level of smoothing; after the last one, to none."""
+        levels = _SMOOTHINGS
+        at = levels.index(self.smoothing) if self.smoothing in levels else 0
+        self.smoothing = levels[(at + 1) % len(levels)]
 
     def show(self, data: ChartData) -> None:
         super().show(data)
