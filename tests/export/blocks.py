@@ -14,6 +14,8 @@ BLOCKS: dict[str, dict[str, Any]] = {
     "own": {**MODERN, "activation": "relu2", "qk_norm": True, "bias": False},
     "own learned": {"norm": "rmsnorm", "activation": "swiglu", "tie_weights": False},
     "own gelu": {"position": "rope", "qk_norm": True},
+    "own n-grams": {"ngram_order": 3, "ngram_rows": 97},
+    "own values": {"value_embeddings": True, "n_kv_head": 1},
 }
 HOSTILE = [
     "",

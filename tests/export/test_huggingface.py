@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slm_tui.cli import main
+from slm_tui.config.models.gpt import GptModel
 from slm_tui.config.preset import Preset
 from slm_tui.export import architectures, huggingface
 from slm_tui.live.session import Session
@@ -32,7 +33,7 @@ Capture = pytest.CaptureFixture[str]
 
 
 def loaded(path: Path) -> Any:
-    own = (path / architectures.OWN_CODE).exists()
+    own = any(path.glob("modeling_*.py"))
     return transformers.AutoModelForCausalLM.from_pretrained(path, trust_remote_code=own).eval()
 
 
@@ -60,7 +61,7 @@ def check(preset: Preset, where: Path, name: str) -> None:
     assert written[0, len(start) :].tolist() == exported.greedy(ours, start)
 
 
-@pytest.mark.parametrize("name", exported.gpt_presets())
+@pytest.mark.parametrize("name", exported.presets_of(GptModel))
 @extent.sample(3)
 def test_every_preset_computes_the_same(name: str, tmp_path: Path) -> None:
     preset = exported.small(name)
