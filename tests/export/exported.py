@@ -1,6 +1,7 @@
 """Checkpoints with random weights of small models, and what they compute."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -24,6 +25,7 @@ from slm_tui.training import checkpoint
 from slm_tui.training.checkpoint import CheckpointSnapshot
 from slm_tui.training.state import TrainingState
 from tests.corpus.helpers import TEXTS
+from tests.export.blocks import OWN
 
 CPU = torch.device("cpu")
 NEW_TOKENS = 256
@@ -56,17 +58,20 @@ def _small_shape(model: ModelSettings) -> dict[str, object]:
     return {**size, "block_size": NEW_TOKENS + 16}
 
 
-def with_settings(model: ModelSettings) -> Preset:
+def of(model: dict[str, Any]) -> Preset:
     """A preset of exactly this model, on bytes."""
-    values = model.model_dump(mode="json", exclude_none=True)
-    return parse({"name": "small", "tokenizer": {"kind": "bytes"}, "model": values}, "the test")
+    return parse({"name": "small", "tokenizer": {"kind": "bytes"}, "model": model}, "the test")
+
+
+def own(kind: str) -> Preset:
+    """A preset of the model of this family in `OWN`."""
+    return of({"kind": kind, **OWN[kind]})
 
 
 def with_model(**settings: object) -> Preset:
     """A preset of a small GPT with these settings, on bytes."""
     shape = {"n_layer": 2, "n_head": 2, "n_embd": 32, "block_size": NEW_TOKENS + 16}
-    model = {"kind": "gpt", **shape, **settings}
-    return parse({"name": "small", "tokenizer": {"kind": "bytes"}, "model": model}, "the test")
+    return of({"kind": "gpt", **shape, **settings})
 
 
 def tokenizer_of(kind: str) -> Tokenizer:
