@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import GenerationMixin, PretrainedConfig, PreTrainedModel
-from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
+from transformers.cache_utils import Cache, DynamicCache, DynamicLayer, StaticCache
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 # Newer versions of transformers call the cache so.
@@ -276,12 +276,15 @@ class SlmTuiForCausalLM(PreTrainedModel, GenerationMixin):
         `attention_mask` is `(batch, past + time)`, 1 for tokens and 0 for padding.
 
         Raises:
-            ValueError: `inputs_embeds` are given to a model that embeds tokens elsewhere too.
+            ValueError: `inputs_embeds` are given to a model that embeds tokens elsewhere too, or
+                the cache is static.
         """
         if input_ids is None and (self.config.ngram_order > 1 or self.config.value_embeddings):
             raise ValueError("this model needs input_ids: it has embeddings beside inputs_embeds")
         x = self.token_embedding(input_ids) if inputs_embeds is None else inputs_embeds
         cache = past_key_values if cache is None else cache
+        if isinstance(cache, StaticCache):
+            raise ValueError("static caches are not supported: omit cache_implementation")
         if use_cache and cache is None:
             cache = DynamicCache()
         past = 0 if cache is None else cache.get_seq_length()

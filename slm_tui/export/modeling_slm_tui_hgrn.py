@@ -65,8 +65,9 @@ class TextState:
     `tensors` are `(batch, ...)`, by the name of the layer; `length` counts tokens and padding.
     """
 
-    # `generate` asks for this: of a prompt it then passes only what the state has not seen.
+    # `generate` asks for these. Not being linear, the state gets only the new tokens of a prompt.
     is_linear = (False,)
+    is_compileable = is_croppable = False
 
     def __init__(self):
         self.tensors: dict[str, Tensor] = {}

@@ -118,6 +118,27 @@ def test_padding_changes_nothing_and_beams_keep_their_state(kind: str, tmp_path:
 
 @pytest.mark.parametrize("kind", OWN)
 @torch.no_grad()
+def test_a_cache_is_continued(kind: str, tmp_path: Path) -> None:
+    theirs = made(exported.own(kind), tmp_path)[1].double()
+    options = {"max_new_tokens": 8, "return_dict_in_generate": True}
+    first = theirs.generate(some_ids(1, 10), **options)
+    longer = torch.cat((first.sequences, some_ids(1, 5)), 1)
+    fields = ("cache", "past_key_values")
+    cache = {name: first[name] for name in fields if name in first}
+    expected = theirs.generate(longer, max_new_tokens=8)
+    assert torch.equal(theirs.generate(longer, max_new_tokens=8, **cache), expected)
+
+
+def test_what_is_not_supported_is_refused(tmp_path: Path) -> None:
+    gpt = made(exported.own("gpt"), tmp_path)[1]
+    with pytest.raises(ValueError, match="static caches are not supported"):
+        gpt.generate(some_ids(1, 4), cache_implementation="static")
+    with pytest.raises(ValueError, match="needs input_ids"):
+        gpt(inputs_embeds=torch.zeros(1, 4, 128))
+
+
+@pytest.mark.parametrize("kind", OWN)
+@torch.no_grad()
 def test_what_the_library_saves_again_computes_the_same(kind: str, tmp_path: Path) -> None:
     theirs = made(exported.own(kind), tmp_path)[1]
     theirs.save_pretrained(tmp_path / "again")
