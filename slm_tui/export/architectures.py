@@ -8,7 +8,7 @@
 | rotary positions, RMSNorm, SwiGLU, QK-norm, no biases | Qwen3 |
 
 Llama, Arcee and Qwen3 name their weights alike; those of GPT2 are transposed. Other blocks have no
-class: `own` writes the weights for `modeling_slm_tui.py`.
+class, nor have HGRN and H-Net: `own` keeps our names, for code that is written beside the weights.
 """
 
 import math
@@ -19,25 +19,36 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from slm_tui.config.model import ModelConfig
 from slm_tui.config.models.gpt import GptModel
+from slm_tui.config.models.hgrn import BlockSettings, HgrnModel
+from slm_tui.config.models.hnet import HnetModel
 
 Name = Literal["GPT2", "Llama", "Arcee", "Qwen3", "own"]
-OWN_CODE = "modeling_slm_tui.py"
+_GPT_CODE = "modeling_slm_tui"
+_HGRN_CODE = "modeling_slm_tui_hgrn"
+_HNET_CODE = "modeling_slm_tui_hnet"
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """A class: its name, the value of `model_type`, its settings and weights by their names."""
+    """A class: its name, the value of `model_type`, its settings and weights by their names.
+
+    `code` are our files that compute it, the one with the class first; none if transformers does.
+    """
 
     name: Name
     model_type: str
     class_name: str
     settings: dict[str, Any]
     weights: dict[str, Tensor]
+    code: tuple[str, ...] = ()
 
 
 def name_of(config: GptModel) -> Name:
     """The class that computes the same function; `own` if there is none."""
+    if config.value_embeddings or config.ngram_order > 1:
+        return "own"
     usual_heads = (
         config.width_of_head * config.n_head == config.n_embd
         and config.heads_of_keys == config.n_head
@@ -58,16 +69,38 @@ def name_of(config: GptModel) -> Name:
 
 
 def architecture(
-    config: GptModel, n_vocab: int, weights: Mapping[str, Tensor], name: Name | None = None
+    config: ModelConfig, n_vocab: int, weights: Mapping[str, Tensor], name: Name | None = None
 ) -> Architecture:
     """The class for `config`, with `weights` (by our names, fp32) under its names.
 
     `name` is the class if it is known; `own` holds any.
     """
+    if isinstance(config, HgrnModel):
+        return _own("Hgrn", (_HGRN_CODE,), _hgrn_settings(config, n_vocab), weights)
+    if isinstance(config, HnetModel):
+        return _own("Hnet", (_HNET_CODE, _HGRN_CODE), _hnet_settings(config, n_vocab), weights)
     name = name_of(config) if name is None else name
+    if name == "own":
+        return _own("", (_GPT_CODE,), _gpt_settings(config, n_vocab), weights)
     model_type, class_name, make = _CLASSES[name]
     settings, theirs = make(config, n_vocab, weights)
     return Architecture(name, model_type, class_name, settings, theirs)
+
+
+def _own(
+    family: str, code: tuple[str, ...], settings: dict[str, Any], weights: Mapping[str, Tensor]
+) -> Architecture:
+    """A class of our own code, `SlmTuiForCausalLM` for a GPT, with our names of weights."""
+    class_name = f"SlmTui{family}ForCausalLM"
+    places = {
+        "AutoConfig": f"{code[0]}.SlmTui{family}Config",
+        "AutoModelForCausalLM": f"{code[0]}.{class_name}",
+    }
+    files = tuple(f"{one}.py" for one in code)
+    model_type = f"slm_tui_{family.lower() or 'gpt'}"
+    return Architecture(
+        "own", model_type, class_name, {**settings, "auto_map": places}, dict(weights), files
+    )
 
 
 # Our parts of a layer, and the names of those classes.
@@ -199,8 +232,8 @@ def _qwen3(config: GptModel, n_vocab: int, weights: Mapping[str, Tensor]) -> _Ma
     return settings, theirs
 
 
-def _own(config: GptModel, n_vocab: int, weights: Mapping[str, Tensor]) -> _Made:
-    settings = {
+def _gpt_settings(config: GptModel, n_vocab: int) -> dict[str, Any]:
+    return {
         "vocab_size": n_vocab,
         "hidden_size": config.n_embd,
         "intermediate_size": config.feed_forward_width,
@@ -218,13 +251,34 @@ def _own(config: GptModel, n_vocab: int, weights: Mapping[str, Tensor]) -> _Made
         "norm_eps": config.norm_eps,
         "qk_norm_eps": config.epsilon_of_qk_norm,
         "rope_base": config.rope_base,
+        "value_embeddings": config.value_embeddings,
+        "ngram_order": config.ngram_order,
+        "ngram_rows": config.ngram_rows,
         "tie_word_embeddings": config.tie_weights,
-        "auto_map": {
-            "AutoConfig": f"{OWN_CODE.removesuffix('.py')}.SlmTuiConfig",
-            "AutoModelForCausalLM": f"{OWN_CODE.removesuffix('.py')}.SlmTuiForCausalLM",
-        },
     }
-    return settings, dict(weights)
+
+
+def _hgrn_settings(config: HgrnModel, n_vocab: int) -> dict[str, Any]:
+    return {
+        **_block_settings(config, n_vocab),
+        "hidden_size": config.n_embd,
+        "num_hidden_layers": config.n_layer,
+        "tie_word_embeddings": config.tie_weights,
+    }
+
+
+def _hnet_settings(config: HnetModel, n_vocab: int) -> dict[str, Any]:
+    return {
+        **_block_settings(config, n_vocab),
+        "widths": list(config.d_model),
+        "num_blocks": [list(blocks) for blocks in config.num_blocks],
+        "tie_word_embeddings": False,
+    }
+
+
+def _block_settings(config: BlockSettings, n_vocab: int) -> dict[str, Any]:
+    names = ("hidden_ratio", "expand_ratio", "conv_size", "ternary", "lower_bound", "gate_order")
+    return {"vocab_size": n_vocab, **{name: getattr(config, name) for name in names}}
 
 
 _Make = Callable[[GptModel, int, Mapping[str, Tensor]], _Made]
@@ -233,5 +287,4 @@ _CLASSES: dict[Name, tuple[str, str, _Make]] = {
     "Llama": ("llama", "LlamaForCausalLM", _llama),
     "Arcee": ("arcee", "ArceeForCausalLM", _llama),
     "Qwen3": ("qwen3", "Qwen3ForCausalLM", _qwen3),
-    "own": ("slm_tui_gpt", "SlmTuiForCausalLM", _own),
 }

@@ -21,7 +21,10 @@ FORMATS = {
     one.name: one
     for one in (
         ExportFormat(
-            "huggingface", "a directory for transformers", frozenset({"gpt"}), "-huggingface"
+            "huggingface",
+            "a directory for transformers",
+            frozenset({"gpt", "hgrn", "hnet"}),
+            "-huggingface",
         ),
         ExportFormat("gguf", "a file for llama.cpp and Ollama", frozenset({"gpt"}), ".gguf"),
         ExportFormat(
@@ -36,4 +39,5 @@ FORMATS = {
 
 def families_text(one: ExportFormat) -> str:
     """The families in words."""
-    return " and ".join(sorted(one.families))
+    *first, last = sorted(one.families)
+    return f"{', '.join(first)} and {last}" if first else last

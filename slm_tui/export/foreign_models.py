@@ -217,6 +217,9 @@ def _own(settings: _Settings) -> dict[str, Any]:
         "bias": settings.flag("bias", False),
         "qk_norm": settings.flag("qk_norm", False),
         "qk_norm_weights": settings.flag("qk_norm_weights", False),
+        "value_embeddings": settings.flag("value_embeddings", False),
+        "ngram_order": settings.get("ngram_order", 0),
+        "ngram_rows": settings.whole("ngram_rows", 8192),
         **{name: settings.get(name) for name in ("position", "norm", "activation")},
     }
 

@@ -91,6 +91,7 @@ def export(
         written.check_free(path)
     report("reading the checkpoint")
     saved = checkpoint.read(source)
+    _check_family(saved)
     made = huggingface.architecture_of(saved)
     tokenizer = saved.tokenizer()
     _check(saved, made)
@@ -123,12 +124,24 @@ def export(
     )
 
 
+def _check_family(saved: Checkpoint) -> None:
+    config = saved.preset.model
+    if not isinstance(config, GptModel):
+        raise ExportError(
+            f"{saved.path.name} cannot be written as GGUF",
+            f"llama.cpp does not compute {config.kind} models",
+            "use --format huggingface",
+        )
+
+
 def _check(saved: Checkpoint, made: Architecture) -> None:
     config = saved.preset.model
     assert isinstance(config, GptModel)
     if made.name == "own" or (made.name == "Arcee" and config.bias):
         block: list[str] = [config.position, config.norm, config.activation]
         block += ["qk_norm"] * config.qk_norm + ["bias"] * config.bias
+        block += ["value_embeddings"] * config.value_embeddings
+        block += ["ngram_order"] * (config.ngram_order > 1)
         raise ExportError(
             f"{saved.path.name} cannot be written as GGUF",
             f"llama.cpp does not compute its block ({', '.join(block)})",

@@ -11,9 +11,8 @@ from safetensors.torch import save_file
 
 from slm_tui.config.models.gpt import GptModel
 from slm_tui.config.training import Sampling
-from slm_tui.errors import ExportError
 from slm_tui.export import architectures, model_card, tokenizer_files, written
-from slm_tui.export.architectures import OWN_CODE, Architecture
+from slm_tui.export.architectures import Architecture
 from slm_tui.export.written import Report, Usage, Written
 from slm_tui.formatting import size
 from slm_tui.training import checkpoint
@@ -27,7 +26,7 @@ def export(source: Path, target: Path, report: Report = written.quiet) -> Writte
 
     Raises:
         CheckpointError: the checkpoint cannot be read.
-        ExportError: its model is not a GPT, or `target` exists or cannot be written.
+        ExportError: `target` exists or cannot be written.
     """
     written.check_free(target)
     report("reading the checkpoint")
@@ -61,30 +60,18 @@ def architecture_of(saved: Checkpoint) -> Architecture:
 
     Raises:
         CheckpointError: the weights cannot be read or do not fit.
-        ExportError: the model is not a GPT, or has embeddings that only slm-tui knows.
     """
-    config = saved.preset.model
-    if not isinstance(config, GptModel):
-        raise ExportError(
-            f"{saved.path.name} cannot be written for other programs",
-            f"its model is {config.kind}, which only slm-tui computes",
-            "export a gpt model, or use --format ternary",
-        )
-    extra = "value_embeddings" if config.value_embeddings else "ngram_order"
-    if config.value_embeddings or config.ngram_order > 1:
-        raise ExportError(
-            f"{saved.path.name} cannot be written for other programs",
-            f"only slm-tui computes its model.{extra}",
-            f"train without model.{extra} to export a model",
-        )
     weights = saved.checked_weights()
-    return architectures.architecture(config, saved.state.n_vocab, weights)
+    return architectures.architecture(saved.preset.model, saved.state.n_vocab, weights)
 
 
 def _texts(saved: Checkpoint, made: Architecture) -> dict[str, str]:
-    tokenizer = saved.tokenizer()
-    end, context = tokenizer.end_of_text, saved.preset.model.block_size
+    tokenizer, model = saved.tokenizer(), saved.preset.model
+    end, context = tokenizer.end_of_text, model.block_size
+    # A recurrent model reads texts of any length.
+    limit = context if isinstance(model, GptModel) else None
     ids = {"bos_token_id": tokenizer.document_start, "eos_token_id": end, "pad_token_id": end}
+    generation = _generation(saved.preset.sampling, context, limit)
     config: dict[str, Any] = {
         "architectures": [made.class_name],
         "model_type": made.model_type,
@@ -96,16 +83,16 @@ def _texts(saved: Checkpoint, made: Architecture) -> dict[str, str]:
     }
     texts = {
         "config.json": _json(config),
-        "generation_config.json": _json({**ids, **_generation(saved.preset.sampling, context)}),
+        "generation_config.json": _json({**ids, **generation}),
         "tokenizer.json": tokenizer_files.tokenizer_json(
             tokenizer, begin=saved.state.begins_documents
         ),
-        "tokenizer_config.json": _json(tokenizer_files.tokenizer_config(tokenizer, context)),
+        "tokenizer_config.json": _json(tokenizer_files.tokenizer_config(tokenizer, limit)),
         "README.md": model_card.text(saved, made),
     }
-    if made.name == "own":
-        code = Path(architectures.__file__).with_name(OWN_CODE)
-        texts[OWN_CODE] = code.read_text(encoding="utf-8")
+    for name in made.code:
+        code = Path(architectures.__file__).with_name(name)
+        texts[name] = code.read_text(encoding="utf-8")
     return texts
 
 
@@ -113,9 +100,11 @@ def _json(values: dict[str, Any]) -> str:
     return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
 
 
-def _generation(sampling: Sampling, context: int) -> dict[str, Any]:
-    """The preset's sampling; a text is as long as the context allows."""
-    values: dict[str, Any] = {"max_length": context, "do_sample": sampling.temperature > 0}
+def _generation(sampling: Sampling, context: int, limit: int | None) -> dict[str, Any]:
+    """The preset's sampling; a text is as long as the context allows, and if there is no limit,
+    a completion as long as one."""
+    length = {"max_new_tokens": context} if limit is None else {"max_length": limit}
+    values: dict[str, Any] = {**length, "do_sample": sampling.temperature > 0}
     if sampling.temperature > 0:
         values |= {"temperature": sampling.temperature, "top_k": sampling.top_k or 0}
         values["top_p"] = 1.0 if sampling.top_p is None else sampling.top_p
@@ -125,12 +114,12 @@ def _generation(sampling: Sampling, context: int) -> dict[str, Any]:
 
 
 def _summary(target: Path, total: int, made: Architecture) -> str:
-    what = f"{made.name} for transformers" if made.name != "own" else f"weights with {OWN_CODE}"
+    what = f"weights with {made.code[0]}" if made.code else f"{made.name} for transformers"
     return f"saved {target}: {what}, {size(total)}"
 
 
 def _usage(target: Path, made: Architecture) -> tuple[Usage, ...]:
-    trust = ", trust_remote_code=True" if made.name == "own" else ""
+    trust = ", trust_remote_code=True" if made.code else ""
     python = (
         "from transformers import pipeline; "
         f'print(pipeline("text-generation", {json.dumps(str(target.resolve()))}{trust})("Once"))'
@@ -139,6 +128,8 @@ def _usage(target: Path, made: Architecture) -> tuple[Usage, ...]:
 
 
 def _notes(made: Architecture) -> tuple[str, ...]:
-    if made.name != "own":
+    if not made.code:
         return ()
-    return (f"no class of transformers computes this block: {OWN_CODE} does, and must be trusted",)
+    files = " and ".join(made.code)
+    verb = "do" if len(made.code) > 1 else "does"
+    return (f"no class of transformers computes this model: {files} {verb}, and must be trusted",)

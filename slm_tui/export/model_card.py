@@ -4,8 +4,9 @@ import json
 from typing import Any
 
 from slm_tui import __version__
+from slm_tui.config.models.gpt import GptModel
 from slm_tui.errors import CheckpointError, RunError
-from slm_tui.export.architectures import OWN_CODE, Architecture
+from slm_tui.export.architectures import Architecture
 from slm_tui.formatting import count
 from slm_tui.runs import evaluation_results
 from slm_tui.runs import info as infos
@@ -31,8 +32,7 @@ def text(saved: Checkpoint, made: Architecture) -> str:
         "Texts begin with `<|endoftext|>`, which the tokenizer adds."
         if saved.state.begins_documents
         else "Texts begin without a special token.",
-        f"It was trained on windows of {preset.model.block_size:,} tokens: a prompt and its "
-        "completion must fit.",
+        _length(saved),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -52,14 +52,29 @@ def _header() -> str:
 def _model(saved: Checkpoint, made: Architecture) -> list[tuple[str, str]]:
     config, tokenizer = saved.preset.model, saved.preset.tokenizer
     total, embedding = config.parameters(saved.state.n_vocab)
-    what = f"{made.class_name}" + (f" (in `{OWN_CODE}`)" if made.name == "own" else "")
-    return [
+    what = f"{made.class_name}" + (f" (in `{made.code[0]}`)" if made.code else "")
+    rows = [
         ("class", what),
         ("parameters", f"{total:,}, {count(total - embedding)} without embeddings"),
         ("shape", f"{config.layers} layers, {config.width} channels"),
-        ("context", f"{config.block_size:,} tokens"),
+        ("context", f"{config.block_size:,} tokens" if _is_limited(saved) else "any length"),
         ("tokenizer", f"{tokenizer.kind}, {saved.state.n_vocab:,} tokens"),
     ]
+    if config.is_ternary:
+        how = "fp32, as trained; rounded to -1, 0 and 1 when used, activations to 8 bits"
+        rows.append(("weights", how))
+    return rows
+
+
+def _is_limited(saved: Checkpoint) -> bool:
+    return isinstance(saved.preset.model, GptModel)
+
+
+def _length(saved: Checkpoint) -> str:
+    window = f"It was trained on windows of {saved.preset.model.block_size:,} tokens"
+    if _is_limited(saved):
+        return f"{window}: a prompt and its completion must fit."
+    return f"{window}, but reads texts of any length: its memory is a state of fixed size."
 
 
 def _training(saved: Checkpoint) -> list[tuple[str, str]]:
@@ -143,7 +158,7 @@ def _plain(text: str) -> str:
 
 
 def _loading(made: Architecture) -> str:
-    trust = ", trust_remote_code=True" if made.name == "own" else ""
+    trust = ", trust_remote_code=True" if made.code else ""
     lines = (
         "```python",
         "from transformers import pipeline",

@@ -4,14 +4,15 @@
 It needs only torch and transformers: load with `trust_remote_code=True`.
 
 A pre-norm transformer decoder: learned or rotary positions, LayerNorm or RMSNorm, GELU, squared
-ReLU (So et al. 2021) or SwiGLU (Shazeer 2020), and optionally normalised queries and keys.
+ReLU (So et al. 2021) or SwiGLU (Shazeer 2020), and optionally normalised queries and keys,
+embeddings of n-grams, and an embedding of each token that is added to its values.
 """
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import GenerationMixin, PretrainedConfig, PreTrainedModel
-from transformers.cache_utils import Cache, DynamicCache
+from transformers.cache_utils import Cache, DynamicCache, DynamicLayer, StaticCache
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 # Newer versions of transformers call the cache so.
@@ -43,6 +44,9 @@ class SlmTuiConfig(PretrainedConfig):
         norm_eps=1e-5,
         qk_norm_eps=2.0**-23,
         rope_base=10_000.0,
+        value_embeddings=False,
+        ngram_order=0,
+        ngram_rows=8192,
         tie_word_embeddings=True,
         **others,
     ):
@@ -63,6 +67,9 @@ class SlmTuiConfig(PretrainedConfig):
         self.norm_eps = norm_eps
         self.qk_norm_eps = qk_norm_eps
         self.rope_base = rope_base
+        self.value_embeddings = value_embeddings
+        self.ngram_order = ngram_order
+        self.ngram_rows = ngram_rows
         super().__init__(tie_word_embeddings=tie_word_embeddings, **others)
 
 
@@ -114,11 +121,16 @@ class Attention(nn.Module):
         if config.qk_norm_weights:
             self.query_norm, self.key_norm = _Scale(self.width), _Scale(self.width)
 
-    def forward(self, x: Tensor, rotary, cache: Cache | None, mask: Tensor) -> Tensor:
+    def forward(
+        self, x: Tensor, rotary, cache: Cache | None, mask: Tensor, added: Tensor | None
+    ) -> Tensor:
+        """`added`, `(batch, time, key_heads * width)`, is added to the values."""
         batch, time, _ = x.shape
         heads = (self.heads, self.key_heads, self.key_heads)
         joined = self.qkv(x).view(batch, time, sum(heads), self.width)
         q, k, v = (one.transpose(1, 2) for one in joined.split(heads, 2))
+        if added is not None:
+            v = v + added.view(batch, time, -1, self.width).transpose(1, 2)
         if self.qk_norm:
             scaled = hasattr(self, "query_norm")
             q = F.rms_norm(q, (self.width,), self.query_norm.weight if scaled else None, self.eps)
@@ -166,9 +178,48 @@ class Block(nn.Module):
         self.feed_forward_norm = Norm(config)
         self.feed_forward = FeedForward(config)
 
-    def forward(self, x: Tensor, rotary, cache: Cache | None, mask: Tensor) -> Tensor:
-        x = x + self.attention(self.attention_norm(x), rotary, cache, mask)
+    def forward(
+        self, x: Tensor, rotary, cache: Cache | None, mask: Tensor, added: Tensor | None
+    ) -> Tensor:
+        x = x + self.attention(self.attention_norm(x), rotary, cache, mask, added)
         return x + self.feed_forward(self.feed_forward_norm(x))
+
+
+class NgramEmbeddings(nn.Module):
+    """Embeddings of the last 2, 3, … tokens together: one table for each order.
+
+    An n-gram has the row that its hash names, so two of them may share one. Source: hash
+    embeddings in Pagnoni et al. 2024 (arXiv:2412.09871).
+    """
+
+    # Where there is no token: before a text and in padding. Tokens are counted from 1 here.
+    NONE = 0
+
+    def __init__(self, config):
+        super().__init__()
+        self.rows, self.n_vocab = config.ngram_rows, config.vocab_size
+        self.tables = nn.ParameterList(
+            nn.Parameter(0.02 * torch.randn(self.rows, config.hidden_size))
+            for _ in range(config.ngram_order - 1)
+        )
+
+    def forward(self, tokens: Tensor, time: int) -> Tensor:
+        """The sum over all orders at the last `time` of `tokens`: `(batch, time, width)`."""
+        tokens = F.pad(tokens, (len(self.tables), 0), value=self.NONE)
+        end = tokens.shape[1]
+        code, total = tokens[:, end - time :], 0
+        for back, table in enumerate(self.tables, 1):
+            earlier = tokens[:, end - time - back : end - back]
+            code = code * (self.n_vocab + 1) + earlier
+            total = total + F.embedding(self._row(code, back + 1), table)
+        return total
+
+    def _row(self, code: Tensor, order: int) -> Tensor:
+        """The row of each n-gram; all have their own if there are enough rows."""
+        if (self.n_vocab + 1) ** order > self.rows:
+            # Knuth's multiplicative hash, without the low bits, which depend on few factors.
+            code = (code * -7_046_029_254_386_353_131) >> 20
+        return code.remainder(self.rows)
 
 
 class SlmTuiForCausalLM(PreTrainedModel, GenerationMixin):
@@ -180,6 +231,14 @@ class SlmTuiForCausalLM(PreTrainedModel, GenerationMixin):
     def __init__(self, config):
         super().__init__(config)
         self.token_embedding = nn.Embedding(config.vocab_size, config.hidden_size)
+        if config.ngram_order > 1:
+            self.ngram_embeddings = NgramEmbeddings(config)
+        # Source: Jordan et al. 2024 (github.com/KellerJordan/modded-nanogpt).
+        values = config.num_key_value_heads * config.head_dim
+        self.value_embeddings = nn.ParameterList(
+            nn.Parameter(0.02 * torch.randn(config.vocab_size, values))
+            for _ in range(config.num_hidden_layers if config.value_embeddings else 0)
+        )
         if config.position == "learned":
             places = config.max_position_embeddings
             self.position_embedding = nn.Embedding(places, config.hidden_size)
@@ -215,23 +274,37 @@ class SlmTuiForCausalLM(PreTrainedModel, GenerationMixin):
         """Logits of the next token: `(batch, time, vocab_size)`, or those of the last positions.
 
         `attention_mask` is `(batch, past + time)`, 1 for tokens and 0 for padding.
+
+        Raises:
+            ValueError: `inputs_embeds` are given to a model that embeds tokens elsewhere too, or
+                the cache is static.
         """
+        if input_ids is None and (self.config.ngram_order > 1 or self.config.value_embeddings):
+            raise ValueError("this model needs input_ids: it has embeddings beside inputs_embeds")
         x = self.token_embedding(input_ids) if inputs_embeds is None else inputs_embeds
         cache = past_key_values if cache is None else cache
+        if isinstance(cache, StaticCache):
+            raise ValueError("static caches are not supported: omit cache_implementation")
         if use_cache and cache is None:
             cache = DynamicCache()
         past = 0 if cache is None else cache.get_seq_length()
         batch, time = x.shape[:2]
         if position_ids is None:
-            position_ids = torch.arange(past, past + time, device=x.device)[None]
+            position_ids = self._positions(time, past, attention_mask, x.device)
+        if self.config.ngram_order > 1:
+            tokens = self._tokens(input_ids, past, attention_mask, cache)
+            x = x + self.ngram_embeddings(tokens, time)
         rotary = None
         if self.config.position == "learned":
             x = x + self.position_embedding(position_ids)
         else:
             rotary = self._angles(position_ids, x)
         mask = self._mask(batch, time, past, attention_mask, x.device)
-        for block in self.blocks:
-            x = block(x, rotary, cache, mask)
+        for at, block in enumerate(self.blocks):
+            added = None
+            if self.config.value_embeddings:
+                added = F.embedding(input_ids, self.value_embeddings[at])
+            x = block(x, rotary, cache, mask, added)
         x = self.final_norm(x[:, -logits_to_keep:] if logits_to_keep else x)
         tied = self.config.tie_word_embeddings
         logits = F.linear(x, self.token_embedding.weight if tied else self.head.weight)
@@ -240,6 +313,32 @@ class SlmTuiForCausalLM(PreTrainedModel, GenerationMixin):
             targets = labels[:, 1:].reshape(-1)
             loss = F.cross_entropy(logits[:, :-1].flatten(0, 1).float(), targets)
         return CausalLMOutputWithPast(loss=loss, logits=logits, **{_CACHE: cache})
+
+    def _tokens(self, ids: Tensor, past: int, attention_mask, cache: Cache | None) -> Tensor:
+        """All tokens up to the last of `ids` for n-grams, counted from 1: `(batch, past + time)`.
+
+        The cache keeps them like the keys of one more layer, so that beam search reorders them.
+        """
+        tokens = ids + 1
+        if attention_mask is not None and attention_mask.dim() == 2:
+            seen = attention_mask[:, past : past + ids.shape[1]]
+            tokens = tokens.masked_fill(seen == 0, NgramEmbeddings.NONE)
+        if cache is None:
+            return tokens
+        layer = self.config.num_hidden_layers
+        if len(cache.layers) == layer:
+            cache.layers.append(DynamicLayer())
+        # (batch, head, time, width)
+        tokens = tokens[:, None, :, None]
+        return cache.update(tokens, tokens, layer)[0][:, 0, :, 0]
+
+    @staticmethod
+    def _positions(time: int, past: int, attention_mask, device) -> Tensor:
+        """The positions of the last `time` tokens; padding takes up none."""
+        if attention_mask is None or attention_mask.dim() != 2:
+            return torch.arange(past, past + time, device=device)[None]
+        counted = attention_mask.long().cumsum(1) - 1
+        return counted.clamp(min=0)[:, past : past + time]
 
     def _angles(self, positions: Tensor, x: Tensor):
         """Cosines and sines, each `(batch, 1, time, width / 2)`: all heads rotate alike."""

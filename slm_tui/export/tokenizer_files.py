@@ -37,23 +37,23 @@ def tokenizer_json(tokenizer: Tokenizer, *, begin: bool) -> str:
     return json.dumps(values, ensure_ascii=False, separators=(",", ":"))
 
 
-def tokenizer_config(tokenizer: Tokenizer, context: int) -> dict[str, Any]:
-    """The values of `tokenizer_config.json`; `context` is in tokens."""
+def tokenizer_config(tokenizer: Tokenizer, context: int | None) -> dict[str, Any]:
+    """The values of `tokenizer_config.json`; `context` is in tokens, `None` without a limit."""
     begin = end = END_OF_TEXT
     if isinstance(tokenizer, ForeignTokenizer):
         begin = tokenizer.name_of(tokenizer.document_start)
         end = tokenizer.name_of(tokenizer.end_of_text)
-    return {
+    values = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "bos_token": begin,
         "eos_token": end,
         "pad_token": end,
-        "model_max_length": context,
         "model_input_names": ["input_ids", "attention_mask"],
         "clean_up_tokenization_spaces": False,
         # The name of a special token in a text is ordinary text.
         "split_special_tokens": True,
     }
+    return values if context is None else {**values, "model_max_length": context}
 
 
 def _long_runs() -> dict[str, Any]:

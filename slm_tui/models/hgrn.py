@@ -213,9 +213,9 @@ class Stack(nn.Module):
         self.channels = width * config.expand_ratio
         self.conv_size = config.conv_size
         self.blocks = nn.ModuleList(Block(config, width) for _ in range(layers))
-        if config.lower_bound:
+        self.has_bounds = config.lower_bound and layers > 0
+        if self.has_bounds:
             self.bounds = nn.Parameter(torch.empty(layers, self.channels))
-        self.has_bounds = config.lower_bound
         self.norm = RmsNorm(width)
 
     def forward(

@@ -1,12 +1,16 @@
 """Checkpoints with random weights of small models, and what they compute."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from slm_tui.config import library
 from slm_tui.config.data import StoriesData
 from slm_tui.config.models.gpt import GptModel
+from slm_tui.config.models.hgrn import HgrnModel
+from slm_tui.config.models.hnet import HnetModel
+from slm_tui.config.models.settings import ModelSettings
 from slm_tui.config.preset import Preset, parse
 from slm_tui.corpus.tokenizers import (
     Tokenizer,
@@ -21,42 +25,53 @@ from slm_tui.training import checkpoint
 from slm_tui.training.checkpoint import CheckpointSnapshot
 from slm_tui.training.state import TrainingState
 from tests.corpus.helpers import TEXTS
+from tests.export.blocks import OWN
 
 CPU = torch.device("cpu")
 NEW_TOKENS = 256
 
 
-def gpt_presets() -> list[str]:
-    """The names of the built-in presets of this family that can be exported."""
+def presets_of(*families: type[ModelSettings]) -> list[str]:
+    """The names of the built-in presets of these families."""
     presets = (entry.preset for entry in library.entries())
-    return [
-        one.name
-        for one in presets
-        if one and isinstance(one.model, GptModel) and one.model.ngram_order < 2
-    ]
+    return [one.name for one in presets if one and isinstance(one.model, families)]
 
 
 def small(name: str) -> Preset:
     """A built-in preset with a short, narrow model that has room for `NEW_TOKENS`."""
     preset = library.get(name)
     model = preset.model
+    update = {"model": model.model_copy(update=_small_shape(model)), "data": StoriesData()}
+    return preset.model_copy(update=update)
+
+
+def _small_shape(model: ModelSettings) -> dict[str, object]:
+    if isinstance(model, HnetModel):
+        stages = len(model.d_model)
+        blocks = *[(1, 0, 1)] * (stages - 1), (1,)
+        return {"d_model": (16, 24, 32)[:stages], "num_blocks": blocks}
+    if isinstance(model, HgrnModel):
+        return {"n_layer": 2, "n_embd": 32}
     assert isinstance(model, GptModel)
     heads = min(model.n_head, 4)
-    change = {
-        "n_layer": 2,
-        "n_head": heads,
-        "n_embd": 16 * max(2, heads),
-        "block_size": NEW_TOKENS + 16,
-    }
-    update = {"model": model.model_copy(update=change), "data": StoriesData()}
-    return preset.model_copy(update=update)
+    size = {"n_layer": 2, "n_head": heads, "n_embd": 16 * max(2, heads)}
+    return {**size, "block_size": NEW_TOKENS + 16}
+
+
+def of(model: dict[str, Any]) -> Preset:
+    """A preset of exactly this model, on bytes."""
+    return parse({"name": "small", "tokenizer": {"kind": "bytes"}, "model": model}, "the test")
+
+
+def own(kind: str) -> Preset:
+    """A preset of the model of this family in `OWN`."""
+    return of({"kind": kind, **OWN[kind]})
 
 
 def with_model(**settings: object) -> Preset:
     """A preset of a small GPT with these settings, on bytes."""
     shape = {"n_layer": 2, "n_head": 2, "n_embd": 32, "block_size": NEW_TOKENS + 16}
-    model = {"kind": "gpt", **shape, **settings}
-    return parse({"name": "small", "tokenizer": {"kind": "bytes"}, "model": model}, "the test")
+    return of({"kind": "gpt", **shape, **settings})
 
 
 def tokenizer_of(kind: str) -> Tokenizer:
@@ -77,7 +92,7 @@ def saved(preset: Preset, directory: Path, seed: int = 1, scale: float = 1.0) ->
     for name, parameter in model.named_parameters():
         drawn = torch.empty(parameter.shape).normal_(0, 1, generator=generator)
         deviation = scale * 0.7 / preset.model.width**0.5 if parameter.dim() == 2 else 0.2
-        weights[name] = drawn * deviation + float(name.endswith("norm.weight"))
+        weights[name] = drawn * deviation + float(name.endswith(("norm.weight", "gain")))
     state = TrainingState(step=1, n_vocab=tokenizer.n_vocab, preset=preset.to_stored())
     directory.mkdir()
     return checkpoint.write(directory, CheckpointSnapshot(weights, {}, state, tokenizer.to_json()))

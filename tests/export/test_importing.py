@@ -15,7 +15,7 @@ from slm_tui.runs import store
 from slm_tui.training import checkpoint
 from tests import extent
 from tests.export import exported
-from tests.export.blocks import HOSTILE
+from tests.export.blocks import BLOCKS, HOSTILE, OWN
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 transformers = pytest.importorskip("transformers", reason="pip install transformers")
@@ -108,8 +108,8 @@ def test_an_imported_model_is_used_like_any_run(tmp_path: Path, capsys: Capture)
     assert "tokenizers of imported models only by their names" in capsys.readouterr().err
 
 
-def test_our_own_export_comes_back(tmp_path: Path) -> None:
-    model = {"position": "rope", "norm": "rmsnorm", "activation": "relu2", "qk_norm": True}
+@pytest.mark.parametrize("model", [BLOCKS["own"], OWN["gpt"]])
+def test_our_own_export_comes_back(model: dict[str, Any], tmp_path: Path) -> None:
     source = exported.saved(exported.with_model(**model), tmp_path / "checkpoints")
     huggingface.export(source, tmp_path / "it")
     ours, _ = exported.opened(source)

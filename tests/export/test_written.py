@@ -45,22 +45,14 @@ def test_nothing_incomplete_stays(
     assert sorted(path.name for path in tmp_path.iterdir()) == before
 
 
-def test_a_family_that_only_slm_tui_computes_is_refused(tmp_path: Path, capsys: Capture) -> None:
-    model = {"kind": "hgrn", "n_layer": 1, "n_embd": 16, "block_size": 16}
-    source = exported.saved(make_tiny(model=model), tmp_path / "checkpoints")
-    assert main(["export", str(source), str(tmp_path / "it"), "--format", "huggingface"]) == 1
-    error = capsys.readouterr().err
-    assert "its model is hgrn, which only slm-tui computes" in error
-    assert "use --format ternary" in error
-
-
-@pytest.mark.parametrize("settings", [{"value_embeddings": True}, {"ngram_order": 2}])
-@pytest.mark.parametrize("kind", ["huggingface", "gguf"])
-def test_embeddings_that_only_slm_tui_knows_are_refused(
-    tmp_path: Path, capsys: Capture, settings: dict[str, object], kind: str
+@pytest.mark.parametrize("kind", ["hgrn", "hnet"])
+def test_a_family_that_llama_cpp_lacks_is_refused(
+    kind: str, tmp_path: Path, capsys: Capture
 ) -> None:
-    source = exported.saved(exported.with_model(**settings), tmp_path / "checkpoints")
-    assert main(["export", str(source), str(tmp_path / "it.gguf"), "--format", kind]) == 1
+    pytest.importorskip("gguf", reason="pip install gguf")
+    preset = make_tiny(model={"kind": kind, "block_size": 16})
+    source = exported.saved(preset, tmp_path / "checkpoints")
+    assert main(["export", str(source), str(tmp_path / "it.gguf"), "--format", "gguf"]) == 1
     error = capsys.readouterr().err
-    assert f"only slm-tui computes its model.{next(iter(settings))}" in error
-    assert not (tmp_path / "it.gguf").exists()
+    assert f"llama.cpp does not compute {kind} models; use --format huggingface" in error
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoints"]

@@ -155,6 +155,13 @@ def test_padding_changes_nothing_to_the_last_bit(config: ModelSettings) -> None:
     assert torch.equal(*logits)
 
 
+def test_stages_without_blocks_have_no_bounds() -> None:
+    config = hnet((16, 24), ((1, 0, 0), (1,)), lower_bound=True, block_size=8)
+    model = build(config, 20, CPU, 1)
+    assert sum(one.numel() for one in model.parameters()) == config.parameters(20)[0]
+    assert model(torch.arange(8)[None]).shape == (1, 8, 20)
+
+
 def test_bounds_of_the_forget_gates_grow_with_depth() -> None:
     model = model_of(hgrn(16, 3, lower_bound=True)).double().eval()
     with torch.no_grad():

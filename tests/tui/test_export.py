@@ -91,6 +91,7 @@ async def test_only_formats_that_hold_the_model_are_offered() -> None:
     async with an_app().run_test(size=(120, 40)) as pilot:
         await ask(pilot)
         text = on_screen(pilot)
+        assert "huggingface" in text
         assert "ternary" in text
         assert "gguf" not in text
 
