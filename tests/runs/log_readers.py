@@ -108,8 +108,6 @@ def mlflow(run: Run) -> tuple[Any, Any]:
 def mlflow_points(run: Run) -> Points:
     client, record = mlflow(run)
     return {
-        name: [
-            (one.step, one.value) for one in client.get_metric_history(record.info.run_id, name)
-        ]
+        name: [(one.step, one.value) for one in client.get_metric_history(record.info.run_id, name)]
         for name in record.data.metrics
     }
