@@ -33,6 +33,7 @@ COMMANDS = (
     ("export", "export", "write a checkpoint in another format"),
     ("import", "import_model", "make a run of a transformers model"),
     ("race", "race", "time the fastest known way to a loss beside the plain one"),
+    ("serve", "serve", "open the app in a browser"),
     ("bench", "bench", "measure training speed and find the fastest settings"),
     ("doctor", "doctor", "check the device, versions, paths and terminal"),
 )

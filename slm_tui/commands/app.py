@@ -16,27 +16,28 @@ from slm_tui.live.detach import ParentPipe
 from slm_tui.text import visible
 
 
-def open_app(run: str) -> NoReturn:
+def open_app(run: str, *, in_page: bool = False) -> NoReturn:
     """Run the app until the user quits; a run that is kept continues without the terminal.
+
+    Args:
+        in_page: input and output are pipes of the web server. They count as the terminal.
 
     Raises:
         SlmTuiError: this is not a terminal, or `run` does not exist.
     """
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise SlmTuiError(
-            "the app needs a terminal", "input or output is redirected", "see slm-tui --help"
-        )
-    if os.environ.get("TERM") == "dumb":
-        raise SlmTuiError(
-            "the app does not work in this terminal", "TERM is dumb", "see slm-tui --help"
-        )
+    if not in_page:
+        _check_terminal()
     first = _run_path(run) if run else None
+    screen = os.dup(1)
+    if in_page:
+        # Messages before and after the app go to the terminal of the server.
+        os.dup2(2, 1)
     # Before anything that starts threads is loaded.
-    parent = detach.fork(terminal=True)
+    parent = detach.fork(terminal=not in_page)
     from slm_tui.training.allocator import keep_big_blocks
 
     keep_big_blocks()
-    terminal = _keep_terminal_clean()
+    terminal = _keep_terminal_clean(screen)
     from slm_tui.live.training_workshop import TrainingWorkshop
     from slm_tui.tui.app import SlmTuiApp
 
@@ -57,6 +58,17 @@ def open_app(run: str) -> NoReturn:
     _flush()
     # Torch threads may still be running; shutting down the interpreter can then crash.
     os._exit(code)
+
+
+def _check_terminal() -> None:
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise SlmTuiError(
+            "the app needs a terminal", "input or output is redirected", "see slm-tui --help"
+        )
+    if os.environ.get("TERM") == "dumb":
+        raise SlmTuiError(
+            "the app does not work in this terminal", "TERM is dumb", "see slm-tui --help"
+        )
 
 
 def _log() -> Path:
@@ -159,9 +171,9 @@ class _Screen(io.FileIO):
 class _Terminal:
     """The real terminal, saved while C libraries write to a log instead."""
 
-    def __init__(self) -> None:
+    def __init__(self, screen: int) -> None:
         self._out, self._error = os.dup(1), os.dup(2)
-        raw = io.BufferedWriter(_Screen(os.dup(1), "w"))
+        raw = io.BufferedWriter(_Screen(screen, "w"))
         self.screen = io.TextIOWrapper(raw, encoding="utf-8", errors="replace")
         self._before = sys.__stdout__, sys.__stderr__
         sys.__stdout__ = sys.__stderr__ = self.screen  # type: ignore[misc]
@@ -189,13 +201,13 @@ def _flush() -> None:
             stream.flush()
 
 
-def _keep_terminal_clean() -> _Terminal:
+def _keep_terminal_clean(screen: int) -> _Terminal:
     """Send file descriptors 1 and 2 to a log: torch's C++ code would corrupt the screen.
 
     Textual draws through `sys.__stderr__` and gets the size from `sys.__stdout__`: both are
-    pointed at the real terminal.
+    pointed at the real terminal, the descriptor `screen`.
     """
-    terminal = _Terminal()
+    terminal = _Terminal(screen)
     path = _log()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -13,6 +13,8 @@ from slm_tui.commands import options as shared
 from slm_tui.commands import output
 
 _PACKAGES = ("torch", "textual", "plotext", "tiktoken", "tokenizers", "datasets", "pydantic")
+# Of a logger, where it has another name.
+_PACKAGE_OF = {"mlflow": "mlflow-skinny"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,7 +42,7 @@ def _facts() -> list[tuple[str, bool, str]]:
         ("system", True, f"{platform.system()} {platform.release()} {platform.machine()}"),
     ]
     checks += [_package(name) for name in _PACKAGES]
-    checks += [_log(name) for name in ("tensorboard", "wandb")]
+    checks += [_log(name) for name in ("tensorboard", "wandb", "mlflow")]
     checks += _devices()
     checks += [_gpt2(), _hub()]
     for label, directory in (
@@ -62,7 +64,7 @@ def _package(name: str) -> tuple[str, bool, str]:
 def _log(name: str) -> tuple[str, bool, str]:
     """Whether `training.log_to` can use it. W&B's login is not checked: that needs the network."""
     try:
-        version = metadata.version(name)
+        version = metadata.version(_PACKAGE_OF.get(name, name))
     except metadata.PackageNotFoundError:
         return name, False, f"not installed: pip install 'slm-tui[{name}]'"
     mode = os.environ.get("WANDB_MODE", "") if name == "wandb" else ""

@@ -130,7 +130,7 @@ class Schedule(Settings):
         return self
 
 
-LogTo = Literal["tensorboard", "wandb"]
+LogTo = Literal["tensorboard", "wandb", "mlflow"]
 
 
 class Training(Settings):
@@ -247,7 +247,7 @@ class Training(Settings):
         True, help="Restore the best weights when stopping early", advanced=True
     )
     log_to: tuple[LogTo, ...] = setting(
-        (), help="Also log to tensorboard, wandb or both (in the run's directory)", advanced=True
+        (), help="Also log to tensorboard, wandb or mlflow, or several of them", advanced=True
     )
     wandb_mode: Literal["auto", "online", "offline"] = setting(
         "auto", help="Weights & Biases; auto: WANDB_MODE, else online if it works", advanced=True

@@ -168,7 +168,7 @@ OF_SETTINGS: dict[str, tuple[str, ...]] = {
     "training.checkpoint_every": ("checkpoint interval", "how often to save"),
     "training.keep_checkpoints": ("number of checkpoints", "disk space"),
     "training.early_stop_patience": ("early stopping", "patience"),
-    "training.log_to": ("wandb", "tensorboard", "logging"),
+    "training.log_to": ("wandb", "tensorboard", "mlflow", "logging"),
     "sampling.prompts": ("sample prompts", "prompt of the samples"),
     "sampling.max_tokens": ("length of samples", "completion length", "max tokens"),
     "sampling.temperature": ("temperature", "sampling temperature"),

@@ -145,12 +145,17 @@ def test_a_nudge_is_the_next_sensible_value(path: str, value: Any, up: Any, down
 
 def test_a_list_of_names_is_nudged_through_its_choices() -> None:
     logs = setting_of("training.log_to")
-    assert (logs.type, logs.choices, logs.advanced) == ("list", ("tensorboard", "wandb"), True)
+    assert (logs.type, logs.choices, logs.advanced) == (
+        "list",
+        ("tensorboard", "wandb", "mlflow"),
+        True,
+    )
     seen = [[]]
-    for _ in range(4):
+    for _ in range(5):
         seen.append(nudged(logs, seen[-1], 1, {}))
-    assert seen == [[], ["tensorboard"], ["wandb"], ["tensorboard", "wandb"], []]
-    assert nudged(logs, (), -1, {}) == ["tensorboard", "wandb"]
+    every = ["tensorboard", "wandb", "mlflow"]
+    assert seen == [[], ["tensorboard"], ["wandb"], ["mlflow"], every, []]
+    assert nudged(logs, (), -1, {}) == every
 
 
 def test_heads_are_nudged_to_divisors_of_the_width() -> None:

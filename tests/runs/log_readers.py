@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from slm_tui import paths
 from slm_tui.runs.store import Run
 
 _BLOCK = 32768
@@ -92,3 +93,21 @@ def wandb_rows(file: Path) -> list[dict[str, Any]]:
         for record in wandb_records(file)
         if (items := record.history.item)
     ]
+
+
+def mlflow(run: Run) -> tuple[Any, Any]:
+    """MLflow's own client, and its record of `run`."""
+    # Read first: mlflow cannot be imported in two threads at once, and the sink imports it too.
+    run_id = json.loads((run.path / "mlflow" / "id").read_text())
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(tracking_uri=(paths.data_dir() / "mlflow").as_uri())
+    return client, client.get_run(run_id)
+
+
+def mlflow_points(run: Run) -> Points:
+    client, record = mlflow(run)
+    return {
+        name: [(one.step, one.value) for one in client.get_metric_history(record.info.run_id, name)]
+        for name in record.data.metrics
+    }

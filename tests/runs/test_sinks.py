@@ -119,7 +119,7 @@ def test_loggers_are_chosen_in_the_form(tiny: Make, text: str) -> None:
 
 def test_the_error_for_an_unknown_logger_lists_the_known_ones(tiny: Make) -> None:
     with pytest.raises(
-        PresetError, match=r"'paper' is not a supported logger; try tensorboard or wandb"
+        PresetError, match=r"'paper' is not a supported logger; try tensorboard or wandb or mlflow"
     ):
         overrides.apply(tiny(), ["training.log_to=paper"])
     _, wrong = check(tiny_values(training__log_to=["paper"]))
@@ -209,6 +209,8 @@ def steps(run, log):
     if log == "tensorboard":
         points = log_readers.tensorboard_points(run.path / "tensorboard")["loss/train"]
         return [step for step, _ in points]
+    if log == "mlflow":
+        return [step for step, _ in log_readers.mlflow_points(run)["loss/train"]]
     (file,) = (run.path / "wandb").glob("offline-run-*/run-*.wandb")
     return [row["_step"] for row in log_readers.wandb_rows(file) if "_step" in row]
 

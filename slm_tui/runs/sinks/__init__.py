@@ -1,9 +1,10 @@
-"""Additional logging to TensorBoard and Weights & Biases, if the preset enables it.
+"""Additional logging to TensorBoard, Weights & Biases and MLflow, if the preset enables it.
 
 The run's own files (`recorder.py`) remain the source of truth; these sinks are a view for other
 tools and never stop or slow training.
 """
 
+import os
 from collections.abc import Callable
 
 from slm_tui.config.preset import Preset
@@ -53,6 +54,12 @@ def _feed(name: str, run: Run, preset: Preset, emit: Sink, stop: Callable[[], No
             from slm_tui.runs.sinks.tensorboard import TensorBoard
 
             return TensorBoard(run, preset, started)
+        if name == "mlflow":
+            # Reports of its use are sent from its import on.
+            os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+            from slm_tui.runs.sinks.mlflow import MLflow
+
+            return MLflow(run, preset, started)
         from slm_tui.runs.sinks.wandb import WeightsAndBiases
 
         return WeightsAndBiases(run, preset, started, warn, stop)

@@ -1,10 +1,18 @@
 """The interface of a logging destination, and the figures that each one receives."""
 
+import json
 import math
+import re
 from collections.abc import Sequence
-from typing import Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
-from slm_tui.training.events import Evaluated, Sampled, Stepped
+from slm_tui import safe_files
+from slm_tui.config.preset import Preset
+from slm_tui.training.events import Evaluated, Sampled, Started, Stepped
+
+_NOT_HYPERPARAMETERS = ("name", "title", "group", "description", "base", "sampling.prompts")
+_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class Destination(Protocol):
@@ -44,3 +52,37 @@ def figures(event: Stepped | Evaluated, bytes_per_token: float) -> dict[str, flo
         "tokens_per_second": event.tokens_per_second,
         **{f"metrics/{name}": value for name, value in event.metrics.items()},
     }
+
+
+def hyperparameters(preset: Preset, started: Started) -> dict[str, Any]:
+    """Settings and facts of a run, by dotted path."""
+    values = _flat(preset.to_dict())
+    values = {name: one for name, one in values.items() if name not in _NOT_HYPERPARAMETERS}
+    return values | {f"facts.{name}": one for name, one in started.facts.items() if one is not None}
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for name, value in values.items():
+        inner = _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else None
+        result |= {f"{prefix}{name}": value} if inner is None else inner
+    return result
+
+
+def kept_id(path: Path) -> str:
+    """The id that another tool gave the run; empty if there is none yet, or it is no id."""
+    try:
+        run_id = str(safe_files.read_json(path, 1000))
+    except (OSError, ValueError):
+        return ""
+    # It becomes part of a file name or an address.
+    return run_id if _ID.fullmatch(run_id) else ""
+
+
+def keep_id(path: Path, run_id: str) -> None:
+    """Store the id for `kept_id`.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    safe_files.write_atomically(path, json.dumps(run_id))

@@ -29,7 +29,7 @@ _LOG = logging.getLogger(__name__)
 # Five points a second are more than a chart shows and use at most 0.2% of a core.
 STEP_SECONDS = 0.2
 _MOST_BYTES = 1 << 16
-_TITLES = {"tensorboard": "TensorBoard", "wandb": "Weights & Biases"}
+_TITLES = {"tensorboard": "TensorBoard", "wandb": "Weights & Biases", "mlflow": "MLflow"}
 _WRITTEN = (Stepped, Evaluated, Sampled, Started, Saving, Paused, Finished, Failed)
 
 

@@ -24,11 +24,10 @@ from tensorboard.plugins.text.metadata import create_summary_metadata
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from slm_tui.config.preset import Preset
+from slm_tui.runs.sinks.contract import hyperparameters
 from slm_tui.runs.store import Run
 from slm_tui.text import visible
 from slm_tui.training.events import Sampled, Started
-
-_NOT_HYPERPARAMETERS = ("name", "title", "group", "description", "base", "sampling.prompts")
 
 
 class TensorBoard:
@@ -51,10 +50,8 @@ class TensorBoard:
             self._describe(preset, started)
 
     def _describe(self, preset: Preset, started: Started) -> None:
-        values = flat(preset.to_dict())
-        values = {name: one for name, one in values.items() if name not in _NOT_HYPERPARAMETERS}
-        values |= {f"facts.{name}": one for name, one in started.facts.items() if one is not None}
-        content = HParamsPluginData(session_start_info=_session(preset, values))
+        session = _session(preset, hyperparameters(preset, started))
+        content = HParamsPluginData(session_start_info=session)
         summary = Summary.Value(
             tag=hparams.SESSION_START_INFO_TAG,
             metadata=hparams.create_summary_metadata(content),
@@ -100,15 +97,6 @@ def _next_file(directory: Path) -> Path:
         if all(other < name for other in there):
             return directory / name
         stamp += 1
-
-
-def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested values, flattened to dotted paths."""
-    result: dict[str, Any] = {}
-    for name, value in values.items():
-        inner = flat(value, f"{prefix}{name}.") if isinstance(value, dict) else None
-        result |= {f"{prefix}{name}": value} if inner is None else inner
-    return result
 
 
 def _session(preset: Preset, values: dict[str, Any]) -> Any:

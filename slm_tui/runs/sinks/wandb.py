@@ -4,9 +4,7 @@ The environment variables of wandb apply unless the preset overrides them. Witho
 network it writes offline: it never prompts on the terminal and never waits for long.
 """
 
-import json
 import os
-import re
 import secrets
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,14 +12,13 @@ from typing import Any
 
 import wandb
 
-from slm_tui import safe_files
 from slm_tui.config.preset import Preset
 from slm_tui.corpus.sources import network
+from slm_tui.runs.sinks.contract import keep_id, kept_id
 from slm_tui.runs.store import Run
 from slm_tui.training.events import Sampled, Started
 
 _PROJECT = "slm-tui"
-_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 # Defaults, unless a wandb variable overrides them. In silent mode it cannot ask for a key.
 _SETTINGS: dict[str, Any] = {
     "silent": True,
@@ -61,7 +58,7 @@ class WeightsAndBiases:
         arguments: dict[str, Any] = {
             "project": preset.training.wandb_project or os.environ.get("WANDB_PROJECT", _PROJECT),
             "dir": os.environ.get("WANDB_DIR") or str(run.path),
-            "id": _kept_id(run.path / "wandb" / "id"),
+            "id": _id(run.path / "wandb" / "id"),
             "resume": "allow",
             "name": os.environ.get("WANDB_NAME") or run.id,
             "config": {"preset": preset.to_dict(), "facts": dict(started.facts)},
@@ -141,14 +138,10 @@ def _why_not(mode: str) -> str:
     return "" if network.answers(address) else f"{address} cannot be reached"
 
 
-def _kept_id(path: Path) -> str:
+def _id(path: Path) -> str:
     """The id of the run, created once; `WANDB_RUN_ID` sets that of a new run."""
-    try:
-        run_id = str(safe_files.read_json(path, 1000))
-    except (OSError, ValueError):
-        run_id = ""
-    # It becomes part of a file name.
-    if not _ID.fullmatch(run_id):
+    run_id = kept_id(path)
+    if not run_id:
         run_id = os.environ.get("WANDB_RUN_ID") or secrets.token_hex(4)
-        safe_files.write_atomically(path, json.dumps(run_id))
+        keep_id(path, run_id)
     return run_id
