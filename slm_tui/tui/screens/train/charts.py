@@ -44,6 +44,11 @@ CHARTS: tuple[MetricChart, ...] = (
         _CHUNKS.format("chunks of the second stage"),
     ),
     MetricChart(
+        *("words", "chunks at words", "stage1_word_share", "words"),
+        "The share of chunks that begin at a word, by the word loss of an H-Net.",
+        from_zero=True,
+    ),
+    MetricChart(
         *("rate", "learning rate", "learning_rate", "rate"),
         "How far one step moves the weights. It warms up, then falls as the schedule says.",
         from_zero=True,
