@@ -38,6 +38,9 @@ def open_app(run: str, *, in_page: bool = False) -> NoReturn:
 
     keep_big_blocks()
     terminal = _keep_terminal_clean(screen)
+    from slm_tui.tui import garbage
+
+    garbage.pause()
     from slm_tui.live.training_workshop import TrainingWorkshop
     from slm_tui.tui.app import SlmTuiApp
 

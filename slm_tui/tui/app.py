@@ -23,7 +23,7 @@ from slm_tui.config.preset import Preset
 from slm_tui.errors import SlmTuiError, in_words
 from slm_tui.live.workshop import LiveStatus, NoWorkshop, QuitChoice, Workshop
 from slm_tui.text import one_line
-from slm_tui.tui import actions, keymap, theme
+from slm_tui.tui import actions, garbage, keymap, theme
 from slm_tui.tui.actions import ROOMS, Room
 from slm_tui.tui.base import PaletteEntry, RoomScreen
 from slm_tui.tui.dialogs import Notice, Question
@@ -118,8 +118,6 @@ class SlmTuiApp(App[None]):
         self._suspension = Suspension(self)
         self._open_question: Question | None = None
 
-    # Start and end
-
     def on_load(self) -> None:
         self.register_theme(theme.DARK)
         self.register_theme(theme.LIGHT)
@@ -138,6 +136,7 @@ class SlmTuiApp(App[None]):
         self.call_after_refresh(self._after_first_frame)
 
     def _after_first_frame(self) -> None:
+        garbage.leave_out()
         if self._opened_on is not None:
             self.open_run(self._opened_on)
         threading.Thread(target=self._watch_queue, name="watch-queue", daemon=True).start()
@@ -174,6 +173,7 @@ class SlmTuiApp(App[None]):
         except Exception as error:  # noqa: BLE001 - a broken install fails in many ways
             self.torch_error = in_words(error)
             return
+        garbage.leave_out()
         self.torch_ready.set()
         if self.calibration is None:
             from slm_tui.training.calibrate import calibration
