@@ -79,7 +79,7 @@ async def test_a_gguf_file_comes_with_two_commands(tmp_path: Path) -> None:
         await ask(pilot, "w")
         await pilot.press("down")
         dialog = await export_to(pilot, tmp_path / "it.gguf")
-        commands = [row.key for row in dialog.query_one(LineList).rows]
+        commands = [row.key for row in dialog.query_one(LineList).rows if row.selectable]
         assert [one.split()[0] for one in commands] == ["ollama", "llama-completion"]
         assert "▲ llama.cpp computes the tanh form" in on_screen(pilot)
         await pilot.press("down", "c")

@@ -15,6 +15,8 @@ from slm_tui.errors import SlmTuiError
 from slm_tui.evaluation.diagnosis import Remedy, Verdict
 from slm_tui.experiments import shelf
 from slm_tui.experiments.suite import from_toml
+from slm_tui.export.written import Usage, Written
+from slm_tui.live.export_worker import ExportSnapshot, ExportWorker
 from slm_tui.live.workshop import NoWorkshop
 from slm_tui.runs import store
 from slm_tui.tui import notices
@@ -26,6 +28,7 @@ from slm_tui.tui.screens.data.screen import DataScreen
 from slm_tui.tui.screens.experiments.lists import SuiteList
 from slm_tui.tui.screens.experiments.screen import ExperimentsScreen
 from slm_tui.tui.screens.presets.screen import PresetsScreen
+from slm_tui.tui.screens.runs.export import ExportDialog
 from slm_tui.tui.screens.train import questions
 from slm_tui.tui.screens.train.remedies import ask_for_remedy
 from slm_tui.tui.screens.train.screen import TrainScreen
@@ -231,6 +234,20 @@ async def inspecting(app: SlmTuiApp, pilot: Pilot[None]) -> None:
     await until(pilot, lambda: chat.is_inspecting)
 
 
+async def exported(app: SlmTuiApp, pilot: Pilot[None]) -> None:
+    """A result with commands longer than a line."""
+    worker = ExportWorker("gguf", Path("from"), Path("to"), "f32")
+    command = f"llama-completion -m {'/a long/path of words' * 6}/it.gguf -p 'Once upon a time'"
+    usage = (Usage("Ollama", "ollama run it"), Usage("llama.cpp", command))
+    written = Written(Path("to"), 1, "wrote it for llama.cpp", usage, ("another GELU",))
+    worker._background.snapshot = ExportSnapshot("ready", written=written)
+    worker.start = lambda: None  # type: ignore[method-assign]
+    app.push_screen(ExportDialog(worker))
+    await until(pilot, lambda: "wrote it" in "".join(rows_of(app)))
+    text = " ".join("".join(row.strip(" │┃|").ljust(1) + " " for row in rows_of(app)).split())
+    assert "'Once upon a time'" in text
+
+
 async def zoomed_charts(app: SlmTuiApp, pilot: Pilot[None]) -> None:
     await go(app, pilot, "train")
     await pilot.press("v")
@@ -309,6 +326,9 @@ GROUPS: dict[str, dict[str, Opening]] = {
         "label": on_checkpoints("R"),
         "delete checkpoint": on_checkpoints("D"),
         "evaluate checkpoint": on_checkpoints("e"),
+        "export": on_checkpoints("E"),
+        "export to": on_checkpoints("E", "enter"),
+        "exported": exported,
         "selected": comparing,
     },
     "chat": {

@@ -2,6 +2,8 @@
 
 import os
 import re
+import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,7 +15,7 @@ from textual.widgets import Static
 
 from slm_tui.errors import ExportError, SlmTuiError
 from slm_tui.export.catalog import FORMATS, WEIGHT_TYPES, ExportFormat, WeightType
-from slm_tui.export.written import Written
+from slm_tui.export.written import Usage, Written
 from slm_tui.live.export_worker import ExportSnapshot, ExportWorker
 from slm_tui.live.run_scanner import RunLine
 from slm_tui.runs.store import Run
@@ -23,6 +25,9 @@ from slm_tui.tui.dialogs import Ask, Choice, Dialog, Question, copy, show_error_
 from slm_tui.tui.theme import MUTED
 from slm_tui.tui.widgets.line_list import LineList, Row
 
+_WIDTH = 110
+# Columns for the border and the padding of a dialog, and lines for all but the commands.
+_MARGINS, _OTHER_LINES = 8, 12
 _WEIGHT_HELP = {"f32": "exact", "f16": "half the size", "q8_0": "a quarter of the size"}
 
 
@@ -105,6 +110,20 @@ def _path_problem(text: str) -> str:
     return ""
 
 
+def _usage_rows(usage: Sequence[Usage], width: int) -> list[Row]:
+    """What each command is for, and the command over as many lines as it needs."""
+    rows = []
+    for one in usage:
+        rows.append(Row(f"#{one.command}", Content.styled(one.purpose, MUTED), selectable=False))
+        wide = max(20, min(width, _WIDTH - _MARGINS) - 2)
+        lines = textwrap.wrap(visible(one.command), wide, break_on_hyphens=False)
+        # The cursor goes to the first line, whose key is what is copied.
+        keys = [one.command, *(f"{at}#{one.command}" for at in range(1, len(lines)))]
+        for at, (key, line) in enumerate(zip(keys, lines, strict=True)):
+            rows.append(Row(key, Content(f"  {line}"), selectable=at == 0))
+    return rows
+
+
 class ExportDialog(Dialog[None]):
     """Shows the progress of an export, then the commands that use the result."""
 
@@ -112,9 +131,9 @@ class ExportDialog(Dialog[None]):
         Binding("c", "copy", "Copy", show=False),
         Binding("enter,space", "close", "Close", show=False),
     ]
-    DEFAULT_CSS = """
-    ExportDialog > #box { width: 110; }
-    ExportDialog #about { height: auto; margin: 1 0; }
+    DEFAULT_CSS = f"""
+    ExportDialog > #box {{ width: {_WIDTH}; }}
+    ExportDialog #about {{ height: auto; margin: 1 0; }}
     """
 
     def __init__(self, worker: ExportWorker) -> None:
@@ -158,24 +177,18 @@ class ExportDialog(Dialog[None]):
         lines = [Content.styled(f"✓ {visible(written.summary)}", "$text-success")]
         lines += [Content.styled(f"▲ {visible(note)}", "$text-warning") for note in written.notes]
         self.query_one("#about", Static).update(Content("\n").join(lines))
-        widest = max(len(one.purpose) for one in written.usage)
         listed = self.query_one(LineList)
-        listed.set_rows(
-            [
-                Row(
-                    one.command,
-                    Content.assemble(
-                        (f" {one.purpose.ljust(widest)}  ", MUTED), visible(one.command)
-                    ),
-                )
-                for one in written.usage
-            ]
-        )
-        listed.styles.height = len(written.usage)
+        rows = _usage_rows(written.usage, self.size.width - _MARGINS)
+        listed.set_rows(rows)
+        listed.styles.height = min(len(rows), max(4, self.size.height - _OTHER_LINES))
         listed.display = True
         listed.focus()
         subtitle = " ↑↓ · c copies the command · esc closes "
         self.query_one("#box").border_subtitle = Content(subtitle)
+
+    def on_resize(self) -> None:
+        if self.worker.snapshot.written is not None:
+            self._show(self.worker.snapshot.written)
 
     def action_close(self) -> None:
         if self.worker.snapshot.state != "working":
