@@ -2,6 +2,7 @@
 
 import math
 import re
+from typing import Any
 
 _WHOLE = re.compile(r"[+-]?(\d+(_\d+)*|\d{1,3}(,\d{3})+)", re.ASCII)
 # Above this, not every whole number is exactly representable as a float.
@@ -97,3 +98,12 @@ def whole_number(text: str) -> int:
     if not (number.is_integer() and abs(number) <= _MOST_EXACT):
         raise ValueError(f"{text!r} is not a whole number, such as 500 or 1,000")
     return int(number)
+
+
+def finite(value: Any) -> Any:
+    """Replace NaN and infinity, which are not JSON, with null."""
+    if isinstance(value, dict):
+        return {key: finite(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

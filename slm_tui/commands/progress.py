@@ -8,12 +8,11 @@ from slm_tui.commands import output
 from slm_tui.commands.progress_line import ProgressLine, bar
 from slm_tui.config.preset import Preset
 from slm_tui.errors import SlmTuiError
-from slm_tui.formatting import clock, count, duration, ratio_text, size
+from slm_tui.formatting import clock, count, duration, finite, ratio_text, size
 from slm_tui.live.remote_session import RemoteSession
 from slm_tui.live.session import Session
 from slm_tui.live.status import Status
 from slm_tui.runs import evidence
-from slm_tui.runs.results import finite
 from slm_tui.text import one_line
 from slm_tui.training.event_json import kind_of
 from slm_tui.training.events import (

@@ -133,15 +133,15 @@ def _write_missing_results(runs: list["Run"]) -> None:
 
 
 def _values(run: "Run", info: "RunInfo") -> dict[str, Any]:
-    from slm_tui.runs.results import finite
+    from slm_tui.formatting import finite
 
     values = {"run": run.id, "path": str(run.path), **asdict(info)}
     return dict(finite(values))
 
 
 def _show(run: "Run", *, as_json: bool) -> None:
+    from slm_tui.formatting import finite
     from slm_tui.runs import evidence
-    from slm_tui.runs.results import finite
     from slm_tui.training import checkpoint_dir
 
     info = run.info()

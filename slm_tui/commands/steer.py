@@ -8,13 +8,12 @@ from typing import cast, get_args
 from slm_tui.commands import output
 from slm_tui.commands.progress import TextReport
 from slm_tui.errors import RunError
-from slm_tui.formatting import whole_number
+from slm_tui.formatting import finite, whole_number
 from slm_tui.live import steering
 from slm_tui.live.remote_session import RemoteSession
 from slm_tui.live.status import Status
 from slm_tui.runs import store
 from slm_tui.runs.curves import Curves
-from slm_tui.runs.results import finite
 from slm_tui.runs.store import Run
 from slm_tui.training.control import Request, Verb
 from slm_tui.training.events import Changed, Evaluated, Event, Finished, Note, Sampled, Saved

@@ -11,9 +11,8 @@ from slm_tui.commands.progress_line import bar
 from slm_tui.experiments import queue
 from slm_tui.experiments.queue import QueuedRun
 from slm_tui.experiments.started_suite import ENDED, EntryState, StartedSuite
-from slm_tui.formatting import clock, runs_text
+from slm_tui.formatting import clock, finite, runs_text
 from slm_tui.live.session import Session
-from slm_tui.runs.results import finite
 from slm_tui.runs.store import Run
 from slm_tui.text import cells, one_line, visible
 

@@ -15,11 +15,11 @@ from slm_tui.experiments.association import Association, associations, differing
 from slm_tui.experiments.plan import digest
 from slm_tui.experiments.ranking import Ranking, seeds_needed, verdict
 from slm_tui.experiments.started_suite import StartedSuite
-from slm_tui.formatting import runs_text
+from slm_tui.formatting import finite, runs_text
 from slm_tui.runs.copied_samples import of_samples
 from slm_tui.runs.curves import Curves
 from slm_tui.runs.info import RunInfo
-from slm_tui.runs.results import finite, train_means
+from slm_tui.runs.results import train_means
 from slm_tui.runs.store import Run
 
 # A true difference of this size should be found.

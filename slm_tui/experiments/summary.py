@@ -12,9 +12,10 @@ from slm_tui.config.preset import Preset
 from slm_tui.errors import SlmTuiError
 from slm_tui.experiments import started_suite as started_suites
 from slm_tui.experiments.started_suite import StartedSuite, SuiteEntry
+from slm_tui.formatting import finite
 from slm_tui.runs import results as results_of_runs
 from slm_tui.runs.info import RunInfo
-from slm_tui.runs.results import finite, settings_of
+from slm_tui.runs.results import settings_of
 from slm_tui.runs.store import Run
 
 TABLE, RECORD, PICTURE = (

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 from slm_tui import safe_files
 from slm_tui.config.preset import Preset
 from slm_tui.errors import CheckpointError, RunError, cause_of, in_words, remedy_for
+from slm_tui.formatting import finite
 from slm_tui.live import resuming, steering
 from slm_tui.live.status import Status
 from slm_tui.live.step_pace import StepPace, steps_in_time
 from slm_tui.runs import store
 from slm_tui.runs.recorder import Recorder
-from slm_tui.runs.results import finite
 from slm_tui.runs.sinks import open_sinks
 from slm_tui.runs.store import Run
 from slm_tui.training.control import Control, Request

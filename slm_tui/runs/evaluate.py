@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from slm_tui import __version__
 from slm_tui.errors import CheckpointError
+from slm_tui.formatting import finite
 from slm_tui.runs.evaluation_results import EvaluationSettings, digest_of, key_of
 from slm_tui.runs.info import run_of
-from slm_tui.runs.results import finite
 
 if TYPE_CHECKING:
     from slm_tui.corpus.prepare import Corpus

@@ -13,7 +13,7 @@ from typing import Any
 from slm_tui import safe_files
 from slm_tui.config.preset import Preset
 from slm_tui.errors import SlmTuiError
-from slm_tui.formatting import count
+from slm_tui.formatting import count, finite
 from slm_tui.runs import evidence, store
 from slm_tui.runs.curves import Curves
 from slm_tui.runs.store import Run, RunInfo
@@ -181,15 +181,6 @@ def _subset(limit: dict[str, Any]) -> float | str:
     if set(limit) == {"fraction"}:
         return float(limit["fraction"])
     return ", ".join(f"{name} {value}" for name, value in limit.items())
-
-
-def finite(value: Any) -> Any:
-    """Replace NaN and infinity, which are not JSON, with null."""
-    if isinstance(value, dict):
-        return {key: finite(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [finite(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def train_means(curves: Curves) -> list[float | None]:

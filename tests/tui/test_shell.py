@@ -580,12 +580,13 @@ async def test_no_color_is_honoured(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_first_frame_needs_no_heavy_library(home: Path) -> None:
     code = """
 import sys
+from slm_tui.live.training_workshop import TrainingWorkshop
 from slm_tui.tui.app import SlmTuiApp
 class Once(SlmTuiApp):
     def _after_first_frame(self):
         self.seen = [m for m in sys.modules]
         self.exit()
-app = Once()
+app = Once(workshop=TrainingWorkshop())
 app.run(headless=True, size=(120, 40))
 heavy = {"torch", "numpy", "tiktoken", "plotext", "datasets", "tokenizers"} & set(app.seen)
 assert not heavy, heavy
