@@ -126,7 +126,7 @@ async def tab(tmp_path: Path) -> AsyncIterator[Tab]:
                 yield one
     finally:
         os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        process.wait(10)
 
 
 def colors(picture: Any) -> int:
