@@ -30,6 +30,7 @@ from slm_tui.tui.dialogs import Notice, Question
 from slm_tui.tui.notices import keymap_error, quit_question, torch_error, unsaved_question
 from slm_tui.tui.outside import OUTSIDE
 from slm_tui.tui.screens.presets.screen import PresetsScreen
+from slm_tui.tui.stylesheet import KeptStylesheet
 from slm_tui.tui.suspend import Suspension
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ class SlmTuiApp(App[None]):
         run: Path | None = None,
     ) -> None:
         super().__init__()
+        self.stylesheet = KeptStylesheet(variables=self.get_css_variables())
         self.workshop: Workshop = workshop if workshop is not None else NoWorkshop()
         self.workshop.on_start = self._run_started
         self._opened_on = run
@@ -236,12 +238,10 @@ class SlmTuiApp(App[None]):
         return screen
 
     def go(self, room: Room) -> AwaitComplete:
-        """Show one of the five screens; await the result to know that it is shown."""
+        """Show one of the five screens; await it, so that later keys reach the new screen."""
         if room not in ROOMS or self.current_mode == room or self.screen.is_modal:
             return AwaitComplete()
         return AwaitComplete(self.switch_mode(room))
-
-    # Awaited, so that keys pressed right afterwards reach the new screen.
 
     async def action_go_presets(self) -> None:
         await self.go("presets")

@@ -18,6 +18,7 @@ from typing import Any
 
 from slm_tui.runs.recorder import TRAINING_COLUMNS
 from slm_tui.runs.store import Run
+from slm_tui.tui import garbage
 from slm_tui.tui.app import SlmTuiApp
 from tests.benchmarks.figures import Figure
 
@@ -61,6 +62,8 @@ def _figures(name: str, found: list[tuple[float, float]]) -> Iterator[Figure]:
 
 async def _measured(go: Callable[[Any], object]) -> tuple[float, float]:
     """Seconds until the screen has been built, and the longest wait from then on."""
+    # As the command starts it.
+    garbage.pause()
     app = SlmTuiApp(load_torch=False)
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.pause(1.0)

@@ -87,7 +87,7 @@ class ChartData:
 
 
 # Points that a curve takes in at once: a few milliseconds.
-_MOST_AT_ONCE = 1500
+_MOST_AT_ONCE = 750
 
 
 class Curve:

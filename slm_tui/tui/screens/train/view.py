@@ -48,7 +48,7 @@ from slm_tui.tui.screens.train.verdicts import headline_lines, other_line
 from slm_tui.tui.theme import MUTED
 
 # How long a screen may wait for the log.
-_READ_SECONDS = 0.02
+_READ_SECONDS = 0.01
 X_MODES = ("steps", "tokens", "time")
 
 
