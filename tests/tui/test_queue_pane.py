@@ -59,7 +59,7 @@ async def test_the_queue_takes_room_only_while_it_has_runs(
         await pilot.pause()
         before = screen.table.size.height
         add("one", "two")
-        await until(pilot, lambda: "2 waiting, not started · r starts it" in title(screen))
+        await until(pilot, lambda: "2 waiting · not started: press r here" in title(screen))
         await until(pilot, lambda: screen.queue.list.size.height == 2)
         assert screen.table.size.height == before - 3
         add(*(f"more-{number}" for number in range(30)))

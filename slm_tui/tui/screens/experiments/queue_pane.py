@@ -59,7 +59,7 @@ class QueuePane(Vertical):
         if state.problem:
             words = f" ✗ {one_line(state.problem, 60)} "
         elif waiting and not state.has_worker:
-            words = f" queue: {waiting} waiting, not started · r starts it "
+            words = f" queue: {waiting} waiting · not started: press r here "
         self.border_title = Content(words)
 
     @property
