@@ -45,7 +45,7 @@ def test_a_word_after_a_space_begins_at_the_space() -> None:
     assert marked == '|a| bc "|de| f'
 
 
-def trained(weight: float, steps: int = 60) -> dict[str, float]:
+def trained(weight: float, steps: int = 25) -> dict[str, float]:
     torch.manual_seed(0)
     config = HnetModel(
         d_model=(24, 32),
