@@ -18,6 +18,10 @@ def data_of(**data: Any) -> DataConfig:
     ("data", "label", "content", "location"),
     [
         ({"kind": "stories", "documents": 2000}, "stories, small", "2,000 stories (small)", ""),
+        (
+            {"kind": "stories", "documents": 2000, "limit": {"documents": 200}},
+            *("stories, small", "200 stories (small)", ""),
+        ),
         ({"kind": "file", "path": "~/a/plays.txt"}, "plays.txt", "plays.txt", "~/a/plays.txt"),
         ({"kind": "directory", "path": "/a/code/"}, "code", "code", "/a/code/"),
         ({"kind": "huggingface", "dataset": "a/b"}, "a/b", "a/b", "a/b"),

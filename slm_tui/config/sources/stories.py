@@ -41,11 +41,15 @@ class StoriesData(DataSettings):
     @property
     def content(self) -> str:
         """See `DataSettings.content`."""
-        return f"{self.documents:,} stories ({self.richness})"
+        return f"{self._used:,} stories ({self.richness})"
 
     def source_bytes(self) -> float:
         """See `DataSettings.source_bytes`."""
-        return min(self.documents, self.limit.documents or self.documents) * _BYTES[self.richness]
+        return self._used * _BYTES[self.richness]
+
+    @property
+    def _used(self) -> int:
+        return min(self.documents, self.limit.documents or self.documents)
 
     def generated_documents(self) -> dict[str, int]:
         """See `DataSettings.generated_documents`: held-out stories are extra."""
