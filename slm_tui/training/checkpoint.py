@@ -8,14 +8,13 @@ import errno
 import json
 import os
 import shutil
-import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from slm_tui import manifest as manifests
@@ -50,6 +49,7 @@ from slm_tui.training.checkpoint_dir import (
 )
 from slm_tui.training.memory import with_retry
 from slm_tui.training.state import TrainingState
+from slm_tui.training.tensor_file import write_tensors
 
 __all__ = [
     "Checkpoint",
@@ -130,15 +130,12 @@ def _is_same_run_state(path: Path, state: TrainingState) -> bool:
 
 
 def _fill(temporary: Path, snapshot: CheckpointSnapshot) -> None:
-    # If it runs out of memory, the safetensors library kills the process: fail before that.
+    # Without memory for small buffers, fail before anything is written.
     with_retry(lambda: torch.empty(_BUFFERS, dtype=torch.uint8), torch.device("cpu"))
-    save_file(snapshot.weights, temporary / "model.safetensors")
-    save_file(snapshot.moments, temporary / "optimizer.safetensors")
+    write_tensors(snapshot.weights, temporary / "model.safetensors")
+    write_tensors(snapshot.moments, temporary / "optimizer.safetensors")
     (temporary / "state.json").write_text(json.dumps(snapshot.state.to_stored(), indent=1))
     (temporary / "tokenizer.json").write_text(snapshot.tokenizer_json, encoding="utf-8")
-    for name in ("model.safetensors", "optimizer.safetensors"):
-        # The library makes them readable only by the owner; use the mode of the run's other files.
-        (temporary / name).chmod(stat.S_IMODE((temporary / "state.json").stat().st_mode))
     sums = {name: manifests.digest(temporary / name) for name in PAYLOAD}
     for name in PAYLOAD:
         safe_files.sync_file(temporary / name)
