@@ -139,7 +139,7 @@ def test_a_partially_written_checkpoint_is_never_used(
     def full(*arguments: object) -> None:
         raise OSError(28, "No space left on device")
 
-    for owner, target in ((checkpoint, "save_file"), (os, "fsync"), (os, "rename")):
+    for owner, target in ((checkpoint, "write_tensors"), (os, "fsync"), (os, "rename")):
         with monkeypatch.context() as patched:
             patched.setattr(owner, target, full)
             with pytest.raises(OSError, match="No space left"):

@@ -80,7 +80,7 @@ def test_a_newer_best_replaces_a_waiting_one(
 def test_a_failed_save_is_reported_and_training_continues(
     tiny: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    whole = checkpoint.save_file
+    whole = checkpoint.write_tensors
     calls = 0
 
     def full(*arguments: object) -> None:
@@ -90,7 +90,7 @@ def test_a_failed_save_is_reported_and_training_continues(
             raise error
         whole(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(checkpoint, "save_file", full)
+    monkeypatch.setattr(checkpoint, "write_tensors", full)
     done = train(tiny(training__evaluate_every=1000), tmp_path)
     assert done.reason == "done"
     warned = [event for event in done.of(Warned) if "was not saved" in event.message]
@@ -117,7 +117,7 @@ def test_a_disk_that_fails_every_save_pauses_training_at_the_second(
     tiny: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     """Otherwise it would train to the end with nothing saved."""
-    whole, broken = checkpoint.save_file, threading.Event()
+    whole, broken = checkpoint.write_tensors, threading.Event()
     broken.set()
 
     def save(*arguments: object) -> None:
@@ -125,7 +125,7 @@ def test_a_disk_that_fails_every_save_pauses_training_at_the_second(
             raise OSError(number, os.strerror(number))
         whole(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(checkpoint, "save_file", save)
+    monkeypatch.setattr(checkpoint, "write_tensors", save)
     control = Control()
     seen: list[Event] = []
 
