@@ -166,6 +166,10 @@ def test_a_missing_package_and_a_port_in_use_are_one_line(
     assert cli.main(["serve", "--host", "no.such.host.invalid"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.endswith("; check --host")
+    # An address for documentation, which no machine has.
+    assert cli.main(["serve", "--host", "192.0.2.1"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("; check --host")
     for name in [name for name in sys.modules if name.startswith("slm_tui.tui.web")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.delattr("slm_tui.tui.web")

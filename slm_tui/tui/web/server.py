@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import os
 import secrets
 import signal
@@ -126,7 +127,8 @@ def listen(host: str, port: int) -> socket.socket:
         number = getattr(error, "errno", None) or 0
         # Python adds the address to the system's reason. An unknown host has a negative number.
         why = os.strerror(number) if number > 0 else cause_of(error)
-        remedy = "try another --port" if number > 0 else "check --host"
+        is_port = number > 0 and number != errno.EADDRNOTAVAIL
+        remedy = "try another --port" if is_port else "check --host"
         raise SlmTuiError(f"cannot listen at {_in_url(host)}:{port}", why, remedy) from None
 
 
