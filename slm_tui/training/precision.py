@@ -10,8 +10,10 @@ from slm_tui.config.preset import Preset
 from slm_tui.errors import TrainingError
 
 Format = Literal["fp32", "bf16", "fp16"]
-# Below this width a CPU spends more time converting formats than it saves in products.
-_NARROW = 64
+# Below this width a CPU spends more time converting formats than it saves in products. On two cores
+# with AMX, fp32 trains 1.05 times as fast as bf16 at a width of 64, and 0.82 times at 128. It is a
+# rule, not a measurement at the start of a run: the same preset gives the same losses in all homes.
+_NARROW = 96
 _LARGEST_SCALE = 2.0**16
 _GROWTH_STEPS = 1000
 

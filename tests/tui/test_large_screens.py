@@ -36,7 +36,8 @@ async def test_the_runs_are_on_top_and_their_chart_is_wide() -> None:
         line = next(row for row in rows_of(app) if "a-run" in row and "done" in row)
         # Figures stay close to the name.
         assert line.index("done") - line.index("a-run") < 70
-        assert "space selects runs to compare" in "\n".join(rows_of(app))
+        # Titles are written again when a pane has got its width.
+        await until(pilot, lambda: "space selects runs to compare" in "\n".join(rows_of(app)))
         await pilot.press("]")
         await until(pilot, lambda: not chart.region.area)
         assert table.region.width == 200

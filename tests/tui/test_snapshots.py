@@ -5,6 +5,7 @@ A changed picture fails; look at the report, and approve it with `--snapshot-upd
 
 import itertools
 import math
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ from slm_tui.tui.screens.side_by_side.screen import SideBySide
 from tests import extent
 from tests.conftest import make_tiny
 from tests.models.families import HNET_STAGES
-from tests.tui.made_runs import add_checkpoints
+from tests.tui.made_runs import add_checkpoints, until
 from tests.tui.shown import STORY, ShownWorkshop, make_run
 from tests.tui.test_chat_screen import FakeGenerator, type_line
 from tests.tui.test_runs_screen import on_screen, open_runs, with_checkpoints
@@ -90,29 +91,30 @@ async def drawn(pilot: Pilot[Any]) -> None:
         await open_runs(pilot, 2)
         await with_checkpoints(pilot, pilot.app.screen)
     worker = getattr(pilot.app.screen, "worker", None)
-    for _ in range(200):
-        if worker is None or worker.snapshot.state != "looking":
-            break
-        await pilot.pause(0.05)
+    await until(pilot, lambda: worker is None or worker.snapshot.state != "looking")
     pilot.app.screen.refresh_room()  # type: ignore[attr-defined]
-    for _ in range(200):
-        charts = [chart for chart in pilot.app.screen.query(Chart) if chart.display]
-        if all(chart.drawings and not (chart._dirty or chart.client.busy) for chart in charts):
-            break
-        await pilot.pause(0.05)
+    await until(pilot, lambda: all(map(is_drawn, pilot.app.screen.query(Chart))))
     await still(pilot)
 
 
+def is_drawn(chart: Chart) -> bool:
+    """Whether nothing of the chart is waiting to be drawn."""
+    if not chart.display:
+        return True
+    return bool(chart.drawings) and not (chart._dirty or chart.client.busy)
+
+
 async def still(pilot: Pilot[Any]) -> None:
-    """Wait until the screen has not changed for half a second."""
+    """Wait until the screen has not changed for half a second; charts are drawn elsewhere."""
     before, same = "", 0
-    for _ in range(200):
+    end = time.monotonic() + 60
+    while same < 5:
+        assert time.monotonic() < end, "the screen does not come to rest"
         await pilot.pause(0.1)
         now = on_screen(pilot)
-        same = same + 1 if now == before else 0
+        quiet = now == before and all(map(is_drawn, pilot.app.screen.query(Chart)))
+        same = same + 1 if quiet else 0
         before = now
-        if same == 5:
-            return
 
 
 def _shown(
