@@ -113,6 +113,7 @@ class _Job:
     def run(self, device: "torch.device", stop: threading.Event) -> None:
         from slm_tui.generation.completions import write
         from slm_tui.generation.engine import spread_over_threads
+        from slm_tui.generation.replayed_steps import problem_of
         from slm_tui.training.threads import Threads, work_of
 
         checkpoint = self._checkpoint
@@ -140,6 +141,8 @@ class _Job:
         finally:
             # Also writes the completions so far if something fails.
             self._finish(time.monotonic() - began)
+            if problem := problem_of(model):
+                output.say_stderr(f"tokens are not sampled with CUDA graphs: {problem}")
 
     def _on_piece(self, number: int, piece: "CompletionPiece") -> None:
         if self._live:

@@ -4,6 +4,7 @@ Prompts share one forward pass; then each pass adds one token to every completio
 depends only on its prompt, seed and settings, not on the others in its batch.
 """
 
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from slm_tui.errors import GenerationError
+from slm_tui.generation.replayed_steps import claim, hand_back
 from slm_tui.generation.sampling import SamplingSettings, draw, noise
 from slm_tui.models.base import LanguageModel
 from slm_tui.models.bitlinear import BitLinear
@@ -23,6 +25,7 @@ Ending = Literal["", "end of text", "stop string", "max tokens", "stopped"]
 # The most completions at once, and the memory that their states may take.
 _MOST_TEXTS = 32
 _MOST_STATE_BYTES = 2**28
+_MOST_TEXTS_ON_GPU = 128
 # Random numbers generated in advance per completion.
 _NOISES = 64
 
@@ -113,6 +116,10 @@ class Engine:
         self._state: Any = None
         self._at_once = at_once or texts_at_once(model)
         self._device = next(model.parameters()).device
+        most = min(self._at_once, len(texts))
+        self._replayed = claim(model, settings, most) if cached and texts else None
+        # At the end, or when the caller drops the engine before.
+        self._release = weakref.finalize(self, hand_back, model, settings, self._replayed)
 
     @torch.inference_mode()
     def step(self) -> list[Continuation]:
@@ -120,14 +127,14 @@ class Engine:
 
         Empty when all texts have ended. The caller may end a text by setting its `ended`.
         """
-        while (logits := self._advance()) is not None:
-            grown = self._draw(logits)
+        while (tokens := self._advance()) is not None:
+            grown = self._append(tokens)
             if grown:
                 return grown
         return []
 
-    def _advance(self) -> Tensor | None:
-        """The logits of the next token of each row, `(texts, n_vocab)`; `None` at the end.
+    def _advance(self) -> list[int] | None:
+        """The next token of each row; `None` at the end.
 
         Rows whose text has ended are dropped; waiting ones take their place.
         """
@@ -142,7 +149,10 @@ class Engine:
         self._rows = rows + fresh
         if not self._rows:
             self._state = None
+            self._release()
             return None
+        if self._replayed is not None and not (self._replayed.problem or fresh):
+            return self._replayed([row.text.ids[-1] for row in rows], self._state, self._noises())
         logits = []
         if rows:
             logits.append(self._forward([[row.text.ids[-1]] for row in rows], self._state))
@@ -150,7 +160,7 @@ class Engine:
             state, new_logits = self._read(fresh)
             self._state = self._state.joined(state) if rows else state
             logits.append(new_logits)
-        return logits[0] if len(logits) == 1 else torch.cat(logits)
+        return self._draw(logits[0] if len(logits) == 1 else torch.cat(logits))
 
     def _has_current_state(self, row: _Row) -> bool:
         """Whether the row's state holds all but the last token of its window."""
@@ -187,15 +197,21 @@ class Engine:
     ) -> Tensor:
         return self._model.step(torch.tensor(ids, device=self._device), state, lengths)
 
-    def _draw(self, logits: Tensor) -> list[Continuation]:
-        """Append the next token to each text, or end it; return the texts that got one."""
-        settings, rows = self._settings, self._rows
-        noises = torch.zeros(len(rows), dtype=torch.float64)
-        if settings.temperature > 0:
-            noises = torch.tensor([row.noise() for row in rows], dtype=torch.float64)
-        tokens = draw(logits, settings, noises, self._seen()).tolist()
+    def _draw(self, logits: Tensor) -> list[int]:
+        """The next token of each row, from its logits `(texts, n_vocab)`."""
+        noises = torch.tensor(self._noises(), dtype=torch.float64)
+        tokens: list[int] = draw(logits, self._settings, noises, self._seen()).tolist()
+        return tokens
+
+    def _noises(self) -> list[float]:
+        if self._settings.temperature > 0:
+            return [row.noise() for row in self._rows]
+        return [0.0] * len(self._rows)
+
+    def _append(self, tokens: list[int]) -> list[Continuation]:
+        """Append its next token to each text, or end it; return the texts that got one."""
         grown = []
-        for row, id in zip(rows, tokens, strict=True):
+        for row, id in zip(self._rows, tokens, strict=True):
             text = row.text
             text.draws += 1
             if id == self._end:
@@ -221,7 +237,13 @@ class Engine:
 def texts_at_once(model: LanguageModel) -> int:
     """How many texts fit into the memory limit for their states, at least 1."""
     size = max(1, int(model.start(1).nbytes))
-    return max(1, min(_MOST_TEXTS, _MOST_STATE_BYTES // size))
+    most, memory = _MOST_TEXTS, _MOST_STATE_BYTES
+    weight = next(model.parameters())
+    if weight.is_cuda:
+        # More texts take hardly longer. They are copied once when some of them end.
+        free, _ = torch.cuda.mem_get_info(weight.device)
+        most, memory = _MOST_TEXTS_ON_GPU, free // 8
+    return max(1, min(most, memory // size))
 
 
 def spread_over_threads(model: LanguageModel) -> None:

@@ -98,7 +98,14 @@ def filtered(logits: Tensor, settings: SamplingSettings, seen: Tensor | None = N
 def draw(
     logits: Tensor, settings: SamplingSettings, noises: Tensor, seen: Tensor | None = None
 ) -> Tensor:
-    """Sample one token for each text: int64 `(texts,)`, on the CPU.
+    """`drawn` on the CPU, wherever the logits are: the noises and the result are there."""
+    return drawn(logits.detach().cpu(), settings, noises, seen)
+
+
+def drawn(
+    logits: Tensor, settings: SamplingSettings, noises: Tensor, seen: Tensor | None = None
+) -> Tensor:
+    """Sample one token for each text: int64 `(texts,)`, on the device of the arguments.
 
     Inverse transform sampling: tokens divide the unit interval by probability, in the order of
     their ids, and the noise selects one. Rounding differences hardly ever change the token.
@@ -106,10 +113,10 @@ def draw(
     Args:
         logits: `(texts, n_vocab)`. Non-finite values count as impossible; if nothing is
             possible, the result is token 0.
-        noises: in [0, 1), float64 `(texts,)`, on the CPU.
+        noises: in [0, 1), float64 `(texts,)`.
         seen: see `filtered`.
     """
-    logits = torch.nan_to_num(logits.detach().cpu().float(), nan=-torch.inf, posinf=1e30)
+    logits = torch.nan_to_num(logits.float(), nan=-torch.inf, posinf=1e30)
     logits = filtered(logits, settings, seen)
     if settings.temperature == 0:
         return logits.argmax(1)

@@ -47,7 +47,7 @@ class GenerationStatus:
 
     `completion` numbers the completions; `text` is the current one so far, `tokens` its number of
     tokens, `context` the number of tokens of prompt and text together, `invalid_bytes` how many
-    bytes of the text are not UTF-8.
+    bytes of the text are not UTF-8. `notice` says what makes generation slower than it could be.
     """
 
     state: State = "empty"
@@ -60,6 +60,7 @@ class GenerationStatus:
     ended: Ending = ""
     error: SlmTuiError | None = None
     facts: ModelFacts | None = None
+    notice: str = ""
 
 
 @dataclass(frozen=True)
@@ -265,6 +266,7 @@ class GenerationThread:
 
     def _write(self, loaded: LoadedModel, request: _Request, stop: threading.Event) -> None:
         from slm_tui.generation.engine import Engine
+        from slm_tui.generation.replayed_steps import problem_of
 
         with self._changed:
             text, continuation, decoder = _begin(loaded, request)
@@ -301,6 +303,7 @@ class GenerationThread:
                 text += decoder.finish()
                 continuation.ids.append(end)
                 loaded.published = len(continuation.ids)
+            problem = problem_of(loaded.model)
             self._update(
                 request,
                 stop,
@@ -308,6 +311,7 @@ class GenerationThread:
                 text=text,
                 ended=continuation.ended or "stopped",
                 invalid_bytes=decoder.invalid_bytes,
+                notice=f"Tokens are not sampled with CUDA graphs: {problem}" if problem else "",
             )
 
     def _update(self, request: _Request, stop: threading.Event, **changes: Any) -> None:

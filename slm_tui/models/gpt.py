@@ -56,19 +56,24 @@ class CachePositions:
     """Cache positions of the next tokens in a ragged batch.
 
     Args:
-        lengths: tokens that each text already has.
+        begins: tokens that each text already has, int64 `(batch, 1)`.
         time: tokens added to each.
+        longest: cached tokens to attend to, at least those of the longest text.
     """
 
-    def __init__(self, lengths: Sequence[int], time: int, device: torch.device) -> None:
-        self.longest = max(lengths) + time
-        self.texts = torch.arange(len(lengths), device=device)[:, None]
-        begins = torch.tensor(lengths, device=device)[:, None]
+    def __init__(self, begins: Tensor, time: int, longest: int) -> None:
+        self.longest = longest
+        self.texts = torch.arange(len(begins), device=begins.device)[:, None]
         # (batch, time)
-        self.positions = begins + torch.arange(time, device=device)
-        keys = torch.arange(self.longest, device=device)
+        self.positions = begins + torch.arange(time, device=begins.device)
+        keys = torch.arange(longest, device=begins.device)
         # (batch, 1, time, longest): a token sees those before it, and itself.
         self.mask = (keys <= self.positions[:, :, None])[:, None]
+
+    @classmethod
+    def of(cls, lengths: Sequence[int], time: int, device: torch.device) -> "CachePositions":
+        """Those after texts of these lengths."""
+        return cls(torch.tensor(lengths, device=device)[:, None], time, max(lengths) + time)
 
 
 class Norm(nn.Module):
@@ -310,7 +315,7 @@ class Gpt(LanguageModel):
         if longest + time > self.block_size:
             raise ValueError(f"{longest + time} tokens exceed {self.block_size}")
         alike = longest == min(state.lengths)
-        start = longest if alike else CachePositions(state.lengths, time, ids.device)
+        start = longest if alike else CachePositions.of(state.lengths, time, ids.device)
         x = self._hidden(ids, state.tensor, start, state.before)
         new = [time] * batch if lengths is None else list(lengths)
         if self.ngram_embeddings is not None and state.before is not None:
@@ -321,6 +326,21 @@ class Gpt(LanguageModel):
             return self._logits(x[:, -1])
         last = torch.tensor(lengths, device=x.device) - 1
         return self._logits(x[torch.arange(batch, device=x.device), last])
+
+    def next_logits(self, ids: Tensor, state: KvCache, begins: Tensor, longest: int) -> Tensor:
+        """`step` with one token for each text, in operations that depend on no value on the host.
+
+        Args:
+            ids: `(batch, 1)`.
+            state: changed in place, but for `lengths`, which are not read either.
+            begins: tokens that each text already has, int64 `(batch, 1)`.
+            longest: cached tokens to attend to, more than any text has.
+        """
+        places = CachePositions(begins, 1, longest)
+        x = self._hidden(ids, state.tensor, places, state.before)
+        if state.before is not None:
+            state.before.copy_(torch.cat((state.before, ids + 1), 1)[:, 1:])
+        return self._logits(x[:, -1])
 
     def _hidden(
         self,

@@ -358,6 +358,8 @@ class ChatScreen(PromptScreen):
         if generation.state == "failed" and before.error is not generation.error:
             self._queue.clear()
             self.transcript.add(Entry("error", text=f"✗ {generation.error}"))
+        if generation.notice and not before.notice:
+            self.app.notify(generation.notice, severity="warning", markup=False)
         if self._stream is not None:
             self._stream.pause() if idle else self._stream.resume()
         if idle and self._queue:
