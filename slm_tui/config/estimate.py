@@ -21,11 +21,13 @@ DAY = 86_400.0
 
 @dataclass(frozen=True)
 class Calibration:
-    """The speed of a device: `flops` per second, and a fixed cost of `seconds_per_layer`."""
+    """The speed of a device: `flops` per second, and a fixed cost of `seconds_per_layer`. There are
+    `devices` of this kind; processes on a CPU share its cores, so that it is one."""
 
     device: str
     flops: float
     seconds_per_layer: float
+    devices: int = 1
 
 
 @dataclass(frozen=True)
@@ -97,10 +99,12 @@ def step_flops(preset: Preset, n_vocab: int) -> float:
 
 
 def step_seconds(preset: Preset, calibration: Calibration, n_vocab: int) -> float:
-    """Expected time of one step."""
-    passes = preset.training.accumulation
+    """Expected time of one step. Several GPUs divide its passes; the time in which they exchange
+    gradients is not part of it."""
+    devices = min(preset.training.devices or calibration.devices, calibration.devices)
+    passes = max(1.0, preset.training.accumulation / devices)
     fixed = calibration.seconds_per_layer * (preset.model.layers + 1) * passes
-    return fixed + step_flops(preset, n_vocab) / calibration.flops
+    return fixed + step_flops(preset, n_vocab) / (calibration.flops * devices)
 
 
 def least_seconds_on_cpu(preset: Preset, cores: int, *, steps: int | None = None) -> float:

@@ -124,7 +124,12 @@ def _solve(key: str, times: list[float]) -> Calibration:
     small, large = (step_flops(_preset(shape), _N_VOCAB) for shape in _SHAPES)
     speed = (large - small) / max(times[1] - times[0], 1e-6)
     fixed = max(0.0, times[0] - small / speed) / (_preset(_SHAPES[0]).model.layers + 1)
-    return Calibration(key, speed, fixed)
+    return Calibration(key, speed, fixed, _devices())
+
+
+def _devices() -> int:
+    """How many devices `training.devices` may use."""
+    return torch.cuda.device_count() if choose_device("auto").type == "cuda" else 1
 
 
 def _file() -> Path:
@@ -136,10 +141,15 @@ def _read(key: str | None) -> Calibration | None:
     expired."""
     try:
         values = safe_files.read_json(_file(), _MOST)
-        result = Calibration(str(values["device"]), values["flops"], values["seconds_per_layer"])
+        result = Calibration(
+            str(values["device"]),
+            values["flops"],
+            values["seconds_per_layer"],
+            max(1, int(values.get("devices", 1))),
+        )
         if not values["measured"] <= time.time() < values["expires"]:
             return None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
         return None
     return result if key in (None, result.device) and result.flops > 0 else None
 

@@ -57,6 +57,22 @@ def test_time_grows_with_the_work() -> None:
     assert seconds[0] > seconds[1] > 0
 
 
+def test_gpus_divide_the_time_and_processes_on_a_cpu_do_not() -> None:
+    one, four = Calibration("cpu", 1e9, 1e-3), Calibration("gpu", 1e9, 1e-3, devices=4)
+    changes = {"training": {"micro_batch": 2, "accumulation": 4, "devices": 2}}
+    shared = make_tiny(**changes)
+    alone = make_tiny(training={**changes["training"], "devices": 1})
+    every = make_tiny(training={**changes["training"], "devices": 0})
+    seconds = {
+        name: estimate(preset, calibration=four).seconds
+        for name, preset in (("alone", alone), ("shared", shared), ("every", every))
+    }
+    assert seconds["alone"] == estimate(alone, calibration=one).seconds
+    assert seconds["shared"] == pytest.approx((seconds["alone"] or 0) / 2)
+    assert seconds["every"] == pytest.approx((seconds["alone"] or 0) / 4)
+    assert estimate(shared, calibration=one).seconds == seconds["alone"]
+
+
 def test_flops_of_a_step_are_about_six_per_weight_and_token() -> None:
     preset = library.get("shakespeare-medium")
     numbers = estimate(preset)
