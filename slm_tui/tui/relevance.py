@@ -22,40 +22,62 @@ _TYPO_RATIO = 0.8
 
 def relevance(query: str, title: str, phrases: Iterable[str], help: str) -> float:
     """From 0 (no match) to 1 (the words of `query` are the title or one of the phrases)."""
-    asked = words(query)
+    asked = [_likenesses(word) for word in words(query)]
     if not asked:
         return 0.0
-    named = [tuple(words(one)) for one in (title, *phrases)]
-    helping = tuple(words(help))
-    scores = [_of_phrase(asked, one) for one in named]
-    scores.append(_HELP_WEIGHT * _of_phrase(asked, helping))
-    everything = tuple(dict.fromkeys(word for one in (*named, helping) for word in one))
-    scores.append(_SCATTERED_WEIGHT * _found(asked, everything))
+    named = [words(one) for one in (title, *phrases)]
+    helping = words(help)
+    # How close each word of the query comes to one of the words of each phrase.
+    closest = [[_closest(like, one) for like in asked] for one in (*named, helping)]
+    scores = [
+        _of_phrase(each, phrase) for each, phrase in zip(closest, (*named, helping), strict=True)
+    ]
+    scores[-1] *= _HELP_WEIGHT
+    scores.append(_SCATTERED_WEIGHT * _found([max(every) for every in zip(*closest, strict=True)]))
     best = max(scores)
     return best if best >= _LEAST else 0.0
 
 
-def words(text: str) -> list[str]:
+# The entries of the palette stay the same while a query is typed.
+@functools.lru_cache(maxsize=16384)
+def words(text: str) -> tuple[str, ...]:
     """The words of `text` in lower case, without fillers unless there are only fillers."""
-    every = re.findall(r"[^\W_]+", text.lower())
-    return [word for word in every if word not in _FILLERS] or every
+    every = tuple(re.findall(r"[^\W_]+", text.lower()))
+    return tuple(word for word in every if word not in _FILLERS) or every
 
 
-def _of_phrase(asked: list[str], phrase: tuple[str, ...]) -> float:
+def _of_phrase(each: list[float], phrase: tuple[str, ...]) -> float:
     """Full marks if the phrase says what was asked and nothing else."""
     if not phrase:
         return 0.0
-    covered = min(1.0, len(asked) / len(phrase))
-    return _found(asked, phrase) * (0.7 + 0.3 * covered)
+    covered = min(1.0, len(each) / len(phrase))
+    return _found(each) * (0.7 + 0.3 * covered)
 
 
-def _found(asked: list[str], phrase: tuple[str, ...]) -> float:
+def _found(each: list[float]) -> float:
     """How many of the words were found, and how closely; missing words weigh heavily."""
-    each = [max((_likeness(word, other) for other in phrase), default=0.0) for word in asked]
     return float((sum(each) / len(each)) ** 2)
 
 
-@functools.lru_cache(maxsize=65536)
+class _Likenesses(dict[str, float]):
+    """How close other words are to one word, computed when first asked for."""
+
+    def __init__(self, asked: str) -> None:
+        super().__init__()
+        self._asked = asked
+
+    def __missing__(self, word: str) -> float:
+        found = self[word] = _likeness(self._asked, word)
+        return found
+
+
+_likenesses = functools.lru_cache(maxsize=1024)(_Likenesses)
+
+
+def _closest(like: _Likenesses, phrase: tuple[str, ...]) -> float:
+    return max(map(like.__getitem__, phrase), default=0.0)
+
+
 def _likeness(asked: str, word: str) -> float:
     """1 for the same word; less for another form of it, its beginning, or a typing error."""
     if asked == word:
@@ -71,6 +93,7 @@ def _likeness(asked: str, word: str) -> float:
     return 0.0
 
 
+@functools.lru_cache(maxsize=16384)
 def _stem(word: str) -> str:
     """A word without the usual endings: `stopping`, `stopped` and `stops` are `stop`."""
     for ending in ("ing", "ed", "es", "s", "e"):

@@ -96,8 +96,11 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 async def found(app: App[None], query: str) -> list[str]:
-    """The titles that `query` finds, best first."""
-    provider = PaletteProvider(app.screen)
+    """The titles that `query` finds on the current screen, best first."""
+    return await found_by(PaletteProvider(app.screen), query)
+
+
+async def found_by(provider: PaletteProvider, query: str) -> list[str]:
     hits = [(hit.score, str(hit.text)) async for hit in provider.search(query)]
     return [title for _, title in sorted(hits, key=lambda hit: -hit[0])]
 
@@ -141,7 +144,7 @@ async def test_all_actions_are_found_on_all_screens_by_label_and_help(room: str)
             label = f"{action.label}  ("
             assert any(title.startswith(label) for title in listed), action.id
             # Up to two more places have the same name, such as `log scale` of Train and Runs.
-            best = (await found(app, f"{action.label} {action.help}"))[:3]
+            best = (await found_by(provider, f"{action.label} {action.help}"))[:3]
             assert any(title.startswith(label) for title in best), (action.id, best)
 
 
