@@ -507,6 +507,8 @@ def test_a_killed_process_of_training_devices(home: Path, rank: int) -> None:
     preset = make_tiny(**ENDLESS, training__devices=2)
     process = begin(home / "tiny.toml", preset)
     events_of(process, is_at(7))
+    # Checkpoints are written while training continues.
+    limits.until(lambda: checkpoint.newest(store.find("last").checkpoints)[0])
     (other,) = children(process.pid)
     os.kill(other if rank else process.pid, signal.SIGKILL)
     _, errors = process.communicate(timeout=limits.LIMIT)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from slm_tui.config import library
+from slm_tui.config import library, overrides
 from slm_tui.corpus.prepare import prepare
 from slm_tui.formatting import count
 from slm_tui.tui.widgets.budget import Budget
@@ -18,7 +18,8 @@ def home(two_presets: Path) -> Path:
 
 
 async def test_a_prepared_corpus_gives_the_budget_its_real_sizes() -> None:
-    preset = library.get("mine")
+    preset = overrides.apply(library.get("mine"), ["data.documents=300"])
+    library.save(preset)
     corpus = prepare(preset)
     total, _ = preset.model.parameters(corpus.tokenizer.n_vocab)
     app = an_app()

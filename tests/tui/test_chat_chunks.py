@@ -1,5 +1,7 @@
 """Chunks in inspect mode: how an H-Net cuts a text, and how it did at other steps."""
 
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,6 +9,7 @@ from textual.pilot import Pilot
 from textual.widgets import Static
 
 from slm_tui.live.session import Session
+from slm_tui.runs import store
 from slm_tui.runs.store import Run
 from slm_tui.tui.app import SlmTuiApp
 from slm_tui.tui.screens.chat.chunk_list import ChunkList
@@ -28,8 +31,9 @@ TWO_STAGES: dict[str, Any] = {
 }
 
 
-@pytest.fixture
-def run() -> Run:
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The home of a run with three checkpoints."""
     changes: dict[str, Any] = {
         "max_steps": 30,
         "checkpoint_every": 10,
@@ -37,9 +41,18 @@ def run() -> Run:
         "keep_checkpoints": 9,
     }
     training = {f"training__{name}": value for name, value in changes.items()}
-    session = Session.start(make_tiny(name="cutter", model=TWO_STAGES, **training))
-    assert session.wait(limits.LIMIT)
-    return session.run
+    home = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SLM_TUI_HOME", str(home))
+        session = Session.start(make_tiny(name="cutter", model=TWO_STAGES, **training))
+        assert session.wait(limits.LIMIT)
+    return home
+
+
+@pytest.fixture
+def run(trained: Path, home: Path) -> Run:
+    shutil.copytree(trained, home, dirs_exist_ok=True, symlinks=True)
+    return store.find("last")
 
 
 async def with_chunks(pilot: Pilot[Any]) -> ChatScreen:
