@@ -12,8 +12,11 @@ from slm_tui.tui.app import SlmTuiApp
 @pytest.fixture(autouse=True)
 def as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(garbage._State, "is_starting", False)
-    yield
+    # Those of the tests' imports, see `tests.conftest`.
     gc.unfreeze()
+    yield
+    gc.collect()
+    gc.freeze()
     gc.enable()
 
 
