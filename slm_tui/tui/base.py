@@ -1,6 +1,7 @@
 """What every screen is built on."""
 
 import os
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import ClassVar, NamedTuple, Protocol, cast
@@ -20,6 +21,7 @@ from slm_tui.config.preset import Preset
 from slm_tui.live.workshop import LiveStatus, Workshop
 from slm_tui.tui import actions
 from slm_tui.tui.actions import Action, Room
+from slm_tui.tui.redraw_pace import RedrawPace
 from slm_tui.tui.widgets.key_footer import KeyFooter
 from slm_tui.tui.widgets.status_line import StatusLine
 from slm_tui.tui.widgets.tab_line import TabLine
@@ -158,7 +160,9 @@ class RoomScreen(Screen[None]):
         return ()
 
     def on_mount(self) -> None:
-        self.set_interval(1 / redraws_per_second(), self._tick)
+        tick = 1 / redraws_per_second()
+        self._pace = RedrawPace(tick)
+        self.set_interval(tick, self._tick)
         self.refresh_status()
 
     @on(events.Resize)
@@ -172,12 +176,16 @@ class RoomScreen(Screen[None]):
         self.refresh_footer()
 
     def _tick(self) -> None:
-        if self.is_current:
+        if not self.is_current:
+            return
+        is_due = self._pace.is_due(time.monotonic(), time.thread_time())
+        if is_due or not self.slm.workshop.is_training:
             self.refresh_status()
             self.refresh_room()
 
     def refresh_room(self) -> None:
-        """Called up to four times a second while visible: repaint only what changed."""
+        """Called up to four times a second while visible, less often if that takes long while a
+        model trains: repaint only what changed."""
 
     def refresh_status(self) -> None:
         """Update the status line and the dot on the Train tab."""

@@ -20,6 +20,7 @@ from slm_tui.tui.charts.series import Points, label, labels, ticks
 _DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))  # by column and row of a cell
 _BRAILLE = 0x2800
 _TARGET = "╌"
+_SLACK = 0.3  # of the interval: it is drawn that much earlier rather than on its own
 _CATCH_UP = 0.01  # seconds between two parts of a long series
 _BESIDE_TITLE = 4  # columns of the top border that the title leaves free
 _BORDERS = 2
@@ -114,7 +115,8 @@ class SmallChart(Widget):
         self._target = target
         self._data = Series(self._title, "curve", xs, ys)
         wait = self._drawn_at + self.min_interval - time.monotonic()
-        if wait <= 0 or not self.is_attached:
+        # Together with what else is repainted now: a screen is composed anew for every repaint.
+        if wait <= _SLACK * self.min_interval or not self.is_attached:
             self._redraw()
         elif self._timer is None:
             self._timer = self.set_timer(wait, self._redraw)
