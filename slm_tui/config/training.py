@@ -89,6 +89,14 @@ class Schedule(Settings):
     warmup_start_ratio: float = setting(
         0.0, ge=0, le=1, help="Start of warm-up, as a fraction of the peak", advanced=True
     )
+    length_warmup_fraction: float = setting(
+        0.0,
+        ge=0,
+        le=1,
+        help="Train on halves of the windows in this first fraction of the steps",
+        nudge="+0.1",
+        advanced=True,
+    )
     decay_fraction: float = setting(
         0.2, gt=0, le=1, help="Final fraction of the steps in which wsd decays", nudge="+0.05"
     )

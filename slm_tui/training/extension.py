@@ -56,6 +56,12 @@ def rate(preset: Preset, state: TrainingState) -> float:
     )
 
 
+def place(preset: Preset, state: TrainingState) -> float:
+    """Where in the planned steps the next update is; time that has passed counts as steps."""
+    share = state.elapsed_seconds / state.max_seconds if state.max_seconds else 0.0
+    return max(state.step, share * preset.training.max_steps)
+
+
 def final_rate(preset: Preset) -> float:
     """The learning rate at the end of the schedule."""
     peak = preset.optimizer.learning_rate

@@ -98,7 +98,8 @@ class _Part:
     def step(self, order: dict[str, Any]) -> None:
         """This rank's part of a step."""
         began = time.monotonic()
-        self.stepper.step(self._batches.batch(order["step"]), order["rate"], order["step"])
+        batch = self._batches.batch(order["step"])
+        self.stepper.step(batch, order["rate"], order["step"], order["place"])
         self.stepper.forward.stepped(time.monotonic() - began, order["left"])
 
 

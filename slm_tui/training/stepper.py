@@ -17,6 +17,7 @@ from slm_tui.training.memory import first_line, out_of_memory, release, sequence
 from slm_tui.training.optimizer import FlatOptimizer
 from slm_tui.training.precision import Format, LossScale, autocast, choose_format
 from slm_tui.training.ranks import ALONE, Ranks
+from slm_tui.training.schedule import windows_in_one
 
 # A prime near 2^61, for mixing seed and step into the seed of the step's dropout.
 _MIX = 2_305_843_009_213_693_951
@@ -71,6 +72,8 @@ class Stepper:
         self._model = model
         parts = sorted({model.part_of(name) for name, _ in model.named_parameters()}, key=_numeric)
         self._parts = parts if preset.training.gradient_norms else []
+        # Into which each sequence is divided in the current step.
+        self._windows = 1
         # Work for the host while a GPU computes a step.
         self.meanwhile: Callable[[], object] | None = None
         # fp16 repeats a step with another loss scale, which the host decides; so do several ranks
@@ -89,21 +92,27 @@ class Stepper:
             replays=self._device.type == "cuda" and not self._model.stages_that_cut,
         )
 
-    def _key(self) -> tuple[int, bool]:
+    def _key(self) -> tuple[int, int, bool]:
         """What a captured step depends on, besides the shape of the batch."""
-        return self.at_once, self.forward.is_compiled
+        return self.at_once, self._windows, self.forward.is_compiled
 
     @property
     def metrics(self) -> tuple[str, ...]:
         """The names of the metrics of every step: those of the model, and gradient norms."""
         return (*self._model.metrics, *(f"{_GRADIENT}{part}" for part in self._parts))
 
-    def step(self, batch: Batch, learning_rate: float, step: int) -> StepResult:
+    def step(
+        self, batch: Batch, learning_rate: float, step: int, place: float | None = None
+    ) -> StepResult:
         """Train on `batch`, `(sequences, block_size)`, all micro-batches of the step together.
+
+        Args:
+            place: where in the planned steps it is, if the time that has passed decides that.
 
         Raises:
             TrainingError: memory ran out even with one sequence at a time.
         """
+        self._divide(step if place is None else place)
         if self._device_step is not None:
             return self._step_on_device(self._device_step, batch, learning_rate, step)
         ids, targets = self._to_device(batch)
@@ -164,8 +173,15 @@ class Stepper:
 
     def rehearse(self, batch: Batch, step: int) -> None:
         """The work of a step without its update, for measurements."""
+        self._divide(step)
         self._within_memory(*self._to_device(batch), step, self.forward.notices)
         self._optimizer.clear()
+
+    def _divide(self, place: float) -> None:
+        preset = self._preset
+        self._windows = windows_in_one(
+            preset.schedule, place, preset.training.max_steps, preset.model.block_size
+        )
 
     def _to_device(self, batch: Batch) -> tuple[Tensor, Tensor]:
         ids = torch.from_numpy(batch.ids).to(self._device, non_blocking=True)
@@ -221,10 +237,12 @@ class Stepper:
         entropy = torch.zeros((), device=self._device)
         metrics: dict[str, Tensor] = {}
         for at in range(0, len(ids), self.at_once):
-            part = ids[at : at + self.at_once]
+            part, wanted = ids[at : at + self.at_once], targets[at : at + self.at_once]
             share = len(part) / sequences
+            if self._windows > 1:
+                part, wanted = (one.reshape(len(one) * self._windows, -1) for one in (part, wanted))
             with autocast(self.format, self._device):
-                loss = self.forward(part, targets[at : at + self.at_once])
+                loss = self.forward(part, wanted)
             factor = share * self.scale.value
             (loss.total if factor == 1 else loss.total * factor).backward()  # type: ignore[no-untyped-call]
             entropy += loss.cross_entropy.detach() * share

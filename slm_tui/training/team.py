@@ -101,10 +101,10 @@ class Team:
         if self._ranks.local_count < self._ranks.count:
             self.share()
 
-    def step(self, step: int, learning_rate: float, steps_left: int) -> None:
+    def step(self, step: int, learning_rate: float, place: float, steps_left: int) -> None:
         """Make the other ranks take their parts of a step."""
         if self._ranks.count > 1:
-            values = {"step": step, "rate": learning_rate, "left": steps_left}
+            values = {"step": step, "rate": learning_rate, "place": place, "left": steps_left}
             self._ranks.send({"order": "step", **values})
 
     def end(self, *, complete: bool) -> None:

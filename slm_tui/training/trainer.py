@@ -281,10 +281,11 @@ class Trainer:
         began = time.monotonic()
         rate = state.learning_rate_multiplier * state.plateau_multiplier
         rate *= extension.rate(self.preset, state)
-        self._team.step(state.step, rate, state.max_steps - state.step)
+        place = extension.place(self.preset, state)
+        self._team.step(state.step, rate, place, state.max_steps - state.step)
         batch = self._batches.batch(state.step)
         self._stepper.meanwhile = functools.partial(self._batches.prefetch, state.step + 1)
-        done = self._stepper.step(batch, rate, state.step)
+        done = self._stepper.step(batch, rate, state.step, place)
         for warning in done.warnings:
             self._sink(Warned(state.step, warning))
         stepper = self._stepper

@@ -155,6 +155,7 @@ OF_SETTINGS: dict[str, tuple[str, ...]] = {
     "schedule.kind": ("learning rate schedule", "schedule", "cosine", "decay"),
     "schedule.warmup_fraction": ("warmup", "warm-up"),
     "schedule.warmup_steps": ("warmup", "warm-up steps"),
+    "schedule.length_warmup_fraction": ("sequence length warmup", "short windows first"),
     "training.max_steps": ("steps", "number of steps", "epochs", "duration", "training length"),
     "training.max_minutes": ("time limit", "minutes"),
     "training.micro_batch": ("batch size", "batch", "micro batch", "sequences per step"),

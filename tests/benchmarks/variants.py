@@ -22,7 +22,6 @@ from slm_tui.training.allocator import keep_big_blocks
 from slm_tui.training.race import Runner
 
 _TURN_STEPS = 5
-_WINDOW = 64
 
 
 def changed(preset: Preset, variant: str) -> Preset:
@@ -30,14 +29,16 @@ def changed(preset: Preset, variant: str) -> Preset:
     return overrides.apply(preset, [change for change in variant.split(",") if change])
 
 
-def runners(preset: Preset, variants: list[str], seeds: int) -> dict[str, list[Runner]]:
+def runners(
+    preset: Preset, variants: list[str], seeds: int, window: int
+) -> dict[str, list[Runner]]:
     """For each variant a runner per seed."""
     result: dict[str, list[Runner]] = {}
     for variant in variants:
         for seed in range(1, seeds + 1):
             chosen = changed(preset, f"{variant},training.seed={seed}")
             steps = chosen.training.max_steps
-            runner = Runner(chosen, prepare(chosen), steps, _WINDOW)
+            runner = Runner(chosen, prepare(chosen), steps, window)
             result.setdefault(variant, []).append(runner)
     return result
 
@@ -75,6 +76,7 @@ def main() -> None:
     parser.add_argument("variants", nargs="*")
     parser.add_argument("--text", default="")
     parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--window", type=int, default=64, help="tokens per window to evaluate on")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--all", default="", dest="shared")
     options = parser.parse_intermixed_args()
@@ -84,7 +86,7 @@ def main() -> None:
     if options.text:
         preset = text_location.reading(preset, options.text)
     preset = changed(preset, options.shared)
-    racing = runners(preset, ["", *options.variants], options.seeds)
+    racing = runners(preset, ["", *options.variants], options.seeds, options.window)
     train(racing)
     print("\n".join(lines(racing)))
 

@@ -51,6 +51,7 @@ CASES: dict[str, list[tuple[Any, dict[str, Any]]]] = {
     "schedule__warmup_steps": [(0, {}), (4, {})],
     "schedule__warmup_fraction": [(0.5, {"schedule": {"kind": "linear"}})],
     "schedule__warmup_start_ratio": [(0.5, {})],
+    "schedule__length_warmup_fraction": [(0.5, {}), (1.0, {})],
     "schedule__decay_fraction": [(0.8, {"schedule__kind": "wsd"})],
     "schedule__plateau_factor": [(0.9, PLATEAU)],
     "schedule__plateau_patience": [(3, PLATEAU)],

@@ -152,7 +152,14 @@ def alike(result: Result, alone: Result) -> None:
 @pytest.mark.parametrize(
     ("changes", "count"),
     [
-        ({"training__micro_batch": 5, "optimizer": MUON}, 2),
+        (
+            {
+                "training__micro_batch": 5,
+                "optimizer": MUON,
+                "schedule__length_warmup_fraction": 0.5,
+            },
+            2,
+        ),
         ({"training__micro_batch": 2, "training__accumulation": 2}, 3),
         ({"model": HGRN, "training__gradient_norms": True}, 2),
         ({"training__precision": "fp16", "training__micro_batch": 3}, 2),
@@ -196,10 +203,10 @@ class FailsOnce:
         step, accumulate = Stepper.step, Stepper._accumulate
         now = 0
 
-        def counted(stepper: Stepper, batch: Any, rate: float, number: int) -> Any:
+        def counted(stepper: Stepper, batch: Any, rate: float, number: int, *more: Any) -> Any:
             nonlocal now
             now = number
-            return step(stepper, batch, rate, number)
+            return step(stepper, batch, rate, number, *more)
 
         def failing(stepper: Stepper, *arguments: Any) -> Any:
             result = accumulate(stepper, *arguments)
@@ -299,9 +306,9 @@ def test_when_rank_0_is_killed_the_others_end(home: Path) -> None:
 def asks_to_stop() -> None:
     step = Stepper.step
 
-    def asking(stepper: Any, batch: Any, rate: float, number: int) -> Any:
+    def asking(stepper: Any, batch: Any, rate: float, number: int, *more: Any) -> Any:
         stepper._ranks.wants_stop = number >= 4
-        return step(stepper, batch, rate, number)
+        return step(stepper, batch, rate, number, *more)
 
     Stepper.step = asking  # type: ignore[method-assign]
 

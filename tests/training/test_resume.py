@@ -84,6 +84,15 @@ def test_every_family_resumes_exactly(
     assert_same(second, whole, [first])
 
 
+def test_a_run_resumes_exactly_where_its_windows_become_whole(tiny: Make, tmp_path: Path) -> None:
+    preset = tiny(**ACROSS_AN_EPOCH, schedule__length_warmup_fraction=0.5)
+    whole = train(preset, tmp_path / "whole")
+    for stop_after in (7, 8, 9):
+        first = train(preset, tmp_path / str(stop_after), wishes={stop_after: Control.stop})
+        second = train(preset, tmp_path / str(stop_after), resume=True)
+        assert_same(second, whole, [first])
+
+
 def test_the_exact_resume_test_crosses_an_epoch(tiny: Make, tmp_path: Path) -> None:
     preset = tiny(**ACROSS_AN_EPOCH)
     corpus = prepare(preset)

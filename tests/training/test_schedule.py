@@ -9,7 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slm_tui.config.training import Schedule
-from slm_tui.training.schedule import learning_rate, minimum_rate, warmup_steps
+from slm_tui.training.schedule import (
+    learning_rate,
+    minimum_rate,
+    warmup_steps,
+    windows_in_one,
+)
 
 SCHEDULES = st.builds(
     Schedule,
@@ -96,3 +101,10 @@ def test_warm_up_may_begin_at_a_fraction_of_the_peak() -> None:
     schedule = Schedule(kind="constant", warmup_steps=4, warmup_start_ratio=1 / 3)
     rates = [learning_rate(schedule, 3.0, step, 100) for step in range(6)]
     assert rates == pytest.approx([1.0, 1.5, 2.0, 2.5, 3.0, 3.0])
+
+
+def test_windows_are_halved_while_the_length_warms_up() -> None:
+    schedule = Schedule(length_warmup_fraction=0.5)
+    assert [windows_in_one(schedule, step, 5, 8) for step in range(5)] == [2, 2, 1, 1, 1]
+    assert windows_in_one(schedule, 0, 5, 7) == 1
+    assert windows_in_one(Schedule(), 0, 5, 8) == 1

@@ -384,10 +384,10 @@ def test_progress_is_saved_before_an_error_is_reported(tiny: Make, tmp_path: Pat
     def break_after_six(trainer: Trainer) -> None:
         whole = trainer._stepper.step
 
-        def step(batch: Any, rate: float, number: int) -> Any:
+        def step(batch: Any, rate: float, number: int, *more: Any) -> Any:
             if number == 6:
                 raise ZeroDivisionError("a bug")
-            return whole(batch, rate, number)
+            return whole(batch, rate, number, *more)
 
         trainer._stepper.step = step  # type: ignore[method-assign]
 
