@@ -156,7 +156,8 @@ class _Kept:
     """The steps of one model that no engine uses, for the next one."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
+        # An engine may be collected as garbage, and hand back its steps, at any moment.
+        self.lock = threading.RLock()
         self.free: dict[_Sampling, ReplayedSteps] = {}
         self.problem = ""
 
@@ -180,15 +181,23 @@ def claim(
         return None
     if replays is None and not on_gpu:
         return None
+    # A captured step would read weights that were cast once, also after they have changed.
+    if torch.is_autocast_enabled("cuda" if on_gpu else "cpu"):
+        return None
     kept = _KEPT.setdefault(model, _Kept())
     with kept.lock:
         if kept.problem:
             return None
         steps = kept.free.pop(_sampling(settings), None)
-    if steps is None or not steps.is_for(model, texts):
+    if steps is not None and steps.is_for(model, texts):
+        return steps
+    del steps
+    try:
         replays = on_gpu if replays is None else replays
-        steps = ReplayedSteps(model, settings, rounded_count(texts), replays=replays)
-    return steps
+        return ReplayedSteps(model, settings, rounded_count(texts), replays=replays)
+    except torch.OutOfMemoryError:
+        # There may be room for the texts themselves, which need half as much.
+        return None
 
 
 def hand_back(
@@ -204,6 +213,14 @@ def hand_back(
         else:
             # Those of other settings would each hold a cache.
             kept.free = {_sampling(settings): steps}
+
+
+def forget(model: LanguageModel) -> None:
+    """Free the memory of steps that no engine uses."""
+    kept = _KEPT.get(model)
+    if kept is not None:
+        with kept.lock:
+            kept.free.clear()
 
 
 def problem_of(model: LanguageModel) -> str:

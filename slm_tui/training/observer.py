@@ -9,6 +9,7 @@ from slm_tui.corpus.batches import Batch, fixed_windows
 from slm_tui.corpus.prepare import Corpus
 from slm_tui.evaluation.loss import SplitLoss, split_loss
 from slm_tui.generation.completions import Completion, write
+from slm_tui.generation.replayed_steps import forget, problem_of
 from slm_tui.generation.sampling import SamplingSettings
 from slm_tui.models.base import LanguageModel
 from slm_tui.training.control import Control
@@ -51,6 +52,7 @@ class Observer:
         self._train, self._most = corpus.train, most
         self._byte_lengths = torch.from_numpy(corpus.tokenizer.byte_lengths().astype("int64"))
         self._begin = corpus.begins_documents
+        self._told_of_graphs = False
 
     def evaluate(self, *, again: bool = False) -> bool:
         """Measure the validation loss; return whether it is the best so far.
@@ -146,6 +148,12 @@ class Observer:
             self._warn("memory ran out while sampling: this sample is skipped")
         finally:
             self._model.train()
+            # The training needs the memory.
+            forget(self._model)
+        problem = problem_of(self._model)
+        if problem and not self._told_of_graphs:
+            self._told_of_graphs = True
+            self._warn(f"samples are not written with CUDA graphs: {problem}")
 
     def _write_samples(self) -> bool:
         """Emit the samples in the order of the prompts; `False` if interrupted by a stop.

@@ -120,7 +120,28 @@ def test_steps_are_not_fixed_where_they_would_differ() -> None:
     model = model_of()
     assert claim(model, SAMPLED, 1) is None  # on a CPU
     assert claim(model, PENALISED, 1, replays=False) is None
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert claim(model, SAMPLED, 1, replays=False) is None
     assert claim(model.train(), SAMPLED, 1, replays=False) is None
+
+
+def test_without_memory_for_a_second_cache_texts_are_written_as_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("no room")
+
+    monkeypatch.setattr(ReplayedSteps, "__init__", full)
+    assert claim(model_of(), SAMPLED, 1, replays=False) is None
+
+
+def test_the_memory_of_unused_steps_can_be_freed(fixed: None) -> None:
+    model = model_of()
+    first = Engine(model, [Continuation([1], 0)], SAMPLED, None)
+    used = first._replayed
+    del first
+    replayed_steps.forget(model)
+    assert Engine(model, [Continuation([1], 0)], SAMPLED, None)._replayed is not used
 
 
 def test_shapes_are_rounded() -> None:
