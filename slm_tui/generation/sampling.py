@@ -127,4 +127,5 @@ def drawn(
     # Rounding must not put the noise past the last token.
     places = torch.minimum(noises[:, None] * total, total * (1 - 2.0**-52))
     tokens = torch.searchsorted(below, places, right=True)[:, 0]
-    return torch.where(total[:, 0] > 0, tokens, 0)
+    # Without a value from the host, which a CUDA graph could not copy.
+    return tokens * (total[:, 0] > 0)

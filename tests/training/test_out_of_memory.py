@@ -235,10 +235,12 @@ def written_in_little(home: Path) -> Any:
 
 def test_writing_without_memory_is_an_error_and_does_not_kill_the_process(home: Path) -> None:
     result = run(written_in_little, home, home)
-    (failure,) = result["failures"]
-    # The training thread, which runs next to the writer, may be the first to find none.
-    assert "memory ran out" in failure
-    assert "resume the run" in failure
+    # Writing needs little memory, and may find that much among what was freed before.
+    assert bool(result["failures"]) != (result["saved"] == [2])
+    for failure in result["failures"]:
+        # The training thread, which runs next to the writer, may be the first to find none.
+        assert "memory ran out" in failure
+        assert "resume the run" in failure
 
 
 def updated_in_little(home: Path) -> Any:

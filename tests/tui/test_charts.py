@@ -669,3 +669,28 @@ async def test_a_small_chart_shows_its_last_value_and_round_labels() -> None:
         rows = text_of(small)
         assert any(row.startswith(" 5e-4┤") for row in rows)
         assert all(len(row) == small.size.width for row in rows)
+
+
+async def test_a_small_chart_fits_anew_as_if_all_points_had_come_at_once() -> None:
+    xs = [float(x) for x in range(1, 200)]
+    ys = [3.0 / x for x in xs]
+
+    class Charts(App[None]):
+        CSS = "SmallChart { width: 40; height: 8; }"
+
+        def compose(self) -> ComposeResult:
+            yield SmallChart("loss", id="slices", min_interval=0)
+            yield SmallChart("loss", id="whole", min_interval=0)
+
+    async with Charts().run_test(size=(80, 24)) as pilot:
+        slices = pilot.app.query_one("#slices", SmallChart)
+        whole = pilot.app.query_one("#whole", SmallChart)
+        whole.show(xs, ys)
+        for count in (50, 130, 199):
+            slices.show(xs[:count], ys[:count])
+        await pilot.pause()
+        assert text_of(slices) != text_of(whole)
+        slices.fit_anew()
+        slices.show(xs, ys)
+        await pilot.pause()
+        assert text_of(slices) == text_of(whole)

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from textual.pilot import Pilot
+from textual.screen import Screen
 
 from slm_tui.config import library
 from slm_tui.config.models.hnet import HnetModel
@@ -30,6 +31,7 @@ from slm_tui.models.build import build
 from slm_tui.runs import store
 from slm_tui.tui.app import SlmTuiApp
 from slm_tui.tui.charts.chart import Chart
+from slm_tui.tui.charts.sparkline import SmallChart
 from slm_tui.tui.screens.chat.screen import ChatScreen
 from slm_tui.tui.screens.chat.transcript import Entry
 from slm_tui.tui.screens.runs.screen import RunsScreen
@@ -93,15 +95,16 @@ async def drawn(pilot: Pilot[Any]) -> None:
     worker = getattr(pilot.app.screen, "worker", None)
     await until(pilot, lambda: worker is None or worker.snapshot.state != "looking")
     pilot.app.screen.refresh_room()  # type: ignore[attr-defined]
-    await until(pilot, lambda: all(map(is_drawn, pilot.app.screen.query(Chart))))
+    await until(pilot, lambda: are_drawn(pilot.app.screen))
     await still(pilot)
 
 
-def is_drawn(chart: Chart) -> bool:
-    """Whether nothing of the chart is waiting to be drawn."""
-    if not chart.display:
-        return True
-    return bool(chart.drawings) and not (chart._dirty or chart.client.busy)
+def are_drawn(screen: Screen[Any]) -> bool:
+    """Whether nothing of the charts is waiting to be drawn."""
+    large = [one for one in screen.query(Chart) if one.display]
+    if not all(one.drawings and not (one._dirty or one.client.busy) for one in large):
+        return False
+    return all(one._timer is None for one in screen.query(SmallChart))
 
 
 async def still(pilot: Pilot[Any]) -> None:
@@ -112,7 +115,7 @@ async def still(pilot: Pilot[Any]) -> None:
         assert time.monotonic() < end, "the screen does not come to rest"
         await pilot.pause(0.1)
         now = on_screen(pilot)
-        quiet = now == before and all(map(is_drawn, pilot.app.screen.query(Chart)))
+        quiet = now == before and are_drawn(pilot.app.screen)
         same = same + 1 if quiet else 0
         before = now
 

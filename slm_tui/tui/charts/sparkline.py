@@ -121,6 +121,10 @@ class SmallChart(Widget):
         elif self._timer is None:
             self._timer = self.set_timer(wait, self._redraw)
 
+    def fit_anew(self) -> None:
+        """Choose the ranges from the points alone at the next drawing, not from earlier ones."""
+        self._across, self._range = GrowingRange(), StickyRange()
+
     def _redraw(self) -> None:
         if self._timer is not None:
             self._timer.stop()

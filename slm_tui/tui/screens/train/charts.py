@@ -137,6 +137,11 @@ class SmallCharts(VerticalScroll):
         for row, xs, ys in series:
             self._charts[row.id].show(xs, ys, targets.get(row.metric))
 
+    def fit_anew(self) -> None:
+        """See `SmallChart.fit_anew`."""
+        for chart in self._charts.values():
+            chart.fit_anew()
+
     def _arrange(self) -> None:
         """Show the charts that fit, and how many more there are."""
         zoomed, width, height = self.has_class("-zoomed"), *self.container_size

@@ -168,6 +168,8 @@ class TrainScreen(RoomScreen):
             # The charts take in what is new: all at once, it would take too long.
             self._show_charts(view)
         else:
+            # The picture of a run does not depend on the slices in which its log was read.
+            self.query_one(SmallCharts).fit_anew()
             self._show(view)
         self._read_on()
 
