@@ -142,7 +142,7 @@ class _Job:
             # Also writes the completions so far if something fails.
             self._finish(time.monotonic() - began)
             if problem := problem_of(model):
-                output.say_stderr(f"tokens are not sampled with CUDA graphs: {problem}")
+                output.say_stderr(f"generation does not use CUDA graphs: {problem}")
 
     def _on_piece(self, number: int, piece: "CompletionPiece") -> None:
         if self._live:

@@ -74,6 +74,12 @@ class Preset(Settings):
                 f"warm-up of {schedule.warmup_steps} steps is longer than the whole run of {steps}",
                 max(1, steps // 10),
             )
+        if schedule.length_warmup_fraction and self.model.block_size % 2:
+            raise reject(
+                "schedule.length_warmup_fraction",
+                f"windows of {self.model.block_size} tokens cannot be halved",
+                0,
+            )
         tokens = self.data.limit.tokens
         if tokens is not None and tokens <= self.model.block_size:
             raise reject(

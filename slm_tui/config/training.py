@@ -93,7 +93,7 @@ class Schedule(Settings):
         0.0,
         ge=0,
         le=1,
-        help="Train on halves of the windows in this first fraction of the steps",
+        help="Fraction of the steps, at the start, with windows of half the length",
         nudge="+0.1",
         advanced=True,
     )

@@ -311,7 +311,7 @@ class GenerationThread:
                 text=text,
                 ended=continuation.ended or "stopped",
                 invalid_bytes=decoder.invalid_bytes,
-                notice=f"Tokens are not sampled with CUDA graphs: {problem}" if problem else "",
+                notice=f"Generation does not use CUDA graphs: {problem}" if problem else "",
             )
 
     def _update(self, request: _Request, stop: threading.Event, **changes: Any) -> None:

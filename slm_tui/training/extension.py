@@ -19,7 +19,6 @@ def move_end(preset: Preset, state: TrainingState, max_steps: int, *, rewarm: bo
     now = rate(preset, state)
     # A run that ended by time had fewer steps than it might have had.
     planned = min(preset.training.max_steps, before)
-    share = state.elapsed_seconds / state.max_seconds if state.max_seconds else 0.0
     if rewarm and schedule.kind != "constant" and state.step:
         ratio = now / preset.optimizer.learning_rate
         state.course = schedules.rewarmed(schedule, state.step, max_steps, ratio)
@@ -30,7 +29,7 @@ def move_end(preset: Preset, state: TrainingState, max_steps: int, *, rewarm: bo
             before,
             max_steps,
             planned,
-            time_share=share,
+            time_share=_time_share(state),
             course=state.course,
         )
     state.max_steps = max_steps
@@ -51,15 +50,19 @@ def rate(preset: Preset, state: TrainingState) -> float:
         state.step,
         state.max_steps,
         preset.training.max_steps,
-        time_share=state.elapsed_seconds / state.max_seconds if state.max_seconds else 0.0,
+        time_share=_time_share(state),
         course=state.course,
     )
 
 
 def place(preset: Preset, state: TrainingState) -> float:
     """Where in the planned steps the next update is; time that has passed counts as steps."""
-    share = state.elapsed_seconds / state.max_seconds if state.max_seconds else 0.0
-    return max(state.step, share * preset.training.max_steps)
+    return max(state.step, _time_share(state) * preset.training.max_steps)
+
+
+def _time_share(state: TrainingState) -> float:
+    """The part of its time that has passed, of a run that ends by time; else 0."""
+    return state.elapsed_seconds / state.max_seconds if state.max_seconds else 0.0
 
 
 def final_rate(preset: Preset) -> float:

@@ -153,7 +153,7 @@ class Observer:
         problem = problem_of(self._model)
         if problem and not self._told_of_graphs:
             self._told_of_graphs = True
-            self._warn(f"samples are not written with CUDA graphs: {problem}")
+            self._warn(f"samples are generated without CUDA graphs: {problem}")
 
     def _write_samples(self) -> bool:
         """Emit the samples in the order of the prompts; `False` if interrupted by a stop.

@@ -36,7 +36,7 @@ _SHORTEST_REWARMING = 0.01
 _LONGEST_REWARMING = 0.5
 
 
-def windows_in_one(schedule: Schedule, place: float, max_steps: int, block_size: int) -> int:
+def windows_in_one(schedule: Schedule, place: float, max_steps: int) -> int:
     """Into how many windows each window of a step is divided: 2 while the length warms up, else 1.
 
     `place` is the number of the step; in a run that ends by time, further on if the time is.
@@ -44,8 +44,7 @@ def windows_in_one(schedule: Schedule, place: float, max_steps: int, block_size:
     Short windows cost less, and teach first what depends on few tokens. The tokens of a step are
     the same. Source: Li et al. 2022 (arXiv:2108.06084), whose windows grow in many small steps.
     """
-    is_short = place < round(schedule.length_warmup_fraction * max_steps)
-    return 2 if is_short and block_size % 2 == 0 else 1
+    return 2 if place < round(schedule.length_warmup_fraction * max_steps) else 1
 
 
 def warmup_steps(schedule: Schedule, max_steps: int) -> int:

@@ -179,9 +179,7 @@ class Stepper:
 
     def _divide(self, place: float) -> None:
         preset = self._preset
-        self._windows = windows_in_one(
-            preset.schedule, place, preset.training.max_steps, preset.model.block_size
-        )
+        self._windows = windows_in_one(preset.schedule, place, preset.training.max_steps)
 
     def _to_device(self, batch: Batch) -> tuple[Tensor, Tensor]:
         ids = torch.from_numpy(batch.ids).to(self._device, non_blocking=True)

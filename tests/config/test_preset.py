@@ -97,6 +97,10 @@ def test_a_name_alone_makes_a_preset() -> None:
             "schedule.warmup_fraction: set only one of warmup_fraction and warmup_steps",
         ),
         (
+            {"schedule__length_warmup_fraction": 0.5, "model__block_size": 17},
+            "schedule.length_warmup_fraction: windows of 17 tokens cannot be halved; try 0",
+        ),
+        (
             {"training__max_steps": 0},
             "training.max_steps: 0 should be greater than or equal to 1; ",
         ),

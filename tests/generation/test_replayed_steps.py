@@ -199,14 +199,21 @@ def graphs(monkeypatch: pytest.MonkeyPatch) -> list[FakeGraph]:
     return made
 
 
+def launched(
+    monkeypatch: pytest.MonkeyPatch, model: LanguageModel, settings: SamplingSettings
+) -> list[list[int]]:
+    """The texts of ordinary steps."""
+    with monkeypatch.context() as patch:
+        patch.setattr(engines, "claim", claim)
+        return texts_of(model, settings)
+
+
 def test_captured_steps_give_the_same_texts(
     graphs: list[FakeGraph], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = model_of(block_size=200)
-    with monkeypatch.context() as patch:
-        patch.setattr(engines, "claim", claim)
-        settings = SAMPLED.with_(max_tokens=150)
-        expected = texts_of(model, settings)
+    settings = SAMPLED.with_(max_tokens=150)
+    expected = launched(monkeypatch, model, settings)
     assert not graphs
     assert texts_of(model, settings) == expected
     assert problem_of(model) == ""
@@ -221,9 +228,7 @@ def test_a_replay_that_differs_is_not_used(
     graphs: list[FakeGraph], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = model_of()
-    with monkeypatch.context() as patch:
-        patch.setattr(engines, "claim", claim)
-        expected = texts_of(model, SAMPLED)
+    expected = launched(monkeypatch, model, SAMPLED)
     monkeypatch.setattr(replayed_steps, "_SAME", -1.0)
     assert texts_of(model, SAMPLED) == expected
     assert "differ by" in problem_of(model)
@@ -235,9 +240,7 @@ def test_a_capture_that_fails_is_told_and_the_text_goes_on(
     graphs: list[FakeGraph], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = model_of()
-    with monkeypatch.context() as patch:
-        patch.setattr(engines, "claim", claim)
-        expected = texts_of(model, SAMPLED)
+    expected = launched(monkeypatch, model, SAMPLED)
 
     @contextmanager
     def failing(graph: object, **_: object) -> Iterator[None]:

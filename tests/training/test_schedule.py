@@ -105,6 +105,5 @@ def test_warm_up_may_begin_at_a_fraction_of_the_peak() -> None:
 
 def test_windows_are_halved_while_the_length_warms_up() -> None:
     schedule = Schedule(length_warmup_fraction=0.5)
-    assert [windows_in_one(schedule, step, 5, 8) for step in range(5)] == [2, 2, 1, 1, 1]
-    assert windows_in_one(schedule, 0, 5, 7) == 1
-    assert windows_in_one(Schedule(), 0, 5, 8) == 1
+    assert [windows_in_one(schedule, step, 5) for step in range(5)] == [2, 2, 1, 1, 1]
+    assert windows_in_one(Schedule(), 0, 5) == 1
