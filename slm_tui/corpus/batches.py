@@ -6,7 +6,7 @@ here: `targets` are `ids` one token later.
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from slm_tui.errors import CorpusError
 
 Ids = NDArray[np.int64]
+Tokens = NDArray[np.unsignedinteger]
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,23 @@ class Batch:
 
     ids: Ids
     targets: Ids
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Windows of a text: each has `block_size` tokens and begins at one of `starts`, int64
+    `(sequences,)`."""
+
+    tokens: Tokens
+    starts: Ids
+    block_size: int
+
+    @cached_property
+    def batch(self) -> Batch:
+        """The tokens, read when they are first asked for."""
+        offsets = np.arange(self.block_size + 1, dtype=np.int64)
+        found = self.tokens[self.starts[:, None] + offsets].astype(np.int64)
+        return Batch(found[:, :-1], found[:, 1:])
 
 
 class Batches:
@@ -40,7 +58,7 @@ class Batches:
 
     def __init__(
         self,
-        tokens: NDArray[np.unsignedinteger],
+        tokens: Tokens,
         block_size: int,
         sequences: int,
         seed: int,
@@ -59,20 +77,30 @@ class Batches:
         self._seed = seed
         # The phase can cost one window: leave one out so that all epochs have the same number.
         self.windows = max(1, (len(tokens) - 1) // block_size - 1)
-        self._offsets = np.arange(block_size + 1, dtype=np.int64)
         self._order = lru_cache(maxsize=2)(self._shuffled)
-        self._ahead: tuple[int, Batch] | None = None
+        self._ahead: tuple[int, Windows] | None = None
 
-    def prefetch(self, step: int) -> None:
-        """Keep the batch of `step` for the next call of `batch`."""
-        self._ahead = step, self._batch(step)
+    def prefetch(self, step: int, *, reads: bool) -> None:
+        """Keep the windows of `step` for the next call of `windows_of`.
+
+        Args:
+            reads: whether to read their tokens, too.
+        """
+        ahead = self._windows_of(step)
+        if reads:
+            _ = ahead.batch
+        self._ahead = step, ahead
 
     def batch(self, step: int) -> Batch:
         """The sequences of step `step`, counted from 0."""
-        ahead, self._ahead = self._ahead, None
-        return ahead[1] if ahead is not None and ahead[0] == step else self._batch(step)
+        return self.windows_of(step).batch
 
-    def _batch(self, step: int) -> Batch:
+    def windows_of(self, step: int) -> Windows:
+        """Where the sequences of step `step` are in the text."""
+        ahead, self._ahead = self._ahead, None
+        return ahead[1] if ahead is not None and ahead[0] == step else self._windows_of(step)
+
+    def _windows_of(self, step: int) -> Windows:
         first = step * self._sequences
         index = np.arange(first + self._part.start, first + self._part.stop, dtype=np.int64)
         epochs, places = np.divmod(index, self.windows)
@@ -81,8 +109,7 @@ class Batches:
             mine = epochs == epoch
             order, phase = self._order(epoch)
             starts[mine] = order[places[mine]].astype(np.int64) * self._block + phase
-        windows = self._tokens[starts[:, None] + self._offsets].astype(np.int64)
-        return Batch(windows[:, :-1], windows[:, 1:])
+        return Windows(self._tokens, starts, self._block)
 
     def _shuffled(self, epoch: int) -> tuple[NDArray[np.uint32], int]:
         generator = np.random.Generator(np.random.Philox(key=[self._seed, epoch]))
@@ -91,7 +118,7 @@ class Batches:
         return generator.permutation(self.windows).astype(np.uint32), phase
 
 
-def fixed_windows(tokens: NDArray[np.unsignedinteger], block_size: int, most: int) -> Batch:
+def fixed_windows(tokens: Tokens, block_size: int, most: int) -> Batch:
     """At most `most` windows, spread evenly over a split, always the same ones.
 
     Windows do not overlap, so every target is scored once. A split shorter than a window gives
@@ -109,6 +136,4 @@ def fixed_windows(tokens: NDArray[np.unsignedinteger], block_size: int, most: in
     length = min(block_size, len(tokens) - 1)
     available = (len(tokens) - 1) // length
     chosen = np.linspace(0, available - 1, min(most, available)).round().astype(np.int64)
-    offsets = np.arange(length + 1, dtype=np.int64)
-    windows = tokens[(chosen * length)[:, None] + offsets].astype(np.int64)
-    return Batch(windows[:, :-1], windows[:, 1:])
+    return Windows(tokens, chosen * length, length).batch

@@ -17,9 +17,9 @@ from slm_tui.config.preset import Preset
 from slm_tui.models.base import LanguageModel, Loss
 from slm_tui.training.device import describe_device
 
-# Assumed cost in seconds of compiling a shape for the first time.
 # Maximum size of the file of results in bytes.
 _MOST = 1 << 20
+# Assumed cost in seconds of compiling a shape for the first time.
 _USUAL_COST = 45.0
 # `auto` may lose at most this share of the remaining time if compiling gains nothing.
 _MOST_TO_LOSE = 0.01

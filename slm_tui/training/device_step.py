@@ -3,16 +3,18 @@
 A small model's step is hundreds of tiny operations, and launching them takes longer than computing
 them. A CUDA graph launches all of them at once. It cannot look at a value in between, so clipping
 and the skip of a step that is not finite are arithmetic on the device; the host reads a few numbers
-after the step.
+later, those of several steps at once.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
+from slm_tui.training.device_text import DeviceText
+from slm_tui.training.lookahead import MOST
 from slm_tui.training.memory import first_line
 from slm_tui.training.optimizer import FlatOptimizer
 
@@ -40,6 +42,7 @@ class DeviceStep:
         seed: prepares the generators for a step; called before each run of its operations.
         replays: whether to try a CUDA graph. Without it the same operations are launched one by
             one, with the same results.
+        text: from which the device cuts the windows of a step, if it is held there.
     """
 
     def __init__(
@@ -50,15 +53,20 @@ class DeviceStep:
         seed: Callable[[int], None],
         *,
         replays: bool,
+        text: DeviceText | None = None,
     ) -> None:
         self._gradients, self._norms, self._seed = gradients, norms, seed
+        self._text = text
         self._optimizer = optimizer
         device = optimizer.weights.device
         self._device = device
         self._rate = torch.zeros((), device=device)
-        self._ids = self._targets = torch.empty(0, 0, dtype=torch.int64, device=device)
+        self._inputs: list[Tensor] = []
         self._names: list[str] = []
         self._numbers = torch.empty(0, device=device)
+        # The numbers of steps that were not read yet, a row for each.
+        self._rows = torch.empty(0, 0, device=device)
+        self._unread = 0
         self._replays = replays
         self._graph: Any = None
         self.notices: list[str] = []
@@ -70,24 +78,28 @@ class DeviceStep:
 
     def forget(self) -> None:
         """Capture anew at the next step: what the step computes has changed."""
+        if self._graph is not None and self._device.type == "cuda":
+            # The device may be in the middle of it.
+            torch.cuda.synchronize(self._device)
         self._graph = None
 
-    def __call__(
+    def launch(
         self,
-        ids: Tensor,
-        targets: Tensor,
+        inputs: Sequence[Tensor],
         learning_rate: float,
         step: int,
         meanwhile: Callable[[], object] | None = None,
-    ) -> dict[str, float]:
-        """One update, unless its gradient is not finite; returns `loss`, `norm`, `finite` (0 or 1)
-        and the metrics.
+    ) -> None:
+        """Begin an update, which does nothing if its gradient is not finite.
+
+        At most `MOST` of them may be launched before `read` is called.
 
         Args:
-            ids, targets: int64 `(sequences, time)`, on the CPU.
+            inputs: on the CPU: the first tokens of the windows if the device holds the text,
+                int64 `(sequences,)`; otherwise ids and targets, int64 `(sequences, time)`.
             meanwhile: work for the host while the device computes.
         """
-        self._take(ids, targets, learning_rate)
+        self._take(inputs, learning_rate)
         if self._replays and self._graph is None:
             self._capture(step)
         else:
@@ -96,23 +108,38 @@ class DeviceStep:
                 self._numbers = self._run()
             else:
                 self._graph.replay()
+        if self._rows.shape[1] != len(self._numbers):
+            self._rows = torch.empty(MOST, len(self._numbers), device=self._device)
+        self._rows[self._unread].copy_(self._numbers)
         if meanwhile is not None:
             meanwhile()
-        return dict(zip(self._names, self._numbers.tolist(), strict=True))
+        self._unread += 1
 
-    def _take(self, ids: Tensor, targets: Tensor, learning_rate: float) -> None:
-        if self._ids.shape != ids.shape:
-            self._graph = None
-            self._ids = torch.empty_like(ids, device=self._device)
-            self._targets = torch.empty_like(targets, device=self._device)
-        for own, given in ((self._ids, ids), (self._targets, targets)):
+    def read(self) -> list[dict[str, float]]:
+        """`loss`, `norm`, `finite` (0 or 1) and the metrics of each update since the last call.
+
+        Waits until the device has computed them.
+        """
+        count, self._unread = self._unread, 0
+        rows = self._rows[:count].tolist() if count else []
+        return [dict(zip(self._names, row, strict=True)) for row in rows]
+
+    def _take(self, inputs: Sequence[Tensor], learning_rate: float) -> None:
+        if [own.shape for own in self._inputs] != [given.shape for given in inputs]:
+            self.forget()
+            self._inputs = [torch.empty_like(given, device=self._device) for given in inputs]
+        for own, given in zip(self._inputs, inputs, strict=True):
             # From pinned memory the host need not wait for the copy.
             own.copy_(given.pin_memory() if own.is_cuda else given, non_blocking=True)
         self._rate.fill_(learning_rate)
 
     def _run(self) -> Tensor:
         """The operations of a step; returns its numbers, in the order of the names."""
-        total, metrics = self._gradients(self._ids, self._targets)
+        if self._text is not None and len(self._inputs) == 1:
+            ids, targets = self._text.windows(*self._inputs)
+        else:
+            ids, targets = self._inputs
+        total, metrics = self._gradients(ids, targets)
         norm = self._optimizer.gradient_norm()
         finite = torch.isfinite(norm) & torch.isfinite(total)
         metrics = metrics | self._norms()

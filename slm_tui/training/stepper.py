@@ -8,11 +8,13 @@ import torch
 from torch import Tensor
 
 from slm_tui.config.preset import Preset
-from slm_tui.corpus.batches import Batch
+from slm_tui.corpus.batches import Batch, Tokens, Windows
 from slm_tui.errors import TrainingError
 from slm_tui.models.base import LanguageModel
 from slm_tui.training.compiled import Forward
 from slm_tui.training.device_step import FINITE, LOSS, NORM, DeviceStep
+from slm_tui.training.device_text import DeviceText
+from slm_tui.training.lookahead import Lookahead
 from slm_tui.training.memory import first_line, out_of_memory, release, sequences_at_once
 from slm_tui.training.optimizer import FlatOptimizer
 from slm_tui.training.precision import Format, LossScale, autocast, choose_format
@@ -45,6 +47,7 @@ class Stepper:
     Args:
         ranks: the processes that share each step. All of them call `step` with the same learning
             rate and step, each with its own part of the sequences.
+        text: the tokens of which the steps are windows. A GPU that cuts them itself is faster.
 
     Raises:
         TrainingError: the device does not support the preset's precision.
@@ -58,6 +61,7 @@ class Stepper:
         device: torch.device,
         format: Format | None = None,
         ranks: Ranks = ALONE,
+        text: Tokens | None = None,
     ) -> None:
         self._optimizer = optimizer
         self._preset = preset
@@ -79,10 +83,17 @@ class Stepper:
         # fp16 repeats a step with another loss scale, which the host decides; so do several ranks
         # after one of them ran out of memory.
         on_device = device.type == "cuda" and not self.scale.moves and ranks.count == 1
-        self._device_step = self._on_device() if on_device else None
+        self._text: DeviceText | None = None
+        self._device_step = self._on_device(text) if on_device else None
         self._of_graph = self._key()
+        self._lookahead = Lookahead()
+        self._done: list[StepResult] = []
+        # What to tell the user of each step whose figures were not read yet.
+        self._warnings: list[list[str]] = []
 
-    def _on_device(self) -> DeviceStep:
+    def _on_device(self, text: Tokens | None) -> DeviceStep:
+        if text is not None:
+            self._text = DeviceText.of(text, self._preset.model.block_size, self._device)
         return DeviceStep(
             self._accumulate,
             self._optimizer,
@@ -90,6 +101,7 @@ class Stepper:
             self._seed,
             # Chunks of a text have other shapes in every step.
             replays=self._device.type == "cuda" and not self._model.stages_that_cut,
+            text=self._text,
         )
 
     def _key(self) -> tuple[int, int, bool]:
@@ -101,10 +113,25 @@ class Stepper:
         """The names of the metrics of every step: those of the model, and gradient norms."""
         return (*self._model.metrics, *(f"{_GRADIENT}{part}" for part in self._parts))
 
+    @property
+    def cuts_windows(self) -> bool:
+        """Whether the device holds the text, so that the host need not read it."""
+        return self._text is not None
+
     def step(
-        self, batch: Batch, learning_rate: float, step: int, place: float | None = None
+        self, windows: Windows | Batch, learning_rate: float, step: int, place: float | None = None
     ) -> StepResult:
-        """Train on `batch`, `(sequences, block_size)`, all micro-batches of the step together.
+        """`launch` a step and wait for its result."""
+        self.launch(windows, learning_rate, step, place)
+        return self.results()[-1]
+
+    def launch(
+        self, windows: Windows | Batch, learning_rate: float, step: int, place: float | None = None
+    ) -> None:
+        """Train on `windows`, `(sequences, block_size)`, all micro-batches of the step together.
+
+        A CPU has computed the step when this returns, a GPU may still be busy with it. What it
+        changes is the same in both cases; call `results` when `must_wait`, or before.
 
         Args:
             place: where in the planned steps it is, if the time that has passed decides that.
@@ -113,8 +140,31 @@ class Stepper:
             TrainingError: memory ran out even with one sequence at a time.
         """
         self._divide(step if place is None else place)
+        self._lookahead.launch()
         if self._device_step is not None:
-            return self._step_on_device(self._device_step, batch, learning_rate, step)
+            self._launch_on_device(self._device_step, windows, learning_rate, step)
+        else:
+            batch = windows.batch if isinstance(windows, Windows) else windows
+            self._done.append(self._step(batch, learning_rate, step))
+
+    @property
+    def must_wait(self) -> bool:
+        """Whether to call `results` before the next step is launched."""
+        return self._device_step is None or self._lookahead.is_over
+
+    def results(self) -> list[StepResult]:
+        """Wait for the steps that were launched since the last call; their results, in order."""
+        if self._device_step is not None:
+            warnings, self._warnings = self._warnings, []
+            for numbers, said in zip(self._device_step.read(), warnings, strict=True):
+                loss, norm, finite = (numbers.pop(name) for name in (LOSS, NORM, FINITE))
+                self._done.append(StepResult(loss, norm, bool(finite), numbers, said))
+        self._lookahead.read()
+        done, self._done = self._done, []
+        return done
+
+    def _step(self, batch: Batch, learning_rate: float, step: int) -> StepResult:
+        """A step whose decisions the host makes."""
         ids, targets = self._to_device(batch)
         warnings: list[str] = []
         before = self.scale.value, self.scale.calm
@@ -140,18 +190,22 @@ class Stepper:
         numbers = {name: float(value) for name, value in metrics.items()}
         return StepResult(loss, norm, finite, numbers, warnings)
 
-    def _step_on_device(
-        self, run: DeviceStep, batch: Batch, learning_rate: float, step: int
-    ) -> StepResult:
-        """`step` with decisions on the device, as a CUDA graph where possible."""
-        ids, targets = torch.from_numpy(batch.ids), torch.from_numpy(batch.targets)
+    def _launch_on_device(
+        self, run: DeviceStep, windows: Windows | Batch, learning_rate: float, step: int
+    ) -> None:
+        """A step with decisions on the device, as a CUDA graph where possible."""
+        if self._text is not None and isinstance(windows, Windows):
+            inputs = [torch.from_numpy(windows.starts)]
+        else:
+            batch = windows.batch if isinstance(windows, Windows) else windows
+            inputs = [torch.from_numpy(batch.ids), torch.from_numpy(batch.targets)]
         warnings: list[str] = []
         while True:
             if self._of_graph != self._key():
                 self._of_graph = self._key()
                 run.forget()
             try:
-                numbers = run(ids, targets, learning_rate, step, self.meanwhile)
+                run.launch(inputs, learning_rate, step, self.meanwhile)
                 break
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
                 if not out_of_memory(error):
@@ -162,8 +216,7 @@ class Stepper:
         for notices in (self.forward.notices, run.notices):
             warnings += notices
             notices.clear()
-        loss, norm, finite = (numbers.pop(name) for name in (LOSS, NORM, FINITE))
-        return StepResult(loss, norm, bool(finite), numbers, warnings)
+        self._warnings.append(warnings)
 
     def _gradient_norms(self) -> dict[str, Tensor]:
         if not self._parts:

@@ -31,11 +31,11 @@ from slm_tui.training.events import (
     Sink,
     Skipped,
     Started,
-    Stepped,
     Warned,
     WentBack,
 )
 from slm_tui.training.guard import Guard
+from slm_tui.training.launched import LaunchedStep, LaunchedSteps
 from slm_tui.training.memory import first_line, out_of_memory, with_retry
 from slm_tui.training.observer import Observer
 from slm_tui.training.optimizer import FlatOptimizer
@@ -44,12 +44,10 @@ from slm_tui.training.precision import choose_format
 from slm_tui.training.ranks import ALONE, Ranks
 from slm_tui.training.rewind import go_back, relink_best, restore_best
 from slm_tui.training.run_facts import facts
-from slm_tui.training.schedule import warmup_steps
 from slm_tui.training.state import TrainingState
 from slm_tui.training.stepper import Stepper, StepResult
 from slm_tui.training.team import Team, batches_of
 from slm_tui.training.threads import Threads
-from slm_tui.training.token_rate import TokenRate
 from slm_tui.training.writer import CheckpointWriter, RetentionPolicy
 
 _LOG = logging.getLogger(__name__)
@@ -127,7 +125,6 @@ class Trainer:
         self.saves_first = False
         self._given_up = False
         self._cause: Cause = "other"
-        self._pace = TokenRate()
 
     def _build(self, resume: Checkpoint | None, initial: Checkpoint | None) -> None:
         """The model, its optimizer, and the parts that update and observe them."""
@@ -139,7 +136,7 @@ class Trainer:
         chosen = choose_format(preset, self.device, state.precision)
         state.precision = chosen
         self._stepper = Stepper(
-            self.model, self.optimizer, preset, self.device, chosen, self._ranks
+            self.model, self.optimizer, preset, self.device, chosen, self._ranks, self.corpus.train
         )
         if resume is not None:
             self._stepper.at_once = state.micro_batch or self._stepper.at_once
@@ -147,6 +144,7 @@ class Trainer:
             self._stepper.scale.calm = state.loss_scale_calm
         state.micro_batch = self._stepper.at_once
         state.loss_scale = self._stepper.scale.value
+        self._launched = LaunchedSteps(self._stepper, preset.tokens_per_step)
         self._team = Team(self._ranks, self.device, self._stepper, self.optimizer)
         self._observer = Observer(
             self.model,
@@ -247,6 +245,7 @@ class Trainer:
             if self._obey():
                 return "stopped"
             if self._threads.look():
+                self._settle()
                 state.threads = self._threads.now
                 self._sink(Changed(state.step, "threads", state.threads))
             if self._is_over():
@@ -276,55 +275,70 @@ class Trainer:
             self._sink(Changed(state.step, "max_steps", float(state.step)))
 
     def _step(self) -> None:
-        """One update, or one skipped because the gradient is not finite."""
+        """Launch one update. A GPU is given several of them before their results are read, unless
+        something is to be done after this one."""
         state = self.state
         began = time.monotonic()
         rate = state.learning_rate_multiplier * state.plateau_multiplier
         rate *= extension.rate(self.preset, state)
         place = extension.place(self.preset, state)
         self._team.step(state.step, rate, place, state.max_steps - state.step)
-        batch = self._batches.batch(state.step)
-        self._stepper.meanwhile = functools.partial(self._batches.prefetch, state.step + 1)
-        done = self._stepper.step(batch, rate, state.step, place)
-        for warning in done.warnings:
-            self._sink(Warned(state.step, warning))
-        stepper = self._stepper
-        state.micro_batch = stepper.at_once
-        state.loss_scale, state.loss_scale_calm = stepper.scale.value, stepper.scale.calm
-        ended = time.monotonic()
-        stepper.forward.stepped(ended - began, state.max_steps - state.step)
-        state.elapsed_seconds += ended - began
+        windows = self._batches.windows_of(state.step)
+        self._stepper.meanwhile = functools.partial(
+            self._batches.prefetch, state.step + 1, reads=not self._stepper.cuts_windows
+        )
+        self._stepper.launch(windows, rate, state.step, place)
         state.tokens_seen += self.preset.tokens_per_step
         state.step += 1
-        speed = self._pace.add(ended - began, state.tokens_seen, self.preset.tokens_per_step)
-        if self._is_bad(done):
-            return
-        state.train_loss = done.loss
-        if state.step % self.preset.training.log_every == 0 or self._is_over():
-            self._sink(
-                Stepped(
-                    state.step,
-                    state.elapsed_seconds,
-                    state.tokens_seen,
-                    rate,
-                    done.loss,
-                    done.gradient_norm,
-                    speed,
-                    done.metrics,
-                )
-            )
+        launched = LaunchedStep(state.step, state.tokens_seen, rate)
+        self._launched.add(launched, time.monotonic() - began)
+        if self._stepper.must_wait or self._is_due():
+            self._settle()
 
-    def _is_bad(self, done: StepResult) -> bool:
-        """Whether the step does not count: it was skipped, or training went back before it.
+    def _is_due(self) -> bool:
+        """Whether something is to be done before the next step, besides what was requested."""
+        step, training = self.state.step, self.preset.training
+        every = (training.checkpoint_every, training.evaluate_every, training.sample_every)
+        return self._is_over() or any(step % one == 0 for one in every)
+
+    def _settle(self) -> None:
+        """Read the results of all steps that were launched, and judge them in their order.
 
         Raises:
             TrainingError: training failed again after it had gone back once.
         """
-        state = self.state
+        state, stepper = self.state, self._stepper
+        read = self._launched.read()
+        state.micro_batch = stepper.at_once
+        state.loss_scale, state.loss_scale_calm = stepper.scale.value, stepper.scale.calm
+        for number, (one, done) in enumerate(read, 1):
+            state.elapsed_seconds += one.seconds
+            for warning in done.warnings:
+                self._sink(Warned(one.step - 1, warning))
+            stepper.forward.stepped(one.seconds, state.max_steps - one.step)
+            if self._is_broken(one.step, done):
+                # The steps after it were made in vain.
+                state.elapsed_seconds += one.seconds * (len(read) - number)
+                return
+            if done.finite:
+                state.train_loss = done.loss
+                self._report(one, done)
+
+    def _report(self, one: LaunchedStep, done: StepResult) -> None:
+        is_last = one.step == self.state.step and self._is_over()
+        if one.step % self.preset.training.log_every == 0 or is_last:
+            self._sink(one.event(done, self.state.elapsed_seconds))
+
+    def _is_broken(self, step: int, done: StepResult) -> bool:
+        """Report what is wrong with a step; whether training went back before it.
+
+        Raises:
+            TrainingError: training failed again after it had gone back once.
+        """
         broken = self._guard.is_broken(done)
         if not done.finite:
-            state.skipped_steps += 1
-            self._sink(Skipped(state.step, done.loss, done.gradient_norm))
+            self.state.skipped_steps += 1
+            self._sink(Skipped(step, done.loss, done.gradient_norm))
         if broken:
             again = self._guard.has_gone_back
             if again or not self._go_back():
@@ -336,10 +350,10 @@ class Trainer:
                     lower_rate(self.preset, count_parameters(self.model)),
                 )
             return True
-        spike = self._guard.spike(state.step, done) if done.finite else None
+        spike = self._guard.spike(step, done) if done.finite else None
         if spike is not None:
             self._sink(spike)
-        return not done.finite
+        return False
 
     def _go_back(self) -> bool:
         """Return to the last good checkpoint with half the learning rate."""
@@ -380,7 +394,8 @@ class Trainer:
         if step % training.evaluate_every == 0 or last:
             if self._observer.evaluate():
                 self._save("best")
-            self._reduce()
+            for event in reduce_on_plateau(self.preset, self.state):
+                self._sink(event)
             stops = self._observer.patience_is_over()
             if stops or last or step == 0:
                 self._observer.evaluate_training()
@@ -389,18 +404,6 @@ class Trainer:
         if (step and step % training.sample_every == 0) or last:
             self._observer.sample()
         return False
-
-    def _reduce(self) -> None:
-        schedule, state = self.preset.schedule, self.state
-        warmup = warmup_steps(schedule, self.preset.training.max_steps)
-        if reduce_on_plateau(schedule, state, warmup):
-            rate = state.learning_rate_multiplier * state.plateau_multiplier
-            self._sink(
-                Warned(
-                    state.step, "the validation loss has stopped improving: learning rate reduced"
-                )
-            )
-            self._sink(Changed(state.step, "learning_rate", rate))
 
     def _save(self, kind: SaveKind) -> None:
         assert self._writer is not None
@@ -432,6 +435,8 @@ class Trainer:
             self.control.stop()
         while True:
             request = self.control.take()
+            if request is not None or self.control.blocked:
+                self._settle()
             if self.control.blocked and not blocked and not paused:
                 blocked = self.control.blocked
                 self._sink(Paused(self.state.step, blocked))
@@ -485,6 +490,9 @@ class Trainer:
         _LOG.debug("training failed", exc_info=error)
         assert self._writer is not None
         try:
+            for one, done in self._launched.read():
+                if done.finite:
+                    self._report(one, done)
             if self.state.step and not self.optimizer.is_torn and self.optimizer.is_finite():
                 self._save("last")
                 self._writer.flush()

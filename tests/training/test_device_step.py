@@ -24,7 +24,8 @@ SHORT = {"training__max_steps": 12, "training__gradient_norms": True}
 
 
 def on_device(trainer: Trainer) -> None:
-    trainer._stepper._device_step = trainer._stepper._on_device()
+    stepper = trainer._stepper
+    stepper._device_step = stepper._on_device(trainer.corpus.train)
 
 
 def losses(done: Training) -> list[float]:
@@ -135,7 +136,7 @@ def captured(graphs: list[Again], wrong: float = 0.0) -> Callable[[Trainer], Non
 
     def patch(trainer: Trainer) -> None:
         stepper = trainer._stepper
-        step = stepper._on_device()
+        step = stepper._on_device(trainer.corpus.train)
         step._replays = True
         run, optimizer = step._run, trainer.optimizer
 
