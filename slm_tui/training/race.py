@@ -72,7 +72,9 @@ class Runner:
         n_vocab = self.corpus.tokenizer.n_vocab
         self._model = build(preset.model, n_vocab, self._device, training.seed).train()
         self._optimizer = FlatOptimizer(self._model, preset.optimizer)
-        self._stepper = Stepper(self._model, self._optimizer, preset, self._device)
+        self._stepper = Stepper(
+            self._model, self._optimizer, preset, self._device, text=self.corpus.train
+        )
         sequences = training.micro_batch * training.accumulation
         block = preset.model.block_size
         self._batches = Batches(self.corpus.train, block, sequences, training.seed)
@@ -113,7 +115,18 @@ class Runner:
         """
         end = min(self.preset.training.max_steps, self.step + steps)
         while self.step < end and not stop():
-            self._train()
+            began, cpu = time.perf_counter(), time.process_time()
+            self._launch()
+            reads = self._stepper.must_wait or self.step == end
+            results = self._stepper.results() if reads else []
+            self.seconds += time.perf_counter() - began
+            self.cpu_seconds += time.process_time() - cpu
+            if not all(done.finite for done in results):
+                raise TrainingError(
+                    f"{self.preset.name} does not learn here",
+                    f"its loss is not finite by step {self.step}",
+                    "try a smaller optimizer.learning_rate",
+                )
 
     def mark(self) -> None:
         """Evaluate, and add the result to `marks`."""
@@ -131,21 +144,11 @@ class Runner:
         """The first evaluation that is not above `target`."""
         return next((mark for mark in self.marks if mark.loss <= target), None)
 
-    def _train(self) -> None:
-        preset = self.preset
-        began, cpu = time.perf_counter(), time.process_time()
-        steps, peak = preset.training.max_steps, preset.optimizer.learning_rate
-        rate = learning_rate(preset.schedule, peak, self.step, steps)
-        done = self._stepper.step(self._batches.batch(self.step), rate, self.step)
+    def _launch(self) -> None:
+        steps, peak = self.preset.training.max_steps, self.preset.optimizer.learning_rate
+        rate = learning_rate(self.preset.schedule, peak, self.step, steps)
+        self._stepper.launch(self._batches.windows_of(self.step), rate, self.step)
         self.step += 1
-        self.seconds += time.perf_counter() - began
-        self.cpu_seconds += time.process_time() - cpu
-        if not done.finite:
-            raise TrainingError(
-                f"{preset.name} does not learn here",
-                f"its loss is not finite at step {self.step}",
-                "try a smaller optimizer.learning_rate",
-            )
 
 
 @dataclass(frozen=True)

@@ -122,7 +122,7 @@ class OurLoop:
         self._batches = Batches(tokens, preset.model.block_size, sequences, training.seed)
         model = build(preset.model, n_vocab, device, 0).train()
         optimizer = FlatOptimizer(model, preset.optimizer)
-        self._stepper = Stepper(model, optimizer, preset, device)
+        self._stepper = Stepper(model, optimizer, preset, device, text=tokens)
         self._step = 0
         self._notices: list[str] = []
 
@@ -132,10 +132,13 @@ class OurLoop:
         return rate, "; ".join(dict.fromkeys(self._notices))
 
     def _one(self) -> None:
-        batch = self._batches.batch(self._step)
-        self._stepper.meanwhile = lambda: self._batches.prefetch(self._step + 1)
-        self._notices += self._stepper.step(batch, 1e-4, self._step).warnings
+        windows, reads = self._batches.windows_of(self._step), not self._stepper.cuts_windows
+        self._stepper.meanwhile = lambda: self._batches.prefetch(self._step + 1, reads=reads)
+        self._stepper.launch(windows, 1e-4, self._step)
         self._step += 1
+        if self._stepper.must_wait:
+            for done in self._stepper.results():
+                self._notices += done.warnings
 
 
 class PlainLoop:
