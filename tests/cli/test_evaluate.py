@@ -49,7 +49,9 @@ def test_an_evaluation_of_an_hnet_describes_its_chunks(
     tiny: Callable[..., Preset], capsys: pytest.CaptureFixture[str]
 ) -> None:
     stages = {"d_model": (16, 16, 24), "num_blocks": ((1, 0, 1), (1, 0, 1), (1,))}
-    run = trained(tiny(model={"kind": "hnet", "block_size": 32, **stages}), "cutter")
+    model = {"kind": "hnet", "block_size": 32, **stages}
+    few = {"training__max_steps": 3, "training__evaluate_every": 3}
+    run = trained(tiny(model=model, **few), "cutter")
     capsys.readouterr()
     assert main(["evaluate", "cutter", *FEW]) == 0
     out = capsys.readouterr().out

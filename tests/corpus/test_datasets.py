@@ -65,7 +65,7 @@ SPLITS = ("saved-splits", "parquet", "jsonl", "csv")
 LAYOUTS = (*SPLITS, "saved", "parquet-file", "jsonl-file", "csv-file")
 
 
-@extent.sample(6)
+@extent.sample(4)
 @pytest.mark.parametrize("streaming", [False, True])
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_every_layout_gives_the_same_documents(

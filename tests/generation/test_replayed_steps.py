@@ -48,7 +48,7 @@ def texts_of(model: LanguageModel, settings: SamplingSettings, **options: Any) -
     return [text.ids for text in texts]
 
 
-@extent.sample(12)
+@extent.sample(6)
 @pytest.mark.parametrize("at_once", [1, 3, 5])
 @pytest.mark.parametrize("switches", SWITCHES, ids=named)
 def test_texts_are_the_same(

@@ -249,6 +249,7 @@ def name_of(case: object) -> str:
     return case.__name__[1:]  # type: ignore[attr-defined]
 
 
+@extent.sample(9)
 @pytest.mark.parametrize(("names", "place"), CASES, ids=name_of)
 def test_anything_in_place_of_a_file_is_harmless(
     names: tuple[str, ...],

@@ -110,18 +110,18 @@ def test_an_infinite_weight_is_discarded(tiny: Make, tmp_path: Path) -> None:
     poison = Change(lambda weight: weight[0, 0].fill_(float("inf")))
     # If every step were saved, all intact checkpoints would be deleted.
     preset = tiny(
-        **{**QUIET, "training__checkpoint_every": 1, "training__max_steps": 140},
+        **{**QUIET, "training__checkpoint_every": 1, "training__max_steps": 90},
         training__keep_checkpoints=1,
     )
-    done = train(preset, tmp_path, patch=poison, wishes={60: poison.now})
+    done = train(preset, tmp_path, patch=poison, wishes={30: poison.now})
     assert done.reason == "done"
     assert back(done) in (
-        ["back to step 59 with half the learning rate"],
-        ["back to step 60 with half the learning rate"],
+        ["back to step 29 with half the learning rate"],
+        ["back to step 30 with half the learning rate"],
     )
     assert done.trainer.state.skipped_steps == 5
     assert all(bool(torch.isfinite(weight).all()) for weight in done.weights.values())
-    assert done.losses[140] < 4
+    assert done.losses[90] < 4
 
 
 def test_a_gradient_that_overflows_while_the_loss_is_finite_is_skipped(

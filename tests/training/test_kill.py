@@ -158,6 +158,7 @@ def a_moment(watched: Watched, fork: Fork, chance: random.Random, *, aimed: bool
 
 @pytest.mark.slow
 @pytest.mark.timeout(240)
+@extent.sample(1)
 @pytest.mark.parametrize(
     ("changes", "rounds"),
     [(BUSY, extent.of(5, 60)), (SAVING, extent.of(6, 40))],

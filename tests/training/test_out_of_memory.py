@@ -105,7 +105,7 @@ def trained_in_little(home: Path, changes: dict[str, Any], allocator: Any) -> An
     return trained(home, changes, scarce, allocator)
 
 
-@extent.sample(2)
+@extent.sample(1)
 @pytest.mark.parametrize(
     ("changes", "allocator"),
     [({}, map_every_tensor), ({}, keep_big_blocks), ({"optimizer": MUON}, keep_big_blocks)],

@@ -70,6 +70,7 @@ MODELS: list[dict[str, object]] = [
 ]
 
 
+@extent.sample(5)
 @pytest.mark.parametrize("model", MODELS, ids=lambda one: one["kind"])
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 def test_every_family_resumes_exactly(

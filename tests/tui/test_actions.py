@@ -85,6 +85,7 @@ def works_in(room: Room) -> list[Action]:
     return [action for action in ACTIONS if action.screen in here]
 
 
+@extent.sample(2)
 @pytest.mark.parametrize("room", ROOMS)
 async def test_no_widget_binds_a_key_of_the_table_by_hand(room: Room) -> None:
     add_run("a-run", checkpoints=[10])
@@ -107,6 +108,7 @@ async def test_chart_rooms_are_the_screens_that_have_charts(room: Room) -> None:
         assert bool(app.screen.query(Chart)) == (room in CHART_ROOMS)
 
 
+@extent.sample(2)
 @pytest.mark.parametrize("room", ROOMS)
 async def test_a_user_key_reaches_its_handler(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[str] = []

@@ -369,6 +369,7 @@ async def settled(pilot: Pilot[None]) -> None:
 
 
 @SIZES
+@extent.sample(3)
 @pytest.mark.parametrize("group", GROUPS)
 async def test_no_hint_is_cut(group: str, size: tuple[int, int]) -> None:
     cut: dict[str, list[str]] = {}

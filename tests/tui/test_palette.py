@@ -129,6 +129,7 @@ def _as_shown(title: str) -> str:
     return f"{head}{bracket}{shown(key)}" if bracket else title
 
 
+@extent.sample(2)
 @pytest.mark.parametrize("room", ROOMS)
 async def test_all_actions_are_found_on_all_screens_by_label_and_help(room: str) -> None:
     app = SlmTuiApp(load_torch=False)

@@ -48,6 +48,7 @@ def title(screen: RunsScreen) -> str:
     return str(screen.queue.border_title)
 
 
+@extent.sample(2)
 @pytest.mark.parametrize("size", SIZES)
 async def test_the_queue_takes_room_only_while_it_has_runs(
     started: list[int], size: tuple[int, int]

@@ -285,6 +285,7 @@ async def test_a_users_key_works_and_the_old_one_does_not(home: Path) -> None:
 # Footer, tabs, status
 
 
+@extent.sample(2)
 @pytest.mark.parametrize("room", ["f2", "f3", "f4", "f5", "f6"])
 async def test_the_footer_is_never_truncated_and_ends_with_help(room: str) -> None:
     app = an_app(Busy())
