@@ -21,6 +21,7 @@ from slm_tui.tui.screens.help.screen import HelpScreen
 from slm_tui.tui.screens.presets.screen import PresetsScreen
 from slm_tui.tui.screens.runs.screen import RunsScreen
 from slm_tui.tui.screens.train.screen import TrainScreen
+from tests import extent
 from tests.tui.made_runs import add_run, until
 
 SCREENS: dict[Room, type[RoomScreen]] = {

@@ -18,6 +18,7 @@ from slm_tui.tui.outside import OUTSIDE
 from slm_tui.tui.palette import PaletteProvider
 from slm_tui.tui.relevance import relevance
 from slm_tui.tui.screens.presets.screen import PresetsScreen
+from tests import extent
 from tests.tui.made_runs import add_run, until
 
 # What is found first on the Presets screen: the id of an action, or the start of a title.

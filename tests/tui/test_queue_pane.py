@@ -12,6 +12,7 @@ from slm_tui.tui.dialogs import Notice
 from slm_tui.tui.screens.runs.screen import RunsScreen
 from slm_tui.tui.screens.runs.table import CheckpointList
 from slm_tui.tui.widgets.key_footer import KeyFooter
+from tests import extent
 from tests.conftest import make_tiny
 from tests.tui.made_runs import add_run, until
 
