@@ -56,6 +56,11 @@ class Forward:
     def is_compiled(self) -> bool:
         return self._compiled is not None
 
+    @property
+    def is_measuring(self) -> bool:
+        """Whether it must be told the time of each single step."""
+        return self._mode == "auto"
+
     def __call__(self, ids: Tensor, targets: Tensor) -> Loss:
         """The loss of `ids` and `targets`, both int64 `(batch, time)`."""
         if self._compiled is None:
@@ -70,7 +75,7 @@ class Forward:
 
     def stepped(self, seconds: float, steps_left: int) -> None:
         """Call this after every step with its duration."""
-        if self._mode != "auto":
+        if not self.is_measuring:
             return
         self._times.append(seconds)
         if len(self._times) < _WARM_STEPS + _STEPS_MEASURED:

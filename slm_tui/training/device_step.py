@@ -76,6 +76,11 @@ class DeviceStep:
         """Whether steps are replays of a graph."""
         return self._graph is not None
 
+    def drop_text(self) -> None:
+        """Free the memory of the text: from now on, the inputs are ids and targets."""
+        self.forget()
+        self._text = None
+
     def forget(self) -> None:
         """Capture anew at the next step: what the step computes has changed."""
         if self._graph is not None and self._device.type == "cuda":
@@ -88,7 +93,6 @@ class DeviceStep:
         inputs: Sequence[Tensor],
         learning_rate: float,
         step: int,
-        meanwhile: Callable[[], object] | None = None,
     ) -> None:
         """Begin an update, which does nothing if its gradient is not finite.
 
@@ -97,7 +101,6 @@ class DeviceStep:
         Args:
             inputs: on the CPU: the first tokens of the windows if the device holds the text,
                 int64 `(sequences,)`; otherwise ids and targets, int64 `(sequences, time)`.
-            meanwhile: work for the host while the device computes.
         """
         self._take(inputs, learning_rate)
         if self._replays and self._graph is None:
@@ -111,8 +114,6 @@ class DeviceStep:
         if self._rows.shape[1] != len(self._numbers):
             self._rows = torch.empty(MOST, len(self._numbers), device=self._device)
         self._rows[self._unread].copy_(self._numbers)
-        if meanwhile is not None:
-            meanwhile()
         self._unread += 1
 
     def read(self) -> list[dict[str, float]]:

@@ -4,8 +4,11 @@ Copying the first token's position of each window instead of all tokens leaves t
 do, and the whole step, from its windows to its update, can be one CUDA graph.
 """
 
+from typing import Any
+
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from slm_tui.corpus.batches import Tokens
@@ -15,21 +18,21 @@ from slm_tui.training.memory import out_of_memory
 _PART = 0.125
 # Tokens copied at a time.
 _AT_ONCE = 1 << 24
-# torch has few operations for unsigned integers: larger ones are kept as signed ones.
-_SIGNED = {2: np.int16, 4: np.int32}
+# torch has few operations for unsigned integers: larger ones are kept as signed ones, by bytes.
+_KEPT_AS: dict[int, type] = {1: np.uint8, 2: np.int16, 4: np.int32}
 
 
 class DeviceText:
     """Tokens on a device.
 
     Args:
-        tokens: of any unsigned integer type, `(length,)`.
+        tokens: unsigned integers of one, two or four bytes, `(length,)`.
         block_size: tokens per window.
     """
 
     def __init__(self, tokens: Tokens, block_size: int, device: torch.device) -> None:
         size = tokens.dtype.itemsize
-        kept = tokens.view(_SIGNED.get(size, np.uint8))
+        kept: NDArray[Any] = tokens.view(_KEPT_AS[size])
         dtype = torch.from_numpy(np.empty(0, kept.dtype)).dtype
         self._tokens = torch.empty(len(kept), dtype=dtype, device=device)
         for at in range(0, len(kept), _AT_ONCE):
@@ -52,6 +55,11 @@ class DeviceText:
             if not out_of_memory(error):
                 raise
             return None
+
+    @property
+    def nbytes(self) -> int:
+        """Memory it takes on the device, in bytes."""
+        return self._tokens.nbytes
 
     def windows(self, starts: Tensor) -> tuple[Tensor, Tensor]:
         """Windows and their targets, one token later: both int64 `(sequences, block_size)`.

@@ -47,6 +47,11 @@ class LaunchedSteps:
         self._seconds = 0.0
         self._pace = TokenRate()
 
+    @property
+    def are_read(self) -> bool:
+        """Whether no step is waiting to be read."""
+        return not self._steps
+
     def add(self, step: LaunchedStep, seconds: float) -> None:
         """A step that the stepper was just given; `seconds` the host spent on that."""
         self._steps.append(step)

@@ -7,6 +7,7 @@ import torch
 
 from slm_tui.config.estimate import activation_bytes
 from slm_tui.config.preset import Preset
+from slm_tui.errors import TrainingError, in_words
 from slm_tui.training.allocator import give_back_free_blocks
 
 T = TypeVar("T")
@@ -63,6 +64,13 @@ def with_retry(make: Callable[[], T], device: torch.device) -> T:
         reason = first_line(error)
     release(device, reason)
     return make()
+
+
+def failure(error: Exception) -> str:
+    """What to tell the user about an error that ended a run."""
+    if out_of_memory(error) and not isinstance(error, TrainingError):
+        return f"memory ran out: {first_line(error)}; close other programs, then resume the run"
+    return in_words(error)
 
 
 def first_line(error: BaseException) -> str:

@@ -24,6 +24,8 @@ from slm_tui.training.schedule import windows_in_one
 # A prime near 2^61, for mixing seed and step into the seed of the step's dropout.
 _MIX = 2_305_843_009_213_693_951
 _RANK_MIX = 1_000_000_000_039
+# A text that takes less is not worth giving up when the memory of a GPU runs out.
+_LARGE_TEXT = 2**26
 # Before the name of a part.
 _GRADIENT = "gradient_"
 
@@ -150,7 +152,8 @@ class Stepper:
     @property
     def must_wait(self) -> bool:
         """Whether to call `results` before the next step is launched."""
-        return self._device_step is None or self._lookahead.is_over
+        alone = self._device_step is None or self.forward.is_measuring
+        return alone or self._lookahead.is_over
 
     def results(self) -> list[StepResult]:
         """Wait for the steps that were launched since the last call; their results, in order."""
@@ -194,29 +197,39 @@ class Stepper:
         self, run: DeviceStep, windows: Windows | Batch, learning_rate: float, step: int
     ) -> None:
         """A step with decisions on the device, as a CUDA graph where possible."""
-        if self._text is not None and isinstance(windows, Windows):
-            inputs = [torch.from_numpy(windows.starts)]
-        else:
-            batch = windows.batch if isinstance(windows, Windows) else windows
-            inputs = [torch.from_numpy(batch.ids), torch.from_numpy(batch.targets)]
         warnings: list[str] = []
         while True:
             if self._of_graph != self._key():
                 self._of_graph = self._key()
                 run.forget()
             try:
-                run.launch(inputs, learning_rate, step, self.meanwhile)
+                run.launch(self._inputs(windows), learning_rate, step)
                 break
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
                 if not out_of_memory(error):
                     raise
                 reason = first_line(error)
             run.forget()
-            warnings.append(self._shrink(reason))
+            if self._text is not None and self._text.nbytes >= _LARGE_TEXT:
+                self._text = None
+                run.drop_text()
+                self._optimizer.clear()
+                release(self._device, reason)
+            else:
+                warnings.append(self._shrink(reason))
         for notices in (self.forward.notices, run.notices):
             warnings += notices
             notices.clear()
         self._warnings.append(warnings)
+        if self.meanwhile is not None:
+            self.meanwhile()
+
+    def _inputs(self, windows: Windows | Batch) -> list[Tensor]:
+        """What the device needs of a step, on the CPU."""
+        if self._text is not None and isinstance(windows, Windows):
+            return [torch.from_numpy(windows.starts)]
+        batch = windows.batch if isinstance(windows, Windows) else windows
+        return [torch.from_numpy(batch.ids), torch.from_numpy(batch.targets)]
 
     def _gradient_norms(self) -> dict[str, Tensor]:
         if not self._parts:

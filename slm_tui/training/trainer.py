@@ -10,7 +10,7 @@ import torch
 from slm_tui.config.preset import Preset
 from slm_tui.config.usual import lower_rate, times_usual
 from slm_tui.corpus.prepare import Corpus
-from slm_tui.errors import TrainingError, in_words
+from slm_tui.errors import TrainingError
 from slm_tui.models.base import LanguageModel
 from slm_tui.models.build import build, count_parameters
 from slm_tui.training import device as devices
@@ -36,7 +36,7 @@ from slm_tui.training.events import (
 )
 from slm_tui.training.guard import Guard
 from slm_tui.training.launched import LaunchedStep, LaunchedSteps
-from slm_tui.training.memory import first_line, out_of_memory, with_retry
+from slm_tui.training.memory import failure, first_line, out_of_memory, with_retry
 from slm_tui.training.observer import Observer
 from slm_tui.training.optimizer import FlatOptimizer
 from slm_tui.training.plateau import reduce_on_plateau
@@ -242,12 +242,13 @@ class Trainer:
         if self._look(state.step):
             return "early stop"
         while True:
-            if self._obey():
-                return "stopped"
-            if self._threads.look():
-                self._settle()
-                state.threads = self._threads.now
-                self._sink(Changed(state.step, "threads", state.threads))
+            # Whatever is due after a step comes before requests, and needs its results.
+            if self._launched.are_read:
+                if self._obey():
+                    return "stopped"
+                if self._threads.look():
+                    state.threads = self._threads.now
+                    self._sink(Changed(state.step, "threads", state.threads))
             if self._is_over():
                 break
             self._step()
@@ -262,9 +263,8 @@ class Trainer:
     def _is_over(self) -> bool:
         """Whether all steps are done, or the time is used up."""
         state = self.state
-        if state.step >= state.max_steps:
-            return True
-        return 0 < state.max_seconds <= state.elapsed_seconds
+        out_of_time = 0 < state.max_seconds <= state.elapsed_seconds
+        return state.step >= state.max_steps or out_of_time
 
     def _end_by_time(self) -> None:
         """After a run that ended by time, its steps are all that it had. It can be extended."""
@@ -296,13 +296,17 @@ class Trainer:
             self._settle()
 
     def _is_due(self) -> bool:
-        """Whether something is to be done before the next step, besides what was requested."""
-        step, training = self.state.step, self.preset.training
+        """Whether something is to be done before the next step."""
+        step, training, control = self.state.step, self.preset.training, self.control
         every = (training.checkpoint_every, training.evaluate_every, training.sample_every)
-        return self._is_over() or any(step % one == 0 for one in every)
+        asked = control.waiting or control.blocked or self._ranks.stop_requested
+        return bool(asked) or self._is_over() or any(step % one == 0 for one in every)
 
-    def _settle(self) -> None:
+    def _settle(self, *, goes_back: bool = True) -> None:
         """Read the results of all steps that were launched, and judge them in their order.
+
+        Args:
+            goes_back: whether training may go back; not after an error.
 
         Raises:
             TrainingError: training failed again after it had gone back once.
@@ -311,25 +315,28 @@ class Trainer:
         read = self._launched.read()
         state.micro_batch = stepper.at_once
         state.loss_scale, state.loss_scale_calm = stepper.scale.value, stepper.scale.calm
-        for number, (one, done) in enumerate(read, 1):
-            state.elapsed_seconds += one.seconds
+        elapsed, in_vain = state.elapsed_seconds, False
+        state.elapsed_seconds += sum(one.seconds for one, _ in read)
+        for one, done in read:
+            elapsed += one.seconds
             for warning in done.warnings:
                 self._sink(Warned(one.step - 1, warning))
-            stepper.forward.stepped(one.seconds, state.max_steps - one.step)
-            if self._is_broken(one.step, done):
-                # The steps after it were made in vain.
-                state.elapsed_seconds += one.seconds * (len(read) - number)
-                return
-            if done.finite:
+            if in_vain:
+                continue
+            stepper.forward.stepped(one.seconds, state.max_steps - one.step + 1)
+            if self._is_broken(one.step, done, goes_back=goes_back):
+                # So were the steps that were launched after it.
+                in_vain = True
+            elif done.finite:
                 state.train_loss = done.loss
-                self._report(one, done)
+                self._report(one, done, elapsed)
 
-    def _report(self, one: LaunchedStep, done: StepResult) -> None:
+    def _report(self, one: LaunchedStep, done: StepResult, elapsed: float) -> None:
         is_last = one.step == self.state.step and self._is_over()
         if one.step % self.preset.training.log_every == 0 or is_last:
-            self._sink(one.event(done, self.state.elapsed_seconds))
+            self._sink(one.event(done, elapsed))
 
-    def _is_broken(self, step: int, done: StepResult) -> bool:
+    def _is_broken(self, step: int, done: StepResult, *, goes_back: bool) -> bool:
         """Report what is wrong with a step; whether training went back before it.
 
         Raises:
@@ -339,7 +346,7 @@ class Trainer:
         if not done.finite:
             self.state.skipped_steps += 1
             self._sink(Skipped(step, done.loss, done.gradient_norm))
-        if broken:
+        if broken and goes_back:
             again = self._guard.has_gone_back
             if again or not self._go_back():
                 self._cause = "other" if done.finite else "not finite"
@@ -435,8 +442,6 @@ class Trainer:
             self.control.stop()
         while True:
             request = self.control.take()
-            if request is not None or self.control.blocked:
-                self._settle()
             if self.control.blocked and not blocked and not paused:
                 blocked = self.control.blocked
                 self._sink(Paused(self.state.step, blocked))
@@ -490,16 +495,12 @@ class Trainer:
         _LOG.debug("training failed", exc_info=error)
         assert self._writer is not None
         try:
-            for one, done in self._launched.read():
-                if done.finite:
-                    self._report(one, done)
+            self._settle(goes_back=False)
             if self.state.step and not self.optimizer.is_torn and self.optimizer.is_finite():
                 self._save("last")
                 self._writer.flush()
         except Exception as second:  # noqa: BLE001 - the first error is the one to report
             self._sink(Warned(self.state.step, f"saving the last checkpoint failed too: {second}"))
-        text = in_words(error)
-        if out_of_memory(error) and not isinstance(error, TrainingError):
-            text = f"memory ran out: {first_line(error)}; close other programs, then resume the run"
+        text = failure(error)
         self._team.fail(text)
         self._sink(Failed(self.state.step, text, self._cause))

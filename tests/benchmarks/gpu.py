@@ -129,6 +129,8 @@ class OurLoop:
     def rate(self, seconds: float) -> tuple[float, str]:
         """Tokens per second, and what the steps said of themselves."""
         rate = _rate(self._one, seconds, self._preset.tokens_per_step)
+        # Before the other loop has its turn.
+        self._read()
         return rate, "; ".join(dict.fromkeys(self._notices))
 
     def _one(self) -> None:
@@ -137,8 +139,11 @@ class OurLoop:
         self._stepper.launch(windows, 1e-4, self._step)
         self._step += 1
         if self._stepper.must_wait:
-            for done in self._stepper.results():
-                self._notices += done.warnings
+            self._read()
+
+    def _read(self) -> None:
+        for done in self._stepper.results():
+            self._notices += done.warnings
 
 
 class PlainLoop:

@@ -120,7 +120,7 @@ def test_the_races_are_listed_and_their_presets_are_in_the_library(
 ) -> None:
     assert main(["race", "--list"]) == 0
     out = capsys.readouterr().out
-    for name in ("shakespeare", "stories"):
+    for name in ("shakespeare", "shakespeare-gpu", "stories"):
         assert name in out
         assert library.builtin(f"race-{name}") is not None
 

@@ -11,9 +11,20 @@ import torch
 
 from slm_tui.config.preset import Preset
 from slm_tui.corpus.batches import Batches
+from slm_tui.training import stepper as stepping
 from slm_tui.training.control import Control
 from slm_tui.training.device_text import DeviceText
-from slm_tui.training.events import Changed, Failed, Saved, Skipped, Stepped, WentBack
+from slm_tui.training.events import (
+    Changed,
+    Evaluated,
+    Failed,
+    Paused,
+    Saved,
+    Saving,
+    Skipped,
+    Stepped,
+    WentBack,
+)
 from slm_tui.training.lookahead import MOST, Lookahead
 from slm_tui.training.trainer import Trainer
 from tests.training.harness import Training, train
@@ -40,6 +51,8 @@ class Ahead:
         self.poison = set(poison)
         self.text = text
         self.reads: list[int] = []
+        # Done after these steps were launched, maybe before they are read.
+        self.wishes: dict[int, Callable[[Control], object]] = {}
 
     def __call__(self, trainer: Trainer) -> None:
         stepper = trainer._stepper
@@ -60,6 +73,15 @@ class Ahead:
                 trainer.optimizer.gradients[3] = math.inf
             return found
 
+        launch = stepper.launch
+
+        def launching(*arguments: Any) -> None:
+            launch(*arguments)
+            wish = self.wishes.pop(trainer.state.step + 1, None)
+            if wish is not None:
+                wish(trainer.control)
+
+        stepper.launch = launching  # type: ignore[method-assign]
         run.read = counted  # type: ignore[method-assign]
         run._gradients = poisoned
 
@@ -175,50 +197,166 @@ def test_a_stopped_run_has_reported_every_step_and_resumes_exactly(
 ) -> None:
     preset = tiny(**QUIET)
     whole = train(preset, tmp_path / "whole", patch=Ahead())
-    first = train(preset, tmp_path / "parts", patch=Ahead(), wishes={40: Control.stop})
+    ahead = Ahead()
+    ahead.wishes = {40: Control.stop}
+    first = train(preset, tmp_path / "parts", patch=ahead)
     assert first.reason == "stopped"
-    steps = [event.step for event in first.of(Stepped)]
-    assert steps == list(range(1, first.trainer.state.step + 1))
+    # The rest of its turn was not waited for.
+    assert [event.step for event in first.of(Stepped)] == list(range(1, 41))
     rest = train(preset, tmp_path / "parts", patch=Ahead(), resume=True)
     assert {**first.losses, **rest.losses} == whole.losses
 
 
-def test_a_request_comes_after_all_steps_before_it(tiny: Make, tmp_path: Path) -> None:
-    done = train(
-        tiny(**QUIET),
-        tmp_path,
-        patch=Ahead(),
-        wishes={40: lambda control: control.scale_learning_rate(0.5)},
-    )
-    (changed,) = done.of(Changed)
-    rates = {event.step: event.learning_rate for event in done.of(Stepped)}
-    full = rates[1]
-    assert changed.step >= 40
-    for step, rate in rates.items():
-        assert rate == (full if step <= changed.step else full / 2)
-    before = done.events[: done.events.index(changed)]
-    assert [event.step for event in before if isinstance(event, Stepped)][-1] == changed.step
+def slower(control: Control) -> None:
+    control.scale_learning_rate(0.5)
+
+
+@pytest.mark.parametrize("step", [40, 50, 76])
+def test_a_request_in_the_middle_comes_after_the_steps_before_it(
+    step: int, tiny: Make, tmp_path: Path
+) -> None:
+    """Also where a checkpoint is due, and after steps with which training goes back."""
+    stories = []
+    preset = tiny(**QUIET | {"training__evaluate_every": 50})
+    for kind, name in ((OneByOne, "one"), (Ahead, "ahead")):
+        ahead = kind(range(70, 75))
+        ahead.wishes = {step: slower}
+        done = train(preset, tmp_path / name, patch=ahead)
+        stories.append(story(done))
+        changed = done.of(Changed)
+        if step < 70:
+            assert changed[0].step == step
+            before = done.events[: done.events.index(changed[0])]
+            assert done.losses
+            assert [one.step for one in before if isinstance(one, Stepped)][-1] == step
+        assert [event.step for event in done.of(WentBack)] == [50]
+    if step < 70:
+        assert same(*stories)
+
+
+def test_what_is_due_after_going_back_is_done_whatever_is_requested(
+    tiny: Make, tmp_path: Path
+) -> None:
+    preset = tiny(**QUIET | {"training__evaluate_every": 50})
+    ahead = Ahead(range(70, 75))
+    ahead.wishes = {76: slower}
+    done = train(preset, tmp_path, patch=ahead)
+    (back,) = done.of(WentBack)
+    after = done.events[done.events.index(back) :]
+    evaluated = [event.step for event in after if isinstance(event, Evaluated)]
+    saved = [event.step for event in after if isinstance(event, Saving)]
+    assert evaluated[:2] == [50, 100]
+    assert saved[0] == 50
+
+
+def test_training_that_is_blocked_in_the_middle_has_reported_every_step(
+    tiny: Make, tmp_path: Path
+) -> None:
+    ahead = Ahead()
+    ahead.wishes = {40: lambda control: control.block("a test", "the disk is full")}
+
+    def patch(trainer: Trainer) -> None:
+        ahead(trainer)
+        inner = trainer._sink
+
+        def sink(event: Any) -> None:
+            inner(event)
+            if isinstance(event, Paused):
+                trainer.control.unblock("a test")
+
+        trainer._sink = sink
+
+    done = train(tiny(**QUIET), tmp_path, patch=patch)
+    (paused,) = done.of(Paused)
+    before = done.events[: done.events.index(paused)]
+    assert [event.step for event in before if isinstance(event, Stepped)] == list(range(1, 41))
+    assert len(done.losses) == 120
 
 
 def test_an_error_while_launching_loses_no_result(tiny: Make, tmp_path: Path) -> None:
-    def patch(trainer: Trainer) -> None:
-        Ahead()(trainer)
-        run = trainer._stepper._device_step
-        assert run is not None
-        launch = run.launch
+    """Nor anything else of the steps before it: the checkpoint is that of steps read at once."""
+    states, messages = [], []
+    for kind, name in ((OneByOne, "one"), (Ahead, "ahead")):
+        ahead = kind(range(70, 73))
 
-        def failing(*arguments: Any) -> None:
-            if trainer.state.step == 99:
-                raise RuntimeError("the device is gone")
-            launch(*arguments)
+        def patch(trainer: Trainer, ahead: Ahead = ahead) -> None:
+            ahead(trainer)
+            run = trainer._stepper._device_step
+            assert run is not None
+            launch = run.launch
+            full = [80]
 
-        run.launch = failing  # type: ignore[method-assign]
+            def failing(*arguments: Any) -> None:
+                if trainer.state.step == 99:
+                    raise RuntimeError("the device is gone")
+                if trainer.state.step in full:
+                    full.clear()
+                    raise torch.OutOfMemoryError("CUDA out of memory")
+                launch(*arguments)
 
-    done = train(tiny(**QUIET), tmp_path, patch=patch)
-    (failed,) = done.of(Failed)
-    assert "the device is gone" in failed.error
-    assert list(done.losses) == list(range(1, 100))
-    assert done.of(Saved)[-1].step == 99
+            run.launch = failing  # type: ignore[method-assign]
+
+        done = train(tiny(**QUIET), tmp_path / name, patch=patch)
+        (failed,) = done.of(Failed)
+        assert "the device is gone" in failed.error
+        assert list(done.losses) == [step for step in range(1, 100) if step not in range(70, 73)]
+        assert done.of(Saved)[-1].step == 99
+        state = dict(vars(done.trainer.state))
+        assert state.pop("elapsed_seconds") >= done.of(Stepped)[-1].elapsed_seconds
+        states.append(repr(state))
+        messages.append(done.warnings)
+    assert states[0] == states[1]
+    assert messages[0] == messages[1]
+    assert any("memory ran out" in message for message in messages[0])
+
+
+def test_a_run_that_ends_by_time_is_evaluated_at_its_end(tiny: Make, tmp_path: Path) -> None:
+    preset = tiny(**QUIET | {"training__max_minutes": 0.01, "training__max_steps": 100_000})
+    ahead = Ahead()
+    ahead.wishes = {30: slower}
+    done = train(preset, tmp_path, patch=ahead)
+    assert done.reason == "done"
+    last = done.trainer.state.step
+    assert done.of(Evaluated)[-1].step == last == done.of(Stepped)[-1].step
+    assert done.trainer.state.elapsed_seconds >= 0.6
+
+
+def test_single_steps_are_read_while_compiling_is_decided(tiny: Make, tmp_path: Path) -> None:
+    ahead = Ahead()
+    done = train(tiny(**QUIET | {"training__compile": "auto"}), tmp_path, patch=ahead)
+    assert not done.trainer._stepper.forward.is_measuring
+    assert set(ahead.reads[:16]) == {1}
+    assert max(ahead.reads) > 10
+
+
+def test_a_large_text_is_given_up_before_passes_get_smaller(
+    tiny: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = train(tiny(**QUIET), tmp_path / "one", patch=OneByOne())
+    for least, at_once in ((1, 4), (1 << 40, 2)):
+        monkeypatch.setattr(stepping, "_LARGE_TEXT", least)
+        full = [5]
+
+        def patch(trainer: Trainer, full: list[int] = full) -> None:
+            Ahead()(trainer)
+            run = trainer._stepper._device_step
+            assert run is not None
+            whole = run._gradients
+
+            def scarce(ids: torch.Tensor, targets: torch.Tensor) -> Any:
+                found = whole(ids, targets)
+                if trainer.state.step in full:
+                    full.clear()
+                    raise torch.OutOfMemoryError("CUDA out of memory")
+                return found
+
+            run._gradients = scarce
+
+        done = train(tiny(**QUIET), tmp_path / str(least), patch=patch)
+        stepper = done.trainer._stepper
+        assert stepper.at_once == at_once
+        assert stepper.cuts_windows == (at_once == 2)
+        assert done.losses == pytest.approx(expected.losses, rel=1e-4)
 
 
 def test_as_many_steps_are_launched_as_take_a_tenth_of_a_second() -> None:
