@@ -1,7 +1,8 @@
-"""Numbers as people read and type them: counts, bytes, times."""
+"""Numbers and lists as people read and type them: counts, bytes, times, choices."""
 
 import math
 import re
+from collections.abc import Sequence
 from typing import Any
 
 _WHOLE = re.compile(r"[+-]?(\d+(_\d+)*|\d{1,3}(,\d{3})+)", re.ASCII)
@@ -80,6 +81,11 @@ def ratio_text(number: float) -> str:
     if 0 < number < 0.001:
         return "<0.001"
     return f"{number:.1f}" if number >= 1 else f"{number:.2g}"
+
+
+def either(words: Sequence[str]) -> str:
+    """`a, b or c`."""
+    return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 def whole_number(text: str) -> int:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from slm_tui.formatting import whole_number
+from slm_tui.formatting import either, whole_number
 
 
 @pytest.mark.parametrize(
@@ -34,3 +34,10 @@ def test_a_whole_number_is_read(text: str, number: int) -> None:
 def test_anything_but_a_whole_number_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
         whole_number(text)
+
+
+@pytest.mark.parametrize(
+    ("words", "text"), [(["a"], "a"), (["a", "b"], "a or b"), (["a", "b", "c"], "a, b or c")]
+)
+def test_choices_are_listed_as_in_a_sentence(words: list[str], text: str) -> None:
+    assert either(words) == text

@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
+from slm_tui.formatting import either
+
 
 class Settings(BaseModel):
     """Base of every section of a preset: immutable; unknown names are errors."""
@@ -66,5 +68,5 @@ def reject(field: str, message: str, works: object = None) -> PydanticCustomErro
 
 def _spelled(works: object) -> str:
     if isinstance(works, (tuple, list)):
-        return " or ".join(str(one) for one in works)
+        return either([str(one) for one in works])
     return str(works)

@@ -9,6 +9,7 @@ from pathlib import Path
 from slm_tui import paths, safe_files
 from slm_tui.config.preset import Preset, from_file, parse
 from slm_tui.errors import PresetError, SlmTuiError, cause_of
+from slm_tui.formatting import either
 
 DEFAULT = "stories-tiny"
 # The order of the groups of built-in presets in lists.
@@ -228,6 +229,4 @@ def _did_you_mean(name: str) -> str:
 
     names = [entry.name for entry in entries()]
     close = difflib.get_close_matches(name, names, n=2, cutoff=0.5)
-    return (
-        f"did you mean {' or '.join(close)}?" if close else "`slm-tui presets list` lists them all"
-    )
+    return f"did you mean {either(close)}?" if close else "`slm-tui presets list` lists them all"

@@ -12,7 +12,7 @@ from slm_tui.config.limits import Limit
 from slm_tui.config.preset import Preset, parse
 from slm_tui.config.training import Schedule
 from slm_tui.errors import PresetError, SlmTuiError
-from slm_tui.formatting import whole_number
+from slm_tui.formatting import either, whole_number
 
 _ALTERNATIVES = {"limit": Limit.alternatives, "schedule": Schedule.alternatives}
 _ABSENT = {"none", "null", "off", ""}
@@ -177,5 +177,5 @@ def _nearest(path: str, values: dict[str, Any]) -> tuple[str, str]:
     close = close or [name for name in names if name.endswith(f".{last}")][:2]
     return (
         "",
-        f"did you mean {' or '.join(close)}?" if close else "`slm-tui presets show` lists them all",
+        f"did you mean {either(close)}?" if close else "`slm-tui presets show` lists them all",
     )

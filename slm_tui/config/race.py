@@ -10,6 +10,7 @@ from slm_tui import paths, plain_text
 from slm_tui.config.fields import Settings, setting
 from slm_tui.config.preset import problems
 from slm_tui.errors import PresetError, cause_of
+from slm_tui.formatting import either
 
 
 class Race(Settings):
@@ -68,8 +69,7 @@ def get(name: str) -> NamedRace:
         else paths.builtin_races_dir() / f"{name}.toml"
     )
     if not name.endswith(".toml") and name not in names():
-        choices = " or ".join(names())
-        raise PresetError(f"there is no race {name!r}", "", f"try {choices}")
+        raise PresetError(f"there is no race {name!r}", "", f"try {either(names())}")
     try:
         values: dict[str, Any] = plain_text.toml(plain_text.read(path))
         return NamedRace(path.stem, Race.model_validate(values))

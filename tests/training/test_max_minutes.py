@@ -9,6 +9,7 @@ import pytest
 from slm_tui.config.estimate import Calibration, estimate
 from slm_tui.config.preset import Preset
 from slm_tui.config.training import Schedule
+from slm_tui.training import launched
 from slm_tui.training import trainer as trainers
 from slm_tui.training.events import Changed, Evaluated, Stepped
 from slm_tui.training.schedule import learning_rate
@@ -19,13 +20,13 @@ MANY = 10**9
 
 
 class Clock:
-    """Each step takes a second: `monotonic` advances by half of that at every look."""
+    """`monotonic` advances at every look: there are four in a step, which takes half a second."""
 
     def __init__(self) -> None:
         self.now = 0.0
 
     def monotonic(self) -> float:
-        self.now += 0.5
+        self.now += 0.25
         return self.now
 
 
@@ -33,7 +34,8 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Steps that take half a second of this clock, whatever the machine does."""
     clock = Clock()
-    monkeypatch.setattr(trainers, "time", clock)
+    for module in (trainers, launched):
+        monkeypatch.setattr(module, "time", clock)
     return clock
 
 

@@ -112,7 +112,9 @@ def test_the_recipes_of_a_built_in_race_share_text_and_tokens(name: str) -> None
 
 
 def test_an_unknown_race_and_a_wrong_file_are_explained(tmp_path: Path) -> None:
-    with pytest.raises(PresetError, match="no race 'marathon'; try shakespeare or stories"):
+    with pytest.raises(
+        PresetError, match="no race 'marathon'; try shakespeare, shakespeare-gpu or stories"
+    ):
         races.get("marathon")
     path = tmp_path / "mine.toml"
     path.write_text('plain = "a"\nfast = "b"\ntarget = -1.0\n')

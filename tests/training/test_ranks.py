@@ -200,7 +200,7 @@ class FailsOnce:
         self._step, self._how, self._left = step, how, times
 
     def __call__(self) -> None:
-        step, accumulate = Stepper.step, Stepper._accumulate
+        step, accumulate = Stepper.launch, Stepper._accumulate
         now = 0
 
         def counted(stepper: Stepper, batch: Any, rate: float, number: int, *more: Any) -> Any:
@@ -215,7 +215,7 @@ class FailsOnce:
                 self._how(stepper)
             return result
 
-        Stepper.step, Stepper._accumulate = counted, failing  # type: ignore[method-assign]
+        Stepper.launch, Stepper._accumulate = counted, failing  # type: ignore[method-assign]
 
 
 def no_memory(_: Stepper) -> None:
@@ -304,13 +304,13 @@ def test_when_rank_0_is_killed_the_others_end(home: Path) -> None:
 
 
 def asks_to_stop() -> None:
-    step = Stepper.step
+    step = Stepper.launch
 
     def asking(stepper: Any, batch: Any, rate: float, number: int, *more: Any) -> Any:
         stepper._ranks.wants_stop = number >= 4
         return step(stepper, batch, rate, number, *more)
 
-    Stepper.step = asking  # type: ignore[method-assign]
+    Stepper.launch = asking  # type: ignore[method-assign]
 
 
 def test_a_process_that_is_asked_to_stop_stops_the_run(home: Path) -> None:

@@ -382,14 +382,14 @@ def test_another_runtime_error_is_not_mistaken_for_out_of_memory(
 
 def test_progress_is_saved_before_an_error_is_reported(tiny: Make, tmp_path: Path) -> None:
     def break_after_six(trainer: Trainer) -> None:
-        whole = trainer._stepper.step
+        whole = trainer._stepper.launch
 
         def step(batch: Any, rate: float, number: int, *more: Any) -> Any:
             if number == 6:
                 raise ZeroDivisionError("a bug")
             return whole(batch, rate, number, *more)
 
-        trainer._stepper.step = step  # type: ignore[method-assign]
+        trainer._stepper.launch = step  # type: ignore[method-assign]
 
     done = train(tiny(), tmp_path, patch=break_after_six)
     assert done.of(Failed) == [Failed(6, "ZeroDivisionError: a bug")]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from slm_tui.errors import CorpusError
+from slm_tui.formatting import either
 
 Row = Mapping[str, Any]
 
@@ -152,7 +153,7 @@ class Columns:
             self._note(f"each row of {choice.columns[0]} becomes one line per turn")
         else:
             raise CorpusError(
-                f"the column {' or '.join(choice.columns)} is not text",
+                f"the column {either(choice.columns)} is not text",
                 f"{self._where()} has a value of type {_named(value)}",
                 "set data.text_column to a column with text",
             )
