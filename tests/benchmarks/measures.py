@@ -4,6 +4,7 @@ import os
 import random
 import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -203,21 +204,34 @@ class Bench:
             yield Figure(f"terminal traffic, {name}", rate, "KiB/s", target, at_most=True)
 
     def first_paint(self) -> Iterator[Figure]:
-        """Seconds from the start of the process to the first frame with the list of presets."""
-        warm, cold = [], []
+        """Seconds from the start of the process to the first frame with the list of presets, also
+        over those of importing textual, which depend on the machine in the same way."""
+        warm, cold, textual = [], [], []
         for _ in range(self._effort.rounds):
             wait_until_quiet(self._effort.patience, self._effort.quiet)
+            textual.append(_import_seconds("textual.app"))
             warm.append(self._first_frame())
             with tempfile.TemporaryDirectory() as empty:
                 cold.append(self._first_frame(PYTHONPYCACHEPREFIX=empty))
         remark = f"{min(warm):.2f} to {max(warm):.2f}"
         yield Figure("first paint", statistics.median(warm), "s", 1.0, at_most=True, remark=remark)
+        over = sorted(one / other for one, other in zip(warm, textual, strict=True))
+        remark = f"{over[0]:.2f} to {over[-1]:.2f}; the import {statistics.median(textual):.2f} s"
+        name = "first paint over the import of textual"
+        yield Figure(name, statistics.median(over), "x", 2.5, at_most=True, remark=remark)
         remark = f"{min(cold):.2f} to {max(cold):.2f}, no compiled modules at all"
         yield Figure("first paint after installing", statistics.median(cold), "s", remark=remark)
 
     def _first_frame(self, **variables: str) -> float:
         with Terminal(_APP, environment(self._home, **variables)) as terminal:
             return terminal.wait_for("stories-tiny", 60)
+
+
+def _import_seconds(module: str) -> float:
+    """Seconds that a new process takes to import `module`."""
+    code = f"import time; began = time.perf_counter(); import {module}\n"
+    code += "print(time.perf_counter() - began)"
+    return float(subprocess.run([sys.executable, "-c", code], stdout=-1, check=True).stdout)
 
 
 def _rates(marks: list[tuple[float, int]], start: float, end: float) -> Iterator[float]:
