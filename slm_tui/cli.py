@@ -1,6 +1,7 @@
 """The `slm-tui` command: its argument parser, and how a command ends."""
 
 import argparse
+import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -45,6 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0 is success, 1 a reported error, 2 wrong usage, 130 an interruption.
     """
     output.prepare()
+    # Looking for them among all installed packages takes longer than reading the presets.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     options = _parser().parse_args(arguments)
     command: Callable[[argparse.Namespace], int] = options.command
     if options.debug:

@@ -8,8 +8,6 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-import wcwidth
-
 # U+2400 block: a symbol for each C0 control; U+2421 for DEL.
 _PICTURES = {code: chr(0x2400 + code) for code in range(0x20)} | {0x7F: "\u2421"}
 _REPLACEMENT = "\ufffd"
@@ -41,6 +39,12 @@ _TAGGED_FLAG = re.compile("\U0001f3f4[\U000e0020-\U000e007e]{1,8}\U000e007f")
 _TAGS = re.compile("[\U000e0000-\U000e007f]")
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f]")
 _ELLIPSIS = "…"
+# Characters of one cell that do not join others: ASCII, Latin and the symbols of our screens.
+_NARROW = (
+    " -~\u00a1-\u00ac\u00ae-\u02ff\u2010-\u2027\u2190-\u21ff\u2200-\u22ff"
+    "\u2500-\u25fc\u2713-\u2718\u2800-\u28ff"
+)
+_ALL_NARROW = re.compile(f"[{_NARROW}]*")
 
 
 def visible(text: str, *, keep: str = "\n") -> str:
@@ -84,15 +88,22 @@ def one_line(text: str, width: int | None = None) -> str:
 
 def cells(text: str) -> int:
     """The width of a line in terminal cells; a control character counts as one."""
-    if text.isascii():
+    if text.isascii() or _ALL_NARROW.fullmatch(text):
         return len(text)
+    # Only now: importing it takes longer than anything else of this module.
+    import wcwidth
+
     width = int(wcwidth.wcswidth(text))
     return width if width >= 0 else int(wcwidth.wcswidth(_CONTROLS.sub(" ", text)))
 
 
 def clusters(text: str) -> Iterable[str]:
     """The characters of a line as a reader sees them: joined ones count as one."""
-    return text if text.isascii() else wcwidth.iter_graphemes(text)
+    if text.isascii() or _ALL_NARROW.fullmatch(text):
+        return text
+    import wcwidth
+
+    return wcwidth.iter_graphemes(text)
 
 
 def cut(text: str, width: int) -> str:
