@@ -1,6 +1,7 @@
 """The training loop. It emits events to a sink and takes requests from a control."""
 
 import functools
+import itertools
 import logging
 import time
 from pathlib import Path
@@ -315,10 +316,10 @@ class Trainer:
         read = self._launched.read()
         state.micro_batch = stepper.at_once
         state.loss_scale, state.loss_scale_calm = stepper.scale.value, stepper.scale.calm
-        elapsed, in_vain = state.elapsed_seconds, False
-        state.elapsed_seconds += sum(one.seconds for one, _ in read)
-        for one, done in read:
-            elapsed += one.seconds
+        seconds = (one.seconds for one, _ in read)
+        before, *times = itertools.accumulate(seconds, initial=state.elapsed_seconds)
+        state.elapsed_seconds, in_vain = (times or [before])[-1], False
+        for (one, done), elapsed in zip(read, times, strict=True):
             for warning in done.warnings:
                 self._sink(Warned(one.step - 1, warning))
             if in_vain:

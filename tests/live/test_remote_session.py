@@ -1,5 +1,6 @@
 """A remote session: a run of another process is shown and steered as if it were trained here."""
 
+import contextlib
 import json
 import os
 import signal
@@ -56,9 +57,11 @@ def run(home: Path) -> Iterator[Run]:
     assert started.info().pid == facts["pid"]
     until(lambda: started.info().state == "running")
     yield started
-    if started.info().state in store.LIVE_STATES:
-        os.kill(facts["pid"], signal.SIGCONT)
-        os.kill(facts["pid"], signal.SIGTERM)
+    # Also if the test failed while its directory was elsewhere.
+    if not started.path.exists() or started.info().state in store.LIVE_STATES:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(facts["pid"], signal.SIGCONT)
+            os.kill(facts["pid"], signal.SIGTERM)
     until(lambda: not store.is_locked(started.path))
 
 
@@ -121,6 +124,10 @@ def test_live_runs_of_other_processes_appear_and_disappear(run: Run, tmp_path: P
     elsewhere.look()
     assert elsewhere.runs == (run,)
     moved = tmp_path / "moved"
+    pid = run.info().pid
+    assert pid is not None
+    # Its process would write to the old place.
+    os.kill(pid, signal.SIGSTOP)
     run.path.parent.rename(moved)
     elsewhere.look()
     assert elsewhere.runs == ()
@@ -128,6 +135,7 @@ def test_live_runs_of_other_processes_appear_and_disappear(run: Run, tmp_path: P
     elsewhere.look()
     assert elsewhere.runs == (Run(moved / run.id),)
     moved.rename(run.path.parent)
+    os.kill(pid, signal.SIGCONT)
     steering.ask(run.path, "stop", seconds=PATIENCE)
     until(lambda: run.info().state == "stopped")
     elsewhere.look()

@@ -119,7 +119,7 @@ def test_loggers_are_chosen_in_the_form(tiny: Make, text: str) -> None:
 
 def test_the_error_for_an_unknown_logger_lists_the_known_ones(tiny: Make) -> None:
     with pytest.raises(
-        PresetError, match=r"'paper' is not a supported logger; try tensorboard or wandb or mlflow"
+        PresetError, match=r"'paper' is not a supported logger; try tensorboard, wandb or mlflow"
     ):
         overrides.apply(tiny(), ["training.log_to=paper"])
     _, wrong = check(tiny_values(training__log_to=["paper"]))
