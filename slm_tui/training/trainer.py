@@ -304,10 +304,8 @@ class Trainer:
         return bool(asked) or self._is_over() or any(step % one == 0 for one in every)
 
     def _settle(self, *, goes_back: bool = True) -> None:
-        """Read the results of all steps that were launched, and judge them in their order.
-
-        Args:
-            goes_back: whether training may go back; not after an error.
+        """Read the results of all steps that were launched, and judge them in their order; training
+        does not go back after an error.
 
         Raises:
             TrainingError: training failed again after it had gone back once.
@@ -317,9 +315,9 @@ class Trainer:
         state.micro_batch = stepper.at_once
         state.loss_scale, state.loss_scale_calm = stepper.scale.value, stepper.scale.calm
         seconds = (one.seconds for one, _ in read)
-        before, *times = itertools.accumulate(seconds, initial=state.elapsed_seconds)
-        state.elapsed_seconds, in_vain = (times or [before])[-1], False
-        for (one, done), elapsed in zip(read, times, strict=True):
+        times = list(itertools.accumulate(seconds, initial=state.elapsed_seconds))
+        state.elapsed_seconds, in_vain = times[-1], False
+        for (one, done), elapsed in zip(read, times[1:], strict=True):
             for warning in done.warnings:
                 self._sink(Warned(one.step - 1, warning))
             if in_vain:
@@ -330,12 +328,9 @@ class Trainer:
                 in_vain = True
             elif done.finite:
                 state.train_loss = done.loss
-                self._report(one, done, elapsed)
-
-    def _report(self, one: LaunchedStep, done: StepResult, elapsed: float) -> None:
-        is_last = one.step == self.state.step and self._is_over()
-        if one.step % self.preset.training.log_every == 0 or is_last:
-            self._sink(one.event(done, elapsed))
+                is_last = one.step == state.step and self._is_over()
+                if one.step % self.preset.training.log_every == 0 or is_last:
+                    self._sink(one.event(done, elapsed))
 
     def _is_broken(self, step: int, done: StepResult, *, goes_back: bool) -> bool:
         """Report what is wrong with a step; whether training went back before it.
