@@ -146,8 +146,7 @@ class Stepper:
         if self._device_step is not None:
             self._launch_on_device(self._device_step, windows, learning_rate, step)
         else:
-            batch = windows.batch if isinstance(windows, Windows) else windows
-            self._done.append(self._step(batch, learning_rate, step))
+            self._done.append(self._step(_batch(windows), learning_rate, step))
 
     @property
     def must_wait(self) -> bool:
@@ -215,6 +214,7 @@ class Stepper:
                 run.drop_text()
                 self._optimizer.clear()
                 release(self._device, reason)
+                warnings.append("memory ran out: the GPU no longer holds the text, same step")
             else:
                 warnings.append(self._shrink(reason))
         for notices in (self.forward.notices, run.notices):
@@ -228,7 +228,7 @@ class Stepper:
         """What the device needs of a step, on the CPU."""
         if self._text is not None and isinstance(windows, Windows):
             return [torch.from_numpy(windows.starts)]
-        batch = windows.batch if isinstance(windows, Windows) else windows
+        batch = _batch(windows)
         return [torch.from_numpy(batch.ids), torch.from_numpy(batch.targets)]
 
     def _gradient_norms(self) -> dict[str, Tensor]:
@@ -343,6 +343,10 @@ class Stepper:
         self.at_once = -(-min(self.at_once, most) // 2)
         passes = -(-most // self.at_once)
         return f"memory ran out{where}: now {passes} passes of {self.at_once} sequences, same step"
+
+
+def _batch(windows: Windows | Batch) -> Batch:
+    return windows.batch if isinstance(windows, Windows) else windows
 
 
 def _numeric(part: str) -> tuple[str, int]:

@@ -324,7 +324,7 @@ class Trainer:
                 continue
             stepper.forward.stepped(one.seconds, state.max_steps - one.step + 1)
             if self._is_broken(one.step, done, goes_back=goes_back):
-                # So were the steps that were launched after it.
+                # The steps that were launched after it do not count.
                 in_vain = True
             elif done.finite:
                 state.train_loss = done.loss

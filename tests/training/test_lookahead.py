@@ -356,6 +356,8 @@ def test_a_large_text_is_given_up_before_passes_get_smaller(
         stepper = done.trainer._stepper
         assert stepper.at_once == at_once
         assert stepper.cuts_windows == (at_once == 2)
+        (said,) = done.warnings
+        assert ("no longer holds the text" in said) == (at_once == 4)
         assert done.losses == pytest.approx(expected.losses, rel=1e-4)
 
 
