@@ -8,6 +8,7 @@ import pytest
 
 from slm_tui.cli import main
 from slm_tui.config import library
+from slm_tui.config import race as races
 from slm_tui.training.race import Runner
 from tests.conftest import make_tiny
 
@@ -122,7 +123,9 @@ def test_the_races_are_listed_and_their_presets_are_in_the_library(
     out = capsys.readouterr().out
     for name in ("shakespeare", "shakespeare-gpu", "stories"):
         assert name in out
-        assert library.builtin(f"race-{name}") is not None
+        race = races.get(name).race
+        for preset in (race.plain, race.fast):
+            assert library.builtin(preset) is not None
 
 
 def test_no_seeds_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
