@@ -2,14 +2,18 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from slm_tui.config.preset import Preset
 from slm_tui.errors import RunError
-from slm_tui.live.other_process_runs import OtherProcessRuns
-from slm_tui.live.remote_session import RemoteSession
-from slm_tui.live.session import Session
 from slm_tui.live.workshop import LiveStatus, QuitChoice
-from slm_tui.runs.store import Run
+
+# The app shows its first frame before it imports any of these.
+if TYPE_CHECKING:
+    from slm_tui.live.other_process_runs import OtherProcessRuns
+    from slm_tui.live.remote_session import RemoteSession
+    from slm_tui.live.session import Session
+    from slm_tui.runs.store import Run
 
 _SHOWN = {"running": "training", "stopped early": "done"}
 # How long the app waits for the results of an ended run when it exits.
@@ -26,43 +30,57 @@ class TrainingWorkshop:
         self.leaving: QuitChoice | None = None
         # The Train screen's verdict for a run, repeated in the status line.
         self.verdicts: dict[Path, str] = {}
-        self._others = OtherProcessRuns()
+        self._others: OtherProcessRuns | None = None
         self._followed: dict[Path, RemoteSession] = {}
         self._current: Session | RemoteSession | None = None
+
+    def start(self) -> None:
+        """Begin to look for runs of other processes, unless it was begun already."""
+        self._started()
+
+    def _started(self) -> "OtherProcessRuns":
+        if self._others is None:
+            from slm_tui.live.other_process_runs import OtherProcessRuns
+
+            self._others = OtherProcessRuns()
+            self._others.start()
+        return self._others
 
     @property
     def is_training(self) -> bool:
         """Whether a run is training in this process; a paused run counts."""
         return self.session is not None and self.session.is_live
 
-    def training_of(self, run: Run) -> Session | RemoteSession | None:
+    def training_of(self, run: "Run") -> "Session | RemoteSession | None":
         """The session that trains `run`, or did while the app was open, in any process."""
-        self._others.start()
+        others = self._started()
         own = self.session if self.session is not None and self.session.run == run else None
         if own is not None and own.is_live:
             return own
         followed = self._followed.get(run.path)
-        if (followed is None or not followed.is_live) and run in self._others.runs:
+        if (followed is None or not followed.is_live) and run in others.runs:
+            from slm_tui.live.remote_session import RemoteSession
+
             followed = self._followed[run.path] = RemoteSession(run)
         if followed is None or (own is not None and not followed.is_live):
             return own
         return followed
 
-    def current_training(self) -> Session | RemoteSession | None:
+    def current_training(self) -> "Session | RemoteSession | None":
         """The training for the status line: the app's own, else the newest that is live
-        elsewhere, else the last one."""
-        self._others.start()
+        elsewhere (once `start` was called), else the last one."""
+        elsewhere = self._others.runs if self._others is not None else ()
         if self.is_training:
             self._current = self.session
-        elif self._others.runs and (self._current is None or not self._current.is_live):
-            self._current = self.training_of(self._others.runs[0])
+        elif elsewhere and (self._current is None or not self._current.is_live):
+            self._current = self.training_of(elsewhere[0])
         elif self._current is None:
             self._current = self.session
         return self._current
 
     def look_at(self, path: Path) -> None:
         """A run was opened: it may be outside the runs directory, and live."""
-        self._others.include(path)
+        self._started().include(path)
 
     def live_status(self) -> LiveStatus | None:
         """The run for the status line."""
@@ -89,7 +107,8 @@ class TrainingWorkshop:
         """The app has exited: stop watching runs, and let ended ones write their results."""
         for session in self._ending:
             session.wait(_ENDING_SECONDS)
-        self._others.close()
+        if self._others is not None:
+            self._others.close()
         for one in self._followed.values():
             one.close()
 
@@ -99,12 +118,14 @@ class TrainingWorkshop:
         Raises:
             SlmTuiError: it cannot start.
         """
+        from slm_tui.live.session import Session
+
         self._check_free()
         self._use(Session.start(preset, before=before, remedy=remedy))
 
     def resume(
         self,
-        run: Run,
+        run: "Run",
         more_steps: int = 0,
         preset: Preset | None = None,
         *,
@@ -117,6 +138,8 @@ class TrainingWorkshop:
         Raises:
             SlmTuiError: it is finished, damaged, or another run is training.
         """
+        from slm_tui.live.session import Session
+
         self._check_free()
         self._use(Session.resume(run, more_steps=more_steps, rewarm=rewarm, preset=preset))
 
@@ -126,10 +149,12 @@ class TrainingWorkshop:
         Raises:
             SlmTuiError: it cannot start.
         """
+        from slm_tui.live.session import Session
+
         self._check_free()
         self._use(Session.start(preset, initial=checkpoint))
 
-    def _use(self, session: Session) -> None:
+    def _use(self, session: "Session") -> None:
         self.session = self._current = session
         if self.on_start is not None:
             self.on_start(session.run.path)

@@ -45,6 +45,10 @@ class Workshop(Protocol):
     # The Train screen's verdict for a run, by its directory; repeated in the status line.
     verdicts: dict[Path, str]
 
+    def start(self) -> None:
+        """Begin to look for runs of other processes; called after the first frame."""
+        ...
+
     @property
     def is_training(self) -> bool:
         """Whether a run is training in this process; a paused run counts."""
@@ -114,6 +118,9 @@ class NoWorkshop:
     def __init__(self) -> None:
         self.on_start: Callable[[Path], None] | None = None
         self.verdicts: dict[Path, str] = {}
+
+    def start(self) -> None:
+        return
 
     @property
     def is_training(self) -> bool:

@@ -139,6 +139,7 @@ class SlmTuiApp(App[None]):
 
     def _after_first_frame(self) -> None:
         garbage.leave_out()
+        self.workshop.start()
         if self._opened_on is not None:
             self.open_run(self._opened_on)
         threading.Thread(target=self._watch_queue, name="watch-queue", daemon=True).start()
