@@ -11,6 +11,7 @@ from textual.app import ComposeResult
 from textual.await_complete import AwaitComplete
 from textual.containers import Container
 from textual.content import Content
+from textual.geometry import Size
 from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Input
@@ -124,6 +125,11 @@ class AppServices(Protocol):
 _VAST = (180, 48)
 
 
+def _is_vast(size: Size) -> bool:
+    columns, rows = _VAST
+    return size.width >= columns and size.height >= rows
+
+
 def redraws_per_second() -> int:
     """Four locally, one over SSH."""
     return 1 if os.environ.get("SSH_CONNECTION") else 4
@@ -149,6 +155,7 @@ class RoomScreen(Screen[None]):
         return cast(AppServices, self.app)
 
     def compose(self) -> ComposeResult:
+        self._look_at_size_of_app()
         yield StatusLine()
         yield TabLine(self.TAB or self.ROOM)
         with Container(id="body"):
@@ -160,17 +167,38 @@ class RoomScreen(Screen[None]):
         return ()
 
     def on_mount(self) -> None:
+        self._was_shown = False
         tick = 1 / redraws_per_second()
         self._pace = RedrawPace(tick)
         self.set_interval(tick, self._tick)
         self.refresh_status()
 
+    def _look_at_size_of_app(self) -> None:
+        """Set the classes of the size before there are widgets, so that the styles of these are
+        applied once: with the first resize event, Textual would apply them all again."""
+        classes = {"-vast": _is_vast(self.app.size)}
+        for size, breakpoints in (
+            (self.app.size.width, self.app.HORIZONTAL_BREAKPOINTS or []),
+            (self.app.size.height, self.app.VERTICAL_BREAKPOINTS or []),
+        ):
+            reached = max((one for one in breakpoints if one[0] <= size), default=None)
+            classes |= {one[1]: one == reached for one in breakpoints}
+        self.update_classes(classes, update=False)
+
     @on(events.Resize)
     def _look_at_size(self, event: events.Resize) -> None:
-        columns, rows = _VAST
-        self.set_class(event.size.width >= columns and event.size.height >= rows, "-vast")
+        self.set_class(_is_vast(event.size), "-vast")
 
-    def on_screen_resume(self) -> None:
+    def _compositor_refresh(self) -> None:
+        # In a batch of updates, Textual would draw the whole screen and discard the picture. What
+        # is to be drawn stays noted until the batch has ended.
+        if not self.app._batch_count:
+            super()._compositor_refresh()
+
+    def on_screen_resume(self, event: events.ScreenResume) -> None:
+        # Its widgets were given their styles a moment ago, when it was composed.
+        event.refresh_styles = self._was_shown
+        self._was_shown = True
         self.refresh_status()
         self.refresh_room()
         self.refresh_footer()
