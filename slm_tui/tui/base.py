@@ -195,10 +195,13 @@ class RoomScreen(Screen[None]):
         if not self.app._batch_count:
             super()._compositor_refresh()
 
-    def on_screen_resume(self, event: events.ScreenResume) -> None:
+    @on(events.ScreenResume)
+    def _keep_styles_at_first(self, event: events.ScreenResume) -> None:
         # Its widgets were given their styles a moment ago, when it was composed.
         event.refresh_styles = self._was_shown
         self._was_shown = True
+
+    def on_screen_resume(self) -> None:
         self.refresh_status()
         self.refresh_room()
         self.refresh_footer()

@@ -1,8 +1,5 @@
 """The shell: keys, footer, status line, dialogs, themes, and how the app starts and ends."""
 
-import subprocess
-import sys
-import threading
 from pathlib import Path
 
 import pytest
@@ -576,65 +573,6 @@ async def test_no_color_is_honoured(monkeypatch: pytest.MonkeyPatch) -> None:
     app = an_app()
     async with app.run_test(size=(80, 24)):
         assert app.no_color
-
-
-def test_the_first_frame_needs_no_heavy_library(home: Path) -> None:
-    code = """
-import sys
-from slm_tui.live.training_workshop import TrainingWorkshop
-from slm_tui.tui.app import SlmTuiApp
-class Once(SlmTuiApp):
-    def _after_first_frame(self):
-        self.seen = [m for m in sys.modules]
-        self.exit()
-app = Once(workshop=TrainingWorkshop())
-app.run(headless=True, size=(120, 40))
-heavy = {"torch", "numpy", "tiktoken", "plotext", "datasets", "tokenizers"} & set(app.seen)
-assert not heavy, heavy
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
-async def test_torch_loads_after_the_first_frame_and_the_hint_disappears(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    release, waited = threading.Event(), threading.Event()
-
-    def import_slowly(self: SlmTuiApp) -> None:
-        release.wait(10)
-        self.torch_ready.set()
-        waited.set()
-
-    monkeypatch.setattr(SlmTuiApp, "_import_torch", import_slowly)
-    app = SlmTuiApp()
-    async with app.run_test(size=(80, 24)) as pilot:
-        await pilot.pause()
-        screen = app.screen
-        assert isinstance(screen, RoomScreen)
-        assert "loading torch…" in written(screen.query_one(StatusLine))
-        release.set()
-        assert waited.wait(10)
-        screen.refresh_status()
-        assert "torch" not in written(screen.query_one(StatusLine))
-
-
-async def test_a_broken_torch_is_reported_once_with_the_remedy(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setitem(sys.modules, "torch", None)
-    app = SlmTuiApp()
-    async with app.run_test(size=(80, 24)) as pilot:
-        for _ in range(40):
-            await pilot.pause(0.05)
-            if isinstance(app.screen, dialogs.Notice):
-                break
-        assert isinstance(app.screen, dialogs.Notice)
-        assert "doctor" in app.screen.error.remedy
-        await pilot.press("escape")
-        await pilot.pause(0.6)
-        assert isinstance(app.screen, RoomScreen)
-        assert "no torch" in written(app.screen.query_one(StatusLine))
 
 
 def test_figures_are_formatted_for_people() -> None:
