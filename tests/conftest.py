@@ -3,6 +3,8 @@
 import gc
 import os
 
+# Hundreds of processes are started: each reads what the first one compiled.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # Before torch is loaded: these models are too small to benefit from two threads.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Several tests run side by side: a thread that waits for another leaves its core to them.
