@@ -310,10 +310,11 @@ def drop_live(path: Path) -> None:
         (path / LIVE).unlink()
 
 
-def stamp_of(path: Path) -> tuple[int, ...]:
-    """A value that changes whenever the record of the run in `path` does."""
+def stamp_of(path: Path, names: tuple[str, ...] = (INFO, LIVE)) -> tuple[int, ...]:
+    """A value that changes whenever the record of the run in `path` does, or one of the files
+    `names` of it."""
     stamp: list[int] = []
-    for name in (INFO, LIVE):
+    for name in names:
         try:
             status = os.lstat(path / name)
         except OSError:

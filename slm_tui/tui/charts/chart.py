@@ -36,6 +36,7 @@ from slm_tui.tui.charts.legend import Part
 
 _SHARE = 0.02  # share of wall time that drawing may take
 _POLL = 0.03
+_LATEST = 1.2  # seconds after which a drawing is shown although no new data came
 _CATCH_UP = 0.01  # seconds between two parts of a long series
 _ASLEEP = 0.5  # seconds between checks whether the chart is visible again
 _COLOR_RULES = "".join(f"Chart > .chart--{one} {{ color: {COLORS[one]}; }}\n" for one in COLORS)
@@ -109,19 +110,30 @@ class Chart(Widget, can_focus=True):
         self._asked_at = -math.inf
         self._timer: Timer | None = None
         self._poller: Timer | None = None
+        self._poll_seconds = 0.0
+        self._with_next = False
         self._pinned: int | None = None
 
     # Data in
 
-    def show(self, data: ChartData) -> None:
+    def show(self, data: ChartData, *, with_next: bool = False) -> None:
         """Show `data`; drawn once the chart is visible and the last drawing is old enough.
 
         The lists of a series may be the same objects as before, extended: only the new points
         are processed.
+
+        Args:
+            with_next: the caller repaints other widgets, too, and will do so again with new data:
+                show the drawing only then, so that the screen is painted once. Until there is a
+                drawing, it is shown as soon as possible.
         """
+        if self._poller is not None:
+            self._poll()
         self._data = data
         self._set_note(data.note)
+        self._with_next = with_next and bool(self._rows)
         self._redraw()
+        self._with_next = False
 
     def _set_note(self, note: str) -> None:
         # Setting a border's text repaints the whole chart, even if the text is unchanged.
@@ -169,8 +181,7 @@ class Chart(Widget, can_focus=True):
             self._last_request = request
             self._asked_at = time.monotonic()
             self.client.request(request[0] | {"id": self.drawings})
-            if self._poller is None:
-                self._poller = self.set_interval(_POLL, self._poll)
+            self._poll_every(_LATEST if self._with_next else _POLL)
         self._own_cost = time.thread_time() - started
 
     def _specify(self) -> tuple[dict[str, Any], Axes] | None:
@@ -211,6 +222,13 @@ class Chart(Widget, can_focus=True):
         return self._y_range.fit(low, high)
 
     # Drawings out
+
+    def _poll_every(self, seconds: float) -> None:
+        if self._poller is not None:
+            if self._poll_seconds <= seconds:
+                return
+            self._poller.stop()
+        self._poller, self._poll_seconds = self.set_interval(seconds, self._poll), seconds
 
     def _poll(self) -> None:
         started = time.thread_time()

@@ -136,7 +136,7 @@ class Overlay(Chart):
         at = levels.index(self.smoothing) if self.smoothing in levels else 0
         self.smoothing = levels[(at + 1) % len(levels)]
 
-    def show(self, data: ChartData) -> None:
-        super().show(data)
+    def show(self, data: ChartData, *, with_next: bool = False) -> None:
+        super().show(data, with_next=with_next)
         # A drawing of the previous series may still arrive; the legend is for the current ones.
         self._update_curves()

@@ -65,7 +65,7 @@ class TrainScreen(RoomScreen):
         self._looked = False
         self._reads_on = False
         self._drawn_at = 0.0
-        self._was_live = False
+        self._footer_shows: object = None
 
     def compose_body(self) -> Iterable[Widget]:
         with Horizontal(id="train"):
@@ -141,15 +141,14 @@ class TrainScreen(RoomScreen):
             self.set_class(False, "-empty")
             self._show(self.view, fresh=True)
         elif self._is_time() and self.view.refresh():
-            self._show(self.view)
+            self._show(self.view, often=self.workshop.is_training)
         self._read_on()
         self._show_preparing()
         session = self.session
         if isinstance(session, RemoteSession) and (problem := session.problem()):
             self.notify(problem, severity="warning", markup=False)
-        live = session is not None and session.is_live
-        if live != self._was_live:
-            self._was_live = live
+        if (basis := self._footer_basis()) != self._footer_shows:
+            self._footer_shows = basis
             self.refresh_footer()
 
     def _read_on(self) -> None:
@@ -181,11 +180,18 @@ class TrainScreen(RoomScreen):
             self._drawn_at = now
         return due
 
-    def _show(self, view: RunView, *, fresh: bool = False) -> None:
+    def _show(self, view: RunView, *, fresh: bool = False, often: bool = False) -> None:
+        """Show all that is known of the run.
+
+        Args:
+            fresh: it is shown for the first time.
+            often: this is repeated while a model trains in this process: to save its time, the
+                drawing of the chart is painted with what the next call shows.
+        """
         if fresh:
             view.refresh()
         view.use_bits(self.slm.in_bits)
-        self._show_charts(view)
+        self._show_charts(view, often=often)
         self.query_one("#events", Lines).show(view.event_lines()[:200])
         samples = self.query_one("#samples", Lines)
         _set_title(samples, f"samples · {view.prompt_settings}")
@@ -207,13 +213,12 @@ class TrainScreen(RoomScreen):
             line.update(text, layout=False)
         if self.session is not None:
             self.workshop.verdicts[view.run.path] = view.verdict.short
-        self.refresh_footer()
 
     def _show_more(self, view: RunView) -> None:
         if self.has_class("-vast"):
             large.show(self, view, self.query_one(Chart).x_mode)
 
-    def _show_charts(self, view: RunView) -> None:
+    def _show_charts(self, view: RunView, *, often: bool = False) -> None:
         chart = self.query_one(Chart)
         chart.log_y = view.spans_decades if self._log is None else self._log
         chart.unit = "bits per byte" if self.slm.in_bits else "nats"
@@ -222,7 +227,7 @@ class TrainScreen(RoomScreen):
         is_current = current is not None and current.run == view.run
         which = "" if is_current else f"{view.run.id} · {view.info.state} · "
         _set_title(chart, f"{which}loss · {chart.unit}")
-        chart.show(view.loss_chart(chart.x_mode, bits=self.slm.in_bits))
+        chart.show(view.loss_chart(chart.x_mode, bits=self.slm.in_bits), with_next=often)
         self.query_one(SmallCharts).show(view.curves, view.metric_targets)
 
     def _has_points(self) -> bool:
@@ -243,11 +248,17 @@ class TrainScreen(RoomScreen):
                 self.query_one("#diagnosis", Lines).show([message])
         chart.empty = visible(text)
 
+    def _footer_basis(self) -> tuple[bool, bool]:
+        """Whether there is a run that started, and whether it is training."""
+        session = self.session
+        failed = session is not None and session.status.error and not self._has_points()
+        return self.view is not None and not failed, session is not None and session.is_live
+
     def footer_actions(self) -> list[Action]:
-        failed = self.session is not None and self.session.status.error and not self._has_points()
-        if self.view is None or failed:
+        has_started, is_live = self._footer_basis()
+        if not has_started:
             return [actions.BY_ID["app.go_presets"], actions.BY_ID["app.help"]]
-        if self.session is not None and self.session.is_live:
+        if is_live:
             return super().footer_actions()
         names = ("resume", "fork", "best_to_chat", "log", "axis")
         return [*(actions.BY_ID[f"train.{name}"] for name in names), actions.BY_ID["app.help"]]

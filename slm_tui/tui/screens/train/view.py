@@ -23,7 +23,7 @@ from slm_tui.live.copy_watcher import CopyWatcher
 from slm_tui.live.status import Status
 from slm_tui.runs.curves import Curves, LoggedEvent
 from slm_tui.runs.evidence import EvidenceBuilder
-from slm_tui.runs.info import LoggedEvaluation
+from slm_tui.runs.info import INFO, LoggedEvaluation, stamp_of
 from slm_tui.runs.info import evaluations as evaluations_of
 from slm_tui.runs.store import LIVE_STATES, Run, RunInfo
 from slm_tui.text import one_line, visible
@@ -49,6 +49,8 @@ from slm_tui.tui.theme import MUTED
 
 # How long a screen may wait for the log.
 _READ_SECONDS = 0.01
+# Seconds after which the record of the run is read, and a verdict on new steps is made, again.
+_RECORD_SECONDS = _VERDICT_SECONDS = 2.0
 X_MODES = ("steps", "tokens", "time")
 
 
@@ -67,7 +69,10 @@ class RunView:
         self.curves = Curves(self.run)
         self.copying = CopyWatcher()
         self._gathering = EvidenceBuilder(None)
-        self._info_at = 0.0
+        self._info_at = self._judged_at = -math.inf
+        self._info_stamp: tuple[int, ...] = ()
+        self._judged_evaluations = 0
+        self._is_judged = True
         self._bits: tuple[list[float], list[float]] = ([], [])
         self._few_tokens = FEW_TOKENS_PER_PARAMETER
         self.in_bits = False
@@ -88,19 +93,33 @@ class RunView:
 
     def refresh(self) -> bool:
         """Read new data; return whether there was any."""
-        changed = self.curves.read(_READ_SECONDS)
+        new_steps = self.curves.read(_READ_SECONDS)
         now = time.monotonic()
-        if changed or now - self._info_at > 1.0:
-            self._info_at = now
-            changed |= self._read_info()
+        changed = self._is_record_due(now) and self._read_info()
         self.copying.ask(str(self.info.facts.get("corpus") or ""), self.curves.samples)
         if self.copying.copying is not self._gathering.copying:
             self._gathering.copying = self.copying.copying
             changed = True
+        evaluations = len(self.curves.evaluations.step)
+        changed |= evaluations != self._judged_evaluations
+        self._is_judged &= not (changed or new_steps)
+        # What steps alone tell may be a little late: a verdict takes time from the training.
+        is_due = changed or now - self._judged_at > _VERDICT_SECONDS
         # A long log is read in slices: its verdict waits for the end.
-        if changed and not self.curves.has_more:
+        if is_due and not self._is_judged and not self.curves.has_more:
+            self._judged_at, self._judged_evaluations = now, evaluations
             self._judge()
-        return changed
+            return True
+        return changed or new_steps
+
+    def _is_record_due(self, now: float) -> bool:
+        """Whether `run.json` was replaced, or some time has passed: the file that is written
+        meanwhile has only figures that the log has, too."""
+        stamp = stamp_of(self.run.path, (INFO,))
+        if stamp == self._info_stamp and now - self._info_at < _RECORD_SECONDS:
+            return False
+        self._info_at, self._info_stamp = now, stamp
+        return True
 
     def _read_info(self) -> bool:
         try:
@@ -116,6 +135,7 @@ class RunView:
         if self.in_bits:
             evidence = replace(evidence, unit="bits per byte", per_nat=self._nats_to_bits())
         self.verdicts = diagnose(evidence)
+        self._is_judged = True
 
     def use_bits(self, on: bool) -> None:
         """Give losses in bits per byte, or in nats per token."""
