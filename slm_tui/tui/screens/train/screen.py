@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 NO_RUN = "No runs yet. Press 1, choose a preset and press t."
 _BETWEEN_SLICES = 0.01
 _DRAW_SECONDS = 0.4
+# Seconds between two drawings of the small charts beside a training in this process.
+_SMALL_SECONDS = 1.7
 _SMOOTHINGS = (0.95, 0.99, 0.0)
 
 
@@ -64,7 +66,7 @@ class TrainScreen(RoomScreen):
         self._log: bool | None = None  # chosen by the user; else by how far the loss has fallen
         self._looked = False
         self._reads_on = False
-        self._drawn_at = 0.0
+        self._drawn_at = self._small_drawn_at = 0.0
         self._footer_shows: object = None
 
     def compose_body(self) -> Iterable[Widget]:
@@ -228,7 +230,10 @@ class TrainScreen(RoomScreen):
         which = "" if is_current else f"{view.run.id} · {view.info.state} · "
         _set_title(chart, f"{which}loss · {chart.unit}")
         chart.show(view.loss_chart(chart.x_mode, bits=self.slm.in_bits), with_next=often)
-        self.query_one(SmallCharts).show(view.curves, view.metric_targets)
+        now = time.monotonic()
+        if not often or now - self._small_drawn_at > _SMALL_SECONDS:
+            self._small_drawn_at = now
+            self.query_one(SmallCharts).show(view.curves, view.metric_targets)
 
     def _has_points(self) -> bool:
         curves = self.view.curves if self.view is not None else None
