@@ -1,16 +1,23 @@
 """While a model trains, a redraw paints the screen once, reads and judges no more than it must."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
+from slm_tui.runs.curves import Curves
 from slm_tui.runs.store import Run
+from slm_tui.tui.app import SlmTuiApp
 from slm_tui.tui.charts import chart as chart_module
 from slm_tui.tui.charts.chart import Chart
+from slm_tui.tui.screens.train import screen as screen_module
 from slm_tui.tui.screens.train import view as view_module
+from slm_tui.tui.screens.train.charts import SmallCharts
+from slm_tui.tui.screens.train.screen import TrainScreen
 from slm_tui.tui.screens.train.view import RunView
 from tests.evaluation.record_curves import replay
 from tests.tui.made_runs import until
+from tests.tui.shown import ShownWorkshop
 from tests.tui.test_charts import ChartApp, drawn, losses
 
 NEVER = 1000.0
@@ -173,3 +180,34 @@ def test_a_process_that_died_is_noticed(counted: Counted) -> None:
     counted.view.info.state = "running"
     assert counted.refresh(after=2.5)
     assert counted.view.info.state == "interrupted"
+
+
+# The small charts
+
+
+async def test_small_charts_are_drawn_less_often_and_never_left_behind(
+    counted: Counted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = SlmTuiApp(workshop=ShownWorkshop(counted.run.id), load_torch=False, run=counted.run.path)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: getattr(app.screen, "view", None) is not None)
+        screen = app.screen
+        assert isinstance(screen, TrainScreen)
+        shown: list[int] = []
+        small = screen.query_one(SmallCharts)
+        show = small.show
+
+        def count(curves: Curves, targets: Mapping[str, float]) -> None:
+            shown.append(curves.steps.step[-1])
+            show(curves, targets)
+
+        monkeypatch.setattr(small, "show", count)
+        monkeypatch.setattr(screen_module, "_SMALL_SECONDS", NEVER)
+        counted.train()
+        await until(pilot, lambda: screen._small_are_behind)
+        assert shown == []
+        # No more steps come.
+        monkeypatch.setattr(screen_module, "_SMALL_SECONDS", 0.0)
+        await until(pilot, lambda: len(shown) > 0)
+        assert shown[-1] == int(counted.lines[counted.at - 1].split(",")[0])
+        assert not screen._small_are_behind

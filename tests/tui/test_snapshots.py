@@ -100,7 +100,10 @@ async def drawn(pilot: Pilot[Any]) -> None:
 
 
 def are_drawn(screen: Screen[Any]) -> bool:
-    """Whether nothing of the charts is waiting to be drawn."""
+    """Whether nothing of the charts is waiting to be drawn, nor a verdict to be made."""
+    view = getattr(screen, "view", None)
+    if getattr(screen, "_small_are_behind", False) or not getattr(view, "_is_judged", True):
+        return False
     large = [one for one in screen.query(Chart) if one.display]
     if not all(one.drawings and not (one._dirty or one.client.busy) for one in large):
         return False

@@ -67,6 +67,7 @@ class TrainScreen(RoomScreen):
         self._looked = False
         self._reads_on = False
         self._drawn_at = self._small_drawn_at = 0.0
+        self._small_are_behind = False
         self._footer_shows: object = None
 
     def compose_body(self) -> Iterable[Widget]:
@@ -142,8 +143,11 @@ class TrainScreen(RoomScreen):
             self.view = RunView(run)
             self.set_class(False, "-empty")
             self._show(self.view, fresh=True)
-        elif self._is_time() and self.view.refresh():
-            self._show(self.view, often=self.workshop.is_training)
+        elif self._is_time():
+            if self.view.refresh():
+                self._show(self.view, often=self.workshop.is_training)
+            elif self._small_are_behind:
+                self._show_small_charts(self.view)
         self._read_on()
         self._show_preparing()
         session = self.session
@@ -230,10 +234,14 @@ class TrainScreen(RoomScreen):
         which = "" if is_current else f"{view.run.id} · {view.info.state} · "
         _set_title(chart, f"{which}loss · {chart.unit}")
         chart.show(view.loss_chart(chart.x_mode, bits=self.slm.in_bits), with_next=often)
-        now = time.monotonic()
-        if not often or now - self._small_drawn_at > _SMALL_SECONDS:
-            self._small_drawn_at = now
-            self.query_one(SmallCharts).show(view.curves, view.metric_targets)
+        if often and time.monotonic() - self._small_drawn_at < _SMALL_SECONDS:
+            self._small_are_behind = True
+        else:
+            self._show_small_charts(view)
+
+    def _show_small_charts(self, view: RunView) -> None:
+        self._small_drawn_at, self._small_are_behind = time.monotonic(), False
+        self.query_one(SmallCharts).show(view.curves, view.metric_targets)
 
     def _has_points(self) -> bool:
         curves = self.view.curves if self.view is not None else None
