@@ -1,5 +1,6 @@
 """The cost of a preset, from its settings alone: parameters, memory, epochs, time."""
 
+import math
 from dataclasses import dataclass
 
 from slm_tui.config.preset import Preset
@@ -98,13 +99,29 @@ def step_flops(preset: Preset, n_vocab: int) -> float:
     return preset.tokens_per_step * preset.model.flops(n_vocab)
 
 
+def update_flops(preset: Preset, n_vocab: int) -> float:
+    """Floating-point operations of Muon in one step: five rounds for each hidden matrix, in which
+    it is multiplied about 2.5 times with a square one of its shorter side. The few operations of
+    AdamW for each weight are not counted.
+    """
+    if preset.optimizer.kind != "muon":
+        return 0.0
+    total, embedding = preset.model.parameters(n_vocab)
+    hidden = total - embedding
+    # A layer has about twelve times as many weights as its width squared.
+    width = math.sqrt(hidden / (12 * max(1, preset.model.layers)))
+    return 5 * 2.5 * 2 * width * hidden
+
+
 def step_seconds(preset: Preset, calibration: Calibration, n_vocab: int) -> float:
     """Expected time of one step. Several GPUs divide its passes; the time in which they exchange
     gradients is not part of it."""
     devices = min(preset.training.devices or calibration.devices, calibration.devices)
     passes = max(1.0, preset.training.accumulation / devices)
     fixed = calibration.seconds_per_layer * (preset.model.layers + 1) * passes
-    return fixed + step_flops(preset, n_vocab) / (calibration.flops * devices)
+    # Each device updates all weights.
+    flops = step_flops(preset, n_vocab) / devices + update_flops(preset, n_vocab)
+    return fixed + flops / calibration.flops
 
 
 def least_seconds_on_cpu(preset: Preset, cores: int, *, steps: int | None = None) -> float:

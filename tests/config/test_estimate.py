@@ -6,7 +6,14 @@ from typing import Any
 import pytest
 
 from slm_tui.config import library
-from slm_tui.config.estimate import DAY, Calibration, estimate, least_seconds_on_cpu, step_flops
+from slm_tui.config.estimate import (
+    DAY,
+    Calibration,
+    estimate,
+    least_seconds_on_cpu,
+    step_flops,
+    update_flops,
+)
 from slm_tui.config.overrides import apply
 from tests.conftest import make_tiny
 
@@ -79,6 +86,23 @@ def test_flops_of_a_step_are_about_six_per_weight_and_token() -> None:
     assert step_flops(preset, 1536) == pytest.approx(
         6 * numbers.parameters * numbers.tokens_per_step, rel=0.5
     )
+
+
+@pytest.mark.parametrize("n_embd", [64, 256])
+@pytest.mark.parametrize("activation", ["gelu", "swiglu"])
+def test_the_updates_of_muon_cost_about_what_its_rounds_multiply(
+    n_embd: int, activation: str
+) -> None:
+    model = {"n_embd": n_embd, "n_layer": 3, "activation": activation}
+    preset = make_tiny(model=model, optimizer={"kind": "muon"})
+    outer = round(8 / 3 * n_embd) if activation == "swiglu" else 4 * n_embd
+    matrices = [(n_embd, n_embd)] * 4 + [(n_embd, outer)] * (3 if activation == "swiglu" else 2)
+    products = sum(5 * (4 * m * m * n + 2 * m**3) for m, n in matrices)
+    assert update_flops(preset, 512) == pytest.approx(3 * products, rel=0.15)
+    assert update_flops(make_tiny(model=model), 512) == 0
+    speed = Calibration("cpu", 1e9, 1e-3)
+    adamw, muon = (estimate(one, calibration=speed) for one in (make_tiny(model=model), preset))
+    assert (muon.seconds or 0) > (adamw.seconds or 0)
 
 
 def test_memory_grows_with_the_batch_and_holds_the_weights_four_times() -> None:
