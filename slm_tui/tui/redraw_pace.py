@@ -1,12 +1,12 @@
 """Redraws a screen less often where that takes time from a training in the same process.
 
 The thread of the app and that of the training share the interpreter, and on a small machine the
-processor too. A redraw that takes 7 ms of processor time may happen four times a second, one that
-takes 30 ms once.
+processor too. A redraw that takes 4 ms of processor time may happen four times a second, one that
+takes 15 ms once.
 """
 
 # Share of a core that the thread of the app may use while a model trains.
-_SHARE = 0.03
+_SHARE = 0.015
 # Seconds: however slow the machine is, the screen shows what happens.
 _LONGEST = 1.0
 

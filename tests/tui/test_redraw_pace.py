@@ -19,7 +19,7 @@ def redraws(cost: float, seconds: float = 20.0, other: float = 0.0) -> int:
     return count
 
 
-@pytest.mark.parametrize(("cost", "per_second"), [(0.001, 4), (0.007, 4), (0.015, 2), (0.03, 1)])
+@pytest.mark.parametrize(("cost", "per_second"), [(0.001, 4), (0.0035, 4), (0.0075, 2), (0.015, 1)])
 def test_expensive_redraws_come_less_often(cost: float, per_second: int) -> None:
     assert redraws(cost) == pytest.approx(20 * per_second, abs=1)
 

@@ -35,6 +35,7 @@ from slm_tui.tui.charts.data import COLORS, ChartData, Curve, make_request, posi
 from slm_tui.tui.charts.legend import Part
 
 _SHARE = 0.02  # share of wall time that drawing may take
+_SHARE_BESIDE_TRAINING = 0.01
 _POLL = 0.03
 _LATEST = 1.2  # seconds after which a drawing is shown although no new data came
 _CATCH_UP = 0.01  # seconds between two parts of a long series
@@ -144,8 +145,10 @@ class Chart(Widget, can_focus=True):
 
     @property
     def interval(self) -> float:
-        """Seconds between two drawings, chosen so that drawing takes at most 2 % of the time."""
-        return max(self.min_interval, self._cost / _SHARE)
+        """Seconds between two drawings, chosen so that drawing takes at most 2 % of the time, or
+        1 % where they are shown with the next data: beside a training."""
+        share = _SHARE_BESIDE_TRAINING if self._with_next else _SHARE
+        return max(self.min_interval, self._cost / share)
 
     def _redraw(self) -> None:
         self._dirty = True
