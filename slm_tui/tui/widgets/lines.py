@@ -24,6 +24,18 @@ class Lines(VerticalScroll):
             moves = not as_high(self._shown or [], lines, text.content_size.width)
             text.update(Content("\n").join(lines), layout=moves)
             self._shown = lines
+            if moves:
+                self.call_after_refresh(self._fit)
+
+    def _fit(self) -> None:
+        """Lay out again if the text is not as high as its lines: a change of height in a batch of
+        updates, as when a screen is shown for the first time, may be lost."""
+        text = self.query_one(Static)
+        shown = text.content_size
+        if shown.width and shown.height != text.get_content_height(
+            text.container_size, self.app.size, shown.width
+        ):
+            text.refresh(layout=True)
 
 
 def as_high(old: list[Content], new: list[Content], width: int) -> bool:
