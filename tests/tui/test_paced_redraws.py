@@ -74,6 +74,29 @@ async def test_a_key_does_not_wait_for_the_next_data(monkeypatch: pytest.MonkeyP
         await until(pilot, lambda: chart._axes is not None and chart._axes.log_y)
 
 
+async def test_a_drawing_that_is_asked_for_later_waits_for_the_next_data_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(chart_module, "_LATEST", NEVER)
+    async with ChartApp().run_test(size=(80, 40)) as pilot:
+        chart = pilot.app.query_one(Chart)
+        chart.show(losses(600))
+        await drawn(pilot, chart, 1)
+        # The last drawing is not old enough yet.
+        chart.min_interval = 0.2
+        chart.show(losses(900), with_next=True)
+        assert chart._timer is not None
+        await until(pilot, lambda: chart._timer is None)
+        await pilot.pause(0.3)
+        assert chart.drawings == 1
+
+        def shown_with_next() -> bool:
+            chart.show(losses(901), with_next=True)
+            return chart.drawings == 2
+
+        await until(pilot, shown_with_next)
+
+
 # What is read and judged
 
 

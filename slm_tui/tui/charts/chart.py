@@ -132,9 +132,7 @@ class Chart(Widget, can_focus=True):
             self._poll()
         self._data = data
         self._set_note(data.note)
-        self._with_next = with_next and bool(self._rows)
-        self._redraw()
-        self._with_next = False
+        self._redraw(with_next=with_next and bool(self._rows))
 
     def _set_note(self, note: str) -> None:
         # Setting a border's text repaints the whole chart, even if the text is unchanged.
@@ -150,8 +148,8 @@ class Chart(Widget, can_focus=True):
         share = _SHARE_BESIDE_TRAINING if self._with_next else _SHARE
         return max(self.min_interval, self._cost / share)
 
-    def _redraw(self) -> None:
-        self._dirty = True
+    def _redraw(self, *, with_next: bool = False) -> None:
+        self._dirty, self._with_next = True, with_next
         if self._timer is None and self.is_attached:
             wait = self._asked_at + self.interval - time.monotonic()
             if wait <= 0:
