@@ -125,7 +125,8 @@ def test_a_loss_that_climbs_and_stays_high_is_diverging(end: float) -> None:
     train = [*falling(4, 2, 20), end, end, end]
     verdict = diagnose(evidence_of(train, falling(4, 2, 23)))[0]
     assert verdict.word == "diverging"
-    assert verdict.remedy == ("optimizer.learning_rate=0.0013",)
+    rates = ("optimizer.learning_rate=0.013", "optimizer.muon_learning_rate=0.0033")
+    assert verdict.remedy == rates
 
 
 def test_a_temporary_spike_is_not_diverging() -> None:

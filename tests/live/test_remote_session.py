@@ -104,6 +104,8 @@ def test_without_a_socket_it_is_watched_from_its_files(run: Run, followed: Remot
 
 
 def test_a_hanging_process_blocks_nobody(run: Run, followed: RemoteSession) -> None:
+    # It listens, and does not only begin to.
+    until(lambda: followed.status.step > 0)
     os.kill(run.info().pid, signal.SIGSTOP)
     followed.control.save()
     assert followed.is_live  # immediate: none of these asks the other process
