@@ -35,7 +35,7 @@ class TrainingWorkshop:
         self._current: Session | RemoteSession | None = None
 
     def start(self) -> None:
-        """Begin to look for runs of other processes, unless it was begun already."""
+        """Start looking for runs of other processes, unless already started."""
         self._started()
 
     def _started(self) -> "OtherProcessRuns":

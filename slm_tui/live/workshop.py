@@ -46,7 +46,7 @@ class Workshop(Protocol):
     verdicts: dict[Path, str]
 
     def start(self) -> None:
-        """Begin to look for runs of other processes; called after the first frame."""
+        """Start looking for runs of other processes; called after the first frame."""
         ...
 
     @property

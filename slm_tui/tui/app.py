@@ -149,8 +149,7 @@ class SlmTuiApp(App[None]):
         """Runs in a thread: even the import takes a moment."""
         from slm_tui.experiments.notices import QueueNotices
 
-        notices = QueueNotices()
-        self._queue_notices = notices
+        self._queue_notices = notices = QueueNotices()
         notices.start()
         if self._is_over:
             notices.close()

@@ -32,6 +32,12 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 # The chart
 
 
+def shown_with_next(chart: Chart) -> bool:
+    """Whether the second drawing was shown when the next data came."""
+    chart.show(losses(901), with_next=True)
+    return chart.drawings == 2
+
+
 async def test_a_drawing_waits_for_the_next_data(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chart_module, "_LATEST", NEVER)
     async with ChartApp().run_test(size=(80, 40)) as pilot:
@@ -43,12 +49,7 @@ async def test_a_drawing_waits_for_the_next_data(monkeypatch: pytest.MonkeyPatch
         chart.show(losses(900), with_next=True)
         await pilot.pause(0.3)
         assert chart.drawings == 1
-
-        def shown_with_next() -> bool:
-            chart.show(losses(901), with_next=True)
-            return chart.drawings == 2
-
-        await until(pilot, shown_with_next)
+        await until(pilot, lambda: shown_with_next(chart))
         await pilot.pause()
         assert [strip.text for strip in chart._strips] != before
 
@@ -89,12 +90,7 @@ async def test_a_drawing_that_is_asked_for_later_waits_for_the_next_data_too(
         await until(pilot, lambda: chart._timer is None)
         await pilot.pause(0.3)
         assert chart.drawings == 1
-
-        def shown_with_next() -> bool:
-            chart.show(losses(901), with_next=True)
-            return chart.drawings == 2
-
-        await until(pilot, shown_with_next)
+        await until(pilot, lambda: shown_with_next(chart))
 
 
 # What is read and judged

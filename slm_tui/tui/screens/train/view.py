@@ -113,8 +113,8 @@ class RunView:
         return changed or new_steps
 
     def _is_record_due(self, now: float) -> bool:
-        """Whether `run.json` was replaced, or some time has passed: the file that is written
-        meanwhile has only figures that the log has, too."""
+        """Whether `run.json` was replaced or some time has passed. `live.json`, which is written
+        every second, has only figures that are in the log too."""
         stamp = stamp_of(self.run.path, (INFO,))
         if stamp == self._info_stamp and now - self._info_at < _RECORD_SECONDS:
             return False
