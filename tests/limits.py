@@ -2,10 +2,12 @@
 
 import os
 import select
+import signal
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 LIMIT = 120.0  # seconds; generous, because test machines may be busy
@@ -60,3 +62,19 @@ def join(*threads: threading.Thread, seconds: float = LIMIT) -> None:
     for thread in threads:
         thread.join(seconds)
         assert not thread.is_alive(), f"{thread.name} did not end within {seconds:g} s"
+
+
+def suspend(pid: int) -> None:
+    """Stop a process with SIGSTOP, and wait until none of its threads runs any more.
+
+    The signal returns before they have stopped: a thread on another core may still answer.
+    """
+    os.kill(pid, signal.SIGSTOP)
+    until(lambda: set(_states(pid)) == {"T"})
+
+
+def _states(pid: int) -> list[str]:
+    tasks = Path(f"/proc/{pid}/task")
+    if tasks.is_dir():
+        return [(one / "stat").read_text().rpartition(")")[2].split()[0] for one in tasks.iterdir()]
+    return [run(["ps", "-o", "state=", "-p", str(pid)], capture_output=True, text=True).stdout[:1]]

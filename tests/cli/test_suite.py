@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -249,17 +248,9 @@ def program(*words: str) -> "subprocess.Popen[str]":
     )
 
 
-def until(holds: object, seconds: float = 60) -> None:
-    assert callable(holds)
-    late = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < late, "it takes too long"
-        time.sleep(0.05)
-
-
 def test_an_interrupted_suite_saves_its_run_and_resumes_it(rates: Path, cli: Cli) -> None:
     process = program("suite", "run", "rates", "--set", "training.max_steps=3000")
-    until(lambda: any(run.info().step > 5 for run in store.all_runs()))
+    limits.until(lambda: any(run.info().step > 5 for run in store.all_runs()))
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
@@ -282,8 +273,8 @@ def test_a_detached_suite_trains_without_its_terminal(rates: Path, cli: Cli) -> 
     )
     assert "trains in the background" in done.stdout
     started = started_suites.find("rates")
-    until(lambda: {run.state for run in started.runs()} == {"done"})
-    until(lambda: not queue.has_worker())
+    limits.until(lambda: {run.state for run in started.runs()} == {"done"})
+    limits.until(lambda: not queue.has_worker())
     assert "2 of 2 runs done" in (started.path / "console.log").read_text()
 
 

@@ -6,8 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,17 +19,11 @@ from slm_tui.runs import store
 from slm_tui.runs.store import Run
 from tests import extent, limits
 from tests.conftest import make_tiny
+from tests.limits import until
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 Capture = pytest.CaptureFixture[str]
 PATIENCE = 60.0
-
-
-def until(holds: Callable[[], object]) -> None:
-    end = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 def slm_tui(*words: str) -> "subprocess.CompletedProcess[str]":
@@ -106,7 +99,7 @@ def test_without_a_socket_it_is_watched_from_its_files(run: Run, followed: Remot
 def test_a_hanging_process_blocks_nobody(run: Run, followed: RemoteSession) -> None:
     # It listens, and does not only begin to.
     until(lambda: followed.status.step > 0)
-    os.kill(run.info().pid, signal.SIGSTOP)
+    limits.suspend(run.info().pid)
     followed.control.save()
     assert followed.is_live  # immediate: none of these asks the other process
     until(lambda: "does not respond" in followed.problem())
@@ -129,7 +122,7 @@ def test_live_runs_of_other_processes_appear_and_disappear(run: Run, tmp_path: P
     pid = run.info().pid
     assert pid is not None
     # Its process would write to the old place.
-    os.kill(pid, signal.SIGSTOP)
+    limits.suspend(pid)
     run.path.parent.rename(moved)
     elsewhere.look()
     assert elsewhere.runs == ()

@@ -20,17 +20,11 @@ from slm_tui.runs.store import Run
 from slm_tui.training.control import Request
 from tests import limits
 from tests.conftest import make_tiny
+from tests.limits import until
 
 pytestmark = pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="needs Unix sockets")
 Make = Callable[..., Preset]
 PATIENCE = 60.0
-
-
-def until(holds: Callable[[], object]) -> None:
-    end = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 @pytest.fixture
