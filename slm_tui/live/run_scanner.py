@@ -5,21 +5,19 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from slm_tui import safe_files
 from slm_tui.config.preset import Preset
 from slm_tui.errors import SlmTuiError, in_words
 from slm_tui.live.periodic import Periodic
 from slm_tui.runs import catalog
 from slm_tui.runs.curves import Curves
+from slm_tui.runs.headline import headline
 from slm_tui.runs.index import IndexedRun, RunIndex
 from slm_tui.runs.info import LIVE_STATES, RunInfo, evaluations
 from slm_tui.runs.store import Run
-from slm_tui.text import one_line
 from slm_tui.training import checkpoint_dir
 
 _INTERVAL_SECONDS = 1.0
 _MOST_CURVES = 24
-_MOST_RESULTS = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -97,7 +95,6 @@ class RunScanner:
         self.reads_presets = False
         self._has_presets = False
         self._marks: dict[Path, int] = {}
-        self._verdicts: dict[Path, str] = {}
         self._curves: dict[Path, Curves] = {}
         self._presets: dict[Path, tuple[Preset | None, str]] = {}
         self._requested: tuple[Path, ...] = ()
@@ -157,7 +154,9 @@ class RunScanner:
         numbers = _numbers(runs.values())
         for path, run in runs.items():
             before = self._cache.get(path)
-            varying = (path.name in pins, numbers[path], self._verdict_of(path, run))
+            # Results may be written a moment after the end.
+            verdict = "" if run.is_live or run.error else headline(path)
+            varying = (path.name in pins, numbers[path], verdict)
             # Unchanged lines stay the same objects, so that comparing snapshots is cheap.
             line = before[1] if before is not None else None
             same = line is not None and (line.is_pinned, line.number, line.verdict) == varying
@@ -172,15 +171,6 @@ class RunScanner:
         self._has_presets = self.reads_presets
         lines = [line for _, line in cache.values()]
         return tuple(sorted(lines, key=lambda line: (-line.info.created, line.path.name)))
-
-    def _verdict_of(self, path: Path, run: IndexedRun) -> str:
-        """The verdict of an ended run, whose results may be written a moment after its end."""
-        if run.is_live or run.error:
-            self._verdicts.pop(path, None)
-            return ""
-        if path not in self._verdicts and safe_files.is_file(path / "results.json"):
-            self._verdicts[path] = _verdict(path)
-        return self._verdicts.get(path, "")
 
     def _detail(self, path: Path) -> RunDetail:
         curves = self._curves.pop(path, None) or Curves(Run(path))
@@ -224,16 +214,6 @@ def _numbers(runs: Iterable[IndexedRun]) -> dict[Path, int]:
         seen[run.info.name] += 1
         numbers[run.path] = seen[run.info.name]
     return numbers
-
-
-def _verdict(path: Path) -> str:
-    """The first verdict in the results of a run, such as `▲ overfitting`; else empty."""
-    try:
-        values = safe_files.read_json(path / "results.json", _MOST_RESULTS)
-        first = values["diagnosis"][0]
-        return one_line(f"{first['sign']} {first['verdict']}", 40).strip()
-    except (OSError, ValueError, LookupError, TypeError):
-        return ""
 
 
 def _write_missing_results(lines: Iterable[RunLine]) -> None:

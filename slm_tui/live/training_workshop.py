@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from slm_tui.config.preset import Preset
 from slm_tui.errors import RunError
 from slm_tui.live.workshop import LiveStatus, QuitChoice
+from slm_tui.runs.headline import headline
 
 # The app shows its first frame before it imports any of these.
 if TYPE_CHECKING:
@@ -98,10 +99,16 @@ class TrainingWorkshop:
             max_steps=status.max_steps,
             eta_seconds=status.eta_seconds,
             tokens_per_second=status.tokens_per_second or None,
-            verdict=self.verdicts.get(training.run.path, ""),
+            verdict=self._verdict_on(training),
             live=training.is_live,
             waiting_for=status.waiting_for,
         )
+
+    def _verdict_on(self, training: "Session | RemoteSession") -> str:
+        """The Train screen's; of an ended run, whose end it may not have seen, the final one."""
+        path = training.run.path
+        shown = self.verdicts.get(path, "")
+        return shown if training.is_live else headline(path) or shown
 
     def close(self) -> None:
         """The app has exited: stop watching runs, and let ended ones write their results."""
