@@ -2,9 +2,10 @@
 
     python -m tests.evaluation.record_curves [NAME]…
 
-Each run is `slm-tui train stories-tiny` with `COMMON` and its own settings below, on a CPU. What is
-kept of it, in `curves/NAME.json`: its command, `run.json`, its warnings, and its log, of which
-every evaluation and a mean of every few steps between stay.
+Each run is `slm-tui train recorded.toml` with `COMMON` and its own settings below, on a CPU: a preset
+of its own, so that changes of the shipped ones change no curve. What is kept of a run, in
+`curves/NAME.json`: its command, `run.json`, its warnings, and its log, of which every evaluation and
+a mean of every few steps between stay.
 """
 
 import csv
@@ -20,6 +21,7 @@ from slm_tui.runs import store
 from slm_tui.runs.recorder import EVALUATION_COLUMNS, TRAINING_COLUMNS
 
 CURVES = Path(__file__).parent / "curves"
+_PRESET = "tests/evaluation/recorded.toml"  # from the root of the repository
 COMMON = (
     "model.n_layer=2 model.n_head=2 model.n_embd=64 model.block_size=64 data.documents=3000 "
     "tokenizer.vocab_size=512 training.threads=1 training.sample_every=100000 "
@@ -56,12 +58,13 @@ _MOST_ROWS = 300
 def record(name: str) -> None:
     """Train the run `name` and record its curve."""
     settings = RUNS[name].split()
-    command = ["slm-tui", "train", "stories-tiny", "--device", "cpu", "--json"]
+    command = ["slm-tui", "train", _PRESET, "--device", "cpu", "--json"]
     command += [word for one in settings for word in ("--set", one)]
     with tempfile.TemporaryDirectory() as home:
         environment = {**os.environ, "SLM_TUI_HOME": home}
         words = [sys.executable, "-m", "slm_tui", *command[1:]]
-        subprocess.run(words, env=environment, stdout=subprocess.DEVNULL, check=False)
+        root = Path(__file__).parents[2]
+        subprocess.run(words, env=environment, stdout=subprocess.DEVNULL, check=False, cwd=root)
         path = next((Path(home) / "data" / "runs").glob("*/run.json")).parent
         keep(store.Run(path), name, " ".join(command))
 
