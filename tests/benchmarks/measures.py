@@ -13,17 +13,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from slm_tui.runs.recorder import TRAINING_COLUMNS
-from tests.benchmarks.figures import Figure, Sample, ratio
+from tests.benchmarks.figures import Figure, ratio
 from tests.benchmarks.load import Load, busy_processes, wait_until_quiet
 from tests.benchmarks.sizes import APP_SIZES, TRAFFIC_SIZE, environment, make_home
 from tests.benchmarks.terminal import Terminal
+from tests.benchmarks.turns import in_turns, samples
 
 _APP = [sys.executable, "-m", "slm_tui"]
 _START_SECONDS = 120.0
-_TIME, _TOKENS = TRAINING_COLUMNS.index("timestamp"), TRAINING_COLUMNS.index("tokens_seen")
-_TUI_TARGETS = {"tiny": 0.92}
-_TUI_TARGET = 0.97
+_TUI_TARGET = 0.95
+_TURNS_PER_ROUND = 4
 # Busy processes for each core of the machine, where a busy machine is measured.
 _BUSY = 2
 
@@ -62,65 +61,36 @@ class Bench:
     def tui_over_headless(self) -> Iterator[Figure]:
         """Tokens per second with the Train screen visible, relative to `slm-tui train --json`."""
         for size in self._effort.sizes:
-            tui, headless = [], []
-            for _ in range(self._effort.rounds):
-                wait_until_quiet(self._effort.patience, self._effort.quiet)
-                with self._headless(size):
-                    headless.append(self._rate())
-                with self._training(size):
-                    tui.append(self._rate())
-            target = _TUI_TARGETS.get(size, _TUI_TARGET)
-            yield ratio(f"TUI over headless, {size}", tui, headless, target, self._effort.quiet)
-
-    def _rate(self) -> Sample:
-        """Tokens per second of the newest run, from its log, after the warm-up.
-
-        The 80th percentile over whole seconds: each includes everything that the app does in a
-        second, and those disturbed by other processes are ignored.
-        """
-        log = self._log()
-        time.sleep(self._effort.warmup)
-        load = Load()
-        start = time.time()
-        time.sleep(self._effort.seconds)
-        end = time.time()
-        foreign = load.foreign()
-        time.sleep(0.3)  # the log is flushed ten times a second
-        rows = [line.split(",") for line in log.read_text().splitlines()[1:-1]]
-        marks = [(float(row[_TIME]), int(row[_TOKENS])) for row in rows if len(row) > _TOKENS]
-        rates = sorted(_rates(marks, start, end))
-        # On a very busy machine, no second may contain three steps: a rate of 0 is never the best.
-        return Sample(rates[len(rates) * 4 // 5] if rates else 0.0, foreign)
-
-    def _log(self) -> Path:
-        """The log of the newest run, once it has rows."""
-        end = time.monotonic() + _START_SECONDS
-        while time.monotonic() < end:
-            logs = list((self._home / "data" / "runs").glob("*/training_log.csv"))
-            newest = max(logs, key=lambda path: path.stat().st_ctime, default=None)
-            if newest is not None and newest.read_bytes().count(b"\n") > 3:
-                return newest
-            time.sleep(0.1)
-        raise TimeoutError("no run has begun")
+            with self._headless(size) as other, self._training(size) as shown:
+                time.sleep(self._effort.warmup)
+                turns = in_turns(
+                    shown,
+                    other,
+                    _TURNS_PER_ROUND * self._effort.rounds,
+                    self._effort.seconds / 2,
+                    lambda: wait_until_quiet(self._effort.patience, self._effort.quiet),
+                )
+            tui = samples(_log(self._home_beside(size)), turns[0])
+            headless = samples(_log(self._home_beside(f"{size}-alone")), turns[1])
+            name = f"TUI over headless, {size}"
+            yield ratio(name, tui, headless, _TUI_TARGET, self._effort.quiet)
 
     @contextmanager
-    def _headless(self, size: str) -> Iterator[None]:
-        self._forget_runs()
+    def _headless(self, size: str) -> Iterator[Terminal]:
+        home = self._home_beside(f"{size}-alone", size)
+        shutil.rmtree(home / "data", ignore_errors=True)
         command = [*_APP, "train", f"bench-{size}", "--json"]
-        with Terminal(command, environment(self._home)):
-            self._log()
-            yield
+        with Terminal(command, environment(home)) as terminal:
+            _log(home)
+            yield terminal
 
     @contextmanager
     def _training(
         self, size: str, command: Sequence[str] = _APP, **variables: str
     ) -> Iterator[Terminal]:
         """The app, training `size`, with the Train screen visible."""
-        self._forget_runs()
-        home = make_home(self._home.with_name(f"{self._home.name}-{size}"), size)
-        if not (home / "cache").exists():
-            (home / "cache").symlink_to(self._home / "cache")
-            (home / "data").symlink_to(self._home / "data")
+        home = self._home_beside(size, size)
+        shutil.rmtree(home / "data", ignore_errors=True)
         with Terminal(command, environment(home, **variables)) as terminal:
             terminal.wait_for("stories-tiny", 60)
             terminal.wait_for(f"bench-{size}", 5)
@@ -128,14 +98,17 @@ class Bench:
             terminal.write("\x1b[H")
             time.sleep(0.3)
             terminal.write("t")
-            self._log()
+            _log(home)
             terminal.wait_for("gradient norm", 20)
             yield terminal
 
-    def _forget_runs(self) -> None:
-        shutil.rmtree(self._home / "data" / "runs", ignore_errors=True)
-        (self._home / "data").mkdir(exist_ok=True)
-        (self._home / "cache").mkdir(exist_ok=True)
+    def _home_beside(self, name: str, *sizes: str) -> Path:
+        """Another home, with these presets and the same prepared texts."""
+        home = make_home(self._home.with_name(f"{self._home.name}-{name}"), *sizes)
+        if not (home / "cache").exists():
+            (self._home / "cache").mkdir(exist_ok=True)
+            (home / "cache").symlink_to(self._home / "cache")
+        return home
 
     # Keys
 
@@ -234,9 +207,16 @@ def _import_seconds(module: str) -> float:
     return float(subprocess.run([sys.executable, "-c", code], stdout=-1, check=True).stdout)
 
 
-def _rates(marks: list[tuple[float, int]], start: float, end: float) -> Iterator[float]:
-    """Tokens per second in each second from `start` to `end`."""
-    for second in range(int(end - start)):
-        inside = [one for one in marks if second <= one[0] - start <= second + 1]
-        if len(inside) > 2:
-            yield (inside[-1][1] - inside[0][1]) / (inside[-1][0] - inside[0][0])
+def _log(home: Path) -> Path:
+    """The log of the only run of `home`, once it has rows.
+
+    Raises:
+        TimeoutError: it has none after two minutes.
+    """
+    end = time.monotonic() + _START_SECONDS
+    while time.monotonic() < end:
+        for log in (home / "data" / "runs").glob("*/training_log.csv"):
+            if log.read_bytes().count(b"\n") > 3:
+                return log
+        time.sleep(0.1)
+    raise TimeoutError("no run has begun")

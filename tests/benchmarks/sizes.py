@@ -19,7 +19,7 @@ SIZES: dict[str, tuple[int, int, int, int, int, int]] = {
 APP_SIZES = ("tiny", "nano", "larger")
 ENGINE_SIZES = ("tiny", "nano", "d384", "16m")
 # Long enough not to end during a measurement, short enough for the curve to move on the chart.
-_STEPS = {"tiny": 12_000, "nano": 4_000, "larger": 2_000, "d384": 2_000, "16m": 2_000}
+_STEPS = {"tiny": 40_000, "nano": 10_000, "larger": 4_000, "d384": 2_000, "16m": 2_000}
 _GPT2_VOCABULARY = 50_257
 TRAFFIC_SIZE = "tiny"
 THREADS = 2

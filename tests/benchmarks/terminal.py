@@ -81,6 +81,13 @@ class Terminal:
         with self._changed:
             self._seen.clear()
 
+    def suspend(self) -> None:
+        """Stop the program and its child processes, until `resume`."""
+        os.killpg(self._process.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        os.killpg(self._process.pid, signal.SIGCONT)
+
     def __enter__(self) -> Self:
         return self
 

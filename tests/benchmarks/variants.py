@@ -36,7 +36,7 @@ def runners(
     result: dict[str, list[Runner]] = {}
     for variant in variants:
         for seed in range(1, seeds + 1):
-            chosen = changed(preset, f"{variant},training.seed={seed}")
+            chosen = changed(preset, f"training.seed={seed},{variant}")
             steps = chosen.training.max_steps
             runner = Runner(chosen, prepare(chosen), steps, window)
             result.setdefault(variant, []).append(runner)
