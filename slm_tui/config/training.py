@@ -20,6 +20,14 @@ class Optimizer(Settings):
     learning_rate: float = setting(
         1e-3, gt=0, le=1, help="Peak learning rate", unit="per step", nudge="125"
     )
+    muon_learning_rate: float | None = setting(
+        None,
+        gt=0,
+        le=1,
+        help="Peak learning rate of hidden matrices with muon; unset: learning_rate",
+        unit="per step",
+        nudge="125",
+    )
     beta1: float = setting(
         0.9,
         ge=0,
@@ -41,15 +49,6 @@ class Optimizer(Settings):
         gt=0,
         le=1,
         help="Small constant that avoids division by zero",
-        nudge="125",
-        advanced=True,
-    )
-    muon_learning_rate: float | None = setting(
-        None,
-        gt=0,
-        le=1,
-        help="Peak learning rate of hidden matrices with muon; unset: learning_rate",
-        unit="per step",
         nudge="125",
         advanced=True,
     )

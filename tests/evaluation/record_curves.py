@@ -2,10 +2,10 @@
 
     python -m tests.evaluation.record_curves [NAME]…
 
-Each run is `slm-tui train recorded.toml` with `COMMON` and its own settings below, on a CPU: a preset
-of its own, so that changes of the shipped ones change no curve. What is kept of a run, in
-`curves/NAME.json`: its command, `run.json`, its warnings, and its log, of which every evaluation and
-a mean of every few steps between stay.
+Each run is `slm-tui train recorded.toml` with `COMMON` and its own settings below, on a CPU: a
+preset of its own, so that changes of the shipped ones change no curve. What is kept of a run, in
+`curves/NAME.json`: its command, `run.json`, its warnings, and its log, of which every evaluation
+and a mean of every few steps between stay.
 """
 
 import csv

@@ -20,6 +20,7 @@ from tests.verdicts import grid, table
 from tests.verdicts.measure import measure_values
 
 FIGURES = Path(__file__).with_name("figures.jsonl")
+MUON_FIGURES = Path(__file__).with_name("figures-muon.jsonl")
 _REPORT = Path(__file__).parents[2] / "docs" / "verdicts.md"
 # Other rates that are tried where the rate is far from the middle of the grid.
 _LOWER, _HIGHER, _TOO_HIGH, _TOO_LOW = 1 / 10, 10, 0.03, 1e-4
@@ -33,25 +34,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.verdicts", description=__doc__)
     parser.add_argument("--text", type=Path, help="a text of plays, for a part of the grid")
     parser.add_argument("--runs", type=int, default=140, help="runs of the grid")
+    parser.add_argument("--muon", action="store_true", help="the grid with Muon, all of its runs")
     parser.add_argument("--minutes", type=float, default=60, help="stop after this time")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="runs at once")
     parser.add_argument("--table", action="store_true", help="only write docs/verdicts.md")
     options = parser.parse_args()
     if not options.table:
         _train(options)
-    _REPORT.write_text(table.report(table.read(FIGURES)))
+    _REPORT.write_text(table.report(table.read(FIGURES), table.read(MUON_FIGURES)))
     print(f"wrote {_REPORT}")
 
 
 def _train(options: argparse.Namespace) -> None:
     text = options.text.resolve() if options.text else None
-    bases = grid.presets(options.runs, text)
-    done = {(one["run"], tuple(one["changes"])): one for one in table.read(FIGURES)}
+    bases = grid.muon_presets(text) if options.muon else grid.presets(options.runs, text)
+    stored = MUON_FIGURES if options.muon else FIGURES
+    done = {(one["run"], tuple(one["changes"])): one for one in table.read(stored)}
     end = time.monotonic() + 60 * options.minutes
     with tempfile.TemporaryDirectory(prefix="slm-tui-verdicts-") as home:
         os.environ["SLM_TUI_HOME"] = home
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(options.jobs, context) as pool, FIGURES.open("a") as file:
+        with ProcessPoolExecutor(options.jobs, context) as pool, stored.open("a") as file:
             waiting = _work(bases, done)
             pending: dict[Future[dict[str, Any]], tuple[Key, str]] = {}
             while True:
@@ -83,7 +86,9 @@ def _work(
         if key not in done:
             yield key, name, preset
     found = {number: done[(number, ())] for number in range(len(bases)) if (number, ()) in done}
-    asked = [*_other_rates(bases), *_remedies(found)]
+    # With Muon the grid has all the other rates.
+    has_muon = bases[0][1].optimizer.kind == "muon"
+    asked = [*([] if has_muon else _other_rates(bases)), *_remedies(found)]
     for key in dict.fromkeys(asked):
         if key not in done:
             name, preset = bases[key[0]]
@@ -114,8 +119,10 @@ def _remedies(found: dict[int, dict[str, Any]]) -> Iterator[Key]:
 
 def _settings(preset: Preset) -> dict[str, Any]:
     return {
-        "layers": preset.model.n_layer if hasattr(preset.model, "n_layer") else None,
+        "layers": preset.model.layers,
         "rate": preset.optimizer.learning_rate,
+        "hidden_rate": preset.optimizer.muon_learning_rate,
+        "width": getattr(preset.model, "n_embd", None),
         "steps": preset.training.max_steps,
         "schedule": preset.schedule.kind,
     }

@@ -12,8 +12,22 @@ SIZES = ((1, 32), (2, 64), (3, 96))
 RATES = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1)
 LENGTHS = (200, 600, 1500)
 SCHEDULES = ("constant", "cosine")
+# With Muon: rates of hidden matrices and of all other weights, in the blocks of `stories-tiny`.
+MUON_SIZES = ((2, 64), (3, 96))
+HIDDEN_RATES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+OTHER_RATES = (4e-4, 4e-3, 4e-2, 4e-1)
+MUON_LENGTHS = (200, 600)
 _SEED = 20
 _EVALUATIONS = 20
+# Texts on which every rate overfits.
+_TOO_LITTLE = ("600 tokens of stories", "3k tokens of stories", "20k characters of plays")
+_BLOCKS = {
+    "tie_weights": False,
+    "position": "rope",
+    "norm": "rmsnorm",
+    "activation": "relu2",
+    "zero_init": True,
+}
 
 
 def texts(file: Path | None) -> dict[str, dict[str, Any]]:
@@ -47,11 +61,44 @@ def texts(file: Path | None) -> dict[str, dict[str, Any]]:
 def preset(
     data: dict[str, Any], size: tuple[int, int], rate: float, steps: int, schedule: str, seed: int
 ) -> Preset:
-    """One run of the grid."""
-    layers, width = size
+    """One run of the grid with AdamW."""
     timing = {"kind": schedule} | (
         {"warmup_fraction": 0.05, "minimum_ratio": 0.1} if schedule == "cosine" else {}
     )
+    optimizer = {"kind": "adamw", "learning_rate": rate, "gradient_clip": 1.0}
+    return _preset(data, size, {}, optimizer, timing, steps, seed)
+
+
+def muon_preset(
+    data: dict[str, Any],
+    size: tuple[int, int],
+    hidden_rate: float,
+    other_rate: float,
+    steps: int,
+    seed: int,
+) -> Preset:
+    """One run of the grid with Muon."""
+    optimizer = {
+        "kind": "muon",
+        "learning_rate": other_rate,
+        "muon_learning_rate": hidden_rate,
+        "weight_decay": 0.02,
+        "gradient_clip": 1.0,
+    }
+    timing = {"kind": "linear", "warmup_fraction": 0.05, "minimum_ratio": 0.0}
+    return _preset(data, size, _BLOCKS, optimizer, timing, steps, seed)
+
+
+def _preset(
+    data: dict[str, Any],
+    size: tuple[int, int],
+    blocks: dict[str, Any],
+    optimizer: dict[str, Any],
+    schedule: dict[str, Any],
+    steps: int,
+    seed: int,
+) -> Preset:
+    layers, width = size
     return parse(
         {
             "name": "measured",
@@ -63,9 +110,10 @@ def preset(
                 "n_head": 2,
                 "n_embd": width,
                 "block_size": 32,
+                **blocks,
             },
-            "optimizer": {"kind": "adamw", "learning_rate": rate, "gradient_clip": 1.0},
-            "schedule": timing,
+            "optimizer": optimizer,
+            "schedule": schedule,
             "training": {
                 "max_steps": steps,
                 "micro_batch": 8,
@@ -90,6 +138,19 @@ def presets(count: int, file: Path | None) -> list[tuple[str, Preset]]:
     return [
         (name, preset(data, size, rate, steps, schedule, seed))
         for seed, ((name, data), size, rate, steps, schedule) in enumerate(every[:count])
+    ]
+
+
+def muon_presets(file: Path | None) -> list[tuple[str, Preset]]:
+    """All runs with Muon in a fixed random order, each with what it is trained on."""
+    few = {name: data for name, data in texts(file).items() if name not in _TOO_LITTLE}
+    every = list(
+        itertools.product(few.items(), MUON_SIZES, HIDDEN_RATES, OTHER_RATES, MUON_LENGTHS)
+    )
+    random.Random(_SEED).shuffle(every)
+    return [
+        (name, muon_preset(data, size, hidden, other, steps, seed))
+        for seed, ((name, data), size, hidden, other, steps) in enumerate(every)
     ]
 
 
