@@ -31,6 +31,34 @@ def usual_values(preset: Preset, parameters: int) -> UsualValues | None:
     return next((values for most, values in _BY_SIZE if parameters <= most), _LARGEST)
 
 
+@dataclass(frozen=True)
+class UsualRate:
+    """A learning rate of a preset, and the range that is usual for it.
+
+    Args:
+        path: its setting.
+        of: whose rate it is, in words: all weights, or those that Muon or AdamW updates.
+        value: the rate, at its peak.
+        lowest, highest: the range that works well.
+    """
+
+    path: str
+    of: str
+    value: float
+    lowest: float
+    highest: float
+
+    @property
+    def times_too_high(self) -> float:
+        """The rate as a multiple of the highest usual one."""
+        return self.value / self.highest
+
+    @property
+    def times_too_low(self) -> float:
+        """The lowest usual rate as a multiple of this one."""
+        return self.lowest / self.value
+
+
 # Learning rates of AdamW that work well, up to how many parameters. The first row is from this
 # project's own runs (docs/verdicts.md), the last ones are around those of Brown et al. 2020
 # (arXiv:2005.14165, table 2.1).
@@ -41,25 +69,44 @@ _RATES_BY_SIZE = (
     (200_000_000, (1e-4, 1e-3)),
 )
 _RATES_OF_LARGE = (3e-5, 5e-4)
+# Of hidden matrices with Muon, and of all other weights beside it, which AdamW updates: measured
+# up to this many parameters (docs/verdicts.md).
+_MOST_MEASURED = 1_000_000
+_WITH_MUON = (3e-3, 3e-2)
+_BESIDE_MUON = (5e-3, 1e-1)
 
 
-def usual_rates(preset: Preset, parameters: int) -> tuple[float, float] | None:
-    """The lowest and the highest usual learning rate; `None` where none is known: for Muon, and
-    for ternary weights."""
-    if preset.optimizer.kind != "adamw" or preset.model.is_ternary or not parameters:
-        return None
-    return next((rates for most, rates in _RATES_BY_SIZE if parameters <= most), _RATES_OF_LARGE)
+def usual_rates(preset: Preset, parameters: int) -> tuple[UsualRate, ...]:
+    """The learning rates of `preset` with their usual ranges; none where these are not known: for
+    ternary weights, and for larger models with Muon."""
+    values = preset.optimizer
+    if preset.model.is_ternary or not parameters:
+        return ()
+    rate = "optimizer.learning_rate"
+    if values.kind == "adamw":
+        found = (usual for most, usual in _RATES_BY_SIZE if parameters <= most)
+        return (UsualRate(rate, "", values.learning_rate, *next(found, _RATES_OF_LARGE)),)
+    if parameters > _MOST_MEASURED:
+        return ()
+    hidden, path = values.muon_learning_rate, "optimizer.muon_learning_rate"
+    if hidden is None:
+        hidden, path = values.learning_rate, rate
+    return (
+        UsualRate(path, "hidden matrices", hidden, *_WITH_MUON),
+        UsualRate(rate, "embeddings and output layer", values.learning_rate, *_BESIDE_MUON),
+    )
 
 
 def times_usual(preset: Preset, parameters: int) -> float:
-    """The learning rate as a multiple of the highest usual one; 0 if that is not known."""
-    usual = usual_rates(preset, parameters)
-    return preset.optimizer.learning_rate / usual[1] if usual is not None else 0.0
+    """The learning rate as a multiple of the highest usual one; 0 if that is not known. Of several
+    rates, that of the one that is furthest above it."""
+    return max((one.times_too_high for one in usual_rates(preset, parameters)), default=0.0)
 
 
 def lower_rate(preset: Preset, parameters: int) -> str:
     """What to try after training has failed: a rate that is usual for a model of this size."""
-    times, rate = times_usual(preset, parameters), preset.optimizer.learning_rate
-    if times > 2.5:
-        return f"try optimizer.learning_rate={rate / times / 2:g}"
+    rates = usual_rates(preset, parameters)
+    worst = max(rates, key=lambda one: one.times_too_high, default=None)
+    if worst is not None and worst.times_too_high > 2.5:
+        return f"try {worst.path}={worst.highest / 2:g}"
     return "try a tenth of optimizer.learning_rate, or a smaller gradient_clip"

@@ -192,6 +192,7 @@ def test_a_full_disk_behind_standard_output_does_not_end_training(file: str) -> 
     assert store.find("it").info().state == "done"
 
 
+@extent.only_in_all
 def test_a_closed_pipe_saves_cleanly_and_says_so(file: str) -> None:
     command = f"{sys.executable} -m slm_tui train {file} --name it | head -n 1"
     done = limits.run(["sh", "-c", command], capture_output=True, check=False, cwd=ROOT)

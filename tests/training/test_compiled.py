@@ -56,6 +56,7 @@ def test_without_a_compiler_training_continues_with_a_notice(
     assert result == train(tiny(), tmp_path / "plain").losses
 
 
+@extent.only_in_all
 def test_a_failing_compiler_is_a_notice_too(tiny: Make, tmp_path: Path, home: Path) -> None:
     places = tmp_path / "bin"
     places.mkdir()

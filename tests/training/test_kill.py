@@ -213,6 +213,7 @@ def moments(rounds: int) -> Iterator[float]:
 
 
 @pytest.mark.slow
+@extent.only_in_all
 def test_a_command_killed_twice_resumes(tiny: Make, home: Path) -> None:
     file = home / "tiny.toml"
     file.write_text(tiny(**BUSY).to_toml())

@@ -166,7 +166,7 @@ WORDY: dict[str, Any] = {
     "model__block_size": 32,
     "training__micro_batch": 32,
     "training__evaluate_every": 2,
-    "training__evaluate_batches": 4,
+    "training__evaluate_batches": 1,
 }
 
 

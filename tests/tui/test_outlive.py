@@ -239,6 +239,7 @@ def test_the_train_command_outlives_its_terminal(terminal: Terminal, quick: Pres
     until(lambda: "bits per byte" in (run.path / "console.log").read_text())
 
 
+@extent.only_in_all
 def test_ctrl_c_saves_and_stops_the_train_command(terminal: Terminal, quick: Preset) -> None:
     terminal.run("train", "quick")
     run = until(lambda: store.all_runs()[0] if store.all_runs() else None)

@@ -174,6 +174,7 @@ async def test_checkpoints_are_shown_although_a_filter_hides_their_run(old: Run)
         await app.until(lambda: screen.on_checkpoints)
 
 
+@extent.only_in_all
 async def test_a_fork_from_the_table_and_one_from_the_train_screen(old: Run) -> None:
     async with running() as app:
         await app.opened(old)

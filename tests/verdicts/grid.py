@@ -14,13 +14,13 @@ LENGTHS = (200, 600, 1500)
 SCHEDULES = ("constant", "cosine")
 # With Muon: rates of hidden matrices and of all other weights, in the blocks of `stories-tiny`.
 MUON_SIZES = ((2, 64), (3, 96))
-HIDDEN_RATES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
-OTHER_RATES = (4e-4, 4e-3, 4e-2, 4e-1)
-MUON_LENGTHS = (200, 600)
+HIDDEN_RATES = (1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
+OTHER_RATES = (4e-4, 4e-3, 1.2e-2, 4e-2, 1.2e-1, 4e-1)
+MUON_LENGTHS = (300,)
 _SEED = 20
 _EVALUATIONS = 20
-# Texts on which every rate overfits.
-_TOO_LITTLE = ("600 tokens of stories", "3k tokens of stories", "20k characters of plays")
+# Enough text that not every rate overfits.
+_MUCH = ("200k tokens of stories", "300k characters of plays")
 _BLOCKS = {
     "tie_weights": False,
     "position": "rope",
@@ -143,7 +143,7 @@ def presets(count: int, file: Path | None) -> list[tuple[str, Preset]]:
 
 def muon_presets(file: Path | None) -> list[tuple[str, Preset]]:
     """All runs with Muon in a fixed random order, each with what it is trained on."""
-    few = {name: data for name, data in texts(file).items() if name not in _TOO_LITTLE}
+    few = {name: data for name, data in texts(file).items() if name in _MUCH}
     every = list(
         itertools.product(few.items(), MUON_SIZES, HIDDEN_RATES, OTHER_RATES, MUON_LENGTHS)
     )

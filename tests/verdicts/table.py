@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.verdicts import muon_table
+
 # A change of the loss below this fraction is no difference: another seed changes as much.
 NO_DIFFERENCE = 0.01
 _FEWEST = 20
@@ -150,7 +152,7 @@ def missed(figures: Iterable[dict[str, Any]]) -> Tally:
     return tally
 
 
-def report(figures: Sequence[dict[str, Any]]) -> str:
+def report(figures: Sequence[dict[str, Any]], with_muon: Sequence[dict[str, Any]] = ()) -> str:
     """The page: a table of verdicts and one of remedies, with how they were measured."""
     found = measured(figures)
     bases = [row for row in figures if not row["changes"]]
@@ -185,7 +187,10 @@ def report(figures: Sequence[dict[str, Any]]) -> str:
             changes = sorted(one.changes[kind])
             middle = changes[len(changes) // 2]
             lines.append(f"| {word} | {kind} | {tally.text} | {middle:+.1%} |")
-    return "\n".join([*lines, *_consequences(figures)]) + "\n"
+    lines += _consequences(figures)
+    if with_muon:
+        lines += muon_table.section(with_muon)
+    return "\n".join(lines) + "\n"
 
 
 def _consequences(figures: Sequence[dict[str, Any]]) -> list[str]:

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from slm_tui.config.usual import UsualRate
 from slm_tui.evaluation.diagnosis.remedy import Remedy
 from slm_tui.evaluation.diagnosis.signals import Values, confidence, jitter, noise, reason
 from slm_tui.evaluation.diagnosis.verdict import Evidence, Verdict
@@ -133,17 +134,17 @@ def rate_far_too_high(run: Evidence, val: Values) -> Verdict | None:
     Such a run may never learn, so its curve is level, or falls only as the schedule lowers the
     rate: the curve alone does not tell.
     """
-    if run.usual_rates is None or run.is_forked or len(val) < 3 or run.step < _FEW_STEPS:
+    if not run.usual_rates or run.is_forked or len(val) < 3 or run.step < _FEW_STEPS:
         return None
-    highest = run.usual_rates[1]
-    times = run.learning_rate / highest
+    rate = max(run.usual_rates, key=lambda one: one.times_too_high)
+    times = rate.times_too_high
     if times < _FAR or _does_well(run, val):
         return None
     what = (
-        f"{run.learning_rate:g} is {times:.0f} × the highest rate that is usual for "
-        f"{count(run.parameters)} parameters ({highest:g}); val {run.loss(val[-1])} {run.unit}"
+        f"{rate.value:g}{_of(rate)} is {times:.0f} × the highest rate that is usual for "
+        f"{count(run.parameters)} parameters ({rate.highest:g}); val {run.loss(val[-1])} {run.unit}"
     )
-    remedies = run.remedies.rate(highest / 2 / run.learning_rate) if run.remedies else ()
+    remedies = run.remedies.rate_to(rate, rate.highest / 2) if run.remedies else ()
     sure = 1 - 0.5 ** (1 + times)
     why = _USUAL
     return Verdict("▲", "learning rate too high", None, what, sure, why, 6, remedies)
@@ -151,23 +152,29 @@ def rate_far_too_high(run: Evidence, val: Values) -> Verdict | None:
 
 def rate_far_too_low(run: Evidence, val: Values) -> Verdict | None:
     """A rate far below what is usual for the size of the model, and a loss that shows it."""
-    if run.usual_rates is None or run.is_forked or len(val) < 3 or not run.learning_rate:
+    known = [one for one in run.usual_rates if one.value]
+    if not known or run.is_forked or len(val) < 3:
         return None
-    lowest, highest = run.usual_rates
-    times = lowest / run.learning_rate
+    rate = max(known, key=lambda one: one.times_too_low)
+    times = rate.times_too_low
     if times < _FAR or _does_well(run, val) or (run.max_steps and run.step < 0.3 * run.max_steps):
         return None
     what = (
-        f"the lowest rate that is usual for {count(run.parameters)} parameters is {lowest:g}, "
-        f"{times:.0f} × this one ({run.learning_rate:g}); val {run.loss(val[-1])} {run.unit}"
+        f"the lowest rate{_of(rate)} that is usual for {count(run.parameters)} parameters is "
+        f"{rate.lowest:g}, {times:.0f} × this one ({rate.value:g}); val {run.loss(val[-1])} "
+        f"{run.unit}"
     )
-    better = math.sqrt(lowest * highest) / run.learning_rate
     remedies: tuple[Remedy, ...] = ()
     if run.remedies is not None:
-        remedies = (*run.remedies.rate(better), *run.remedies.steps(4))
+        better = math.sqrt(rate.lowest * rate.highest)
+        remedies = (*run.remedies.rate_to(rate, better), *run.remedies.steps(4))
     sure = 1 - 0.5 ** (1 + times)
     why = _USUAL
     return Verdict("▲", "learning rate too low", None, what, sure, why, 5, remedies)
+
+
+def _of(rate: UsualRate) -> str:
+    return f" of {rate.of}" if rate.of else ""
 
 
 def _does_well(run: Evidence, val: Values) -> bool:
@@ -186,7 +193,7 @@ def rate_too_high(run: Evidence, steps: list[int], val: Values, train: Values) -
     """
     if len(val) < 8 or run.n_vocab < 2 or run.is_forked:
         return None
-    if run.usual_rates is not None and run.learning_rate <= run.usual_rates[1]:
+    if run.usual_rates and all(one.times_too_high <= 1 for one in run.usual_rates):
         return None
     uniform = math.log(run.n_vocab)
     if min(float(np.median(val[-3:])), float(val.min()) * 1.1) < _HIGH * uniform:
@@ -286,7 +293,7 @@ def rate_too_low(run: Evidence, steps: list[int], val: Values) -> Verdict | None
     """
     if len(val) < 6 or run.is_forked or run.n_vocab < 2 or not run.blocks:
         return None
-    if run.usual_rates is not None and run.learning_rate >= run.usual_rates[0]:
+    if run.usual_rates and all(one.times_too_low <= 1 for one in run.usual_rates):
         return None
     uniform = math.log(run.n_vocab)
     if run.max_steps and run.step < 0.3 * run.max_steps:

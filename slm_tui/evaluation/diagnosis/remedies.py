@@ -3,6 +3,7 @@
 from slm_tui.config import overrides
 from slm_tui.config.change import Change
 from slm_tui.config.preset import Preset
+from slm_tui.config.usual import UsualRate
 from slm_tui.errors import SlmTuiError
 from slm_tui.evaluation.diagnosis.remedy import Remedy
 
@@ -42,6 +43,14 @@ class Remedies:
         return self.offer(
             f"a {word} learning rate: {values.learning_rate:.2g} → {new:.2g}", *changes
         )
+
+    def rate_to(self, rate: UsualRate, new: float) -> tuple[Remedy, ...]:
+        """One learning rate set to `new`; the other one, if there are two, stays."""
+        if not rate.of:
+            return self.rate(new / rate.value)
+        word = "lower" if new < rate.value else "higher"
+        text = f"a {word} learning rate of {rate.of}: {rate.value:.2g} → {new:.2g}"
+        return self.offer(text, f"{rate.path}={new:.2g}")
 
     def clip(self) -> tuple[Remedy, ...]:
         """Gradient clipping, unless it is already on."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from slm_tui.config.estimate import FEW_TOKENS_PER_PARAMETER
+from slm_tui.config.usual import UsualRate
 from slm_tui.evaluation.diagnosis.explanations import AFTER_THE_END, EXPLANATIONS
 from slm_tui.evaluation.diagnosis.remedy import Remedy
 
@@ -123,8 +124,8 @@ class Evidence:
     # Below this, the text is little for the model.
     few_tokens_per_parameter: float = FEW_TOKENS_PER_PARAMETER
     learning_rate: float = 0.0
-    # The lowest and highest rate that is usual for a model of this size, if known.
-    usual_rates: tuple[float, float] | None = None
+    # Its rates, with the range that is usual for a model of this size; none if that is unknown.
+    usual_rates: Sequence[UsualRate] = ()
     gradient_clip: float = 0.0
     dropout: float = 0.0
     warmup_steps: int = 0

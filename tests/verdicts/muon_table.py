@@ -1,0 +1,74 @@
+"""The part of the page about Muon: which rates are usual, and whether wrong ones are told."""
+
+import math
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+# A loss this far above the best of the same text and model is due to the rates.
+WORSE, AS_GOOD = 0.10, 0.03
+_TOLD = ("learning rate too high", "learning rate too low", "diverging", "non-finite")
+
+Row = dict[str, Any]
+
+
+def excess(figures: Iterable[Row]) -> list[tuple[Row, float]]:
+    """Each run with its loss above the best one of the same text, size and length, as a fraction;
+    infinite if it has none."""
+    groups: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
+    for row in figures:
+        if not row["changes"]:
+            groups[row["text"], row["layers"], row["width"], row["steps"]].append(row)
+    result = []
+    for rows in groups.values():
+        best = min(row["best"] for row in rows if row["best"] is not None)
+        result += [
+            (row, math.inf if row["best"] is None else row["best"] / best - 1) for row in rows
+        ]
+    return result
+
+
+def told(rows: Iterable[Row]) -> tuple[int, int]:
+    """How many of the runs have a verdict that names the rate, and how many there are."""
+    has = [any(one["word"] in _TOLD for one in row["verdicts"]) for row in rows]
+    return sum(has), len(has)
+
+
+def section(figures: Sequence[Row]) -> list[str]:
+    """Lines of Markdown."""
+    rows = excess(figures)
+    hidden = sorted({row["hidden_rate"] for row, _ in rows})
+    other = sorted({row["rate"] for row, _ in rows})
+    lines = [
+        "",
+        "## With Muon",
+        "",
+        f"{len(rows)} runs with the blocks of `stories-tiny` (two layers of 64, three of 96, 300 "
+        "steps) on two of the texts, with every pair of rates below: those of hidden matrices, "
+        "which Muon updates (rows), and of all other weights, which AdamW updates (columns). Made "
+        "by `python -m tests.verdicts --muon --text plays.txt`. How much higher the loss is than "
+        "that of the best pair, median over texts and models:",
+        "",
+        "| hidden | " + " | ".join(f"others {one:g}" for one in other) + " |",
+        "| --- |" + " --- |" * len(other),
+    ]
+    for one in hidden:
+        cells = [
+            statistics.median(
+                by for row, by in rows if row["hidden_rate"] == one and row["rate"] == each
+            )
+            for each in other
+        ]
+        lines.append(f"| {one:g} | " + " | ".join(f"{by:+.1%}" for by in cells) + " |")
+    right, wrong = (
+        told(row for row, by in rows if by > WORSE),
+        told(row for row, by in rows if by < AS_GOOD),
+    )
+    return [
+        *lines,
+        "",
+        f"Of the runs whose loss is more than {WORSE:.0%} higher, {right[0]} of {right[1]} were "
+        f"told that a rate is wrong; of those within {AS_GOOD:.0%} of the best, {wrong[0]} of "
+        f"{wrong[1]}.",
+    ]
