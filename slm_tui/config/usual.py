@@ -103,6 +103,15 @@ def times_usual(preset: Preset, parameters: int) -> float:
     return max((one.times_too_high for one in usual_rates(preset, parameters)), default=0.0)
 
 
+def rates_in_words(preset: Preset) -> str:
+    """Which learning rates a failed training had."""
+    values = preset.optimizer
+    text = f"the learning rate was {values.learning_rate:g}"
+    if values.kind == "muon" and values.muon_learning_rate is not None:
+        text += f" (of hidden matrices {values.muon_learning_rate:g})"
+    return text
+
+
 def lower_rate(preset: Preset, parameters: int) -> str:
     """What to try after training has failed: a rate that is usual for a model of this size."""
     rates = usual_rates(preset, parameters)

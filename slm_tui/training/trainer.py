@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from slm_tui.config.preset import Preset
-from slm_tui.config.usual import lower_rate, times_usual
+from slm_tui.config.usual import lower_rate, rates_in_words, times_usual
 from slm_tui.corpus.prepare import Corpus
 from slm_tui.errors import TrainingError
 from slm_tui.models.base import LanguageModel
@@ -348,8 +348,7 @@ class Trainer:
                 self._cause = "other" if done.finite else "not finite"
                 raise TrainingError(
                     broken,
-                    f"the learning rate was {self.preset.optimizer.learning_rate:g}"
-                    + (", then half of it" if again else ""),
+                    rates_in_words(self.preset) + (", then half of it" if again else ""),
                     lower_rate(self.preset, count_parameters(self.model)),
                 )
             return True

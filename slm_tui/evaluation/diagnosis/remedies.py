@@ -34,7 +34,7 @@ class Remedies:
         values = self.preset.optimizer
         new = min(1.0, values.learning_rate * factor)
         changes = [f"optimizer.learning_rate={new:.2g}"]
-        if values.muon_learning_rate is not None:
+        if values.kind == "muon" and values.muon_learning_rate is not None:
             changes.append(f"optimizer.muon_learning_rate={values.muon_learning_rate * factor:.2g}")
         minimum = self.preset.schedule.minimum
         if minimum is not None and minimum > new:
