@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.verdicts import grid, table
+from tests.verdicts import grid, muon_table, table
 
 ROOT = Path(__file__).parents[2]
 FIGURES = Path(table.__file__).with_name("figures.jsonl")
+MUON_FIGURES = FIGURES.with_name("figures-muon.jsonl")
 
 
 def row(changes: list[str], best: float | None, *verdicts: dict[str, object]) -> dict[str, object]:
@@ -17,7 +18,7 @@ def row(changes: list[str], best: float | None, *verdicts: dict[str, object]) ->
 
 def test_the_page_is_the_one_that_the_figures_make() -> None:
     page = (ROOT / "docs" / "verdicts.md").read_text()
-    assert page == table.report(table.read(FIGURES))
+    assert page == table.report(table.read(FIGURES), table.read(MUON_FIGURES))
 
 
 def test_a_remedy_helps_only_if_the_loss_falls_by_more_than_chance() -> None:
@@ -54,3 +55,28 @@ def test_the_grid_is_valid_and_always_the_same() -> None:
     assert one == two
     assert len({preset.optimizer.learning_rate for _, preset in one}) == len(grid.RATES)
     assert {preset.training.seed for _, preset in one} == set(range(60))
+
+
+def test_the_grid_with_muon_has_every_pair_of_rates() -> None:
+    presets = [preset for _, preset in grid.muon_presets(None)]
+    assert presets == [preset for _, preset in grid.muon_presets(None)]
+    pairs = {
+        (one.optimizer.muon_learning_rate, one.optimizer.learning_rate, one.model.layers)
+        for one in presets
+    }
+    sizes = len(grid.HIDDEN_RATES) * len(grid.OTHER_RATES) * len(grid.MUON_SIZES)
+    assert len(pairs) == len(presets) == sizes
+
+
+def test_losses_are_compared_with_the_best_of_the_same_text_and_model() -> None:
+    def of(text: str, best: float | None, *words: str) -> dict[str, object]:
+        verdicts = [{"word": word} for word in words]
+        fixed = {"layers": 1, "width": 8, "steps": 100, "changes": []}
+        return {**fixed, "text": text, "best": best, "verdicts": verdicts}
+
+    high = "learning rate too high"
+    rows = [of("one", 2.0), of("one", 3.0, high), of("other", 5.0), of("other", None, "diverging")]
+    found = muon_table.excess(rows)
+    assert [by for _, by in found] == [0.0, 0.5, 0.0, float("inf")]
+    assert muon_table.told(row for row, by in found if by > muon_table.WORSE) == (2, 2)
+    assert muon_table.told(row for row, by in found if by < muon_table.AS_GOOD) == (0, 2)
