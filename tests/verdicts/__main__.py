@@ -10,13 +10,13 @@ import multiprocessing
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
 from slm_tui.config.preset import Preset
-from tests.verdicts import grid, table
+from tests.verdicts import grid, muon_table, table
 from tests.verdicts.measure import measure_values
 
 FIGURES = Path(__file__).with_name("figures.jsonl")
@@ -86,9 +86,11 @@ def _work(
         if key not in done:
             yield key, name, preset
     found = {number: done[(number, ())] for number in range(len(bases)) if (number, ()) in done}
-    # With Muon the grid has all the other rates.
-    has_muon = bases[0][1].optimizer.kind == "muon"
-    asked = [*([] if has_muon else _other_rates(bases)), *_remedies(found)]
+    if bases[0][1].optimizer.kind == "muon":
+        # The grid has the other rates; the other verdicts are measured with AdamW.
+        asked = [*_remedies(found, muon_table.RATE_WORDS, 1)]
+    else:
+        asked = [*_other_rates(bases), *_remedies(found)]
     for key in dict.fromkeys(asked):
         if key not in done:
             name, preset = bases[key[0]]
@@ -104,16 +106,18 @@ def _other_rates(bases: list[tuple[str, Preset]]) -> Iterator[Key]:
             yield number, (f"optimizer.learning_rate={rate * factor:.2g}",)
 
 
-def _remedies(found: dict[int, dict[str, Any]]) -> Iterator[Key]:
-    """The first remedies of each verdict, up to a number of runs for each."""
+def _remedies(
+    found: dict[int, dict[str, Any]], words: Collection[str] = (), most: int = _MOST_REMEDIES
+) -> Iterator[Key]:
+    """The first remedies of each verdict, or of these, up to a number of runs for each."""
     by_word: dict[str, list[tuple[int, dict[str, Any]]]] = {}
     for number, figures in found.items():
         for verdict in figures["verdicts"]:
-            if verdict["remedies"]:
+            if verdict["remedies"] and (not words or verdict["word"] in words):
                 by_word.setdefault(verdict["word"], []).append((number, verdict))
     for _, firings in sorted(by_word.items(), key=lambda item: len(item[1])):
         for number, verdict in firings[:_MOST_FIRINGS]:
-            for remedy in verdict["remedies"][:_MOST_REMEDIES]:
+            for remedy in verdict["remedies"][:most]:
                 yield number, tuple(remedy["changes"])
 
 

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.verdicts import muon_table
+from tests.verdicts.muon_table import NO_DIFFERENCE
 
-# A change of the loss below this fraction is no difference: another seed changes as much.
-NO_DIFFERENCE = 0.01
 _FEWEST = 20
 _ENOUGH = 0.8
 _Z = 1.96
