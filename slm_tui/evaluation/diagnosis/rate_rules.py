@@ -17,7 +17,7 @@ _RECENT = 0.5
 # A model with a loss above this fraction of ln V knows little more than token frequencies.
 _HIGH = 0.55
 # A rate outside of the usual range by this factor is far outside.
-_FAR = 2.5
+FAR = 2.5
 _USUAL = "usual rates: measured for small models (docs/verdicts.md), published for larger ones"
 # A loss below this multiple of the floor, or fraction of ln V, is good at any rate.
 _NEAR_FLOOR, _LOW = 1.5, 0.25
@@ -138,7 +138,7 @@ def rate_far_too_high(run: Evidence, val: Values) -> Verdict | None:
         return None
     rate = max(run.usual_rates, key=lambda one: one.times_too_high)
     times = rate.times_too_high
-    if times < _FAR or _does_well(run, val):
+    if times < FAR or _does_well(run, val):
         return None
     what = (
         f"{rate.value:g}{_of(rate)} is {times:.0f} × the highest rate that is usual for "
@@ -157,7 +157,7 @@ def rate_far_too_low(run: Evidence, val: Values) -> Verdict | None:
         return None
     rate = max(known, key=lambda one: one.times_too_low)
     times = rate.times_too_low
-    if times < _FAR or _does_well(run, val) or (run.max_steps and run.step < 0.3 * run.max_steps):
+    if times < FAR or _does_well(run, val) or (run.max_steps and run.step < 0.3 * run.max_steps):
         return None
     what = (
         f"the lowest rate{_of(rate)} that is usual for {count(run.parameters)} parameters is "
