@@ -37,13 +37,13 @@ class UsualRate:
 
     Args:
         path: its setting.
-        of: whose rate it is, in words: all weights, or those that Muon or AdamW updates.
+        weights: whose rate it is, in words; empty for all weights.
         value: the rate, at its peak.
         lowest, highest: the range that works well.
     """
 
     path: str
-    of: str
+    weights: str
     value: float
     lowest: float
     highest: float
@@ -108,7 +108,7 @@ def rates_in_words(preset: Preset) -> str:
     values = preset.optimizer
     text = f"the learning rate was {values.learning_rate:g}"
     if values.kind == "muon" and values.muon_learning_rate is not None:
-        text += f" (of hidden matrices {values.muon_learning_rate:g})"
+        text += f" ({values.muon_learning_rate:g} for hidden matrices)"
     return text
 
 

@@ -63,5 +63,5 @@ def test_where_nothing_is_known_there_is_no_range() -> None:
 
 
 def test_a_failure_names_both_rates() -> None:
-    assert rates_in_words(default()) == "the learning rate was 0.04 (of hidden matrices 0.01)"
+    assert rates_in_words(default()) == "the learning rate was 0.04 (0.01 for hidden matrices)"
     assert rates_in_words(library.get("stories-small")) == "the learning rate was 0.002"

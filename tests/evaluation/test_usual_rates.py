@@ -67,8 +67,8 @@ def test_with_muon_the_remedy_changes_the_rate_that_is_wrong(
     assert first.word == word
     assert first.remedy == (remedy,)
     whose = "hidden matrices" if "muon" in change else "embeddings and output layer"
-    assert f"of {whose}" in first.evidence
-    assert f"of {whose}" in first.remedies[0].text
+    assert f"for {whose}" in first.evidence
+    assert f"for {whose}" in first.remedies[0].text
 
 
 def test_the_rates_of_the_default_preset_get_no_verdict() -> None:
@@ -86,5 +86,5 @@ def test_the_remedy_of_adamw_has_one_rate() -> None:
     changes = ("optimizer.kind=adamw", "optimizer.learning_rate=0.1")
     first = verdicts_on(default(*changes), LOSSES)[0]
     assert first.word == "learning rate too high"
-    assert "0.1 is 17 × the highest rate that is usual for 0.30 M parameters" in first.evidence
+    assert "0.1 is 17 × the highest usual rate at 0.30 M parameters" in first.evidence
     assert first.remedy == ("optimizer.learning_rate=0.003",)

@@ -141,7 +141,7 @@ def rate_far_too_high(run: Evidence, val: Values) -> Verdict | None:
     if times < FAR or _does_well(run, val):
         return None
     what = (
-        f"{rate.value:g}{_of(rate)} is {times:.0f} × the highest rate that is usual for "
+        f"{rate.value:g}{_for(rate)} is {times:.0f} × the highest usual rate at "
         f"{count(run.parameters)} parameters ({rate.highest:g}); val {run.loss(val[-1])} {run.unit}"
     )
     remedies = run.remedies.rate_to(rate, rate.highest / 2) if run.remedies else ()
@@ -160,7 +160,7 @@ def rate_far_too_low(run: Evidence, val: Values) -> Verdict | None:
     if times < FAR or _does_well(run, val) or (run.max_steps and run.step < 0.3 * run.max_steps):
         return None
     what = (
-        f"the lowest rate{_of(rate)} that is usual for {count(run.parameters)} parameters is "
+        f"the lowest usual rate{_for(rate)} at {count(run.parameters)} parameters is "
         f"{rate.lowest:g}, {times:.0f} × this one ({rate.value:g}); val {run.loss(val[-1])} "
         f"{run.unit}"
     )
@@ -173,8 +173,8 @@ def rate_far_too_low(run: Evidence, val: Values) -> Verdict | None:
     return Verdict("▲", "learning rate too low", None, what, sure, why, 5, remedies)
 
 
-def _of(rate: UsualRate) -> str:
-    return f" of {rate.of}" if rate.of else ""
+def _for(rate: UsualRate) -> str:
+    return f" for {rate.weights}" if rate.weights else ""
 
 
 def _does_well(run: Evidence, val: Values) -> bool:

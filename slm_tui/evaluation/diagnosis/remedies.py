@@ -46,10 +46,10 @@ class Remedies:
 
     def rate_to(self, rate: UsualRate, new: float) -> tuple[Remedy, ...]:
         """One learning rate set to `new`; the other one, if there are two, stays."""
-        if not rate.of:
+        if not rate.weights:
             return self.rate(new / rate.value)
         word = "lower" if new < rate.value else "higher"
-        text = f"a {word} learning rate of {rate.of}: {rate.value:.2g} → {new:.2g}"
+        text = f"a {word} learning rate for {rate.weights}: {rate.value:.2g} → {new:.2g}"
         return self.offer(text, f"{rate.path}={new:.2g}")
 
     def clip(self) -> tuple[Remedy, ...]:
