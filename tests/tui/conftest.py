@@ -34,9 +34,11 @@ def _readers_have_ended(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     for one in started:
         one.close()
-    for thread in set(threading.enumerate()) - before:
-        if thread.name in READERS:
-            thread.join(5)
+    # The first of them starts one of the others.
+    for names in (("watch-queue",), READERS):
+        for thread in set(threading.enumerate()) - before:
+            if thread.name in names:
+                thread.join(5)
 
 
 @pytest.fixture(autouse=True)
