@@ -18,7 +18,7 @@ from slm_tui.live.session import Session
 from slm_tui.runs import evaluate, evaluation_results, store
 from slm_tui.runs.evaluation_report import lines
 from slm_tui.runs.store import Run
-from tests import limits
+from tests import extent, limits
 
 FEW = ("--samples", "2", "--max-tokens", "5", "--device", "cpu")
 
@@ -45,6 +45,7 @@ def objects(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
+@extent.only_in_all
 def test_an_evaluation_of_an_hnet_describes_its_chunks(
     tiny: Callable[..., Preset], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -128,6 +128,7 @@ def all_printed(encoding: str, commands: list[list[str]]) -> list[tuple[list[str
     return results
 
 
+@extent.only_in_all
 def test_a_program_that_starts_with_a_limited_encoding_prints(file: str) -> None:
     environment = {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
     for words in (["train", file, "--name", "it"], ["presets", "list"]):

@@ -319,6 +319,7 @@ def test_wandb_has_the_preset_the_facts_and_the_samples(tiny: Make) -> None:
 
 
 @needs_wandb
+@extent.only_in_all
 def test_a_resumed_run_is_one_run_in_wandb(tiny: Make, tmp_path: Path) -> None:
     run = killed(tiny(training__log_to=["wandb"]), tmp_path)
     trained(Session.resume(run))

@@ -26,7 +26,7 @@ from slm_tui.training.events import Failed, Stepped, WentBack
 from slm_tui.training.ranks import Joined, Position, distributed, position
 from slm_tui.training.stepper import Stepper
 from slm_tui.training.threads import usual_count
-from tests import limits
+from tests import extent, limits
 from tests.conftest import make_tiny
 from tests.training.forks import Fork
 from tests.training.harness import train
@@ -234,6 +234,7 @@ def wrong(_: Stepper) -> None:
     raise ValueError("the disk of this machine is on fire")
 
 
+@extent.sample(1)
 @pytest.mark.parametrize("rank", [0, 1])
 def test_when_memory_runs_out_on_one_rank_all_repeat_the_step(home: Path, rank: int) -> None:
     fails = FailsOnce(5, no_memory)
@@ -509,6 +510,7 @@ def test_processes_of_torchrun_stop_in_order(home: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs pgrep")
+@extent.sample(1)
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_killed_process_of_training_devices(home: Path, rank: int) -> None:
     preset = make_tiny(**ENDLESS, training__devices=2)
