@@ -72,8 +72,10 @@ _RATES_OF_LARGE = (3e-5, 5e-4)
 # Of hidden matrices with Muon, and of all other weights beside it, which AdamW updates: measured
 # up to this many parameters (docs/verdicts.md).
 _MOST_MEASURED = 1_000_000
-_WITH_MUON = (3e-3, 3e-2)
-_BESIDE_MUON = (5e-3, 1e-1)
+WITH_MUON = (3e-3, 3e-2)
+BESIDE_MUON = (5e-3, 1e-1)
+# A rate outside of the usual range by this factor is far outside.
+FAR = 2.5
 
 
 def usual_rates(preset: Preset, parameters: int) -> tuple[UsualRate, ...]:
@@ -88,12 +90,12 @@ def usual_rates(preset: Preset, parameters: int) -> tuple[UsualRate, ...]:
         return (UsualRate(rate, "", values.learning_rate, *next(found, _RATES_OF_LARGE)),)
     if parameters > _MOST_MEASURED:
         return ()
-    hidden, path = values.muon_learning_rate, "optimizer.muon_learning_rate"
+    hidden = values.muon_learning_rate
     if hidden is None:
-        hidden, path = values.learning_rate, rate
+        return (UsualRate(rate, "", values.learning_rate, *WITH_MUON),)
     return (
-        UsualRate(path, "hidden matrices", hidden, *_WITH_MUON),
-        UsualRate(rate, "embeddings and output layer", values.learning_rate, *_BESIDE_MUON),
+        UsualRate("optimizer.muon_learning_rate", "hidden matrices", hidden, *WITH_MUON),
+        UsualRate(rate, "embeddings and output layer", values.learning_rate, *BESIDE_MUON),
     )
 
 
@@ -116,6 +118,6 @@ def lower_rate(preset: Preset, parameters: int) -> str:
     """What to try after training has failed: a rate that is usual for a model of this size."""
     rates = usual_rates(preset, parameters)
     worst = max(rates, key=lambda one: one.times_too_high, default=None)
-    if worst is not None and worst.times_too_high > 2.5:
+    if worst is not None and worst.times_too_high > FAR:
         return f"try {worst.path}={worst.highest / 2:g}"
     return "try a tenth of optimizer.learning_rate, or a smaller gradient_clip"

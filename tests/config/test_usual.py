@@ -35,12 +35,12 @@ def test_with_muon_both_rates_have_a_range() -> None:
     assert others.times_too_high < 1 > others.times_too_low
 
 
-def test_one_rate_for_both_is_judged_as_both() -> None:
+def test_one_rate_for_all_weights_is_judged_as_that_of_hidden_matrices() -> None:
     modern = library.get("shakespeare-modern")
     assert modern.optimizer.muon_learning_rate is None
-    rates = usual_rates(modern, SMALL)
-    assert {one.path for one in rates} == {"optimizer.learning_rate"}
-    assert len({one.highest for one in rates}) == 2
+    (rate,) = usual_rates(modern, SMALL)
+    assert (rate.path, rate.weights) == ("optimizer.learning_rate", "")
+    assert rate.highest == usual_rates(default(), SMALL)[0].highest
 
 
 def test_the_advice_names_the_rate_that_is_furthest_off() -> None:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from slm_tui.evaluation.diagnosis.rate_rules import FAR
+from slm_tui.config.usual import BESIDE_MUON, FAR, WITH_MUON
 
 # A loss this far above the best of the same text and model is due to the rates.
 WORSE, AS_GOOD = 0.10, 0.03
@@ -87,6 +87,7 @@ def section(figures: Sequence[Row]) -> list[str]:
         f"told that a rate is wrong; of those within {AS_GOOD:.0%} of the best, {wrong[0]} of "
         f"{wrong[1]}. The first remedy, which changes the rate that is furthest off, lowered the "
         f"loss by more than {NO_DIFFERENCE:.0%} in {helped} of {tried} runs. A rate is reported "
-        f"where it is {FAR:g} times outside of what is usual: 0.003 to 0.03 for hidden matrices, "
-        "0.005 to 0.1 for the others, for models of up to a million parameters.",
+        f"where it is {FAR:g} times outside of what is usual: {WITH_MUON[0]:g} to {WITH_MUON[1]:g} "
+        f"for hidden matrices, {BESIDE_MUON[0]:g} to {BESIDE_MUON[1]:g} for the others, for models "
+        "of up to a million parameters.",
     ]

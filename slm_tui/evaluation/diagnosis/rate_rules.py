@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from slm_tui.config.usual import UsualRate
+from slm_tui.config.usual import FAR, UsualRate
 from slm_tui.evaluation.diagnosis.remedy import Remedy
 from slm_tui.evaluation.diagnosis.signals import Values, confidence, jitter, noise, reason
 from slm_tui.evaluation.diagnosis.verdict import Evidence, Verdict
@@ -16,8 +16,6 @@ _SPIKES = 3
 _RECENT = 0.5
 # A model with a loss above this fraction of ln V knows little more than token frequencies.
 _HIGH = 0.55
-# A rate outside of the usual range by this factor is far outside.
-FAR = 2.5
 _USUAL = "usual rates: measured for small models (docs/verdicts.md), published for larger ones"
 # A loss below this multiple of the floor, or fraction of ln V, is good at any rate.
 _NEAR_FLOOR, _LOW = 1.5, 0.25
@@ -152,10 +150,9 @@ def rate_far_too_high(run: Evidence, val: Values) -> Verdict | None:
 
 def rate_far_too_low(run: Evidence, val: Values) -> Verdict | None:
     """A rate far below what is usual for the size of the model, and a loss that shows it."""
-    known = [one for one in run.usual_rates if one.value]
-    if not known or run.is_forked or len(val) < 3:
+    if not run.usual_rates or run.is_forked or len(val) < 3:
         return None
-    rate = max(known, key=lambda one: one.times_too_low)
+    rate = max(run.usual_rates, key=lambda one: one.times_too_low)
     times = rate.times_too_low
     if times < FAR or _does_well(run, val) or (run.max_steps and run.step < 0.3 * run.max_steps):
         return None
