@@ -150,7 +150,7 @@ class PropertyList(LineList):
 
     def columns(self, width: int) -> tuple[int, int, int]:
         """Widths of name, value and default; zero if there is no space for the default."""
-        name = min(28, max(17, width * 36 // 100))
+        name = min(28, max(17, width * 39 // 100))
         default = min(18, (width - name) // 3) if width >= 46 else 0
         return name, min(34, width - name - default - 3), default
 

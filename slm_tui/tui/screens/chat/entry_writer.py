@@ -54,9 +54,14 @@ class EntryWriter:
         self._answer = self.generator.poll().completion
 
     def grow(self, generation: GenerationStatus) -> bool:
-        """Add new output to the entry; return whether there was any."""
+        """Add new output to the entry, unless it has ended; return whether there was any.
+
+        Loading another model discards the generator's text, but not that of the entry.
+        """
         entry, text = self.entry, self._text + generation.text
-        if entry is None or generation.completion != self._answer or text == entry.text:
+        if entry is None or entry.ending or generation.completion != self._answer:
+            return False
+        if text == entry.text:
             return False
         entry.text = text
         return True
